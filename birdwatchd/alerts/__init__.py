@@ -1,0 +1,1 @@
+"""Tell others: MQTT topics and payloads, the outbox's publisher."""

@@ -1,0 +1,515 @@
+"""Read the one YAML file into typed, frozen settings, and say precisely what is wrong with it.
+
+Read once at start: a restart takes seconds and loses nothing, so there is no hot reload. Every part gets its own
+settings (`CameraSettings`, `ModelSettings`, …), never the whole. Secrets are `Secret`s: they print as `***`.
+`${NAME}` in any value reads the environment; `password_file` reads a file (systemd credentials).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import unquote, urlsplit, urlunsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from birdwatchd.errors import ConfigError
+
+__all__ = [
+    "CameraSettings",
+    "Config",
+    "ModelSettings",
+    "MqttSettings",
+    "Secret",
+    "Source",
+    "SpeciesSettings",
+    "StationSettings",
+    "default_home",
+    "find_config",
+    "load_config",
+    "parse_config",
+]
+
+SCHEMES = ("rtsp", "rtsps", "http", "https", "file")
+SEARCH_PATHS = (Path("birdwatchd.yaml"), Path("/etc/birdwatchd/birdwatchd.yaml"))
+_SLUG = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|m|h|d)$")
+
+
+class Secret:
+    """A password that cannot be printed by accident: `str` and `repr` show `***`; `reveal()` gives it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The password itself, for the library that must send it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    __str__ = __repr__
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+class Source:
+    """Where pictures come from: an address that is safe to print, and the credentials kept apart from it.
+
+    Args:
+        text: RTSP(S) or HTTP(S) URL, `file:` URL, plain path, or `/dev/videoN`.
+
+    Raises:
+        ValueError: the scheme is not on the allow-list or the address is not whole.
+    """
+
+    __slots__ = ("kind", "location", "password", "username")
+
+    def __init__(self, text: str) -> None:
+        scheme = text.split(":", 1)[0].lower() if re.match(r"^[A-Za-z][A-Za-z0-9+.-]*:", text) else ""
+        self.username = ""
+        self.password = Secret("")
+        if not text or "\x00" in text:
+            raise ValueError("is empty; give a URL, a file or /dev/video0")
+        if not scheme:
+            self.kind = "device" if re.match(r"^/dev/video\d+$", text) else "file"
+            if text.startswith("/dev/") and self.kind == "file":
+                raise ValueError("names a device that is no camera; use /dev/video0, /dev/video1, …")
+            self.location = text
+            return
+        if scheme not in SCHEMES:
+            raise ValueError(
+                f"uses the forbidden scheme '{scheme}'; allowed are {', '.join(SCHEMES)}, plain paths and /dev/videoN"
+            )
+        parts = urlsplit(text)
+        if scheme == "file":
+            if parts.netloc not in ("", "localhost") or not parts.path:
+                raise ValueError("is no local file; write file:///path/to/clip.mp4")
+            self.kind, self.location = "file", unquote(parts.path)
+            return
+        if not parts.hostname:
+            raise ValueError(f"names no host; write {scheme}://host/path")
+        self.kind = "rtsp" if scheme.startswith("rtsp") else "http"
+        self.username = unquote(parts.username or "")
+        self.password = Secret(unquote(parts.password or ""))
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        port = f":{parts.port}" if parts.port else ""
+        self.location = urlunsplit((scheme, host + port, parts.path, parts.query, ""))
+
+    @property
+    def is_live(self) -> bool:
+        """True where pictures arrive at their own pace and reading again later gives other pictures."""
+        return self.kind != "file"
+
+    def __repr__(self) -> str:
+        return f"Source({self.location!r})"
+
+    def __str__(self) -> str:
+        return self.location
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Source) and other._key() == self._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[str, str, str, str]:
+        return self.kind, self.location, self.username, self.password.reveal()
+
+
+def _to_source(value: object) -> Source:
+    if isinstance(value, Source):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("is no address; write a URL, a path or /dev/video0 as text")
+    return Source(value)
+
+
+def _to_secret(value: object) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("is no text; put the password in quotes")
+    return Secret(value)
+
+
+def _to_duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.match(value) if isinstance(value, str) else None
+    if not match:
+        raise ValueError("is no duration; write for example 45s, 30m, 12h or 2d")
+    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[match[2]]
+    return timedelta(**{unit: float(match[1])})
+
+
+SourceField = Annotated[Source, BeforeValidator(_to_source)]
+SecretField = Annotated[Secret, BeforeValidator(_to_secret)]
+DurationField = Annotated[timedelta, BeforeValidator(_to_duration)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Point = tuple[Fraction, Fraction]
+Polygon = Annotated[tuple[Point, ...], Field(min_length=3)]
+
+
+class Settings(BaseModel):
+    """What all settings share: unknown keys are errors, nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False)
+
+
+class StationSettings(Settings):
+    """Where this daemon stands."""
+
+    name: str = "home"
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+    timezone: str = "UTC"
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_slug(cls, value: str) -> str:
+        return _slug(value)
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("is no time zone; use a name such as Asia/Jerusalem or Europe/Berlin")
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The station's time zone."""
+        return ZoneInfo(self.timezone)
+
+
+class CameraSettings(Settings):
+    """One camera.
+
+    `min_bird` is the height or width, in pixels of the source frame, of the smallest bird worth a visit.
+    `open_timeout_s` and `read_timeout_s` bound every wait for the camera.
+    """
+
+    source: SourceField
+    name: str = ""
+    ignore: tuple[Polygon, ...] = ()
+    min_bird: Annotated[int, Field(ge=8, le=2000)] = 24
+    enabled: bool = True
+    open_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+    read_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+    max_moments: Annotated[int, Field(ge=1, le=64)] = 8
+    max_fps: Annotated[float, Field(gt=0, le=120)] = 15.0
+
+
+class ModelSettings(Settings):
+    """The classifier. `file` takes weights of your own (.pt or .safetensors in birder's formats) instead of a name."""
+
+    name: str = "davit_tiny_il-all"
+    file: Path | None = None
+    cache_dir: Path | None = None
+    download: bool = True
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    max_batch: Annotated[int, Field(ge=1, le=1024)] = 32
+    max_wait_ms: Annotated[int, Field(ge=0, le=5000)] = 50
+    threads: Annotated[int, Field(ge=0, le=256)] = 0
+
+
+class SpeciesSettings(Settings):
+    """When a name is good enough to be said."""
+
+    threshold: Fraction = 0.7
+    uncertain: Fraction = 0.35
+    per_species: Mapping[str, Fraction] = Field(default_factory=dict)
+
+
+class MqttSettings(Settings):
+    """The broker. Without `url` nothing is published and nothing is queued."""
+
+    url: str = ""
+    username: str = ""
+    password: SecretField = Secret("")
+    password_file: Path | None = None
+    base: str = "birdwatch"
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    images: bool = True
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
+            raise ValueError("is no broker address; write mqtt://host:1883 or mqtts://host:8883")
+        if parts.username or parts.password:
+            raise ValueError("holds credentials; use mqtt.username and mqtt.password_file instead")
+        return value
+
+    @field_validator("base")
+    @classmethod
+    def _base_is_topic(cls, value: str) -> str:
+        if not all(_SLUG.match(level) for level in value.split("/")):
+            raise ValueError("is no topic; use a-z, 0-9, _ and -, levels parted by /")
+        return value
+
+    @model_validator(mode="after")
+    def _one_password(self) -> MqttSettings:
+        if self.password and self.password_file:
+            raise ValueError("has both password and password_file; keep one")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("needs cert_file and key_file together")
+        return self
+
+    @property
+    def host(self) -> str:
+        """Broker's host name or address."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """Broker's port: 1883, or 8883 with TLS, unless the URL names one."""
+        return urlsplit(self.url).port or (8883 if self.tls else 1883)
+
+    @property
+    def tls(self) -> bool:
+        """Whether the URL asks for TLS (`mqtts`)."""
+        return urlsplit(self.url).scheme == "mqtts"
+
+    def read_password(self) -> Secret:
+        """The password from wherever it is kept.
+
+        Raises:
+            ConfigError: the password file cannot be read.
+        """
+        if self.password_file is None:
+            return self.password
+        try:
+            return Secret(self.password_file.read_text(encoding="utf-8").strip("\r\n"))
+        except OSError as error:
+            raise ConfigError(
+                f"mqtt.password_file {self.password_file} cannot be read ({error.strerror})",
+                "create it, readable for the user that runs birdwatchd",
+            ) from None
+
+
+class Config(Settings):
+    """The whole file."""
+
+    station: StationSettings = StationSettings()
+    home: Path = Field(default_factory=lambda: default_home())
+    cameras: Mapping[str, CameraSettings] = Field(default_factory=dict)
+    model: ModelSettings = ModelSettings()
+    species: SpeciesSettings = SpeciesSettings()
+    mqtt: MqttSettings = MqttSettings()
+
+    @field_validator("cameras")
+    @classmethod
+    def _camera_keys(cls, value: Mapping[str, CameraSettings]) -> Mapping[str, CameraSettings]:
+        for key in value:
+            _slug(key)
+        return value
+
+
+def _slug(value: str) -> str:
+    if not _SLUG.match(value):
+        raise ValueError(f"name '{value}' goes into topics and folders; use a-z, 0-9, _ and -")
+    return value
+
+
+def default_home() -> Path:
+    """Where data lives when nobody says: /var/lib/birdwatchd for a service or root, else the user's data folder."""
+    if state := os.environ.get("STATE_DIRECTORY"):
+        return Path(state.split(":")[0])
+    if os.geteuid() == 0:
+        return Path("/var/lib/birdwatchd")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "birdwatchd"
+
+
+def find_config() -> Path | None:
+    """The first of ./birdwatchd.yaml and /etc/birdwatchd/birdwatchd.yaml that exists."""
+    return next((path for path in SEARCH_PATHS if path.is_file()), None)
+
+
+def load_config(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
+    """Read and check a configuration file; defaults where `path` is None.
+
+    Raises:
+        ConfigError: with one problem line per mistake: file, line, key, remedy.
+    """
+    if path is None:
+        return Config()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})", "check the path after --config") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text", "save it as UTF-8") from None
+    return parse_config(text, str(path), os.environ if environ is None else environ)
+
+
+def parse_config(text: str, file: str, environ: Mapping[str, str]) -> Config:
+    """Check a configuration given as text. `file` is only for messages.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise ConfigError(_yaml_problem(file, error)) from None
+    if root is None:
+        return Config()
+    reader = _Reader(file, environ)
+    data = reader.read(root, ())
+    if not isinstance(data, dict):
+        reader.problem(root, "", "is not a mapping; write keys such as `cameras:` at the left margin")
+    config: Config | None = None
+    if not reader.problems:
+        try:
+            config = Config.model_validate(data)
+        except ValidationError as error:
+            for item in error.errors():
+                reader.invalid(item["loc"], item["type"], item["msg"], item.get("input"), item.get("ctx") or {})
+    if reader.problems or config is None:
+        problems = tuple(line for _, line in sorted(set(reader.problems)))
+        raise ConfigError("\n".join(problems), problems=problems)
+    return config
+
+
+class _Reader:
+    """Turn YAML nodes into plain values, remembering the line of every key."""
+
+    def __init__(self, file: str, environ: Mapping[str, str]) -> None:
+        self.file = file
+        self.environ = environ
+        self.lines: dict[tuple[str, ...], int] = {}
+        self.problems: list[tuple[int, str]] = []
+        self._loader = yaml.SafeLoader("")
+
+    def problem(self, node: yaml.Node, key: str, text: str) -> None:
+        self._say(node.start_mark.line + 1, key, text)
+
+    def read(self, node: yaml.Node, path: tuple[str, ...]) -> Any:
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.read(item, (*path, str(i))) for i, item in enumerate(node.value)]
+        value = self._loader.construct_object(node)  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it open
+        return self._expand(node, path, value) if isinstance(value, str) else value
+
+    def _mapping(self, node: yaml.MappingNode, path: tuple[str, ...]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            where = (*path, key)
+            if key in result:
+                self.problem(key_node, ".".join(where), "is given twice; keep one")
+            self.lines[where] = key_node.start_mark.line + 1
+            result[key] = self.read(value_node, where)
+        return result
+
+    def _expand(self, node: yaml.Node, path: tuple[str, ...], value: str) -> str:
+        def replace(match: re.Match[str]) -> str:
+            name = match[1]
+            if name not in self.environ:
+                self.problem(
+                    node,
+                    ".".join(path),
+                    f"needs the environment variable {name}, which is not set; export {name}=… before starting",
+                )
+            return self.environ.get(name, "")
+
+        return _VARIABLE.sub(replace, value)
+
+    def invalid(
+        self, loc: tuple[int | str, ...], kind: str, message: str, given: object, context: Mapping[str, Any]
+    ) -> None:
+        path = tuple(str(part) for part in loc)
+        while path and path not in self.lines:
+            path = path[:-1]
+        self._say(self.lines.get(path, 1), ".".join(path), _explain(path, kind, message, given, context))
+
+    def _say(self, line: int, key: str, text: str) -> None:
+        self.problems.append((line, f"{self.file}:{line}: {key + ' ' if key else ''}{text}"))
+
+
+def _explain(
+    path: tuple[str, ...], kind: str, message: str, given: object, context: Mapping[str, Any]
+) -> str:
+    """Say in one clause what is wrong with a value and what is allowed, without showing secrets."""
+    if kind == "extra_forbidden":
+        known = sorted(_allowed_keys(path[:-1]))
+        return f"is not a known key; allowed here: {', '.join(known)}"
+    if kind == "value_error":
+        return str(context.get("error", message))
+    if kind == "missing":
+        return message.lower().replace("field required", "is missing a required key (a camera needs `source`)")
+    shown = "" if _is_secret(path) or isinstance(given, dict | list) else f" {given!r}"
+    expected = {
+        "literal_error": f"use one of {context.get('expected')}",
+        "int_parsing": "use a whole number",
+        "int_type": "use a whole number",
+        "int_from_float": "use a whole number",
+        "float_parsing": "use a number",
+        "float_type": "use a number",
+        "bool_parsing": "use true or false",
+        "string_type": "use text; put it in quotes",
+        "string_pattern_mismatch": f"use a value that matches {context.get('pattern')}",
+        "greater_than_equal": f"use {context.get('ge')} or more",
+        "less_than_equal": f"use {context.get('le')} or less",
+        "greater_than": f"use more than {context.get('gt')}",
+        "model_type": "use keys and values below it",
+        "dict_type": "use keys and values below it",
+        "mapping_type": "use keys and values below it",
+    }.get(kind, message)
+    return f"is{shown or ' not valid'}; {expected}"
+
+
+def _is_secret(path: tuple[str, ...]) -> bool:
+    return any(word in part for part in path for word in ("password", "source", "url"))
+
+
+def _allowed_keys(path: tuple[str, ...]) -> set[str]:
+    model: type[BaseModel] = Config
+    for part in path:
+        field = model.model_fields.get(part)
+        if field is None:
+            continue
+        kinds = (field.annotation, *get_args(field.annotation))
+        model = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), model)
+    return set(model.model_fields)
+
+
+def _yaml_problem(file: str, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    line = mark.line + 1 if mark else 1
+    return f"{file}:{line}: is not valid YAML ({getattr(error, 'problem', None) or 'unreadable'}); check indentation"

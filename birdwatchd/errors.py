@@ -1,0 +1,96 @@
+"""Name everything that can go wrong, each with its remedy, so that callers decide by class and people read one line.
+
+Foreign exceptions (libav, torch, SQLAlchemy, paho) are translated into these where their library lives;
+nothing above that border sees them.
+"""
+
+from __future__ import annotations
+
+
+class BirdwatchError(Exception):
+    """A failure with a sentence for people.
+
+    Args:
+        message: what went wrong, naming the thing (file, camera, key).
+        hint: what to do about it; may be empty where the message says it already.
+    """
+
+    exit_status = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+class ConfigError(BirdwatchError):
+    """The configuration cannot be used. Give up with status 2; `problems` holds one line per mistake."""
+
+    exit_status = 2
+
+    def __init__(self, message: str, hint: str = "", problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint)
+        self.problems = problems or (str(self),)
+
+
+class SourceError(BirdwatchError):
+    """A camera or media file gave no pictures."""
+
+
+class SourceUnreachable(SourceError):
+    """Nobody answered, or the stream broke off. Try again, 1 s … 60 s."""
+
+
+class SourceRefused(SourceError):
+    """The camera answered no (401, 403, 404). Try again every five minutes, and say so."""
+
+
+class SourceUnusable(SourceError):
+    """What came is no video that can be decoded. Only this source is given up."""
+
+
+class ModelError(BirdwatchError):
+    """The classifier cannot be used."""
+
+
+class ModelUnusable(ModelError):
+    """Weights are missing, damaged or of another network. Give up, saying which file belongs where."""
+
+
+class DeviceLost(ModelError):
+    """The device failed under a model that worked. A new process is needed."""
+
+
+class StoreError(BirdwatchError):
+    """The database or the media folder failed."""
+
+
+class StoreTooNew(StoreError):
+    """The database was written by a newer birdwatchd. Give up."""
+
+
+class StoreBusy(StoreError):
+    """Another process holds the database. Try again."""
+
+
+class StoreFull(StoreError):
+    """No room on the disk. Make room, then try again."""
+
+
+class BrokerError(BirdwatchError):
+    """The MQTT broker is away or refused us. The outbox keeps what there is to say."""
+
+
+class BrokerUnreachable(BrokerError):
+    """Nobody answers at the broker's address. Try again with back-off."""
+
+
+class BrokerRefused(BrokerError):
+    """The broker answered and said no (user, password, permission)."""
+
+
+class ExportError(BirdwatchError):
+    """One export failed; nothing else did."""

@@ -1,0 +1,250 @@
+"""Hand work from stage to stage and bring it to an end: Stop, Mailbox, Handover, Crew.
+
+Every queue here is bounded and counted, and its class says what happens when it is full. Every wait listens to a
+stop or to the end of its queue. The one blanket `except` of the project lives in `Crew`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Generic, Literal, TypeVar
+
+from birdwatchd.metrics import Metrics
+from birdwatchd.records import Evidence, Moment
+
+__all__ = ["Backoff", "Crew", "Handover", "Mailbox", "Stop"]
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Stop:
+    """One flag that ends the system, with the time it was raised."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.reason = ""
+        self.since: float | None = None
+
+    def set(self, reason: str = "") -> None:
+        """Raise the flag. The first reason stays. Safe in a signal handler."""
+        if not self._event.is_set():
+            self.reason = reason
+            self.since = time.monotonic()
+            self._event.set()
+
+    def is_set(self) -> bool:
+        """Whether the end was asked for."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but wake at once when the flag is raised; True if it is."""
+        return self._event.wait(seconds)
+
+    def for_seconds(self, now: float) -> float:
+        """How long ago the flag was raised, monotonic seconds; 0 while it is not."""
+        return 0.0 if self.since is None else now - self.since
+
+
+class Backoff:
+    """Waiting times that double from `first_s` to `last_s`, each shortened by up to a quarter by chance.
+
+    The jitter keeps a hundred cameras behind one switch from knocking at the same instant.
+    """
+
+    def __init__(self, first_s: float, last_s: float, chance: Callable[[], float]) -> None:
+        self.first_s, self.last_s, self._chance = first_s, last_s, chance
+        self._next = first_s
+
+    def next_wait(self) -> float:
+        """Seconds to wait before the next try."""
+        wait = self._next
+        self._next = min(self._next * 2, self.last_s)
+        return wait * (1.0 - 0.25 * self._chance())
+
+    def reset(self) -> None:
+        """Start over after a success."""
+        self._next = self.first_s
+
+
+@dataclass(slots=True)
+class _Lane:
+    queue: deque[Evidence] = field(default_factory=deque)
+    crops: int = 0
+    closed: bool = False
+
+
+class Mailbox:
+    """Evidence on its way to the classifier: one lane per camera, `lane_crops` crops each.
+
+    When a lane is full and `when_full` is "shed" (live cameras), the least useful crop is forgotten and counted;
+    with "wait" (files) the sender waits. Evidence itself (that a visit began, ended) is never shed: it is small.
+    Lanes are served in turn, so that a windy camera cannot starve a quiet one.
+    """
+
+    def __init__(
+        self, metrics: Metrics, *, lane_crops: int = 64, when_full: Literal["shed", "wait"] = "shed"
+    ) -> None:
+        self._metrics, self._lane_crops, self._when_full = metrics, lane_crops, when_full
+        self._lanes: dict[str, _Lane] = {}
+        self._turn: deque[str] = deque()
+        self._changed = threading.Condition()
+
+    def open_lane(self, name: str) -> None:
+        """Announce a sender; the mailbox does not end before its lane is closed."""
+        with self._changed:
+            self._lanes[name] = _Lane()
+            self._turn.append(name)
+
+    def close_lane(self, name: str) -> None:
+        """This sender sends no more."""
+        with self._changed:
+            self._lanes[name].closed = True
+            self._changed.notify_all()
+
+    def put(self, lane_name: str, evidence: Evidence) -> None:
+        """Add evidence to a lane; may shed or wait, see the class."""
+        with self._changed:
+            lane = self._lanes[lane_name]
+            if self._when_full == "wait":
+                self._changed.wait_for(lambda: lane.crops < self._lane_crops or lane.closed)
+            lane.queue.append(evidence)
+            lane.crops += len(evidence.moments)
+            while lane.crops > self._lane_crops:
+                _forget_least_useful(lane)
+                self._metrics.add("crops_dropped_total", camera=evidence.camera, reason="lane_full")
+            self._changed.notify_all()
+
+    def take(self, max_crops: int, max_wait_s: float, poll_s: float = 1.0) -> list[Evidence] | None:
+        """Wait for evidence and return up to `max_crops` crops' worth of it, oldest first, lanes in turn.
+
+        Once something is there, waits up to `max_wait_s` for a fuller batch. Returns [] after `poll_s` without
+        evidence (so that the caller can beat), and None when all lanes are closed and empty.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._waiting() > 0 or self._ended(), poll_s):
+                return []
+            self._changed.wait_for(lambda: self._crops() >= max_crops or self._all_closed(), max_wait_s)
+            if self._ended():
+                return None
+            batch = list(self._draw(max_crops))
+            self._changed.notify_all()
+            return batch
+
+    def _draw(self, max_crops: int) -> Iterator[Evidence]:
+        drawn = 0
+        while self._waiting() and drawn < max_crops:
+            name = self._turn[0]
+            self._turn.rotate(-1)
+            lane = self._lanes[name]
+            if lane.queue:
+                evidence = lane.queue.popleft()
+                lane.crops -= len(evidence.moments)
+                drawn += max(1, len(evidence.moments))
+                yield evidence
+
+    def _waiting(self) -> int:
+        return sum(len(lane.queue) for lane in self._lanes.values())
+
+    def _crops(self) -> int:
+        return sum(lane.crops for lane in self._lanes.values())
+
+    def _all_closed(self) -> bool:
+        return all(lane.closed for lane in self._lanes.values())
+
+    def _ended(self) -> bool:
+        return self._all_closed() and not self._waiting()
+
+
+def _forget_least_useful(lane: _Lane) -> None:
+    """Drop one crop: the lowest quality, but the first look at a visit only when nothing else is left."""
+
+    def usefulness(entry: tuple[int, Moment]) -> tuple[bool, float]:
+        return entry[1].index == 0, entry[1].quality
+
+    entries = [(i, m) for i, evidence in enumerate(lane.queue) for m in evidence.moments]
+    position, worst = min(entries, key=usefulness)
+    evidence = lane.queue[position]
+    lane.queue[position] = replace(evidence, moments=tuple(m for m in evidence.moments if m is not worst))
+    lane.crops -= 1
+
+
+class Handover(Generic[T]):
+    """A few items between two stages. When full the giver waits, and the time it waited is counted."""
+
+    def __init__(self, name: str, metrics: Metrics, *, bound: int = 4) -> None:
+        self._name, self._metrics, self._bound = name, metrics, bound
+        self._items: deque[T] = deque()
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def put(self, item: T) -> None:
+        """Give an item; waits while `bound` items are there (the taker always drains, even while stopping)."""
+        with self._changed:
+            began = time.monotonic()
+            self._changed.wait_for(lambda: len(self._items) < self._bound or self._closed)
+            self._metrics.add(f"{self._name}_wait_seconds", time.monotonic() - began)
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def take(self, poll_s: float = 1.0) -> T | Literal["nothing yet", "ended"]:
+        """The oldest item, "nothing yet" after `poll_s`, or "ended" when closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._closed, poll_s)
+            if self._items:
+                item = self._items.popleft()
+                self._changed.notify_all()
+                return item
+            return "ended" if self._closed else "nothing yet"
+
+    def close(self) -> None:
+        """No more will come."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class Crew:
+    """The threads of the system. If one dies of something unexpected, the stop is raised and the reason kept."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self._threads: list[threading.Thread] = []
+        self.failure: BaseException | None = None
+
+    def start(self, name: str, run: Callable[[], None]) -> None:
+        """Run `run` in a thread called `name`."""
+        thread = threading.Thread(target=self._guard, args=(name, run), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _guard(self, name: str, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except BaseException as error:  # the one blanket except: an unexpected end of one is the end of all
+            log.critical("%s failed unexpectedly; birdwatchd stops", name, exc_info=error)
+            self.failure = self.failure or error
+            self._stop.set(f"{name} failed: {type(error).__name__}")
+
+    def join(self, deadline_s: float) -> list[str]:
+        """Wait for all, together at most `deadline_s`; name those who are late, with the line they stand at."""
+        until = time.monotonic() + deadline_s
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        late = [thread for thread in self._threads if thread.is_alive()]
+        frames = sys._current_frames()
+        for thread in late:
+            stack = traceback.format_stack(frames[thread.ident]) if thread.ident in frames else ["?\n"]
+            log.error("%s did not stop in time; it stands at\n%s", thread.name, "".join(stack[-3:]).rstrip())
+        return [thread.name for thread in late]
+
+    def alive(self) -> list[str]:
+        """Names of the threads that still run."""
+        return [thread.name for thread in self._threads if thread.is_alive()]

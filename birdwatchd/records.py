@@ -1,0 +1,344 @@
+"""The nouns that flow through birdwatchd: small frozen records, never a dict between stages.
+
+Boxes are fractions of the frame (x, y, w, h) with a top-left origin, everywhere; pixels live inside one function.
+Times are aware UTC datetimes.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Box",
+    "CameraState",
+    "CameraStatus",
+    "Crop",
+    "Evidence",
+    "Label",
+    "Message",
+    "Moment",
+    "Phase",
+    "Prediction",
+    "Rank",
+    "Region",
+    "State",
+    "Verdict",
+    "Visit",
+    "new_visit_id",
+    "rfc3339",
+]
+
+FloatArray = NDArray[np.float32]
+HalfArray = NDArray[np.float16]
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def new_visit_id(at: datetime, randomness: int | None = None) -> str:
+    """Return a 26-character ULID for a visit that began `at`: sorts by time as text (github.com/ulid/spec).
+
+    Args:
+        at: aware datetime; its milliseconds fill the first 10 characters.
+        randomness: 80 bits to use instead of fresh random ones (tests).
+    """
+    bits = secrets.randbits(80) if randomness is None else randomness
+    number = (int(at.timestamp() * 1000) << 80) | (bits & ((1 << 80) - 1))
+    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -5, -5))
+
+
+def rfc3339(at: datetime) -> str:
+    """Write a datetime as RFC 3339 UTC with milliseconds: `2026-05-01T06:30:00.125Z`."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in fractions of the frame, top-left origin."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Centre (x, y) in fractions of the frame."""
+        return self.x + self.w / 2, self.y + self.h / 2
+
+    @property
+    def area(self) -> float:
+        """Share of the frame that is covered."""
+        return self.w * self.h
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union with another box, 0 … 1."""
+        w = min(self.x + self.w, other.x + other.w) - max(self.x, other.x)
+        h = min(self.y + self.h, other.y + other.h) - max(self.y, other.y)
+        if w <= 0 or h <= 0:
+            return 0.0
+        return w * h / (self.area + other.area - w * h)
+
+    def union(self, other: Box) -> Box:
+        """The smallest box that holds both."""
+        x, y = min(self.x, other.x), min(self.y, other.y)
+        return Box(
+            x, y, max(self.x + self.w, other.x + other.w) - x, max(self.y + self.h, other.y + other.h) - y
+        )
+
+    def rounded(self, digits: int = 4) -> list[float]:
+        """The four numbers for JSON."""
+        return [round(float(v), digits) for v in (self.x, self.y, self.w, self.h)]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A place in one frame that differs from the learned background.
+
+    Attributes:
+        box: where, in fractions of the frame.
+        fill: share of the box that is foreground, 0 … 1.
+        contrast: mean excess over the local noise, in units of that noise.
+        ghost: the difference is the mark of something that left, not of something there.
+    """
+
+    box: Box
+    fill: float
+    contrast: float
+    ghost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A square picture of a bird, ready for the classifier, the disk and a person.
+
+    Attributes:
+        jpeg: the encoded picture, RGB, 4:4:4.
+        width, height: pixels of the picture in `jpeg`.
+    """
+
+    jpeg: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One look at the bird of a visit.
+
+    Attributes:
+        index: 0, 1, 2 … within the visit; (visit id, index) names a moment for ever.
+        at: when the frame was taken, UTC.
+        box: the bird (not the crop) in fractions of the frame.
+        quality: 0 … 1, higher is sharper, larger and further from the edge.
+        media_s: seconds from the start of the media, for files.
+    """
+
+    index: int
+    at: datetime
+    box: Box
+    quality: float
+    crop: Crop
+    media_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that crosses from a camera to the classifier: what is new about one visit.
+
+    Idempotent by (visit_id, revision). `moments` holds only the moments that no earlier revision carried.
+    `end` is None while the bird is there. `lost` says that the camera died and the end is only the last sighting.
+    """
+
+    visit_id: str
+    camera: str
+    revision: int
+    start: datetime
+    end: datetime | None
+    last_seen: datetime
+    moments: tuple[Moment, ...]
+    count_max: int
+    media: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    lost: bool = False
+
+
+class State(StrEnum):
+    """How sure a verdict is."""
+
+    CONFIRMED = "confirmed"
+    UNCERTAIN = "uncertain"
+    UNKNOWN = "unknown"
+    REJECTED = "rejected"
+
+
+class Rank(StrEnum):
+    """How precise a name is."""
+
+    SPECIES = "species"
+    GENUS = "genus"
+    FAMILY = "family"
+    ORDER = "order"
+    BIRD = "bird"
+
+
+class Phase(StrEnum):
+    """Where a visit stands for those who are told of it."""
+
+    PROVISIONAL = "provisional"
+    FINAL = "final"
+    CORRECTED = "corrected"
+    RETRACTED = "retracted"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One class of a model."""
+
+    common_name: str
+    scientific_name: str | None = None
+    family: str | None = None
+    order: str | None = None
+    is_species: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the network said of one moment.
+
+    Attributes:
+        logits: float32, shape (classes,).
+        embedding: float32, shape (dim,).
+    """
+
+    visit_id: str
+    moment: Moment
+    logits: FloatArray
+    embedding: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The name of a visit's bird so far, and how sure we are."""
+
+    state: State
+    rank: Rank
+    common_name: str | None
+    scientific_name: str | None
+    score: float
+    top: tuple[tuple[str, float], ...]
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A bird was at this camera from `start` to `end`: the row, the JSON line and the MQTT payload all come from here."""
+
+    visit_id: str
+    camera: str
+    revision: int
+    start: datetime
+    end: datetime | None
+    verdict: Verdict
+    moments: int
+    count_max: int
+    box: Box | None
+    model: str
+    media: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON visit of `scan --json` and `visits --json`; its keys are a promise to other programs."""
+        v = self.verdict
+        return {
+            "visit_id": self.visit_id,
+            "camera": self.camera,
+            "media": self.media,
+            "start": rfc3339(self.start),
+            "end": rfc3339(self.end) if self.end else None,
+            "start_s": _seconds(self.start_s),
+            "end_s": _seconds(self.end_s),
+            "state": v.state.value,
+            "rank": v.rank.value,
+            "common_name": v.common_name,
+            "scientific_name": v.scientific_name,
+            "score": round(v.score, 4),
+            "top": [[name, round(p, 4)] for name, p in v.top],
+            "moments": self.moments,
+            "count_max": self.count_max,
+            "box": self.box.rounded() if self.box else None,
+            "model": self.model,
+        }
+
+
+def _seconds(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else round(value, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One thing to tell over MQTT.
+
+    Attributes:
+        topic: the whole topic.
+        payload: bytes to publish.
+        retain: keep it at the broker.
+        key: (visit_id, revision) as text, for recognising repeats; None for states.
+        coalesce: only the newest message of this topic is worth sending.
+    """
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    key: str | None = None
+    coalesce: bool = False
+
+    def with_payload(self, payload: bytes) -> Message:
+        """The same message saying something else."""
+        return replace(self, payload=payload)
+
+
+class CameraState(StrEnum):
+    """Whether a camera gives pictures."""
+
+    STARTING = "starting"
+    ONLINE = "online"
+    OFFLINE = "offline"
+    FINISHED = "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """What a camera process says of itself about once a second, and at once when its state changes.
+
+    Attributes:
+        fps: frames decoded per second since the last report.
+        frames: frames decoded since the process started.
+        late: frames decoded but not looked at, because the gate had fallen behind.
+        width, height: pixels of the source frame; 0 before the first.
+        detail: why it is offline; free of credentials.
+        refused: the camera said no (wrong password or path).
+        lag_s: how far the picture being looked at is behind the newest one.
+    """
+
+    camera: str
+    state: CameraState
+    at: datetime
+    fps: float = 0.0
+    frames: int = 0
+    late: int = 0
+    width: int = 0
+    height: int = 0
+    detail: str = ""
+    refused: bool = False
+    lag_s: float = 0.0
+    extra: tuple[tuple[str, float], ...] = ()

@@ -1,0 +1,1 @@
+"""Name birds: network, batching, fusion of moments into a verdict, taxonomy."""

@@ -1,0 +1,1 @@
+"""Keep visits: schema, migrations, the one writer, queries."""
