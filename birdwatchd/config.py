@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
@@ -126,6 +126,14 @@ class Source:
         """True where pictures arrive at their own pace and reading again later gives other pictures."""
         return self.kind != "file"
 
+    def reveal(self) -> str:
+        """The address with its credentials, for the library that opens it. Never log it."""
+        if not self.username and not self.password:
+            return self.location
+        parts = urlsplit(self.location)
+        user, password = quote(self.username, safe=""), quote(self.password.reveal(), safe="")
+        return urlunsplit(parts._replace(netloc=f"{user}:{password}@{parts.netloc}"))
+
     def __repr__(self) -> str:
         return f"Source({self.location!r})"
 
@@ -224,6 +232,10 @@ class CameraSettings(Settings):
     read_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
     max_moments: Annotated[int, Field(ge=1, le=64)] = 8
     max_fps: Annotated[float, Field(gt=0, le=120)] = 15.0
+
+    def reveal(self) -> dict[str, Any]:
+        """Plain values with the credentials in them, to hand to the camera's own process. Never log it."""
+        return self.model_dump(exclude={"source"}) | {"source": self.source.reveal()}
 
 
 class ModelSettings(Settings):

@@ -240,7 +240,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A bird was at this camera from `start` to `end`: the row, the JSON line and the MQTT payload all come from here."""
+    """A bird was at this camera from `start` to `end`: row, JSON line and MQTT payload all come from here.
+
+    `model` is name@version of the classifier; `last_seen` is None only where that is not known any more.
+    """
 
     visit_id: str
     camera: str
@@ -255,6 +258,7 @@ class Visit:
     media: str | None = None
     start_s: float | None = None
     end_s: float | None = None
+    last_seen: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The JSON visit of `scan --json` and `visits --json`; its keys are a promise to other programs."""

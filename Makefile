@@ -1,0 +1,34 @@
+# Two commands for a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
+
+PYTHON ?= python3
+SECONDS ?= 60
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test clean
+
+demo: $(VENV)/demo.installed
+	$(BIN)/birdwatchd demo --seconds $(SECONDS)
+
+test: $(VENV)/test.installed
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("birdwatchd needs Python 3.11 or newer; try: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing birdwatchd into $(VENV) (PyTorch is several GB; this takes a few minutes the first time)"
+	$(PIP) --constraint constraints.txt --editable ".[demo]"
+	@touch $@
+
+$(VENV)/test.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing birdwatchd and its test tools into $(VENV) (PyTorch is several GB; this takes a few minutes the first time)"
+	$(PIP) --constraint constraints.txt --editable ".[demo,test]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache

@@ -1,0 +1,242 @@
+"""Cut the best pictures of a bird out of full-resolution frames.
+
+A crop is square, has a margin, stays inside the frame and is converted to colour only for its own rectangle, with
+the colour matrix and range that the stream declares. Crops are ranked by sharpness, size and not touching the edge;
+the moments of one visit are at least 250 ms apart and limited in number, early ones soon, later ones ever rarer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from birdwatchd.camera.source import Frame
+from birdwatchd.records import Box, Crop, Moment
+
+__all__ = ["MomentPicker", "PixelRect", "crop_picture", "quality_of", "square_around"]
+
+MARGIN = 0.2  # of the bird's longer side, on each side: the classifier was trained with some air around the bird
+MIN_SIDE = 48  # pixels; a smaller crop holds too little around a tiny bird to be judged by a person
+MAX_SIDE = 640  # pixels of the stored picture: 384 are classified, the rest is for people
+JPEG_QUALITY = 94
+MIN_GAP_S = 0.25  # moments closer than this show the same pose and are not independent
+
+
+@dataclass(frozen=True, slots=True)
+class PixelRect:
+    """Whole pixels: left, top, right and bottom (exclusive)."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        """Pixels across."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """Pixels down."""
+        return self.bottom - self.top
+
+
+def square_around(box: Box, width: int, height: int, margin: float = MARGIN) -> PixelRect:
+    """The square that shows the bird in `box` with a margin, moved (not cut) to lie inside the frame.
+
+    It is as high as wide unless the frame itself is smaller than the square needs to be; then it is cut to the frame.
+
+    Args:
+        box: the bird, fractions of the frame.
+        width, height: pixels of the frame.
+        margin: of the bird's longer side, added on each side.
+    """
+    side = max(box.w * width, box.h * height) * (1 + 2 * margin)
+    side = max(side, MIN_SIDE)
+    w, h = min(round(side), width), min(round(side), height)
+    left = round((box.x + box.w / 2) * width - w / 2)
+    top = round((box.y + box.h / 2) * height - h / 2)
+    left, top = min(max(left, 0), width - w), min(max(top, 0), height - h)
+    return PixelRect(left, top, left + w, top + h)
+
+
+def quality_of(luma: NDArray[np.uint8], box: Box) -> float:
+    """How good a picture of the bird this frame gives, 0 … 1.
+
+    Half sharpness (mean absolute Laplacian over contrast, at a fixed scale), half size (1 at 256 px); a bird that
+    touches the frame's edge counts a third, because part of it is missing.
+
+    Args:
+        luma: uint8 (height, width) of the whole frame.
+        box: the bird, fractions of the frame.
+    """
+    height, width = luma.shape
+    rect = square_around(box, width, height, margin=0.0)
+    part = luma[rect.top : rect.bottom, rect.left : rect.right]
+    longest = max(part.shape)
+    scale = 128 / longest
+    if scale < 1:
+        part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    edges = cv2.Laplacian(part, cv2.CV_16S, ksize=1)
+    sharp = min(1.0, float(np.abs(edges).mean()) / (0.35 * float(part.std()) + 4.0))
+    size = min(1.0, (box.w * width * box.h * height) ** 0.5 / 256)
+    touching = (
+        box.x * width <= 2
+        or box.y * height <= 2
+        or (box.x + box.w) * width >= width - 2
+        or (box.y + box.h) * height >= height - 2
+    )
+    return (0.5 * sharp + 0.5 * size) * (0.33 if touching else 1.0)
+
+
+def crop_picture(frame: Frame, box: Box) -> NDArray[np.uint8]:
+    """The bird in colour: uint8 RGB, shape (side, side, 3), side at most MAX_SIDE; a copy."""
+    rect = square_around(box, frame.width, frame.height)
+    rgb = _colour(frame.picture, frame.luma, rect)
+    longest = max(rgb.shape[:2])
+    if longest > MAX_SIDE:
+        size = (round(rgb.shape[1] * MAX_SIDE / longest), round(rgb.shape[0] * MAX_SIDE / longest))
+        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return rgb
+
+
+def encode_crop(rgb: NDArray[np.uint8]) -> Crop:
+    """Encode an RGB picture as JPEG without colour subsampling."""
+    ok, data = cv2.imencode(
+        ".jpg",
+        cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR),
+        [
+            cv2.IMWRITE_JPEG_QUALITY,
+            JPEG_QUALITY,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+        ],
+    )
+    assert ok  # an RGB array of whole pixels can always be encoded
+    return Crop(data.tobytes(), rgb.shape[1], rgb.shape[0])
+
+
+# Kr, Kb of ITU-R BT.601 and BT.709; libav's colorspace numbers (AVColorSpace) in front.
+_BT601, _BT709 = (0.299, 0.114), (0.2126, 0.0722)
+_MATRIX = {1: _BT709, 4: _BT601, 5: _BT601, 6: _BT601, 7: (0.212, 0.087)}
+_SUBSAMPLED = {"yuv420p": (2, 2), "yuvj420p": (2, 2), "nv12": (2, 2), "yuv422p": (2, 1), "yuvj422p": (2, 1)} | {
+    "yuv444p": (1, 1),
+    "yuvj444p": (1, 1),
+}
+_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+
+
+def _colour(picture: Any, luma: NDArray[np.uint8], rect: PixelRect) -> NDArray[np.uint8]:
+    """Convert one rectangle of a frame to RGB."""
+    name = picture.format.name
+    y = luma[rect.top : rect.bottom, rect.left : rect.right]
+    if name == "gray":
+        return np.repeat(y[:, :, None], 3, axis=2)
+    if name not in _SUBSAMPLED:  # packed and rare formats: let libav convert the whole picture
+        whole: NDArray[np.uint8] = picture.to_ndarray(format="rgb24")
+        return np.ascontiguousarray(whole[rect.top : rect.bottom, rect.left : rect.right])
+    across, down = _SUBSAMPLED[name]
+    chroma = [
+        _upsampled(plane, rect, across, down) for plane in _chroma(picture, name, luma.shape, across, down)
+    ]
+    full = name.startswith("yuvj") or int(picture.color_range) == _FULL_RANGE
+    kr, kb = _MATRIX.get(int(picture.colorspace), _BT709 if picture.height > 576 else _BT601)
+    rgb: NDArray[np.uint8] = cv2.transform(cv2.merge([y, *chroma]), _to_rgb(kr, kb, full))
+    return rgb
+
+
+def _chroma(
+    picture: Any, name: str, shape: tuple[int, ...], across: int, down: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The two colour planes, uint8 (height / down, width / across), without the padding of their rows."""
+    rows, columns = -(-shape[0] // down), -(-shape[1] // across)
+
+    def plane(number: int, width: int) -> NDArray[np.uint8]:
+        memory = picture.planes[number]
+        flat: NDArray[np.uint8] = np.frombuffer(memory, np.uint8).reshape(-1, memory.line_size)
+        return flat[:rows, :width]
+
+    if name == "nv12":
+        both = plane(1, 2 * columns)
+        return both[:, 0::2], both[:, 1::2]
+    return plane(1, columns), plane(2, columns)
+
+
+def _upsampled(plane: NDArray[np.uint8], rect: PixelRect, across: int, down: int) -> NDArray[np.uint8]:
+    """The part of a colour plane under `rect`, at the resolution of the luma plane."""
+    left, top = rect.left // across, rect.top // down
+    part = plane[top : -(-rect.bottom // down), left : -(-rect.right // across)]
+    if (across, down) == (1, 1):
+        return part
+    size = (part.shape[1] * across, part.shape[0] * down)
+    wide = cv2.resize(np.ascontiguousarray(part), size, interpolation=cv2.INTER_LINEAR)
+    dx, dy = rect.left - left * across, rect.top - top * down
+    result: NDArray[np.uint8] = wide[dy : dy + rect.height, dx : dx + rect.width]
+    return result
+
+
+def _to_rgb(kr: float, kb: float, full: bool) -> NDArray[np.float32]:
+    """3 × 4 matrix from (Y, Cb, Cr, 1) to RGB, all 0 … 255 (ITU-R BT.601-7 and BT.709-6, section on quantisation)."""
+    kg = 1.0 - kr - kb
+    gain_y, gain_c, black = (1.0, 1.0, 0.0) if full else (255 / 219, 255 / 224, 16.0)
+    rows = [
+        (gain_y, 0.0, gain_c * 2 * (1 - kr)),
+        (gain_y, -gain_c * 2 * (1 - kb) * kb / kg, -gain_c * 2 * (1 - kr) * kr / kg),
+        (gain_y, gain_c * 2 * (1 - kb), 0.0),
+    ]
+    return np.array([(y, cb, cr, -black * y - 128 * (cb + cr)) for y, cb, cr in rows], np.float32)
+
+
+@dataclass(slots=True)
+class _Candidate:
+    rgb: NDArray[np.uint8]
+    at: datetime
+    media_s: float
+    box: Box
+    quality: float
+
+
+# Seconds of each look-out for the best picture, one after another: a quick first answer, then ever rarer.
+WINDOWS_S = (0.35, 0.4, 0.6, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+
+
+@dataclass(slots=True)
+class MomentPicker:
+    """Choose the moments of one visit: the best picture of each of a series of ever longer windows."""
+
+    max_moments: int
+    _best: _Candidate | None = field(default=None, init=False)
+    _opened: float | None = field(default=None, init=False)
+    _given: int = field(default=0, init=False)
+    _last_at: datetime | None = field(default=None, init=False)
+
+    def offer(self, frame: Frame, box: Box, at: float) -> None:
+        """Show a frame that has the bird in `box`; the picture is cut only if it beats what the window has."""
+        if self._given >= self.max_moments:
+            return
+        if self._last_at is not None and (frame.at - self._last_at).total_seconds() < MIN_GAP_S:
+            return
+        if self._opened is None:
+            self._opened = at
+        quality = quality_of(frame.luma, box)
+        if self._best is None or quality > self._best.quality:
+            self._best = _Candidate(crop_picture(frame, box), frame.at, frame.media_s, box, quality)
+
+    def due(self, at: float, *, ending: bool = False) -> Moment | None:
+        """The window's best picture as a moment, once the window is over or the visit ends."""
+        if self._best is None or self._opened is None:
+            return None
+        window = WINDOWS_S[min(self._given, len(WINDOWS_S) - 1)]
+        if not ending and at - self._opened < window:
+            return None
+        best = self._best
+        moment = Moment(self._given, best.at, best.box, best.quality, encode_crop(best.rgb), best.media_s)
+        self._best, self._opened, self._last_at = None, None, best.at
+        self._given += 1
+        return moment

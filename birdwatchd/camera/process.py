@@ -1,0 +1,238 @@
+"""The main process's side of a camera process: start it, read what it says, start it again when it dies.
+
+Restarted for ever with back-off. When a camera process dies in the middle of a visit, the visit is closed here with
+its last sighting, so that no visit stays open for ever. Imports neither libav nor OpenCV.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from birdwatchd.config import CameraSettings
+from birdwatchd.flow import Backoff, Mailbox, Stop
+from birdwatchd.metrics import Metrics
+from birdwatchd.records import CameraState, CameraStatus, Evidence
+from birdwatchd.wire import FileDone, Pipe, WireError
+
+__all__ = ["CameraProcess", "ScanProcess"]
+
+log = logging.getLogger(__name__)
+
+RESTART_FIRST_S, RESTART_LAST_S = 0.5, 60.0
+HEALTHY_S = 60.0  # a process that lived this long is restarted at once
+STOP_S = 4.0  # how long a camera process may take to close its visits before it is killed
+
+
+def spawn(order: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """Start a worker and give it its order on stdin."""
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+        "PYTHONUNBUFFERED": "1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "birdwatchd.camera.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
+    command(process, order)
+    return process
+
+
+def command(process: subprocess.Popen[bytes], order: dict[str, Any]) -> None:
+    """Write one JSON line to a worker; a dead worker is noticed by whoever reads from it."""
+    assert process.stdin is not None
+    try:
+        process.stdin.write(json.dumps(order, default=str).encode() + b"\n")
+        process.stdin.flush()
+    except (BrokenPipeError, ValueError):
+        log.debug("worker %d is gone", process.pid)
+
+
+class CameraProcess:
+    """One camera as the main process sees it: `run` ends only after the stop (or the end of a file)."""
+
+    def __init__(
+        self,
+        camera: str,
+        settings: CameraSettings,
+        mailbox: Mailbox,
+        metrics: Metrics,
+        on_status: Callable[[CameraStatus], None],
+    ) -> None:
+        self.camera, self._settings, self._mailbox = camera, settings, mailbox
+        self._metrics, self._on_status = metrics, on_status
+        self._open: dict[str, Evidence] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._finished = False
+        mailbox.open_lane(camera)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while one runs."""
+        process = self._process
+        return process.pid if process and process.poll() is None else None
+
+    def run(self, stop: Stop) -> None:
+        """Keep the camera's process running; closes the camera's lane at the end."""
+        backoff = Backoff(RESTART_FIRST_S, RESTART_LAST_S, random.random)
+        try:
+            while not stop.is_set() and not self._finished:
+                began = time.monotonic()
+                status = self._run_process(stop)
+                self._close_lost()
+                if stop.is_set() or self._finished:
+                    return
+                if time.monotonic() - began > HEALTHY_S:
+                    backoff.reset()
+                wait = backoff.next_wait()
+                self._metrics.add("camera_restarts_total", camera=self.camera)
+                log.warning(
+                    "camera %s: its process ended (%s); starting it again in %.1f s", self.camera, status, wait
+                )
+                self._tell(CameraState.OFFLINE, f"camera process ended ({status})")
+                stop.wait(wait)
+        finally:
+            self._close_lost()
+            self._mailbox.close_lane(self.camera)
+
+    def ask_to_stop(self) -> None:
+        """Close the process's stdin: it closes its visits and ends."""
+        with self._lock:
+            process = self._process
+        if process is not None and process.stdin is not None:
+            try:
+                process.stdin.close()
+            except BrokenPipeError:
+                log.debug("camera %s: process was gone before it could be asked to stop", self.camera)
+
+    def _run_process(self, stop: Stop) -> str:
+        order = {"mode": "camera", "camera": self.camera, "settings": self._settings.reveal()}
+        with self._lock:
+            process = self._process = spawn(order)
+        if stop.is_set():
+            self.ask_to_stop()
+        assert process.stdout is not None
+        killer = threading.Thread(target=self._kill_late, args=(process, stop), daemon=True)
+        killer.start()
+        try:
+            self._read(Pipe(process.stdout))  # type: ignore[arg-type]  # IO[bytes] reads like BinaryIO
+        except WireError as error:
+            log.error("camera %s: %s", self.camera, error)
+            process.kill()
+        process.stdout.close()
+        self.ask_to_stop()
+        return _ending(process.wait())
+
+    def _kill_late(self, process: subprocess.Popen[bytes], stop: Stop) -> None:
+        """When the stop comes, ask; when it is not heard, kill."""
+        while process.poll() is None and not stop.wait(0.5):
+            pass
+        self.ask_to_stop()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            log.warning("camera %s: its process did not stop within %.0f s and is killed", self.camera, STOP_S)
+            process.kill()
+
+    def _read(self, pipe: Pipe) -> None:
+        while (item := pipe.receive()) is not None:
+            if isinstance(item, Evidence):
+                if item.camera != self.camera:
+                    raise WireError(f"evidence of a camera '{item.camera}' that it is not")
+                if item.end is None:
+                    self._open[item.visit_id] = item
+                else:
+                    self._open.pop(item.visit_id, None)
+                self._metrics.add("evidence_total", camera=self.camera)
+                self._mailbox.put(self.camera, item)
+            elif isinstance(item, CameraStatus):
+                self._finished = item.state is CameraState.FINISHED
+                self._on_status(item)
+
+    def _close_lost(self) -> None:
+        for item in self._open.values():
+            closing = replace(item, revision=item.revision + 1, end=item.last_seen, moments=(), lost=True)
+            self._mailbox.put(self.camera, closing)
+            self._metrics.add("visits_cut_short_total", camera=self.camera)
+        self._open.clear()
+
+    def _tell(self, state: CameraState, detail: str) -> None:
+        self._on_status(CameraStatus(self.camera, state, datetime.now(UTC), detail=detail))
+
+
+def _ending(code: int) -> str:
+    return f"killed by signal {-code}" if code < 0 else f"status {code}"
+
+
+class ScanProcess:
+    """A worker that scans files one after another; a file that kills it costs only that file."""
+
+    def __init__(self, camera: str, settings: CameraSettings) -> None:
+        self._camera, self._settings = camera, settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def scan(
+        self, path: str, on_evidence: Callable[[Evidence], None], on_status: Callable[[CameraStatus], None]
+    ) -> FileDone:
+        """Scan one file; returns how it ended, also when the worker died over it."""
+        process = self._running()
+        command(process, {"file": path})
+        assert process.stdout is not None
+        pipe = Pipe(process.stdout)  # type: ignore[arg-type]  # IO[bytes] reads like BinaryIO
+        open_visits: dict[str, Evidence] = {}
+        seconds = 0.0
+        while (item := pipe.receive()) is not None:
+            if isinstance(item, FileDone):
+                return item
+            if isinstance(item, CameraStatus):
+                seconds = dict(item.extra).get("media_s", seconds)
+                on_status(item)
+                continue
+            open_visits[item.visit_id] = item
+            if item.end is not None:
+                del open_visits[item.visit_id]
+            on_evidence(item)
+        for item in open_visits.values():
+            on_evidence(replace(item, revision=item.revision + 1, end=item.last_seen, moments=(), lost=True))
+        ending = _ending(process.wait())
+        self._process = None
+        return FileDone(path, seconds, f"{path}: crashed the decoder ({ending}); this file is skipped")
+
+    def close(self) -> None:
+        """End the worker."""
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            return
+        process.stdin.close()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+    def kill(self) -> None:
+        """End the worker in the middle of a file (Ctrl-C)."""
+        if self._process is not None:
+            self._process.kill()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            reveal = self._settings.reveal()
+            self._process = spawn({"mode": "scan", "camera": self._camera, "settings": reveal})
+        return self._process

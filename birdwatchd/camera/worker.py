@@ -1,0 +1,273 @@
+"""The process of one camera: read its stream for ever and tell the main process what was seen.
+
+Started as `python -m birdwatchd.camera.worker`. Orders come as JSON lines on stdin (the first says what to do, so that
+credentials never stand in a command line); records go out on stdout. The end of stdin is the stop: it comes when the
+main process asks for it and also when it dies, so no camera process is ever left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+
+from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.source import Frame, Stream
+from birdwatchd.config import CameraSettings, Source
+from birdwatchd.errors import SourceError, SourceRefused
+from birdwatchd.flow import Backoff, Stop
+from birdwatchd.records import CameraState, CameraStatus, Evidence
+from birdwatchd.wire import FileDone, Pipe
+
+__all__ = ["main"]
+
+RETRY_FIRST_S, RETRY_LAST_S = 1.0, 60.0
+REFUSED_WAIT_S = 300.0  # a wrong password tried every second locks many cameras' accounts
+HEALTHY_S = 10.0  # a stream that lasted this long starts the back-off anew
+REPORT_EVERY_S = 1.0
+LATE_S, IN_TIME_S = 0.7, 0.3  # behind by more: frames are decoded but not looked at, until caught up
+STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are closed without it
+
+
+def now_utc() -> datetime:
+    """Wall time."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Decide which frames are looked at: at most `max_fps`, and none while the picture is late."""
+
+    max_fps: float
+    late: bool = False
+    last_at: datetime | None = None
+    skipped: int = 0
+
+    def wants(self, frame: Frame, lag_s: float) -> bool:
+        if lag_s > LATE_S:
+            self.late = True
+        elif lag_s < IN_TIME_S:
+            self.late = False
+        if self.late:
+            self.skipped += 1
+            return False
+        if self.last_at is not None:
+            since = (frame.at - self.last_at).total_seconds()
+            if 0 <= since < 0.9 / self.max_fps:
+                return False
+        self.last_at = frame.at
+        return True
+
+
+class CameraWatch:
+    """Watch one camera until told to stop: connect, look, lose it, connect again."""
+
+    def __init__(self, camera: str, settings: CameraSettings, pipe: Pipe, stop: Stop) -> None:
+        self._camera, self._settings, self._pipe, self._stop = camera, settings, pipe, stop
+        self._observer = Observer(camera, settings)
+        self._backoff = Backoff(RETRY_FIRST_S, RETRY_LAST_S, random.random)
+        self._turn = threading.Lock()
+        self._frames = 0
+        self._pace = _Pace(settings.max_fps)
+        self._ended = False
+
+    def run(self) -> None:
+        """Watch until the stop, or until a file that plays the camera has ended."""
+        self._report(CameraState.STARTING)
+        while not self._stop.is_set() and not self._ended:
+            began = time.monotonic()
+            try:
+                self._watch_stream()
+            except SourceError as error:
+                if self._stop.is_set():
+                    break
+                if time.monotonic() - began > HEALTHY_S:
+                    self._backoff.reset()
+                refused = isinstance(error, SourceRefused)
+                wait = REFUSED_WAIT_S if refused else self._backoff.next_wait()
+                self._report(CameraState.OFFLINE, detail=str(error), refused=refused)
+                self._wait_out(wait)
+        self.finish(CameraState.FINISHED)
+
+    def finish(self, state: CameraState) -> None:
+        """Close every open visit and say that this was all. May be called from the stop's thread."""
+        with self._turn:
+            self._send(self._observer.finish())
+            self._report(state)
+
+    def _watch_stream(self) -> None:
+        source = self._settings.source
+        with Stream(source, self._settings, now_utc) as stream:
+            online, report_at, frames_before = False, 0.0, self._frames
+            began = now_utc()
+            for frame in stream.frames():
+                if not source.is_live:
+                    frame = self._at_its_time(frame, began)  # noqa: PLW2901  # same picture, timed as if live
+                if self._stop.is_set():
+                    return
+                self._frames += 1
+                with self._turn:
+                    if self._pace.wants(frame, frame.lag_s):
+                        self._send(self._observer.look(frame))
+                elapsed = time.monotonic()
+                if not online or elapsed - report_at >= REPORT_EVERY_S:
+                    fps = (self._frames - frames_before) / (elapsed - report_at) if online else 0.0
+                    self._report(CameraState.ONLINE, frame=frame, fps=fps)
+                    online, report_at, frames_before = True, elapsed, self._frames
+        self._ended = True
+
+    def _at_its_time(self, frame: Frame, began: datetime) -> Frame:
+        """Wait until a file's frame is due, as if a camera sent it now."""
+        due = began + timedelta(seconds=frame.media_s)
+        ahead = (due - now_utc()).total_seconds()
+        if ahead > 0:
+            self._stop.wait(ahead)
+        return replace(frame, at=due, lag_s=max(0.0, -ahead))
+
+    def _wait_out(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self._stop.wait(min(0.5, seconds)):
+            with self._turn:
+                self._send(self._observer.pass_time(now_utc()))
+
+    def _send(self, evidence: Iterable[Evidence]) -> None:
+        for item in evidence:
+            self._pipe.send(item)
+
+    def _report(
+        self,
+        state: CameraState,
+        *,
+        frame: Frame | None = None,
+        fps: float = 0.0,
+        detail: str = "",
+        refused: bool = False,
+    ) -> None:
+        self._pipe.send(
+            CameraStatus(
+                camera=self._camera,
+                state=state,
+                at=now_utc(),
+                fps=round(fps, 2),
+                frames=self._frames,
+                late=self._pace.skipped,
+                width=frame.width if frame else 0,
+                height=frame.height if frame else 0,
+                detail=detail,
+                refused=refused,
+                lag_s=round(frame.lag_s, 3) if frame else 0.0,
+            )
+        )
+
+
+def scan_file(camera: str, settings: CameraSettings, media: str, pipe: Pipe, stop: Stop) -> None:
+    """Read one recording as fast as it can be decoded and send its visits, then a `FileDone`."""
+    observer = Observer(camera, settings, media=media)
+    pace = _Pace(settings.max_fps)
+    seconds, error = 0.0, ""
+    try:
+        with Stream(settings.source, settings, now_utc) as stream:
+            duration, reported = stream.duration_s, 0.0
+            for frame in stream.frames():
+                seconds = frame.media_s
+                if stop.is_set():
+                    error = "not finished: stopped"
+                    break
+                if pace.wants(frame, 0.0):
+                    for item in observer.look(frame):
+                        pipe.send(item)
+                if time.monotonic() - reported > REPORT_EVERY_S / 4:
+                    reported = time.monotonic()
+                    pipe.send(_progress(camera, frame, seconds, duration))
+            error = error or _cut_off(settings.source, seconds, duration)
+    except SourceError as problem:
+        error = str(problem)
+    for item in observer.finish():
+        pipe.send(item)
+    pipe.send(FileDone(media, seconds, error))
+
+
+def _progress(camera: str, frame: Frame, seconds: float, duration: float | None) -> CameraStatus:
+    extra = (("media_s", seconds), ("duration_s", duration or 0.0))
+    return CameraStatus(
+        camera, CameraState.ONLINE, now_utc(), width=frame.width, height=frame.height, extra=extra
+    )
+
+
+def _cut_off(source: Source, seconds: float, duration: float | None) -> str:
+    """Say so when the frames ended well before the announced length."""
+    if duration is None or seconds > duration - max(2.0, 0.05 * duration):
+        return ""
+    return f"{source}: is cut off: {seconds:.1f} s of {duration:.1f} s could be read; copy it again from the card"
+
+
+def _await_stop(orders: BinaryIO, stop: Stop, grace: Callable[[], None]) -> None:
+    """Read stdin to its end (orders that nobody reads are dropped), then stop, by force if a read hangs."""
+    while orders.readline():
+        pass
+    stop.set("main process asked")
+    grace()
+
+
+def _run_camera(order: dict[str, Any], orders: BinaryIO, pipe: Pipe) -> None:
+    stop = Stop()
+    watch = CameraWatch(order["camera"], CameraSettings.model_validate(order["settings"]), pipe, stop)
+    done = threading.Event()
+
+    def grace() -> None:
+        if not done.wait(STOP_GRACE_S):  # the main thread hangs in a read: finish without it
+            try:
+                watch.finish(CameraState.FINISHED)
+            except OSError:
+                os._exit(1)  # nobody listens any more
+            os._exit(0)
+
+    threading.Thread(target=_await_stop, args=(orders, stop, grace), daemon=True).start()
+    watch.run()
+    done.set()
+
+
+def _run_scan(order: dict[str, Any], orders: BinaryIO, pipe: Pipe) -> None:
+    stop = Stop()
+    base = order["settings"]
+    for line in iter(orders.readline, b""):
+        path = json.loads(line)["file"]
+        settings = CameraSettings.model_validate(base | {"source": Path(path).absolute().as_posix()})
+        scan_file(order["camera"], settings, path, pipe, stop)
+
+
+def main() -> int:
+    """Entry point of the child process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the main process, which closes our stdin
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise for a service manager that signals the whole group
+    cv2.setNumThreads(1)
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not end up between records
+    orders = sys.stdin.buffer
+    order = json.loads(orders.readline() or b"{}")
+    pipe = Pipe(out)
+    try:
+        if order.get("mode") == "scan":
+            _run_scan(order, orders, pipe)
+        elif order.get("mode") == "camera":
+            _run_camera(order, orders, pipe)
+    except BrokenPipeError:
+        return 1  # the main process is gone
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # skip destructors: libav's and OpenCV's threads have nothing left to save

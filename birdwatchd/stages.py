@@ -1,0 +1,295 @@
+"""The stages of the main process: classify, record, upkeep. Each is a `run()` around a `run_once()`.
+
+Evidence comes in by the mailbox, judged evidence goes on to record, and record writes a visit's revision and its
+messages in one transaction, then wakes the publisher. Nothing flows back.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+from birdwatchd.errors import StoreBusy, StoreFull
+from birdwatchd.flow import Handover, Mailbox, Stop
+from birdwatchd.metrics import Metrics
+from birdwatchd.records import (
+    CameraState,
+    CameraStatus,
+    Evidence,
+    Moment,
+    Prediction,
+    Verdict,
+    Visit,
+)
+
+__all__ = ["Classify", "Judged", "Record", "Upkeep"]
+
+log = logging.getLogger(__name__)
+
+STOPPING_CROPS_S = 4.0  # how long after the stop crops are still classified; the rest of the deadline is for writing
+RETRY_WRITE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Evidence with what the network said of its moments, and the verdict on the whole visit so far."""
+
+    evidence: Evidence
+    predictions: tuple[Prediction, ...]
+    verdict: Verdict
+    moments: int
+
+
+class Accumulator(Protocol):
+    """The running verdict of one visit, as `birdwatchd.species.fusion` keeps it."""
+
+    def add(self, prediction: Prediction) -> None:
+        """Take one more moment into account."""
+
+    @property
+    def count(self) -> int:
+        """Moments taken so far."""
+
+    def verdict(self) -> Verdict:
+        """The verdict on all moments so far."""
+
+
+class Predictor(Protocol):
+    """What this stage needs of the classifier."""
+
+    @property
+    def batch(self) -> int:
+        """Crops worth collecting for one call."""
+
+    def predict(self, moments: Sequence[tuple[str, Moment]]) -> list[Prediction]:
+        """Predictions of those moments that could be read."""
+
+
+class Classify:
+    """Crops of all cameras through one network, in shared batches."""
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        out: Handover[tuple[Judged, ...]],
+        classifier: Predictor,
+        accumulate: Callable[[], Accumulator],
+        metrics: Metrics,
+        *,
+        max_wait_s: float,
+        stop: Stop,
+    ) -> None:
+        self._mailbox, self._out, self._classifier = mailbox, out, classifier
+        self._accumulate, self._metrics, self._max_wait_s, self._stop = accumulate, metrics, max_wait_s, stop
+        self._visits: dict[str, Accumulator] = {}
+        self.beat = time.monotonic()
+
+    def run(self) -> None:
+        """Until the mailbox ends: cameras first, then what they left here."""
+        while self.run_once():
+            self.beat = time.monotonic()
+        self._out.close()
+
+    def run_once(self) -> bool:
+        """One batch; False when there will be no more."""
+        stopping = self._stop.is_set()
+        batch = self._mailbox.take(1 if stopping else self._classifier.batch, 0 if stopping else self._max_wait_s)
+        if batch is None:
+            return False
+        if batch:
+            self._out.put(self.judge(self._affordable(batch)))
+        return True
+
+    def judge(self, batch: Sequence[Evidence]) -> tuple[Judged, ...]:
+        """Predict all moments of a batch together, and revise the verdict of each visit in it, in order."""
+        began = time.monotonic()
+        wanted = [(evidence.visit_id, moment) for evidence in batch for moment in evidence.moments]
+        predictions = self._classifier.predict(wanted) if wanted else []
+        if wanted:
+            self._metrics.add("crops_classified_total", len(predictions))
+            self._metrics.add("classify_seconds_total", time.monotonic() - began)
+        by_moment = {(p.visit_id, p.moment.index): p for p in predictions}
+        return tuple(self._judge_one(evidence, by_moment) for evidence in batch)
+
+    def _judge_one(self, evidence: Evidence, by_moment: Mapping[tuple[str, int], Prediction]) -> Judged:
+        visit = self._visits.get(evidence.visit_id)
+        if visit is None:
+            visit = self._visits[evidence.visit_id] = self._accumulate()
+        mine = [by_moment.get((evidence.visit_id, moment.index)) for moment in evidence.moments]
+        found = tuple(p for p in mine if p is not None)
+        for prediction in found:
+            visit.add(prediction)
+        if evidence.end is not None:
+            del self._visits[evidence.visit_id]
+        return Judged(evidence, found, visit.verdict(), visit.count)
+
+    def _affordable(self, batch: Sequence[Evidence]) -> Sequence[Evidence]:
+        """While stopping, a slow machine classifies only as long as the deadline allows; ends are never lost."""
+        if self._stop.for_seconds(time.monotonic()) < STOPPING_CROPS_S:
+            return batch
+        dropped = sum(len(evidence.moments) for evidence in batch)
+        if dropped:
+            self._metrics.add("crops_dropped_total", dropped, reason="stopping")
+        return [replace(evidence, moments=()) for evidence in batch]
+
+
+Write = Callable[[Visit, Sequence[Prediction]], bool]
+
+
+class Record:
+    """Write what was judged: one transaction per visit revision, and nothing is forgotten while the disk is busy."""
+
+    def __init__(
+        self,
+        inbox: Handover[tuple[Judged, ...]],
+        write: Write,
+        model: str,
+        metrics: Metrics,
+        *,
+        stop: Stop,
+        wake: Callable[[], None],
+        on_visit: Callable[[Visit], None],
+    ) -> None:
+        """
+        Args:
+            write: stores a revision with its moments and messages; True if it was news.
+            wake: tells the publisher that there may be messages.
+            on_visit: is shown every revision that was stored.
+        """
+        self._inbox, self._write, self._model, self._metrics = inbox, write, model, metrics
+        self._stop, self._wake, self._on_visit = stop, wake, on_visit
+        self.beat = time.monotonic()
+
+    def run(self) -> None:
+        """Until classify has closed the hand-over and it is empty."""
+        while self.run_once():
+            self.beat = time.monotonic()
+
+    def run_once(self) -> bool:
+        """One batch of judged evidence; False when there will be no more."""
+        item = self._inbox.take()
+        if item == "ended":
+            return False
+        if item == "nothing yet":
+            return True
+        for judged in item:
+            visit = visit_of(judged, self._model)
+            if self._persist(visit, judged.predictions):
+                self._metrics.add("visit_revisions_total", camera=visit.camera)
+                self._on_visit(visit)
+        self._wake()
+        return True
+
+    def _persist(self, visit: Visit, predictions: Sequence[Prediction]) -> bool:
+        said = False
+        while True:
+            try:
+                return self._write(visit, predictions)
+            except (StoreBusy, StoreFull) as error:
+                if self._stop.for_seconds(time.monotonic()) > STOPPING_CROPS_S:
+                    raise
+                if not said:
+                    log.error("visits wait to be written: %s", error)
+                    said = True
+                self._metrics.add("store_retries_total")
+                self.beat = time.monotonic()
+                self._stop.wait(RETRY_WRITE_S)
+
+
+def visit_of(judged: Judged, model: str) -> Visit:
+    """The visit as it stands after this evidence."""
+    evidence = judged.evidence
+    newest = max(judged.predictions, key=lambda p: p.moment.quality, default=None)
+    return Visit(
+        visit_id=evidence.visit_id,
+        camera=evidence.camera,
+        revision=evidence.revision,
+        start=evidence.start,
+        end=evidence.end,
+        last_seen=evidence.last_seen,
+        verdict=judged.verdict,
+        moments=judged.moments,
+        count_max=evidence.count_max,
+        box=newest.moment.box if newest else None,
+        model=model,
+        media=evidence.media,
+        start_s=evidence.start_s,
+        end_s=evidence.end_s,
+    )
+
+
+class Upkeep:
+    """What has to happen on the side: camera states to log, effort and MQTT; the service manager's watchdog."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        clock: Callable[[], datetime],
+        on_change: Callable[[CameraStatus], None],
+        healthy: Callable[[], bool],
+        beat_service: Callable[[], None],
+    ) -> None:
+        """
+        Args:
+            clock: current UTC time.
+            on_change: is told when a camera's state changes (effort, MQTT).
+            healthy: whether every stage beats.
+            beat_service: tells the service manager that all is well.
+        """
+        self._metrics, self._clock, self._on_change = metrics, clock, on_change
+        self._healthy, self._beat_service = healthy, beat_service
+        self._lock = threading.Lock()
+        self._new: list[CameraStatus] = []
+        self.cameras: dict[str, CameraStatus] = {}
+
+    def take_status(self, status: CameraStatus) -> None:
+        """Called by the camera readers; quick. Keeps every change of state and the newest report."""
+        with self._lock:
+            before = self._new[-1] if self._new else None
+            if before is not None and before.camera == status.camera and before.state is status.state:
+                self._new[-1] = status
+            else:
+                self._new.append(status)
+
+    def run(self, stop: Stop, done: Callable[[], bool]) -> None:
+        """Every half second until stopped and `done`."""
+        while not (stop.is_set() and done()):
+            self.run_once()
+            if stop.is_set():
+                time.sleep(0.05)  # the stop is set already: this only waits for the stages to drain
+            else:
+                stop.wait(0.5)
+        self.run_once()
+
+    def run_once(self) -> None:
+        """Handle what cameras reported since the last time."""
+        with self._lock:
+            news, self._new = self._new, []
+        for status in news:
+            self._metrics.set("camera_fps", status.fps, camera=status.camera)
+            self._metrics.set("frames_skipped_total", status.late, camera=status.camera)
+            self._metrics.set("camera_lag_seconds", status.lag_s, camera=status.camera)
+            before = self.cameras.get(status.camera)
+            self.cameras[status.camera] = status
+            if before is None or before.state is not status.state:
+                self._say(before, status)
+                self._on_change(status)
+            elif before.detail != status.detail and status.detail:
+                log.info("camera %s: %s", status.camera, status.detail)
+        if self._healthy():
+            self._beat_service()
+
+    def _say(self, before: CameraStatus | None, status: CameraStatus) -> None:
+        if status.state is CameraState.ONLINE:
+            log.info("camera %s: online, %d×%d pixels", status.camera, status.width, status.height)
+        elif status.state is CameraState.OFFLINE:
+            level = logging.ERROR if status.refused else logging.WARNING
+            log.log(level, "camera %s: offline: %s", status.camera, status.detail)
+        elif status.state is CameraState.FINISHED and before is not None:
+            log.info("camera %s: stopped", status.camera)
