@@ -1,9 +1,9 @@
 """Draw a cartoon bird of a given species, pose and size, for the demo's scenes and its small classifier.
 
 A drawing is a pure function of its arguments. The bird is built from few parts (tail, legs, body, neck,
-head, bill, wing), each a polygon in the plane with its feet at the origin, x forward and y up, in units of the
-bird's height. It is drawn facing right at several times the wanted size and shrunk, which smooths the edges.
-Only Pillow draws; NumPy holds the result.
+head, bill, wing), each a polygon in the plane with its feet at the origin, x forward and y up, in units of
+the bird's height. It is drawn facing right at several times the wanted size and shrunk, which smooths the
+edges. Only Pillow draws; NumPy holds the result.
 """
 
 import math

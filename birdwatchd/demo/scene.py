@@ -1,9 +1,9 @@
 """Render a simulated feeder: what its camera sees at any frame, and where the birds truly are in it.
 
 A frame is a pure function of the scene and its number, so it can be asked for in any order. It costs little:
-the empty picture is kept ready at the light of the moment, only the rectangles of the branch and the birds are
-drawn over it, and sensor noise is one byte-wise addition. That addition is never checked for overflow; instead
-every painted byte keeps `NOISE_PEAK` clear of both ends.
+the empty picture is kept ready at the light of the moment, only the rectangles of the branch and the birds
+are drawn over it, and sensor noise is one byte-wise addition. That addition is never checked for overflow;
+instead every painted byte keeps `NOISE_PEAK` clear of both ends.
 """
 
 import math
