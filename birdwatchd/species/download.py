@@ -1,0 +1,115 @@
+"""Bring one published weights file to this machine, whole or not at all.
+
+The file is written beside its place under another name, checked against the publisher's hash, forced to the
+disk and only then renamed, so neither a dead server nor a power cut leaves half a file where a model is
+looked for. (birder's own `download_file` has no time-out: a server that falls silent would hang it for ever.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from birdwatchd.errors import ModelUnusable
+
+__all__ = ["DownloadFailed", "download", "sha256_of"]
+
+_CHUNK = 1 << 20
+# Seconds without a single byte before the server counts as dead; a slow line may take as long as it needs.
+SILENCE_S = 30.0
+
+
+class DownloadFailed(ModelUnusable):
+    """The publisher could not be reached, or sent something else than what was published."""
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, 64 hex digits.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def download(
+    url: str, path: Path, sha256: str, *, progress: bool = False, silence_s: float = SILENCE_S
+) -> None:
+    """Fetch `url` into `path`, making its folder where there is none.
+
+    Args:
+        url: http or https address, from birder's registry, never from a user.
+        path: where the complete file appears.
+        sha256: what the file must hash to, 64 hex digits.
+        progress: show one line of progress on stderr.
+        silence_s: seconds without a byte after which the server is given up.
+
+    Raises:
+        DownloadFailed: nothing is left at `path` then.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f"{path.name}.", suffix=".partial", delete=False
+        ) as file:
+            partial = Path(file.name)
+            try:
+                _fetch(url, file, sha256, silence_s, _line_on_stderr(path.name) if progress else _silent)
+                partial.chmod(0o644)
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise DownloadFailed(_reason(error)) from None
+
+
+def _fetch(
+    url: str, file: IO[bytes], sha256: str, silence_s: float, tell: Callable[[int, int], None]
+) -> None:
+    request = Request(url, headers={"User-Agent": "birdwatchd"})  # noqa: S310 # from birder's registry
+    digest, done = hashlib.sha256(), 0
+    with urlopen(request, timeout=silence_s) as answer:  # noqa: S310 # as above
+        expected = int(answer.headers.get("Content-Length") or 0)
+        while chunk := answer.read(_CHUNK):
+            file.write(chunk)
+            digest.update(chunk)
+            done += len(chunk)
+            tell(done, expected)
+    if done < expected:
+        raise DownloadFailed(f"broke off after {done} of {expected} bytes")
+    if digest.hexdigest() != sha256:
+        raise DownloadFailed("what came is not the published file: its sha256 differs")
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _silent(_done: int, _expected: int) -> None:
+    """Tell nobody: a daemon's log is no place for a progress bar."""
+
+
+def _line_on_stderr(name: str) -> Callable[[int, int], None]:
+    def tell(done: int, expected: int) -> None:
+        of = f" of {expected / 1e6:.0f}" if expected else ""
+        sys.stderr.write(f"\r{name}: {done / 1e6:.0f}{of} MB" + ("\n" if done == expected else ""))
+        sys.stderr.flush()
+
+    return tell
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, HTTPError):
+        return f"the server answered {error.code} {error.reason}"
+    if isinstance(error, URLError):
+        return str(getattr(error.reason, "strerror", None) or error.reason)
+    if isinstance(error, TimeoutError):
+        return "the server fell silent"
+    return str(getattr(error, "strerror", None) or error)
