@@ -1,1 +1,20 @@
 """Keep visits: schema, migrations, the one writer, queries."""
+
+from birdwatchd.store.outbox import OutboxRow
+from birdwatchd.store.queries import Catalogue, EffortSpan, StoredMoment
+from birdwatchd.store.revision import MomentRow
+from birdwatchd.store.telling import Standing, Telling
+from birdwatchd.store.writer import Compose, Recorded, Store
+
+__all__ = [
+    "Catalogue",
+    "Compose",
+    "EffortSpan",
+    "MomentRow",
+    "OutboxRow",
+    "Recorded",
+    "Standing",
+    "Store",
+    "StoredMoment",
+    "Telling",
+]

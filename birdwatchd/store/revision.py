@@ -1,0 +1,265 @@
+"""The work inside the one transaction that writes a visit revision, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import Connection
+
+from birdwatchd.errors import StoreError
+from birdwatchd.records import Box, FloatArray, Message, Moment, Phase, Prediction, State, Visit
+from birdwatchd.store import outbox, schema
+from birdwatchd.store.media import Media
+from birdwatchd.store.queries import model_parts, standings, to_standing
+from birdwatchd.store.telling import (
+    Standing,
+    Telling,
+    Told,
+    decide_firsts,
+    decide_phase,
+    is_news,
+    saying,
+    species_of,
+)
+
+__all__ = ["Known", "MomentRow", "Revision", "camera_id", "known", "model_id"]
+
+
+@dataclass(frozen=True, slots=True)
+class MomentRow:
+    """A moment with what the network said of it, ready to be kept.
+
+    Attributes:
+        embedding: shape (dim,), any float type; kept as little-endian float16.
+        top: (name, probability), best first.
+        logits: shape (classes,), or None if they are not to be kept; kept as float16.
+    """
+
+    moment: Moment
+    embedding: FloatArray
+    top: tuple[tuple[str, float], ...]
+    logits: FloatArray | None = None
+
+    @classmethod
+    def of(cls, prediction: Prediction, names: Sequence[str] = ()) -> MomentRow:
+        """A row from what the network said: logits kept, and the five most probable of `names` (one per class)."""
+        logits = prediction.logits
+        powers = np.exp(logits - np.max(logits))
+        best = np.argsort(-logits, kind="stable")[: min(5, len(names))]
+        top = tuple((names[i], float(powers[i] / powers.sum())) for i in best)
+        return cls(prediction.moment, prediction.embedding, top, logits)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is stored of a visit so far."""
+
+    revision: int
+    phase: Phase
+    firsts: tuple[str, ...]
+    indices: frozenset[int]
+
+
+def known(connection: Connection, visit_id: str) -> Known | None:
+    """What is stored of a visit, or None."""
+    visit, moment = schema.visit.c, schema.moment.c
+    row = connection.execute(
+        sa.select(visit.revision, visit.phase, visit.firsts).where(visit.id == visit_id)
+    ).first()
+    if row is None:
+        return None
+    indices = connection.execute(sa.select(moment.idx).where(moment.visit_id == visit_id)).scalars()
+    return Known(row.revision, Phase(row.phase), tuple(row.firsts), frozenset(indices))
+
+
+def camera_id(connection: Connection, key: str, now: datetime) -> int:
+    """The camera's row, made at its first use."""
+    table = schema.camera
+    connection.execute(
+        sqlite.insert(table).values(key=key, name=key, first_seen=now).on_conflict_do_nothing()
+    )
+    return int(connection.execute(sa.select(table.c.id).where(table.c.key == key)).scalar_one())
+
+
+def model_id(connection: Connection, model: str, dim: int | None) -> int:
+    """The row of a model (`name` or `name@version`), made at its first use.
+
+    Raises:
+        StoreError: its embeddings had another length before.
+    """
+    table = schema.model
+    name, version = model_parts(model)
+    connection.execute(
+        sqlite.insert(table).values(name=name, version=version, dim=dim).on_conflict_do_nothing()
+    )
+    row = connection.execute(sa.select(table).where(table.c.name == name, table.c.version == version)).one()
+    if dim is not None and row.dim is None:
+        connection.execute(sa.update(table).where(table.c.id == row.id).values(dim=dim))
+    elif dim is not None and row.dim != dim:
+        raise StoreError(
+            f"model {model} gave embeddings of length {row.dim} before and now {dim}",
+            "give changed weights another version",
+        )
+    return int(row.id)
+
+
+class Revision:
+    """One visit revision being written. Lives as long as its transaction."""
+
+    def __init__(
+        self, connection: Connection, visit: Visit, now: datetime, zone: ZoneInfo, media: Media
+    ) -> None:
+        self._connection, self._visit, self._now, self._zone, self._media = (
+            connection,
+            visit,
+            now,
+            zone,
+            media,
+        )
+        self._camera_id = self._model_id = 0
+
+    def place(self, moments: Sequence[MomentRow]) -> None:
+        """Find or make the rows that the visit points to."""
+        self._camera_id = camera_id(self._connection, self._visit.camera, self._visit.start)
+        dim = len(moments[0].embedding) if moments else None
+        self._model_id = model_id(self._connection, self._visit.model, dim)
+
+    def decide(self) -> tuple[Standing, Told | None]:
+        """Phase and firsts of this revision, and what was told of the visit before."""
+        visit = schema.visit.c
+        query = sa.select(visit.species, visit.firsts, visit.told_as).where(visit.id == self._visit.visit_id)
+        stored = self._connection.execute(query).first()
+        told = Told(**stored.told_as) if stored and stored.told_as else None
+        species = species_of(self._visit.verdict)
+        if species is None:
+            firsts: tuple[str, ...] = ()
+        elif stored and stored.species == species:
+            firsts = tuple(stored.firsts)
+        else:
+            firsts = decide_firsts(self._visit.start, self._neighbours(species), self._zone)
+        return Standing(self._visit, decide_phase(self._visit, told), firsts), told
+
+    def _neighbours(self, species: str) -> list[datetime]:
+        visit, start = schema.visit.c, self._visit.start
+        others = sa.select(visit.started_at).where(visit.species == species, visit.id != self._visit.visit_id)
+        before = others.where(visit.started_at <= start).order_by(visit.started_at.desc()).limit(1)
+        after = others.where(visit.started_at > start).order_by(visit.started_at).limit(1)
+        found = (self._connection.execute(query).scalar() for query in (before, after))
+        return [at for at in found if at is not None]
+
+    def last(self) -> Standing | None:
+        """The newest confirmed visit of this camera, as the transaction sees it."""
+        visit = schema.visit.c
+        row = self._connection.execute(
+            standings()
+            .where(visit.camera_id == self._camera_id, visit.state == State.CONFIRMED.value)
+            .order_by(visit.started_at.desc(), visit.id.desc())
+            .limit(1)
+        ).first()
+        return to_standing(row) if row else None
+
+    def write_visit(self, standing: Standing, moments: Sequence[MomentRow]) -> None:
+        """Insert the visit or bring its row up to this revision."""
+        values = self._values(standing)
+        seen = (self._visit.last_seen, self._visit.end, *(row.moment.at for row in moments))
+        values["last_seen_at"] = max((at for at in seen if at is not None), default=self._visit.start)
+        insert = sqlite.insert(schema.visit).values(values)
+        changes: dict[str, Any] = {name: insert.excluded[name] for name in values if name != "id"}
+        changes["last_seen_at"] = sa.func.max(schema.visit.c.last_seen_at, insert.excluded.last_seen_at)
+        self._connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=changes))
+
+    def _values(self, standing: Standing) -> dict[str, Any]:
+        visit, verdict = self._visit, self._visit.verdict
+        return {
+            "id": visit.visit_id,
+            "camera_id": self._camera_id,
+            "started_at": visit.start,
+            "ended_at": visit.end,
+            "state": verdict.state.value,
+            "rank": verdict.rank.value,
+            "common_name": verdict.common_name,
+            "scientific_name": verdict.scientific_name,
+            "species": species_of(verdict),
+            "score": float(verdict.score),
+            "top": [[name, float(p)] for name, p in verdict.top],
+            "reasons": list(verdict.reasons),
+            "count_max": visit.count_max,
+            "moments": visit.moments,
+            "box": _numbers(visit.box) if visit.box else None,
+            "model_id": self._model_id,
+            "revision": visit.revision,
+            "phase": standing.phase.value,
+            "firsts": list(standing.firsts),
+            "media": visit.media,
+            "start_s": visit.start_s,
+            "end_s": visit.end_s,
+            "updated_at": self._now,
+        }
+
+    def write_moments(self, moments: Sequence[MomentRow], crops: Mapping[int, str]) -> None:
+        """Insert the moments whose crops were just written; the others are known already."""
+        for row in moments:
+            moment = row.moment
+            if moment.index in crops:
+                values = {
+                    "visit_id": self._visit.visit_id,
+                    "idx": moment.index,
+                    "at": moment.at,
+                    "box": _numbers(moment.box),
+                    "quality": float(moment.quality),
+                    "top": [[name, float(p)] for name, p in row.top],
+                    "logits": None if row.logits is None else half_bytes(row.logits),
+                    "embedding": half_bytes(row.embedding),
+                    "dim": len(row.embedding),
+                    "model_id": self._model_id,
+                    "crop": crops[moment.index],
+                    "width": moment.crop.width,
+                    "height": moment.crop.height,
+                }
+                self._connection.execute(sqlite.insert(schema.moment).values(values).on_conflict_do_nothing())
+
+    def tell(
+        self,
+        standing: Standing,
+        told: Told | None,
+        before: Standing | None,
+        compose: Callable[[Telling], Sequence[Message]],
+    ) -> bool:
+        """Put the messages of this revision into the outbox, if it is news and there is anything to say."""
+        news = saying(self._visit, standing.phase)
+        if not is_news(news, told):
+            return False
+        last = self.last()
+        mine = self._visit.visit_id
+        changed = any(one is not None and one.visit.visit_id == mine for one in (before, last))
+        image = self._best_crop(last.visit.visit_id) if changed and last else None
+        messages = compose(Telling(standing, last, changed, image))
+        if not messages:
+            return False
+        outbox.add(self._connection, messages, self._now, mine, self._visit.revision)
+        values = {"told_revision": self._visit.revision, "told_as": asdict(news)}
+        visit = schema.visit
+        self._connection.execute(sa.update(visit).where(visit.c.id == mine).values(values))
+        return True
+
+    def _best_crop(self, visit_id: str) -> bytes | None:
+        moment = schema.moment.c
+        query = sa.select(moment.crop).where(moment.visit_id == visit_id, moment.crop.is_not(None))
+        best = self._connection.execute(query.order_by(moment.quality.desc(), moment.idx).limit(1)).scalar()
+        return self._media.read(best)
+
+
+def half_bytes(vector: FloatArray) -> bytes:
+    """A vector as little-endian float16 bytes."""
+    return np.asarray(vector).astype("<f2").tobytes()
+
+
+def _numbers(box: Box) -> list[float]:
+    return [float(box.x), float(box.y), float(box.w), float(box.h)]

@@ -1,0 +1,178 @@
+"""Name the tables: what birdwatchd remembers, as SQLAlchemy Core tables.
+
+Times are text, UTC, always with six decimals and a `Z`, so that they sort and any SQLite tool can read them.
+Vectors are little-endian float16 bytes (`<f2`), half the size and finer than any distance that matters.
+Boxes, top lists and reasons are JSON. The migrations build these tables step by step; a test holds both to be
+the same.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+__all__ = ["camera", "effort", "metadata", "model", "moment", "outbox", "review", "scanned", "visit"]
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+class UtcTime(sa.types.TypeDecorator[datetime]):
+    """An aware datetime as sortable text: `2026-05-01T06:30:00.125000Z`. A naive one is a ValueError."""
+
+    impl = sa.String(27)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value.isoformat()} has no time zone")
+        return value.astimezone(UTC).strftime(TIME_FORMAT)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.strptime(value, TIME_FORMAT).replace(tzinfo=UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_JSON = sa.JSON(none_as_null=True)
+
+camera = sa.Table(
+    "camera",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("key", sa.String(255), nullable=False, unique=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("first_seen", UtcTime, nullable=False),
+)
+
+# `dim` stays empty until the first embedding of this model; a model whose vectors change length is refused.
+model = sa.Table(
+    "model",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("version", sa.String(255), nullable=False),
+    sa.Column("dim", sa.Integer),
+    sa.UniqueConstraint("name", "version"),
+)
+
+# `species` is filled for confirmed visits of rank species only (scientific name, else common name): what
+# "firsts" are decided by. `told_*` say what the world knows: `told_revision` was last put into the outbox,
+# saying `told_as` (see telling.py); `told_at` is when the broker first acknowledged any of it.
+visit = sa.Table(
+    "visit",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("camera_id", sa.ForeignKey("camera.id"), nullable=False),
+    sa.Column("started_at", UtcTime, nullable=False),
+    sa.Column("ended_at", UtcTime),
+    sa.Column("last_seen_at", UtcTime, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("rank", sa.String(16), nullable=False),
+    sa.Column("common_name", sa.String(255)),
+    sa.Column("scientific_name", sa.String(255)),
+    sa.Column("species", sa.String(255)),
+    sa.Column("score", sa.Float, nullable=False),
+    sa.Column("top", _JSON, nullable=False),
+    sa.Column("reasons", _JSON, nullable=False),
+    sa.Column("count_max", sa.Integer, nullable=False),
+    sa.Column("moments", sa.Integer, nullable=False),
+    sa.Column("box", _JSON),
+    sa.Column("model_id", sa.ForeignKey("model.id"), nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("phase", sa.String(16), nullable=False),
+    sa.Column("firsts", _JSON, nullable=False),
+    sa.Column("media", sa.Text),
+    sa.Column("start_s", sa.Float),
+    sa.Column("end_s", sa.Float),
+    sa.Column("told_at", UtcTime),
+    sa.Column("told_revision", sa.Integer),
+    sa.Column("told_as", _JSON),
+    sa.Column("updated_at", UtcTime, nullable=False),
+    sa.Index(None, "started_at"),
+    sa.Index(None, "camera_id", "state", "started_at"),
+    sa.Index(None, "species", "started_at"),
+    sa.Index(None, "ended_at"),
+)
+
+moment = sa.Table(
+    "moment",
+    metadata,
+    sa.Column("visit_id", sa.ForeignKey("visit.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("idx", sa.Integer, primary_key=True),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("box", _JSON, nullable=False),
+    sa.Column("quality", sa.Float, nullable=False),
+    sa.Column("top", _JSON, nullable=False),
+    sa.Column("logits", sa.LargeBinary),
+    sa.Column("embedding", sa.LargeBinary, nullable=False),
+    sa.Column("dim", sa.Integer, nullable=False),
+    sa.Column("model_id", sa.ForeignKey("model.id"), nullable=False),
+    sa.Column("crop", sa.Text),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+)
+
+review = sa.Table(
+    "review",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("visit_id", sa.ForeignKey("visit.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("verdict", sa.String(32), nullable=False),
+    sa.Column("species", sa.String(255)),
+    sa.Column("by", sa.String(255), nullable=False),
+    sa.Index(None, "visit_id"),
+)
+
+# AUTOINCREMENT: an id is never used again, so that a publisher that remembers "sent up to 17" is right for
+# ever.
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("created_at", UtcTime, nullable=False),
+    sa.Column("topic", sa.Text, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("retain", sa.Boolean, nullable=False),
+    sa.Column("key", sa.String(128)),
+    sa.Column("visit_id", sa.ForeignKey("visit.id", ondelete="CASCADE")),
+    sa.Column("revision", sa.Integer),
+    sa.Column("coalesce", sa.Boolean, nullable=False),
+    sa.Index(None, "topic"),
+    sa.Index(None, "visit_id"),
+    sqlite_autoincrement=True,
+)
+
+effort = sa.Table(
+    "effort",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("camera_id", sa.ForeignKey("camera.id"), nullable=False),
+    sa.Column("from", UtcTime, nullable=False),
+    sa.Column("to", UtcTime, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Index(None, "camera_id", "to"),
+)
+
+scanned = sa.Table(
+    "scanned",
+    metadata,
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("mtime_ns", sa.BigInteger, nullable=False),
+    sa.Column("model_id", sa.ForeignKey("model.id"), nullable=False),
+    sa.Column("finished_at", UtcTime, nullable=False),
+    sa.Column("visits", sa.Integer, nullable=False),
+    sa.Column("error", sa.Text),
+)

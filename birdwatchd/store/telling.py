@@ -1,0 +1,132 @@
+"""Decide what to tell about a visit: is it a first, is it news, which phase is it in. Pure functions.
+
+They run inside the transaction that writes the visit, so that a "first" is never missed and never doubled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from birdwatchd.records import Phase, Rank, State, Verdict, Visit
+
+__all__ = [
+    "FIRSTS",
+    "Standing",
+    "Telling",
+    "Told",
+    "decide_firsts",
+    "decide_phase",
+    "is_news",
+    "saying",
+    "season_of",
+    "species_of",
+]
+
+FIRSTS = ("ever", "year", "season", "today")  # most notable first
+
+_NORTH = {0: "winter", 1: "spring", 2: "summer", 3: "autumn"}
+_SOUTH = {0: "summer", 1: "autumn", 2: "winter", 3: "spring"}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What those who listen were last told of a visit; a change of any of it is news."""
+
+    state: str
+    rank: str
+    common_name: str | None
+    phase: str
+    count_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A visit with what only the store can know of it.
+
+    Attributes:
+        firsts: subset of `FIRSTS`, most notable first; empty unless confirmed to species.
+    """
+
+    visit: Visit
+    phase: Phase
+    firsts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """All that a composer needs to write the messages of one visit revision.
+
+    Attributes:
+        standing: the visit as it is being written.
+        last: the newest confirmed visit of this camera once this revision counts; may be the visit itself.
+        last_changed: `last` is not, or no longer says, what this camera's listeners hold.
+        image: JPEG of the best crop of `last`; read only when `last_changed`, None when there is none.
+    """
+
+    standing: Standing
+    last: Standing | None
+    last_changed: bool
+    image: bytes | None
+
+
+def species_of(verdict: Verdict) -> str | None:
+    """The name by which firsts are decided, or None where the verdict does not confirm a species."""
+    if verdict.state is not State.CONFIRMED or verdict.rank is not Rank.SPECIES:
+        return None
+    return verdict.scientific_name or verdict.common_name
+
+
+def season_of(day: date, latitude: float | None = None) -> tuple[int, str]:
+    """The meteorological season (Dec–Feb, Mar–May, …) of a day: the year it began in, and its name.
+
+    The hemisphere changes only the name. Source: World Meteorological Organization's three-month seasons.
+    """
+    quarter = day.month % 12 // 3
+    began = day.year - 1 if day.month < 3 else day.year
+    return began, (_SOUTH if latitude is not None and latitude < 0 else _NORTH)[quarter]
+
+
+def decide_firsts(start: datetime, neighbours: Sequence[datetime], zone: ZoneInfo) -> tuple[str, ...]:
+    """Which firsts a visit is, given when the same species was also seen.
+
+    Args:
+        start: when this visit began.
+        neighbours: starts of the nearest other visit before and the nearest after, as far as there are any.
+            Since a day, a season and a year each are one unbroken stretch, no visit further away can matter.
+        zone: whose midnight ends a day.
+    """
+    if not neighbours:
+        return FIRSTS
+    here, *others = (_periods(at, zone) for at in (start, *neighbours))
+    return tuple(name for name in FIRSTS[1:] if all(here[name] != other[name] for other in others))
+
+
+def _periods(at: datetime, zone: ZoneInfo) -> dict[str, object]:
+    day = at.astimezone(zone).date()
+    return {"year": day.year, "season": season_of(day), "today": day}
+
+
+def decide_phase(visit: Visit, told: Told | None) -> Phase:
+    """Provisional while the bird is there, then final; retracted when what was told proves no bird."""
+    if visit.verdict.state is State.REJECTED and told is not None:
+        return Phase.RETRACTED  # what is rejected is never told first, so it had been told as something else
+    return Phase.PROVISIONAL if visit.end is None else Phase.FINAL
+
+
+def saying(visit: Visit, phase: Phase) -> Told:
+    """What telling this revision would say."""
+    verdict = visit.verdict
+    return Told(verdict.state.value, verdict.rank.value, verdict.common_name, phase.value, visit.count_max)
+
+
+def is_news(saying: Told, told: Told | None) -> bool:
+    """Whether a revision is worth a message: the first telling, or one that differs from the last telling.
+
+    A visit that was rejected before anyone heard of it is never told.
+    """
+    if told is None:
+        return saying.state != State.REJECTED
+    return saying != told

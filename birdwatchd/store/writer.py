@@ -1,0 +1,255 @@
+"""Write what was seen: one transaction per visit revision, with its moments and what is told of it.
+
+After kill -9 the database says exactly what was seen and what of it was told: crops are files before their
+rows exist, and the messages are rows of the same transaction as the visit. One thread writes visits, another
+deletes outbox rows; a lock in the process and SQLite's own between processes keep them apart.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from birdwatchd.records import Message, Phase, Visit
+from birdwatchd.store import database, outbox, revision, schema
+from birdwatchd.store.border import store_errors
+from birdwatchd.store.media import Media, home_lock
+from birdwatchd.store.queries import Catalogue, standings, to_standing
+from birdwatchd.store.revision import MomentRow
+from birdwatchd.store.telling import Telling
+
+__all__ = ["Compose", "MomentRow", "Recorded", "Store"]
+
+Compose = Callable[[Telling], Sequence[Message]]
+
+EFFORT_GAP = timedelta(minutes=5)  # a longer silence is a time without effort, not part of a span
+EFFORT_STEP = timedelta(seconds=30)  # how much effort a kill -9 may forget, for 30 times fewer writes
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a revision.
+
+    Attributes:
+        recorded: False if this or a newer revision was there already; then nothing was changed.
+        phase, firsts: of the visit as it stands now.
+        told: messages were put into the outbox.
+    """
+
+    recorded: bool
+    phase: Phase
+    firsts: tuple[str, ...]
+    told: bool = False
+
+
+class Store(Catalogue):
+    """The database, for reading and writing. Open it with `Store.open`, end it with `close`."""
+
+    def __init__(self, home: Path, engine: Engine, zone: ZoneInfo, latitude: float | None) -> None:
+        super().__init__(home, engine)
+        self.zone, self.latitude = zone, latitude
+        self._writer = database.writing(engine)
+        self._media = Media(home)
+        self._lock = threading.RLock()
+        self._effort: dict[str, tuple[str, datetime]] = {}
+
+    @classmethod
+    def open(cls, home: Path, *, zone: ZoneInfo, latitude: float | None = None) -> Store:
+        """Open a home, creating or upgrading what is needed.
+
+        Args:
+            zone: whose midnight ends a day, for "first today".
+            latitude: of the station; only tells which hemisphere's season it is.
+
+        Raises:
+            StoreTooNew: a newer birdwatchd wrote it.
+            StoreBusy, StoreFull, StoreError: it cannot be opened now, or at all.
+        """
+        path = home / database.FILE_NAME
+        with store_errors(path):
+            home.mkdir(parents=True, exist_ok=True)
+            with home_lock(home, shared=False):
+                engine = database.open_database(path, read_only=False)
+                database.prepare(engine, path)
+        return cls(home, engine, zone, latitude)
+
+    def close(self) -> None:
+        """Move everything into the one database file and let go of it."""
+        with self._lock, store_errors(self.path):
+            database.checkpoint(self._engine)
+            self._engine.dispose()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._lock, store_errors(self.path), self._writer.begin() as connection:
+            yield connection
+
+    def record(
+        self,
+        visit: Visit,
+        moments: Sequence[MomentRow],
+        compose: Compose | None,
+        now: datetime,
+    ) -> Recorded:
+        """Keep a revision of a visit, and put what is news of it into the outbox, all together or not at all.
+
+        Idempotent: a revision that is not newer than the stored one changes nothing. Crops are written and
+            synced first; if the transaction fails they are deleted again. `compose` is called inside the
+            transaction, only for news, and must not wait for anything.
+
+        Args:
+            moments: those that no earlier revision carried; known ones are ignored.
+            compose: writes the messages; None where nobody is to be told.
+
+        Raises:
+            StoreBusy, StoreFull, StoreError: nothing was kept; the caller may try again.
+        """
+        with self._lock, store_errors(self.path), home_lock(self.home, shared=True), ExitStack() as undo:
+            with self._engine.begin() as connection:
+                known = revision.known(connection, visit.visit_id)
+            if known and known.revision >= visit.revision:
+                return Recorded(False, known.phase, known.firsts)
+            crops = self._write_crops(visit, moments, known.indices if known else frozenset(), undo)
+            with self._writer.begin() as connection:
+                work = revision.Revision(connection, visit, now, self.zone, self._media)
+                recorded = self._record(work, moments, crops, compose)
+            undo.pop_all()
+            return recorded
+
+    def _write_crops(
+        self, visit: Visit, moments: Sequence[MomentRow], stored: Collection[int], undo: ExitStack
+    ) -> dict[int, str]:
+        crops: dict[int, str] = {}
+        for row in moments:
+            if row.moment.index not in stored and row.moment.index not in crops:
+                name = self._media.path_of(visit, row.moment.index)
+                undo.callback(self._media.remove, name)
+                self._media.write(name, row.moment.crop.jpeg)
+                crops[row.moment.index] = name
+        return crops
+
+    @staticmethod
+    def _record(
+        work: revision.Revision,
+        moments: Sequence[MomentRow],
+        crops: dict[int, str],
+        compose: Compose | None,
+    ) -> Recorded:
+        work.place(moments)
+        before = work.last()
+        standing, told = work.decide()
+        work.write_visit(standing, moments)
+        work.write_moments(moments, crops)
+        news = compose is not None and work.tell(standing, told, before, compose)
+        return Recorded(True, standing.phase, standing.firsts, news)
+
+    def close_interrupted(
+        self, now: datetime, compose: Compose | None, cameras: Collection[str] | None = None
+    ) -> list[Visit]:
+        """End the visits that a killed run left open, when the bird was last seen. Call it before any camera.
+
+        Args:
+            cameras: only those of these cameras; all by default.
+        """
+        query = standings().where(schema.visit.c.ended_at.is_(None)).order_by(schema.visit.c.id)
+        with self._reading() as connection:
+            visits = [to_standing(row).visit for row in connection.execute(query)]
+        ended = []
+        for visit in visits:
+            if cameras is None or visit.camera in cameras:
+                final = replace(visit, end=visit.last_seen, revision=visit.revision + 1)
+                self.record(final, (), compose, now)
+                ended.append(final)
+        return ended
+
+    def sweep(self, now: datetime) -> int:
+        """Delete crops that no row names (a crash between file and commit); how many. Call it at start.
+
+        Looks only into day folders that changed since the last sweep (see `Media.sweep`), and waits for other
+        processes that are just recording.
+        """
+        with self._lock, store_errors(self.path), home_lock(self.home, shared=False):
+            return self._media.sweep(self._named_crops, now)
+
+    def _named_crops(self, visit_ids: list[str]) -> set[str]:
+        moment, named = schema.moment.c, set()
+        with self._engine.begin() as connection:
+            for first in range(0, len(visit_ids), 500):  # SQLite allows 999 parameters in its oldest builds
+                chosen = visit_ids[first : first + 500]
+                named |= set(
+                    connection.execute(sa.select(moment.crop).where(moment.visit_id.in_(chosen))).scalars()
+                )
+        return named
+
+    def enqueue(self, messages: Sequence[Message], now: datetime) -> None:
+        """Put messages into the outbox that belong to no visit (states)."""
+        with self._writing() as connection:
+            outbox.add(connection, messages, now)
+
+    def delivered(self, ids: Sequence[int], now: datetime) -> None:
+        """The broker has these rows: delete them, and note on their visits when they were first told."""
+        with self._writing() as connection:
+            outbox.remove(connection, ids, now)
+
+    def effort(self, camera: str, at: datetime, state: str) -> None:
+        """Note that a camera is in a state; call it at every status report.
+
+        Extends the camera's newest span if the state is the same and less than 5 minutes passed (also over a
+        restart), else begins a new one. Written at most every 30 s unless the state changes.
+        """
+        cached = self._effort.get(camera)
+        if cached and cached[0] == state and timedelta(0) <= at - cached[1] < EFFORT_STEP:
+            return
+        with self._writing() as connection:
+            camera_id = revision.camera_id(connection, camera, at)
+            _extend_effort(connection, camera_id, at, state)
+        self._effort[camera] = (state, at)
+
+    def mark_scanned(
+        self,
+        path: str,
+        size: int,
+        mtime_ns: int,
+        model: str,
+        *,
+        visits: int,
+        error: str | None,
+        now: datetime,
+    ) -> None:
+        """Remember that a file is done (`error`: why it could not be read), so that a scan can go on."""
+        table = schema.scanned
+        with self._writing() as connection:
+            connection.execute(sa.delete(table).where(table.c.path == path))
+            connection.execute(
+                sa.insert(table).values(
+                    path=path,
+                    size=size,
+                    mtime_ns=mtime_ns,
+                    model_id=revision.model_id(connection, model, None),
+                    finished_at=now,
+                    visits=visits,
+                    error=error,
+                )
+            )
+
+
+def _extend_effort(connection: Connection, camera_id: int, at: datetime, state: str) -> None:
+    table = schema.effort
+    end = table.c["to"]
+    query = sa.select(table.c.id, end.label("until"), table.c.state).where(table.c.camera_id == camera_id)
+    newest = connection.execute(query.order_by(end.desc(), table.c.id.desc()).limit(1)).first()
+    near = newest is not None and at - newest.until < EFFORT_GAP
+    if newest is not None and near and at > newest.until:
+        connection.execute(sa.update(table).where(table.c.id == newest.id).values({"to": at}))
+    if newest is None or not near or newest.state != state:
+        connection.execute(
+            sa.insert(table).values({"camera_id": camera_id, "from": at, "to": at, "state": state})
+        )
