@@ -336,7 +336,7 @@ class Config(Settings):
     """The whole file."""
 
     station: StationSettings = StationSettings()
-    home: Path = Field(default_factory=lambda: default_home())
+    home: Path = Field(default_factory=lambda: default_home())  # noqa: PLW0108  # defined below
     cameras: Mapping[str, CameraSettings] = Field(default_factory=dict)
     model: ModelSettings = ModelSettings()
     species: SpeciesSettings = SpeciesSettings()
@@ -435,7 +435,7 @@ class _Reader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.read(item, (*path, str(i))) for i, item in enumerate(node.value)]
-        value = self._loader.construct_object(node)  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it open
+        value = self._loader.construct_object(node)
         return self._expand(node, path, value) if isinstance(value, str) else value
 
     def _mapping(self, node: yaml.MappingNode, path: tuple[str, ...]) -> dict[str, Any]:

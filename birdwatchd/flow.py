@@ -34,7 +34,7 @@ class Stop:
         self.since: float | None = None
 
     def set(self, reason: str = "") -> None:
-        """Raise the flag. The first reason stays. Safe in a signal handler."""
+        """Raise the flag. The first reason stays. Not for signal handlers: it takes a lock."""
         if not self._event.is_set():
             self.reason = reason
             self.since = time.monotonic()
@@ -233,11 +233,11 @@ class Crew:
             self.failure = self.failure or error
             self._stop.set(f"{name} failed: {type(error).__name__}")
 
-    def join(self, deadline_s: float) -> list[str]:
+    def join(self, deadline_s: float | None) -> list[str]:
         """Wait for all, together at most `deadline_s`; name those who are late, with the line they stand at."""
-        until = time.monotonic() + deadline_s
+        until = None if deadline_s is None else time.monotonic() + deadline_s
         for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(None if until is None else max(0.0, until - time.monotonic()))
         late = [thread for thread in self._threads if thread.is_alive()]
         frames = sys._current_frames()
         for thread in late:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Protocol
 
 from birdwatchd.errors import StoreBusy, StoreFull
@@ -21,6 +20,7 @@ from birdwatchd.records import (
     CameraState,
     CameraStatus,
     Evidence,
+    FloatArray,
     Moment,
     Prediction,
     Verdict,
@@ -45,15 +45,15 @@ class Judged:
     moments: int
 
 
-class Accumulator(Protocol):
-    """The running verdict of one visit, as `birdwatchd.species.fusion` keeps it."""
-
-    def add(self, prediction: Prediction) -> None:
-        """Take one more moment into account."""
+class RunningVerdict(Protocol):
+    """What this stage needs of a visit's running verdict (`birdwatchd.species.fusion`)."""
 
     @property
-    def count(self) -> int:
+    def moments(self) -> int:
         """Moments taken so far."""
+
+    def add(self, logits: FloatArray) -> None:
+        """Take one more moment into account."""
 
     def verdict(self) -> Verdict:
         """The verdict on all moments so far."""
@@ -63,7 +63,7 @@ class Predictor(Protocol):
     """What this stage needs of the classifier."""
 
     @property
-    def batch(self) -> int:
+    def max_batch(self) -> int:
         """Crops worth collecting for one call."""
 
     def predict(self, moments: Sequence[tuple[str, Moment]]) -> list[Prediction]:
@@ -78,27 +78,29 @@ class Classify:
         mailbox: Mailbox,
         out: Handover[tuple[Judged, ...]],
         classifier: Predictor,
-        accumulate: Callable[[], Accumulator],
+        begin: Callable[[], RunningVerdict],
         metrics: Metrics,
         *,
         max_wait_s: float,
         stop: Stop,
     ) -> None:
         self._mailbox, self._out, self._classifier = mailbox, out, classifier
-        self._accumulate, self._metrics, self._max_wait_s, self._stop = accumulate, metrics, max_wait_s, stop
-        self._visits: dict[str, Accumulator] = {}
+        self._begin, self._metrics, self._max_wait_s, self._stop = begin, metrics, max_wait_s, stop
+        self._visits: dict[str, RunningVerdict] = {}
         self.beat = time.monotonic()
 
     def run(self) -> None:
         """Until the mailbox ends: cameras first, then what they left here."""
-        while self.run_once():
-            self.beat = time.monotonic()
-        self._out.close()
+        try:
+            while self.run_once():
+                self.beat = time.monotonic()
+        finally:
+            self._out.close()
 
     def run_once(self) -> bool:
         """One batch; False when there will be no more."""
         stopping = self._stop.is_set()
-        batch = self._mailbox.take(1 if stopping else self._classifier.batch, 0 if stopping else self._max_wait_s)
+        batch = self._mailbox.take(1 if stopping else self._classifier.max_batch, 0 if stopping else self._max_wait_s)
         if batch is None:
             return False
         if batch:
@@ -111,7 +113,6 @@ class Classify:
         wanted = [(evidence.visit_id, moment) for evidence in batch for moment in evidence.moments]
         predictions = self._classifier.predict(wanted) if wanted else []
         if wanted:
-            self._metrics.add("crops_classified_total", len(predictions))
             self._metrics.add("classify_seconds_total", time.monotonic() - began)
         by_moment = {(p.visit_id, p.moment.index): p for p in predictions}
         return tuple(self._judge_one(evidence, by_moment) for evidence in batch)
@@ -119,14 +120,14 @@ class Classify:
     def _judge_one(self, evidence: Evidence, by_moment: Mapping[tuple[str, int], Prediction]) -> Judged:
         visit = self._visits.get(evidence.visit_id)
         if visit is None:
-            visit = self._visits[evidence.visit_id] = self._accumulate()
+            visit = self._visits[evidence.visit_id] = self._begin()
         mine = [by_moment.get((evidence.visit_id, moment.index)) for moment in evidence.moments]
         found = tuple(p for p in mine if p is not None)
         for prediction in found:
-            visit.add(prediction)
+            visit.add(prediction.logits)
         if evidence.end is not None:
             del self._visits[evidence.visit_id]
-        return Judged(evidence, found, visit.verdict(), visit.count)
+        return Judged(evidence, found, visit.verdict(), visit.moments)
 
     def _affordable(self, batch: Sequence[Evidence]) -> Sequence[Evidence]:
         """While stopping, a slow machine classifies only as long as the deadline allows; ends are never lost."""
@@ -167,8 +168,11 @@ class Record:
 
     def run(self) -> None:
         """Until classify has closed the hand-over and it is empty."""
-        while self.run_once():
-            self.beat = time.monotonic()
+        try:
+            while self.run_once():
+                self.beat = time.monotonic()
+        finally:
+            self._inbox.close()  # should this stage die, nobody waits for it
 
     def run_once(self) -> bool:
         """One batch of judged evidence; False when there will be no more."""
@@ -230,19 +234,19 @@ class Upkeep:
         self,
         metrics: Metrics,
         *,
-        clock: Callable[[], datetime],
+        on_status: Callable[[CameraStatus], None],
         on_change: Callable[[CameraStatus], None],
         healthy: Callable[[], bool],
         beat_service: Callable[[], None],
     ) -> None:
         """
         Args:
-            clock: current UTC time.
-            on_change: is told when a camera's state changes (effort, MQTT).
+            on_status: is given every report (effort).
+            on_change: is told when a camera's state changes (MQTT).
             healthy: whether every stage beats.
             beat_service: tells the service manager that all is well.
         """
-        self._metrics, self._clock, self._on_change = metrics, clock, on_change
+        self._metrics, self._on_status, self._on_change = metrics, on_status, on_change
         self._healthy, self._beat_service = healthy, beat_service
         self._lock = threading.Lock()
         self._new: list[CameraStatus] = []
@@ -277,6 +281,7 @@ class Upkeep:
             self._metrics.set("camera_lag_seconds", status.lag_s, camera=status.camera)
             before = self.cameras.get(status.camera)
             self.cameras[status.camera] = status
+            self._on_status(status)
             if before is None or before.state is not status.state:
                 self._say(before, status)
                 self._on_change(status)

@@ -82,7 +82,7 @@ def quality_of(luma: NDArray[np.uint8], box: Box) -> float:
     longest = max(part.shape)
     scale = 128 / longest
     if scale < 1:
-        part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        part = np.asarray(cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     edges = cv2.Laplacian(part, cv2.CV_16S, ksize=1)
     sharp = min(1.0, float(np.abs(edges).mean()) / (0.35 * float(part.std()) + 4.0))
     size = min(1.0, (box.w * width * box.h * height) ** 0.5 / 256)
@@ -92,7 +92,7 @@ def quality_of(luma: NDArray[np.uint8], box: Box) -> float:
         or (box.x + box.w) * width >= width - 2
         or (box.y + box.h) * height >= height - 2
     )
-    return (0.5 * sharp + 0.5 * size) * (0.33 if touching else 1.0)
+    return float((0.5 * sharp + 0.5 * size) * (0.33 if touching else 1.0))
 
 
 def crop_picture(frame: Frame, box: Box) -> NDArray[np.uint8]:
@@ -147,8 +147,7 @@ def _colour(picture: Any, luma: NDArray[np.uint8], rect: PixelRect) -> NDArray[n
     ]
     full = name.startswith("yuvj") or int(picture.color_range) == _FULL_RANGE
     kr, kb = _MATRIX.get(int(picture.colorspace), _BT709 if picture.height > 576 else _BT601)
-    rgb: NDArray[np.uint8] = cv2.transform(cv2.merge([y, *chroma]), _to_rgb(kr, kb, full))
-    return rgb
+    return np.asarray(cv2.transform(cv2.merge([y, *chroma]), _to_rgb(kr, kb, full)), np.uint8)
 
 
 def _chroma(
@@ -177,8 +176,7 @@ def _upsampled(plane: NDArray[np.uint8], rect: PixelRect, across: int, down: int
     size = (part.shape[1] * across, part.shape[0] * down)
     wide = cv2.resize(np.ascontiguousarray(part), size, interpolation=cv2.INTER_LINEAR)
     dx, dy = rect.left - left * across, rect.top - top * down
-    result: NDArray[np.uint8] = wide[dy : dy + rect.height, dx : dx + rect.width]
-    return result
+    return np.asarray(wide[dy : dy + rect.height, dx : dx + rect.width], np.uint8)
 
 
 def _to_rgb(kr: float, kb: float, full: bool) -> NDArray[np.float32]:

@@ -112,7 +112,7 @@ class Gate:
         threshold = np.maximum(self.settings.contrast, self.settings.noise_factor * self._flicker)
         excess = np.abs(difference) / threshold
         mask: Mask = ((excess > 1.0) & self._watched).astype(np.uint8)
-        mask = cv2.medianBlur(mask, 3)
+        mask = np.asarray(cv2.medianBlur(mask, 3), np.uint8)
         if float(mask.mean()) > self.settings.global_share * float(self._watched.mean()):
             self._start_over(grid)
             return Look((), global_change=True)

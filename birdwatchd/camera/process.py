@@ -25,7 +25,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Evidence
 from birdwatchd.wire import FileDone, Pipe, WireError
 
-__all__ = ["CameraProcess", "ScanProcess"]
+__all__ = ["CameraProcess", "ScanProcess", "probe_camera"]
 
 log = logging.getLogger(__name__)
 
@@ -182,8 +182,12 @@ def _ending(code: int) -> str:
 class ScanProcess:
     """A worker that scans files one after another; a file that kills it costs only that file."""
 
-    def __init__(self, camera: str, settings: CameraSettings) -> None:
-        self._camera, self._settings = camera, settings
+    def __init__(self, camera: str, settings: CameraSettings, *, salt: str) -> None:
+        """
+        Args:
+            salt: makes visit ids together with the file's name; scanning again gives the same ids.
+        """
+        self._camera, self._settings, self._salt = camera, settings, salt
         self._process: subprocess.Popen[bytes] | None = None
 
     def scan(
@@ -233,6 +237,27 @@ class ScanProcess:
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
-            reveal = self._settings.reveal()
-            self._process = spawn({"mode": "scan", "camera": self._camera, "settings": reveal})
+            order = {"mode": "scan", "camera": self._camera, "salt": self._salt}
+            self._process = spawn(order | {"settings": self._settings.reveal()})
         return self._process
+
+
+def probe_camera(camera: str, settings: CameraSettings) -> CameraStatus:
+    """Open a camera in a process of its own until it gives a picture or fails; returns which."""
+    process = spawn({"mode": "camera", "camera": camera, "settings": settings.reveal()})
+    assert process.stdout is not None
+    assert process.stdin is not None
+    timer = threading.Timer(settings.open_timeout_s + settings.read_timeout_s + 5.0, process.kill)
+    timer.start()
+    answer = CameraStatus(camera, CameraState.OFFLINE, datetime.now(UTC), detail="no answer in time")
+    pipe = Pipe(process.stdout)  # type: ignore[arg-type]  # IO[bytes] reads like BinaryIO
+    while (item := pipe.receive()) is not None:
+        if isinstance(item, CameraStatus) and item.state in (CameraState.ONLINE, CameraState.OFFLINE):
+            answer = item
+            break
+    timer.cancel()
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+    return answer

@@ -196,7 +196,8 @@ def _check_file(source: Source) -> None:
         with path.open("rb"):
             pass
     except OSError as error:
-        raise SourceUnusable(f"{source}: {os.strerror(error.errno or 0)}", "check the path and its permissions") from None
+        reason = os.strerror(error.errno or 0)
+        raise SourceUnusable(f"{source}: {reason}", "check the path and its permissions") from None
 
 
 @contextmanager

@@ -133,14 +133,13 @@ class Tracker:
         for track in self._tracks:
             track.looks += 1
         for index, region in enumerate(regions):
-            track = matches.get(index)
-            if track is not None:
-                if track.last_at < at or track.hits == 0:
-                    track.sight(region, at)
+            match = matches.get(index)
+            if match is not None:
+                if match.last_at < at:
+                    match.sight(region, at)
                 else:  # another piece of a bird already seen in this look
-                    track.region = Region(
-                        track.box.union(region.box), max(track.region.fill, region.fill), track.region.contrast
-                    )
+                    fill = max(match.region.fill, region.fill)
+                    match.region = Region(match.box.union(region.box), fill, match.region.contrast)
             elif region.ghost:
                 absorb.append(region.box)
             else:

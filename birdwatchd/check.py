@@ -1,0 +1,86 @@
+"""Say whether the configuration is good, and try everything it names: cameras, model, database, broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from birdwatchd.config import Config
+from birdwatchd.daemon import model_cache
+from birdwatchd.errors import BirdwatchError, ConfigError
+from birdwatchd.records import CameraState
+from birdwatchd.terminal import out
+
+__all__ = ["check_config", "probe_all"]
+
+BROKER_TIMEOUT_S = 10.0
+
+
+def check_config(config: Config, path: Path | None) -> None:
+    """Say what a good configuration amounts to; warn of what is legal but surely not meant."""
+    out.print(f"{path or 'built-in defaults'}: good", soft_wrap=True)
+    enabled = [key for key, camera in config.cameras.items() if camera.enabled]
+    out.print(f"  cameras    {', '.join(enabled) or 'none yet; add one below `cameras:`'}", soft_wrap=True)
+    out.print(f"  model      {config.model.file or config.model.name}", soft_wrap=True)
+    out.print(f"  home       {config.home}", soft_wrap=True)
+    out.print(f"  broker     {config.mqtt.url or 'none; nothing is published'}", soft_wrap=True)
+    if config.mqtt.url:
+        config.mqtt.read_password()
+
+
+def probe_all(config: Config) -> int:
+    """Open everything; one line each; 1 if anything failed."""
+    probes: list[tuple[str, Callable[[], str]]] = [("database", partial(_probe_store, config))]
+    for key, camera in config.cameras.items():
+        if camera.enabled:
+            probes.append((f"camera {key}", partial(_probe_camera, config, key)))
+    if config.mqtt.url:
+        probes.append(("broker", partial(_probe_broker, config)))
+    probes.append(("model", partial(_probe_model, config)))
+    failed = 0
+    for name, probe in probes:
+        try:
+            out.print(f"[green]works[/]  {name}: {probe()}", soft_wrap=True)
+        except BirdwatchError as error:
+            failed += 1
+            out.print(f"[red]fails[/]  {name}: {error}", soft_wrap=True)
+    return 1 if failed else 0
+
+
+def _probe_store(config: Config) -> str:
+    from birdwatchd.store.writer import Store
+
+    Store.open(config.home, zone=config.station.zone).close()
+    return f"{config.home} is writable"
+
+
+def _probe_camera(config: Config, key: str) -> str:
+    from birdwatchd.camera.process import probe_camera
+
+    status = probe_camera(key, config.cameras[key])
+    if status.state is not CameraState.ONLINE:
+        raise BirdwatchError(status.detail or "gave no picture")
+    return f"{status.width}×{status.height} pixels"
+
+
+def _probe_broker(config: Config) -> str:
+    from birdwatchd.alerts.publisher import probe
+
+    return probe(config.mqtt, BROKER_TIMEOUT_S)
+
+
+def _probe_model(config: Config) -> str:
+    from birdwatchd.species.fusion import unmatched_species
+    from birdwatchd.species.network import load_network
+
+    began = datetime.now(UTC)
+    network = load_network(config.model, model_cache(config))
+    took = (datetime.now(UTC) - began).total_seconds()
+    if wrong := unmatched_species(config.species, network.labels):
+        raise ConfigError(
+            f"species.per_species names what {network.model_id} does not know: {', '.join(wrong)}",
+            "check the spelling against the model's labels",
+        )
+    return f"{network.model_id} on {network.device}, {len(network.labels)} classes, ready in {took:.1f} s"

@@ -1,0 +1,262 @@
+"""The door: every command a person types. Parses, calls one part, shows the result; decides nothing.
+
+Heavy libraries are imported inside the commands that need them, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from birdwatchd import __version__
+from birdwatchd.config import CameraSettings, Config, Source, find_config, load_config
+from birdwatchd.errors import BirdwatchError, ConfigError
+from birdwatchd.terminal import VisitLines, err, out, say_problem, setup_log, visits_table
+
+__all__ = ["app", "run_cli"]
+
+
+
+def _leave(status: int | None, **_: object) -> None:
+    """A command's return value is the exit status."""
+    raise typer.Exit(status or 0)
+
+
+app = typer.Typer(
+    name="birdwatchd",
+    help="Know which birds visit your cameras.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    result_callback=_leave,
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Configuration; without it ./birdwatchd.yaml, then /etc/birdwatchd/birdwatchd.yaml, then defaults.",
+    ),
+]
+HomeOption = Annotated[Path | None, typer.Option("--home", metavar="DIR", help="Database and pictures live here.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME-OR-FILE", help="Classifier; 'demo' knows only eight cartoon birds."),
+]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+
+
+def run_cli(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit status: 0 good, 1 failed at run time, 2 bad usage or configuration."""
+    try:
+        app(args=list(arguments))
+    except ConfigError as error:
+        say_problem("\n".join(error.problems))
+        return error.exit_status
+    except BirdwatchError as error:
+        say_problem(str(error))
+        return error.exit_status
+    except SystemExit as leave:  # how typer ends, with usage errors as 2
+        return leave.code if isinstance(leave.code, int) else 1
+    return 0
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"birdwatchd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", metavar="N", min=15, help="End after N seconds; else at Ctrl-C.")
+    ] = None,
+    home: HomeOption = None,
+    cameras: Annotated[int, typer.Option(min=1, max=8, help="How many simulated cameras.")] = 2,
+    seed: Annotated[int, typer.Option(help="Another number, other visits.")] = 1,
+    verbose: VerboseOption = False,
+) -> int:
+    """Try the whole system with nothing to configure: simulated cameras, demo model, a broker of its own."""
+    from birdwatchd.demo.run import DemoSettings, run_demo
+
+    setup_log(verbose=verbose)
+    return run_demo(DemoSettings(seconds, home or Path("birdwatchd-demo"), cameras, seed))
+
+
+@app.command()
+def run(config: ConfigOption = None, verbose: VerboseOption = False) -> int:
+    """Run the daemon."""
+    from birdwatchd.daemon import Daemon, stop_on_signals
+    from birdwatchd.flow import Stop
+
+    setup_log(verbose=verbose)
+    settings = _config(config)
+    stop = Stop()
+    stop_on_signals(stop)
+    lines = VisitLines(settings.station.zone)
+    return Daemon(settings, stop, on_visit=lines.show).run()
+
+
+@app.command()
+def watch(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="RTSP or HTTP URL, /dev/video0, or file.")],
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    model: ModelOption = None,
+    min_bird: Annotated[int, typer.Option(min=8, help="Smallest bird, pixels of the source frame.")] = 24,
+    verbose: VerboseOption = False,
+) -> int:
+    """Run the daemon on cameras named here instead of in a configuration file."""
+    from birdwatchd.daemon import Daemon, stop_on_signals
+    from birdwatchd.flow import Stop
+
+    setup_log(verbose=verbose)
+    base = _with(_config(config), home=home, model=model)
+    settings = base.model_copy(update={"cameras": _named_cameras(sources, min_bird)})
+    stop = Stop()
+    stop_on_signals(stop)
+    return Daemon(settings, stop, on_visit=VisitLines().show).run()
+
+
+@app.command()
+def scan(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Video files and folders.")],
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    model: ModelOption = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="One JSON object per visit; '-' is stdout.")
+    ] = None,
+    camera: Annotated[str, typer.Option(help="Key of the camera these recordings come from.")] = "scan",
+    min_bird: Annotated[int, typer.Option(min=8, help="Smallest bird, pixels of the source frame.")] = 24,
+    again: Annotated[bool, typer.Option("--again", help="Scan also what was scanned before.")] = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Find the visits in recordings: files, folders, camera-trap cards. Resumes where it was stopped."""
+    from birdwatchd.scan import ScanOptions, run_scan
+
+    setup_log(verbose=verbose)
+    settings = _with(_config(config), home=home, model=model)
+    return run_scan(settings, ScanOptions(tuple(paths), json_file, camera, min_bird, again))
+
+
+@app.command()
+def check(
+    config: ConfigOption = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Open each camera, the model, the database and the broker.")
+    ] = False,
+) -> int:
+    """Say whether the configuration is good, and with --probe whether everything it names works."""
+    from birdwatchd.check import check_config, probe_all
+
+    path = config or find_config()
+    settings = _config(config)
+    check_config(settings, path)
+    return probe_all(settings) if probe else 0
+
+
+@app.command()
+def visits(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="T", help="A date, a time, or how long ago: 2026-05-01, 12h, 7d.")
+    ] = None,
+    camera: Annotated[str | None, typer.Option(help="Only this camera.")] = None,
+    species: Annotated[str | None, typer.Option(help="Only this species, common or scientific name.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest N.")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+) -> int:
+    """List what was seen, newest last."""
+    from birdwatchd.store.queries import Catalogue
+
+    settings = _with(_config(config), home=home)
+    zone = settings.station.zone
+    after = parse_since(since, datetime.now(UTC), zone) if since else None
+    with Catalogue.open_existing(settings.home) as store:
+        found = store.visits(since=after, camera=camera, species=species, limit=limit)
+    if as_json:
+        for visit in found:
+            sys.stdout.write(json.dumps(visit.to_json(), ensure_ascii=False) + "\n")
+    elif found:
+        out.print(visits_table(found, zone), soft_wrap=True)
+    else:
+        err.print("no visits match")
+    return 0
+
+
+def parse_since(text: str, now: datetime, zone: Any) -> datetime:
+    """Read `--since`: how long ago (`90m`, `12h`, `7d`), `today`, a date or a time in the station's zone.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", text):
+        unit = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[match[2]]
+        return now - timedelta(**{unit: float(match[1])})
+    if text == "today":
+        return now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"--since {text} is no time", "write for example 12h, 7d, today, 2026-05-01 or 2026-05-01T06:30"
+        ) from None
+    return at if at.tzinfo else at.replace(tzinfo=zone)
+
+
+def _config(path: Path | None) -> Config:
+    return load_config(path or find_config())
+
+
+def _with(config: Config, *, home: Path | None = None, model: str | None = None) -> Config:
+    """The configuration with what the command line overrides."""
+    changes: dict[str, Any] = {}
+    if home is not None:
+        changes["home"] = home.absolute()
+    if model is not None:
+        is_file = model.endswith((".pt", ".safetensors"))
+        named = {"file": Path(model).absolute()} if is_file else {"name": model, "file": None}
+        changes["model"] = config.model.model_copy(update=named)
+    return config.model_copy(update=changes)
+
+
+def _named_cameras(sources: Sequence[str], min_bird: int) -> dict[str, CameraSettings]:
+    """Camera keys from addresses: the host or file name, made unique."""
+    cameras: dict[str, CameraSettings] = {}
+    for text in sources:
+        try:
+            source = Source(text)
+        except ValueError as error:
+            shown = re.sub(r"//[^/@]*@", "//***@", text)
+            raise ConfigError(f"source {shown} {error}") from None
+        if source.kind == "file" and not Path(source.location).is_file():
+            raise ConfigError(f"{source}: no such file", "check the path, or give a URL")
+        stem = re.sub(r"^\w+://|/dev/", "", source.location) if source.kind != "file" else Path(source.location).stem
+        slug = re.sub(r"[^a-z0-9]+", "_", stem.split("/")[0].lower()).strip("_")[:40] or "camera"
+        key, number = slug, 2
+        while key in cameras:
+            key, number = f"{slug}_{number}", number + 1
+        cameras[key] = CameraSettings(source=source, min_bird=min_bird)
+    return cameras

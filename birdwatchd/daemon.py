@@ -1,0 +1,242 @@
+"""The whole: open everything, start, wait, stop. `run`, `watch` and `demo` are this with different settings.
+
+Stopping runs downhill: cameras close their visits, the mailbox empties, classify drains, record commits, publish says
+`offline`. One deadline for all; who is late is named.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from birdwatchd.alerts.payloads import Composer
+from birdwatchd.alerts.publisher import Publisher
+from birdwatchd.alerts.topics import Topics
+from birdwatchd.camera.process import CameraProcess
+from birdwatchd.config import Config
+from birdwatchd.errors import BirdwatchError, ConfigError
+from birdwatchd.flow import Crew, Handover, Mailbox, Stop
+from birdwatchd.metrics import Metrics
+from birdwatchd.records import CameraState, CameraStatus, Message, Prediction, Visit
+from birdwatchd.stages import Classify, Judged, Record, Upkeep
+from birdwatchd.store.revision import MomentRow
+from birdwatchd.store.writer import Compose, Store
+
+if TYPE_CHECKING:
+    from birdwatchd.species.network import Network
+
+__all__ = ["Daemon", "build_stages", "model_cache", "stop_on_signals", "tell_nobody"]
+
+log = logging.getLogger(__name__)
+
+DEADLINE_S = 9.0  # for everything after the stop; service managers and people expect ten seconds at most
+STUCK_S = 90.0  # a stage that has not beaten for this long is stuck
+_MQTT_STATE = {CameraState.ONLINE: "online", CameraState.OFFLINE: "offline", CameraState.FINISHED: "offline"}
+
+
+class Daemon:
+    """One running system."""
+
+    def __init__(
+        self, config: Config, stop: Stop, *, on_visit: Callable[[Visit], None] = lambda visit: None
+    ) -> None:
+        """
+        Args:
+            on_visit: is shown every visit revision once it is stored.
+        """
+        self.config, self._stop, self._on_visit = config, stop, on_visit
+        self.metrics = Metrics()
+        self.mailbox = Mailbox(self.metrics)
+        self.cameras: list[CameraProcess] = []
+        self.upkeep: Upkeep | None = None
+
+    def run(self) -> int:
+        """Run until the stop; returns the exit status.
+
+        Raises:
+            BirdwatchError: something could not be opened (model, database).
+        """
+        if not any(camera.enabled for camera in self.config.cameras.values()):
+            raise ConfigError("no camera is enabled", "add one below `cameras:`, or use birdwatchd watch SOURCE")
+        from birdwatchd.species.network import load_network  # torch: only those who run a model pay for it
+
+        station = self.config.station
+        with Store.open(self.config.home, zone=station.zone, latitude=station.latitude) as store:
+            store.sweep(datetime.now(UTC))
+            network = load_network(self.config.model, model_cache(self.config))
+            log.info("model %s on %s, %d classes", network.model_id, network.device, len(network.labels))
+            return self._run(store, network)
+
+    def _run(self, store: Store, network: Network) -> int:
+        topics = Topics(self.config.mqtt.base, self.config.station.name)
+        compose: Compose = tell_nobody
+        if self.config.mqtt.url:
+            compose = Composer(topics, images=self.config.mqtt.images)
+        publisher = self._publisher(store, topics)
+        cut_short = store.close_interrupted(datetime.now(UTC), compose, self.config.cameras.keys())
+        if cut_short:
+            log.info("closed %d visits that the last run left open", len(cut_short))
+        classify, record = build_stages(
+            self.config,
+            network,
+            self.mailbox,
+            self.metrics,
+            store,
+            compose,
+            stop=self._stop,
+            on_visit=self._on_visit,
+            wake=publisher.wake if publisher else lambda: None,
+        )
+        crew = Crew(self._stop)
+        self.upkeep = upkeep = Upkeep(
+            self.metrics,
+            on_status=lambda status: store.effort(status.camera, status.at, status.state.value),
+            on_change=lambda status: _tell_state(publisher, status),
+            healthy=lambda: _beating(classify.beat, record.beat),
+            beat_service=lambda: notify("WATCHDOG=1"),
+        )
+        self._start_cameras(crew, upkeep)
+        crew.start("classify", classify.run)
+        crew.start("record", record.run)
+        producers = Crew(self._stop)
+        producers.start("upkeep", lambda: upkeep.run(self._stop, lambda: not crew.alive()))
+        publishing = Stop()  # publish goes on until the last visit is stored
+        if publisher is not None:
+            producers.start("publish", lambda: publisher.run(publishing))
+        self._await_first_attempts(upkeep)
+        notify("READY=1")
+        while not self._stop.wait(0.5):
+            if not crew.alive():
+                self._stop.set("every camera has ended")
+        log.info("stopping: %s", self._stop.reason or "asked to")
+        notify("STOPPING=1")
+        late = crew.join(DEADLINE_S - self._stop.for_seconds(time.monotonic()))
+        publishing.set("stopping")
+        late += producers.join(max(1.0, DEADLINE_S - self._stop.for_seconds(time.monotonic())))
+        failure = crew.failure or producers.failure
+        if isinstance(failure, BirdwatchError):
+            raise failure
+        return 1 if late or failure else 0
+
+    def _publisher(self, store: Store, topics: Topics) -> Publisher | None:
+        if not self.config.mqtt.url:
+            return None
+        return Publisher(store, self.config.mqtt, self.config.station.name, topics, self.metrics)
+
+    def _start_cameras(self, crew: Crew, upkeep: Upkeep) -> None:
+        for key, settings in self.config.cameras.items():
+            if settings.enabled:
+                camera = CameraProcess(key, settings, self.mailbox, self.metrics, upkeep.take_status)
+                self.cameras.append(camera)
+        for camera in self.cameras:
+            crew.start(f"camera {camera.camera}", partial(camera.run, self._stop))
+
+    def _await_first_attempts(self, upkeep: Upkeep) -> None:
+        """Wait until every camera has answered or failed once (systemd's READY means that)."""
+        slowest = max(camera.open_timeout_s for camera in self.config.cameras.values()) + 5.0
+        until = time.monotonic() + slowest
+        while time.monotonic() < until and not self._stop.wait(0.05):
+            tried = [s for s in upkeep.cameras.values() if s.state is not CameraState.STARTING]
+            if len(tried) >= len(self.cameras):
+                return
+
+
+def build_stages(
+    config: Config,
+    network: Network,
+    mailbox: Mailbox,
+    metrics: Metrics,
+    store: Store,
+    compose: Compose,
+    *,
+    stop: Stop,
+    on_visit: Callable[[Visit], None],
+    wake: Callable[[], None] = lambda: None,
+) -> tuple[Classify, Record]:
+    """Put the two stages between mailbox and database together; the same for live cameras and recordings."""
+    from birdwatchd.species.batching import Classifier
+    from birdwatchd.species.fusion import Fusion
+
+    handover: Handover[tuple[Judged, ...]] = Handover("record", metrics)
+    fusion = Fusion(network.labels, config.species)
+
+    def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
+        rows = [
+            MomentRow(p.moment, p.embedding, fusion.fuse(p.logits[None]).top, p.logits) for p in predictions
+        ]
+        return store.record(visit, rows, compose, datetime.now(UTC)).recorded
+
+    classify = Classify(
+        mailbox,
+        handover,
+        Classifier(network, config.model, metrics),
+        fusion.running,
+        metrics,
+        max_wait_s=config.model.max_wait_ms / 1000,
+        stop=stop,
+    )
+    record = Record(handover, write, network.model_id, metrics, stop=stop, wake=wake, on_visit=on_visit)
+    return classify, record
+
+
+def tell_nobody(telling: object) -> Sequence[Message]:
+    """Compose no messages: there is no broker, or nobody wants to hear of it."""
+    del telling
+    return ()
+
+
+def _tell_state(publisher: Publisher | None, status: CameraStatus) -> None:
+    if publisher is not None and status.state in _MQTT_STATE:
+        publisher.camera_status(status.camera, _MQTT_STATE[status.state])
+
+
+def model_cache(config: Config) -> Path:
+    """Where weights are kept."""
+    return config.model.cache_dir or config.home / "models"
+
+
+def _beating(*beats: float) -> bool:
+    return all(time.monotonic() - beat < STUCK_S for beat in beats)
+
+
+def stop_on_signals(stop: Stop) -> None:
+    """SIGTERM and SIGINT set the flag, nothing else; a second one leaves at once."""
+
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        del frame
+        if received:
+            os._exit(128 + number)
+        received.append(number)
+        # Not stop.set() itself: the interrupted thread may be holding the lock that it takes.
+        threading.Thread(target=stop.set, args=(f"received {signal.Signals(number).name}",)).start()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+
+
+def notify(state: str) -> None:
+    """Tell systemd (sd_notify(3)); does nothing where no service manager listens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.sendto(state.encode(), address)
+        except OSError as error:
+            log.debug("service manager does not listen (%s)", error.strerror)
+
+

@@ -1,0 +1,103 @@
+"""What a person sees in the terminal: lines for visits, tables, and log lines that read well in a journal.
+
+Results go to stdout, everything else to stderr, so that output can be piped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime, tzinfo
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from birdwatchd.records import State, Visit
+
+__all__ = ["VisitLines", "say_problem", "setup_log", "visits_table"]
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+STYLES = {State.CONFIRMED: "bold green", State.UNCERTAIN: "yellow", State.UNKNOWN: "dim", State.REJECTED: "dim"}
+
+
+def setup_log(*, verbose: bool = False) -> None:
+    """Log to stderr, one line per change of state; times only where no journal adds its own."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S",
+        force=True,
+    )
+    for noisy in ("amqtt", "transitions", "asyncio", "alembic", "PIL"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def say_problem(text: str) -> None:
+    """One error on stderr, as plain lines that scripts can read and wide enough not to be wrapped."""
+    for line in text.splitlines():
+        err.print(f"[bold red]birdwatchd:[/] {escape(line)}", soft_wrap=True)
+
+
+def name_of(visit: Visit) -> str:
+    """What to call the bird of a visit."""
+    verdict = visit.verdict
+    if verdict.common_name:
+        return verdict.common_name if verdict.state is State.CONFIRMED else f"{verdict.common_name}?"
+    return "not a bird" if verdict.state is State.REJECTED else "unknown bird"
+
+
+class VisitLines:
+    """Print a visit when it gets a name, when the name changes, and when it is over."""
+
+    def __init__(self, zone: tzinfo | None = None) -> None:
+        self._zone = zone
+        self._said: dict[str, str] = {}
+
+    def show(self, visit: Visit) -> None:
+        """Show one stored revision."""
+        name = name_of(visit)
+        if visit.end is None and self._said.get(visit.visit_id) == name:
+            return
+        self._said[visit.visit_id] = name
+        if visit.end is not None:
+            del self._said[visit.visit_id]
+        out.print(self._line(visit, name), soft_wrap=True)
+
+    def _line(self, visit: Visit, name: str) -> str:
+        clock = _local(visit.start, self._zone).strftime("%H:%M:%S")
+        style = STYLES[visit.verdict.state]
+        if visit.end is None:
+            tail = "[dim]…[/]"
+        else:
+            pictures = f"{visit.moments} picture{'' if visit.moments == 1 else 's'}"
+            tail = f"[dim]{(visit.end - visit.start).total_seconds():.1f} s, {pictures}[/]"
+        score = f"{visit.verdict.score:4.0%}"
+        return f"[dim]{clock}[/]  {escape(visit.camera):<12} [{style}]{escape(name):<28}[/] {score}  {tail}"
+
+
+def visits_table(visits: Iterable[Visit], zone: tzinfo | None) -> Table:
+    """Visits as a table, in the order given."""
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for heading in ("when", "for", "camera", "bird", "sure", "state", "pictures", "visit"):
+        table.add_column(heading, justify="right" if heading in ("for", "sure", "pictures") else "left")
+    for visit in visits:
+        style = STYLES[visit.verdict.state]
+        lasted = f"{(visit.end - visit.start).total_seconds():.0f} s" if visit.end else "…"
+        table.add_row(
+            _local(visit.start, zone).strftime("%Y-%m-%d %H:%M:%S"),
+            lasted,
+            visit.camera,
+            f"[{style}]{escape(name_of(visit))}[/]",
+            f"{visit.verdict.score:.0%}",
+            visit.verdict.state.value,
+            str(visit.moments),
+            f"[dim]{visit.visit_id}[/]",
+        )
+    return table
+
+
+def _local(at: datetime, zone: tzinfo | None) -> datetime:
+    return at.astimezone(zone)
