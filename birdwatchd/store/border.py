@@ -31,9 +31,7 @@ def store_errors(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _from_sqlite(path, error) from error
     except StatementError as error:
-        raise StoreError(
-            f"{path}: a value cannot be stored ({error.orig})", "report this as a bug"
-        ) from error
+        raise StoreError(f"{path}: a value cannot be stored ({error.orig})", "report this as a bug") from error
     except SQLAlchemyError as error:
         raise StoreError(f"{path}: {error}", "report this as a bug") from error
     except OSError as error:

@@ -99,9 +99,7 @@ def require_version(engine: Engine, path: Path) -> None:
     """
     with engine.begin() as connection:
         if not check_version(connection, path):
-            raise StoreError(
-                f"{path}: is of an older birdwatchd", "start `birdwatchd run` once; it upgrades it"
-            )
+            raise StoreError(f"{path}: is of an older birdwatchd", "start `birdwatchd run` once; it upgrades it")
 
 
 def checkpoint(engine: Engine) -> None:

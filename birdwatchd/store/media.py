@@ -73,9 +73,7 @@ class Media:
             StoreError: the visit's id is no file name.
         """
         if not _ID.match(visit.visit_id):
-            raise StoreError(
-                f"visit id {visit.visit_id!r} cannot name a file", "use letters, digits, - and _"
-            )
+            raise StoreError(f"visit id {visit.visit_id!r} cannot name a file", "use letters, digits, - and _")
         folder = re.sub(r"[^A-Za-z0-9_-]", "_", visit.camera)[:64] or "_"
         return f"media/{folder}/{visit.start:%Y/%m/%d}/{visit.visit_id}-{index}.jpg"
 

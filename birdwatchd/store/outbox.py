@@ -41,9 +41,7 @@ def add(
     table = schema.outbox
     for message in messages:
         if message.coalesce:
-            connection.execute(
-                sa.delete(table).where(table.c.topic == message.topic, table.c.coalesce.is_(True))
-            )
+            connection.execute(sa.delete(table).where(table.c.topic == message.topic, table.c.coalesce.is_(True)))
         connection.execute(
             sa.insert(table).values(
                 created_at=now,
@@ -61,9 +59,7 @@ def add(
 def rows_after(connection: Connection, after_id: int, limit: int) -> list[OutboxRow]:
     """Up to `limit` rows with an id above `after_id`, oldest first."""
     table = schema.outbox
-    found = connection.execute(
-        sa.select(table).where(table.c.id > after_id).order_by(table.c.id).limit(limit)
-    )
+    found = connection.execute(sa.select(table).where(table.c.id > after_id).order_by(table.c.id).limit(limit))
     return [
         OutboxRow(
             row.id,
@@ -80,7 +76,5 @@ def remove(connection: Connection, ids: Sequence[int], now: datetime) -> None:
     """Delete rows that the broker has, and note on their visits when they were first told."""
     table, visit = schema.outbox, schema.visit
     told = sa.select(table.c.visit_id).where(table.c.id.in_(ids), table.c.visit_id.is_not(None))
-    connection.execute(
-        sa.update(visit).where(visit.c.id.in_(told), visit.c.told_at.is_(None)).values(told_at=now)
-    )
+    connection.execute(sa.update(visit).where(visit.c.id.in_(told), visit.c.told_at.is_(None)).values(told_at=now))
     connection.execute(sa.delete(table).where(table.c.id.in_(ids)))

@@ -262,9 +262,7 @@ def model_text(name: str, version: str) -> str:
 def standings() -> sa.Select[Any]:
     """All visits, with what `to_standing` needs."""
     return (
-        sa.select(
-            schema.visit, schema.camera.c.key.label("camera"), schema.model.c.name, schema.model.c.version
-        )
+        sa.select(schema.visit, schema.camera.c.key.label("camera"), schema.model.c.name, schema.model.c.version)
         .join(schema.camera, schema.visit.c.camera_id == schema.camera.c.id)
         .join(schema.model, schema.visit.c.model_id == schema.model.c.id)
     )

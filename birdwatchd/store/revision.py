@@ -49,7 +49,7 @@ class MomentRow:
 
     @classmethod
     def of(cls, prediction: Prediction, names: Sequence[str] = ()) -> MomentRow:
-        """A row from what the network said: logits kept, and the five most probable of `names` (one per class)."""
+        """A row of what the network said, with the five most probable of `names` (one per class)."""
         logits = prediction.logits
         powers = np.exp(logits - np.max(logits))
         best = np.argsort(-logits, kind="stable")[: min(5, len(names))]
@@ -70,9 +70,7 @@ class Known:
 def known(connection: Connection, visit_id: str) -> Known | None:
     """What is stored of a visit, or None."""
     visit, moment = schema.visit.c, schema.moment.c
-    row = connection.execute(
-        sa.select(visit.revision, visit.phase, visit.firsts).where(visit.id == visit_id)
-    ).first()
+    row = connection.execute(sa.select(visit.revision, visit.phase, visit.firsts).where(visit.id == visit_id)).first()
     if row is None:
         return None
     indices = connection.execute(sa.select(moment.idx).where(moment.visit_id == visit_id)).scalars()
@@ -82,9 +80,7 @@ def known(connection: Connection, visit_id: str) -> Known | None:
 def camera_id(connection: Connection, key: str, now: datetime) -> int:
     """The camera's row, made at its first use."""
     table = schema.camera
-    connection.execute(
-        sqlite.insert(table).values(key=key, name=key, first_seen=now).on_conflict_do_nothing()
-    )
+    connection.execute(sqlite.insert(table).values(key=key, name=key, first_seen=now).on_conflict_do_nothing())
     return int(connection.execute(sa.select(table.c.id).where(table.c.key == key)).scalar_one())
 
 
@@ -96,9 +92,7 @@ def model_id(connection: Connection, model: str, dim: int | None) -> int:
     """
     table = schema.model
     name, version = model_parts(model)
-    connection.execute(
-        sqlite.insert(table).values(name=name, version=version, dim=dim).on_conflict_do_nothing()
-    )
+    connection.execute(sqlite.insert(table).values(name=name, version=version, dim=dim).on_conflict_do_nothing())
     row = connection.execute(sa.select(table).where(table.c.name == name, table.c.version == version)).one()
     if dim is not None and row.dim is None:
         connection.execute(sa.update(table).where(table.c.id == row.id).values(dim=dim))
@@ -113,9 +107,7 @@ def model_id(connection: Connection, model: str, dim: int | None) -> int:
 class Revision:
     """One visit revision being written. Lives as long as its transaction."""
 
-    def __init__(
-        self, connection: Connection, visit: Visit, now: datetime, zone: ZoneInfo, media: Media
-    ) -> None:
+    def __init__(self, connection: Connection, visit: Visit, now: datetime, zone: ZoneInfo, media: Media) -> None:
         self._connection, self._visit, self._now, self._zone, self._media = (
             connection,
             visit,

@@ -184,9 +184,7 @@ class Store(Catalogue):
         with self._engine.begin() as connection:
             for first in range(0, len(visit_ids), 500):  # SQLite allows 999 parameters in its oldest builds
                 chosen = visit_ids[first : first + 500]
-                named |= set(
-                    connection.execute(sa.select(moment.crop).where(moment.visit_id.in_(chosen))).scalars()
-                )
+                named |= set(connection.execute(sa.select(moment.crop).where(moment.visit_id.in_(chosen))).scalars())
         return named
 
     def enqueue(self, messages: Sequence[Message], now: datetime) -> None:
@@ -250,6 +248,4 @@ def _extend_effort(connection: Connection, camera_id: int, at: datetime, state: 
     if newest is not None and near and at > newest.until:
         connection.execute(sa.update(table).where(table.c.id == newest.id).values({"to": at}))
     if newest is None or not near or newest.state != state:
-        connection.execute(
-            sa.insert(table).values({"camera_id": camera_id, "from": at, "to": at, "state": state})
-        )
+        connection.execute(sa.insert(table).values({"camera_id": camera_id, "from": at, "to": at, "state": state}))

@@ -96,9 +96,7 @@ def _moments_and_reviews() -> None:
         sa.Column("width", sa.Integer, nullable=False),
         sa.Column("height", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("visit_id", "idx", name="pk_moment"),
-        sa.ForeignKeyConstraint(
-            ["visit_id"], ["visit.id"], name="fk_moment_visit_id_visit", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["visit_id"], ["visit.id"], name="fk_moment_visit_id_visit", ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["model_id"], ["model.id"], name="fk_moment_model_id_model"),
     )
     op.create_table(
@@ -110,9 +108,7 @@ def _moments_and_reviews() -> None:
         sa.Column("species", sa.String(255)),
         sa.Column("by", sa.String(255), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_review"),
-        sa.ForeignKeyConstraint(
-            ["visit_id"], ["visit.id"], name="fk_review_visit_id_visit", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["visit_id"], ["visit.id"], name="fk_review_visit_id_visit", ondelete="CASCADE"),
     )
     op.create_index("ix_review_visit_id", "review", ["visit_id"])
 
@@ -129,9 +125,7 @@ def _outbox() -> None:
         sa.Column("visit_id", sa.String(64)),
         sa.Column("revision", sa.Integer),
         sa.Column("coalesce", sa.Boolean, nullable=False),
-        sa.ForeignKeyConstraint(
-            ["visit_id"], ["visit.id"], name="fk_outbox_visit_id_visit", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["visit_id"], ["visit.id"], name="fk_outbox_visit_id_visit", ondelete="CASCADE"),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_outbox_topic", "outbox", ["topic"])

@@ -1,0 +1,79 @@
+"""Write what is told over MQTT about a visit. The payload is a contract; a test freezes it.
+
+No place on earth goes into any message: a nest's position is worth money to the wrong people.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from birdwatchd.alerts.topics import Topics
+from birdwatchd.records import Message, Phase, rfc3339
+from birdwatchd.store import Standing, Telling
+
+__all__ = ["Composer", "event_type", "visit_json"]
+
+
+class Composer:
+    """Turn a visit revision into messages; called by the store inside the transaction that writes the visit."""
+
+    def __init__(self, topics: Topics, *, images: bool = True) -> None:
+        """
+        Args:
+            images: also send pictures; a retained picture outlives the daemon.
+        """
+        self._topics, self._images = topics, images
+
+    def __call__(self, telling: Telling) -> list[Message]:
+        """The event itself and, where `last` changed, the new `last` with its image, or their removal."""
+        standing = telling.standing
+        visit = standing.visit
+        event = {"event_type": event_type(standing), **visit_json(standing)}
+        key = f"{visit.visit_id}:{visit.revision}"
+        messages = [Message(self._topics.visit(visit.camera), _encode(event), key=key)]
+        if telling.last_changed:
+            last = _encode(visit_json(telling.last)) if telling.last else b""
+            messages.append(self._state(self._topics.last(visit.camera), last))
+            if self._images:
+                messages.append(self._state(self._topics.image(visit.camera), telling.image or b""))
+        return messages
+
+    @staticmethod
+    def _state(topic: str, payload: bytes) -> Message:
+        """A retained state; an empty payload removes it at the broker."""
+        return Message(topic, payload, retain=True, coalesce=True)
+
+
+def event_type(standing: Standing) -> str:
+    """`retracted`, else the most notable `first_…`, else `visit`."""
+    if standing.phase is Phase.RETRACTED:
+        return "retracted"
+    return f"first_{standing.firsts[0]}" if standing.firsts else "visit"
+
+
+def visit_json(standing: Standing) -> dict[str, Any]:
+    """The Visit JSON of the MQTT contract, without `event_type`."""
+    visit, verdict = standing.visit, standing.visit.verdict
+    return {
+        "visit_id": visit.visit_id,
+        "revision": visit.revision,
+        "state": verdict.state.value,
+        "phase": standing.phase.value,
+        "rank": verdict.rank.value,
+        "common_name": verdict.common_name,
+        "scientific_name": verdict.scientific_name,
+        "score": round(verdict.score, 4),
+        "camera": visit.camera,
+        "start": rfc3339(visit.start),
+        "end": rfc3339(visit.end) if visit.end else None,
+        "moments": visit.moments,
+        "count_max": visit.count_max,
+        "box": visit.box.rounded() if visit.box else None,
+        "model": visit.model,
+        "firsts": list(standing.firsts),
+    }
+
+
+def _encode(payload: dict[str, Any]) -> bytes:
+    return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

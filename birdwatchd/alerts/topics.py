@@ -1,0 +1,39 @@
+"""Name the MQTT topics, all below `<base>/<station>`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Topics"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one station. Camera names are config keys (slugs), never display names."""
+
+    base: str
+    station: str
+
+    @property
+    def status(self) -> str:
+        """`online` / `offline` of the whole station, retained; also the last will."""
+        return f"{self.base}/{self.station}/status"
+
+    def camera_status(self, camera: str) -> str:
+        """`online` / `offline` / `disabled`, retained."""
+        return self._of(camera, "status")
+
+    def visit(self, camera: str) -> str:
+        """One JSON per change of a visit, not retained."""
+        return self._of(camera, "visit")
+
+    def last(self, camera: str) -> str:
+        """The newest confirmed visit, retained."""
+        return self._of(camera, "last")
+
+    def image(self, camera: str) -> str:
+        """JPEG of the best crop of `last`, retained."""
+        return self._of(camera, "image")
+
+    def _of(self, camera: str, leaf: str) -> str:
+        return f"{self.base}/{self.station}/{camera}/{leaf}"
