@@ -66,7 +66,7 @@ def _probe_camera(config: Config, key: str) -> str:
 
 
 def _probe_broker(config: Config) -> str:
-    from birdwatchd.alerts.publisher import probe
+    from birdwatchd.alerts.probe import probe
 
     return probe(config.mqtt, BROKER_TIMEOUT_S)
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from birdwatchd.alerts.payloads import Composer
 from birdwatchd.alerts.publisher import Publisher
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 DEADLINE_S = 9.0  # for everything after the stop; service managers and people expect ten seconds at most
 STUCK_S = 90.0  # a stage that has not beaten for this long is stuck
-_MQTT_STATE = {CameraState.ONLINE: "online", CameraState.OFFLINE: "offline", CameraState.FINISHED: "offline"}
+_MQTT_STATE: dict[CameraState, Literal["online", "offline"]] = {CameraState.ONLINE: "online", CameraState.OFFLINE: "offline", CameraState.FINISHED: "offline"}
 
 
 class Daemon:

@@ -260,7 +260,7 @@ class _Scan:
     def _repeat(self, media: str) -> None:
         """A file scanned before: give its visits again, so that the JSON is whole."""
         self._tally.skipped += 1
-        for visit in self._store.visits_of_media(media, self._model):
+        for visit in self._store.visits(media=media, model=self._model):
             self._show(visit)
 
     def _show(self, visit: Visit) -> None:

@@ -115,10 +115,13 @@ class Catalogue:
         *,
         state: State | None = None,
         until: datetime | None = None,
+        media: str | None = None,
+        model: str | None = None,
     ) -> list[Visit]:
         """Visits that began at or after `since` (and before `until`), newest last; `limit` keeps the newest.
 
-        `species` is a whole common or scientific name, in any case.
+        `species` is a whole common or scientific name, in any case; `media` the recording they were found in;
+        `model` the name@version that named them.
         """
         visit = schema.visit.c
         query = standings().order_by(visit.started_at.desc(), visit.id.desc()).limit(limit)
@@ -128,6 +131,11 @@ class Catalogue:
             query = query.where(visit.started_at < until)
         if camera is not None:
             query = query.where(schema.camera.c.key == camera)
+        if media is not None:
+            query = query.where(visit.media == media)
+        if model is not None:
+            name, version = model_parts(model)
+            query = query.where(schema.model.c.name == name, schema.model.c.version == version)
         if state is not None:
             query = query.where(visit.state == state.value)
         if species is not None:

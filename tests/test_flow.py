@@ -1,0 +1,237 @@
+"""Hand-over between stages: what happens when queues are full, and how everything ends."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from birdwatchd.flow import Backoff, Crew, Handover, Mailbox, Stop
+from birdwatchd.metrics import Metrics
+from birdwatchd.records import Box, CameraState, CameraStatus, Crop, Evidence, Moment, new_visit_id
+from birdwatchd.wire import FileDone, Pipe, WireError, decode, encode
+
+AT = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
+
+
+def moment(index: int, quality: float = 0.5, jpeg: bytes = b"jpeg") -> Moment:
+    return Moment(index, AT, Box(0.1, 0.2, 0.3, 0.4), quality, Crop(jpeg, 10, 10))
+
+
+def evidence(visit: str, *moments: Moment, camera: str = "a", end: datetime | None = None) -> Evidence:
+    return Evidence(visit, camera, 1, AT, end, AT, moments, 1)
+
+
+def test_a_full_lane_forgets_the_least_useful_crop_and_counts_it() -> None:
+    """A machine that is too slow must lose its worst pictures, not its newest visit or its memory."""
+    metrics = Metrics()
+    box = Mailbox(metrics, lane_crops=3)
+    box.open_lane("a")
+    box.put("a", evidence("v1", moment(0, 0.1), moment(1, 0.2)))
+    box.put("a", evidence("v2", moment(0, 0.05), moment(1, 0.9)))
+    batch = box.take(10, 0)
+    assert batch is not None
+    assert [[m.index for m in e.moments] for e in batch] == [[0], [0, 1]]  # the first look survives a better second
+    assert metrics.get("crops_dropped_total", camera="a", reason="lane_full") == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.floats(0, 1)), max_size=60), st.integers(1, 8))
+def test_a_lane_never_holds_more_than_its_bound_and_never_loses_evidence(
+    crops: list[tuple[int, float]], bound: int
+) -> None:
+    """That a visit began and ended is small and always kept; pictures are what is bounded."""
+    metrics = Metrics()
+    box = Mailbox(metrics, lane_crops=bound)
+    box.open_lane("a")
+    for number, (index, quality) in enumerate(crops):
+        box.put("a", evidence(f"v{number}", moment(index, quality)))
+    taken = []
+    while batch := box.take(1000, 0, poll_s=0):
+        taken += batch
+    assert [e.visit_id for e in taken] == [f"v{n}" for n in range(len(crops))]
+    kept = sum(len(e.moments) for e in taken)
+    assert kept == min(len(crops), bound)
+    assert metrics.total("crops_dropped_total") == len(crops) - kept
+
+
+def test_a_windy_camera_cannot_starve_a_quiet_one() -> None:
+    """The one hoopoe on the quiet camera must not wait behind a thousand leaves."""
+    box = Mailbox(Metrics(), lane_crops=1000)
+    box.open_lane("windy")
+    box.open_lane("quiet")
+    for number in range(500):
+        box.put("windy", evidence(f"w{number}", moment(0), camera="windy"))
+    box.put("quiet", evidence("q", moment(0), camera="quiet"))
+    batch = box.take(4, 0)
+    assert batch is not None
+    assert "q" in [e.visit_id for e in batch]
+
+
+def test_the_mailbox_waits_for_company_but_not_for_ever() -> None:
+    """Batches make a GPU fast; the deadline keeps the first alert quick."""
+    box = Mailbox(Metrics())
+    box.open_lane("a")
+    box.put("a", evidence("v", moment(0)))
+    began = time.monotonic()
+    assert box.take(32, 0.2)
+    assert 0.15 < time.monotonic() - began < 2.0
+
+
+def test_the_mailbox_ends_after_its_last_evidence() -> None:
+    """Stopping must drain: what the cameras said last is the end of every open visit."""
+    box = Mailbox(Metrics())
+    box.open_lane("a")
+    box.put("a", evidence("v", end=AT))
+    box.close_lane("a")
+    batch = box.take(8, 0)
+    assert batch
+    assert batch[0].visit_id == "v"
+    assert box.take(8, 0) is None
+
+
+def test_a_recording_waits_instead_of_losing_pictures() -> None:
+    """A scan has time: nothing may be shed while files are read faster than they are named."""
+    box = Mailbox(Metrics(), lane_crops=1, when_full="wait")
+    box.open_lane("a")
+    box.put("a", evidence("v1", moment(0)))
+    sender = threading.Thread(target=box.put, args=("a", evidence("v2", moment(0))))
+    sender.start()
+    sender.join(0.2)
+    assert sender.is_alive()
+    assert box.take(1, 0)
+    sender.join(5)
+    assert not sender.is_alive()
+
+
+def test_a_full_handover_makes_the_giver_wait_and_counts_the_time() -> None:
+    """A slow disk must show as a number, not as memory."""
+    metrics = Metrics()
+    hand: Handover[int] = Handover("record", metrics, bound=1)
+    hand.put(1)
+    giver = threading.Thread(target=hand.put, args=(2,))
+    giver.start()
+    giver.join(0.2)
+    assert giver.is_alive()
+    assert hand.take() == 1
+    giver.join(5)
+    assert metrics.get("record_wait_seconds") > 0.1
+    hand.close()
+    assert hand.take() == 2
+    assert hand.take() == "ended"
+
+
+def test_an_unexpected_end_of_one_stage_stops_all_and_keeps_the_reason() -> None:
+    """A stage that dies silently is a daemon that looks alive and records nothing."""
+    stop = Stop()
+    crew = Crew(stop)
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    crew.start("stage", fail)
+    assert stop.wait(5)
+    assert crew.join(5) == []
+    assert isinstance(crew.failure, ZeroDivisionError)
+
+
+def test_who_is_late_is_named() -> None:
+    """`did not stop` without a name cannot be repaired."""
+    release = threading.Event()
+    crew = Crew(Stop())
+    crew.start("sleeper", lambda: release.wait(20) and None)
+    assert crew.join(0.1) == ["sleeper"]
+    release.set()
+
+
+def test_the_first_reason_to_stop_stays() -> None:
+    """The log must name the cause, not the last consequence."""
+    stop = Stop()
+    stop.set("disk broke")
+    stop.set("classify ended")
+    assert stop.reason == "disk broke"
+
+
+@given(st.floats(0, 1), st.integers(1, 40))
+def test_backoff_grows_to_its_bound_and_no_further(chance: float, tries: int) -> None:
+    """Neither a burnt core on a wrong URL nor an hour of silence after a camera's reboot."""
+    backoff = Backoff(1.0, 60.0, lambda: chance)
+    waits = [backoff.next_wait() for _ in range(tries)]
+    assert all(0.75 <= w <= 60.0 for w in waits)
+    assert waits == sorted(waits)
+    backoff.reset()
+    assert backoff.next_wait() <= 1.0
+
+
+boxes = st.builds(Box, *(st.floats(0, 1),) * 4)
+moments = st.builds(
+    Moment,
+    st.integers(0, 50),
+    st.just(AT),
+    boxes,
+    st.floats(0, 1),
+    st.builds(Crop, st.binary(max_size=2000), st.integers(1, 999), st.integers(1, 999)),
+    st.none() | st.floats(0, 1e6),
+)
+evidences = st.builds(
+    Evidence,
+    st.text(max_size=30),
+    st.text(max_size=30),
+    st.integers(1, 99),
+    st.just(AT),
+    st.none() | st.just(AT),
+    st.just(AT),
+    st.lists(moments, max_size=4).map(tuple),
+    st.integers(0, 9),
+    st.none() | st.text(max_size=20),
+    st.none() | st.floats(0, 1e6),
+    st.none() | st.floats(0, 1e6),
+    st.booleans(),
+)
+statuses = st.builds(
+    CameraStatus,
+    st.text(max_size=9),
+    st.sampled_from(CameraState),
+    st.just(AT),
+    st.floats(0, 240),
+    extra=st.lists(st.tuples(st.text(max_size=5), st.floats(0, 9)), max_size=2).map(tuple),
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(evidences | statuses | st.builds(FileDone, st.text(), st.floats(0, 9), st.text()), max_size=5))
+def test_records_cross_a_pipe_unchanged(items: list[Evidence | CameraStatus | FileDone]) -> None:
+    """What the camera saw must be what is stored, whatever is in names and pictures."""
+    stream = io.BytesIO()
+    pipe = Pipe(stream)
+    for item in items:
+        pipe.send(item)
+    stream.seek(0)
+    assert [pipe.receive() for _ in items] == items
+    assert pipe.receive() is None
+
+
+@given(evidences, st.integers(1, 60))
+def test_a_message_cut_off_is_the_end_not_a_crash(item: Evidence, missing: int) -> None:
+    """kill -9 of a camera leaves half a message in the pipe."""
+    data = encode(item)
+    assert Pipe(io.BytesIO(data[:-missing])).receive() is None
+
+
+@given(st.binary(max_size=200), st.binary(max_size=50))
+def test_garbage_from_a_camera_process_is_an_error_not_an_exploit(header: bytes, body: bytes) -> None:
+    """A decoder taken over by a hostile camera may write anything it likes into the pipe."""
+    with pytest.raises(WireError):
+        decode(header, body)
+
+
+def test_visit_ids_sort_by_time() -> None:
+    """Exports and pages are read in the order of ids."""
+    early = new_visit_id(datetime(2026, 1, 1, tzinfo=UTC))
+    late = new_visit_id(datetime(2026, 1, 1, 0, 0, 0, 2000, tzinfo=UTC))
+    assert len(early) == 26
+    assert early < late
