@@ -7,6 +7,7 @@ deletes outbox rows; a lock in the process and SQLite's own between processes ke
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,6 +19,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from birdwatchd.errors import StoreBusy, StoreFull
 from birdwatchd.records import Message, Phase, Visit
 from birdwatchd.store import database, outbox, revision, schema
 from birdwatchd.store.border import store_errors
@@ -27,6 +29,8 @@ from birdwatchd.store.revision import MomentRow
 from birdwatchd.store.telling import Telling
 
 __all__ = ["Compose", "MomentRow", "Recorded", "Store"]
+
+log = logging.getLogger(__name__)
 
 Compose = Callable[[Telling], Sequence[Message]]
 
@@ -82,10 +86,18 @@ class Store(Catalogue):
         return cls(home, engine, zone, latitude)
 
     def close(self) -> None:
-        """Move everything into the one database file and let go of it."""
-        with self._lock, store_errors(self.path):
-            database.checkpoint(self._engine)
-            self._engine.dispose()
+        """Move everything into the one database file and let go of it.
+
+        Where that cannot be done now (full disk, busy), it stays in the write-ahead log; nothing is lost.
+        """
+        with self._lock:
+            try:
+                with store_errors(self.path):
+                    database.checkpoint(self._engine)
+            except (StoreFull, StoreBusy) as error:
+                log.warning("the write-ahead log is left as it is: %s", error.message)
+            finally:
+                self._engine.dispose()
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

@@ -1,0 +1,71 @@
+"""The schema is built step by step, equals the tables the code uses, and refuses what it does not know."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from birdwatchd.errors import StoreError, StoreTooNew
+from birdwatchd.store import Catalogue, Store, migrations, schema
+
+
+def test_the_migrated_schema_is_the_one_in_the_code(store: Store) -> None:
+    """A column that exists only in code is a crash on every installed machine, and on no developer's."""
+    with store._engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
+        assert compare_metadata(context, schema.metadata) == []
+
+
+def test_the_list_of_revisions_is_complete() -> None:
+    """Reading commands tell old from new by this list, without loading alembic."""
+    script = ScriptDirectory(str(migrations.FOLDER))
+    assert tuple(r.revision for r in script.walk_revisions())[::-1] == migrations.REVISIONS
+
+
+def test_a_newer_database_is_left_alone(store: Store, sightings: Any) -> None:
+    """After a downgrade, refuse at once; guessing would write rows that the newer version misreads."""
+    store.close()
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    for opening in (lambda: Store.open(store.home, zone=sightings.zone), lambda: Catalogue.open_existing(store.home)):
+        with pytest.raises(StoreTooNew, match="newer birdwatchd"):
+            opening()
+
+
+def test_an_empty_file_is_older_than_everything(tmp_path: Path) -> None:
+    """Reading must not upgrade; it says who does."""
+    sqlite3.connect(tmp_path / "birdwatchd.sqlite3").close()
+    with pytest.raises(StoreError, match="birdwatchd run"):
+        Catalogue.open_existing(tmp_path)
+
+
+def test_opening_leaves_logging_alone(tmp_path: Path, sightings: Any) -> None:
+    """alembic's usual env.py switches off every logger that existed before: a daemon that falls silent."""
+    logger = logging.getLogger("birdwatchd.somebody")
+    before = (logger.disabled, logging.getLogger().level, list(logging.getLogger().handlers))
+    Store.open(tmp_path / "home", zone=sightings.zone).close()
+    assert (logger.disabled, logging.getLogger().level, list(logging.getLogger().handlers)) == before
+
+
+def test_several_processes_may_start_at_once(tmp_path: Path) -> None:
+    """systemd starts the daemon while a person types `birdwatchd scan`: both must find a whole schema."""
+    script = (
+        "import sys; from pathlib import Path; from zoneinfo import ZoneInfo; from birdwatchd.store import Store;"
+        "sys.stdin.read(); Store.open(Path(sys.argv[1]), zone=ZoneInfo('UTC')).close()"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "home")]
+    runs = [subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for run in runs:
+        assert run.stdin is not None
+        run.stdin.close()
+        run.stdin = None
+    assert [(run.communicate(timeout=60)[1], run.returncode) for run in runs] == [("", 0)] * 4

@@ -1,0 +1,143 @@
+"""The outbox keeps what is to be told; queries answer what was seen; effort and scans are remembered."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from birdwatchd.errors import StoreBusy, StoreError
+from birdwatchd.records import Message, State
+from birdwatchd.store import Catalogue, Store, database
+
+NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
+
+
+def test_states_are_kept_only_in_their_newest_form(store: Store) -> None:
+    """After a week without a broker, Home Assistant wants today's state, not ten thousand old ones."""
+    state = Message("b/s/nut/last", b"1", retain=True, coalesce=True)
+    event = Message("b/s/nut/visit", b"e", key="v:1")
+    store.enqueue([state, event, state.with_payload(b"2")], NOW)
+    store.enqueue([state.with_payload(b"3"), Message("b/s/tit/last", b"9", coalesce=True)], NOW)
+    assert [row.message.payload for row in store.pending(0, 10)] == [b"e", b"3", b"9"]
+    assert store.outbox_depth() == 3
+
+
+def test_delivered_rows_go_and_their_ids_never_come_back(store: Store, sightings: Any) -> None:
+    """A publisher that remembers "sent up to 7" must not skip a new row that got number 7 again."""
+    store.record(sightings.visit(), [], sightings.compose, NOW)
+    (row,) = store.pending(0, 10)
+    store.delivered([row.id], NOW)
+    assert store.pending(0, 10) == []
+    store.enqueue([Message("t", b"")], NOW)
+    assert store.pending(0, 10)[0].id > row.id
+    told = sqlite3.connect(store.path).execute("SELECT told_at, told_revision FROM visit").fetchone()
+    assert told == ("2026-05-01T07:00:00.000000Z", 1)
+
+
+def test_told_at_is_the_first_time(store: Store, sightings: Any) -> None:
+    """How fast an alert was is measured to the first telling, not the last."""
+    for revision, at in [(1, NOW), (2, NOW + timedelta(hours=1))]:
+        store.record(sightings.visit(revision=revision, count_max=revision), [], sightings.compose, at)
+        store.delivered([row.id for row in store.pending(0, 10)], at)
+    assert sqlite3.connect(store.path).execute("SELECT told_at FROM visit").fetchone()[0].startswith("2026-05-01T07")
+
+
+def test_the_age_of_the_oldest_message(store: Store) -> None:
+    """A dead broker shows as a growing number."""
+    assert store.outbox_oldest(NOW) is None
+    store.enqueue([Message("t", b"")], NOW)
+    assert store.outbox_oldest(NOW + timedelta(seconds=90)) == 90.0
+
+
+def test_visits_are_found_by_what_people_ask(store: Store, sightings: Any) -> None:
+    """Since when, which camera, which species in any spelling of case, the newest so many."""
+    store.record(sightings.visit("v1"), [], None, NOW)
+    tit = sightings.verdict("Great tit", State.UNCERTAIN)
+    store.record(sightings.visit("v2", start=sightings.start + timedelta(hours=1), verdict=tit), [], None, NOW)
+    other = sightings.visit("v3", start=sightings.start + timedelta(hours=2), camera="pond")
+    store.record(other, [], None, NOW)
+
+    def ids(**wanted: Any) -> list[str]:
+        return [visit.visit_id for visit in store.visits(**wanted)]
+
+    assert ids() == ["v1", "v2", "v3"]
+    assert ids(limit=2) == ["v2", "v3"]
+    assert ids(since=sightings.start + timedelta(minutes=1)) == ["v2", "v3"]
+    assert ids(camera="nut") == ["v1", "v2"]
+    assert ids(species="house SPARROW") == ids(species="passer domesticus") == ["v1", "v3"]
+    assert ids(state=State.UNCERTAIN) == ["v2"]
+    assert store.counts() == {"House sparrow": 2}
+    assert store.last_visit_at() == other.last_seen
+    assert store.visit("nobody") is None
+
+
+def test_effort_is_one_span_while_nothing_changes(open_store: Callable[[], Store]) -> None:
+    """Visits per hour of watching need the hours of watching, also over a restart of a few seconds."""
+    store, start = open_store(), NOW
+    for second in range(0, 120, 1):
+        store.effort("nut", start + timedelta(seconds=second), "online")
+    store.close()
+    again = open_store()
+    again.effort("nut", start + timedelta(seconds=150), "online")
+    again.effort("nut", start + timedelta(seconds=200), "offline")
+    again.effort("nut", start + timedelta(hours=2), "online")
+    spans = [((s.start - start).seconds, (s.end - start).seconds, s.state) for s in again.efforts()]
+    assert spans == [(0, 200, "online"), (200, 200, "offline"), (7200, 7200, "online")]
+
+
+def test_a_scan_knows_what_it_has_done(store: Store) -> None:
+    """A card with 20,000 files is not begun again; a changed file or another model is."""
+    store.mark_scanned("/card/1.mp4", 100, 5, "demo@1", visits=2, error=None, now=NOW)
+    store.mark_scanned("/card/2.mp4", 100, 5, "demo@1", visits=0, error="is no video", now=NOW)
+    assert store.scanned("/card/1.mp4", 100, 5, "demo@1")
+    assert store.scanned("/card/2.mp4", 100, 5, "demo@1")
+    assert not store.scanned("/card/1.mp4", 101, 5, "demo@1")
+    assert not store.scanned("/card/1.mp4", 100, 5, "demo@2")
+
+
+def test_reading_creates_nothing(tmp_path: Any, store: Store, sightings: Any) -> None:
+    """A mistyped --home is an error, not an empty list and a new folder."""
+    with pytest.raises(StoreError, match="no database"):
+        Catalogue.open_existing(tmp_path / "typo")
+    assert not (tmp_path / "typo").exists()
+    store.record(sightings.visit(), [], None, NOW)
+    with Catalogue.open_existing(store.home) as catalogue:
+        assert [visit.visit_id for visit in catalogue.visits()] == ["v1"]
+
+
+def test_another_process_in_the_way_is_busy(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`database is locked` is a thing to try again, and the caller must be able to tell."""
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 100)
+    with Store.open(store.home, zone=store.zone) as impatient:
+        other = sqlite3.connect(store.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreBusy, match="try again"):
+            impatient.enqueue([Message("t", b"")], NOW)
+        assert impatient.pending(0, 1) == []
+        other.execute("ROLLBACK")
+        impatient.enqueue([Message("t", b"")], NOW)
+
+
+def test_a_writer_and_a_publisher_thread(store: Store, sightings: Any) -> None:
+    """The record thread writes while the publisher deletes: nothing is lost, doubled or locked."""
+    delivered: list[str] = []
+    done = threading.Event()
+
+    def publish() -> None:
+        while not done.is_set() or store.outbox_depth():
+            rows = store.pending(0, 8)
+            delivered.extend(row.message.key or "" for row in rows)
+            store.delivered([row.id for row in rows], NOW)
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    for number in range(60):
+        store.record(sightings.visit(f"v{number:02}"), [sightings.moment(0)], sightings.compose, NOW)
+    done.set()
+    thread.join(30)
+    assert delivered == [f"v{number:02}:1" for number in range(60)]

@@ -1,0 +1,245 @@
+"""One transaction per visit revision: visit, moments, firsts and messages, together or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from birdwatchd.errors import StoreError, StoreFull
+from birdwatchd.records import Phase, Rank, State
+from birdwatchd.store import Store
+
+NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
+
+
+def crops(home: Path) -> set[Path]:
+    return {path for path in (home / "media").rglob("*") if path.is_file() and path.name != ".swept"}
+
+
+def test_what_is_written_is_read_back(store: Store, sightings: Any) -> None:
+    """Every field survives, to the microsecond: pages, exports and `similar` live from it."""
+    visit = replace(sightings.visit(ended=True), media="a.mp4", start_s=1.5, end_s=10.25)
+    store.record(visit, [sightings.moment(0), sightings.moment(1)], sightings.compose, NOW)
+    assert store.visit("v1") == replace(visit, last_seen=visit.end)
+    first, second = store.moments("v1")
+    assert (first.idx, second.idx, first.at) == (0, 1, sightings.start)
+    assert second.crop is not None
+    assert second.crop.read_bytes() == b"jpeg 1"
+    assert second.crop.relative_to(store.home) == Path("media/nut/2026/05/01/v1-1.jpg")
+    assert first.top == (("House sparrow", 0.9),)
+
+
+def test_embeddings_are_little_endian_half_floats(store: Store, sightings: Any) -> None:
+    """Other programs read the BLOB: its byte order must not depend on the machine that wrote it."""
+    row = sightings.moment(0, dim=5)
+    store.record(sightings.visit(), [replace(row, logits=row.embedding)], sightings.compose, NOW)
+    (kept,) = store.moments("v1")
+    assert kept.embedding.dtype == np.float16
+    np.testing.assert_array_equal(kept.embedding, row.embedding.astype(np.float16))
+    assert kept.logits is not None
+    assert kept.logits.dtype == np.float32
+    raw = sqlite3.connect(store.path).execute("SELECT embedding, dim FROM moment").fetchone()
+    assert raw == (row.embedding.astype("<f2").tobytes(), 5)
+
+
+def test_naive_time_is_refused(store: Store, sightings: Any) -> None:
+    """Camera time without a zone taken for UTC is hours wrong everywhere; better an error at the door."""
+    with pytest.raises(StoreError, match="no time zone"):
+        store.record(sightings.visit(start=datetime(2026, 5, 1)), [], sightings.compose, NOW)
+    with pytest.raises(StoreError, match="no time zone"):
+        store.enqueue([], NOW) or store.effort("nut", datetime(2026, 5, 1), "online")
+    assert store.visits() == []
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.lists(st.integers(1, 6), min_size=1, max_size=10))
+def test_only_a_newer_revision_counts(sightings: Any, order: list[int]) -> None:
+    """Evidence may come twice or late; the database must look as if only the new ones had ever come."""
+    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder), zone=sightings.zone) as store:
+        newest = 0
+        for revision in order:
+            visit = sightings.visit(revision=revision, count_max=revision)
+            recorded = store.record(visit, [sightings.moment(revision)], sightings.compose, NOW)
+            assert recorded.recorded == (revision > newest)
+            newest = max(newest, revision)
+        risers = sorted({r for i, r in enumerate(order) if all(r > earlier for earlier in order[:i])})
+        kept = store.visit("v1")
+        assert kept is not None
+        assert kept.revision == kept.count_max == max(order)
+        assert [moment.idx for moment in store.moments("v1")] == risers
+        assert len(crops(store.home)) == len(risers)
+        assert [row.revision for row in store.pending(0, 99)] == risers
+
+
+def test_messages_are_composed_only_for_news(store: Store, sightings: Any) -> None:
+    """A phone buzzes for a new name, an end or a second bird, not for every frame."""
+    told = []
+    for revision, changes in enumerate([{}, {}, {"count_max": 2}, {"count_max": 2, "ended": True}], start=1):
+        visit = sightings.visit(revision=revision, **changes)
+        told.append(store.record(visit, [], sightings.compose, NOW).told)
+    assert told == [True, False, True, True]
+    assert [t.standing.phase for t in sightings.tellings] == [Phase.PROVISIONAL, Phase.PROVISIONAL, Phase.FINAL]
+
+
+def test_a_retraction_is_told_and_last_goes_back(store: Store, sightings: Any) -> None:
+    """Home Assistant must not show a squirrel as the newest bird until the next one comes."""
+    earlier = sightings.visit("v0", start=sightings.start - timedelta(hours=1))
+    store.record(earlier, [sightings.moment(0, jpeg=b"earlier")], sightings.compose, NOW)
+    store.record(sightings.visit(), [sightings.moment(0)], sightings.compose, NOW)
+    squirrel = sightings.visit(revision=2, verdict=sightings.verdict(None, State.REJECTED, Rank.BIRD))
+    assert store.record(squirrel, [], sightings.compose, NOW).phase is Phase.RETRACTED
+    telling = sightings.tellings[-1]
+    assert (telling.last.visit.visit_id, telling.image, telling.last_changed) == ("v0", b"earlier", True)
+    nothing = sightings.visit("v0", 2, start=earlier.start, verdict=squirrel.verdict)
+    store.record(nothing, [], sightings.compose, NOW)
+    assert sightings.tellings[-1].last is None
+    assert sightings.tellings[-1].last_changed
+
+
+def test_a_late_revision_of_an_old_visit_does_not_touch_last(store: Store, sightings: Any) -> None:
+    """Two birds overlap; the end of the first must not bring it back as the newest."""
+    store.record(sightings.visit("v1"), [], sightings.compose, NOW)
+    store.record(sightings.visit("v2", start=sightings.start + timedelta(seconds=3)), [], sightings.compose, NOW)
+    store.record(sightings.visit("v1", 2, ended=True), [], sightings.compose, NOW)
+    assert [t.last_changed for t in sightings.tellings] == [True, True, False]
+
+
+def test_firsts_are_decided_once_and_repeated(store: Store, sightings: Any) -> None:
+    """A first is neither missed nor doubled: one visit has it, in all its revisions, and no later one."""
+    assert store.record(sightings.visit("v1"), [], None, NOW).firsts == ("ever", "year", "season", "today")
+    assert store.record(sightings.visit("v2"), [], None, NOW).firsts == ()
+    assert store.record(sightings.visit("v1", 2), [], None, NOW).firsts[0] == "ever"
+    next_day = sightings.visit("v3", start=sightings.start + timedelta(days=1))
+    assert store.record(next_day, [], None, NOW).firsts == ("today",)
+    tit = sightings.visit("v3", 2, start=next_day.start, verdict=sightings.verdict("Great tit"))
+    assert store.record(tit, [], None, NOW).firsts[0] == "ever"
+    unsure = replace(tit, revision=3, verdict=sightings.verdict("Great tit", State.UNCERTAIN))
+    assert store.record(unsure, [], None, NOW).firsts == ()
+
+
+def test_a_failing_composer_leaves_nothing_behind(store: Store, sightings: Any) -> None:
+    """If the messages cannot be written, neither row nor file may stay: they belong together."""
+
+    def broken(telling: object) -> list[Any]:
+        raise RuntimeError("a bug")
+
+    with pytest.raises(RuntimeError):
+        store.record(sightings.visit(), [sightings.moment(0)], broken, NOW)
+    assert store.visits() == []
+    assert crops(store.home) == set()
+
+
+def test_vectors_of_changed_length_are_refused(store: Store, sightings: Any) -> None:
+    """Distances between vectors of two networks mean nothing; the same name with another length is a mistake."""
+    store.record(sightings.visit("v1"), [sightings.moment(0, dim=8)], None, NOW)
+    with pytest.raises(StoreError, match="another version"):
+        store.record(sightings.visit("v2"), [sightings.moment(0, dim=9)], None, NOW)
+    store.record(sightings.visit("v3", model="demo@2"), [sightings.moment(0, dim=9)], None, NOW)
+    assert len(crops(store.home)) == 2
+
+
+def test_interrupted_visits_are_ended_when_last_seen(open_store: Callable[[], Store], sightings: Any) -> None:
+    """After kill -9 a bird must not sit at the feeder for ever, and its end must be told."""
+    open_store().record(sightings.visit(), [sightings.moment(0)], sightings.compose, NOW)
+    again = open_store()
+    (ended,) = again.close_interrupted(NOW, sightings.compose)
+    assert (ended.end, ended.revision) == (sightings.start + timedelta(seconds=5), 2)
+    assert sightings.tellings[-1].standing.phase is Phase.FINAL
+    assert again.close_interrupted(NOW, sightings.compose) == []
+
+
+def test_a_disk_that_is_full_for_crops_keeps_nothing(
+    store: Store, sightings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No room for a picture: say StoreFull, leave neither row nor file, and work again when there is room."""
+
+    def full(source: object, target: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(StoreFull, match="free some space"):
+            store.record(sightings.visit(), [sightings.moment(0)], sightings.compose, NOW)
+    assert store.visits() == []
+    assert crops(store.home) == set()
+    assert store.record(sightings.visit(), [sightings.moment(0)], sightings.compose, NOW).recorded
+
+
+def test_a_really_full_disk(tmp_path: Path, sightings: Any) -> None:
+    """On a real file system that runs full, every error is StoreFull and the database stays whole."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = os.geteuid() == 0 and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False, capture_output=True
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("needs the right to mount a small tmpfs")
+    try:
+        number, full = 0, False
+        with Store.open(disk / "home", zone=sightings.zone) as store:
+            while not full:
+                row = sightings.moment(0, jpeg=b"x" * 20_000)
+                try:
+                    store.record(sightings.visit(f"v{number}"), [row], sightings.compose, NOW)
+                    number += 1
+                except StoreFull:
+                    full = True
+        assert number > 3
+        written = sorted(crops(disk / "home"))
+        assert len(written) == number
+        for path in written[:3]:
+            path.unlink()
+        with Store.open(disk / "home", zone=sightings.zone) as store:
+            assert len(store.visits()) == number
+            assert store.record(sightings.visit("after"), [], sightings.compose, NOW).recorded
+        assert sqlite3.connect(disk / "home/birdwatchd.sqlite3").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_a_file_that_may_not_grow_is_a_store_error(tmp_path: Path) -> None:
+    """Whatever the system forbids comes out as our error with a remedy, never as SQLAlchemy's."""
+    script = f"""
+import resource, signal
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+from birdwatchd.errors import StoreError
+from birdwatchd.records import Message
+from birdwatchd.store import Store
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = Store.open(Path({str(tmp_path)!r}), zone=ZoneInfo("UTC"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+try:
+    while True:
+        store.enqueue([Message("t", b"x" * 50_000)], datetime.now(UTC))
+except StoreError as error:
+    print(type(error).__name__, error)
+"""
+    assert resource.RLIMIT_FSIZE is not None
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.startswith("Store")
+
+
+def test_a_damaged_file_says_what_to_run(tmp_path: Path, sightings: Any) -> None:
+    """`database disk image is malformed` helps nobody."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "birdwatchd.sqlite3").write_bytes(b"this is no database at all " * 100)
+    with pytest.raises(StoreError, match="doctor --repair"):
+        Store.open(home, zone=sightings.zone)
