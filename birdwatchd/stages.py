@@ -17,6 +17,7 @@ from birdwatchd.errors import StoreBusy, StoreFull
 from birdwatchd.flow import Handover, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import (
+    Box,
     CameraState,
     CameraStatus,
     Evidence,
@@ -37,12 +38,16 @@ RETRY_WRITE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Evidence with what the network said of its moments, and the verdict on the whole visit so far."""
+    """Evidence with what the network said of its moments, and the verdict on the whole visit so far.
+
+    `box` is the bird's in the best picture of the visit so far.
+    """
 
     evidence: Evidence
     predictions: tuple[Prediction, ...]
     verdict: Verdict
     moments: int
+    box: Box | None = None
 
 
 class RunningVerdict(Protocol):
@@ -70,6 +75,17 @@ class Predictor(Protocol):
         """Predictions of those moments that could be read."""
 
 
+@dataclass(slots=True)
+class _OpenVisit:
+    running: RunningVerdict
+    best: Moment | None = None
+
+    def take(self, prediction: Prediction) -> None:
+        self.running.add(prediction.logits)
+        if self.best is None or prediction.moment.quality > self.best.quality:
+            self.best = prediction.moment
+
+
 class Classify:
     """Crops of all cameras through one network, in shared batches."""
 
@@ -86,7 +102,7 @@ class Classify:
     ) -> None:
         self._mailbox, self._out, self._classifier = mailbox, out, classifier
         self._begin, self._metrics, self._max_wait_s, self._stop = begin, metrics, max_wait_s, stop
-        self._visits: dict[str, RunningVerdict] = {}
+        self._visits: dict[str, _OpenVisit] = {}
         self.beat = time.monotonic()
 
     def run(self) -> None:
@@ -120,14 +136,15 @@ class Classify:
     def _judge_one(self, evidence: Evidence, by_moment: Mapping[tuple[str, int], Prediction]) -> Judged:
         visit = self._visits.get(evidence.visit_id)
         if visit is None:
-            visit = self._visits[evidence.visit_id] = self._begin()
+            visit = self._visits[evidence.visit_id] = _OpenVisit(self._begin())
         mine = [by_moment.get((evidence.visit_id, moment.index)) for moment in evidence.moments]
         found = tuple(p for p in mine if p is not None)
         for prediction in found:
-            visit.add(prediction.logits)
+            visit.take(prediction)
         if evidence.end is not None:
             del self._visits[evidence.visit_id]
-        return Judged(evidence, found, visit.verdict(), visit.moments)
+        verdict = visit.running.verdict()
+        return Judged(evidence, found, verdict, visit.running.moments, visit.best.box if visit.best else None)
 
     def _affordable(self, batch: Sequence[Evidence]) -> Sequence[Evidence]:
         """While stopping, a slow machine classifies only as long as the deadline allows; ends are never lost."""
@@ -208,7 +225,6 @@ class Record:
 def visit_of(judged: Judged, model: str) -> Visit:
     """The visit as it stands after this evidence."""
     evidence = judged.evidence
-    newest = max(judged.predictions, key=lambda p: p.moment.quality, default=None)
     return Visit(
         visit_id=evidence.visit_id,
         camera=evidence.camera,
@@ -219,7 +235,7 @@ def visit_of(judged: Judged, model: str) -> Visit:
         verdict=judged.verdict,
         moments=judged.moments,
         count_max=evidence.count_max,
-        box=newest.moment.box if newest else None,
+        box=judged.box,
         model=model,
         media=evidence.media,
         start_s=evidence.start_s,

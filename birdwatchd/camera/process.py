@@ -41,6 +41,7 @@ def spawn(order: dict[str, Any]) -> subprocess.Popen[bytes]:
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "2",
         "PYTHONUNBUFFERED": "1",
+        "BIRDWATCHD_CAMERA": str(order["camera"]),  # for people who look at the process list: ps e
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "birdwatchd.camera.worker"],
