@@ -40,6 +40,7 @@ __all__ = ["Daemon", "build_stages", "model_cache", "stop_on_signals", "tell_nob
 log = logging.getLogger(__name__)
 
 DEADLINE_S = 9.0  # for everything after the stop; service managers and people expect ten seconds at most
+DRAIN_S = 2.0  # of it for telling the broker what is left; what cannot be told stays in the outbox
 STUCK_S = 90.0  # a stage that has not beaten for this long is stuck
 _MQTT_STATE: dict[CameraState, Literal["online", "offline"]] = {CameraState.ONLINE: "online", CameraState.OFFLINE: "offline", CameraState.FINISHED: "offline"}
 
@@ -58,7 +59,6 @@ class Daemon:
         self.metrics = Metrics()
         self.mailbox = Mailbox(self.metrics)
         self.cameras: list[CameraProcess] = []
-        self.upkeep: Upkeep | None = None
 
     def run(self) -> int:
         """Run until the stop; returns the exit status.
@@ -80,9 +80,12 @@ class Daemon:
     def _run(self, store: Store, network: Network) -> int:
         topics = Topics(self.config.mqtt.base, self.config.station.name)
         compose: Compose = tell_nobody
+        publisher: Publisher | None = None
         if self.config.mqtt.url:
             compose = Composer(topics, images=self.config.mqtt.images)
-        publisher = self._publisher(store, topics)
+            publisher = Publisher(
+                store, self.config.mqtt, self.config.station.name, topics, self.metrics, drain_s=DRAIN_S
+            )
         cut_short = store.close_interrupted(datetime.now(UTC), compose, self.config.cameras.keys())
         if cut_short:
             log.info("closed %d visits that the last run left open", len(cut_short))
@@ -97,41 +100,43 @@ class Daemon:
             on_visit=self._on_visit,
             wake=publisher.wake if publisher else lambda: None,
         )
-        crew = Crew(self._stop)
-        self.upkeep = upkeep = Upkeep(
+        upkeep = Upkeep(
             self.metrics,
             on_status=lambda status: store.effort(status.camera, status.at, status.state.value),
             on_change=lambda status: _tell_state(publisher, status),
             healthy=lambda: _beating(classify.beat, record.beat),
             beat_service=lambda: notify("WATCHDOG=1"),
         )
-        self._start_cameras(crew, upkeep)
-        crew.start("classify", classify.run)
-        crew.start("record", record.run)
-        producers = Crew(self._stop)
-        producers.start("upkeep", lambda: upkeep.run(self._stop, lambda: not crew.alive()))
-        publishing = Stop()  # publish goes on until the last visit is stored
+        return self._start_wait_stop(classify, record, upkeep, publisher)
+
+    def _start_wait_stop(
+        self, classify: Classify, record: Record, upkeep: Upkeep, publisher: Publisher | None
+    ) -> int:
+        visits, outlets = Crew(self._stop), Crew(self._stop)
+        closing = Stop()  # upkeep and publish go on until the last visit is stored
+        self._start_cameras(visits, upkeep)
+        visits.start("classify", classify.run)
+        visits.start("record", record.run)
+        outlets.start("upkeep", lambda: upkeep.run(closing))
         if publisher is not None:
-            producers.start("publish", lambda: publisher.run(publishing))
+            outlets.start("publish", partial(publisher.run, closing))
         self._await_first_attempts(upkeep)
         notify("READY=1")
         while not self._stop.wait(0.5):
-            if not crew.alive():
+            if not visits.alive():
                 self._stop.set("every camera has ended")
-        log.info("stopping: %s", self._stop.reason or "asked to")
+        log.info("stopping: %s", self._stop.reason)
         notify("STOPPING=1")
-        late = crew.join(DEADLINE_S - self._stop.for_seconds(time.monotonic()))
-        publishing.set("stopping")
-        late += producers.join(max(1.0, DEADLINE_S - self._stop.for_seconds(time.monotonic())))
-        failure = crew.failure or producers.failure
+        late = visits.join(self._time_left())
+        closing.set("stopping")
+        late += outlets.join(max(1.0, self._time_left()))
+        failure = visits.failure or outlets.failure
         if isinstance(failure, BirdwatchError):
             raise failure
         return 1 if late or failure else 0
 
-    def _publisher(self, store: Store, topics: Topics) -> Publisher | None:
-        if not self.config.mqtt.url:
-            return None
-        return Publisher(store, self.config.mqtt, self.config.station.name, topics, self.metrics)
+    def _time_left(self) -> float:
+        return DEADLINE_S - self._stop.for_seconds(time.monotonic())
 
     def _start_cameras(self, crew: Crew, upkeep: Upkeep) -> None:
         for key, settings in self.config.cameras.items():

@@ -277,14 +277,10 @@ class Upkeep:
             else:
                 self._new.append(status)
 
-    def run(self, stop: Stop, done: Callable[[], bool]) -> None:
-        """Every half second until stopped and `done`."""
-        while not (stop.is_set() and done()):
+    def run(self, stop: Stop) -> None:
+        """Every half second, and once more at the stop (which comes when the cameras have said their last)."""
+        while not stop.wait(0.5):
             self.run_once()
-            if stop.is_set():
-                time.sleep(0.05)  # the stop is set already: this only waits for the stages to drain
-            else:
-                stop.wait(0.5)
         self.run_once()
 
     def run_once(self) -> None:

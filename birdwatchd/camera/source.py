@@ -30,8 +30,13 @@ __all__ = ["Frame", "Stream"]
 
 av.logging.set_level(av.logging.PANIC)  # libav prints addresses with their passwords
 
-_NETWORK = "tcp,udp,rtp,rtsp,rtsps,http,https,tls,tls_verify,crypto,httpproxy,data"
-_PROTOCOLS = {"rtsp": _NETWORK, "http": _NETWORK, "file": "file,crypto,data", "device": "file"}
+# What libav may open on behalf of a source: a playlist on a web camera must not read our files, nor a file the network.
+_PROTOCOLS = {
+    "rtsp": "rtsp,rtsps,tcp,tls",
+    "http": "http,https,tcp,tls,crypto,httpproxy",
+    "file": "file",
+    "device": "file",
+}
 _FILE_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,h264,hevc,m4v,mjpeg,mjpeg_2000,"
     "mpjpeg,ogg,dv,mxf,rm,nut,ivf,obu,av1,wtv,gif,y4m,yuv4mpegpipe,swf,live_flv,apng"
