@@ -125,7 +125,7 @@ class Publisher:
         """
         if self._connection.link is not Link.DOWN:
             self._connection.serve(0.0)
-        elif now >= self._next_try and not self._up:
+        elif now >= self._next_try and not (self._up or self._trying):  # first notice how the last try ended
             self._knock()
         self._follow(now)
         try:

@@ -36,7 +36,7 @@ def home_lock(home: Path, *, shared: bool) -> Iterator[None]:
     Raises:
         StoreBusy: somebody else held it for 10 s.
     """
-    descriptor = os.open(home / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(home / LOCK_NAME, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)  # any reader may lock
     try:
         _lock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, home)
         yield

@@ -32,7 +32,7 @@ class UtcTime(sa.types.TypeDecorator[datetime]):
         return value.astimezone(UTC).strftime(TIME_FORMAT)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else datetime.strptime(value, TIME_FORMAT).replace(tzinfo=UTC)
+        return None if value is None else datetime.fromisoformat(value)
 
 
 metadata = sa.MetaData(
