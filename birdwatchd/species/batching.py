@@ -111,10 +111,7 @@ class Classifier:
                 raise
             self._halved = True
             self.max_batch = max(1, len(batch) // 2)
-        pieces = [
-            self._network.infer(batch[at : at + self.max_batch])
-            for at in range(0, len(batch), self.max_batch)
-        ]
+        pieces = [self._network.infer(batch[at : at + self.max_batch]) for at in range(0, len(batch), self.max_batch)]
         return np.concatenate([p[0] for p in pieces]), np.concatenate([p[1] for p in pieces])
 
     def _is_sound(self, logits: FloatArray, embedding: FloatArray) -> bool:

@@ -8,6 +8,10 @@ file can look whole. `.pt` files are pickles and are read with `weights_only=Tru
 
 from __future__ import annotations
 
+# Before torch: it prepares OpenMP.
+from birdwatchd.species.border import quiet_import, torch_border
+
+# isort: split
 import difflib
 import json
 from collections.abc import Mapping
@@ -20,7 +24,6 @@ import torch
 
 from birdwatchd.config import ModelSettings
 from birdwatchd.errors import ModelUnusable
-from birdwatchd.species.border import quiet_import, torch_border
 from birdwatchd.species.download import DownloadFailed, download, sha256_of
 
 with quiet_import():
@@ -115,15 +118,11 @@ def _described(name: str, path: Path, network_hint: str | None, hint: str) -> _W
         if beside.is_file():
             config = json.loads(beside.read_text(encoding="utf-8"))
             network = str(config["registered_name"] or config["name"])
-            return _Weights(
-                name, path, sha256, network, config["model_config"], bool(config.get("reparameterized"))
-            )
+            return _Weights(name, path, sha256, network, config["model_config"], bool(config.get("reparameterized")))
     for text in filter(None, (network_hint, path.stem)):
         if registry.pretrained_exists(text):
             known = registry.get_pretrained_metadata(text)["net"]
-            return _Weights(
-                name, path, sha256, known["network"], None, bool(known.get("reparameterized", False))
-            )
+            return _Weights(name, path, sha256, known["network"], None, bool(known.get("reparameterized", False)))
         if begun := _network_in(text):
             return _Weights(name, path, sha256, begun)
     raise ModelUnusable(
@@ -225,9 +224,7 @@ def _read(weights: _Weights) -> Checkpoint:
 def _classes(path: Path, class_to_idx: Mapping[str, int]) -> tuple[str, ...]:
     classes = sorted(class_to_idx, key=lambda name: class_to_idx[name])
     if not classes:
-        raise ModelUnusable(
-            f"{path} holds no classes: it describes images but names nothing", "use a classifier"
-        )
+        raise ModelUnusable(f"{path} holds no classes: it describes images but names nothing", "use a classifier")
     if [class_to_idx[name] for name in classes] != list(range(len(classes))):
         raise ModelUnusable(f"{path} numbers its classes with gaps or twice", "save it again with birder")
     return tuple(classes)

@@ -41,9 +41,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def download(
-    url: str, path: Path, sha256: str, *, progress: bool = False, silence_s: float = SILENCE_S
-) -> None:
+def download(url: str, path: Path, sha256: str, *, progress: bool = False, silence_s: float = SILENCE_S) -> None:
     """Fetch `url` into `path`, making its folder where there is none.
 
     Args:
@@ -72,9 +70,7 @@ def download(
         raise DownloadFailed(_reason(error)) from None
 
 
-def _fetch(
-    url: str, file: IO[bytes], sha256: str, silence_s: float, tell: Callable[[int, int], None]
-) -> None:
+def _fetch(url: str, file: IO[bytes], sha256: str, silence_s: float, tell: Callable[[int, int], None]) -> None:
     request = Request(url, headers={"User-Agent": "birdwatchd"})  # noqa: S310 # from birder's registry
     digest, done = hashlib.sha256(), 0
     with urlopen(request, timeout=silence_s) as answer:  # noqa: S310 # as above

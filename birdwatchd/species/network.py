@@ -10,6 +10,10 @@ works on the decoded picture, the second (scale, normalise) on the device; only 
 
 from __future__ import annotations
 
+# Before torch: it prepares OpenMP.
+from birdwatchd.species.border import torch_border
+
+# isort: split
 import logging
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -24,7 +28,6 @@ from torchvision.transforms import v2
 from birdwatchd.config import ModelSettings
 from birdwatchd.errors import DeviceLost, ModelUnusable
 from birdwatchd.records import FloatArray
-from birdwatchd.species.border import torch_border
 from birdwatchd.species.checkpoint import Checkpoint, read_checkpoint
 from birdwatchd.species.taxonomy import bundled_taxonomy
 
@@ -140,9 +143,7 @@ class Network:
             DeviceFull: the batch does not fit into the device's memory.
             DeviceLost: the device failed; a new process is needed.
         """
-        with torch_border(
-            DeviceLost, f"{self.device} failed under {self.model_id}", "start birdwatchd again"
-        ):
+        with torch_border(DeviceLost, f"{self.device} failed under {self.model_id}", "start birdwatchd again"):
             return self._forward(batch)
 
     def _forward(self, batch: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from .random_networks import SMALL, Saved, build, class_names, register_small, save
+
+# isort: split
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-
-from .random_networks import SMALL, Saved, build, class_names, register_small, save
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# Before torch and birder, as in the daemon: it quietens both.
+from birdwatchd.species import checkpoint
+
+# isort: split
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +20,6 @@ from birder.net.base import get_signature
 from birder.net.davit import DaViT
 
 from birdwatchd.records import Box, Crop, Moment
-from birdwatchd.species import checkpoint  # imports birder without its noise
 
 SMALL = "davit_testling"
 

@@ -133,11 +133,11 @@ def test_a_server_that_falls_silent_is_given_up(
     publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a time-out the daemon would stand at its start for ever, with no camera watched."""
-    publisher.send, publisher.silent_s = 1000, 3.0
+    publisher.send, publisher.silent_s = 1000, 20.0
     monkeypatch.setattr(checkpoint, "download", partial(checkpoint.download, silence_s=0.3))
     began = time.monotonic()
     assert "silent" in refusal(tmp_path / "cache")
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 10
     assert list((tmp_path / "cache").iterdir()) == []
 
 

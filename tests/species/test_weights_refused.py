@@ -74,7 +74,7 @@ def test_a_file_of_noise_is_refused(small: Saved) -> None:
 def test_weights_of_another_network_are_refused(small: Saved) -> None:
     """The name decides the architecture, so a wrong name must not load half of the weights."""
     for path in (small.pt, small.safetensors):
-        assert "not weights of davit_small" in refusal(path, name="davit_small_garden")
+        assert "not weights of davit_tiny" in refusal(path, name="davit_tiny_garden")
 
 
 def test_a_safetensors_file_without_birders_header_is_refused(small: Saved) -> None:
