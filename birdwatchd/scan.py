@@ -39,8 +39,8 @@ __all__ = ["ScanOptions", "find_recordings", "run_scan"]
 log = logging.getLogger(__name__)
 
 SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .mpg .mpeg .asf .wmv .flv .3gp .ogv .mjpeg .mjpg .h264 .h265 .264 "
-    ".265 .hevc .dav .mxf".split()
+    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".asf", ".wmv")
+    + (".flv", ".3gp", ".ogv", ".mjpeg", ".mjpg", ".h264", ".h265", ".264", ".265", ".hevc", ".dav", ".mxf")
 )
 DEADLINE_S = 30.0  # for the last visits of a scan that was stopped
 

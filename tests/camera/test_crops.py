@@ -64,9 +64,8 @@ def test_a_crop_is_no_larger_than_bird_and_margin(box: Box, width: int, height: 
     assert max(rect.width, rect.height) <= longest * (1 + 2 * margin) + 1
 
 
-def frame_of(rgb: np.ndarray[Any, Any], pixel_format: str, at: datetime = AT, **fields: int) -> Frame:
-    picture = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-    picture = picture.reformat(format=pixel_format, dst_colorspace=fields.get("space"), dst_color_range=fields.get("range"))
+def frame_of(rgb: np.ndarray[Any, Any], pixel_format: str, at: datetime = AT) -> Frame:
+    picture = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=pixel_format)
     return Frame(picture, _luma(picture), picture.width, picture.height, at, 0.0, 0.0)
 
 
