@@ -38,10 +38,9 @@ __all__ = ["ScanOptions", "find_recordings", "run_scan"]
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = frozenset(
-    (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".asf", ".wmv")
-    + (".flv", ".3gp", ".ogv", ".mjpeg", ".mjpg", ".h264", ".h265", ".264", ".265", ".hevc", ".dav", ".mxf")
-)
+_CAMERAS = ("mp4", "m4v", "mov", "mkv", "avi", "ts", "mts", "m2ts", "asf", "wmv", "3gp", "dav", "mjpeg", "mjpg")
+_OTHERS = ("webm", "mpg", "mpeg", "flv", "ogv", "h264", "h265", "264", "265", "hevc", "mxf")
+SUFFIXES = frozenset(f".{suffix}" for suffix in _CAMERAS + _OTHERS)
 DEADLINE_S = 30.0  # for the last visits of a scan that was stopped
 
 
