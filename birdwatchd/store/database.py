@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection, Engine
 from birdwatchd.errors import StoreError, StoreTooNew
 from birdwatchd.store import migrations
 
-__all__ = ["FILE_NAME", "check_version", "checkpoint", "open_database", "writing"]
+__all__ = ["FILE_NAME", "checkpoint", "open_database", "prepare", "require_version", "writing"]
 
 FILE_NAME = "birdwatchd.sqlite3"
 BUSY_TIMEOUT_MS = 10_000  # longer than any transaction here, shorter than a person's or systemd's patience
