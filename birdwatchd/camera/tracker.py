@@ -26,6 +26,7 @@ class TrackerSettings:
         gone_s: seconds unseen after which a visit is over; shorter would cut visits at every wing beat.
         reach: how far a bird may move between looks, in its own sizes, beyond what its speed predicts.
         lost_reach: how far, in frame widths, an unseen track may reappear (landing after a fast approach).
+        piece_share: a region that touches a bird and has less than this share of its area is a piece of it.
         still_s: a track that has not moved for this long is checked for being a ghost.
         hold_s: something that stands still longer than this is furniture, not a bird.
     """
@@ -36,6 +37,7 @@ class TrackerSettings:
     gone_s: float = 1.2
     reach: float = 1.2
     lost_reach: float = 0.3
+    piece_share: float = 0.35
     still_s: float = 1.5
     hold_s: float = 900.0
 
@@ -162,7 +164,8 @@ class Tracker:
     # -- matching ---------------------------------------------------------------------------------------------------
 
     def _match(self, regions: Sequence[Region], at: float) -> dict[int, Track]:
-        """Pair regions with tracks, cheapest first; then give left-over pieces to a track they touch."""
+        """Pair regions with tracks, cheapest first; then give pieces (a tail tip, a wing) to the bird they touch."""
+        s = self.settings
         pairs = []
         for track in self._tracks:
             for index, region in enumerate(regions):
@@ -175,11 +178,17 @@ class Tracker:
             if index not in result and number not in taken:
                 result[index] = track
                 taken.add(number)
+        birds = [(t, regions[index].box) for index, t in result.items() if t.believed]
         for index, region in enumerate(regions):
-            if index not in result:
-                piece_of = next((t for t in self._tracks if t.number in taken and _touch(t.box, region.box)), None)
-                if piece_of is not None:
-                    result[index] = piece_of
+            match = result.get(index)
+            if match is not None and match.believed:
+                continue
+            for bird, box in birds:
+                if _touch(box, region.box) and (match is None or region.box.area < s.piece_share * box.area):
+                    result[index] = bird
+                    if match is not None:
+                        self._tracks.remove(match)
+                    break
         return result
 
     def _cost(self, track: Track, region: Region, at: float) -> float | None:
