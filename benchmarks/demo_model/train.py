@@ -161,6 +161,7 @@ def save(net: nn.Module, folder: Path) -> tuple[Path, Path]:
     signature = get_signature((1, 3, SIZE, SIZE), len(CLASSES))
     class_to_idx = {name: index for index, name in enumerate(CLASSES)}
     fs_ops.save_st(net, str(weights), str(net.task), class_to_idx, signature, RGB_STATS, external_config=CONFIG)
+    weights.chmod(0o644)  # safetensors leaves it to its owner alone, and a package would ship it so
     described = lib.get_network_config(net, signature, RGB_STATS)
     described["class_to_idx"] = class_to_idx
     config.write_text(json.dumps(described, indent=2) + "\n")
