@@ -22,6 +22,7 @@ from birdwatchd.records import Box, Region
 
 __all__ = ["Gate", "GateSettings", "Look"]
 
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
 FloatGrid = NDArray[np.float32]
 Mask = NDArray[np.uint8]
 
@@ -38,6 +39,9 @@ class GateSettings:
         learn_s: seconds of picture before anything is reported.
         contrast: smallest difference that counts, grey levels of 255; sensor noise on shrunk cells is below 2.
         noise_factor: a cell must differ by this many times its usual deviation (mean absolute; 4 are 3.2 sigma).
+        weak: share of the threshold above which cells belong to a region that has enough cells above all of it; keeps
+            a bird whole whose back has the brightness of the foliage behind it.
+        strong_share: share of a region's cells that must be above all of it; a branch in the wind is weak throughout.
         background_s, flicker_s: time constants of learning.
         global_share: share of the picture that may change at once before it counts as a change of light.
         largest_bird: share of the frame that one region's box may cover; more is light or somebody at the lens.
@@ -50,6 +54,8 @@ class GateSettings:
     learn_s: float = 3.0
     contrast: float = 9.0
     noise_factor: float = 4.0
+    weak: float = 0.55
+    strong_share: float = 0.3
     background_s: float = 6.0
     flicker_s: float = 4.0
     flicker_held_s: float = 60.0
@@ -109,9 +115,10 @@ class Gate:
             return Look((), learning=True)
         difference = grid - self._background
         difference -= float(np.median(difference[::3, ::3]))  # the light as a whole
-        threshold = np.maximum(self.settings.contrast, self.settings.noise_factor * self._flicker)
+        flicker = cv2.dilate(self._flicker, _NEIGHBOURS)  # what sways here today sways one cell further tomorrow
+        threshold = np.maximum(self.settings.contrast, self.settings.noise_factor * flicker)
         excess = np.abs(difference) / threshold
-        mask: Mask = ((excess > 1.0) & self._watched).astype(np.uint8)
+        mask: Mask = ((excess > self.settings.weak) & self._watched).astype(np.uint8)
         mask = np.asarray(cv2.medianBlur(mask, 3), np.uint8)
         if float(mask.mean()) > self.settings.global_share * float(self._watched.mean()):
             self._start_over(grid)
@@ -186,11 +193,11 @@ class Gate:
         if not rows.size:
             return None
         top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-        w, h, area = right - left, bottom - top, int(part.sum())
+        w, h, strength = right - left, bottom - top, excess[part]
         small = 0.7 * self._bird_cells
-        if max(w, h) < small or area < 0.35 * small * small:
+        area, strong = int(part.sum()), int((strength > 1.0).sum())
+        if max(w, h) < small or strong < max(0.35 * small * small, self.settings.strong_share * area):
             return None
-        strength = excess[part]
         if float(strength.max()) < 1.5:  # a bird has a part that stands out; fluctuation barely crosses the line
             return None
         box = Box(
