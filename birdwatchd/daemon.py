@@ -74,7 +74,6 @@ class Daemon:
         with Store.open(self.config.home, zone=station.zone, latitude=station.latitude) as store:
             store.sweep(datetime.now(UTC))
             network = load_network(self.config.model, model_cache(self.config))
-            log.info("model %s on %s, %d classes", network.model_id, network.device, len(network.labels))
             return self._run(store, network)
 
     def _run(self, store: Store, network: Network) -> int:
@@ -167,8 +166,13 @@ def build_stages(
     stop: Stop,
     on_visit: Callable[[Visit], None],
     wake: Callable[[], None] = lambda: None,
+    show_known: bool = False,
 ) -> tuple[Classify, Record]:
-    """Put the two stages between mailbox and database together; the same for live cameras and recordings."""
+    """Put the two stages between mailbox and database together; the same for live cameras and recordings.
+
+    Args:
+        show_known: give `on_visit` also what was stored before (a recording that is read again).
+    """
     from birdwatchd.species.batching import Classifier
     from birdwatchd.species.fusion import Fusion
 
@@ -179,7 +183,7 @@ def build_stages(
         rows = [
             MomentRow(p.moment, p.embedding, fusion.fuse(p.logits[None]).top, p.logits) for p in predictions
         ]
-        return store.record(visit, rows, compose, datetime.now(UTC)).recorded
+        return store.record(visit, rows, compose, datetime.now(UTC)).recorded or show_known
 
     classify = Classify(
         mailbox,

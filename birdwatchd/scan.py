@@ -147,6 +147,7 @@ class _Scan:
             tell_nobody,
             stop=Stop(),  # the stages of a scan end with their input, so that nothing found is thrown away
             on_visit=self._stored,
+            show_known=True,
         )
 
     def run(self, files: Sequence[Path]) -> int:
@@ -212,6 +213,8 @@ class _Scan:
                 describe(f"{path.name}  {extra['media_s'] / extra['duration_s']:.0%}")
 
         def on_evidence(evidence: Evidence) -> None:
+            if self._stop.is_set():  # the worker was killed in mid-file: the next run begins this file again
+                return
             if evidence.end is not None:
                 with self._lock:
                     self._counts[media].ended += 1

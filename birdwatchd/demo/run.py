@@ -301,16 +301,17 @@ def _summary(sightings: Sequence[Sighting], extra: Sequence[Visit], messages: in
 
 def _sightings_table(sightings: Sequence[Sighting]) -> Table:
     table = Table(title="\nwhat was there, and what birdwatchd saw", title_justify="left", box=None, header_style="dim")
-    for heading in ("camera", "bird", "there for", "seen as", "sure", "pictures", "told after", "visits"):
-        table.add_column(heading, justify="left" if heading in ("camera", "bird", "seen as") else "right")
+    for heading in ("camera", "bird", "for", "seen as", "sure", "pictures", "told", "visits"):
+        words = heading in ("camera", "bird", "seen as")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=True)
     for s in sightings:
         visit = s.visits[0] if s.visits else None
-        colour = "green" if s.named_right else "red"
+        name = (visit.verdict.common_name or visit.verdict.state.value) if visit else "not seen"
         table.add_row(
             s.camera,
             s.species,
             f"{(s.end - s.start).total_seconds():.1f} s",
-            f"[{colour}]{(visit.verdict.common_name or visit.verdict.state.value) if visit else 'not seen'}[/]",
+            "[green]the same[/]" if s.named_right else f"[red]{name}[/]",
             f"{visit.verdict.score:.0%}" if visit else "",
             str(s.crops),
             f"{s.latency_s:.2f} s" if s.latency_s is not None else "",
