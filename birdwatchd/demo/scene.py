@@ -79,7 +79,7 @@ class Scene:
         self._stays = tuple(_plan_stay(spec, visit, self._backdrop.perches) for visit in visits)
         self._noise = _noise_fields(spec)
         self._lit: tuple[int, NDArray[np.uint8], NDArray[np.uint8]] | None = None
-        self._sprites: dict[tuple[int, Pose], Sprite] = {}
+        self._sprites: dict[tuple[ScheduledVisit, Pose], Sprite] = {}
 
     def frame(self, index: int) -> NDArray[np.uint8]:
         """The picture of frame `index`: uint8 (H, W, 3), RGB, a new array each time."""
@@ -118,7 +118,7 @@ class Scene:
         return here
 
     def _sprite(self, stay: _Stay, pose: Pose) -> Sprite:
-        key = (stay.visit.seed, pose)
+        key = (stay.visit, pose)
         if key not in self._sprites:
             self._sprites[key] = draw_bird(stay.visit.species, pose, stay.size_px, stay.visit.seed)
         return self._sprites[key]
@@ -126,10 +126,8 @@ class Scene:
     def _forget(self, stay: _Stay, now: float) -> None:
         """Let go of the pictures of birds that are not here, so that a long run stays small."""
         if len(self._sprites) > 48:
-            present = {
-                other.visit.seed for other in self._stays if other.visit.start_s <= now < other.visit.end_s
-            }
-            present.add(stay.visit.seed)
+            present = {other.visit for other in self._stays if other.visit.start_s <= now < other.visit.end_s}
+            present.add(stay.visit)
             self._sprites = {key: sprite for key, sprite in self._sprites.items() if key[0] in present}
 
     def _light(self, now: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -143,3 +143,13 @@ def test_an_empty_scene_changes_only_as_a_camera_and_wind_would() -> None:
     assert still.max() <= 2 * NOISE_PEAK + 2
     assert first.min() > 0
     assert first.max() < 255
+
+
+def test_two_visits_with_one_seed_show_two_birds() -> None:
+    """A cache of pictures keyed by the seed alone once drew the first bird for the second visit too."""
+    visits = (ScheduledVisit("Great tit", 1.0, 3.0, perch=1), ScheduledVisit("Laughing dove", 4.0, 6.0, perch=1))
+    spec = SceneSpec(7, 320, 180, 10)
+    alone = Scene(spec, visits[1:])
+    both = Scene(spec, visits)
+    both.frame(20)
+    assert (both.frame(50) == alone.frame(50)).all()

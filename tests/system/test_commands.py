@@ -186,7 +186,8 @@ def test_the_demo_keeps_what_it_promises(tmp_path: Path) -> None:
 def test_the_readme_names_only_commands_that_exist() -> None:
     """A README that lies about the first command loses its reader."""
     text = README.read_text(encoding="utf-8")
-    shown = set(re.findall(r"^\s*(?:\$ )?birdwatchd (\w+)", text, re.MULTILINE))
+    blocks = "\n".join(re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    shown = set(re.findall(r"^birdwatchd (\w+)", blocks, re.MULTILINE))
     helped = birdwatchd("--help", cwd=README.parent).stdout
     assert shown
     for command in shown:
