@@ -42,7 +42,11 @@ log = logging.getLogger(__name__)
 DEADLINE_S = 9.0  # for everything after the stop; service managers and people expect ten seconds at most
 DRAIN_S = 2.0  # of it for telling the broker what is left; what cannot be told stays in the outbox
 STUCK_S = 90.0  # a stage that has not beaten for this long is stuck
-_MQTT_STATE: dict[CameraState, Literal["online", "offline"]] = {CameraState.ONLINE: "online", CameraState.OFFLINE: "offline", CameraState.FINISHED: "offline"}
+_MQTT_STATE: dict[CameraState, Literal["online", "offline"]] = {
+    CameraState.ONLINE: "online",
+    CameraState.OFFLINE: "offline",
+    CameraState.FINISHED: "offline",
+}
 
 
 class Daemon:
