@@ -6,6 +6,7 @@ Results go to stdout, everything else to stderr, so that output can be piped.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
 
@@ -17,7 +18,8 @@ from birdwatchd.records import State, Visit
 
 __all__ = ["VisitLines", "say_problem", "setup_log", "visits_table"]
 
-out = Console(highlight=False)
+PIPED_WIDTH = 160  # characters a line where no terminal tells its width
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False)
 
 STYLES = {State.CONFIRMED: "bold green", State.UNCERTAIN: "yellow", State.UNKNOWN: "dim", State.REJECTED: "dim"}
@@ -81,8 +83,9 @@ class VisitLines:
 def visits_table(visits: Iterable[Visit], zone: tzinfo | None) -> Table:
     """Visits as a table, in the order given."""
     table = Table(box=None, header_style="dim", pad_edge=False)
-    for heading in ("when", "for", "camera", "bird", "sure", "state", "pictures", "visit"):
-        table.add_column(heading, justify="right" if heading in ("for", "sure", "pictures") else "left")
+    for heading in ("when", "for", "camera", "bird", "sure", "pictures"):
+        table.add_column(heading, justify="right" if heading in ("for", "sure", "pictures") else "left", no_wrap=True)
+    table.add_column("visit", no_wrap=True, min_width=26)
     for visit in visits:
         style = STYLES[visit.verdict.state]
         lasted = f"{(visit.end - visit.start).total_seconds():.0f} s" if visit.end else "…"
@@ -92,7 +95,6 @@ def visits_table(visits: Iterable[Visit], zone: tzinfo | None) -> Table:
             visit.camera,
             f"[{style}]{escape(name_of(visit))}[/]",
             f"{visit.verdict.score:.0%}",
-            visit.verdict.state.value,
             str(visit.moments),
             f"[dim]{visit.visit_id}[/]",
         )

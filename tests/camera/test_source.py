@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_what_is_no_video_is_said_to_be_none(tmp_path: Path, content: bytes) -> 
 @pytest.mark.parametrize("missing", ["nowhere.mp4", "."])
 def test_missing_files_and_folders_are_named(tmp_path: Path, missing: str) -> None:
     """The commonest mistake is a path."""
-    with pytest.raises(SourceUnusable, match="No such file|is a folder"):
+    with pytest.raises(SourceUnusable, match=r"No such file|is a folder"):
         read(str(tmp_path / missing))
 
 
@@ -262,11 +262,6 @@ def test_a_cut_recording_gives_what_it_has(tmp_path: Path) -> None:
     assert 10 < len(read(str(cut))) < 50
 
 
-# -- time ---------------------------------------------------------------------------------------------------------------
-
-Delays = Callable[[int], float]
-
-
 @given(
     st.lists(st.floats(0.0, 0.5), min_size=30, max_size=120),
     st.floats(0.0, 1e6),
@@ -313,7 +308,7 @@ def test_a_slow_clock_in_the_camera_does_not_add_up() -> None:
     """A camera's clock that is 0.1 % slow would be off by a minute every day."""
     clock = LiveClock()
     worst = 0.0
-    for number in range(0, 86_400):
+    for number in range(86_400):
         arrival = START + timedelta(seconds=number)
         at = clock.at(number * 0.999, arrival)
         worst = max(worst, (arrival - at).total_seconds())
