@@ -6,6 +6,7 @@ Stopping runs downhill: cameras close their visits, the mailbox empties, classif
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -78,6 +79,7 @@ class Daemon:
         with Store.open(self.config.home, zone=station.zone, latitude=station.latitude) as store:
             store.sweep(datetime.now(UTC))
             network = load_network(self.config.model, model_cache(self.config))
+            _give_memory_back()
             return self._run(store, network)
 
     def _run(self, store: Store, network: Network) -> int:
@@ -216,6 +218,13 @@ def _tell_state(publisher: Publisher | None, status: CameraStatus) -> None:
 def model_cache(config: Config) -> Path:
     """Where weights are kept."""
     return config.model.cache_dir or config.home / "models"
+
+
+def _give_memory_back() -> None:
+    """Return what reading the weights needed (malloc_trim(3), glibc only): measured 50 of 1079 MB with davit_tiny."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _beating(*beats: float) -> bool:
