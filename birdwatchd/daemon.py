@@ -25,7 +25,7 @@ from birdwatchd.alerts.publisher import Publisher
 from birdwatchd.alerts.topics import Topics
 from birdwatchd.camera.process import CameraProcess
 from birdwatchd.config import Config
-from birdwatchd.errors import BirdwatchError, ConfigError
+from birdwatchd.errors import BirdwatchError, ConfigError, StoreBusy, StoreFull
 from birdwatchd.flow import Crew, Handover, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Message, Prediction, Visit
@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 DEADLINE_S = 9.0  # for everything after the stop; service managers and people expect ten seconds at most
 DRAIN_S = 2.0  # of it for telling the broker what is left; what cannot be told stays in the outbox
+RETRY_S = 5.0  # between tries to write at the start, where nothing else can go on
 STUCK_S = 90.0  # a stage that has not beaten for this long is stuck
 _MQTT_STATE: dict[CameraState, Literal["online", "offline"]] = {
     CameraState.ONLINE: "online",
@@ -91,9 +92,7 @@ class Daemon:
             publisher = Publisher(
                 store, self.config.mqtt, self.config.station.name, topics, self.metrics, drain_s=DRAIN_S
             )
-        cut_short = store.close_interrupted(datetime.now(UTC), compose, self.config.cameras.keys())
-        if cut_short:
-            log.info("closed %d visits that the last run left open", len(cut_short))
+        self._close_interrupted(store, compose)
         classify, record = build_stages(
             self.config,
             network,
@@ -119,6 +118,7 @@ class Daemon:
     ) -> int:
         visits, outlets = Crew(self._stop), Crew(self._stop)
         closing = Stop()  # upkeep and publish go on until the last visit is stored
+        self._stop.armed = True
         self._start_cameras(visits, upkeep)
         visits.start("classify", classify.run)
         visits.start("record", record.run)
@@ -139,6 +139,22 @@ class Daemon:
         if isinstance(failure, BirdwatchError):
             raise failure
         return 1 if late or failure else 0
+
+    def _close_interrupted(self, store: Store, compose: Compose) -> None:
+        """End what a killed run left open; while the disk is full or held by another program, wait for it."""
+        said = False
+        while not self._stop.is_set():
+            try:
+                cut_short = store.close_interrupted(datetime.now(UTC), compose, self.config.cameras.keys())
+            except (StoreBusy, StoreFull) as error:
+                if not said:
+                    log.error("cannot start yet: %s", error)
+                said = True
+                self._stop.wait(RETRY_S)
+                continue
+            if cut_short:
+                log.info("closed %d visits that the last run left open", len(cut_short))
+            return
 
     def _time_left(self) -> float:
         return DEADLINE_S - self._stop.for_seconds(time.monotonic())
@@ -232,14 +248,16 @@ def _beating(*beats: float) -> bool:
 
 
 def stop_on_signals(stop: Stop) -> None:
-    """SIGTERM and SIGINT set the flag, nothing else; a second one leaves at once."""
+    """SIGTERM and SIGINT set the flag, nothing else; a second one leaves at once.
 
+    So does the first one while the stop is not `armed` yet: a download or a slow load has nothing to save.
+    """
     received: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         del frame
-        if received:
-            os._exit(128 + number)
+        if received or not stop.armed:
+            os._exit(0 if not received and number == signal.SIGTERM else 128 + number)
         received.append(number)
         # Not stop.set() itself: the interrupted thread may be holding the lock that it takes.
         threading.Thread(target=stop.set, args=(f"received {signal.Signals(number).name}",)).start()

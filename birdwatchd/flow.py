@@ -26,10 +26,14 @@ T = TypeVar("T")
 
 
 class Stop:
-    """One flag that ends the system, with the time it was raised."""
+    """One flag that ends the system, with the time it was raised.
+
+    `armed` says that there is something to bring to an end; before that a signal may simply leave.
+    """
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self.armed = False
         self.reason = ""
         self.since: float | None = None
 
@@ -185,11 +189,16 @@ class Handover(Generic[T]):
         self._closed = False
         self._changed = threading.Condition()
 
-    def put(self, item: T) -> None:
-        """Give an item; waits while `bound` items are there (the taker always drains, even while stopping)."""
+    def put(self, item: T, beat: Callable[[], None] = lambda: None) -> None:
+        """Give an item; waits while `bound` items are there (the taker always drains, even while stopping).
+
+        Args:
+            beat: called about every second of waiting, so that a giver who waits is not taken for one that is stuck.
+        """
         with self._changed:
             began = time.monotonic()
-            self._changed.wait_for(lambda: len(self._items) < self._bound or self._closed)
+            while not self._changed.wait_for(lambda: len(self._items) < self._bound or self._closed, 1.0):
+                beat()
             self._metrics.add(f"{self._name}_wait_seconds", time.monotonic() - began)
             self._items.append(item)
             self._changed.notify_all()

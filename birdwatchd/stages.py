@@ -109,7 +109,7 @@ class Classify:
         """Until the mailbox ends: cameras first, then what they left here."""
         try:
             while self.run_once():
-                self.beat = time.monotonic()
+                self._beat()
         finally:
             self._out.close()
 
@@ -120,8 +120,11 @@ class Classify:
         if batch is None:
             return False
         if batch:
-            self._out.put(self.judge(self._affordable(batch)))
+            self._out.put(self.judge(self._affordable(batch)), self._beat)
         return True
+
+    def _beat(self) -> None:
+        self.beat = time.monotonic()
 
     def judge(self, batch: Sequence[Evidence]) -> tuple[Judged, ...]:
         """Predict all moments of a batch together, and revise the verdict of each visit in it, in order."""
@@ -266,6 +269,7 @@ class Upkeep:
         self._healthy, self._beat_service = healthy, beat_service
         self._lock = threading.Lock()
         self._new: list[CameraStatus] = []
+        self._trouble = False
         self.cameras: dict[str, CameraStatus] = {}
 
     def take_status(self, status: CameraStatus) -> None:
@@ -293,7 +297,7 @@ class Upkeep:
             self._metrics.set("camera_lag_seconds", status.lag_s, camera=status.camera)
             before = self.cameras.get(status.camera)
             self.cameras[status.camera] = status
-            self._on_status(status)
+            self._note_effort(status)
             if before is None or before.state is not status.state:
                 self._say(before, status)
                 self._on_change(status)
@@ -301,6 +305,18 @@ class Upkeep:
                 log.info("camera %s: %s", status.camera, status.detail)
         if self._healthy():
             self._beat_service()
+
+    def _note_effort(self, status: CameraStatus) -> None:
+        """A busy or full database costs seconds of effort here, never the daemon; the next report extends the span."""
+        try:
+            self._on_status(status)
+        except (StoreBusy, StoreFull) as error:
+            self._metrics.add("store_retries_total")
+            if not self._trouble:
+                log.error("camera effort is not written: %s", error)
+            self._trouble = True
+        else:
+            self._trouble = False
 
     def _say(self, before: CameraStatus | None, status: CameraStatus) -> None:
         if status.state is CameraState.ONLINE:

@@ -8,6 +8,7 @@ JPEGs of its moments one after another.
 from __future__ import annotations
 
 import json
+import re
 import struct
 import threading
 from datetime import datetime
@@ -19,6 +20,9 @@ from birdwatchd.records import Box, CameraState, CameraStatus, Crop, Evidence, M
 __all__ = ["FileDone", "Pipe", "WireError", "decode", "encode"]
 
 MAX_MESSAGE = 64 * 2**20  # bytes; a full evidence is some hundred kB, more means a broken sender
+MAX_HEADER = 2**20
+MAX_DETAIL = 500  # characters of a reason in the log
+_VISIT_ID = re.compile("[0-9A-Z]{26}")
 _LENGTHS = struct.Struct(">II")
 
 
@@ -68,26 +72,76 @@ def encode(item: Item) -> bytes:
 
 
 def decode(header: bytes, body: bytes) -> Item:
-    """Read one record back.
+    """Read one record back, trusting nothing: a camera process may have been taken over by what it decoded.
 
     Raises:
-        WireError: the bytes are no message of ours.
+        WireError: the bytes are no message of ours, or hold what no honest process would say.
     """
+    if len(header) > MAX_HEADER:
+        raise WireError(f"camera process sent a header of {len(header)} bytes")
     try:
         data = json.loads(header)
         kind = data.pop("kind")
         if kind == "evidence":
             return _evidence(data, body)
         if kind == "status":
-            data["state"] = CameraState(data["state"])
-            data["at"] = datetime.fromisoformat(data["at"])
-            data["extra"] = tuple((str(k), float(v)) for k, v in data["extra"])
-            return CameraStatus(**data)
+            return _status(data)
         if kind == "done":
-            return FileDone(str(data["media"]), float(data["seconds"]), str(data["error"]))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WireError(f"camera process sent a message that cannot be read ({error})") from None
-    raise WireError(f"camera process sent an unknown message '{kind}'")
+            return FileDone(_text(data["media"], 8192), _number(data["seconds"]), _text(data["error"], 8192))
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise WireError(f"camera process sent a message that cannot be read ({_line(str(error))})") from None
+    raise WireError("camera process sent a message of an unknown kind")
+
+
+def _number(value: object, least: float = -1e12, most: float = 1e12) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:  # NaN fails too
+        raise ValueError("a number is missing or out of range")
+    return float(value)
+
+
+def _maybe(value: object) -> float | None:
+    return None if value is None else _number(value)
+
+
+def _whole(value: object, most: int = 2**31) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise ValueError("a whole number is missing or out of range")
+    return value
+
+
+def _text(value: object, most: int) -> str:
+    if not isinstance(value, str) or len(value) > most:
+        raise ValueError("a text is missing or too long")
+    return value
+
+
+def _line(text: str) -> str:
+    """One line without control characters, for the log."""
+    return "".join(c if c.isprintable() else " " for c in text)[:MAX_DETAIL]
+
+
+def _time(value: object) -> datetime:
+    at = datetime.fromisoformat(_text(value, 64))
+    if at.tzinfo is None or not 1970 <= at.year <= 2200:
+        raise ValueError("a time has no zone or is out of range")
+    return at
+
+
+def _status(data: dict[str, Any]) -> CameraStatus:
+    return CameraStatus(
+        camera=_text(data["camera"], 64),
+        state=CameraState(data["state"]),
+        at=_time(data["at"]),
+        fps=_number(data["fps"]),
+        frames=_whole(data["frames"], 2**53),
+        late=_whole(data["late"], 2**53),
+        width=_whole(data["width"]),
+        height=_whole(data["height"]),
+        detail=_line(_text(data["detail"], 8192)),
+        refused=bool(data["refused"]),
+        lag_s=_number(data["lag_s"]),
+        extra=tuple((_text(k, 64), _number(v)) for k, v in data["extra"]),
+    )
 
 
 def _evidence_header(item: Evidence) -> dict[str, Any]:
@@ -119,31 +173,42 @@ def _evidence_header(item: Evidence) -> dict[str, Any]:
 
 
 def _evidence(data: dict[str, Any], body: bytes) -> Evidence:
+    visit_id = _text(data["visit_id"], 26)
+    if not _VISIT_ID.fullmatch(visit_id):
+        raise ValueError("a visit id is no id")
     moments, offset = [], 0
-    for m in data["moments"]:
-        width, height, length = (int(v) for v in m["size"])
-        jpeg = body[offset : offset + length]
-        if len(jpeg) != length or length < 0:
-            raise WireError("camera process sent a message whose pictures are cut off")
-        offset += length
-        box = Box(*(float(v) for v in m["box"]))
-        at = datetime.fromisoformat(m["at"])
-        moments.append(
-            Moment(int(m["index"]), at, box, float(m["quality"]), Crop(jpeg, width, height), m["media_s"])
-        )
+    for item in data["moments"]:
+        moment = _moment(item, body, offset)
+        offset += len(moment.crop.jpeg)
+        moments.append(moment)
+    start = _time(data["start"])
+    end = _time(data["end"]) if data["end"] is not None else None
     return Evidence(
-        visit_id=str(data["visit_id"]),
-        camera=str(data["camera"]),
-        revision=int(data["revision"]),
-        start=datetime.fromisoformat(data["start"]),
-        end=datetime.fromisoformat(data["end"]) if data["end"] else None,
-        last_seen=datetime.fromisoformat(data["last_seen"]),
+        visit_id=visit_id,
+        camera=_text(data["camera"], 64),
+        revision=_whole(data["revision"]),
+        start=start,
+        end=None if end is None else max(start, end),
+        last_seen=max(start, _time(data["last_seen"])),
         moments=tuple(moments),
-        count_max=int(data["count_max"]),
-        media=data["media"],
-        start_s=data["start_s"],
-        end_s=data["end_s"],
+        count_max=_whole(data["count_max"], 10_000),
+        media=None if data["media"] is None else _text(data["media"], 8192),
+        start_s=_maybe(data["start_s"]),
+        end_s=_maybe(data["end_s"]),
         lost=bool(data["lost"]),
+    )
+
+
+def _moment(item: dict[str, Any], body: bytes, offset: int) -> Moment:
+    width, height, length = (_whole(v) for v in item["size"])
+    jpeg = body[offset : offset + length]
+    if len(jpeg) != length:
+        raise ValueError("its pictures are cut off")
+    x, y, w, h = (_number(v, 0.0, 1.0) for v in item["box"])
+    quality = _number(item["quality"], 0.0, 1.0)
+    crop = Crop(jpeg, width, height)
+    return Moment(
+        _whole(item["index"], 100_000), _time(item["at"]), Box(x, y, w, h), quality, crop, _maybe(item["media_s"])
     )
 
 

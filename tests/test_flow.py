@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import struct
 import threading
 import time
 from datetime import UTC, datetime
@@ -167,6 +169,7 @@ def test_backoff_grows_to_its_bound_and_no_further(chance: float, tries: int) ->
     assert backoff.next_wait() <= 1.0
 
 
+ids = st.text("0123456789ABCDEFGHJKMNPQRSTVWXYZ", min_size=26, max_size=26)
 boxes = st.builds(Box, *(st.floats(0, 1),) * 4)
 moments = st.builds(
     Moment,
@@ -179,7 +182,7 @@ moments = st.builds(
 )
 evidences = st.builds(
     Evidence,
-    st.text(max_size=30),
+    ids,
     st.text(max_size=30),
     st.integers(1, 99),
     st.just(AT),
@@ -227,6 +230,46 @@ def test_garbage_from_a_camera_process_is_an_error_not_an_exploit(header: bytes,
     """A decoder taken over by a hostile camera may write anything it likes into the pipe."""
     with pytest.raises(WireError):
         decode(header, body)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("visit_id", "../../etc/cron.d/x"),
+        ("visit_id", "01M84K0YGZ6EFQREEA2BCJZZG\n"),
+        ("revision", 10**30),
+        ("revision", -1),
+        ("count_max", float("inf")),
+        ("start", "2026-05-01T06:30:00"),
+        ("start", "0001-01-01T00:00:00+00:00"),
+        ("start_s", float("nan")),
+        ("moments", [{"index": 0}]),
+        ("camera", ["a"]),
+    ],
+)
+def test_what_no_honest_camera_process_says_is_refused(field: str, value: object) -> None:
+    """A decoder taken over by a hostile stream must not write elsewhere, nor end the daemon with an odd number."""
+    data = encode(evidence("0" * 26))
+    header = json.loads(data[8:])
+    header[field] = value
+    with pytest.raises(WireError):
+        decode(json.dumps(header).encode(), b"")
+
+
+def test_deep_nesting_is_refused() -> None:
+    """The JSON reader recurses; a thousand brackets must not end the thread that reads."""
+    with pytest.raises(WireError):
+        decode(b'{"kind": ' + b"[" * 100_000, b"")
+
+
+def test_a_reason_is_one_line() -> None:
+    """What a process says goes into the log; a newline there forges another line."""
+    status = CameraStatus("a", CameraState.OFFLINE, AT, detail="x\nCRITICAL forged\x1b[2J")
+    data = encode(status)
+    (head,) = struct.unpack(">I", data[4:8])
+    read = decode(data[8 : 8 + head], b"")
+    assert isinstance(read, CameraStatus)
+    assert read.detail.isprintable()
 
 
 def test_visit_ids_sort_by_time() -> None:

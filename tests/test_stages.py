@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -223,3 +224,32 @@ def test_the_watchdog_is_fed_only_while_every_stage_beats() -> None:
     for _ in range(3):
         upkeep.run_once()
     assert len(beats) == 1
+
+
+def test_a_busy_database_does_not_end_the_upkeep() -> None:
+    """Effort is written on the side; a database tool that holds the lock must not end the daemon."""
+
+    def busy(status: CameraStatus) -> None:
+        raise StoreBusy("held", "wait")
+
+    changes: list[CameraStatus] = []
+    upkeep = Upkeep(
+        Metrics(), on_status=busy, on_change=changes.append, healthy=lambda: True, beat_service=lambda: None
+    )
+    upkeep.take_status(CameraStatus("cam", CameraState.ONLINE, AT))
+    upkeep.run_once()
+    assert len(changes) == 1
+
+
+def test_a_stage_that_waits_for_the_disk_still_beats() -> None:
+    """With a full disk classify waits for record; the watchdog must not kill the daemon for its patience."""
+    hand: Handover[int] = Handover("record", Metrics(), bound=1)
+    hand.put(1)
+    beats: list[None] = []
+    giver = threading.Thread(target=hand.put, args=(2, lambda: beats.append(None)))
+    giver.start()
+    giver.join(2.5)
+    assert giver.is_alive()
+    assert beats
+    hand.close()
+    giver.join(5)

@@ -207,14 +207,16 @@ class Connection:
         if sock is None or self.link is Link.DOWN:
             self._down("the connection was closed")
             return
-        readers = [sock] if wake is None else [sock, wake]
         pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-        writers = [sock] if self.client.want_write() else []
-        ready, writable, _ = select.select(readers, writers, [], 0.0 if pending else wait_s)
+        waiting = select.poll()  # unlike select.select, not limited to the first 1024 files of a process
+        waiting.register(sock, select.POLLIN | (select.POLLOUT if self.client.want_write() else 0))
+        if wake is not None:
+            waiting.register(wake, select.POLLIN)
+        events = dict(waiting.poll(0.0 if pending else wait_s * 1000)).get(sock.fileno(), 0)
         code = MQTTErrorCode.MQTT_ERR_SUCCESS
-        if pending or sock in ready:
+        if pending or events & (select.POLLIN | select.POLLHUP | select.POLLERR):
             code = self.client.loop_read()
-        if writable and code == MQTTErrorCode.MQTT_ERR_SUCCESS:
+        if events & select.POLLOUT and code == MQTTErrorCode.MQTT_ERR_SUCCESS:
             code = self.client.loop_write()
         if code == MQTTErrorCode.MQTT_ERR_SUCCESS:
             code = self.client.loop_misc()

@@ -19,6 +19,8 @@ from birdwatchd.records import Evidence, Moment, new_visit_id
 
 __all__ = ["Observer"]
 
+CLOCK_STEP_S = 0.5  # frames may arrive this much out of order; more is a clock that was set
+
 
 @dataclass(slots=True)
 class _OpenVisit:
@@ -56,6 +58,7 @@ class Observer:
         self._tracker = Tracker(TrackerSettings())
         self._visits: dict[int, _OpenVisit] = {}
         self._origin: datetime | None = None
+        self._latest = 0.0
 
     @property
     def open_visits(self) -> int:
@@ -99,7 +102,9 @@ class Observer:
             visit = self._visits.get(track.number)
             if visit is None:
                 visit = self._begin(track, frame, at)
-            visit.last_seen, visit.last_seen_s = frame.at, frame.media_s
+            if track.ghost_looks:  # perhaps it has left already: no pictures of the empty perch
+                continue
+            visit.last_seen, visit.last_seen_s = max(frame.at, visit.start), frame.media_s
             visit.picker.offer(frame, track.box, at)
         result = self._closings(step, at)
         for track in step.open:
@@ -152,6 +157,11 @@ class Observer:
         )
 
     def _seconds(self, at: datetime) -> float:
+        """Seconds on a clock of this camera's frames that never runs backwards, whatever the wall clock is set to."""
         if self._origin is None:
             self._origin = at
-        return (at - self._origin).total_seconds()
+        seconds = (at - self._origin).total_seconds()
+        if seconds < self._latest - CLOCK_STEP_S:  # the wall clock was set back: go on from here
+            self._origin -= timedelta(seconds=self._latest - seconds)
+        self._latest = max(self._latest, seconds)
+        return self._latest

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 RESTART_FIRST_S, RESTART_LAST_S = 0.5, 60.0
 HEALTHY_S = 60.0  # a process that lived this long is restarted at once
+HANGS_S = 20.0  # a process that says nothing for this long beyond its own time-outs hangs in a decoder or driver
 STOP_S = 4.0  # how long a camera process may take to close its visits before it is killed
 
 
@@ -44,7 +45,8 @@ def spawn(order: dict[str, Any]) -> subprocess.Popen[bytes]:
         "BIRDWATCHD_CAMERA": str(order["camera"]),  # for people who look at the process list: ps e
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "birdwatchd.camera.worker"],
+        # -P: `python -m` would look for modules in the current folder first, and that may be a stranger's card
+        [sys.executable, "-P", "-m", "birdwatchd.camera.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
@@ -63,6 +65,15 @@ def command(process: subprocess.Popen[bytes], order: dict[str, Any]) -> None:
         log.debug("worker %d is gone", process.pid)
 
 
+def close_stdin(process: subprocess.Popen[bytes]) -> None:
+    """Ask a worker to close its visits and end."""
+    assert process.stdin is not None
+    try:
+        process.stdin.close()
+    except BrokenPipeError:
+        log.debug("worker %d was gone before it could be asked to stop", process.pid)
+
+
 class CameraProcess:
     """One camera as the main process sees it: `run` ends only after the stop (or the end of a file)."""
 
@@ -78,8 +89,9 @@ class CameraProcess:
         self._metrics, self._on_status = metrics, on_status
         self._open: dict[str, Evidence] = {}
         self._process: subprocess.Popen[bytes] | None = None
-        self._lock = threading.Lock()
         self._finished = False
+        self._heard_at = 0.0
+        self._patience_s = settings.open_timeout_s + settings.read_timeout_s + HANGS_S
         mailbox.open_lane(camera)
 
     @property
@@ -111,50 +123,49 @@ class CameraProcess:
             self._close_lost()
             self._mailbox.close_lane(self.camera)
 
-    def ask_to_stop(self) -> None:
-        """Close the process's stdin: it closes its visits and ends."""
-        with self._lock:
-            process = self._process
-        if process is not None and process.stdin is not None:
-            try:
-                process.stdin.close()
-            except BrokenPipeError:
-                log.debug("camera %s: process was gone before it could be asked to stop", self.camera)
-
     def _run_process(self, stop: Stop) -> str:
         order = {"mode": "camera", "camera": self.camera, "settings": self._settings.reveal()}
-        with self._lock:
-            process = self._process = spawn(order)
-        if stop.is_set():
-            self.ask_to_stop()
-        assert process.stdout is not None
-        killer = threading.Thread(target=self._kill_late, args=(process, stop), daemon=True)
-        killer.start()
         try:
-            self._read(Pipe(process.stdout))  # type: ignore[arg-type]  # IO[bytes] reads like BinaryIO
+            process = self._process = spawn(order)
+        except OSError as error:  # out of processes, files or memory: this camera waits, the others go on
+            return f"cannot be started: {os.strerror(error.errno or 0)}"
+        assert process.stdout is not None
+        self._heard_at = time.monotonic()
+        guard = threading.Thread(target=self._guard, args=(process, stop), daemon=True)
+        guard.start()
+        try:
+            self._read(Pipe(process.stdout), stop)  # type: ignore[arg-type]  # IO[bytes] reads like BinaryIO
         except WireError as error:
             log.error("camera %s: %s", self.camera, error)
             process.kill()
         process.stdout.close()
-        self.ask_to_stop()
-        return _ending(process.wait())
+        close_stdin(process)
+        ending = _ending(process.wait())
+        guard.join()
+        return ending
 
-    def _kill_late(self, process: subprocess.Popen[bytes], stop: Stop) -> None:
-        """When the stop comes, ask; when it is not heard, kill."""
-        while process.poll() is None and not stop.wait(0.5):
-            pass
-        self.ask_to_stop()
+    def _guard(self, process: subprocess.Popen[bytes], stop: Stop) -> None:
+        """Watch over one process: kill it when it hangs; when the stop comes, ask it, and kill it if it is deaf."""
+        while not stop.wait(0.2):
+            if process.poll() is not None:
+                return
+            if time.monotonic() - self._heard_at > self._patience_s:
+                log.error("camera %s: its process hangs and is killed", self.camera)
+                process.kill()
+        close_stdin(process)
         try:
             process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             log.warning("camera %s: its process did not stop within %.0f s and is killed", self.camera, STOP_S)
             process.kill()
 
-    def _read(self, pipe: Pipe) -> None:
+    def _read(self, pipe: Pipe, stop: Stop) -> None:
         while (item := pipe.receive()) is not None:
+            self._heard_at = time.monotonic()
+            if isinstance(item, Evidence | CameraStatus) and item.camera != self.camera:
+                raise WireError(f"a message about '{item.camera}', which is another camera")
             if isinstance(item, Evidence):
-                if item.camera != self.camera:
-                    raise WireError(f"evidence of a camera '{item.camera}' that it is not")
+                self._claim(item)
                 if item.end is None:
                     self._open[item.visit_id] = item
                 else:
@@ -162,8 +173,19 @@ class CameraProcess:
                 self._metrics.add("evidence_total", camera=self.camera)
                 self._mailbox.put(self.camera, item)
             elif isinstance(item, CameraStatus):
-                self._finished = item.state is CameraState.FINISHED
+                over = stop.is_set() or not self._settings.source.is_live
+                self._finished = item.state is CameraState.FINISHED and over
                 self._on_status(item)
+
+    def _claim(self, item: Evidence) -> None:
+        """A process may speak only of visits that it began itself: it could have been taken over.
+
+        Raises:
+            WireError: the visit is not new and not one of its own.
+        """
+        new = item.revision == 1 and item.visit_id not in self._open
+        if not new and item.visit_id not in self._open:
+            raise WireError(f"evidence of a visit '{item.visit_id}' that it did not begin")
 
     def _close_lost(self) -> None:
         for item in self._open.values():

@@ -42,6 +42,9 @@ _FILE_FORMATS = (
     "mpjpeg,ogg,dv,mxf,rm,nut,ivf,obu,av1,wtv,gif,y4m,yuv4mpegpipe,swf,live_flv,apng"
 )
 _HTTP_FORMATS = _FILE_FORMATS + ",hls,image2pipe,jpeg_pipe"
+# Streams that carry no time of their own: libav invents 25 pictures a second for them, whatever really comes.
+_WITHOUT_TIME = {"mpjpeg", "mjpeg", "h264", "hevc", "image2pipe", "jpeg_pipe"}
+_MAX_PIXELS = 40_000_000  # of one picture; 8K has 33 million
 _REFUSED = (
     av.error.HTTPUnauthorizedError,
     av.error.HTTPForbiddenError,
@@ -97,10 +100,15 @@ class Stream:
         self._stream = self._container.streams.video[0]
         self._stream.codec_context.thread_count = 1  # one core per camera, and no frames held back
         self._stream.thread_type = "NONE"
+        self._stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
         self._file_clock = FileClock(self._recorded_at())
         rate = self._stream.average_rate or self._stream.guessed_rate or 15
         self._frame_s = 1.0 / min(max(float(rate), 1.0), 240.0)
         self.bad_packets = 0
+        self._bad_in_row = 0
+        self._read_timeout_s = settings.read_timeout_s
+        names = set(self._container.format.name.split(","))
+        self._keeps_time = not (source.is_live and names & _WITHOUT_TIME)
 
     def __enter__(self) -> Stream:
         return self
@@ -125,25 +133,33 @@ class Stream:
             SourceUnreachable: nothing came within the read time-out, or the stream ended (live sources).
             SourceUnusable: too many packets in a row could not be decoded (files).
         """
-        in_row = 0
+        picture_at = time.monotonic()
         with _libav_errors(self._source, opening=False):
             for packet in self._container.demux(self._stream):
-                try:
-                    pictures = packet.decode()
-                except av.error.InvalidDataError:
-                    self.bad_packets += 1
-                    in_row += 1
-                    if in_row > _MAX_BAD_PACKETS:
-                        raise SourceUnusable(f"{self._source}: cannot be decoded", "check the codec") from None
-                    continue
-                for picture in pictures:
-                    in_row = 0
+                for picture in self._decoded(packet):
                     yield self._frame(picture)
+                    picture_at = time.monotonic()
+                silent = time.monotonic() - picture_at
+                if self._source.is_live and silent > self._read_timeout_s:
+                    raise SourceUnreachable(f"{self._source}: no picture for {silent:.0f} s", "it will be opened again")
         if self._source.is_live:
             raise SourceUnreachable(f"{self._source}: the stream ended", "it will be opened again")
 
+    def _decoded(self, packet: Any) -> Iterator[Any]:
+        """The pictures of a packet; none for a damaged one, an error for too many damaged ones in a row."""
+        try:
+            for picture in packet.decode():
+                self._bad_in_row = 0
+                yield picture
+        except av.error.InvalidDataError:
+            self.bad_packets += 1
+            self._bad_in_row += 1
+            if self._bad_in_row > _MAX_BAD_PACKETS:
+                raise SourceUnusable(f"{self._source}: cannot be decoded", "check the codec") from None
+
     def _frame(self, picture: Any) -> Frame:
-        media_s = None if picture.pts is None else float(picture.pts * picture.time_base)
+        timed = picture.pts is not None and self._keeps_time
+        media_s = float(picture.pts * picture.time_base) if timed else None
         if self._source.is_live:
             now = self._clock()
             at = self._live_clock.at(media_s, now)

@@ -137,7 +137,7 @@ class Tracker:
         for index, region in enumerate(regions):
             match = matches.get(index)
             if match is not None:
-                if match.last_at < at:
+                if match.last_at != at:
                     match.sight(region, at)
                 else:  # another piece of a bird already seen in this look
                     fill = max(match.region.fill, region.fill)

@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import random
+import resource
 import signal
 import sys
 import threading
@@ -27,7 +28,7 @@ import cv2
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.source import Frame, Stream
 from birdwatchd.config import CameraSettings, Source
-from birdwatchd.errors import SourceError, SourceRefused
+from birdwatchd.errors import SourceError, SourceRefused, SourceUnusable
 from birdwatchd.flow import Backoff, Stop
 from birdwatchd.records import CameraState, CameraStatus, Evidence, new_visit_id
 from birdwatchd.wire import FileDone, Pipe
@@ -38,7 +39,9 @@ RETRY_FIRST_S, RETRY_LAST_S = 1.0, 60.0
 REFUSED_WAIT_S = 300.0  # a wrong password tried every second locks many cameras' accounts
 HEALTHY_S = 10.0  # a stream that lasted this long starts the back-off anew
 REPORT_EVERY_S = 1.0
+REPORT_WAITING_S = 5.0
 LATE_S, IN_TIME_S = 0.7, 0.3  # behind by more: frames are decoded but not looked at, until caught up
+MEMORY_LIMIT = 4 * 2**30  # address space: a hostile stream must not bring the out-of-memory killer to the others
 STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are closed without it
 
 
@@ -83,24 +86,37 @@ class CameraWatch:
         self._frames = 0
         self._pace = _Pace(settings.max_fps)
         self._ended = False
+        self._online_since: float | None = None
 
     def run(self) -> None:
         """Watch until the stop, or until a file that plays the camera has ended."""
         self._report(CameraState.STARTING)
         while not self._stop.is_set() and not self._ended:
-            began = time.monotonic()
+            self._online_since = None
             try:
                 self._watch_stream()
             except SourceError as error:
-                if self._stop.is_set():
-                    break
-                if time.monotonic() - began > HEALTHY_S:
-                    self._backoff.reset()
-                refused = isinstance(error, SourceRefused)
-                wait = REFUSED_WAIT_S if refused else self._backoff.next_wait()
-                self._report(CameraState.OFFLINE, detail=str(error), refused=refused)
-                self._wait_out(wait)
+                if not self._stop.is_set():
+                    self._try_later(error)
         self.finish(CameraState.FINISHED)
+
+    def _try_later(self, error: SourceError) -> None:
+        """Say why there is no picture, and wait; a file that cannot be read further is over instead."""
+        if isinstance(error, SourceUnusable) and not self._settings.source.is_live:
+            self._report(CameraState.OFFLINE, detail=str(error))
+            self._ended = True
+            return
+        if self._online_since is not None and time.monotonic() - self._online_since > HEALTHY_S:
+            self._backoff.reset()
+        refused = isinstance(error, SourceRefused)
+        wait = REFUSED_WAIT_S if refused else self._backoff.next_wait()
+        until = time.monotonic() + wait
+        while True:  # reporting all the while: a process that says nothing is taken for one that hangs
+            self._report(CameraState.OFFLINE, detail=str(error), refused=refused)
+            if not self._wait_out(min(REPORT_WAITING_S, max(0.0, until - time.monotonic()))):
+                return
+            if time.monotonic() >= until:
+                return
 
     def finish(self, state: CameraState) -> None:
         """Close every open visit and say that this was all. May be called from the stop's thread."""
@@ -112,13 +128,15 @@ class CameraWatch:
         source = self._settings.source
         with Stream(source, self._settings, now_utc) as stream:
             online, report_at, frames_before = False, 0.0, self._frames
-            began = now_utc()
+            began, clock_began = now_utc(), time.monotonic()
             for frame in stream.frames():
                 if not source.is_live:
-                    frame = self._at_its_time(frame, began)  # noqa: PLW2901  # same picture, timed as if live
+                    frame = self._at_its_time(frame, began, clock_began)  # noqa: PLW2901  # timed as if live
                 if self._stop.is_set():
                     return
                 self._frames += 1
+                if self._online_since is None:
+                    self._online_since = time.monotonic()
                 with self._turn:
                     if self._pace.wants(frame, frame.lag_s):
                         self._send(self._observer.look(frame))
@@ -129,19 +147,22 @@ class CameraWatch:
                     online, report_at, frames_before = True, elapsed, self._frames
         self._ended = True
 
-    def _at_its_time(self, frame: Frame, began: datetime) -> Frame:
+    def _at_its_time(self, frame: Frame, began: datetime, clock_began: float) -> Frame:
         """Wait until a file's frame is due, as if a camera sent it now."""
-        due = began + timedelta(seconds=frame.media_s)
-        ahead = (due - now_utc()).total_seconds()
+        ahead = clock_began + frame.media_s - time.monotonic()
         if ahead > 0:
             self._stop.wait(ahead)
-        return replace(frame, at=due, lag_s=max(0.0, -ahead))
+        return replace(frame, at=began + timedelta(seconds=frame.media_s), lag_s=max(0.0, -ahead))
 
-    def _wait_out(self, seconds: float) -> None:
+    def _wait_out(self, seconds: float) -> bool:
+        """Let time pass for open visits; False when the stop came."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until and not self._stop.wait(min(0.5, seconds)):
+        while (left := until - time.monotonic()) > 0:
+            if self._stop.wait(min(0.5, left)):
+                return False
             with self._turn:
                 self._send(self._observer.pass_time(now_utc()))
+        return not self._stop.is_set()
 
     def _send(self, evidence: Iterable[Evidence]) -> None:
         for item in evidence:
@@ -266,6 +287,7 @@ def _run_scan(order: dict[str, Any], orders: BinaryIO, pipe: Pipe) -> None:
 def main() -> int:
     """Entry point of the child process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the main process, which closes our stdin
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise for a service manager that signals the whole group
     cv2.setNumThreads(1)
     out = os.fdopen(os.dup(1), "wb")

@@ -43,16 +43,16 @@ def _from_sqlite(path: Path, error: BaseException | None) -> StoreError:
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return StoreBusy(f"{path}: another process holds the database", "try again when it has finished")
     if name == "SQLITE_FULL":
-        return StoreFull(f"{path}: no room on the disk", "free some space, or lower retention.max_gb")
+        return StoreFull(f"{path}: no room on the disk", "free some space; birdwatchd then goes on by itself")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return StoreError(f"{path}: the database is damaged ({error})", "run `birdwatchd doctor --repair`")
+        return StoreError(f"{path}: the database is damaged ({error})", "restore it from a backup, or move it away to begin a new one")
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return StoreError(f"{path}: cannot be opened or written ({error})", "check its owner and rights")
-    return StoreError(f"{path}: {error}", "run `birdwatchd doctor`")
+    return StoreError(f"{path}: {error}", "check the disk, and that no other program changes the file")
 
 
 def _from_system(path: Path, error: OSError) -> StoreError:
     where = error.filename or path
     if error.errno in _FULL:
-        return StoreFull(f"{where}: no room on the disk", "free some space, or lower retention.max_gb")
+        return StoreFull(f"{where}: no room on the disk", "free some space; birdwatchd then goes on by itself")
     return StoreError(f"{where}: {error.strerror or error}", "check that `home` exists and may be written")

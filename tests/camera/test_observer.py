@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from birdwatchd.camera.gate import Gate, GateSettings
 from birdwatchd.camera.observer import Observer
-from birdwatchd.camera.source import Stream
+from birdwatchd.camera.source import Frame, Stream, _luma
 from birdwatchd.camera.tracker import Tracker, TrackerSettings
 from birdwatchd.config import CameraSettings, Source
 from birdwatchd.demo.feeder import write_clip
@@ -91,16 +93,26 @@ def test_a_change_of_resolution_in_mid_stream_is_survived() -> None:
     assert len(closings(found)) == 1
 
 
-def drawn(scene: Scene, first: int, last: int) -> Iterator[object]:
-    from birdwatchd.camera.source import Frame, _luma
-
+def drawn(scene: Scene, first: int, last: int) -> Iterator[Frame]:
     for index in range(first, last):
-        import av
-
         picture = av.VideoFrame.from_ndarray(scene.frame(index), format="rgb24").reformat(format="yuv420p")
         second = index / scene.spec.fps
         at = datetime(2026, 5, 1, tzinfo=UTC) + timedelta(seconds=second)
         yield Frame(picture, _luma(picture), picture.width, picture.height, at, second, 0.0)
+
+
+def test_a_clock_that_is_set_back_does_not_stop_the_watching() -> None:
+    """The network time comes late, the wall clock steps back a minute: birds before, during and after are all seen."""
+    observer = Observer("cam", CameraSettings(source=Source("x.mp4"), min_bird=16))
+    visits = (ScheduledVisit("Great tit", 5.0, 9.0, perch=1), ScheduledVisit("Laughing dove", 13.0, 17.0, perch=2))
+    found = []
+    for frame in drawn(Scene(SceneSpec(3, 640, 360, 12), visits), 0, 20 * 12):
+        if frame.media_s >= 7.0:
+            frame = replace(frame, at=frame.at - timedelta(seconds=60))
+        found += observer.look(frame)
+    ends = closings(found)
+    assert len(ends) == 2
+    assert all(e.end is not None and e.end >= e.start for e in ends)
 
 
 class Picture:

@@ -135,6 +135,20 @@ class Camera(BaseHTTPRequestHandler):
                 return
             time.sleep(0.01)
 
+    def serve_slow(self) -> None:
+        """Ten pictures a second."""
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=bird")
+        self.end_headers()
+        jpeg = cv2.imencode(".jpg", np.zeros((120, 160, 3), np.uint8))[1].tobytes()
+        head = f"--bird\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
+        for _ in range(200):
+            try:
+                self.wfile.write(head + jpeg + b"\r\n")
+            except OSError:
+                return
+            time.sleep(0.1)
+
     def serve_private(self) -> None:
         expected = "Basic " + base64.b64encode(b"user:p@ss/word").decode()
         if self.headers.get("Authorization") == expected:
@@ -191,6 +205,20 @@ def test_an_mjpeg_camera_is_read_and_may_change_its_resolution(camera: str) -> N
     sizes = [(w, h) for w, h, _ in read(f"http://{camera}/mjpeg", limit=40)]
     assert sizes[0] == (320, 240)
     assert sizes[-1] == (160, 120)
+
+
+def test_an_mjpeg_camera_of_any_rate_is_in_time(camera: str) -> None:
+    """libav invents 25 pictures a second for MJPEG; a slower camera would seem ever later, and be ignored as late."""
+    settings = CameraSettings(source=Source(f"http://{camera}/slow"))
+    lags, ages = [], []
+    with Stream(settings.source, settings, now) as stream:
+        for frame in stream.frames():
+            lags.append(frame.lag_s)
+            ages.append((now() - frame.at).total_seconds())
+            if len(lags) == 30:
+                break
+    assert max(lags) < 0.3
+    assert max(ages) < 0.3
 
 
 def test_a_password_is_sent_but_its_lack_is_a_refusal_without_it_in_the_message(camera: str) -> None:
