@@ -11,7 +11,7 @@ from birdwatchd.config import Config
 from birdwatchd.daemon import model_cache
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.records import CameraState
-from birdwatchd.terminal import out
+from birdwatchd.terminal import out, shown
 
 __all__ = ["check_config", "probe_all"]
 
@@ -20,12 +20,16 @@ BROKER_TIMEOUT_S = 10.0
 
 def check_config(config: Config, path: Path | None) -> None:
     """Say what a good configuration amounts to; warn of what is legal but surely not meant."""
-    out.print(f"{path or 'built-in defaults'}: good", soft_wrap=True)
+    out.print(f"{shown(path or 'built-in defaults')}: good", soft_wrap=True)
     enabled = [key for key, camera in config.cameras.items() if camera.enabled]
-    out.print(f"  cameras    {', '.join(enabled) or 'none yet; add one below `cameras:`'}", soft_wrap=True)
-    out.print(f"  model      {config.model.file or config.model.name}", soft_wrap=True)
-    out.print(f"  home       {config.home}", soft_wrap=True)
-    out.print(f"  broker     {config.mqtt.url or 'none; nothing is published'}", soft_wrap=True)
+    facts = {
+        "cameras": ", ".join(enabled) or "none yet; add one below `cameras:`",
+        "model": config.model.file or config.model.name,
+        "home": config.home,
+        "broker": config.mqtt.url or "none; nothing is published",
+    }
+    for name, fact in facts.items():
+        out.print(f"  {name:<10} {shown(fact)}", soft_wrap=True)
     if config.mqtt.url:
         config.mqtt.read_password()
 
@@ -42,10 +46,10 @@ def probe_all(config: Config) -> int:
     failed = 0
     for name, probe in probes:
         try:
-            out.print(f"[green]works[/]  {name}: {probe()}", soft_wrap=True)
+            out.print(f"[green]works[/]  {shown(f'{name}: {probe()}')}", soft_wrap=True)
         except BirdwatchError as error:
             failed += 1
-            out.print(f"[red]fails[/]  {name}: {error}", soft_wrap=True)
+            out.print(f"[red]fails[/]  {shown(f'{name}: {error}')}", soft_wrap=True)
     return 1 if failed else 0
 
 

@@ -6,6 +6,7 @@ Results go to stdout, everything else to stderr, so that output can be piped.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
@@ -16,31 +17,48 @@ from rich.table import Table
 
 from birdwatchd.records import State, Visit
 
-__all__ = ["VisitLines", "say_problem", "setup_log", "visits_table"]
+__all__ = ["VisitLines", "err", "out", "plain", "say_problem", "setup_log", "shown", "visits_table"]
 
 PIPED_WIDTH = 160  # characters a line where no terminal tells its width
-out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+err = Console(stderr=True, highlight=False, emoji=False)
+# Control characters (a terminal obeys ESC), line breaks, what turns the direction of a line, halves of characters
+# (how Python keeps file names that are not UTF-8; they cannot be written at all).
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 STYLES = {State.CONFIRMED: "bold green", State.UNCERTAIN: "yellow", State.UNKNOWN: "dim", State.REJECTED: "dim"}
 
 
+def plain(text: object) -> str:
+    """Text from outside as one line that no terminal obeys: what is not printable is written as `\\x1b`."""
+    return _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), str(text))
+
+
+def shown(text: object) -> str:
+    """Text from outside (names, paths, errors) for a line with rich's markup: shown as it is, never obeyed."""
+    return escape(plain(text))
+
+
+class _OneLine(logging.Formatter):
+    """Log lines name cameras, files and what a broker said: a message is one line, and only a line."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        return plain(super().formatMessage(record))
+
+
 def setup_log(*, verbose: bool = False) -> None:
     """Log to stderr, one line per change of state; times only where no journal adds its own."""
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)-7s %(message)s",
-        datefmt="%Y-%m-%d %H:%M:%S",
-        force=True,
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     for noisy in ("amqtt", "transitions", "asyncio", "alembic", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def say_problem(text: str) -> None:
     """One error on stderr, as plain lines that scripts can read and wide enough not to be wrapped."""
-    for line in text.splitlines():
-        err.print(f"[bold red]birdwatchd:[/] {escape(line)}", soft_wrap=True)
+    for line in text.split("\n"):
+        err.print(f"[bold red]birdwatchd:[/] {shown(line)}", soft_wrap=True)
 
 
 def name_of(visit: Visit) -> str:
@@ -77,7 +95,8 @@ class VisitLines:
             pictures = f"{visit.moments} picture{'' if visit.moments == 1 else 's'}"
             tail = f"[dim]{(visit.end - visit.start).total_seconds():.1f} s, {pictures}[/]"
         score = f"{visit.verdict.score:4.0%}"
-        return f"[dim]{clock}[/]  {escape(visit.camera):<12} [{style}]{escape(name):<28}[/] {score}  {tail}"
+        camera, bird = shown(f"{visit.camera:<12}"), shown(f"{name:<28}")
+        return f"[dim]{clock}[/]  {camera} [{style}]{bird}[/] {score}  {tail}"
 
 
 def visits_table(visits: Iterable[Visit], zone: tzinfo | None) -> Table:
@@ -92,11 +111,11 @@ def visits_table(visits: Iterable[Visit], zone: tzinfo | None) -> Table:
         table.add_row(
             _local(visit.start, zone).strftime("%Y-%m-%d %H:%M:%S"),
             lasted,
-            visit.camera,
-            f"[{style}]{escape(name_of(visit))}[/]",
+            shown(visit.camera),
+            f"[{style}]{shown(name_of(visit))}[/]",
             f"{visit.verdict.score:.0%}",
             str(visit.moments),
-            f"[dim]{visit.visit_id}[/]",
+            f"[dim]{shown(visit.visit_id)}[/]",
         )
     return table
 

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 from rich.table import Table
 
 from birdwatchd.alerts.listener import Listener
@@ -28,20 +29,23 @@ from birdwatchd.daemon import Daemon, stop_on_signals
 from birdwatchd.demo.broker import DemoBroker
 from birdwatchd.errors import BirdwatchError
 from birdwatchd.flow import Stop
-from birdwatchd.records import Visit
-from birdwatchd.store.queries import Catalogue
-from birdwatchd.terminal import VisitLines, err, out
+from birdwatchd.records import State, Visit
+from birdwatchd.store.queries import Catalogue, StoredMoment
+from birdwatchd.terminal import VisitLines, err, out, shown
 
-__all__ = ["DemoSettings", "Sighting", "compare", "run_demo"]
+__all__ = ["Comparison", "DemoSettings", "Feeder", "Sighting", "compare", "run_demo", "summary"]
 
 log = logging.getLogger(__name__)
 
 STATION = "demo"
 SCHEDULE_S = 3600.0  # without --seconds there are birds for an hour
 READY_S = 60.0  # a feeder process draws its scene before it listens
+START_GRACE_S = 60.0  # a camera that nobody watches this long after the first one is given up
+NONE_STARTED_S = 180.0  # and so is the demo if nobody watches any camera
 LEAST_VISIT_S = 1.0  # shorter visits are not promised to be seen
 TOLERANCE_S = 0.6  # a stored visit belongs to a bird if their times overlap, give or take this
 PROMISED_NAMES, PROMISED_LATENCY_S = 0.95, 2.5
+CLOCK_SLACK_S = 0.1  # a message may seem this much older than its bird: a frame's time is known to one frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class DemoSettings:
 
 @dataclass(slots=True)
 class Feeder:
-    """One process that plays a camera."""
+    """One process that plays a camera; `started` is None until somebody watches it."""
 
     key: str
     process: subprocess.Popen[str]
@@ -74,6 +78,7 @@ class Sighting:
     start: datetime
     end: datetime
     visits: tuple[Visit, ...]
+    moments: int = 0
     embeddings: int = 0
     crops: int = 0
     latency_s: float | None = None
@@ -85,8 +90,23 @@ class Sighting:
 
     @property
     def kept_whole(self) -> bool:
-        """Every moment has an embedding and a crop file, and there is at least one."""
-        return len(self.visits) == 1 and self.embeddings >= 1 and self.crops == self.embeddings
+        """Every moment has a sound embedding and a crop file, and there is at least one."""
+        return len(self.visits) == 1 and self.crops == self.embeddings == self.moments >= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was there beside what was stored.
+
+    Attributes:
+        sightings: one per scheduled bird of at least a second that had left before the end, by start.
+        extra: stored visits that belong to no bird and yet were not rejected.
+        never_started: cameras that nobody ever watched; their birds are sightings without a visit.
+    """
+
+    sightings: tuple[Sighting, ...]
+    extra: tuple[Visit, ...]
+    never_started: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -127,8 +147,8 @@ def run_demo(settings: DemoSettings) -> int:
         status = Daemon(config, stop, on_visit=VisitLines().show).run()
         ended = datetime.now(UTC)
     with Catalogue.open_existing(config.home) as store:
-        sightings, extra = compare(store, feeders, heard.first, ended)
-    kept = _summary(sightings, extra, heard.messages, config)
+        comparison = compare(store, feeders, heard.first, ended)
+    kept = summary(comparison, heard.messages, config)
     return status or (0 if kept else 1)
 
 
@@ -165,7 +185,7 @@ def _start_feeder(settings: DemoSettings, number: int) -> subprocess.Popen[str]:
     }
     flat = [str(word) for pair in arguments.items() for word in pair]
     return subprocess.Popen(
-        [sys.executable, "-m", "birdwatchd.demo.feeder", *flat],
+        [sys.executable, "-P", "-m", "birdwatchd.demo.feeder", *flat],  # -P: run no hashlib.py of this folder
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -201,13 +221,20 @@ def _end_in_time(settings: DemoSettings, feeders: Sequence[Feeder], stop: Stop) 
     """Raise the stop `seconds` after the last camera began to be watched."""
     if settings.seconds is None:
         return
+    began = datetime.now(UTC)
     while not stop.wait(0.1):
-        started = [feeder.started for feeder in feeders]
-        newest = max((at for at in started if at is not None), default=None)
-        if newest is None or None in started:
-            continue
-        if (datetime.now(UTC) - newest).total_seconds() >= settings.seconds:
+        if _is_over(settings.seconds, [feeder.started for feeder in feeders], began, datetime.now(UTC)):
             stop.set(f"{settings.seconds:.0f} seconds are over")
+
+
+def _is_over(seconds: float, started: Sequence[datetime | None], began: datetime, now: datetime) -> bool:
+    """Whether the demo has lasted long enough, or waits for a camera in vain."""
+    watched = [at for at in started if at is not None]
+    if not watched:
+        return (now - began).total_seconds() >= NONE_STARTED_S
+    if len(watched) < len(started) and (now - min(watched)).total_seconds() < START_GRACE_S:
+        return False
+    return (now - max(watched)).total_seconds() >= seconds
 
 
 def _announce(config: Config, feeders: Sequence[Feeder]) -> None:
@@ -215,39 +242,48 @@ def _announce(config: Config, feeders: Sequence[Feeder]) -> None:
     for feeder in feeders:
         out.print(f"  {feeder.key:<10} {feeder.url}", soft_wrap=True)
     out.print(f"  {'broker':<10} {config.mqtt.url}  (mosquitto_sub -t 'birdwatch/#' -v)", soft_wrap=True)
-    out.print(f"  {'database':<10} {config.home}\n", soft_wrap=True)
+    out.print(f"  {'database':<10} {shown(config.home)}\n", soft_wrap=True)
 
 
 def compare(
     store: Catalogue, feeders: Sequence[Feeder], first_told: dict[str, datetime], ended: datetime
-) -> tuple[list[Sighting], list[Visit]]:
-    """Match what was there with what was stored.
-
-    Returns:
-        One sighting per scheduled bird of at least a second that had left before `ended`, and the stored visits that
-        match no bird at all and yet were not rejected.
-    """
+) -> Comparison:
+    """Match what was there with what was stored; every stored visit belongs to one bird at most."""
     sightings: list[Sighting] = []
-    unmatched: list[Visit] = []
+    extra: list[Visit] = []
+    # The birds of a camera that nobody watched would have come as if it had started with the first.
+    first = min((feeder.started for feeder in feeders if feeder.started is not None), default=None)
     for feeder in feeders:
-        if feeder.started is None:
+        since = feeder.started or first
+        if since is None:
             continue
-        stored = store.visits(since=feeder.started, camera=feeder.key)
-        claimed: set[str] = set()
-        for truth in feeder.visits:
-            start = feeder.started + timedelta(seconds=truth["start_s"])
-            end = feeder.started + timedelta(seconds=truth["end_s"])
-            mine = tuple(v for v in stored if _overlap(v, start, end))
-            claimed |= {v.visit_id for v in mine}
-            if truth["end_s"] - truth["start_s"] >= LEAST_VISIT_S and end < ended:
+        birds = [tuple(since + timedelta(seconds=bird[key]) for key in ("start_s", "end_s")) for bird in feeder.visits]
+        stored = store.visits(since=since, camera=feeder.key)
+        owners = [_owner(visit, birds) for visit in stored]
+        for number, (truth, (start, end)) in enumerate(zip(feeder.visits, birds, strict=True)):
+            if (end - start).total_seconds() >= LEAST_VISIT_S and end < ended:
+                mine = tuple(visit for visit, owner in zip(stored, owners, strict=True) if owner == number)
                 sightings.append(_sighting(store, feeder.key, truth["species"], start, end, mine, first_told))
-        unmatched += [v for v in stored if v.visit_id not in claimed and v.verdict.state.value != "rejected"]
-    return sorted(sightings, key=lambda s: s.start), unmatched
+        nobodys = (visit for visit, owner in zip(stored, owners, strict=True) if owner is None)
+        extra += [visit for visit in nobodys if visit.verdict.state is not State.REJECTED]
+    return Comparison(
+        tuple(sorted(sightings, key=lambda s: s.start)),
+        tuple(extra),
+        tuple(feeder.key for feeder in feeders if feeder.started is None),
+    )
 
 
-def _overlap(visit: Visit, start: datetime, end: datetime) -> bool:
-    slack = timedelta(seconds=TOLERANCE_S)
-    return visit.start < end + slack and (visit.end or visit.start) > start - slack
+def _owner(visit: Visit, birds: Sequence[tuple[datetime, ...]]) -> int | None:
+    """Which bird, each from start to end, was there for most of this visit; None if none was."""
+    shares = [(_overlap_s(visit, start, end), -number) for number, (start, end) in enumerate(birds)]
+    most, number = max(shares, default=(0.0, 0))
+    return -number if most > 0 else None
+
+
+def _overlap_s(visit: Visit, start: datetime, end: datetime) -> float:
+    """For how long visit and bird were there together, in seconds, give or take the tolerance."""
+    together = min(visit.end or visit.last_seen or visit.start, end) - max(visit.start, start)
+    return together.total_seconds() + TOLERANCE_S
 
 
 def _sighting(
@@ -259,44 +295,72 @@ def _sighting(
     visits: tuple[Visit, ...],
     first_told: dict[str, datetime],
 ) -> Sighting:
-    moments = [m for visit in visits for m in store.moments(visit.visit_id)]
-    told = [first_told[v.visit_id] for v in visits if v.visit_id in first_told]
+    moments = [moment for visit in visits for moment in store.moments(visit.visit_id)]
+    told = [first_told[visit.visit_id] for visit in visits if visit.visit_id in first_told]
+    lengths = {moment.embedding.size for moment in moments}
     return Sighting(
         camera,
         species,
         start,
         end,
         visits,
-        embeddings=sum(m.embedding.ndim == 1 and m.embedding.dtype.name == "float16" for m in moments),
-        crops=sum(m.crop is not None and m.crop.is_file() for m in moments),
+        moments=max(len(moments), sum(visit.moments for visit in visits)),
+        embeddings=sum(_is_sound(moment) for moment in moments) if len(lengths) == 1 else 0,
+        crops=sum(_has_picture(moment) for moment in moments),
         latency_s=(min(told) - start).total_seconds() if told else None,
     )
 
 
-def _summary(sightings: Sequence[Sighting], extra: Sequence[Visit], messages: int, config: Config) -> bool:
+def _is_sound(moment: StoredMoment) -> bool:
+    """Whether the embedding is a float16 vector that says something."""
+    vector = moment.embedding
+    if vector.ndim != 1 or vector.size == 0 or vector.dtype != np.float16:
+        return False
+    return bool(np.isfinite(vector).all() and vector.any())
+
+
+def _has_picture(moment: StoredMoment) -> bool:
+    return moment.crop is not None and moment.crop.is_file() and moment.crop.stat().st_size > 0
+
+
+def summary(comparison: Comparison, messages: int, config: Config) -> bool:
     """Show what was promised and what came of it; True if all was kept."""
-    out.print(_sightings_table(sightings))
+    out.print(_sightings_table(comparison.sightings))
+    checks = _checks(comparison)
+    for text, good in checks:
+        out.print(f"  {'[green]✓[/]' if good else '[red]✗[/]'} {shown(text)}", soft_wrap=True)
+    home = shown(config.home)
+    out.print(f"\n  {messages} visit messages heard; database and pictures are in {home}", soft_wrap=True)
+    out.print(f"  look again with: birdwatchd visits --home {home}", soft_wrap=True)
+    return all(good for _, good in checks)
+
+
+def _checks(comparison: Comparison) -> list[tuple[str, bool]]:
+    """Every promise in words, and whether it was kept."""
+    sightings = comparison.sightings
     total = len(sightings)
     once = sum(len(s.visits) == 1 for s in sightings)
     named = sum(s.named_right for s in sightings)
     whole = sum(s.kept_whole for s in sightings)
-    latencies = [s.latency_s for s in sightings if s.latency_s is not None]
-    median = statistics.median(latencies) if latencies else float("nan")
-    checks = [
+    return [
+        *((f"camera {key} never started", False) for key in comparison.never_started),
         (f"{once} of {total} visits are in the database exactly once", once == total > 0),
         (f"{named} of {total} have the right species", total > 0 and named >= PROMISED_NAMES * total),
         (f"{whole} of {total} have float16 embeddings, each with its crop file", whole == total > 0),
-        (
-            f"first MQTT message {median:.2f} s after the bird's first frame (median of {len(latencies)})",
-            len(latencies) == total > 0 and median <= PROMISED_LATENCY_S,
-        ),
-        (f"{len(extra)} visits stored without a bird", not extra),
+        _latency_check([s.latency_s for s in sightings if s.latency_s is not None], total),
+        (f"{len(comparison.extra)} visits stored without a bird", not comparison.extra),
     ]
-    for text, good in checks:
-        out.print(f"  {'[green]✓[/]' if good else '[red]✗[/]'} {text}", soft_wrap=True)
-    out.print(f"\n  {messages} visit messages heard; database and pictures are in {config.home}", soft_wrap=True)
-    out.print(f"  look again with: birdwatchd visits --home {config.home}", soft_wrap=True)
-    return all(good for _, good in checks)
+
+
+def _latency_check(latencies: Sequence[float], total: int) -> tuple[str, bool]:
+    """Every bird is told of, soon after it came and never before."""
+    if not latencies:
+        return "no bird was told of over MQTT", False
+    median, least = statistics.median(latencies), min(latencies)
+    text = f"first MQTT message {median:.2f} s after the bird's first frame (median of {len(latencies)})"
+    if least < -CLOCK_SLACK_S:
+        return f"{text}, but one came {-least:.2f} s before its bird", False
+    return text, len(latencies) == total and median <= PROMISED_LATENCY_S
 
 
 def _sightings_table(sightings: Sequence[Sighting]) -> Table:
@@ -308,10 +372,10 @@ def _sightings_table(sightings: Sequence[Sighting]) -> Table:
         visit = s.visits[0] if s.visits else None
         name = (visit.verdict.common_name or visit.verdict.state.value) if visit else "not seen"
         table.add_row(
-            s.camera,
-            s.species,
+            shown(s.camera),
+            shown(s.species),
             f"{(s.end - s.start).total_seconds():.1f} s",
-            "[green]the same[/]" if s.named_right else f"[red]{name}[/]",
+            "[green]the same[/]" if s.named_right else f"[red]{shown(name)}[/]",
             f"{visit.verdict.score:.0%}" if visit else "",
             str(s.crops),
             f"{s.latency_s:.2f} s" if s.latency_s is not None else "",
