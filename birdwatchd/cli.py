@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -21,7 +22,6 @@ from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.terminal import VisitLines, err, out, say_problem, setup_log, visits_table
 
 __all__ = ["app", "run_cli"]
-
 
 
 def _leave(status: int | None, **_: object) -> None:
@@ -52,6 +52,9 @@ HomeOption = Annotated[Path | None, typer.Option("--home", metavar="DIR", help="
 ModelOption = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME-OR-FILE", help="Classifier; 'demo' knows only eight cartoon birds."),
+]
+MinBirdOption = Annotated[
+    int, typer.Option("--min-bird", min=8, max=2000, help="Smallest bird, pixels of the source frame.")
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
 
@@ -109,10 +112,10 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> int:
     from birdwatchd.daemon import Daemon, stop_on_signals
     from birdwatchd.flow import Stop
 
-    setup_log(verbose=verbose)
-    settings = _config(config)
     stop = Stop()
     stop_on_signals(stop)
+    setup_log(verbose=verbose)
+    settings = _config(config)
     lines = VisitLines(settings.station.zone)
     return Daemon(settings, stop, on_visit=lines.show).run()
 
@@ -123,18 +126,18 @@ def watch(
     config: ConfigOption = None,
     home: HomeOption = None,
     model: ModelOption = None,
-    min_bird: Annotated[int, typer.Option(min=8, help="Smallest bird, pixels of the source frame.")] = 24,
+    min_bird: MinBirdOption = 24,
     verbose: VerboseOption = False,
 ) -> int:
     """Run the daemon on cameras named here instead of in a configuration file."""
     from birdwatchd.daemon import Daemon, stop_on_signals
     from birdwatchd.flow import Stop
 
+    stop = Stop()
+    stop_on_signals(stop)
     setup_log(verbose=verbose)
     base = _with(_config(config), home=home, model=model)
     settings = base.model_copy(update={"cameras": _named_cameras(sources, min_bird)})
-    stop = Stop()
-    stop_on_signals(stop)
     return Daemon(settings, stop, on_visit=VisitLines().show).run()
 
 
@@ -148,7 +151,7 @@ def scan(
         str | None, typer.Option("--json", metavar="FILE", help="One JSON object per visit; '-' is stdout.")
     ] = None,
     camera: Annotated[str, typer.Option(help="Key of the camera these recordings come from.")] = "scan",
-    min_bird: Annotated[int, typer.Option(min=8, help="Smallest bird, pixels of the source frame.")] = 24,
+    min_bird: MinBirdOption = 24,
     again: Annotated[bool, typer.Option("--again", help="Scan also what was scanned before.")] = False,
     verbose: VerboseOption = False,
 ) -> int:
@@ -212,17 +215,21 @@ def parse_since(text: str, now: datetime, zone: Any) -> datetime:
     Raises:
         ConfigError: it is none of these.
     """
+    problem = ConfigError(
+        f"--since {text} is no time", "write for example 12h, 7d, today, 2026-05-01 or 2026-05-01T06:30"
+    )
     if match := re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", text):
         unit = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[match[2]]
-        return now - timedelta(**{unit: float(match[1])})
+        try:
+            return now - timedelta(**{unit: float(match[1])})
+        except OverflowError:  # before the year 1
+            raise problem from None
     if text == "today":
         return now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise ConfigError(
-            f"--since {text} is no time", "write for example 12h, 7d, today, 2026-05-01 or 2026-05-01T06:30"
-        ) from None
+        raise problem from None
     return at if at.tzinfo else at.replace(tzinfo=zone)
 
 
@@ -243,20 +250,30 @@ def _with(config: Config, *, home: Path | None = None, model: str | None = None)
 
 
 def _named_cameras(sources: Sequence[str], min_bird: int) -> dict[str, CameraSettings]:
-    """Camera keys from addresses: the host or file name, made unique."""
+    """Cameras from addresses, with keys made unique. Errors number the address; an address may hold a password."""
     cameras: dict[str, CameraSettings] = {}
-    for text in sources:
+    for position, text in enumerate(sources, 1):
         try:
             source = Source(text)
         except ValueError as error:
-            shown = re.sub(r"//[^/@]*@", "//***@", text)
-            raise ConfigError(f"source {shown} {error}") from None
+            raise ConfigError(f"source number {position} {error}") from None
         if source.kind == "file" and not Path(source.location).is_file():
-            raise ConfigError(f"{source}: no such file", "check the path, or give a URL")
-        stem = re.sub(r"^\w+://|/dev/", "", source.location) if source.kind != "file" else Path(source.location).stem
-        slug = re.sub(r"[^a-z0-9]+", "_", stem.split("/")[0].lower()).strip("_")[:40] or "camera"
-        key, number = slug, 2
+            name = f" ({source})" if re.fullmatch(r"[^@=:?]+", source.location) else ""  # else an address cut short
+            raise ConfigError(f"source number {position}{name} is no file", "check the path, or give a URL")
+        slug, number = _camera_key(source), 2
+        key = slug
         while key in cameras:
             key, number = f"{slug}_{number}", number + 1
         cameras[key] = CameraSettings(source=source, min_bird=min_bird)
     return cameras
+
+
+def _camera_key(source: Source) -> str:
+    """A key from the host, the device or the file's name."""
+    if source.kind == "file":
+        stem = Path(source.location).stem
+    elif source.kind == "device":
+        stem = Path(source.location).name
+    else:
+        stem = urlsplit(source.location).netloc
+    return re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")[:40] or "camera"

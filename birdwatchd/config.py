@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
@@ -38,6 +37,7 @@ __all__ = [
     "Source",
     "SpeciesSettings",
     "StationSettings",
+    "check_slug",
     "default_home",
     "find_config",
     "load_config",
@@ -46,9 +46,13 @@ __all__ = [
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "file")
 SEARCH_PATHS = (Path("birdwatchd.yaml"), Path("/etc/birdwatchd/birdwatchd.yaml"))
-_SLUG = re.compile(r"^[a-z0-9][a-z0-9_-]{0,63}$")
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_DURATION = re.compile(r"^(\d+(?:\.\d+)?)\s*(s|m|h|d)$")
+# Many cameras want their password as a parameter. It is hidden up to the next `&`, and no less: some part parameters
+# with `_`, as in /user=admin_password=x_channel=1.sdp, and a password may hold a slash.
+_CREDENTIAL = re.compile(r"((?:user|usr|login|pas|pwd|pw|token|key|auth|secret)[^=&/?]*)=[^&]*", re.IGNORECASE)
+_UNREADABLE = "has a host or port that cannot be read; write / # ? [ and @ in a user or password as %2F %23 %3F %5B %40"
+_CUT_WRONGLY = "has a user or password with / # ? or @ in it; write them as %2F %23 %3F %40"
 
 
 class Secret:
@@ -79,13 +83,18 @@ class Secret:
 
 
 class Source:
-    """Where pictures come from: an address that is safe to print, and the credentials kept apart from it.
+    """Where pictures come from: prints as an address without credentials, and gives them to who must send them.
 
     Args:
         text: RTSP(S) or HTTP(S) URL, `file:` URL, plain path, or `/dev/videoN`.
 
+    Attributes:
+        location: the address without `user:password@`, else whole. Never print it: its query may hold a password;
+            `str()` of the source masks that.
+
     Raises:
-        ValueError: the scheme is not on the allow-list or the address is not whole.
+        ValueError: the scheme is not on the allow-list or the address is not whole. The text holds no part of the
+            address but the scheme.
     """
 
     __slots__ = ("kind", "location", "password", "username")
@@ -97,7 +106,9 @@ class Source:
         if not text or "\x00" in text:
             raise ValueError("is empty; give a URL, a file or /dev/video0")
         if not scheme:
-            self.kind = "device" if re.match(r"^/dev/video\d+$", text) else "file"
+            if "://" in text:  # such as a space before rtsp://: as a path it would be printed whole
+                raise ValueError("has something before its scheme; write for example rtsp://host/path")
+            self.kind = "device" if re.fullmatch(r"/dev/video[0-9]+", text) else "file"
             if text.startswith("/dev/") and self.kind == "file":
                 raise ValueError("names a device that is no camera; use /dev/video0, /dev/video1, …")
             self.location = text
@@ -106,20 +117,14 @@ class Source:
             raise ValueError(
                 f"uses the forbidden scheme '{scheme}'; allowed are {', '.join(SCHEMES)}, plain paths and /dev/videoN"
             )
-        parts = urlsplit(text)
         if scheme == "file":
-            if parts.netloc not in ("", "localhost") or not parts.path:
-                raise ValueError("is no local file; write file:///path/to/clip.mp4")
-            self.kind, self.location = "file", unquote(parts.path)
+            self.kind, self.location = "file", _local_path(text)
             return
-        if not parts.hostname:
-            raise ValueError(f"names no host; write {scheme}://host/path")
+        parts, host = _split_url(text)
         self.kind = "rtsp" if scheme.startswith("rtsp") else "http"
         self.username = unquote(parts.username or "")
         self.password = Secret(unquote(parts.password or ""))
-        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        port = f":{parts.port}" if parts.port else ""
-        self.location = urlunsplit((scheme, host + port, parts.path, parts.query, ""))
+        self.location = urlunsplit((scheme, host, parts.path, parts.query, ""))
 
     @property
     def is_live(self) -> bool:
@@ -135,10 +140,10 @@ class Source:
         return urlunsplit(parts._replace(netloc=f"{user}:{password}@{parts.netloc}"))
 
     def __repr__(self) -> str:
-        return f"Source({self.location!r})"
+        return f"Source({str(self)!r})"
 
     def __str__(self) -> str:
-        return self.location
+        return self.location if self.kind in ("file", "device") else _CREDENTIAL.sub(r"\1=***", self.location)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Source) and other._key() == self._key()
@@ -148,6 +153,36 @@ class Source:
 
     def _key(self) -> tuple[str, str, str, str]:
         return self.kind, self.location, self.username, self.password.reveal()
+
+
+def _local_path(text: str) -> str:
+    """The path of a `file:` URL."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = SplitResult("file", "", "", "", "")
+    if parts.netloc not in ("", "localhost") or not parts.path:
+        raise ValueError("is no local file; write file:///path/to/clip.mp4")
+    return unquote(parts.path)
+
+
+def _split_url(text: str) -> tuple[SplitResult, str]:
+    """A network address in parts, and its host with port; errors quote nothing, for urllib's own hold passwords.
+
+    A `/`, `#` or `?` in a password ends the host part early: `rtsp://admin:12/34@host/` has the host `admin`. It is
+    known by the `@` that comes too late.
+    """
+    try:
+        parts = urlsplit(text)
+        name, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(_UNREADABLE) from None
+    if "@" in parts.path + parts.query + parts.fragment and (":" in parts.netloc or "@" in parts.netloc):
+        raise ValueError(_CUT_WRONGLY)
+    if not name:
+        raise ValueError(f"names no host; write {parts.scheme}://host/path")
+    host = f"[{name}]" if ":" in name else name
+    return parts, f"{host}:{port}" if port else host
 
 
 def _to_source(value: object) -> Source:
@@ -166,19 +201,8 @@ def _to_secret(value: object) -> Secret:
     return Secret(value)
 
 
-def _to_duration(value: object) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    match = _DURATION.match(value) if isinstance(value, str) else None
-    if not match:
-        raise ValueError("is no duration; write for example 45s, 30m, 12h or 2d")
-    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[match[2]]
-    return timedelta(**{unit: float(match[1])})
-
-
 SourceField = Annotated[Source, BeforeValidator(_to_source)]
 SecretField = Annotated[Secret, BeforeValidator(_to_secret)]
-DurationField = Annotated[timedelta, BeforeValidator(_to_duration)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Point = tuple[Fraction, Fraction]
 Polygon = Annotated[tuple[Point, ...], Field(min_length=3)]
@@ -187,7 +211,9 @@ Polygon = Annotated[tuple[Point, ...], Field(min_length=3)]
 class Settings(BaseModel):
     """What all settings share: unknown keys are errors, nothing changes after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False, hide_input_in_errors=True
+    )
 
 
 class StationSettings(Settings):
@@ -201,7 +227,7 @@ class StationSettings(Settings):
     @field_validator("name")
     @classmethod
     def _name_is_slug(cls, value: str) -> str:
-        return _slug(value)
+        return check_slug(value)
 
     @field_validator("timezone")
     @classmethod
@@ -278,17 +304,26 @@ class MqttSettings(Settings):
     def _known_scheme(cls, value: str) -> str:
         if not value:
             return value
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(value)
+        except ValueError:  # its text may hold a password
+            parts = SplitResult("", "", "", "", "")
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
             raise ValueError("is no broker address; write mqtt://host:1883 or mqtts://host:8883")
-        if parts.username or parts.password:
+        if "@" in value:
             raise ValueError("holds credentials; use mqtt.username and mqtt.password_file instead")
+        try:
+            usable = parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError("has a port that is no number from 1 to 65535; write mqtt://host:1883")
         return value
 
     @field_validator("base")
     @classmethod
     def _base_is_topic(cls, value: str) -> str:
-        if not all(_SLUG.match(level) for level in value.split("/")):
+        if not all(_SLUG.fullmatch(level) for level in value.split("/")):
             raise ValueError("is no topic; use a-z, 0-9, _ and -, levels parted by /")
         return value
 
@@ -296,6 +331,8 @@ class MqttSettings(Settings):
     def _one_password(self) -> MqttSettings:
         if self.password and self.password_file:
             raise ValueError("has both password and password_file; keep one")
+        if (self.password or self.password_file) and not self.username:
+            raise ValueError("has a password but no user, so it would not be sent; set mqtt.username")
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("needs cert_file and key_file together")
         return self
@@ -319,7 +356,7 @@ class MqttSettings(Settings):
         """The password from wherever it is kept.
 
         Raises:
-            ConfigError: the password file cannot be read.
+            ConfigError: the password file cannot be read or is no text.
         """
         if self.password_file is None:
             return self.password
@@ -329,6 +366,10 @@ class MqttSettings(Settings):
             raise ConfigError(
                 f"mqtt.password_file {self.password_file} cannot be read ({error.strerror})",
                 "create it, readable for the user that runs birdwatchd",
+            ) from None
+        except UnicodeDecodeError:
+            raise ConfigError(
+                f"mqtt.password_file {self.password_file} is not UTF-8 text", "write the password into it, nothing else"
             ) from None
 
 
@@ -346,12 +387,17 @@ class Config(Settings):
     @classmethod
     def _camera_keys(cls, value: Mapping[str, CameraSettings]) -> Mapping[str, CameraSettings]:
         for key in value:
-            _slug(key)
+            check_slug(key)
         return value
 
 
-def _slug(value: str) -> str:
-    if not _SLUG.match(value):
+def check_slug(value: str) -> str:
+    """Give back a camera key or station name that may stand in topics, folders and file names.
+
+    Raises:
+        ValueError: it may not.
+    """
+    if not _SLUG.fullmatch(value):
         raise ValueError(f"name '{value}' goes into topics and folders; use a-z, 0-9, _ and -")
     return value
 
@@ -435,7 +481,11 @@ class _Reader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.read(item, (*path, str(i))) for i, item in enumerate(node.value)]
-        value = self._loader.construct_object(node)
+        try:
+            value = self._loader.construct_object(node)
+        except (yaml.YAMLError, ValueError):  # an unknown !tag, or the 13th month
+            self.problem(node, ".".join(path), "is not a plain value; put it in quotes")
+            return None
         return self._expand(node, path, value) if isinstance(value, str) else value
 
     def _mapping(self, node: yaml.MappingNode, path: tuple[str, ...]) -> dict[str, Any]:
@@ -485,7 +535,8 @@ def _explain(
         return str(context.get("error", message))
     if kind == "missing":
         return message.lower().replace("field required", "is missing a required key (a camera needs `source`)")
-    shown = "" if _is_secret(path) or isinstance(given, dict | list) else f" {given!r}"
+    whole = kind in ("model_type", "dict_type", "mapping_type")  # an address where keys belong may hold a password
+    shown = "" if whole or _is_secret(path) or isinstance(given, dict | list) else f" {given!r}"
     expected = {
         "literal_error": f"use one of {context.get('expected')}",
         "int_parsing": "use a whole number",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdwatchd.config import CameraSettings, MqttSettings, Secret, Source, load_config, parse_config
-from birdwatchd.errors import ConfigError
+from birdwatchd.cli import _named_cameras, parse_since
+from birdwatchd.config import CameraSettings, MqttSettings, Secret, Source, check_slug, load_config, parse_config
+from birdwatchd.errors import ConfigError, StoreError
+from birdwatchd.store.media import Media
 
 EXAMPLE = Path(__file__).parent.parent / "config" / "birdwatchd.yaml"
 
@@ -53,7 +58,18 @@ def test_the_example_shows_every_key() -> None:
         ("cameras:\n  Nut: {source: a.mp4}", "site.yaml:1: cameras name 'Nut' goes into topics"),
         ("\n\nmodel: {device: gpu}", "site.yaml:3: model.device is 'gpu'; use a value that matches"),
         ("model: {precision: int4}", "site.yaml:1: model.precision is 'int4'; use one of 'auto', 'float32'"),
+        ("cameras:\n  nut: {source: ' rtsp://h/1'}", "site.yaml:2: cameras.nut.source has something before its scheme"),
+        ("cameras:\n  nut: {source: \"/dev/video0\\n\"}", "site.yaml:2: cameras.nut.source names a device that is no"),
+        ('cameras:\n  "nut\\n": {source: a.mp4}', "site.yaml:1: cameras name 'nut\n' goes into topics"),
+        ('station: {name: "a\\n"}', "site.yaml:1: station.name name 'a\n' goes into topics"),
+        ("station: {name: !binary x}", "site.yaml:1: station.name is not a plain value"),
         ("mqtt: {url: 'tcp://x'}", "site.yaml:1: mqtt.url is no broker address"),
+        ("mqtt: {url: 'mqtt://h:abc'}", "site.yaml:1: mqtt.url has a port that is no number from 1 to 65535"),
+        ("mqtt: {url: 'mqtt://h:65536'}", "site.yaml:1: mqtt.url has a port that is no number from 1 to 65535"),
+        ("mqtt: {url: 'mqtt://h:0'}", "site.yaml:1: mqtt.url has a port that is no number from 1 to 65535"),
+        ("mqtt: {url: 'mqtt://h', password: x}", "site.yaml:1: mqtt has a password but no user, so it would not be"),
+        ("mqtt: {url: 'mqtt://h', password_file: x}", "site.yaml:1: mqtt has a password but no user, so it would not"),
+        ('mqtt: {base: "a/b\\n"}', "site.yaml:1: mqtt.base is no topic"),
         ("home: a\nhome: b", "site.yaml:2: home is given twice"),
         ("cameras: [1", "site.yaml:1: is not valid YAML"),
         ("- 1", "site.yaml:1: is not a mapping"),
@@ -82,8 +98,16 @@ def test_a_missing_variable_is_named_not_replaced_by_nothing() -> None:
 
 def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
     """systemd credentials are forgotten easily; the message must say which file."""
-    settings = MqttSettings(url="mqtt://h", password_file=tmp_path / "none")
+    settings = MqttSettings(url="mqtt://h", username="u", password_file=tmp_path / "none")
     with pytest.raises(ConfigError, match="none cannot be read"):
+        settings.read_password()
+
+
+def test_a_password_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    """A key file in its place is an error of the configuration, not of the program."""
+    (tmp_path / "key").write_bytes(b"\xff\xfe\x00")
+    settings = MqttSettings(url="mqtt://h", username="u", password_file=tmp_path / "key")
+    with pytest.raises(ConfigError, match="key is not UTF-8 text"):
         settings.read_password()
 
 
@@ -131,3 +155,110 @@ def test_credentials_survive_the_way_to_the_camera_process() -> None:
     again = CameraSettings.model_validate(settings.reveal())
     assert again == settings
     assert again.source.password.reveal() == "p/a:s%s"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "rtsp://admin:s3cr3t/pass@10.0.0.2/main",
+        "rtsp://admin:s3cr3t#pass@10.0.0.2/main",
+        "rtsp://admin:s3cr3t?pass@10.0.0.2/main",
+        "rtsp://admin:4711/s3cr3t@10.0.0.2/main",
+        "rtsp://admin:4711#s3cr3t@10.0.0.2/main",
+        "rtsp://admin:4711?s3cr3t@10.0.0.2/main",
+        "rtsp://admin:a@s3cr3t/b@10.0.0.2/main",
+        "rtsp://admin:s3cr3t[@10.0.0.2/main",
+        "rtsp://admin:s3cr3t\u2100@10.0.0.2/main",  # urllib quotes a host that Unicode normalization would change
+        "rtsp://admin:s3cr3t@10.0.0.2:x/main",
+    ],
+)
+def test_a_password_that_cuts_the_address_is_refused_without_being_shown(address: str) -> None:
+    """Passwords with a slash are common; part of one as a host name would be asked of every DNS server, and logged."""
+    (found,) = problems(f"cameras:\n  nut: {{source: '{address}'}}")
+    assert re.fullmatch(
+        r"site\.yaml:2: cameras\.nut\.source has a (host or port that cannot be read; write / # \? \[ and @ in a user "
+        r"or password|user or password with / # \? or @ in it; write them) as %2F %23 %3F( %5B)? %40",
+        found,
+    )
+    with pytest.raises(ConfigError) as caught:
+        _named_cameras([address], 24)
+    assert found.partition("has a")[2] == str(caught.value).partition("source number 1 has a")[2]
+    assert "s3cr3t" not in "".join(problems(f"mqtt: {{url: '{address.replace('rtsp', 'mqtt')}'}}"))
+
+
+@pytest.mark.parametrize("address", ["http://cam/a@b.mjpg", "rtsp://admin:p@ss@h/1", "http://u:p@cam:80/v?to=a%40b"])
+def test_an_at_sign_that_cuts_nothing_is_no_mistake(address: str) -> None:
+    """Refusing what works would be a bug of its own."""
+    source = Source(address)
+    assert Source(source.reveal()) == source
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://cam/video?user=admin&password=hunter2&fps=5", "http://cam/video?user=***&password=***&fps=5"),
+        ("rtsp://ip/user=admin&password=hunter2&channel=1", "rtsp://ip/user=***&password=***&channel=1"),
+        ("rtsp://ip/user=admin_password=hunter2_channel=1.sdp", "rtsp://ip/user=***"),
+        ("rtsp://ip/password=hunter2/hunter2?x=hunter2", "rtsp://ip/password=***"),
+        ("http://cam?size=2&PWD=hunter2", "http://cam?size=2&PWD=***"),
+        ("http://cam/v?loginuse=admin&loginpas=hunter2", "http://cam/v?loginuse=***&loginpas=***"),
+        ("https://cam/v?apiKey=hunter2&access_token=hunter2", "https://cam/v?apiKey=***&access_token=***"),
+        ("http://u:hunter2@cam/v?auth[secret]=hunter2", "http://cam/v?auth[secret]=***"),
+        ("http://cam/cgi-bin/mjpg?resolution=640x480", "http://cam/cgi-bin/mjpg?resolution=640x480"),
+    ],
+)
+def test_credentials_in_query_and_path_are_sent_but_never_shown(address: str, shown: str) -> None:
+    """Half of the cheap cameras take their password so, and the address stands in every log line about them."""
+    settings = CameraSettings(source=Source(address))
+    assert str(settings.source) == shown
+    for text in (repr(settings.source), f"{settings.source}", str(settings), repr(settings)):
+        assert shown in text
+        assert "hunter2" not in text
+    assert settings.source.reveal() == address
+    (key,) = _named_cameras([address], 24)
+    assert key in {"cam", "ip"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["mqtt: 'mqtt://u:hunter2@h'", "cameras: {nut: 'rtsp://u:hunter2@h/1'}", "cameras: 'rtsp://u:hunter2@h/1'"],
+)
+def test_an_address_one_level_too_high_is_not_shown(text: str) -> None:
+    """Writing the address where its key belongs is the commonest mistake of all."""
+    assert problems(text)[0].endswith("is not valid; use keys and values below it")
+
+
+def test_what_is_no_file_is_named_only_if_it_cannot_be_an_address() -> None:
+    """An address without its scheme looks like a file, password and all."""
+    with pytest.raises(ConfigError, match=r"source number 1 \(none\.mp4\) is no file"):
+        _named_cameras(["none.mp4"], 24)
+    for text in ("10.0.0.2/user=admin&password=hunter2", "10.0.0.2:554/hunter2", "//admin@hunter2"):
+        with pytest.raises(ConfigError) as caught:
+            _named_cameras([text], 24)
+        assert "hunter2" not in str(caught.value)
+
+
+def test_a_wrong_record_does_not_quote_what_it_was_given() -> None:
+    """A traceback from a camera process ends in the log as well."""
+    with pytest.raises(ValueError, match="greater than or equal to 8") as caught:
+        CameraSettings.model_validate({"source": "rtsp://u:hunter2@h/1", "min_bird": 1})
+    with pytest.raises(ValueError, match="no user") as other:
+        MqttSettings.model_validate({"password": "hunter2"})
+    assert "hunter2" not in str(caught.value) + str(other.value)
+
+
+def test_a_name_for_folders_and_topics_is_checked_to_its_end(tmp_path: Path) -> None:
+    """`$` in a pattern lets a line break through at the end, and a folder with one is found by no script."""
+    assert check_slug("nut-feeder_2") == "nut-feeder_2"
+    for name in ("nut\n", "", "Nut", "../nut", "a" * 65):
+        with pytest.raises(ValueError, match="goes into topics and folders"):
+            check_slug(name)
+    visit = SimpleNamespace(visit_id="v1\n", camera="nut", start=datetime(2026, 5, 1, tzinfo=UTC))
+    with pytest.raises(StoreError):
+        Media(tmp_path).path_of(visit, 0)  # type: ignore[arg-type]
+
+
+def test_a_time_before_all_times_is_no_time() -> None:
+    """One digit too many is a slip of the finger, not a crash."""
+    with pytest.raises(ConfigError, match="--since 9999999d is no time"):
+        parse_since("9999999d", datetime(2026, 5, 1, tzinfo=UTC), UTC)

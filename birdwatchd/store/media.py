@@ -25,7 +25,7 @@ __all__ = ["Media", "home_lock"]
 LOCK_NAME = "birdwatchd.lock"
 MARK_NAME = ".swept"
 LOCK_TIMEOUT_S = 10.0  # as long as SQLite waits for its own lock
-_ID = re.compile(r"^[0-9A-Za-z_-]{1,64}$")
+_ID = re.compile(r"^[0-9A-Za-z_-]{1,64}\Z")
 _OURS = re.compile(r"^\.?(?P<visit>[0-9A-Za-z_-]{1,64})-(?P<index>\d+)\.jpg(?P<part>\.part)?$")
 
 

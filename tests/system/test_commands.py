@@ -163,6 +163,41 @@ def test_a_wrong_source_on_the_command_line_is_bad_usage(tmp_path: Path) -> None
         assert "hunter22" not in result.stderr
 
 
+def test_a_password_in_a_wrong_address_is_never_shown(tmp_path: Path) -> None:
+    """urllib's own errors quote the password, and people paste errors into public forums."""
+    for source in ("rtsp://admin:hunter22/x@10.0.0.2/main", "rtsp://admin:1/hunter22@10.0.0.2/main"):
+        result = birdwatchd("watch", source, cwd=tmp_path)
+        assert result.returncode == 2
+        assert "%2F %23 %3F" in result.stderr
+        assert "hunter22" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("command", ["watch", "scan"])
+def test_a_bird_larger_than_any_picture_is_bad_usage(tmp_path: Path, command: str) -> None:
+    """The bound of the configuration file holds on the command line too, and is said before anything starts."""
+    (tmp_path / "a.mp4").touch()
+    result = birdwatchd(command, "a.mp4", "--min-bird", "2001", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "2000" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_service_is_not_restarted_for_a_bad_config() -> None:
+    """Status 2 means that only a person can mend it; every five seconds the same error hides the first."""
+    unit = (README.parent / "systemd" / "birdwatchd.service").read_text().splitlines()
+    service = unit[unit.index("[Service]") : unit.index("[Install]")]
+    assert "RestartPreventExitStatus=2" in service
+    assert "Environment=MALLOC_ARENA_MAX=2" in service
+
+
+def test_check_prints_a_home_with_brackets(tmp_path: Path) -> None:
+    """A name that looks like markup is still a name."""
+    (tmp_path / "birdwatchd.yaml").write_text('home: "/tmp/[/b]x"\n')
+    result = birdwatchd("check", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "home       /tmp/[/b]x" in result.stdout
+
+
 def test_watch_shows_the_visit_and_ends_with_its_file(tmp_path: Path) -> None:
     """The shortest way to try it on a recording of one's own."""
     visits = (ScheduledVisit("Eurasian hoopoe", 5.0, 9.0, perch=2),)
