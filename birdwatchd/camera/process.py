@@ -205,61 +205,110 @@ def _ending(code: int) -> str:
 class ScanProcess:
     """A worker that scans files one after another; a file that kills it costs only that file."""
 
+    patience_s = 30.0  # beyond its own time-outs; a worker that decodes says something four times a second
+
     def __init__(self, camera: str, settings: CameraSettings, *, salt: str) -> None:
         """
         Args:
             salt: makes visit ids together with the file's name; scanning again gives the same ids.
         """
         self._camera, self._settings, self._salt = camera, settings, salt
+        self._silence_s = settings.open_timeout_s + settings.read_timeout_s + self.patience_s
         self._process: subprocess.Popen[bytes] | None = None
+        self._hung = self._over = False
 
     def scan(
         self, path: str, on_evidence: Callable[[Evidence], None], on_status: Callable[[CameraStatus], None]
     ) -> FileDone:
-        """Scan one file; returns how it ended, also when the worker died over it."""
-        process = self._running()
+        """Scan one file; returns how it ended, also when the worker died over it, hung or talked nonsense.
+
+        Args:
+            path: as the system knows it; bytes that are no UTF-8 are surrogates, which JSON carries escaped.
+        """
+        process, seconds, self._hung = self._running(), 0.0, False
+        if self._over:
+            process.kill()
         command(process, {"file": path})
-        assert process.stdout is not None
-        pipe = Pipe(process.stdout)  # type: ignore[arg-type]  # IO[bytes] reads like BinaryIO
+        done: FileDone | None = None
         open_visits: dict[str, Evidence] = {}
-        seconds = 0.0
-        while (item := pipe.receive()) is not None:
-            if isinstance(item, FileDone):
-                return item
-            if isinstance(item, CameraStatus):
-                seconds = dict(item.extra).get("media_s", seconds)
-                on_status(item)
-                continue
-            open_visits[item.visit_id] = item
-            if item.end is not None:
-                del open_visits[item.visit_id]
-            on_evidence(item)
+        problem = ""
+        try:
+            while done is None and (item := self._receive(process)) is not None:
+                if isinstance(item, FileDone):
+                    done = item
+                elif isinstance(item, CameraStatus):
+                    seconds = dict(item.extra).get("media_s", seconds)
+                    on_status(item)
+                else:
+                    open_visits[item.visit_id] = item
+                    if item.end is not None:
+                        del open_visits[item.visit_id]
+                    on_evidence(item)
+        except WireError as error:
+            process.kill()
+            problem = f"makes the decoder talk nonsense ({error})"
         for item in open_visits.values():
             on_evidence(replace(item, revision=item.revision + 1, end=item.last_seen, moments=(), lost=True))
-        ending = _ending(process.wait())
-        self._process = None
-        return FileDone(path, seconds, f"{path}: crashed the decoder ({ending}); this file is skipped")
+        if done is not None:
+            return done
+        ending = self._bury(process)
+        if self._hung:
+            problem = f"hangs the decoder (it said nothing for {self._silence_s:.0f} s)"
+        return FileDone(path, seconds, f"{path}: {problem or f'crashed the decoder ({ending})'}; this file is skipped")
 
     def close(self) -> None:
         """End the worker."""
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
-            return
-        process.stdin.close()
+        if self._process is not None:
+            close_stdin(self._process)
+            self._bury(self._process)
+
+    def kill(self) -> None:
+        """End the worker in the middle of a file (Ctrl-C), and every later one."""
+        self._over = True
+        if self._process is not None:
+            self._process.kill()
+
+    def _receive(self, process: subprocess.Popen[bytes]) -> Evidence | CameraStatus | FileDone | None:
+        """The next message, None when the worker is gone; one that says nothing for too long is killed.
+
+        The clock runs only in here: while the classifier is busy, it is the worker that waits.
+
+        Raises:
+            WireError: what came is no message, or about another camera.
+        """
+        assert process.stdout is not None
+        timer = threading.Timer(self._silence_s, self._give_up, args=(process,))
+        timer.daemon = True
+        timer.start()
+        try:
+            item = Pipe(process.stdout).receive()  # type: ignore[arg-type]  # IO[bytes] reads like BinaryIO
+        finally:
+            timer.cancel()
+        if isinstance(item, Evidence) and item.camera != self._camera:
+            raise WireError(f"evidence of a camera '{item.camera}' that it is not")
+        return item
+
+    def _give_up(self, process: subprocess.Popen[bytes]) -> None:
+        self._hung = True
+        process.kill()
+
+    def _bury(self, process: subprocess.Popen[bytes]) -> str:
+        """Wait for the end of a worker, let go of it, and say how it ended."""
         try:
             process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+        ending = _ending(process.wait())
+        close_stdin(process)
+        assert process.stdout is not None
         process.stdout.close()
-
-    def kill(self) -> None:
-        """End the worker in the middle of a file (Ctrl-C)."""
-        if self._process is not None:
-            self._process.kill()
+        self._process = None
+        return ending
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
+            self._bury(self._process)
+        if self._process is None:
             order = {"mode": "scan", "camera": self._camera, "salt": self._salt}
             self._process = spawn(order | {"settings": self._settings.reveal()})
         return self._process

@@ -45,7 +45,8 @@ def _from_sqlite(path: Path, error: BaseException | None) -> StoreError:
     if name == "SQLITE_FULL":
         return StoreFull(f"{path}: no room on the disk", "free some space; birdwatchd then goes on by itself")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return StoreError(f"{path}: the database is damaged ({error})", "restore it from a backup, or move it away to begin a new one")
+        hint = "restore it from a backup, or move it away to begin a new one"
+        return StoreError(f"{path}: the database is damaged ({error})", hint)
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return StoreError(f"{path}: cannot be opened or written ({error})", "check its owner and rights")
     return StoreError(f"{path}: {error}", "check the disk, and that no other program changes the file")

@@ -107,9 +107,8 @@ def test_a_clock_that_is_set_back_does_not_stop_the_watching() -> None:
     visits = (ScheduledVisit("Great tit", 5.0, 9.0, perch=1), ScheduledVisit("Laughing dove", 13.0, 17.0, perch=2))
     found = []
     for frame in drawn(Scene(SceneSpec(3, 640, 360, 12), visits), 0, 20 * 12):
-        if frame.media_s >= 7.0:
-            frame = replace(frame, at=frame.at - timedelta(seconds=60))
-        found += observer.look(frame)
+        step = timedelta(seconds=60 if frame.media_s >= 7.0 else 0)
+        found += observer.look(replace(frame, at=frame.at - step))
     ends = closings(found)
     assert len(ends) == 2
     assert all(e.end is not None and e.end >= e.start for e in ends)
