@@ -15,6 +15,7 @@ FLOORS = {
     "errors": 0,
     "records": 0,
     "metrics": 0,
+    "address": 0,
     "config": 1,
     "flow": 1,
     "wire": 1,
