@@ -1,35 +1,39 @@
 """Find the visits in recordings: one worker decodes, the stages name and store; resumable, and no file stops it.
 
-A file is marked as scanned only when its last visit is stored. Visit ids of recordings are derived from the file, the
-model and the visit's number, so that a scan that was cut off and begins a file again writes the same visits again
-instead of doubling them.
+A recording is marked as scanned only when its last visit is stored, by its size and time from before it was read. What
+was cut off, failed, or was scanned with other settings is forgotten and scanned anew (`birdwatchd.store.recording`).
+A file has two names: the system's, which may hold any bytes and goes to the worker, and the one that is stored and
+shown, which is always text.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from birdwatchd.camera.process import ScanProcess
-from birdwatchd.config import CameraSettings, Config, Source
+from birdwatchd.config import CameraSettings, Config, Source, SpeciesSettings, check_slug
 from birdwatchd.daemon import build_stages, model_cache, stop_on_signals, tell_nobody
-from birdwatchd.errors import BirdwatchError, ConfigError, ExportError
+from birdwatchd.errors import BirdwatchError, ConfigError, ExportError, SourceUnusable
 from birdwatchd.flow import Crew, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraStatus, Evidence, Visit
+from birdwatchd.store.recording import Recording
 from birdwatchd.store.writer import Store
-from birdwatchd.terminal import VisitLines, err, say_problem
-from birdwatchd.wire import FileDone
+from birdwatchd.terminal import VisitLines, err, plain, say_problem
 
 if TYPE_CHECKING:
     from birdwatchd.species.network import Network
@@ -55,36 +59,77 @@ class ScanOptions:
     again: bool = False
 
 
-def find_recordings(paths: Sequence[Path]) -> Iterator[Path]:
-    """Files as named; of folders every file below with a video's suffix, sorted; links are not followed.
+def find_recordings(paths: Sequence[Path], on_problem: Callable[[Path, OSError], None]) -> Iterator[Path]:
+    """Files as named; of folders every file below with a video's suffix, sorted; links to folders are not followed.
+
+    Args:
+        on_problem: is told of what is there but cannot be looked at (rights, a bad card).
 
     Raises:
         ConfigError: a path does not exist.
     """
     for path in paths:
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        elif path.exists():
-            yield path
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ConfigError(f"{plain(path)}: no such file or folder", "check the path") from None
+        except OSError as error:
+            on_problem(path, error)
+            continue
+        if is_folder:
+            yield from _recordings_below(path, on_problem)
         else:
-            raise ConfigError(f"{path}: no such file or folder", "check the path")
+            yield path
+
+
+def _recordings_below(folder: Path, on_problem: Callable[[Path, OSError], None]) -> list[Path]:
+    def unreadable(error: OSError) -> None:
+        on_problem(Path(error.filename or folder), error)
+
+    walk = os.walk(folder, onerror=unreadable)
+    return sorted(Path(at, name) for at, _, names in walk for name in names if Path(name).suffix.lower() in SUFFIXES)
 
 
 def run_scan(config: Config, options: ScanOptions) -> int:
     """Scan; returns 0 also where files could not be read (they are counted and named), 130 when stopped."""
-    files = list(dict.fromkeys(find_recordings(options.paths)))
-    if not files:
-        say_problem(f"no recordings below {', '.join(map(str, options.paths))}")
+    stop = Stop()
+    stop_on_signals(stop)
+    try:
+        check_slug(options.camera)
+    except ValueError as error:
+        raise ConfigError(plain(f"--camera: {error}")) from None
+    problems: list[str] = []
+    once: dict[str, Path] = {}  # a file that is named twice, perhaps by a link, is one file
+    for path in find_recordings(options.paths, lambda path, error: problems.append(_unreadable(path, error))):
+        once.setdefault(os.path.realpath(path), path)
+    if not once:
+        for line in (*problems, f"no recordings below {', '.join(map(str, options.paths))}"):
+            say_problem(plain(line))
         return 0
     from birdwatchd.species.network import load_network
 
     network = load_network(config.model, model_cache(config))
-    stop = Stop()
-    stop_on_signals(stop)
+    stop.armed = True
     with ExitStack() as stack:
         json_out = stack.enter_context(_json_target(options.json_file))
         store = stack.enter_context(Store.open(config.home, zone=config.station.zone))
-        return _Scan(config, options, store, network, json_out, stop).run(files)
+        return _Scan(config, options, store, network, json_out, stop).run(list(once.values()), problems)
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"{_text_of(path)}: {error.strerror}; check the card"
+
+
+def _text_of(path: Path) -> str:
+    """A path as text that can be stored and written anywhere: bytes that are no UTF-8 become `\\xff`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _settings_text(camera: str, settings: CameraSettings, species: SpeciesSettings) -> str:
+    """All that decides what is found in a recording and what it is called, besides the model."""
+    of_no_matter = {"source", "name", "enabled", "open_timeout_s", "read_timeout_s"}
+    found = settings.model_dump(mode="json", exclude=of_no_matter)
+    return json.dumps({"camera": camera, "found": found, "named": species.model_dump(mode="json")}, sort_keys=True)
 
 
 @contextmanager
@@ -101,12 +146,26 @@ def _json_target(name: str | None) -> Iterator[IO[str] | None]:
 
 @dataclass(slots=True)
 class _FileCount:
-    """How far one file is: marked as scanned when it is read and all its visits are stored."""
+    """How far one recording is: marked as scanned when it is read and all its visits are stored.
 
-    path: Path
+    Attributes:
+        recording: what it was before it was read.
+        error: None until it is read; then why it could not be, or empty.
+        growing: it changed while it was read.
+    """
+
+    recording: Recording
     ended: int = 0
     stored: int = 0
-    done: FileDone | None = None
+    error: str | None = None
+    growing: bool = False
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def own(self, evidence: Evidence) -> Evidence:
+        """The worker's evidence under the file's stored name, with an id that tells this recording."""
+        number = self.numbers.setdefault(evidence.visit_id, len(self.numbers))
+        visit_id = self.recording.visit_id(evidence.start, number)
+        return replace(evidence, visit_id=visit_id, media=self.recording.path)
 
 
 @dataclass(slots=True)
@@ -138,6 +197,8 @@ class _Scan:
         self._counts: dict[str, _FileCount] = {}
         self._lock = threading.Lock()
         self._lines = VisitLines() if json_out is not sys.stdout else None
+        self._camera = CameraSettings(source=Source("/"), min_bird=options.min_bird)
+        self._settings = _settings_text(options.camera, self._camera, config.species)
         self._classify, self._record = build_stages(
             config,
             network,
@@ -150,18 +211,37 @@ class _Scan:
             show_known=True,
         )
 
-    def run(self, files: Sequence[Path]) -> int:
-        """Scan these files in order."""
+    def run(self, files: Sequence[Path], problems: Sequence[str]) -> int:
+        """Scan these files in order.
+
+        Args:
+            problems: of what could not even be looked at; they count as failed.
+        """
+        for line in problems:
+            self._fail(line)
         crew = Crew(self._stop)
         self._mailbox.open_lane(self._options.camera)
         crew.start("classify", self._classify.run)
         crew.start("record", self._record.run)
-        camera = CameraSettings(source=Source("/"), min_bird=self._options.min_bird)
-        worker = ScanProcess(self._options.camera, camera, salt=self._model)
+        worker = ScanProcess(self._options.camera, self._camera, salt="")  # `_FileCount.own` makes the ids
         interrupt = Crew(self._stop)
         interrupt.start("interrupt", lambda: self._interrupt(worker))
+        self._scan_all(files, worker)
+        self._mailbox.close_lane(self._options.camera)
+        crew.join(DEADLINE_S if self._stop.is_set() else None)
+        stopped = self._stop.is_set()
+        self._stop.set("finished")
+        interrupt.join(DEADLINE_S)
+        if crew.failure is not None:
+            if isinstance(crew.failure, BirdwatchError):
+                raise crew.failure
+            return 1
+        self._summary(stopped)
+        return 130 if stopped else 0
+
+    def _scan_all(self, files: Sequence[Path], worker: ScanProcess) -> None:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("files"),
@@ -175,17 +255,6 @@ class _Scan:
                 self._scan_one(path, worker, lambda text: progress.update(task, description=text))
                 progress.advance(task)
             worker.close()
-            self._mailbox.close_lane(self._options.camera)
-            crew.join(DEADLINE_S if self._stop.is_set() else None)
-        stopped = self._stop.is_set()
-        self._stop.set("finished")
-        interrupt.join(DEADLINE_S)
-        if crew.failure is not None:
-            if isinstance(crew.failure, BirdwatchError):
-                raise crew.failure
-            return 1
-        self._summary(stopped)
-        return 130 if stopped else 0
 
     def _interrupt(self, worker: ScanProcess) -> None:
         """At a stop, end the worker in the middle of its file and let nobody wait for a full lane."""
@@ -196,41 +265,70 @@ class _Scan:
             worker.kill()
 
     def _scan_one(self, path: Path, worker: ScanProcess, describe: Callable[[str], None]) -> None:
-        media = str(path.absolute())
         try:
-            facts = path.stat()
-        except OSError as error:
-            self._fail(f"{path}: {error.strerror}; check the card")
+            recording = self._recording(path)
+        except SourceUnusable as error:
+            self._fail(str(error))
             return
-        if not self._options.again and self._store.scanned(media, facts.st_size, facts.st_mtime_ns, self._model):
-            self._repeat(media)
+        if not self._options.again and self._store.scanned(recording):
+            self._repeat(recording)
             return
-        self._counts[media] = _FileCount(path)
+        self._store.forget_recording(recording)
+        count = self._counts[recording.path] = _FileCount(recording)
+        name = plain(_text_of(Path(path.name)))
 
         def on_status(status: CameraStatus) -> None:
             extra = dict(status.extra)
             if extra.get("duration_s"):
-                describe(f"{path.name}  {extra['media_s'] / extra['duration_s']:.0%}")
+                describe(f"{name}  {extra['media_s'] / extra['duration_s']:.0%}")
 
-        def on_evidence(evidence: Evidence) -> None:
-            if self._stop.is_set():  # the worker was killed in mid-file: the next run begins this file again
-                return
-            if evidence.end is not None:
-                with self._lock:
-                    self._counts[media].ended += 1
-            self._mailbox.put(self._options.camera, evidence)
-
-        describe(path.name)
-        done = worker.scan(media, on_evidence, on_status)
+        describe(name)
+        system_name = str(path.absolute())
+        done = worker.scan(system_name, partial(self._take, count), on_status)
         if self._stop.is_set():
             return
-        with self._lock:
-            self._counts[media].done = done
         self._tally.files += 1
         self._tally.seconds += done.seconds
-        if done.error:
-            self._fail(done.error)
-        self._mark_if_complete(media)
+        growing = self._has_changed(path, recording)
+        problem = done.error.replace(system_name, recording.path)
+        if growing and not problem:
+            problem = f"{recording.path}: changed while it was read; scan it again when it is whole"
+        if problem:
+            self._fail(problem)
+        with self._lock:
+            count.error, count.growing = problem, growing
+        self._mark_if_complete(recording.path)
+
+    def _recording(self, path: Path) -> Recording:
+        """A file as it is now.
+
+        Raises:
+            SourceUnusable: it cannot be looked at, or is no file.
+        """
+        try:
+            facts = path.stat()
+        except OSError as error:
+            raise SourceUnusable(_unreadable(path, error)) from None
+        if not stat.S_ISREG(facts.st_mode):
+            raise SourceUnusable(f"{_text_of(path)}: is no file", "name recordings and folders")
+        media = _text_of(path.absolute())
+        return Recording(media, facts.st_size, facts.st_mtime_ns, self._model, self._settings)
+
+    def _has_changed(self, path: Path, recording: Recording) -> bool:
+        """Whether it is another file than before it was read. One that is gone (a pulled card) has not changed."""
+        try:
+            return self._recording(path) != recording
+        except SourceUnusable:
+            return False
+
+    def _take(self, count: _FileCount, evidence: Evidence) -> None:
+        """Pass on what the worker found."""
+        if self._stop.is_set():  # the worker was killed in mid-file: the next run begins this file again
+            return
+        if evidence.end is not None:
+            with self._lock:
+                count.ended += 1
+        self._mailbox.put(self._options.camera, count.own(evidence))
 
     def _stored(self, visit: Visit) -> None:
         """A revision was stored: show finished visits, and count them for their file."""
@@ -245,39 +343,38 @@ class _Scan:
     def _mark_if_complete(self, media: str) -> None:
         with self._lock:
             count = self._counts.get(media)
-            if count is None or count.done is None or count.stored < count.ended:
+            if count is None or count.error is None or count.stored < count.ended:
                 return
             del self._counts[media]
-        facts = count.path.stat()
         self._store.mark_scanned(
-            media,
-            facts.st_size,
-            facts.st_mtime_ns,
-            self._model,
+            count.recording,
             visits=count.stored,
-            error=count.done.error or None,
+            error=count.error or None,
             now=datetime.now(UTC),
+            growing=count.growing,
         )
 
-    def _repeat(self, media: str) -> None:
-        """A file scanned before: give its visits again, so that the JSON is whole."""
+    def _repeat(self, recording: Recording) -> None:
+        """A recording that was scanned before: give its visits again, so that the JSON is whole."""
         self._tally.skipped += 1
-        for visit in self._store.visits(media=media, model=self._model):
+        for visit in self._store.visits_of(recording):
             self._show(visit)
 
     def _show(self, visit: Visit) -> None:
-        self._tally.visits += 1
+        """Print one finished visit; called by the thread that stores and by the one that repeats."""
         name = visit.verdict.common_name or visit.verdict.state.value
-        self._tally.by_name[name] = self._tally.by_name.get(name, 0) + 1
-        if self._json is not None:
-            self._json.write(json.dumps(visit.to_json(), ensure_ascii=False) + "\n")
-            self._json.flush()
-        if self._lines is not None:
-            self._lines.show(visit)
+        with self._lock:
+            self._tally.visits += 1
+            self._tally.by_name[name] = self._tally.by_name.get(name, 0) + 1
+            if self._json is not None:
+                self._json.write(json.dumps(visit.to_json(), ensure_ascii=False) + "\n")
+                self._json.flush()
+            if self._lines is not None:
+                self._lines.show(visit)
 
     def _fail(self, line: str) -> None:
         self._tally.failed += 1
-        say_problem(line)
+        say_problem(plain(line))
 
     def _summary(self, stopped: bool) -> None:
         t = self._tally

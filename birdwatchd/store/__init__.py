@@ -2,6 +2,7 @@
 
 from birdwatchd.store.outbox import OutboxRow
 from birdwatchd.store.queries import Catalogue, EffortSpan, StoredMoment
+from birdwatchd.store.recording import Recording
 from birdwatchd.store.revision import MomentRow
 from birdwatchd.store.telling import Standing, Telling
 from birdwatchd.store.writer import Compose, Recorded, Store
@@ -13,6 +14,7 @@ __all__ = [
     "MomentRow",
     "OutboxRow",
     "Recorded",
+    "Recording",
     "Standing",
     "Store",
     "StoredMoment",

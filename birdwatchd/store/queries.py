@@ -22,6 +22,7 @@ from birdwatchd.records import Box, FloatArray, HalfArray, Phase, Rank, State, V
 from birdwatchd.store import database, outbox, schema
 from birdwatchd.store.border import store_errors
 from birdwatchd.store.outbox import OutboxRow
+from birdwatchd.store.recording import Recording, found_in
 from birdwatchd.store.telling import Standing
 
 __all__ = ["Catalogue", "EffortSpan", "StoredMoment"]
@@ -115,13 +116,10 @@ class Catalogue:
         *,
         state: State | None = None,
         until: datetime | None = None,
-        media: str | None = None,
-        model: str | None = None,
     ) -> list[Visit]:
         """Visits that began at or after `since` (and before `until`), newest last; `limit` keeps the newest.
 
-        `species` is a whole common or scientific name, in any case; `media` the recording they were found in;
-        `model` the name@version that named them.
+        `species` is a whole common or scientific name, in any case.
         """
         visit = schema.visit.c
         query = standings().order_by(visit.started_at.desc(), visit.id.desc()).limit(limit)
@@ -131,11 +129,6 @@ class Catalogue:
             query = query.where(visit.started_at < until)
         if camera is not None:
             query = query.where(schema.camera.c.key == camera)
-        if media is not None:
-            query = query.where(visit.media == media)
-        if model is not None:
-            name, version = model_parts(model)
-            query = query.where(schema.model.c.name == name, schema.model.c.version == version)
         if state is not None:
             query = query.where(visit.state == state.value)
         if species is not None:
@@ -215,18 +208,27 @@ class Catalogue:
         with self._reading() as connection:
             return {str(row[0]): int(row[1]) for row in connection.execute(query)}
 
-    def scanned(self, path: str, size: int, mtime_ns: int, model: str) -> bool:
-        """Whether exactly this file was finished with exactly this model, well or badly."""
+    def scanned(self, recording: Recording) -> bool:
+        """Whether exactly this recording was read to its end before; one that failed was not."""
         table = schema.scanned.c
-        name, version = model_parts(model)
+        name, version = model_parts(recording.model)
         query = (
             sa.select(table.path)
             .join(schema.model)
-            .where(table.path == path, table.size == size, table.mtime_ns == mtime_ns)
+            .where(table.path == recording.path, table.size == recording.size)
+            .where(table.mtime_ns == recording.mtime_ns, table.settings == recording.settings)
             .where(schema.model.c.name == name, schema.model.c.version == version)
+            .where(table.error.is_(None), table.growing.is_(False))
         )
         with self._reading() as connection:
             return connection.execute(query).first() is not None
+
+    def visits_of(self, recording: Recording) -> list[Visit]:
+        """The visits found in exactly this recording, oldest first."""
+        visit = schema.visit.c
+        query = standings().where(found_in(recording)).order_by(visit.started_at, visit.id)
+        with self._reading() as connection:
+            return [to_standing(row).visit for row in connection.execute(query)]
 
     def efforts(self, since: datetime | None = None, camera: str | None = None) -> list[EffortSpan]:
         """When which camera was in which state, oldest first, without spans that ended before `since`."""

@@ -103,6 +103,7 @@ visit = sa.Table(
     sa.Index(None, "camera_id", "state", "started_at"),
     sa.Index(None, "species", "started_at"),
     sa.Index(None, "ended_at"),
+    sa.Index(None, "media"),
 )
 
 moment = sa.Table(
@@ -165,14 +166,19 @@ effort = sa.Table(
     sa.Index(None, "camera_id", "to"),
 )
 
+# One row for each recording that was read to its end and each model (see recording.py). `settings` is what else
+# decides what is found, as JSON text. `growing`: the file changed while it was read, so that whatever is there next
+# time takes its place.
 scanned = sa.Table(
     "scanned",
     metadata,
     sa.Column("path", sa.Text, primary_key=True),
-    sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Column("mtime_ns", sa.BigInteger, nullable=False),
-    sa.Column("model_id", sa.ForeignKey("model.id"), nullable=False),
+    sa.Column("size", sa.BigInteger, primary_key=True),
+    sa.Column("mtime_ns", sa.BigInteger, primary_key=True),
+    sa.Column("model_id", sa.ForeignKey("model.id"), primary_key=True),
+    sa.Column("settings", sa.Text, nullable=False),
     sa.Column("finished_at", UtcTime, nullable=False),
     sa.Column("visits", sa.Integer, nullable=False),
     sa.Column("error", sa.Text),
+    sa.Column("growing", sa.Boolean, nullable=False),
 )

@@ -25,6 +25,7 @@ from birdwatchd.store import database, outbox, revision, schema
 from birdwatchd.store.border import store_errors
 from birdwatchd.store.media import Media, home_lock
 from birdwatchd.store.queries import Catalogue, standings, to_standing
+from birdwatchd.store.recording import Recording, forget
 from birdwatchd.store.revision import MomentRow
 from birdwatchd.store.telling import Telling
 
@@ -223,32 +224,40 @@ class Store(Catalogue):
             _extend_effort(connection, camera_id, at, state)
         self._effort[camera] = (state, at)
 
-    def mark_scanned(
-        self,
-        path: str,
-        size: int,
-        mtime_ns: int,
-        model: str,
-        *,
-        visits: int,
-        error: str | None,
-        now: datetime,
-    ) -> None:
-        """Remember that a file is done (`error`: why it could not be read), so that a scan can go on."""
-        table = schema.scanned
+    def forget_recording(self, recording: Recording) -> None:
+        """Delete what earlier passes of this model over this file left, before it is scanned again.
+
+        Whatever their settings, and finished or not; also what was found while the file was still growing. Visits
+        with a review stay. Rows go in one transaction, then their crops.
+        """
         with self._writing() as connection:
-            connection.execute(sa.delete(table).where(table.c.path == path))
-            connection.execute(
-                sa.insert(table).values(
-                    path=path,
-                    size=size,
-                    mtime_ns=mtime_ns,
-                    model_id=revision.model_id(connection, model, None),
-                    finished_at=now,
-                    visits=visits,
-                    error=error,
-                )
-            )
+            model_id = revision.model_id(connection, recording.model, None)
+            crops = forget(connection, recording, model_id)
+        for name in crops:
+            self._media.remove(name)
+
+    def mark_scanned(
+        self, recording: Recording, *, visits: int, error: str | None, now: datetime, growing: bool = False
+    ) -> None:
+        """Remember that a recording was read to its end, so that a scan can go on.
+
+        Args:
+            error: why it could not be read; it will be tried again.
+            growing: the file changed while it was read; what is there next time takes its place.
+        """
+        with self._writing() as connection:
+            values = {
+                "path": recording.path,
+                "size": recording.size,
+                "mtime_ns": recording.mtime_ns,
+                "model_id": revision.model_id(connection, recording.model, None),
+                "settings": recording.settings,
+                "finished_at": now,
+                "visits": visits,
+                "error": error,
+                "growing": growing,
+            }
+            connection.execute(sa.insert(schema.scanned).prefix_with("OR REPLACE").values(values))
 
 
 def _extend_effort(connection: Connection, camera_id: int, at: datetime, state: str) -> None:

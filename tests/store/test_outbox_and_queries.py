@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from birdwatchd.errors import StoreBusy, StoreError
 from birdwatchd.records import Message, State
-from birdwatchd.store import Catalogue, Store, database
+from birdwatchd.store import Catalogue, Recording, Store, database
 
 NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
 
@@ -91,13 +92,17 @@ def test_effort_is_one_span_while_nothing_changes(open_store: Callable[[], Store
 
 
 def test_a_scan_knows_what_it_has_done(store: Store) -> None:
-    """A card with 20,000 files is not begun again; a changed file or another model is."""
-    store.mark_scanned("/card/1.mp4", 100, 5, "demo@1", visits=2, error=None, now=NOW)
-    store.mark_scanned("/card/2.mp4", 100, 5, "demo@1", visits=0, error="is no video", now=NOW)
-    assert store.scanned("/card/1.mp4", 100, 5, "demo@1")
-    assert store.scanned("/card/2.mp4", 100, 5, "demo@1")
-    assert not store.scanned("/card/1.mp4", 101, 5, "demo@1")
-    assert not store.scanned("/card/1.mp4", 100, 5, "demo@2")
+    """A card with 20,000 files is not begun again; a changed file, other settings or another model are."""
+    done = Recording("/card/1.mp4", 100, 5, "demo@1", "{}")
+    failed, growing = replace(done, path="/card/2.mp4"), replace(done, path="/card/3.mp4")
+    store.mark_scanned(failed, visits=0, error="is no video", now=NOW)
+    store.mark_scanned(growing, visits=0, error=None, now=NOW, growing=True)
+    for _ in range(2):
+        store.mark_scanned(done, visits=2, error=None, now=NOW)
+    assert store.scanned(done)
+    others = ({"path": "/card/4.mp4"}, {"size": 101}, {"mtime_ns": 6}, {"model": "demo@2"}, {"settings": "{1}"})
+    for one in (failed, growing, *(replace(done, **other) for other in others)):
+        assert not store.scanned(one)
 
 
 def test_reading_creates_nothing(tmp_path: Any, store: Store, sightings: Any) -> None:

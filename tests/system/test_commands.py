@@ -77,7 +77,10 @@ def test_scan_of_a_real_card(tmp_path: Path) -> None:
 
     again = birdwatchd(*scan, cwd=tmp_path)
     assert again.stdout == result.stdout, "a resumed scan gives the same JSON"
-    assert "5 done before" in again.stderr
+    assert "3 files scanned" in again.stderr
+    assert "2 done before" in again.stderr
+    assert "1 visit, 3 failed" in again.stderr
+    assert [line for line in again.stderr.splitlines() if line.startswith("birdwatchd:")] == problems
 
     listed = birdwatchd("visits", "--home", "home", "--species", "house sparrow", "--json", cwd=tmp_path)
     assert [json.loads(line) for line in listed.stdout.splitlines()] == [visit]

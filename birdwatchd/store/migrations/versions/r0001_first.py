@@ -77,6 +77,7 @@ def _visits() -> None:
     op.create_index("ix_visit_camera_id_state_started_at", "visit", ["camera_id", "state", "started_at"])
     op.create_index("ix_visit_species_started_at", "visit", ["species", "started_at"])
     op.create_index("ix_visit_ended_at", "visit", ["ended_at"])
+    op.create_index("ix_visit_media", "visit", ["media"])
 
 
 def _moments_and_reviews() -> None:
@@ -150,9 +151,11 @@ def _bookkeeping() -> None:
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("mtime_ns", sa.BigInteger, nullable=False),
         sa.Column("model_id", sa.Integer, nullable=False),
+        sa.Column("settings", sa.Text, nullable=False),
         sa.Column("finished_at", TIME, nullable=False),
         sa.Column("visits", sa.Integer, nullable=False),
         sa.Column("error", sa.Text),
-        sa.PrimaryKeyConstraint("path", name="pk_scanned"),
+        sa.Column("growing", sa.Boolean, nullable=False),
+        sa.PrimaryKeyConstraint("path", "size", "mtime_ns", "model_id", name="pk_scanned"),
         sa.ForeignKeyConstraint(["model_id"], ["model.id"], name="fk_scanned_model_id_model"),
     )

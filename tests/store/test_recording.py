@@ -1,0 +1,107 @@
+"""A recording is known again with its visits, and forgotten whole: rows, moments and crops."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from birdwatchd.errors import StoreError
+from birdwatchd.store import Recording, Store, schema
+from birdwatchd.store.media import Media
+
+NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
+RECORDING = Recording("/card/1.mp4", 100, 5, "demo@1", "min_bird 24")
+
+
+def record(store: Store, sightings: Any, recording: Recording, number: int = 0) -> str:
+    """Keep one finished visit of a recording, with a crop; returns its id."""
+    visit_id = recording.visit_id(sightings.start, number)
+    visit = replace(sightings.visit(visit_id, ended=True, model=recording.model), media=recording.path)
+    store.record(visit, [sightings.moment(0)], None, NOW)
+    return visit_id
+
+
+def crops(store: Store) -> list[str]:
+    return sorted(path.name for path in (store.home / "media").rglob("*.jpg"))
+
+
+def test_ids_tell_recording_settings_and_number(sightings: Any) -> None:
+    """Scanning again the same way must write the same ids; any other way must not run into them."""
+    changes = ({}, {"path": "/b"}, {"size": 101}, {"mtime_ns": 6}, {"model": "demo@2"}, {"settings": "min_bird 16"})
+    ids = [replace(RECORDING, **change).visit_id(sightings.start, n) for change in changes for n in range(2)]
+    assert len(set(ids)) == 12
+    assert all(len(one) == 26 and one[:10] == ids[0][:10] for one in ids)
+    assert ids[0] == RECORDING.visit_id(sightings.start, 0)
+    assert RECORDING.visit_id(sightings.start + timedelta(seconds=1), 0) > ids[0], "ids sort by time"
+
+
+def test_visits_of_exactly_this_recording(store: Store, sightings: Any) -> None:
+    """IMG_0001.MP4 of another card, other settings and other models are not this recording's visits."""
+    mine = [record(store, sightings, RECORDING, number) for number in range(2)]
+    for change in ({"size": 101}, {"mtime_ns": 6}, {"model": "demo@2"}, {"settings": "min_bird 16"}):
+        record(store, sightings, replace(RECORDING, **change))
+    assert [visit.visit_id for visit in store.visits_of(RECORDING)] == sorted(mine)
+
+
+def test_forgetting_takes_all_passes_of_this_model_and_no_other_recording(store: Store, sightings: Any) -> None:
+    """What a pass with other settings found, finished or cut off, would be doubled by the next one."""
+    old = [record(store, sightings, RECORDING), record(store, sightings, replace(RECORDING, settings="other"))]
+    kept = [record(store, sightings, replace(RECORDING, **change)) for change in ({"size": 101}, {"model": "demo@2"})]
+    store.mark_scanned(RECORDING, visits=1, error=None, now=NOW)
+    store.forget_recording(RECORDING)
+    assert {visit.visit_id for visit in store.visits()} == set(kept)
+    assert crops(store) == sorted(f"{one}-0.jpg" for one in kept)
+    assert not any(store.moments(one) for one in old)
+    assert not store.scanned(RECORDING), "or the visits would be gone and the file be called done"
+
+
+def test_what_was_found_while_the_file_grew_goes_too(store: Store, sightings: Any) -> None:
+    """The whole file takes the place of the part that was there when a copy was still running."""
+    part = replace(RECORDING, size=50, mtime_ns=4)
+    record(store, sightings, part)
+    store.mark_scanned(part, visits=1, error=None, now=NOW, growing=True)
+    store.forget_recording(RECORDING)
+    assert store.visits() == []
+    assert sqlite3.connect(store.path).execute("SELECT count(*) FROM scanned").fetchone() == (0,)
+
+
+def test_a_reviewed_visit_stays(store: Store, sightings: Any) -> None:
+    """A person's judgement is worth more than a second pass."""
+    reviewed, other = (record(store, sightings, RECORDING, number) for number in range(2))
+    with store._writing() as connection:
+        connection.execute(
+            schema.review.insert().values(visit_id=reviewed, at=NOW, verdict="right", species=None, by="ann")
+        )
+    store.forget_recording(RECORDING)
+    assert [visit.visit_id for visit in store.visits()] == [reviewed]
+    assert crops(store) == [f"{reviewed}-0.jpg"]
+    assert record(store, sightings, RECORDING, 0) == reviewed, "and the next pass does not double it"
+    assert len(store.visits()) == 1
+    assert other not in {visit.visit_id for visit in store.visits()}
+
+
+def test_rows_are_forgotten_before_files(store: Store, sightings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row whose picture is gone is an error on every page; a picture without a row is swept."""
+    record(store, sightings, RECORDING)
+
+    def remove(self: Media, name: str) -> None:
+        assert (self.home / name).is_file()
+        assert store.visits() == []
+        raise StoreError("killed here")
+
+    monkeypatch.setattr(Media, "remove", remove)
+    with pytest.raises(StoreError, match="killed here"):
+        store.forget_recording(RECORDING)
+    monkeypatch.undo()
+    assert store.sweep(NOW) == 1
+
+
+def test_media_is_looked_up_by_index(store: Store, tmp_path: Path) -> None:
+    """Each of 20,000 files asks once; a search of the whole table each time would take hours."""
+    plan = sqlite3.connect(store.path).execute("EXPLAIN QUERY PLAN SELECT id FROM visit WHERE media = 'a'").fetchall()
+    assert "ix_visit_media" in str(plan)
