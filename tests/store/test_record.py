@@ -236,10 +236,10 @@ except StoreError as error:
     assert done.stdout.startswith("Store")
 
 
-def test_a_damaged_file_says_what_to_run(tmp_path: Path, sightings: Any) -> None:
+def test_a_damaged_file_says_what_to_do(tmp_path: Path, sightings: Any) -> None:
     """`database disk image is malformed` helps nobody."""
     home = tmp_path / "home"
     home.mkdir()
     (home / "birdwatchd.sqlite3").write_bytes(b"this is no database at all " * 100)
-    with pytest.raises(StoreError, match="doctor --repair"):
+    with pytest.raises(StoreError, match="restore it from a backup"):
         Store.open(home, zone=sightings.zone)
