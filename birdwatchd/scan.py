@@ -223,7 +223,7 @@ class _Scan:
         self._mailbox.open_lane(self._options.camera)
         crew.start("classify", self._classify.run)
         crew.start("record", self._record.run)
-        worker = ScanProcess(self._options.camera, self._camera, salt="")  # `_FileCount.own` makes the ids
+        worker = ScanProcess(self._options.camera, self._camera)
         interrupt = Crew(self._stop)
         interrupt.start("interrupt", lambda: self._interrupt(worker))
         self._scan_all(files, worker)

@@ -117,7 +117,7 @@ def test_a_real_worker_reads_a_file_of_any_name(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"a\xff [b]\n.mkv")
     write_clip(tmp_path / "a.mkv", Scene(SceneSpec(31, 320, 180, 12), ()), 0.0, 1.0)
     os.replace(tmp_path / "a.mkv", path)
-    worker = ScanProcess("scan", CameraSettings(source=Source("/")), salt="")
+    worker = ScanProcess("scan", CameraSettings(source=Source("/")))
     done = worker.scan(str(path), lambda item: None, lambda status: None)
     worker.close()
     assert (done.error, done.media) == ("", str(path))
@@ -313,7 +313,7 @@ GOOD = encode(FileDone("good", 3.0, ""))
 def test_a_worker_that_talks_nonsense_costs_one_file(monkeypatch: pytest.MonkeyPatch, nonsense: bytes) -> None:
     """A file that takes the decoder over must not end the scan of 20,000 others, nor leave a visit open."""
     fake_worker(monkeypatch, {"bad": encode(OPEN) + nonsense, "good": GOOD})
-    worker = ScanProcess("scan", CameraSettings(source=Source("/")), salt="")
+    worker = ScanProcess("scan", CameraSettings(source=Source("/")))
     found: list[Evidence] = []
     done = worker.scan("bad", found.append, lambda status: None)
     assert done.error.startswith("bad: makes the decoder talk nonsense")
@@ -327,7 +327,7 @@ def test_a_worker_that_falls_silent_costs_one_file(monkeypatch: pytest.MonkeyPat
     fake_worker(monkeypatch, {"bad": encode(OPEN)}, hang=True)
     monkeypatch.setattr(ScanProcess, "patience_s", 0.5)
     settings = CameraSettings(source=Source("/"), open_timeout_s=0.2, read_timeout_s=0.2)
-    worker = ScanProcess("scan", settings, salt="")
+    worker = ScanProcess("scan", settings)
     statuses: list[CameraStatus] = []
     found: list[Evidence] = []
     done = worker.scan("bad", found.append, statuses.append)
@@ -339,7 +339,7 @@ def test_a_worker_that_falls_silent_costs_one_file(monkeypatch: pytest.MonkeyPat
 def test_a_killed_scan_starts_no_further_worker_on_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C between two files must not wait for the next one to be read."""
     fake_worker(monkeypatch, {"good": b""}, hang=True)
-    worker = ScanProcess("scan", CameraSettings(source=Source("/")), salt="")
+    worker = ScanProcess("scan", CameraSettings(source=Source("/")))
     worker.kill()
     assert worker.scan("good", lambda item: None, lambda status: None).error
     worker.close()

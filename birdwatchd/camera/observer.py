@@ -6,7 +6,6 @@ waiting.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -39,21 +38,13 @@ class _OpenVisit:
 class Observer:
     """Everything that is known about one camera's picture."""
 
-    def __init__(
-        self,
-        camera: str,
-        settings: CameraSettings,
-        *,
-        media: str | None = None,
-        new_id: Callable[[datetime], str] = new_visit_id,
-    ) -> None:
+    def __init__(self, camera: str, settings: CameraSettings, *, media: str | None = None) -> None:
         """
         Args:
             camera: key of the camera.
             media: name of the file that is scanned; evidence then carries seconds from its start.
-            new_id: makes the id of a visit from its start.
         """
-        self._camera, self._settings, self._media, self._new_id = camera, settings, media, new_id
+        self._camera, self._settings, self._media = camera, settings, media
         self._gate: Gate | None = None
         self._tracker = Tracker(TrackerSettings())
         self._visits: dict[int, _OpenVisit] = {}
@@ -119,7 +110,7 @@ class Observer:
         before = at - track.first_at
         start = frame.at - timedelta(seconds=before)
         visit = _OpenVisit(
-            self._new_id(start),
+            new_visit_id(start),
             start,
             max(0.0, frame.media_s - before),
             MomentPicker(self._settings.max_moments),

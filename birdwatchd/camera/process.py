@@ -207,12 +207,8 @@ class ScanProcess:
 
     patience_s = 30.0  # beyond its own time-outs; a worker that decodes says something four times a second
 
-    def __init__(self, camera: str, settings: CameraSettings, *, salt: str) -> None:
-        """
-        Args:
-            salt: makes visit ids together with the file's name; scanning again gives the same ids.
-        """
-        self._camera, self._settings, self._salt = camera, settings, salt
+    def __init__(self, camera: str, settings: CameraSettings) -> None:
+        self._camera, self._settings = camera, settings
         self._silence_s = settings.open_timeout_s + settings.read_timeout_s + self.patience_s
         self._process: subprocess.Popen[bytes] | None = None
         self._hung = self._over = False
@@ -309,7 +305,7 @@ class ScanProcess:
         if self._process is not None and self._process.poll() is not None:
             self._bury(self._process)
         if self._process is None:
-            order = {"mode": "scan", "camera": self._camera, "salt": self._salt}
+            order = {"mode": "scan", "camera": self._camera}
             self._process = spawn(order | {"settings": self._settings.reveal()})
         return self._process
 

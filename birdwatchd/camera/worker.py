@@ -7,8 +7,6 @@ main process asks for it and also when it dies, so no camera process is ever lef
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import json
 import os
 import random
@@ -30,7 +28,7 @@ from birdwatchd.camera.source import Frame, Stream
 from birdwatchd.config import CameraSettings, Source
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnusable
 from birdwatchd.flow import Backoff, Stop
-from birdwatchd.records import CameraState, CameraStatus, Evidence, new_visit_id
+from birdwatchd.records import CameraState, CameraStatus, Evidence
 from birdwatchd.wire import FileDone, Pipe
 
 __all__ = ["main"]
@@ -194,13 +192,9 @@ class CameraWatch:
         )
 
 
-def scan_file(camera: str, settings: CameraSettings, media: str, salt: str, pipe: Pipe, stop: Stop) -> None:
-    """Read one recording as fast as it can be decoded and send its visits, then a `FileDone`.
-
-    Args:
-        salt: with the file's name it makes the visits' ids, so that scanning again gives the same ids.
-    """
-    observer = Observer(camera, settings, media=media, new_id=_repeatable_ids(f"{salt}|{media}"))
+def scan_file(camera: str, settings: CameraSettings, media: str, pipe: Pipe, stop: Stop) -> None:
+    """Read one recording as fast as it can be decoded and send its visits, then a `FileDone`."""
+    observer = Observer(camera, settings, media=media)
     pace = _Pace(settings.max_fps)
     seconds, error = 0.0, ""
     try:
@@ -223,16 +217,6 @@ def scan_file(camera: str, settings: CameraSettings, media: str, salt: str, pipe
     for item in observer.finish():
         pipe.send(item)
     pipe.send(FileDone(media, seconds, error))
-
-
-def _repeatable_ids(seed: str) -> Callable[[datetime], str]:
-    numbers = itertools.count()
-
-    def new_id(start: datetime) -> str:
-        digest = hashlib.sha256(f"{seed}|{next(numbers)}".encode()).digest()
-        return new_visit_id(start, int.from_bytes(digest[:10], "big"))
-
-    return new_id
 
 
 def _progress(camera: str, frame: Frame, seconds: float, duration: float | None) -> CameraStatus:
@@ -281,7 +265,7 @@ def _run_scan(order: dict[str, Any], orders: BinaryIO, pipe: Pipe) -> None:
     for line in iter(orders.readline, b""):
         path = json.loads(line)["file"]
         settings = CameraSettings.model_validate(base | {"source": Path(path).absolute().as_posix()})
-        scan_file(order["camera"], settings, path, order["salt"], pipe, stop)
+        scan_file(order["camera"], settings, path, pipe, stop)
 
 
 def main() -> int:
