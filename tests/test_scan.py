@@ -49,8 +49,7 @@ class Bench:
     model: str = "demo@1"
     settings: CameraSettings | None = None
 
-    def worker(self, camera: str, settings: CameraSettings, *, salt: str) -> Any:
-        del salt
+    def worker(self, camera: str, settings: CameraSettings) -> Any:
 
         def read(path: str, on_evidence: Callable[[Evidence], None], on_status: Any) -> FileDone:
             del on_status
