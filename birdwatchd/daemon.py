@@ -124,6 +124,9 @@ class Daemon:
         visits.start("record", record.run)
         outlets.start("upkeep", lambda: upkeep.run(closing))
         if publisher is not None:
+            for key, settings in self.config.cameras.items():
+                if not settings.enabled:
+                    publisher.camera_status(key, "disabled")
             outlets.start("publish", partial(publisher.run, closing))
         self._await_first_attempts(upkeep)
         notify("READY=1")

@@ -161,12 +161,20 @@ class Subscriber:
             CallbackAPIVersion.VERSION2, "listener", clean_session=False, protocol=paho.MQTTv311
         )
         self._client.reconnect_delay_set(1, 1)
-        self._client.on_connect = lambda client, *_: client.subscribe("birdwatch/test/+/visit", 1)
+        self.states: dict[str, str] = {}
+        topics = [("birdwatch/test/+/visit", 1), ("birdwatch/test/+/status", 1)]
+        self._client.on_connect = lambda client, *_: client.subscribe(topics)
         self._client.on_subscribe = lambda *_: self._subscribed.set()
-        self._client.on_message = lambda _c, _u, message: self.heard.append(json.loads(message.payload))
+        self._client.on_message = self._on_message
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         assert self._subscribed.wait(10)
+
+    def _on_message(self, client: object, userdata: object, message: Any) -> None:
+        if message.topic.endswith("/visit"):
+            self.heard.append(json.loads(message.payload))
+        else:
+            self.states[message.topic] = message.payload.decode()
 
     def close(self) -> None:
         self._client.disconnect()
@@ -179,10 +187,12 @@ def test_a_broker_that_is_away_for_20_seconds_costs_no_message(tmp_path: Path, c
     broker.start()
     subscriber = closing(Subscriber(broker.port))
     feeder = closing(Feeder(23, 45.0))
-    camera = {"feeder": {"source": feeder.url, "min_bird": 16}}
-    daemon = closing(Birdwatchd(tmp_path, cameras=camera, mqtt={"url": broker.url}))
+    cameras = {"feeder": {"source": feeder.url, "min_bird": 16}, "spare": {"source": feeder.url, "enabled": False}}
+    daemon = closing(Birdwatchd(tmp_path, cameras=cameras, mqtt={"url": broker.url}))
     daemon.start()
     wait_for(lambda: subscriber.heard, "the first message")
+    assert subscriber.states["birdwatch/test/spare/status"] == "disabled"
+    assert subscriber.states["birdwatch/test/feeder/status"] == "online"
     with Catalogue.open_existing(daemon.home) as store:  # a message on its way at the stop may come twice (QoS 1)
         wait_for(lambda: store.outbox_depth() == 0, "a moment without a message on its way")
     broker.stop()
