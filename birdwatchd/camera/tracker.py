@@ -27,6 +27,7 @@ class TrackerSettings:
         reach: how far a bird may move between looks, in its own sizes, beyond what its speed predicts.
         lost_reach: how far, in frame widths, an unseen track may reappear (landing after a fast approach).
         piece_share: a region that touches a bird and has less than this share of its area is a piece of it.
+        speck_share: below this share it may even be some way off (the white tip of a tail too dark to be seen).
         still_s: a track that has not moved for this long is checked for being a ghost.
         hold_s: something that stands still longer than this is furniture, not a bird.
     """
@@ -38,6 +39,7 @@ class TrackerSettings:
     reach: float = 1.2
     lost_reach: float = 0.3
     piece_share: float = 0.35
+    speck_share: float = 0.12
     still_s: float = 1.5
     hold_s: float = 900.0
 
@@ -184,7 +186,9 @@ class Tracker:
             if match is not None and match.believed:
                 continue
             for bird, box in birds:
-                if _touch(box, region.box) and (match is None or region.box.area < s.piece_share * box.area):
+                share = region.box.area / max(box.area, 1e-9)
+                near = _touch(box, region.box, 0.7 if share < s.speck_share else 0.25)
+                if near and (match is None or share < s.piece_share):
                     result[index] = bird
                     if match is not None:
                         self._tracks.remove(match)
@@ -255,7 +259,7 @@ class Tracker:
         )
 
 
-def _touch(a: Box, b: Box) -> bool:
-    """Whether two boxes overlap when each is grown by a quarter of the larger one."""
-    gx, gy = 0.25 * max(a.w, b.w), 0.25 * max(a.h, b.h)
+def _touch(a: Box, b: Box, grow: float) -> bool:
+    """Whether two boxes overlap when each is grown by this share of the larger one."""
+    gx, gy = grow * max(a.w, b.w), grow * max(a.h, b.h)
     return a.x - gx < b.x + b.w and b.x - gx < a.x + a.w and a.y - gy < b.y + b.h and b.y - gy < a.y + a.h

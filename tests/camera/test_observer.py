@@ -237,3 +237,11 @@ def test_a_bird_unseen_for_a_moment_is_still_the_same_visit() -> None:
     closed = walk(tracker, [[box]] * 10 + [[]] * 6 + [[box]] * 10 + [[]] * 30)
     assert len(closed) == 1
     assert closed[0].last_at == pytest.approx(2.5)  # type: ignore[attr-defined]
+
+
+def test_the_tip_of_a_tail_is_no_second_bird() -> None:
+    """A white tip behind a tail as dark as the foliage is seen apart from its bird, a little way off."""
+    tracker = Tracker(TrackerSettings())
+    body, tip = Box(0.30, 0.56, 0.14, 0.14), Box(0.48, 0.54, 0.01, 0.04)
+    closed = walk(tracker, [[body]] * 6 + [[body, tip]] * 20 + [[]] * 30)
+    assert [t.count_max for t in closed] == [1]  # type: ignore[attr-defined]
