@@ -14,6 +14,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Generic, Literal, TypeVar
 
 from birdwatchd.metrics import Metrics
@@ -89,7 +90,8 @@ class Mailbox:
     """Evidence on its way to the classifier: one lane per camera, `lane_crops` crops each.
 
     When a lane is full and `when_full` is "shed" (live cameras), the least useful crop is forgotten and counted;
-    with "wait" (files) the sender waits. Evidence itself (that a visit began, ended) is never shed: it is small.
+    with "wait" (files) the sender waits. What is known of a visit (that it began, ended) is never shed: it is small. A
+    revision that lost its crops goes once a newer one of the same visit is there, which says the same and more.
     Lanes are served in turn, so that a windy camera cannot starve a quiet one.
     """
 
@@ -176,8 +178,13 @@ def _forget_least_useful(lane: _Lane) -> None:
     entries = [(i, m) for i, evidence in enumerate(lane.queue) for m in evidence.moments]
     position, worst = min(entries, key=usefulness)
     evidence = lane.queue[position]
-    lane.queue[position] = replace(evidence, moments=tuple(m for m in evidence.moments if m is not worst))
+    rest = tuple(m for m in evidence.moments if m is not worst)
     lane.crops -= 1
+    superseded = any(later.visit_id == evidence.visit_id for later in islice(lane.queue, position + 1, None))
+    if not rest and superseded:
+        del lane.queue[position]  # a newer revision of the same visit says all that this one still could
+    else:
+        lane.queue[position] = replace(evidence, moments=rest)
 
 
 class Handover(Generic[T]):

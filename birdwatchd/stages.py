@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 STOPPING_CROPS_S = 4.0  # how long after the stop crops are still classified; the rest of the deadline is for writing
 RETRY_WRITE_S = 1.0
+KEPT_CHANGES = 8  # changes of state per camera that wait to be logged and told
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,18 +270,22 @@ class Upkeep:
         self._metrics, self._on_status, self._on_change = metrics, on_status, on_change
         self._healthy, self._beat_service = healthy, beat_service
         self._lock = threading.Lock()
-        self._new: list[CameraStatus] = []
-        self._trouble = False
+        self._new: dict[str, deque[CameraStatus]] = {}
+        self._trouble = self._store_busy = False
         self.cameras: dict[str, CameraStatus] = {}
 
     def take_status(self, status: CameraStatus) -> None:
-        """Called by the camera readers; quick. Keeps every change of state and the newest report."""
+        """Called by the camera readers; quick. Keeps the newest report of each state, a few changes per camera.
+
+        Should nobody look for long (a locked database), the oldest changes of a camera that comes and goes are
+        forgotten; what it is now is never.
+        """
         with self._lock:
-            before = self._new[-1] if self._new else None
-            if before is not None and before.camera == status.camera and before.state is status.state:
-                self._new[-1] = status
+            mine = self._new.setdefault(status.camera, deque(maxlen=KEPT_CHANGES))
+            if mine and mine[-1].state is status.state:
+                mine[-1] = status
             else:
-                self._new.append(status)
+                mine.append(status)
 
     def run(self, stop: Stop) -> None:
         """Every half second, and once more at the stop (which comes when the cameras have said their last)."""
@@ -290,8 +296,9 @@ class Upkeep:
     def run_once(self) -> None:
         """Handle what cameras reported since the last time."""
         with self._lock:
-            news, self._new = self._new, []
-        for status in news:
+            news, self._new = self._new, {}
+        self._store_busy = False
+        for status in (status for reports in news.values() for status in reports):
             self._metrics.set("camera_fps", status.fps, camera=status.camera)
             self._metrics.set("frames_skipped_total", status.late, camera=status.camera)
             self._metrics.set("camera_lag_seconds", status.lag_s, camera=status.camera)
@@ -307,14 +314,19 @@ class Upkeep:
             self._beat_service()
 
     def _note_effort(self, status: CameraStatus) -> None:
-        """A busy or full database costs seconds of effort here, never the daemon; the next report extends the span."""
+        """A busy or full database costs seconds of effort here, never the daemon; the next report extends the span.
+
+        It is asked once a round: each try may wait for seconds, and the watchdog must be fed meanwhile.
+        """
+        if self._store_busy:
+            return
         try:
             self._on_status(status)
         except (StoreBusy, StoreFull) as error:
             self._metrics.add("store_retries_total")
             if not self._trouble:
                 log.error("camera effort is not written: %s", error)
-            self._trouble = True
+            self._trouble = self._store_busy = True
         else:
             self._trouble = False
 

@@ -7,6 +7,7 @@ import json
 import struct
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -59,6 +60,20 @@ def test_a_lane_never_holds_more_than_its_bound_and_never_loses_evidence(
     kept = sum(len(e.moments) for e in taken)
     assert kept == min(len(crops), bound)
     assert metrics.total("crops_dropped_total") == len(crops) - kept
+
+
+def test_one_long_visit_behind_a_full_disk_does_not_fill_the_memory() -> None:
+    """Days without a disk: each visit costs one small record, not one for every look at it."""
+    box = Mailbox(Metrics(), lane_crops=4)
+    box.open_lane("a")
+    for number in range(500):
+        box.put("a", replace(evidence("v", moment(number, 0.5)), revision=number + 1))
+    box.put("a", replace(evidence("v", end=AT), revision=501))
+    batch = box.take(1000, 0)
+    assert batch is not None
+    assert len(batch) <= 6
+    assert batch[-1].end == AT
+    assert [e.revision for e in batch] == sorted(e.revision for e in batch)
 
 
 def test_a_windy_camera_cannot_starve_a_quiet_one() -> None:

@@ -241,6 +241,35 @@ def test_a_busy_database_does_not_end_the_upkeep() -> None:
     assert len(changes) == 1
 
 
+def test_a_locked_database_neither_fills_the_memory_nor_starves_the_watchdog() -> None:
+    """Many cameras report every second; a database held for an hour must not pile that up, nor wait for each report."""
+    tries: list[str] = []
+
+    def busy(status: CameraStatus) -> None:
+        tries.append(status.camera)
+        raise StoreBusy("held", "wait")
+
+    beats: list[None] = []
+    changes: list[CameraStatus] = []
+    upkeep = Upkeep(
+        Metrics(),
+        on_status=busy,
+        on_change=changes.append,
+        healthy=lambda: True,
+        beat_service=lambda: beats.append(None),
+    )
+    for second in range(1000):
+        for number in range(10):
+            state = CameraState.OFFLINE if number == 0 and second % 2 else CameraState.ONLINE
+            upkeep.take_status(CameraStatus(f"cam{number}", state, AT))
+    assert sum(len(reports) for reports in upkeep._new.values()) <= 10 * 8
+    upkeep.run_once()
+    assert len(tries) == 1
+    assert len(beats) == 1
+    assert {c.camera for c in changes} == {f"cam{n}" for n in range(10)}
+    assert upkeep.cameras["cam0"].state is CameraState.OFFLINE
+
+
 def test_a_stage_that_waits_for_the_disk_still_beats() -> None:
     """With a full disk classify waits for record; the watchdog must not kill the daemon for its patience."""
     hand: Handover[int] = Handover("record", Metrics(), bound=1)
