@@ -14,7 +14,7 @@ from birdwatchd.camera.gate import Gate, GateSettings
 from birdwatchd.camera.source import Frame
 from birdwatchd.camera.tracker import Step, Track, Tracker, TrackerSettings
 from birdwatchd.config import CameraSettings
-from birdwatchd.records import Evidence, Moment, new_visit_id
+from birdwatchd.records import Box, Evidence, Moment, new_visit_id
 
 __all__ = ["Observer"]
 
@@ -50,14 +50,21 @@ class Observer:
         self._visits: dict[int, _OpenVisit] = {}
         self._origin: datetime | None = None
         self._latest = 0.0
+        self._present: tuple[tuple[str, Box], ...] = ()
 
     @property
     def open_visits(self) -> int:
         """How many birds are there now."""
         return len(self._visits)
 
+    @property
+    def present(self) -> tuple[tuple[str, Box], ...]:
+        """Visit id and box of every bird that the last look saw."""
+        return self._present
+
     def look(self, frame: Frame) -> list[Evidence]:
         """Look at one frame; returns what it proves."""
+        self._present = ()
         at = self._seconds(frame.at)
         gate = self._gate_for(frame)
         look = gate.look(frame.luma, at, self._tracker.held)
@@ -97,6 +104,7 @@ class Observer:
                 continue
             visit.last_seen, visit.last_seen_s = max(frame.at, visit.start), frame.media_s
             visit.picker.offer(frame, track.box, at)
+        self._present = tuple((self._visits[track.number].visit_id, track.box) for track in step.seen)
         result = self._closings(step, at)
         for track in step.open:
             visit = self._visits.get(track.number)
