@@ -105,14 +105,18 @@ class Region:
     Attributes:
         box: where, in fractions of the frame.
         fill: share of the box that is foreground, 0 … 1.
-        contrast: mean excess over the local noise, in units of that noise.
+        contrast: mean excess over the local threshold, in units of that threshold.
         ghost: the difference is the mark of something that left, not of something there.
+        activity: share of its cells that changed since the look before, 0 … 1; what does not live soon shows none.
+        why: empty for what may be a bird, else why it is none (for people who tune).
     """
 
     box: Box
     fill: float
     contrast: float
     ghost: bool = False
+    activity: float = 1.0
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

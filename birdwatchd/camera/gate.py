@@ -1,66 +1,59 @@
 """Decide where in a frame something is that was not there before, at a price far below decoding it.
 
-The luma plane is shrunk to a grid on which the smallest bird of interest is a few cells high. Every cell learns its
-background brightness and how much it flickers (wind, water, noise); what differs by more than that flicker becomes a
-region. Where the tracker holds a bird, the background does not learn, so a bird that sits still stays visible. A
-change of (nearly) the whole picture is light, infra-red or the camera, never a bird: the background starts over.
-A region whose outline is in the background but no longer in the picture is the ghost of something that left; it is
-learned away at once.
+Each look goes through ever dearer questions, and most looks end at the first: does any cell differ from the background
+by more than its noise; is it the camera that shook; would another light explain it; or the same leaves some cells
+further? What remains are regions: perhaps birds, for the tracker to follow, or named as what else they are.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from birdwatchd.camera.background import Background, BackgroundSettings
+from birdwatchd.camera.explain import unexplained_by_light, unexplained_by_sway
+from birdwatchd.camera.grid import Cells, FloatGrid, Grid, Mask
+from birdwatchd.camera.shake import Shift, find_shift, moved_back
 from birdwatchd.records import Box, Region
 
 __all__ = ["Gate", "GateSettings", "Look"]
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
-FloatGrid = NDArray[np.float32]
-Mask = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class GateSettings:
-    """Every number the gate decides by.
+    """Every number the gate decides by; those of learning are in `background`.
 
     Attributes:
         min_bird: height or width of the smallest bird, pixels of the source frame.
         ignore: polygons in fractions of the frame that never count as motion.
-        cells_per_bird: grid cells across the smallest bird; 5 keeps its outline, fewer would lose it in noise.
-        max_grid: longest side of the grid, cells; bounds the cost per frame.
-        learn_s: seconds of picture before anything is reported.
-        contrast: smallest difference that counts, grey levels of 255; sensor noise on shrunk cells is below 2.
-        noise_factor: a cell must differ by this many times its usual deviation (mean absolute; 4 are 3.2 sigma).
         weak: share of the threshold above which cells belong to a region that has enough cells above all of it; keeps
             a bird whole whose back has the brightness of the foliage behind it.
-        strong_share: share of a region's cells that must be above all of it; a branch in the wind is weak throughout.
-        background_s, flicker_s: time constants of learning.
-        global_share: share of the picture that may change at once before it counts as a change of light.
+        smallest: share of `min_bird` that a region must measure; wings and tail fade into the background.
+        thinnest: mean thickness of a region in smallest birds; rain and twigs are long and thin.
+        strong_share: share of a region's cells that must be above all of the threshold.
+        stands_out: some cell must exceed its threshold by this factor; fluctuation barely crosses the line.
+        sway_reach: how far leaves are looked for, in smallest birds.
+        shake_share: share of the picture that must differ (not under birds) before a shaken camera is thought of.
         largest_bird: share of the frame that one region's box may cover; more is light or somebody at the lens.
     """
 
     min_bird: int = 24
     ignore: tuple[tuple[tuple[float, float], ...], ...] = ()
-    cells_per_bird: float = 5.0
-    max_grid: int = 480
-    learn_s: float = 3.0
-    contrast: float = 9.0
-    noise_factor: float = 4.0
-    weak: float = 0.55
+    weak: float = 0.6
+    smallest: float = 0.65
+    thinnest: float = 0.22
     strong_share: float = 0.3
-    background_s: float = 6.0
-    flicker_s: float = 4.0
-    flicker_held_s: float = 60.0
-    global_share: float = 0.45
-    largest_bird: float = 0.6
+    stands_out: float = 1.4
+    sway_reach: float = 0.4
+    shake_share: float = 0.006
+    largest_bird: float = 0.5
+    background: BackgroundSettings = field(default_factory=BackgroundSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,35 +61,44 @@ class Look:
     """What one frame showed.
 
     Attributes:
-        regions: places that differ, largest first; empty while learning or during a change of light.
+        regions: places that differ and may be birds, largest first; empty while learning or when the picture changed.
+        ignored: places that differ and are something else; each says why.
         global_change: the whole picture changed; nothing can be said about birds in this frame.
         learning: the background is not known yet.
+        busy: share of the picture that differs, 0 … 1, before anything was explained.
     """
 
     regions: tuple[Region, ...]
+    ignored: tuple[Region, ...] = ()
     global_change: bool = False
     learning: bool = False
+    busy: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One look at the grid, in the background's place and light."""
+
+    cells: Cells
+    away: FloatGrid
+    mask: Mask
+    shift: Shift
 
 
 class Gate:
-    """The background model of one camera at one frame size."""
+    """The motion gate of one camera at one frame size."""
 
     def __init__(self, settings: GateSettings, width: int, height: int) -> None:
         """Lay out the grid for source frames of `width` × `height` pixels."""
         self.settings = settings
-        scale = settings.cells_per_bird / settings.min_bird
-        longest = min(settings.max_grid, max(64.0, max(width, height) * scale), max(width, height))
-        self.columns = max(8, round(width * longest / max(width, height)))
-        self.rows = max(8, round(height * longest / max(width, height)))
         self.frame_size = (width, height)
-        self._bird_cells = max(2.0, settings.min_bird * self.columns / width)
-        self._watched = self._watched_mask(settings.ignore)
-        shape = (self.rows, self.columns)
-        self._background: FloatGrid = np.zeros(shape, np.float32)
-        self._flicker: FloatGrid = np.zeros(shape, np.float32)
-        self._recent: FloatGrid = np.zeros(shape, np.float32)
-        self._seen_s = 0.0
-        self._frames = 0
+        self.grid = Grid(width, height, settings.min_bird)
+        self.background = Background(settings.background, self.grid)
+        self._watched: Mask = self.grid.watched(settings.ignore) * 255
+        self._everything = not settings.ignore
+        self._reach = max(1, min(4, round(settings.sway_reach * self.grid.bird_cells)))
+        self._window = max(5, min(9, round(self.grid.bird_cells) | 1))
+        self._previous: Cells | None = None
         self._last_at: float | None = None
 
     def look(self, luma: NDArray[np.uint8], at: float, held: Sequence[Box] = ()) -> Look:
@@ -107,147 +109,228 @@ class Gate:
             at: seconds on any clock that does not run backwards.
             held: where birds are known to be; the background does not learn there.
         """
-        grid = cv2.resize(luma, (self.columns, self.rows), interpolation=cv2.INTER_AREA).astype(np.float32)
+        cells = self.grid.shrink(luma)
         step = min(1.0, max(0.0, at - self._last_at)) if self._last_at is not None else 0.0
         self._last_at = at
-        if self._seen_s < self.settings.learn_s or self._frames < 5:
-            self._learn_first(grid, step)
+        if self.background.learning:
+            self.background.learn_first(cells, step)
+            self._previous = cells
             return Look((), learning=True)
-        difference = grid - self._background
-        difference -= float(np.median(difference[::3, ::3]))  # the light as a whole
-        flicker = cv2.dilate(self._flicker, _NEIGHBOURS)  # what sways here today sways one cell further tomorrow
-        threshold = np.maximum(self.settings.contrast, self.settings.noise_factor * flicker)
-        excess = np.abs(difference) / threshold
-        mask: Mask = ((excess > self.settings.weak) & self._watched).astype(np.uint8)
-        mask = np.asarray(cv2.medianBlur(mask, 3), np.uint8)
-        if float(mask.mean()) > self.settings.global_share * float(self._watched.mean()):
-            self._start_over(grid)
-            return Look((), global_change=True)
-        regions = self._regions(mask, excess, grid)
+        under = self._held_mask(held)
+        seen = self._compare(cells, under)
+        if seen is None:
+            self.background.change_picture(cells, [self.grid.slices(box, 0.25) for box in held])
+            self._previous = cells
+            return Look((), global_change=True, busy=1.0)
+        busy = cv2.countNonZero(seen.mask) / seen.mask.size
+        regions, ignored = self._regions(seen) if busy else ((), ())
         if regions and regions[0].box.area > self.settings.largest_bird:
-            self._start_over(grid)
-            return Look((), global_change=True)
-        self._learn(grid, step, mask, held)
-        return Look(regions)
+            self.background.change_picture(cells, [])
+            return Look((), global_change=True, busy=busy)
+        self.background.learn(seen.cells, seen.away, step, seen.mask, under)
+        self._previous = seen.cells
+        return Look(regions, ignored, busy=busy)
+
+    def search(self, luma: NDArray[np.uint8]) -> tuple[Region, ...]:
+        """Regions of a frame from another moment (earlier, or of the other stream), without learning from it."""
+        if self.background.learning:
+            return ()
+        seen = self._compare(self.grid.shrink(luma), None, learn=False)
+        return self._regions(seen, learn=False)[0] if seen is not None else ()
 
     def noise_map(self) -> FloatGrid:
-        """Learned flicker of every cell, grey levels, shape (rows, columns); a copy."""
-        return self._flicker.copy()
+        """By how much each cell must differ to count, grey levels, shape (rows, columns); a copy."""
+        return self.background.threshold.copy()
 
-    # -- learning ---------------------------------------------------------------------------------------------------
+    def absorb(self, box: Box) -> None:
+        """Take what stands in `box` as background from now on (a ghost, or something that will not move)."""
+        if self._previous is not None:
+            self.background.absorb(self._previous, self.grid.slices(box, 0.3))
 
-    def _learn_first(self, grid: FloatGrid, step: float) -> None:
-        self._frames += 1
-        self._seen_s += step
-        if self._frames == 1:
-            self._background[:] = grid
-            self._recent[:] = grid
-            return
-        self._flicker += (np.abs(grid - self._background) - self._flicker) / min(self._frames - 1, 60)
-        self._background += (grid - self._background) / min(self._frames, 60)
-        self._recent[:] = grid
+    # -- what the tracker sees (`tracker.Eyes`) ----------------------------------------------------------------------
 
-    def _learn(self, grid: FloatGrid, step: float, mask: Mask, held: Sequence[Box]) -> None:
-        """Pull background and flicker toward this frame; not the background under held birds."""
-        s = self.settings
-        light = float(np.median((grid - self._background)[::3, ::3]))
-        rate = np.full(mask.shape, _rate(step, s.background_s), np.float32)
-        rate[mask > 0] *= 0.4  # something stands there that is not (yet) followed
-        flicker_rate = np.full(mask.shape, _rate(step, s.flicker_s), np.float32)
+    def cut(self, box: Box) -> Cells:
+        """The cells of the last look in `box`; a copy."""
+        assert self._previous is not None  # there is a look before there are regions
+        return self._previous[self.grid.slices(box)].copy()
+
+    def locate(self, patch: Cells, around: Box) -> tuple[Box, float]:
+        """Where in `around` the last look resembles `patch` most, and the normalised correlation there."""
+        assert self._previous is not None
+        rows, columns = self.grid.slices(around)
+        rows = _long_enough(rows, patch.shape[0] + 1, self.grid.rows)
+        columns = _long_enough(columns, patch.shape[1] + 1, self.grid.columns)
+        scores = cv2.matchTemplate(self._previous[rows, columns], patch, cv2.TM_CCOEFF_NORMED)
+        _, best, _, (x, y) = cv2.minMaxLoc(np.nan_to_num(scores, nan=-1.0, posinf=-1.0))
+        return self.grid.box(columns.start + x, rows.start + y, patch.shape[1], patch.shape[0]), float(best)
+
+    def resembles_background(self, patch: Cells, box: Box) -> float:
+        """The best normalised correlation of `patch` with the background at `box`."""
+        rows, columns = self.grid.slices(box)
+        rows = _long_enough(rows, patch.shape[0], self.grid.rows)
+        columns = _long_enough(columns, patch.shape[1], self.grid.columns)
+        empty = cv2.convertScaleAbs(self.background.level[rows, columns])
+        scores = cv2.matchTemplate(empty, patch, cv2.TM_CCOEFF_NORMED)
+        return float(np.nan_to_num(scores, nan=-1.0, posinf=-1.0).max())
+
+    # -- comparing --------------------------------------------------------------------------------------------------
+
+    def _compare(self, cells: Cells, under: Mask | None, *, learn: bool = True) -> _Seen | None:
+        """Take light and shake out of a look; None when it is another picture altogether."""
+        background, shift = self.background, Shift()
+        light = background.light(cells)
+        if light is None:
+            shift = find_shift(cells, background.level, under)
+            if not shift:
+                return None
+            light = background.light(moved_back(cells, shift))
+            if light is None:
+                return None
+        if learn:
+            background.follow(light)
+        seen = self._marked(cells, shift)
+        busy = seen.mask if under is None else cv2.bitwise_and(seen.mask, cv2.bitwise_not(under))
+        share = cv2.countNonZero(busy) / busy.size
+        if share > self.settings.shake_share and not shift:
+            shift = find_shift(cells, background.level, under)
+            if shift:
+                steady = self._marked(cells, shift)
+                if cv2.countNonZero(steady.mask) < 0.7 * cv2.countNonZero(seen.mask):
+                    return steady
+        return seen
+
+    def _marked(self, cells: Cells, shift: Shift) -> _Seen:
+        """Mark the cells that differ by more than their (weak) threshold."""
+        background = self.background
+        threshold = background.threshold
+        if shift:
+            cells = moved_back(cells, shift)
+            level = background.level
+            steep = cv2.subtract(cv2.dilate(level, _NEIGHBOURS), cv2.erode(level, _NEIGHBOURS))
+            threshold = np.asarray(cv2.scaleAdd(steep, 0.25, threshold), np.float32)  # a quarter of a cell is not undone
+        away = np.asarray(cv2.absdiff(cells.astype(np.float32), background.level), np.float32)
+        mask = cv2.compare(away, cv2.multiply(threshold, self.settings.weak), cv2.CMP_GT)
+        if not self._everything:
+            mask = cv2.bitwise_and(mask, self._watched)
+        return _Seen(cells, away, np.asarray(cv2.medianBlur(mask, 3), np.uint8), shift)
+
+    def _held_mask(self, held: Sequence[Box]) -> Mask | None:
+        if not held:
+            return None
+        mask = np.zeros(self.grid.shape, np.uint8)
         for box in held:
-            rows, columns = self._cells(box, grow=0.25)
-            rate[rows, columns] = 0.0
-            flicker_rate[rows, columns] = _rate(step, s.flicker_held_s)
-            self._background[rows, columns] += _rate(step, s.background_s) * light
-        self._background += rate * (grid - self._background)
-        # flicker is change from moment to moment: a bird that sits still must not count as flicker of its place
-        change = np.minimum(np.abs(grid - self._recent), 60.0)
-        rising = change > self._flicker
-        self._flicker += np.where(rising, flicker_rate, flicker_rate * 0.2) * (change - self._flicker)
-        self._recent += _rate(step, 0.6) * (grid - self._recent)
-
-    def _start_over(self, grid: FloatGrid) -> None:
-        """The picture as a whole is another: take it as the new background, keep what is known of flicker."""
-        self._background[:] = grid
-        self._recent[:] = grid
-        self._frames = 1
-        self._seen_s = max(0.0, self.settings.learn_s - 1.0)
+            mask[self.grid.slices(box, 0.25)] = 255
+        return mask
 
     # -- regions ----------------------------------------------------------------------------------------------------
 
-    def _regions(self, mask: Mask, excess: FloatGrid, grid: FloatGrid) -> tuple[Region, ...]:
-        reach = max(1, round(self._bird_cells * 0.3))
-        joined = cv2.dilate(mask, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+    def _regions(self, seen: _Seen, *, learn: bool = True) -> tuple[tuple[Region, ...], tuple[Region, ...]]:
+        """What of the marked cells is new, as regions, and what is something else."""
+        where = _around(seen.mask, self._window + self._reach)
+        core = self._new_cells(seen, where, learn=learn)
+        mask = seen.mask[where]
+        reach = max(1, round(self.grid.bird_cells * 0.3))
+        joined = cv2.dilate(core, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+        found = self._parts(seen, where, joined, mask)
+        good = [region for region in found if not region.why]
+        bad = [region for region in found if region.why]
+        return tuple(sorted(good, key=lambda r: -r.box.area)), tuple(bad)
+
+    def _new_cells(self, seen: _Seen, where: tuple[slice, slice], *, learn: bool) -> Mask:
+        """The marked cells that neither another light nor swaying explains."""
+        level, mask = self.background.level[where], seen.mask[where]
+        cells = np.ascontiguousarray(seen.cells[where])
+        noise = cv2.multiply(self.background.threshold[where], 0.35)
+        new = cv2.bitwise_and(mask, unexplained_by_light(cells.astype(np.float32), level, noise, self._window))
+        if not cv2.countNonZero(new):
+            return np.asarray(new, np.uint8)
+        before = cv2.convertScaleAbs(level)
+        tolerance = cv2.convertScaleAbs(cv2.max(noise, 3.0))
+        swayed = cv2.bitwise_and(new, cv2.bitwise_not(unexplained_by_sway(cells, before, tolerance, self._reach)))
+        if learn and cv2.countNonZero(swayed):
+            self.background.sway[where] = np.maximum(
+                self.background.sway[where], np.where(swayed > 0, seen.away[where], np.float32(0.0))
+            )
+        return np.asarray(cv2.bitwise_and(new, cv2.bitwise_not(swayed)), np.uint8)
+
+    def _parts(self, seen: _Seen, where: tuple[slice, slice], joined: Mask, mask: Mask) -> list[Region]:
         count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+        top, left = where[0].start, where[1].start
         regions = []
         for label in range(1, count):
             x, y, w, h, _ = (int(v) for v in stats[label])
             part = (labels[y : y + h, x : x + w] == label) & (mask[y : y + h, x : x + w] > 0)
-            region = self._region(part, excess[y : y + h, x : x + w], x, y)
+            region = self._region(seen, part, left + x, top + y)
             if region is not None:
-                regions.append(self._marked(region, grid, mask))
-        return tuple(sorted(regions, key=lambda r: -r.box.area))
+                regions.append(region)
+        return regions
 
-    def _region(self, part: NDArray[np.bool_], excess: FloatGrid, x: int, y: int) -> Region | None:
+    def _region(self, seen: _Seen, part: NDArray[np.bool_], left: int, top: int) -> Region | None:
+        """Judge one connected part by its size, its shape and its strength; None for specks."""
         rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-        if not rows.size:
+        small, s = self.settings.smallest * self.grid.bird_cells, self.settings
+        if not rows.size or max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1 < small:
             return None
-        top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-        w, h, strength = right - left, bottom - top, excess[part]
-        small = 0.7 * self._bird_cells
-        area, strong = int(part.sum()), int((strength > 1.0).sum())
-        if max(w, h) < small or strong < max(0.35 * small * small, self.settings.strong_share * area):
-            return None
-        if float(strength.max()) < 1.5:  # a bird has a part that stands out; fluctuation barely crosses the line
-            return None
-        box = Box(
-            (x + left) / self.columns, (y + top) / self.rows, w / self.columns, h / self.rows
+        part = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        left, top = left + int(columns[0]), top + int(rows[0])
+        h, w = part.shape
+        here = (slice(top, top + h), slice(left, left + w))
+        excess = seen.away[here][part] / self.background.threshold[here][part]
+        area, strong = int(part.sum()), int((excess > 1.0).sum())
+        why = ""
+        if strong < 0.35 * small * small or float(excess.max()) < s.stands_out or strong < s.strong_share * area:
+            why = "faint"
+        elif area / float(np.hypot(w, h)) < s.thinnest * self.grid.bird_cells:
+            why = "thin"
+        box = self.grid.box(left + seen.shift.across, top + seen.shift.down, w, h)
+        ghost = not why and self._is_ghost(seen, part, here)
+        return Region(box, area / (w * h), float(excess.mean()), ghost, self._activity(seen, part, here), why)
+
+    def _activity(self, seen: _Seen, part: NDArray[np.bool_], here: tuple[slice, slice]) -> float:
+        """Share of the region's cells that changed since the last look."""
+        if self._previous is None:
+            return 0.0
+        change = cv2.absdiff(seen.cells[here], self._previous[here])[part]
+        return float((change > 0.7 * self.background.threshold[here][part]).mean())
+
+    def _is_ghost(self, seen: _Seen, part: NDArray[np.bool_], here: tuple[slice, slice]) -> bool:
+        """Whether the region's outline stands in the background, not in the picture: what was there has left."""
+        grown = (
+            slice(max(0, here[0].start - 2), here[0].stop + 2),
+            slice(max(0, here[1].start - 2), here[1].stop + 2),
         )
-        return Region(box, area / (w * h), float(strength.mean()))
-
-    def _marked(self, region: Region, grid: FloatGrid, mask: Mask) -> Region:
-        """Say whether a region is a ghost: its outline stands in the background, not in the picture."""
-        rows, columns = self._cells(region.box, grow=0.35)
-        inside = mask[rows, columns]
-        kernel = np.ones((3, 3), np.uint8)
-        inner = (inside > 0) & (cv2.erode(inside, kernel, iterations=2) == 0)
-        outer = (cv2.dilate(inside, kernel, iterations=2) > 0) & (inside == 0)
-        if inner.sum() < 6 or outer.sum() < 6:
-            return region
-        now = _outline(grid[rows, columns], inner, outer)
-        before = _outline(self._background[rows, columns], inner, outer)
-        ghost = before > 2.0 * now and before > self.settings.contrast
-        return Region(region.box, region.fill, region.contrast, ghost=ghost)
-
-    def absorb(self, box: Box) -> None:
-        """Take what stands in `box` as background from now on (a ghost, or something that will not move)."""
-        rows, columns = self._cells(box, grow=0.3)
-        self._background[rows, columns] = self._recent[rows, columns]
-
-    def _cells(self, box: Box, grow: float) -> tuple[slice, slice]:
-        dx, dy = box.w * grow + 1 / self.columns, box.h * grow + 1 / self.rows
-        return (
-            slice(max(0, int((box.y - dy) * self.rows)), max(0, math.ceil((box.y + box.h + dy) * self.rows))),
-            slice(
-                max(0, int((box.x - dx) * self.columns)), max(0, math.ceil((box.x + box.w + dx) * self.columns))
-            ),
-        )
-
-    def _watched_mask(self, ignore: Sequence[Sequence[tuple[float, float]]]) -> NDArray[np.bool_]:
-        mask = np.ones((self.rows, self.columns), np.uint8)
-        for polygon in ignore:
-            corners = np.array([(x * self.columns, y * self.rows) for x, y in polygon], np.float32)
-            cv2.fillPoly(mask, [np.round(corners).astype(np.int32)], 0)
-        return mask > 0
+        full = np.zeros((grown[0].stop - grown[0].start, grown[1].stop - grown[1].start), np.uint8)
+        full[
+            here[0].start - grown[0].start : here[0].stop - grown[0].start,
+            here[1].start - grown[1].start : here[1].stop - grown[1].start,
+        ] = part
+        now, before = seen.cells[grown], self.background.level[grown]
+        full = full[: now.shape[0], : now.shape[1]]
+        rim = (cv2.dilate(full, _NEIGHBOURS) - cv2.erode(full, _NEIGHBOURS)) > 0
+        outline_now, outline_before = _steepness(now.astype(np.float32), rim), _steepness(before, rim)
+        return outline_before > 1.6 * outline_now and outline_before > self.settings.background.contrast
 
 
-def _rate(step_s: float, constant_s: float) -> float:
-    """Share of the way an exponential average goes in `step_s` with time constant `constant_s`."""
-    return 1.0 - math.exp(-step_s / constant_s)
+def _steepness(cells: FloatGrid, rim: NDArray[np.bool_]) -> float:
+    """Mean difference between neighbouring cells along the rim, grey levels."""
+    steep = cv2.subtract(cv2.dilate(cells, _NEIGHBOURS), cv2.erode(cells, _NEIGHBOURS))
+    return float(steep[rim].mean())
 
 
-def _outline(grid: FloatGrid, inner: NDArray[np.bool_], outer: NDArray[np.bool_]) -> float:
-    """How much a thing's rim differs from its surroundings: brightness, and spread of brightness."""
-    level = abs(float(grid[inner].mean()) - float(grid[outer].mean()))
-    spread = abs(float(grid[inner].std()) - float(grid[outer].std()))
-    return level + spread
+def _around(mask: Mask, margin: int) -> tuple[slice, slice]:
+    """The rectangle that holds every marked cell, with a margin."""
+    x, y, w, h = cv2.boundingRect(mask)
+    rows, columns = mask.shape
+    return (
+        slice(max(0, y - margin), min(rows, y + h + margin)),
+        slice(max(0, x - margin), min(columns, x + w + margin)),
+    )
+
+
+def _long_enough(span: slice, least: int, limit: int) -> slice:
+    """A span grown to at least `least` cells, inside the grid."""
+    short = least - (span.stop - span.start)
+    if short <= 0:
+        return span
+    begin = max(0, min(span.start - short // 2, limit - least))
+    return slice(begin, min(limit, begin + least))

@@ -1,24 +1,58 @@
 """Turn the frames of one camera into evidence of visits: gate, tracker and crops put together, nothing else.
 
 No process, no socket, no clock of its own: frames go in, evidence comes out, so everything here is tested without
-waiting.
+waiting. How many frames are looked at follows from what happens: few in quiet, every one while something may be a
+bird. The frames that quiet left out are kept until the next look and looked at after all when it finds something, so
+that a bird that is gone in half a second is seen as well as if every frame had been looked at.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from birdwatchd.camera.crops import MomentPicker
-from birdwatchd.camera.gate import Gate, GateSettings
+from birdwatchd.camera.gate import Gate, GateSettings, Look
 from birdwatchd.camera.source import Frame
-from birdwatchd.camera.tracker import Step, Track, Tracker, TrackerSettings
+from birdwatchd.camera.tracker import Departure, Step, Track, Tracker, TrackerSettings
 from birdwatchd.config import CameraSettings
 from birdwatchd.records import Box, Evidence, Moment, new_visit_id
 
-__all__ = ["Observer"]
+__all__ = ["Observer", "ObserverSettings", "Recall"]
 
 CLOCK_STEP_S = 0.5  # frames may arrive this much out of order; more is a clock that was set
+
+Recall = Callable[[datetime], Iterator[Frame]]
+"""Gives the frames from a time on once more, out of the ring of packets (`birdwatchd.camera.recall`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObserverSettings:
+    """How the camera's attention is spent.
+
+    Attributes:
+        quiet_fps: looks per second while nothing may be a bird, and while every bird sits still.
+        kept_frames: frames left out that are kept for a second thought (3 MB each at 1080p).
+        alert_s: how long every frame is looked at after the last suspicion.
+        still_s: a bird that has not moved for so long sits still.
+        gap_s: frames further apart than this were not all looked at.
+        recall_share: frames of the past searched per look, so that the present does not wait.
+        history_s: how long a bird's places are remembered, for frames of the other stream that come late.
+    """
+
+    quiet_fps: float = 5.0
+    kept_frames: int = 3
+    alert_s: float = 0.7
+    still_s: float = 2.0
+    gap_s: float = 0.35
+    recall_share: int = 4
+    history_s: float = 12.0
 
 
 @dataclass(slots=True)
@@ -26,31 +60,52 @@ class _OpenVisit:
     visit_id: str
     start: datetime
     start_s: float
+    begun_at: float
     picker: MomentPicker
+    last_seen: datetime
+    last_seen_s: float
+    places: deque[tuple[datetime, Box]]
     revision: int = 0
-    last_seen: datetime = field(init=False)
-    last_seen_s: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.last_seen, self.last_seen_s = self.start, self.start_s
+    search: Iterator[Frame] | None = None
+    count_max: int = 1
 
 
 class Observer:
     """Everything that is known about one camera's picture."""
 
-    def __init__(self, camera: str, settings: CameraSettings, *, media: str | None = None) -> None:
+    def __init__(
+        self,
+        camera: str,
+        settings: CameraSettings,
+        *,
+        media: str | None = None,
+        recall: Recall | None = None,
+        attention: ObserverSettings | None = None,
+    ) -> None:
         """
         Args:
             camera: key of the camera.
             media: name of the file that is scanned; evidence then carries seconds from its start.
+            recall: gives frames of the recent past again; without it nothing is searched afterwards.
         """
-        self._camera, self._settings, self._media = camera, settings, media
+        self._camera, self._settings, self._media, self._recall = camera, settings, media, recall
+        self._attention = attention or ObserverSettings()
         self._gate: Gate | None = None
         self._tracker = Tracker(TrackerSettings())
         self._visits: dict[int, _OpenVisit] = {}
+        self._late: list[Evidence] = []
         self._origin: datetime | None = None
         self._latest = 0.0
         self._present: tuple[tuple[str, Box], ...] = ()
+        self._left_out: deque[Frame] = deque(maxlen=self._attention.kept_frames)
+        self._looked_at = -1e9  # the last look
+        self._alert_until = 0.0
+        self._seen_all_since = 0.0  # from here on every frame was looked at, or known to be quiet
+        self._picture_since: datetime | None = None
+        self._picture_since_s = 0.0
+        self._full = False  # crops come from the other stream
+        self._full_size: tuple[int, int] | None = None
+        self.last_look = Look(())
 
     @property
     def open_visits(self) -> int:
@@ -62,17 +117,36 @@ class Observer:
         """Visit id and box of every bird that the last look saw."""
         return self._present
 
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """Every track, also those not believed (for people who tune)."""
+        return self._tracker.tracks
+
+    @property
+    def gate(self) -> Gate | None:
+        """The motion gate, once there was a frame."""
+        return self._gate
+
     def look(self, frame: Frame) -> list[Evidence]:
-        """Look at one frame; returns what it proves."""
-        self._present = ()
+        """Take the next frame; returns what it proves. Not every frame is looked at."""
         at = self._seconds(frame.at)
+        if not self._due(at):
+            self._left_out.append(frame)
+            return []
+        if at - self._looked_at > self._attention.gap_s and not self._left_out:
+            self._seen_all_since = at
         gate = self._gate_for(frame)
-        look = gate.look(frame.luma, at, self._tracker.held)
+        look = self.last_look = gate.look(frame.luma, at, self._tracker.held)
+        self._looked_at = at
         if look.learning or look.global_change:
-            return self._evidence(self._tracker.close_quiet(at), frame, at)
-        step = self._tracker.update(look.regions, at)
+            return self._look_at_nothing(look, frame, at)
+        if look.regions and not self._tracker.suspicious:
+            self._second_thought(gate)
+        self._left_out.clear()
+        step = self._tracker.update(look.regions, at, gate)
         for box in step.absorb:
             gate.absorb(box)
+        self._stay_alert(step, at)
         return self._evidence(step, frame, at)
 
     def pass_time(self, now: datetime) -> list[Evidence]:
@@ -83,17 +157,90 @@ class Observer:
     def finish(self) -> list[Evidence]:
         """The end of the file or of the process: close every visit at its last sighting."""
         at = max((self._seconds(visit.last_seen) for visit in self._visits.values()), default=0.0)
+        self._left_out.clear()
         return self._closings(self._tracker.close_all(at), at)
 
     def forget_picture(self) -> None:
         """The next frame may show something else altogether (another file): learn the background anew."""
         self._gate = None
+        self._left_out.clear()
+
+    # -- two streams ------------------------------------------------------------------------------------------------
+
+    def full_lost(self, lost: bool) -> None:
+        """Say whether full-resolution frames come from another stream (False) or from `look` itself (True)."""
+        self._full = not lost
+
+    @property
+    def wants_full(self) -> datetime | None:
+        """From when on full-resolution frames are wanted; None while nothing is there."""
+        if not self._full:
+            return None
+        wanting = [visit.places[0][0] for visit in self._visits.values() if visit.places and visit.picker.wants_more]
+        return min(wanting, default=None)
+
+    def offer_full(self, frame: Frame) -> list[Evidence]:
+        """Take a full-resolution frame: the birds that were there at its time are cut out of it."""
+        if self._full_size != (frame.width, frame.height):
+            self._full_size = (frame.width, frame.height)
+        found: tuple[Box, ...] | None = None
+        for visit in self._visits.values():
+            box = _place_at(visit.places, frame.at)
+            if box is None or not visit.picker.wants_more:
+                continue
+            if found is None:
+                found = self._found_in(frame)
+            box = max(found, key=box.iou, default=box) if any(box.iou(f) > 0.15 for f in found) else box
+            visit.picker.offer(frame, box, self._seconds_of(frame.at))
+        return []
+
+    def _found_in(self, frame: Frame) -> tuple[Box, ...]:
+        if self._gate is None:
+            return ()
+        luma = np.asarray(cv2.resize(frame.luma, self._gate.frame_size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        return tuple(region.box for region in self._gate.search(luma))
+
+    # -- attention --------------------------------------------------------------------------------------------------
+
+    def _due(self, at: float) -> bool:
+        """Whether this frame is looked at now; the rest wait for a second thought."""
+        if at <= self._alert_until or at < self._looked_at:
+            return True
+        return at - self._looked_at >= 0.95 / self._attention.quiet_fps
+
+    def _stay_alert(self, step: Step, at: float) -> None:
+        waiting = len(step.open) < len(self._tracker.tracks) or len(step.seen) < len(step.open)
+        moving = any(at - track.still_at < self._attention.still_s for track in step.open)
+        if waiting or moving:
+            self._alert_until = at + self._attention.alert_s
+
+    def _second_thought(self, gate: Gate) -> None:
+        """Something came up out of the quiet: look at the frames that were left out since the last look."""
+        for frame in self._left_out:
+            if (frame.width, frame.height) == gate.frame_size:
+                self._tracker.update(gate.search(frame.luma), self._seconds_of(frame.at))
+
+    def _look_at_nothing(self, look: Look, frame: Frame, at: float) -> list[Evidence]:
+        """The background is being learned: nothing is known of this frame but that time passes."""
+        if look.global_change or self._picture_since is None:
+            self._picture_since, self._picture_since_s = frame.at, frame.media_s
+        self._left_out.clear()
+        self._alert_until = at + self._attention.alert_s
+        self._seen_all_since = at
+        self._present = ()
+        return self._evidence(self._tracker.close_quiet(at), frame, at)
 
     def _gate_for(self, frame: Frame) -> Gate:
         if self._gate is None or self._gate.frame_size != (frame.width, frame.height):
-            settings = GateSettings(min_bird=self._settings.min_bird, ignore=self._settings.ignore)
+            min_bird = self._settings.min_bird
+            if self._full and self._full_size is not None:  # `min_bird` is said in pixels of the source frame
+                min_bird = max(4, round(min_bird * frame.width / self._full_size[0]))
+            settings = GateSettings(min_bird=min_bird, ignore=self._settings.ignore)
             self._gate = Gate(settings, frame.width, frame.height)
+            self._picture_since = None
         return self._gate
+
+    # -- visits -----------------------------------------------------------------------------------------------------
 
     def _evidence(self, step: Step, frame: Frame, at: float) -> list[Evidence]:
         for track in step.seen:
@@ -103,15 +250,24 @@ class Observer:
             if track.ghost_looks:  # perhaps it has left already: no pictures of the empty perch
                 continue
             visit.last_seen, visit.last_seen_s = max(frame.at, visit.start), frame.media_s
-            visit.picker.offer(frame, track.box, at)
+            visit.places.append((frame.at, track.box))
+            while (frame.at - visit.places[0][0]).total_seconds() > self._attention.history_s:
+                visit.places.popleft()
+            if not self._full:
+                visit.picker.offer(frame, track.box, at, speed=track.speed, alone=track.seen_alone_at == at)
         self._present = tuple((self._visits[track.number].visit_id, track.box) for track in step.seen)
-        result = self._closings(step, at)
+        result = self._departures(step.left, at)
+        result += self._closings(step, at)
         for track in step.open:
             visit = self._visits.get(track.number)
-            moment = visit.picker.due(at) if visit is not None else None
-            if visit is not None and moment is not None:
+            if visit is None:
+                continue
+            visit.count_max = track.count_max
+            self._search_on(visit, self._attention.recall_share)
+            moment = visit.picker.due(at)
+            if moment is not None:
                 visit.revision += 1
-                result.append(self._report(visit, track, moments=(moment,)))
+                result.append(self._report(visit, moments=(moment,)))
         return result
 
     def _begin(self, track: Track, frame: Frame, at: float) -> _OpenVisit:
@@ -121,9 +277,17 @@ class Observer:
             new_visit_id(start),
             start,
             max(0.0, frame.media_s - before),
+            track.first_at,
             MomentPicker(self._settings.max_moments),
+            start,
+            max(0.0, frame.media_s - before),
+            deque(),
         )
+        visit.places.append((start, track.first_box))
         self._visits[track.number] = visit
+        unseen_s = track.first_at - self._seen_all_since
+        if self._recall is not None and not self._full and unseen_s < self._settings.pre_roll_s:
+            visit.search = self._recall(start - timedelta(seconds=self._settings.pre_roll_s))
         return visit
 
     def _closings(self, step: Step, at: float) -> list[Evidence]:
@@ -132,14 +296,79 @@ class Observer:
             visit = self._visits.pop(track.number, None)
             if visit is None:
                 continue
+            visit.count_max = track.count_max
+            self._search_on(visit, None)
             moment = visit.picker.due(at, ending=True)
             visit.revision += 1
-            result.append(self._report(visit, track, moments=(moment,) if moment else (), ended=True))
+            result.append(self._report(visit, moments=(moment,) if moment else (), ended=True))
         return result
 
-    def _report(
-        self, visit: _OpenVisit, track: Track, *, moments: tuple[Moment, ...], ended: bool = False
-    ) -> Evidence:
+    # -- the past ---------------------------------------------------------------------------------------------------
+
+    def _search_on(self, visit: _OpenVisit, frames: int | None) -> None:
+        """Look for the bird in frames from before it was noticed: `frames` of them, or all that are left."""
+        if visit.search is None or self._gate is None:
+            return
+        done = 0
+        for frame in visit.search:
+            if frame.at >= visit.start or (frame.width, frame.height) != self._gate.frame_size:
+                break
+            self._search_in(frame, visit)
+            done += 1
+            if frames is not None and done >= frames:
+                return
+        _close(visit.search)
+        visit.search = None
+
+    def _search_in(self, frame: Frame, visit: _OpenVisit) -> None:
+        assert self._gate is not None
+        first = visit.places[0][1]
+        near = [r.box for r in self._gate.search(frame.luma) if _within_reach(r.box, first)]
+        if near:
+            visit.picker.offer(frame, max(near, key=first.iou), self._seconds_of(frame.at))
+
+    def _departures(self, left: Sequence[Departure], at: float) -> list[Evidence]:
+        """Birds that were there before the picture began are known only when they leave: tell their whole visit."""
+        result: list[Evidence] = []
+        since = self._picture_since
+        for departure in left:
+            visit = self._visits.get(departure.number) if departure.number is not None else None
+            if since is None:
+                continue
+            if visit is not None:
+                visit.start, visit.start_s = min(since, visit.start), min(self._picture_since_s, visit.start_s)
+                visit.last_seen = max(visit.last_seen, visit.start)
+            elif self._recall is not None:
+                result += self._told_afterwards(departure, since, at)
+        return result
+
+    def _told_afterwards(self, departure: Departure, since: datetime, at: float) -> list[Evidence]:
+        """The visit of a bird that sat there from the first picture on, out of the ring."""
+        assert self._origin is not None
+        end = self._origin + timedelta(seconds=departure.at)
+        picker = MomentPicker(self._settings.max_moments)
+        frames = self._recall(max(since, end - timedelta(seconds=max(2.0, self._settings.pre_roll_s))))  # type: ignore[misc]
+        moments: list[Moment] = []
+        last_s = self._picture_since_s
+        for frame in frames:
+            if frame.at >= end:
+                break
+            last_s = frame.media_s
+            picker.offer(frame, departure.box, self._seconds_of(frame.at))
+            moment = picker.due(self._seconds_of(frame.at))
+            moments += [moment] if moment else []
+        _close(frames)
+        moment = picker.due(at, ending=True)
+        moments += [moment] if moment else []
+        if not moments:
+            return []
+        places: deque[tuple[datetime, Box]] = deque([(since, departure.box)])
+        visit = _OpenVisit(
+            new_visit_id(since), since, self._picture_since_s, departure.at, picker, end, last_s, places, revision=1
+        )
+        return [self._report(visit, moments=tuple(moments), ended=True)]
+
+    def _report(self, visit: _OpenVisit, *, moments: tuple[Moment, ...], ended: bool = False) -> Evidence:
         of_file = self._media is not None
         return Evidence(
             visit_id=visit.visit_id,
@@ -149,11 +378,13 @@ class Observer:
             end=visit.last_seen if ended else None,
             last_seen=visit.last_seen,
             moments=moments,
-            count_max=track.count_max,
+            count_max=visit.count_max,
             media=self._media,
             start_s=visit.start_s if of_file else None,
             end_s=visit.last_seen_s if of_file and ended else None,
         )
+
+    # -- time -------------------------------------------------------------------------------------------------------
 
     def _seconds(self, at: datetime) -> float:
         """Seconds on a clock of this camera's frames that never runs backwards, whatever the wall clock is set to."""
@@ -164,3 +395,35 @@ class Observer:
             self._origin -= timedelta(seconds=self._latest - seconds)
         self._latest = max(self._latest, seconds)
         return self._latest
+
+    def _seconds_of(self, at: datetime) -> float:
+        """The same clock for a frame of the past."""
+        return (at - self._origin).total_seconds() if self._origin is not None else 0.0
+
+
+def _place_at(places: Sequence[tuple[datetime, Box]], at: datetime) -> Box | None:
+    """Where a bird was at a time, between two sightings in a straight line; None when it was not there."""
+    before = [place for place in places if place[0] <= at]
+    after = [place for place in places if place[0] > at]
+    if not before or not after:
+        nearest = before[-1] if before else after[0] if after else None
+        return nearest[1] if nearest and abs((nearest[0] - at).total_seconds()) < 0.15 else None
+    (t0, a), (t1, b) = before[-1], after[0]
+    if (t1 - t0).total_seconds() > 1.0:
+        return None
+    part = (at - t0) / (t1 - t0)
+    return Box(*(p + part * (q - p) for p, q in zip((a.x, a.y, a.w, a.h), (b.x, b.y, b.w, b.h), strict=True)))
+
+
+def _within_reach(box: Box, other: Box) -> bool:
+    (x0, y0), (x1, y1) = box.centre, other.centre
+    return abs(x0 - x1) < 3 * max(box.w, other.w) and abs(y0 - y1) < 3 * max(box.h, other.h)
+
+
+def _close(frames: Iterator[Frame]) -> None:
+    """Let a generator of frames go, with its decoder."""
+    close = getattr(frames, "close", None)
+    if close is not None:
+        close()
+
+

@@ -1,19 +1,39 @@
-"""Follow regions from frame to frame as tracks: one bird, one id, from its first picture to its last.
+"""Follow regions from look to look as tracks: one bird, one id, from its first picture to its last.
 
-Plain nearest-first matching with a predicted position, because a feeder camera sees few birds at a time. A track is
-believed after a few sightings; a bird that stops moving keeps its track because the gate does not learn under it; a
-track that is not seen for `gone_s` is closed for good. The ghost of a bird that left never starts a track.
+A track is predicted with a constant velocity and matched with the nearest region of like size. Where two birds become
+one region, each is found in it by its own appearance, so that they are told apart again afterwards. A track becomes a
+bird when it was seen often enough and shows life: it moves, or something in it does. What appears and never stirs (a
+digit of a clock, a fallen leaf, the perch from which a bird has left) is furniture, and goes into the background.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from birdwatchd.records import Box, Region
 
-__all__ = ["Track", "Tracker", "TrackerSettings"]
+__all__ = ["Departure", "Eyes", "Step", "Track", "Tracker", "TrackerSettings"]
+
+Patch = NDArray[np.uint8]
+
+
+class Eyes(Protocol):
+    """What the tracker needs to see of the present look (`birdwatchd.camera.gate`)."""
+
+    def cut(self, box: Box) -> Patch:
+        """The grid's cells in `box`, a copy."""
+
+    def locate(self, patch: Patch, around: Box) -> tuple[Box, float]:
+        """Where in `around` the look resembles `patch` most, and how much (correlation, -1 … 1)."""
+
+    def resembles_background(self, patch: Patch, box: Box) -> float:
+        """How much the empty background around `box` resembles `patch` (correlation, -1 … 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +43,41 @@ class TrackerSettings:
     Attributes:
         believe_hits, believe_s: sightings and seconds before a track counts as a bird; noise rarely lasts so long.
         believe_share: share of the looks since its first sighting in which it was seen.
+        travel: how far, in its own sizes, a track must get from where it began to count as moving.
+        stir: share of a region's cells that must change between looks to count as stirring.
+        stirs: looks with stirring that prove life in a place.
+        lifeless_s: a track that shows no life for so long is furniture.
+        steady: mean error of its predicted place, in its own sizes, that a credible track may have.
         gone_s: seconds unseen after which a visit is over; shorter would cut visits at every wing beat.
-        reach: how far a bird may move between looks, in its own sizes, beyond what its speed predicts.
+        reach: how far a bird may be from where it was expected, in its own sizes.
+        first_reach: the same for a track seen once, whose speed is not known.
         lost_reach: how far, in frame widths, an unseen track may reappear (landing after a fast approach).
+        alike: areas of two sightings of one track differ by at most this factor (wings open and close).
         piece_share: a region that touches a bird and has less than this share of its area is a piece of it.
         speck_share: below this share it may even be some way off (the white tip of a tail too dark to be seen).
+        same_look: correlation of appearance from which a bird is taken to be where it was.
+        hidden_s: how long a bird may be lost behind another before it is given up.
         still_s: a track that has not moved for this long is checked for being a ghost.
         hold_s: something that stands still longer than this is furniture, not a bird.
     """
 
     believe_hits: int = 4
-    believe_s: float = 0.3
+    believe_s: float = 0.19
     believe_share: float = 0.6
+    travel: float = 0.6
+    stir: float = 0.12
+    stirs: int = 3
+    lifeless_s: float = 2.5
+    steady: float = 0.8
     gone_s: float = 1.2
-    reach: float = 1.2
+    reach: float = 1.1
+    first_reach: float = 3.0
     lost_reach: float = 0.3
+    alike: float = 4.0
     piece_share: float = 0.35
     speck_share: float = 0.12
+    same_look: float = 0.8
+    hidden_s: float = 2.5
     still_s: float = 1.5
     hold_s: float = 900.0
 
@@ -51,6 +89,8 @@ class Track:
     Attributes:
         region: the last sighting.
         count_max: most birds believed in at once while this one was there.
+        seen_alone_at: when it was last a region of its own.
+        error: running mean of the distance between where it was expected and where it was, in its own sizes.
     """
 
     number: int
@@ -62,12 +102,22 @@ class Track:
     velocity: tuple[float, float] = (0.0, 0.0)
     believed: bool = False
     count_max: int = 1
+    size: tuple[float, float] = field(init=False)
+    first_box: Box = field(init=False)
     still_box: Box = field(init=False)
     still_at: float = field(init=False)
+    seen_alone_at: float = field(init=False)
     ghost_looks: int = 0
+    stirred: int = 0
+    travelled: float = 0.0
+    error: float = 0.0
+    over: bool = False
+    patch: Patch | None = None
 
     def __post_init__(self) -> None:
-        self.still_box, self.still_at = self.region.box, self.first_at
+        self.first_box = self.still_box = self.region.box
+        self.still_at = self.seen_alone_at = self.first_at
+        self.size = (self.region.box.w, self.region.box.h)
 
     @property
     def box(self) -> Box:
@@ -79,25 +129,50 @@ class Track:
         """Frame widths (or heights) per second."""
         return math.hypot(*self.velocity)
 
-    def predicted(self, at: float) -> tuple[float, float]:
-        """Where its centre should be; trust in the speed fades within half a second."""
-        ahead = min(at - self.last_at, 0.5)
+    def predicted(self, at: float) -> Box:
+        """Where it should be; trust in the speed fades within half a second."""
+        ahead = min(at - self.last_at, 0.4)
         x, y = self.box.centre
-        return x + self.velocity[0] * ahead, y + self.velocity[1] * ahead
+        x, y = x + self.velocity[0] * ahead, y + self.velocity[1] * ahead
+        return Box(x - self.box.w / 2, y - self.box.h / 2, self.box.w, self.box.h)
 
-    def sight(self, region: Region, at: float) -> None:
-        """It was seen again."""
+    def sight(self, region: Region, at: float, *, alone: bool = True) -> None:
+        """It was seen again; `alone` when the region is this bird's only."""
         step = max(at - self.last_at, 1e-3)
         (x0, y0), (x1, y1) = self.box.centre, region.box.centre
+        expected = self.predicted(at).centre
+        size = max(*self.size, 1e-3)
+        miss = math.hypot(x1 - expected[0], y1 - expected[1]) / size
+        known = self.hits > 1  # before, there is no velocity to expect anything by
+        self.error = 0.7 * self.error + 0.3 * miss if known else 0.0
+        new = 0.6 if known else 1.0
         self.velocity = (
-            0.5 * self.velocity[0] + 0.5 * (x1 - x0) / step,
-            0.5 * self.velocity[1] + 0.5 * (y1 - y0) / step,
+            (1 - new) * self.velocity[0] + new * (x1 - x0) / step,
+            (1 - new) * self.velocity[1] + new * (y1 - y0) / step,
         )
         if self.still_box.iou(region.box) < 0.6:
             self.still_box, self.still_at = region.box, at
         self.ghost_looks = self.ghost_looks + 1 if region.ghost else 0
+        first = self.first_box.centre
+        self.travelled = max(self.travelled, math.hypot(x1 - first[0], y1 - first[1]) / size)
+        if alone:
+            self.seen_alone_at = at
+            self.size = (0.8 * self.size[0] + 0.2 * region.box.w, 0.8 * self.size[1] + 0.2 * region.box.h)
         self.region, self.last_at = region, at
         self.hits += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Something that had been there since the picture began, or changed, has left `box` at `at`.
+
+    Attributes:
+        number: of the believed track that it was, None if it had not stirred before.
+    """
+
+    box: Box
+    at: float
+    number: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +184,14 @@ class Step:
         seen: those of them that this look saw.
         closed: believed tracks that are over.
         absorb: boxes that the gate should take as background (ghosts, furniture).
+        left: what was part of the background and is not there any more.
     """
 
     open: tuple[Track, ...]
     seen: tuple[Track, ...]
     closed: tuple[Track, ...]
     absorb: tuple[Box, ...]
+    left: tuple[Departure, ...] = ()
 
 
 class Tracker:
@@ -130,31 +207,38 @@ class Tracker:
         """Where the background must not learn: under every bird that is believed in."""
         return tuple(t.box for t in self._tracks if t.believed)
 
-    def update(self, regions: Sequence[Region], at: float) -> Step:
-        """Take the regions of one look at time `at`."""
-        absorb: list[Box] = []
-        matches = self._match(regions, at)
+    @property
+    def suspicious(self) -> bool:
+        """Something is there that may become a bird."""
+        return bool(self._tracks)
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """Every track, believed or not (for people who tune)."""
+        return tuple(self._tracks)
+
+    def update(self, regions: Sequence[Region], at: float, eyes: Eyes | None = None) -> Step:
+        """Take the regions of one look at time `at`.
+
+        Args:
+            eyes: shows the look itself; without them birds that merge are told apart by their movement alone.
+        """
         for track in self._tracks:
             track.looks += 1
-        for index, region in enumerate(regions):
-            match = matches.get(index)
-            if match is not None:
-                if match.last_at != at:
-                    match.sight(region, at)
-                else:  # another piece of a bird already seen in this look
-                    fill = max(match.region.fill, region.fill)
-                    match.region = Region(match.box.union(region.box), fill, match.region.contrast)
-            elif region.ghost:
-                absorb.append(region.box)
-            else:
-                self._numbers += 1
-                self._tracks.append(Track(self._numbers, region, at, at))
-        absorb += self._drop_ghosts(at)
-        return self._step(at, tuple(absorb))
+        owners = self._match(regions, at)
+        loose = [i for i in range(len(regions)) if i not in owners]
+        self._sight_owners(regions, owners, at, eyes)
+        loose = self._give_pieces(regions, loose, at)
+        for index in loose:
+            self._numbers += 1
+            self._tracks.append(Track(self._numbers, regions[index], at, at))
+        self._find_hidden(at, eyes)
+        absorb, left = self._drop_lifeless(at)
+        return self._step(at, tuple(absorb), tuple(left))
 
     def close_quiet(self, at: float) -> Step:
         """Let time pass without a picture: close what was not seen for `gone_s`."""
-        return self._step(at, ())
+        return self._step(at, (), ())
 
     def close_all(self, at: float) -> Step:
         """The end: every believed track is over."""
@@ -166,79 +250,134 @@ class Tracker:
     # -- matching ---------------------------------------------------------------------------------------------------
 
     def _match(self, regions: Sequence[Region], at: float) -> dict[int, Track]:
-        """Pair regions with tracks, cheapest first; then give pieces (a tail tip, a wing) to the bird they touch."""
-        s = self.settings
+        """Pair regions with tracks, cheapest first; a region has one owner at most."""
         pairs = []
         for track in self._tracks:
             for index, region in enumerate(regions):
                 cost = self._cost(track, region, at)
                 if cost is not None:
                     pairs.append((cost, track.number, index, track))
-        result: dict[int, Track] = {}
+        owners: dict[int, Track] = {}
         taken: set[int] = set()
         for _, number, index, track in sorted(pairs, key=lambda p: p[:3]):
-            if index not in result and number not in taken:
-                result[index] = track
+            if index not in owners and number not in taken:
+                owners[index] = track
                 taken.add(number)
-        birds = [(t, regions[index].box) for index, t in result.items() if t.believed]
-        for index, region in enumerate(regions):
-            match = result.get(index)
-            if match is not None and match.believed:
-                continue
-            for bird, box in birds:
-                share = region.box.area / max(box.area, 1e-9)
-                near = _touch(box, region.box, 0.7 if share < s.speck_share else 0.25)
-                if near and (match is None or share < s.piece_share):
-                    result[index] = bird
-                    if match is not None:
-                        self._tracks.remove(match)
-                    break
-        return result
+        return owners
 
     def _cost(self, track: Track, region: Region, at: float) -> float | None:
         """Distance in bird sizes, lower for overlap and for proven birds; None where it cannot be the same bird."""
         s = self.settings
-        overlap = track.box.iou(region.box)
-        px, py = track.predicted(at)
-        x, y = region.box.centre
-        distance = min(math.hypot(x - px, y - py), math.hypot(x - track.box.centre[0], y - track.box.centre[1]))
+        expected = track.predicted(at)
+        overlap = max(track.box.iou(region.box), expected.iou(region.box))
+        (px, py), (x, y), (ox, oy) = expected.centre, region.box.centre, track.box.centre
+        distance = min(math.hypot(x - px, y - py), math.hypot(x - ox, y - oy))
         size = max(track.box.w, track.box.h, region.box.w, region.box.h, 1e-3)
+        unlike = abs(math.log(max(region.box.area, 1e-9) / max(track.size[0] * track.size[1], 1e-9)))
         unseen = at - track.last_at
-        reach = s.reach * size + track.speed * min(unseen, 0.5)
-        if unseen > 0.15 and not region.ghost:
+        reach = (s.first_reach if track.hits == 1 else s.reach) * size + 0.5 * track.speed * min(unseen, 0.5)
+        if track.believed and unseen > 0.15 and not region.ghost:
             reach = max(reach, s.lost_reach * min(1.0, unseen / 0.4))
-        if overlap < 0.05 and distance > reach:
+        if overlap < 0.05 and (distance > reach or unlike > math.log(s.alike)):
             return None
-        return distance / size - overlap - (0.3 if track.believed else 0.0)
+        return distance / size - overlap + 0.15 * unlike - (0.3 if track.believed else 0.0)
+
+    def _sight_owners(
+        self, regions: Sequence[Region], owners: dict[int, Track], at: float, eyes: Eyes | None
+    ) -> None:
+        """Let every owner see its region; where birds share one, find each of them in it."""
+        matched = {track.number for track in owners.values()}
+        for index, owner in owners.items():
+            region = regions[index]
+            guests = [t for t in self._tracks if t.believed and t.number not in matched and _inside(t, region, at)]
+            if owner.believed and guests:
+                self._sight_together([owner, *guests], region, at, eyes)
+                matched |= {guest.number for guest in guests}
+            else:
+                owner.sight(region, at)
+                owner.stirred += region.activity >= self.settings.stir
+                if eyes is not None and owner.believed and not region.ghost:
+                    owner.patch = eyes.cut(region.box)
+
+    def _sight_together(self, birds: Sequence[Track], region: Region, at: float, eyes: Eyes | None) -> None:
+        """Several birds in one region: each is where it looks like itself, else where it was going."""
+        for bird in birds:
+            expected = _kept_inside(bird.predicted(at), region.box)
+            if eyes is not None and bird.patch is not None:
+                place, likeness = eyes.locate(bird.patch, region.box.union(expected))
+                if likeness > 0.6:
+                    bird.sight(replace(region, box=place), at, alone=False)
+                    bird.seen_alone_at = max(bird.seen_alone_at, at - 0.5 * self.settings.hidden_s)
+                    continue
+            if at - bird.seen_alone_at < self.settings.hidden_s or bird is birds[0]:
+                bird.sight(replace(region, box=expected), at, alone=False)
+
+    def _give_pieces(self, regions: Sequence[Region], loose: Sequence[int], at: float) -> list[int]:
+        """Give what no track owns to the bird it is a piece of (a wing, the tip of a tail); returns what is left."""
+        s = self.settings
+        rest = []
+        for index in loose:
+            region = regions[index]
+            for bird in self._tracks:
+                if not bird.believed or bird.last_at != at:
+                    continue
+                share = region.box.area / max(bird.box.area, bird.size[0] * bird.size[1], 1e-9)
+                near = _touch(bird.box, region.box, 0.7 if share < s.speck_share else 0.25)
+                if share < s.piece_share and near:
+                    joint = bird.box.union(region.box)
+                    if joint.area < 1.6 * max(bird.box.area, bird.size[0] * bird.size[1]):
+                        bird.region = replace(bird.region, box=joint)
+                    break
+            else:
+                rest.append(index)
+        return rest
+
+    def _find_hidden(self, at: float, eyes: Eyes | None) -> None:
+        """Hold birds that no region shows, as long as they are still to be seen where they sat."""
+        if eyes is None:
+            return
+        for bird in self._tracks:
+            if not bird.believed or bird.last_at == at or bird.patch is None:
+                continue
+            margin_x, margin_y = 0.2 * bird.box.w, 0.2 * bird.box.h
+            around = Box(
+                bird.box.x - margin_x, bird.box.y - margin_y, bird.box.w + 2 * margin_x, bird.box.h + 2 * margin_y
+            )
+            place, likeness = eyes.locate(bird.patch, around)
+            empty = eyes.resembles_background(bird.patch, bird.box)
+            if likeness > self.settings.same_look and likeness > empty + 0.15:
+                bird.sight(replace(bird.region, box=place, ghost=False), at, alone=False)
 
     # -- belief and ends --------------------------------------------------------------------------------------------
 
-    def _drop_ghosts(self, at: float) -> list[Box]:
+    def _drop_lifeless(self, at: float) -> tuple[list[Box], list[Departure]]:
+        """Take furniture and ghosts out of the tracks; the gate learns them as background."""
         s = self.settings
-        gone: list[Box] = []
+        absorb: list[Box] = []
+        left: list[Departure] = []
         for track in list(self._tracks):
             still = at - track.still_at
-            ghost = track.ghost_looks >= 3 and (still >= s.still_s or not track.believed)
-            if ghost or still > s.hold_s:
-                gone.append(track.box)
-                if track.believed and ghost:
-                    track.last_at = min(track.last_at, track.still_at)
-                    track.hits = -1  # closed by _step
-                elif track.believed:
-                    track.hits = -1
-                else:
-                    self._tracks.remove(track)
-        return gone
+            ghost = track.ghost_looks >= 3 and (still >= s.still_s or (not track.believed and still > 0.4))
+            lifeless = not track.believed and at - track.first_at > s.lifeless_s and track.last_at == at
+            if not (ghost or lifeless or still > s.hold_s):
+                continue
+            absorb.append(track.box)
+            if ghost:
+                left.append(Departure(track.box, track.still_at, track.number if track.believed else None))
+                track.last_at = min(track.last_at, track.still_at)
+            track.over = True
+            if not track.believed:
+                self._tracks.remove(track)
+        return absorb, left
 
-    def _step(self, at: float, absorb: tuple[Box, ...]) -> Step:
+    def _step(self, at: float, absorb: tuple[Box, ...], left: tuple[Departure, ...]) -> Step:
         s = self.settings
         closed = []
         for track in list(self._tracks):
             if not track.believed and self._credible(track, at):
                 track.believed = True
-            unseen = at - track.last_at
             patience = s.gone_s if track.believed else 0.4 * s.gone_s
-            if track.hits < 0 or unseen > patience:
+            if track.over or at - track.last_at > patience:
                 self._tracks.remove(track)
                 if track.believed:
                     closed.append(track)
@@ -247,7 +386,7 @@ class Tracker:
         for track in believed:
             track.count_max = max(track.count_max, present)
         seen = tuple(t for t in believed if t.last_at == at)
-        return Step(believed, seen, tuple(closed), absorb)
+        return Step(believed, seen, tuple(closed), absorb, left)
 
     def _credible(self, track: Track, at: float) -> bool:
         s = self.settings
@@ -256,7 +395,25 @@ class Tracker:
             and track.last_at - track.first_at >= s.believe_s
             and track.hits >= s.believe_share * track.looks
             and track.last_at == at
+            and track.error < s.steady
+            and not track.region.ghost
+            and (track.travelled >= s.travel or track.stirred >= s.stirs)
         )
+
+
+def _inside(track: Track, region: Region, at: float) -> bool:
+    """Whether most of the place where a track is expected lies in a region."""
+    box = track.predicted(at)
+    w = min(box.x + box.w, region.box.x + region.box.w) - max(box.x, region.box.x)
+    h = min(box.y + box.h, region.box.y + region.box.h) - max(box.y, region.box.y)
+    return w > 0 and h > 0 and w * h > 0.4 * box.area
+
+
+def _kept_inside(box: Box, whole: Box) -> Box:
+    """The box moved to lie inside another where it fits."""
+    x = min(max(box.x, whole.x), max(whole.x, whole.x + whole.w - box.w))
+    y = min(max(box.y, whole.y), max(whole.y, whole.y + whole.h - box.h))
+    return Box(x, y, box.w, box.h)
 
 
 def _touch(a: Box, b: Box, grow: float) -> bool:
