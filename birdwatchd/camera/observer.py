@@ -38,6 +38,8 @@ class ObserverSettings:
 
     Attributes:
         quiet_fps: looks per second while nothing may be a bird, and while every bird sits still.
+        calm_fps: looks per second while known birds move about in their place; every frame otherwise.
+        calm_speed: how fast that is, in their own sizes per second; flying is 5 and more.
         kept_frames: frames left out that are kept for a second thought (3 MB each at 1080p).
         alert_s: how long every frame is looked at after the last suspicion.
         still_s: a bird that has not moved for so long sits still.
@@ -47,6 +49,8 @@ class ObserverSettings:
     """
 
     quiet_fps: float = 5.0
+    calm_fps: float = 7.5
+    calm_speed: float = 2.0
     kept_frames: int = 3
     alert_s: float = 0.7
     still_s: float = 2.0
@@ -99,7 +103,7 @@ class Observer:
         self._present: tuple[tuple[str, Box], ...] = ()
         self._left_out: deque[Frame] = deque(maxlen=self._attention.kept_frames)
         self._looked_at = -1e9  # the last look
-        self._alert_until = 0.0
+        self._alert_until = self._moved_at = 0.0
         self._seen_all_since = 0.0  # from here on every frame was looked at, or known to be quiet
         self._picture_since: datetime | None = None
         self._picture_since_s = 0.0
@@ -206,13 +210,19 @@ class Observer:
         """Whether this frame is looked at now; the rest wait for a second thought."""
         if at <= self._alert_until or at < self._looked_at:
             return True
-        return at - self._looked_at >= 0.95 / self._attention.quiet_fps
+        moving = at - self._moved_at < self._attention.still_s
+        fps = self._attention.calm_fps if moving else self._attention.quiet_fps
+        return at - self._looked_at >= 0.95 / fps
 
     def _stay_alert(self, step: Step, at: float) -> None:
-        waiting = len(step.open) < len(self._tracker.tracks) or len(step.seen) < len(step.open)
-        moving = any(at - track.still_at < self._attention.still_s for track in step.open)
-        if waiting or moving:
-            self._alert_until = at + self._attention.alert_s
+        """Look at every frame while something may be a bird, is missed, is new or flies."""
+        attention = self._attention
+        doubtful = len(step.open) < len(self._tracker.tracks) or len(step.seen) < len(step.open)
+        fast = any(track.speed > attention.calm_speed * max(track.size) for track in step.seen)
+        if doubtful or fast or any(at - track.first_at < attention.alert_s for track in step.open):
+            self._alert_until = at + attention.alert_s
+        if any(track.still_at == at for track in step.open):
+            self._moved_at = at
 
     def _second_thought(self, gate: Gate) -> None:
         """Something came up out of the quiet: look at the frames that were left out since the last look."""
