@@ -108,6 +108,7 @@ class Region:
         contrast: mean excess over the local threshold, in units of that threshold.
         ghost: the difference is the mark of something that left, not of something there.
         activity: share of its cells that changed since the look before, 0 … 1; what does not live soon shows none.
+        newness: how little the old picture, lit otherwise or moved a little, tells what is there now, 0 … 1.
         why: empty for what may be a bird, else why it is none (for people who tune).
     """
 
@@ -116,6 +117,7 @@ class Region:
     contrast: float
     ghost: bool = False
     activity: float = 1.0
+    newness: float = 1.0
     why: str = ""
 
 

@@ -155,9 +155,9 @@ class Background:
             self.renew_threshold()
             self._renewed_s = 0.0
 
-    def remember_sway(self, away: FloatGrid, where: Mask) -> None:
-        """Note how far the cells in `where` (255) went without being a bird."""
-        np.maximum(self.sway, np.where(where > 0, away, 0.0), out=self.sway)
+    def remember_sway(self, away: FloatGrid, part: NDArray[np.bool_], here: tuple[slice, slice]) -> None:
+        """Note how far the cells of `part` (in the rectangle `here`) went without being a bird."""
+        self.sway[here] = np.maximum(self.sway[here], np.where(part, away[here], np.float32(0.0)))
 
     def renew_threshold(self) -> None:
         """Work out anew by how much each cell must differ; what sways here sways one cell further tomorrow."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.camera.background import Background, BackgroundSettings
-from birdwatchd.camera.explain import unexplained_by_light, unexplained_by_sway
+from birdwatchd.camera.explain import newness_of, unexplained_by_light, unexplained_by_sway
 from birdwatchd.camera.grid import Cells, FloatGrid, Grid, Mask
 from birdwatchd.camera.shake import Shift, find_shift, moved_back
 from birdwatchd.records import Box, Region
@@ -38,7 +38,9 @@ class GateSettings:
         thinnest: mean thickness of a region in smallest birds; rain and twigs are long and thin.
         strong_share: share of a region's cells that must be above all of the threshold.
         stands_out: some cell must exceed its threshold by this factor; fluctuation barely crosses the line.
-        sway_reach: how far leaves are looked for, in smallest birds.
+        sway_reach: how far each leaf is looked for, in smallest birds.
+        stray_reach: the same for whole regions (twigs).
+        least_new: newness (see `explain.Newness`) below which a region is the old picture in other light or place.
         shake_share: share of the picture that must differ (not under birds) before a shaken camera is thought of.
         largest_bird: share of the frame that one region's box may cover; more is light or somebody at the lens.
     """
@@ -50,7 +52,9 @@ class GateSettings:
     thinnest: float = 0.22
     strong_share: float = 0.3
     stands_out: float = 1.4
-    sway_reach: float = 0.4
+    sway_reach: float = 0.6
+    stray_reach: float = 1.6
+    least_new: float = 0.42
     shake_share: float = 0.006
     largest_bird: float = 0.5
     background: BackgroundSettings = field(default_factory=BackgroundSettings)
@@ -248,9 +252,7 @@ class Gate:
         tolerance = cv2.convertScaleAbs(cv2.max(noise, 3.0))
         swayed = cv2.bitwise_and(new, cv2.bitwise_not(unexplained_by_sway(cells, before, tolerance, self._reach)))
         if learn and cv2.countNonZero(swayed):
-            self.background.sway[where] = np.maximum(
-                self.background.sway[where], np.where(swayed > 0, seen.away[where], np.float32(0.0))
-            )
+            self.background.remember_sway(seen.away, swayed > 0, where)
         return np.asarray(cv2.bitwise_and(new, cv2.bitwise_not(swayed)), np.uint8)
 
     def _parts(self, seen: _Seen, where: tuple[slice, slice], joined: Mask, mask: Mask) -> list[Region]:
@@ -282,9 +284,29 @@ class Gate:
             why = "faint"
         elif area / float(np.hypot(w, h)) < s.thinnest * self.grid.bird_cells:
             why = "thin"
+        new = newness_of(
+            seen.cells[here],
+            self.background.level[here],
+            self.background.level[self._nearby(here)],
+            part,
+            float(excess.mean()),
+        )
+        if not why and new.mean < s.least_new:
+            why = new.explanation
+        if why == "sway":
+            self.background.remember_sway(seen.away, part, here)
         box = self.grid.box(left + seen.shift.across, top + seen.shift.down, w, h)
         ghost = not why and self._is_ghost(seen, part, here)
-        return Region(box, area / (w * h), float(excess.mean()), ghost, self._activity(seen, part, here), why)
+        activity = self._activity(seen, part, here)
+        return Region(box, area / (w * h), float(excess.mean()), ghost, activity, new.mean, why)
+
+    def _nearby(self, here: tuple[slice, slice]) -> tuple[slice, slice]:
+        far = round(self.settings.stray_reach * self.grid.bird_cells)
+        rows, columns = here
+        return (
+            slice(max(0, rows.start - far), rows.stop + far),
+            slice(max(0, columns.start - far), columns.stop + far),
+        )
 
     def _activity(self, seen: _Seen, part: NDArray[np.bool_], here: tuple[slice, slice]) -> float:
         """Share of the region's cells that changed since the last look."""

@@ -48,6 +48,12 @@ class TrackerSettings:
         stirs: looks with stirring that prove life in a place.
         lifeless_s: a track that shows no life for so long is furniture.
         steady: mean error of its predicted place, in its own sizes, that a credible track may have.
+        newness: mean newness of its sightings (0 … 1, see `Region`) that a credible track has.
+        clutter: how many tracks that are no birds there are at once, in the mean, before only what settles is believed:
+            rain, snow and swarms of insects never sit still.
+        clutter_s: time constant of that mean.
+        settled_s: how long a bird must sit in its place then.
+        jump: a sighting further than this from where it was expected, in its own sizes, proves no movement.
         gone_s: seconds unseen after which a visit is over; shorter would cut visits at every wing beat.
         reach: how far a bird may be from where it was expected, in its own sizes.
         first_reach: the same for a track seen once, whose speed is not known.
@@ -69,6 +75,11 @@ class TrackerSettings:
     stirs: int = 3
     lifeless_s: float = 2.5
     steady: float = 0.8
+    newness: float = 0.6
+    clutter: float = 1.5
+    clutter_s: float = 2.0
+    settled_s: float = 0.5
+    jump: float = 0.8
     gone_s: float = 1.2
     reach: float = 1.1
     first_reach: float = 3.0
@@ -90,6 +101,7 @@ class Track:
         region: the last sighting.
         count_max: most birds believed in at once while this one was there.
         seen_alone_at: when it was last a region of its own.
+        newness: mean newness of its sightings (see `Region`).
         error: running mean of the distance between where it was expected and where it was, in its own sizes.
     """
 
@@ -111,6 +123,7 @@ class Track:
     stirred: int = 0
     travelled: float = 0.0
     error: float = 0.0
+    newness: float = field(init=False)
     over: bool = False
     patch: Patch | None = None
 
@@ -118,6 +131,7 @@ class Track:
         self.first_box = self.still_box = self.region.box
         self.still_at = self.seen_alone_at = self.first_at
         self.size = (self.region.box.w, self.region.box.h)
+        self.newness = self.region.newness
 
     @property
     def box(self) -> Box:
@@ -136,8 +150,13 @@ class Track:
         x, y = x + self.velocity[0] * ahead, y + self.velocity[1] * ahead
         return Box(x - self.box.w / 2, y - self.box.h / 2, self.box.w, self.box.h)
 
-    def sight(self, region: Region, at: float, *, alone: bool = True) -> None:
-        """It was seen again; `alone` when the region is this bird's only."""
+    def sight(self, region: Region, at: float, *, alone: bool = True, jump: float = 1e9) -> None:
+        """It was seen again.
+
+        Args:
+            alone: the region is this bird's only.
+            jump: how far from the expected place, in its own sizes, it must be to be perhaps another thing.
+        """
         step = max(at - self.last_at, 1e-3)
         (x0, y0), (x1, y1) = self.box.centre, region.box.centre
         expected = self.predicted(at).centre
@@ -153,6 +172,8 @@ class Track:
         if self.still_box.iou(region.box) < 0.6:
             self.still_box, self.still_at = region.box, at
         self.ghost_looks = self.ghost_looks + 1 if region.ghost else 0
+        if miss > jump and known:  # perhaps something else altogether: what it travelled counts from here
+            self.first_box = region.box
         first = self.first_box.centre
         self.travelled = max(self.travelled, math.hypot(x1 - first[0], y1 - first[1]) / size)
         if alone:
@@ -160,6 +181,7 @@ class Track:
             self.size = (0.8 * self.size[0] + 0.2 * region.box.w, 0.8 * self.size[1] + 0.2 * region.box.h)
         self.region, self.last_at = region, at
         self.hits += 1
+        self.newness += (region.newness - self.newness) / min(self.hits, 12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +223,8 @@ class Tracker:
         self.settings = settings
         self._tracks: list[Track] = []
         self._numbers = 0
+        self._clutter = 0.0
+        self._looked_at: float | None = None
 
     @property
     def held(self) -> tuple[Box, ...]:
@@ -233,6 +257,7 @@ class Tracker:
             self._numbers += 1
             self._tracks.append(Track(self._numbers, regions[index], at, at))
         self._find_hidden(at, eyes)
+        self._count_clutter(at)
         absorb, left = self._drop_lifeless(at)
         return self._step(at, tuple(absorb), tuple(left))
 
@@ -294,7 +319,7 @@ class Tracker:
                 self._sight_together([owner, *guests], region, at, eyes)
                 matched |= {guest.number for guest in guests}
             else:
-                owner.sight(region, at)
+                owner.sight(region, at, jump=1e9 if owner.believed else self.settings.jump)
                 owner.stirred += region.activity >= self.settings.stir
                 if eyes is not None and owner.believed and not region.ghost:
                     owner.patch = eyes.cut(region.box)
@@ -350,6 +375,13 @@ class Tracker:
 
     # -- belief and ends --------------------------------------------------------------------------------------------
 
+    def _count_clutter(self, at: float) -> None:
+        """How many things there are at once, in the mean, that are no birds so far."""
+        step = min(at - self._looked_at, 1.0) if self._looked_at is not None else 0.0
+        self._looked_at = at
+        doubtful = sum(1 for track in self._tracks if not track.believed)
+        self._clutter += (1 - math.exp(-step / self.settings.clutter_s)) * (doubtful - self._clutter)
+
     def _drop_lifeless(self, at: float) -> tuple[list[Box], list[Departure]]:
         """Take furniture and ghosts out of the tracks; the gate learns them as background."""
         s = self.settings
@@ -396,7 +428,9 @@ class Tracker:
             and track.hits >= s.believe_share * track.looks
             and track.last_at == at
             and track.error < s.steady
+            and track.newness > s.newness
             and not track.region.ghost
+            and (self._clutter < s.clutter or at - track.still_at >= s.settled_s)
             and (track.travelled >= s.travel or track.stirred >= s.stirs)
         )
 
