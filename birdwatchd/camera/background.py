@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from birdwatchd.camera.grid import Cells, FloatGrid, Grid, Mask
 
-__all__ = ["Background", "BackgroundSettings", "Light"]
+__all__ = ["Background", "BackgroundSettings", "Light", "rate"]
 
 
 @dataclass(frozen=True, slots=True)

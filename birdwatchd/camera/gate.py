@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.camera.background import Background, BackgroundSettings
+from birdwatchd.camera.background import Background, BackgroundSettings, rate
 from birdwatchd.camera.explain import newness_of, unexplained_by_light, unexplained_by_sway
 from birdwatchd.camera.grid import Cells, FloatGrid, Grid, Mask
 from birdwatchd.camera.shake import Shift, find_shift, moved_back
@@ -41,6 +41,10 @@ class GateSettings:
         sway_reach: how far each leaf is looked for, in smallest birds.
         stray_reach: the same for whole regions (twigs).
         least_new: newness (see `explain.Newness`) below which a region is the old picture in other light or place.
+        flashes: how many places may be new in one look only, in the mean, before nothing is believed that is not
+            there twice: rain and snow.
+        flash_s: time constant of that mean.
+        flash_within_s: looks further apart than this say nothing about it.
         shake_share: share of the picture that must differ (not under birds) before a shaken camera is thought of.
         largest_bird: share of the frame that one region's box may cover; more is light or somebody at the lens.
     """
@@ -55,6 +59,9 @@ class GateSettings:
     sway_reach: float = 0.6
     stray_reach: float = 1.6
     least_new: float = 0.42
+    flashes: float = 4.0
+    flash_s: float = 2.0
+    flash_within_s: float = 0.15
     shake_share: float = 0.006
     largest_bird: float = 0.5
     background: BackgroundSettings = field(default_factory=BackgroundSettings)
@@ -104,6 +111,9 @@ class Gate:
         self._window = max(5, min(9, round(self.grid.bird_cells) | 1))
         self._previous: Cells | None = None
         self._last_at: float | None = None
+        self._step_s = 0.0
+        self._new_before: Mask | None = None
+        self._flashes = 0.0
 
     def look(self, luma: NDArray[np.uint8], at: float, held: Sequence[Box] = ()) -> Look:
         """Compare one frame with the background, then learn from it.
@@ -115,7 +125,7 @@ class Gate:
         """
         cells = self.grid.shrink(luma)
         step = min(1.0, max(0.0, at - self._last_at)) if self._last_at is not None else 0.0
-        self._last_at = at
+        self._last_at, self._step_s = at, step
         if self.background.learning:
             self.background.learn_first(cells, step)
             self._previous = cells
@@ -127,6 +137,8 @@ class Gate:
             self._previous = cells
             return Look((), global_change=True, busy=1.0)
         busy = cv2.countNonZero(seen.mask) / seen.mask.size
+        if not busy:
+            self._new_before = None
         regions, ignored = self._regions(seen) if busy else ((), ())
         if regions and regions[0].box.area > self.settings.largest_bird:
             self.background.change_picture(cells, [])
@@ -232,6 +244,8 @@ class Gate:
         """What of the marked cells is new, as regions, and what is something else."""
         where = _around(seen.mask, self._window + self._reach)
         core = self._new_cells(seen, where, learn=learn)
+        if learn:
+            core = self._lasting(core, where)
         mask = seen.mask[where]
         reach = max(1, round(self.grid.bird_cells * 0.3))
         joined = cv2.dilate(core, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
@@ -254,6 +268,18 @@ class Gate:
         if learn and cv2.countNonZero(swayed):
             self.background.remember_sway(seen.away, swayed > 0, where)
         return np.asarray(cv2.bitwise_and(new, cv2.bitwise_not(swayed)), np.uint8)
+
+    def _lasting(self, core: Mask, where: tuple[slice, slice]) -> Mask:
+        """In rain and snow, only what was already there in the look before: a drop is at one place once."""
+        whole = np.zeros(self.grid.shape, np.uint8)
+        whole[where] = core
+        before, self._new_before = self._new_before, whole
+        if before is None or self._step_s > self.settings.flash_within_s:
+            return core
+        lasting = np.asarray(cv2.bitwise_and(core, cv2.dilate(before[where], _NEIGHBOURS)), np.uint8)
+        flashed = cv2.connectedComponents(cv2.bitwise_and(core, cv2.bitwise_not(lasting)))[0] - 1
+        self._flashes += rate(self._step_s, self.settings.flash_s) * (min(flashed, 50) - self._flashes)
+        return lasting if self._flashes > self.settings.flashes else core
 
     def _parts(self, seen: _Seen, where: tuple[slice, slice], joined: Mask, mask: Mask) -> list[Region]:
         count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)

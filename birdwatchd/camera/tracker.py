@@ -20,6 +20,7 @@ from birdwatchd.records import Box, Region
 
 __all__ = ["Departure", "Eyes", "Step", "Track", "Tracker", "TrackerSettings"]
 
+HOME = 0.5  # of its own size: who stays within this of a place stays in it
 Patch = NDArray[np.uint8]
 
 
@@ -49,10 +50,13 @@ class TrackerSettings:
         lifeless_s: a track that shows no life for so long is furniture.
         steady: mean error of its predicted place, in its own sizes, that a credible track may have.
         newness: mean newness of its sightings (0 … 1, see `Region`) that a credible track has.
-        clutter: how many tracks that are no birds there are at once, in the mean, before only what settles is believed:
-            rain, snow and swarms of insects never sit still.
+        doubt: how much more newness each track that is no bird asks of the others.
+        calm: how many tracks that are no birds there may be at once, in the mean, before only what settles is
+            believed: rain, snow and swarms of insects never sit still.
+        clutter: how many make it bad weather, with all the caution there is.
         clutter_s: time constant of that mean.
         settled_s: how long a bird must sit in its place then.
+        presence: share of the looks (mean of `presence_s`) in which a bird must be seen in bad weather.
         jump: a sighting further than this from where it was expected, in its own sizes, proves no movement.
         gone_s: seconds unseen after which a visit is over; shorter would cut visits at every wing beat.
         reach: how far a bird may be from where it was expected, in its own sizes.
@@ -75,10 +79,14 @@ class TrackerSettings:
     stirs: int = 3
     lifeless_s: float = 2.5
     steady: float = 0.8
-    newness: float = 0.6
+    newness: float = 0.55
+    doubt: float = 0.07
+    calm: float = 0.5
     clutter: float = 1.5
     clutter_s: float = 2.0
     settled_s: float = 0.5
+    presence: float = 0.4
+    presence_s: float = 2.0
     jump: float = 0.8
     gone_s: float = 1.2
     reach: float = 1.1
@@ -100,6 +108,8 @@ class Track:
     Attributes:
         region: the last sighting.
         count_max: most birds believed in at once while this one was there.
+        presence: share of the recent looks in which it was seen.
+        home, home_at: the place it stays in, and since when.
         seen_alone_at: when it was last a region of its own.
         newness: mean newness of its sightings (see `Region`).
         error: running mean of the distance between where it was expected and where it was, in its own sizes.
@@ -118,18 +128,22 @@ class Track:
     first_box: Box = field(init=False)
     still_box: Box = field(init=False)
     still_at: float = field(init=False)
+    home: tuple[float, float] = field(init=False)
+    home_at: float = field(init=False)
     seen_alone_at: float = field(init=False)
     ghost_looks: int = 0
     stirred: int = 0
     travelled: float = 0.0
     error: float = 0.0
     newness: float = field(init=False)
+    presence: float = 1.0
     over: bool = False
     patch: Patch | None = None
 
     def __post_init__(self) -> None:
         self.first_box = self.still_box = self.region.box
-        self.still_at = self.seen_alone_at = self.first_at
+        self.still_at = self.home_at = self.seen_alone_at = self.first_at
+        self.home = self.region.box.centre
         self.size = (self.region.box.w, self.region.box.h)
         self.newness = self.region.newness
 
@@ -171,6 +185,8 @@ class Track:
         )
         if self.still_box.iou(region.box) < 0.6:
             self.still_box, self.still_at = region.box, at
+        if math.hypot(x1 - self.home[0], y1 - self.home[1]) > HOME * size:
+            self.home, self.home_at = (x1, y1), at
         self.ghost_looks = self.ghost_looks + 1 if region.ghost else 0
         if miss > jump and known:  # perhaps something else altogether: what it travelled counts from here
             self.first_box = region.box
@@ -223,7 +239,7 @@ class Tracker:
         self.settings = settings
         self._tracks: list[Track] = []
         self._numbers = 0
-        self._clutter = 0.0
+        self._clutter = 2 * settings.clutter  # what the weather is shows in the first seconds
         self._looked_at: float | None = None
 
     @property
@@ -247,6 +263,8 @@ class Tracker:
         Args:
             eyes: shows the look itself; without them birds that merge are told apart by their movement alone.
         """
+        step = min(at - self._looked_at, 1.0) if self._looked_at is not None else 0.0
+        self._looked_at = at
         for track in self._tracks:
             track.looks += 1
         owners = self._match(regions, at)
@@ -257,7 +275,7 @@ class Tracker:
             self._numbers += 1
             self._tracks.append(Track(self._numbers, regions[index], at, at))
         self._find_hidden(at, eyes)
-        self._count_clutter(at)
+        self._count_clutter(at, step)
         absorb, left = self._drop_lifeless(at)
         return self._step(at, tuple(absorb), tuple(left))
 
@@ -301,9 +319,10 @@ class Tracker:
         unlike = abs(math.log(max(region.box.area, 1e-9) / max(track.size[0] * track.size[1], 1e-9)))
         unseen = at - track.last_at
         reach = (s.first_reach if track.hits == 1 else s.reach) * size + 0.5 * track.speed * min(unseen, 0.5)
-        if track.believed and unseen > 0.15 and not region.ghost:
+        if track.believed and unseen > 0.15 and not region.ghost and self._clutter < s.clutter:
             reach = max(reach, s.lost_reach * min(1.0, unseen / 0.4))
-        if overlap < 0.05 and (distance > reach or unlike > math.log(s.alike)):
+        alike = s.alike if self._clutter < s.clutter else s.alike / 2
+        if overlap < 0.05 and (distance > reach or unlike > math.log(alike)):
             return None
         return distance / size - overlap + 0.15 * unlike - (0.3 if track.believed else 0.0)
 
@@ -375,12 +394,13 @@ class Tracker:
 
     # -- belief and ends --------------------------------------------------------------------------------------------
 
-    def _count_clutter(self, at: float) -> None:
-        """How many things there are at once, in the mean, that are no birds so far."""
-        step = min(at - self._looked_at, 1.0) if self._looked_at is not None else 0.0
-        self._looked_at = at
+    def _count_clutter(self, at: float, step_s: float) -> None:
+        """How many things there are at once that are no birds so far; and how constantly each bird is seen."""
         doubtful = sum(1 for track in self._tracks if not track.believed)
-        self._clutter += (1 - math.exp(-step / self.settings.clutter_s)) * (doubtful - self._clutter)
+        self._clutter += (1 - math.exp(-step_s / self.settings.clutter_s)) * (doubtful - self._clutter)
+        for track in self._tracks:
+            seen = 1.0 if track.last_at == at else 0.0
+            track.presence += (1 - math.exp(-step_s / self.settings.presence_s)) * (seen - track.presence)
 
     def _drop_lifeless(self, at: float) -> tuple[list[Box], list[Departure]]:
         """Take furniture and ghosts out of the tracks; the gate learns them as background."""
@@ -390,7 +410,14 @@ class Tracker:
         for track in list(self._tracks):
             still = at - track.still_at
             ghost = track.ghost_looks >= 3 and (still >= s.still_s or (not track.believed and still > 0.4))
-            lifeless = not track.believed and at - track.first_at > s.lifeless_s and track.last_at == at
+            lifeless = (
+                not track.believed
+                and at - track.first_at > s.lifeless_s
+                and track.last_at == at
+                and not self._lives(track)
+            )
+            if track.believed and self._clutter > s.clutter and track.presence < s.presence:
+                track.over = True
             if not (ghost or lifeless or still > s.hold_s):
                 continue
             absorb.append(track.box)
@@ -428,11 +455,14 @@ class Tracker:
             and track.hits >= s.believe_share * track.looks
             and track.last_at == at
             and track.error < s.steady
-            and track.newness > s.newness
+            and track.newness > s.newness + s.doubt * min(self._clutter, s.clutter)
             and not track.region.ghost
-            and (self._clutter < s.clutter or at - track.still_at >= s.settled_s)
-            and (track.travelled >= s.travel or track.stirred >= s.stirs)
+            and (self._clutter < s.calm or at - track.home_at >= s.settled_s * min(1.0, self._clutter / s.clutter))
+            and self._lives(track)
         )
+
+    def _lives(self, track: Track) -> bool:
+        return track.travelled >= self.settings.travel or track.stirred >= self.settings.stirs
 
 
 def _inside(track: Track, region: Region, at: float) -> bool:
