@@ -20,6 +20,8 @@ from birdwatchd.records import Box, Region
 
 __all__ = ["Departure", "Eyes", "Step", "Track", "Tracker", "TrackerSettings"]
 
+WELL_KNOWN = 12  # sightings before a bird's appearance is trusted to tell it from another
+ROOM = 1.25  # of the larger bird: a region that long shows two
 HOME = 0.5  # of its own size: who stays within this of a place stays in it
 Patch = NDArray[np.uint8]
 
@@ -51,6 +53,7 @@ class TrackerSettings:
         steady: mean error of its predicted place, in its own sizes, that a credible track may have.
         newness: mean newness of its sightings (0 … 1, see `Region`) that a credible track has.
         doubt: how much more newness each track that is no bird asks of the others.
+        trust: how much less newness is asked of what came from elsewhere and has stayed for `arrived_s`.
         calm: how many tracks that are no birds there may be at once, in the mean, before only what settles is
             believed: rain, snow and swarms of insects never sit still.
         clutter: how many make it bad weather, with all the caution there is.
@@ -67,6 +70,9 @@ class TrackerSettings:
         speck_share: below this share it may even be some way off (the white tip of a tail too dark to be seen).
         same_look: correlation of appearance from which a bird is taken to be where it was.
         hidden_s: how long a bird may be lost behind another before it is given up.
+        crowded: a region larger than a bird by this factor may hold another one.
+        found: correlation of appearance from which a bird is found in a crowd.
+        guest_hits: sightings before a track is looked for inside another's region.
         still_s: a track that has not moved for this long is checked for being a ghost.
         hold_s: something that stands still longer than this is furniture, not a bird.
     """
@@ -81,6 +87,8 @@ class TrackerSettings:
     steady: float = 0.8
     newness: float = 0.55
     doubt: float = 0.07
+    trust: float = 0.1
+    arrived_s: float = 1.5
     calm: float = 0.5
     clutter: float = 1.5
     clutter_s: float = 2.0
@@ -97,6 +105,9 @@ class TrackerSettings:
     speck_share: float = 0.12
     same_look: float = 0.8
     hidden_s: float = 2.5
+    guest_hits: int = 3
+    found: float = 0.6
+    crowded: float = 1.4
     still_s: float = 1.5
     hold_s: float = 900.0
 
@@ -111,6 +122,7 @@ class Track:
         presence: share of the recent looks in which it was seen.
         home, home_at: the place it stays in, and since when.
         seen_alone_at: when it was last a region of its own.
+        apart_at: when it was last told apart from the birds around it.
         newness: mean newness of its sightings (see `Region`).
         error: running mean of the distance between where it was expected and where it was, in its own sizes.
     """
@@ -137,13 +149,15 @@ class Track:
     error: float = 0.0
     newness: float = field(init=False)
     presence: float = 1.0
+    apart_at: float = field(init=False)
+    alone_centre: tuple[float, float] = field(init=False)
     over: bool = False
     patch: Patch | None = None
 
     def __post_init__(self) -> None:
         self.first_box = self.still_box = self.region.box
-        self.still_at = self.home_at = self.seen_alone_at = self.first_at
-        self.home = self.region.box.centre
+        self.still_at = self.home_at = self.seen_alone_at = self.apart_at = self.first_at
+        self.home = self.alone_centre = self.region.box.centre
         self.size = (self.region.box.w, self.region.box.h)
         self.newness = self.region.newness
 
@@ -179,10 +193,14 @@ class Track:
         known = self.hits > 1  # before, there is no velocity to expect anything by
         self.error = 0.7 * self.error + 0.3 * miss if known else 0.0
         new = 0.6 if known else 1.0
-        self.velocity = (
-            (1 - new) * self.velocity[0] + new * (x1 - x0) / step,
-            (1 - new) * self.velocity[1] + new * (y1 - y0) / step,
-        )
+        if alone:
+            self.velocity = (
+                (1 - new) * self.velocity[0] + new * (x1 - x0) / step,
+                (1 - new) * self.velocity[1] + new * (y1 - y0) / step,
+            )
+        else:  # its place is a guess: what is known of its speed fades
+            fade = math.exp(-step / 0.5)
+            self.velocity = (fade * self.velocity[0], fade * self.velocity[1])
         if self.still_box.iou(region.box) < 0.6:
             self.still_box, self.still_at = region.box, at
         if math.hypot(x1 - self.home[0], y1 - self.home[1]) > HOME * size:
@@ -193,7 +211,8 @@ class Track:
         first = self.first_box.centre
         self.travelled = max(self.travelled, math.hypot(x1 - first[0], y1 - first[1]) / size)
         if alone:
-            self.seen_alone_at = at
+            self.seen_alone_at = self.apart_at = at
+            self.alone_centre = (x1, y1)
             self.size = (0.8 * self.size[0] + 0.2 * region.box.w, 0.8 * self.size[1] + 0.2 * region.box.h)
         self.region, self.last_at = region, at
         self.hits += 1
@@ -267,7 +286,8 @@ class Tracker:
         self._looked_at = at
         for track in self._tracks:
             track.looks += 1
-        owners = self._match(regions, at)
+        regions = self._split_crowded(regions, at, eyes)
+        owners = self._match(regions, at, eyes)
         loose = [i for i in range(len(regions)) if i not in owners]
         self._sight_owners(regions, owners, at, eyes)
         loose = self._give_pieces(regions, loose, at)
@@ -292,12 +312,15 @@ class Tracker:
 
     # -- matching ---------------------------------------------------------------------------------------------------
 
-    def _match(self, regions: Sequence[Region], at: float) -> dict[int, Track]:
+    def _match(self, regions: Sequence[Region], at: float, eyes: Eyes | None) -> dict[int, Track]:
         """Pair regions with tracks, cheapest first; a region has one owner at most."""
         pairs = []
         for track in self._tracks:
             for index, region in enumerate(regions):
                 cost = self._cost(track, region, at)
+                if cost is not None and eyes is not None and track.patch is not None:
+                    if track.seen_alone_at < track.last_at:  # it comes out of a crowd: who is it?
+                        cost += 1.0 - eyes.locate(track.patch, region.box)[1]
                 if cost is not None:
                     pairs.append((cost, track.number, index, track))
         owners: dict[int, Track] = {}
@@ -307,6 +330,30 @@ class Tracker:
                 owners[index] = track
                 taken.add(number)
         return owners
+
+    def _split_crowded(self, regions: Sequence[Region], at: float, eyes: Eyes | None) -> list[Region]:
+        """Cut a region in two where a bird is found unchanged in a part of it: another one has come to it."""
+        result = list(regions)
+        if eyes is None:
+            return result
+        for bird in self._tracks:
+            if not bird.believed or bird.patch is None or at - bird.seen_alone_at > self.settings.gone_s:
+                continue
+            for index, region in enumerate(result):
+                if region.box.area < self.settings.crowded * bird.size[0] * bird.size[1]:
+                    continue
+                if _share(bird.box, region.box) < 0.6 or self._others_in(bird, region, at):
+                    continue
+                place, likeness = eyes.locate(bird.patch, region.box)
+                rest = _rest_of(region.box, place)
+                if likeness > self.settings.same_look and min(rest.w / bird.size[0], rest.h / bird.size[1]) > 0.4:
+                    result[index] = replace(region, box=place)
+                    result.append(replace(region, box=rest))
+                    break
+        return result
+
+    def _others_in(self, bird: Track, region: Region, at: float) -> bool:
+        return any(other is not bird and self._is_guest(other, region, at) for other in self._tracks)
 
     def _cost(self, track: Track, region: Region, at: float) -> float | None:
         """Distance in bird sizes, lower for overlap and for proven birds; None where it cannot be the same bird."""
@@ -318,7 +365,8 @@ class Tracker:
         size = max(track.box.w, track.box.h, region.box.w, region.box.h, 1e-3)
         unlike = abs(math.log(max(region.box.area, 1e-9) / max(track.size[0] * track.size[1], 1e-9)))
         unseen = at - track.last_at
-        reach = (s.first_reach if track.hits == 1 else s.reach) * size + 0.5 * track.speed * min(unseen, 0.5)
+        crowded = track.seen_alone_at < track.last_at  # nothing tells its speed, and it may take off
+        reach = (s.first_reach if track.hits == 1 or crowded else s.reach) * size + 0.5 * track.speed * min(unseen, 0.5)
         if track.believed and unseen > 0.15 and not region.ghost and self._clutter < s.clutter:
             reach = max(reach, s.lost_reach * min(1.0, unseen / 0.4))
         alike = s.alike if self._clutter < s.clutter else s.alike / 2
@@ -333,28 +381,46 @@ class Tracker:
         matched = {track.number for track in owners.values()}
         for index, owner in owners.items():
             region = regions[index]
-            guests = [t for t in self._tracks if t.believed and t.number not in matched and _inside(t, region, at)]
-            if owner.believed and guests:
+            guests = [t for t in self._tracks if t.number not in matched and self._is_guest(t, region, at)]
+            if guests and (owner.believed or owner.hits >= self.settings.guest_hits):
                 self._sight_together([owner, *guests], region, at, eyes)
                 matched |= {guest.number for guest in guests}
             else:
-                owner.sight(region, at, jump=1e9 if owner.believed else self.settings.jump)
+                alone = not any(
+                    t is not owner and t.believed and _touch(t.box, region.box, 0.05) and at - t.last_at < 0.5
+                    for t in self._tracks
+                )
+                owner.sight(region, at, alone=alone, jump=1e9 if owner.believed else self.settings.jump)
                 owner.stirred += region.activity >= self.settings.stir
-                if eyes is not None and owner.believed and not region.ghost:
+                if eyes is not None and alone and not region.ghost:
                     owner.patch = eyes.cut(region.box)
 
+    def _is_guest(self, track: Track, region: Region, at: float) -> bool:
+        """Whether a track that has no region of its own is in this one."""
+        known = track.believed or track.hits >= self.settings.guest_hits
+        return known and max(_share(track.box, region.box), _share(track.predicted(at), region.box)) > 0.3
+
     def _sight_together(self, birds: Sequence[Track], region: Region, at: float, eyes: Eyes | None) -> None:
-        """Several birds in one region: each is where it looks like itself, else where it was going."""
-        for bird in birds:
-            expected = _kept_inside(bird.predicted(at), region.box)
-            if eyes is not None and bird.patch is not None:
-                place, likeness = eyes.locate(bird.patch, region.box.union(expected))
-                if likeness > 0.6:
-                    bird.sight(replace(region, box=place), at, alone=False)
-                    bird.seen_alone_at = max(bird.seen_alone_at, at - 0.5 * self.settings.hidden_s)
-                    continue
-            if at - bird.seen_alone_at < self.settings.hidden_s or bird is birds[0]:
-                bird.sight(replace(region, box=expected), at, alone=False)
+        """Several birds in one region: side by side where there is room, else all where they were going."""
+        places = _side_by_side(birds, region.box, at)
+        if places is not None and len(birds) == 2 and eyes is not None:
+            places = _by_appearance(birds, region.box, places, eyes)
+        for bird, place in zip(birds, places or [None] * len(birds), strict=True):
+            here = place or self._found_again(bird, region.box, at, eyes)
+            if here is not None:
+                bird.apart_at = at
+            elif at - bird.apart_at < self.settings.hidden_s or bird is birds[0]:
+                here = _kept_inside(bird.predicted(at), region.box)
+            if here is not None:
+                bird.sight(replace(region, box=here), at, alone=False)
+                bird.stirred += region.activity >= self.settings.stir
+
+    def _found_again(self, bird: Track, whole: Box, at: float, eyes: Eyes | None) -> Box | None:
+        """Where in a crowded region a bird looks like itself."""
+        if eyes is None or bird.patch is None:
+            return None
+        place, likeness = eyes.locate(bird.patch, whole.union(_kept_inside(bird.predicted(at), whole)))
+        return place if likeness > self.settings.found else None
 
     def _give_pieces(self, regions: Sequence[Region], loose: Sequence[int], at: float) -> list[int]:
         """Give what no track owns to the bird it is a piece of (a wing, the tip of a tail); returns what is left."""
@@ -415,6 +481,7 @@ class Tracker:
                 and at - track.first_at > s.lifeless_s
                 and track.last_at == at
                 and not self._lives(track)
+                and not any(bird.believed and _touch(bird.box, track.box, 0.1) for bird in self._tracks)
             )
             if track.believed and self._clutter > s.clutter and track.presence < s.presence:
                 track.over = True
@@ -455,22 +522,82 @@ class Tracker:
             and track.hits >= s.believe_share * track.looks
             and track.last_at == at
             and track.error < s.steady
-            and track.newness > s.newness + s.doubt * min(self._clutter, s.clutter)
+            and track.newness > self._asked_newness(track, at)
             and not track.region.ghost
             and (self._clutter < s.calm or at - track.home_at >= s.settled_s * min(1.0, self._clutter / s.clutter))
             and self._lives(track)
         )
 
+    def _asked_newness(self, track: Track, at: float) -> float:
+        """Less of what came from elsewhere, stayed and stirs: a dull bird in the dusk hardly differs from its place."""
+        s = self.settings
+        arrived = track.travelled >= 1.0 and track.stirred >= 2 * s.stirs and at - track.home_at >= s.arrived_s
+        return s.newness - s.trust if arrived else s.newness + s.doubt * min(self._clutter, s.clutter)
+
     def _lives(self, track: Track) -> bool:
         return track.travelled >= self.settings.travel or track.stirred >= self.settings.stirs
 
 
-def _inside(track: Track, region: Region, at: float) -> bool:
-    """Whether most of the place where a track is expected lies in a region."""
-    box = track.predicted(at)
-    w = min(box.x + box.w, region.box.x + region.box.w) - max(box.x, region.box.x)
-    h = min(box.y + box.h, region.box.y + region.box.h) - max(box.y, region.box.y)
-    return w > 0 and h > 0 and w * h > 0.4 * box.area
+def _share(box: Box, other: Box) -> float:
+    """Share of a box that lies in another."""
+    w = min(box.x + box.w, other.x + other.w) - max(box.x, other.x)
+    h = min(box.y + box.h, other.y + other.h) - max(box.y, other.y)
+    return w * h / max(box.area, 1e-9) if w > 0 and h > 0 else 0.0
+
+
+def _side_by_side(birds: Sequence[Track], whole: Box, at: float) -> list[Box] | None:
+    """Lay birds of known size into the region they share, in the order they were in; None without room for two.
+
+    The first one reaches to the region's one end and the last one to the other; who sits between keeps its place.
+    """
+    lying = whole.w * sum(b.size[1] for b in birds) >= whole.h * sum(b.size[0] for b in birds)
+    axis = 0 if lying else 1
+    begin, length = (whole.x, whole.w) if lying else (whole.y, whole.h)
+    if length < ROOM * max(bird.size[axis] for bird in birds):
+        return None
+    order = sorted(birds, key=lambda bird: _on_its_way(bird, at)[axis])
+    places = {}
+    for rank, bird in enumerate(order):
+        w, h = min(bird.size[0], whole.w), min(bird.size[1], whole.h)
+        size = w if lying else h
+        part = rank / (len(order) - 1)
+        start = begin + part * (length - size)
+        place = Box(start, bird.box.y, w, h) if lying else Box(bird.box.x, start, w, h)
+        places[bird.number] = _kept_inside(place, whole)
+    return [places[bird.number] for bird in birds]
+
+
+def _on_its_way(bird: Track, at: float) -> tuple[float, float]:
+    """Where a bird should be that went on as it was last seen alone; where it is if that is long ago."""
+    since = at - bird.seen_alone_at
+    if since > 0.6:
+        return bird.box.centre
+    return bird.alone_centre[0] + bird.velocity[0] * since, bird.alone_centre[1] + bird.velocity[1] * since
+
+
+def _by_appearance(birds: Sequence[Track], whole: Box, places: list[Box], eyes: Eyes) -> list[Box]:
+    """Exchange two birds' places where they look much more like it: they crossed while they were one region."""
+    first, second = birds
+    if first.patch is None or second.patch is None or min(first.hits, second.hits) < WELL_KNOWN:
+        return places
+    exchanged = [_kept_inside(Box(p.x, p.y, *b.size), whole) for p, b in zip(reversed(places), birds, strict=True)]
+
+    def likeness(where: Sequence[Box]) -> float:
+        return sum(eyes.locate(b.patch, place)[1] for b, place in zip(birds, where, strict=True) if b.patch is not None)
+
+    return exchanged if likeness(exchanged) > likeness(places) + 0.3 else places
+
+
+def _rest_of(whole: Box, part: Box) -> Box:
+    """The largest strip of a box beside, above or below a part of it."""
+    right, bottom = part.x + part.w, part.y + part.h
+    strips = (
+        Box(whole.x, whole.y, max(0.0, part.x - whole.x), whole.h),
+        Box(right, whole.y, max(0.0, whole.x + whole.w - right), whole.h),
+        Box(whole.x, whole.y, whole.w, max(0.0, part.y - whole.y)),
+        Box(whole.x, bottom, whole.w, max(0.0, whole.y + whole.h - bottom)),
+    )
+    return max(strips, key=lambda strip: strip.area)
 
 
 def _kept_inside(box: Box, whole: Box) -> Box:
