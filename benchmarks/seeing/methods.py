@@ -1,0 +1,110 @@
+"""Run one method over one clip: birdwatchd itself, OpenCV's background models with a usual tracker, DVR-Scan."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+
+import birdwatchd
+from benchmarks.seeing import baselines
+from benchmarks.seeing.clips import Clip
+from benchmarks.seeing.score import Look, PredictedVisit, Score, Seen, Shot, score
+from benchmarks.seeing.truth import Truth
+from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.source import Stream
+from birdwatchd.config import CameraSettings, Source
+from birdwatchd.records import Evidence
+
+__all__ = ["METHODS", "Outcome", "run"]
+
+METHODS = ("ours", "mog2", "knn", "dvr-scan")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A method's score on a case, and the seconds it took; video decoding is part of them.
+
+    `clip` is the name of the file, which changes with what is drawn; `version` that of the program.
+    """
+
+    method: str
+    version: str
+    clip: str
+    case: str
+    empty: bool
+    score: Score
+    wall_s: float
+    cpu_s: float
+
+
+def run(method: str, clip: Clip, dvr_scan: Path | None = None) -> Outcome:
+    """Give a clip to a method and score what it says."""
+    cv2.setNumThreads(1)
+    begun, cpu = time.perf_counter(), _cpu_s()
+    seen = _method(method, dvr_scan)(clip)
+    wall, cpu = time.perf_counter() - begun, _cpu_s() - cpu
+    result = score(seen, Truth.load(clip.truth_path))
+    version = _version(method, dvr_scan)
+    return Outcome(method, version, clip.path.stem, clip.case.name, clip.case.empty, result, wall, cpu)
+
+
+def _version(method: str, dvr_scan: Path | None) -> str:
+    if method == "ours":
+        return f"birdwatchd {birdwatchd.__version__}"
+    if method == "dvr-scan":
+        assert dvr_scan is not None
+        return f"DVR-Scan {baselines.version_of(dvr_scan)}"
+    return f"OpenCV {cv2.__version__}"
+
+
+def _method(name: str, dvr_scan: Path | None) -> Callable[[Clip], Seen]:
+    if name == "ours":
+        return watch
+    if name == "dvr-scan":
+        if dvr_scan is None:
+            raise FileNotFoundError("dvr-scan: not on the PATH; name it with --dvr-scan, or leave it out of --methods")
+        return lambda clip: baselines.scan(clip, dvr_scan)
+    return lambda clip: baselines.subtract(clip, name)
+
+
+def watch(clip: Clip) -> Seen:
+    """birdwatchd, as its camera process puts it together."""
+    settings = CameraSettings(source=Source(str(clip.path)), min_bird=clip.case.min_bird)
+    observer = Observer(clip.case.name, settings, media=clip.path.name)
+    evidence: list[Evidence] = []
+    looks: list[Look] = []
+    with Stream(settings.source, settings, lambda: datetime.now(UTC)) as stream:
+        for frame in stream.frames():
+            evidence += observer.look(frame)
+            if observer.present:
+                looks.append((frame.media_s, observer.present))
+    evidence += observer.finish()
+    return Seen(_visits(evidence), tuple(looks))
+
+
+def _visits(evidence: list[Evidence]) -> tuple[PredictedVisit, ...]:
+    """Put the evidence of every visit together."""
+    result = []
+    by_id: dict[str, list[Evidence]] = {}
+    for one in evidence:
+        by_id.setdefault(one.visit_id, []).append(one)
+    for visit_id, parts in by_id.items():
+        last = parts[-1]
+        assert last.start_s is not None, f"{visit_id} has no place in the file"
+        assert last.end_s is not None, f"{visit_id} was not closed"
+        shots = tuple(Shot(m.media_s or 0.0, m.box, m.quality) for part in parts for m in part.moments)
+        count = max(part.count_max for part in parts)
+        result.append(PredictedVisit(visit_id, last.start_s, last.end_s, count, shots))
+    return tuple(result)
+
+
+def _cpu_s() -> float:
+    """Processor seconds of this process and of those it waited for."""
+    mine, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return mine.ru_utime + mine.ru_stime + others.ru_utime + others.ru_stime
