@@ -64,6 +64,7 @@ class TrackerSettings:
         gone_s: seconds unseen after which a visit is over; shorter would cut visits at every wing beat.
         reach: how far a bird may be from where it was expected, in its own sizes.
         first_reach: the same for a track seen once, whose speed is not known.
+        flight_s: a bird that appears so soon after another vanished nearby is that one in flight.
         lost_reach: how far, in frame widths, an unseen track may reappear (landing after a fast approach).
         alike: areas of two sightings of one track differ by at most this factor (wings open and close).
         piece_share: a region that touches a bird and has less than this share of its area is a piece of it.
@@ -99,6 +100,7 @@ class TrackerSettings:
     gone_s: float = 1.2
     reach: float = 1.1
     first_reach: float = 3.0
+    flight_s: float = 0.5
     lost_reach: float = 0.3
     alike: float = 4.0
     piece_share: float = 0.35
@@ -219,6 +221,20 @@ class Track:
         self.newness += (region.newness - self.newness) / min(self.hits, 12)
 
 
+    def go_on_as(self, other: Track) -> None:
+        """The other track is this bird's further way."""
+        self.region, self.last_at, self.velocity, self.size = other.region, other.last_at, other.velocity, other.size
+        self.still_box, self.still_at, self.home, self.home_at = (
+            other.still_box,
+            other.still_at,
+            other.home,
+            other.home_at,
+        )
+        self.seen_alone_at, self.apart_at, self.alone_centre = other.seen_alone_at, other.apart_at, other.alone_centre
+        self.patch, self.error, self.presence, self.ghost_looks = other.patch, other.error, other.presence, 0
+        self.hits += other.hits
+
+
 @dataclass(frozen=True, slots=True)
 class Departure:
     """Something that had been there since the picture began, or changed, has left `box` at `at`.
@@ -334,7 +350,7 @@ class Tracker:
     def _split_crowded(self, regions: Sequence[Region], at: float, eyes: Eyes | None) -> list[Region]:
         """Cut a region in two where a bird is found unchanged in a part of it: another one has come to it."""
         result = list(regions)
-        if eyes is None:
+        if eyes is None or self._clutter > self.settings.clutter:
             return result
         for bird in self._tracks:
             if not bird.believed or bird.patch is None or at - bird.seen_alone_at > self.settings.gone_s:
@@ -501,7 +517,8 @@ class Tracker:
         closed = []
         for track in list(self._tracks):
             if not track.believed and self._credible(track, at):
-                track.believed = True
+                self._believe(track)
+        for track in list(self._tracks):
             patience = s.gone_s if track.believed else 0.4 * s.gone_s
             if track.over or at - track.last_at > patience:
                 self._tracks.remove(track)
@@ -513,6 +530,22 @@ class Tracker:
             track.count_max = max(track.count_max, present)
         seen = tuple(t for t in believed if t.last_at == at)
         return Step(believed, seen, tuple(closed), absorb, left)
+
+    def _believe(self, track: Track) -> None:
+        """It is a bird; perhaps one that vanished from where it sat as this one appeared: it took off, or landed."""
+        track.believed = True
+        for bird in self._tracks:
+            since = track.first_at - bird.last_at
+            if bird is track or not bird.believed or not 0 < since < self.settings.flight_s or bird.over:
+                continue
+            (x0, y0), (x1, y1) = bird.box.centre, track.first_box.centre
+            size = max(*bird.size, *track.size)
+            reach = self.settings.first_reach * size + self.settings.lost_reach * min(1.0, since / 0.4)
+            unlike = abs(math.log(track.size[0] * track.size[1] / (bird.size[0] * bird.size[1])))
+            if math.hypot(x1 - x0, y1 - y0) < reach and unlike < math.log(self.settings.alike):
+                bird.go_on_as(track)
+                self._tracks.remove(track)
+                return
 
     def _credible(self, track: Track, at: float) -> bool:
         s = self.settings
