@@ -293,7 +293,7 @@ class Observer:
             max(0.0, frame.media_s - before),
             deque(),
         )
-        visit.places.append((start, track.first_box))
+        visit.places.append((start, track.born_box))
         self._visits[track.number] = visit
         unseen_s = track.first_at - self._seen_all_since
         if self._recall is not None and not self._full and unseen_s < self._settings.pre_roll_s:

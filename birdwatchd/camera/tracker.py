@@ -59,6 +59,7 @@ class TrackerSettings:
         clutter: how many make it bad weather, with all the caution there is.
         clutter_s: time constant of that mean.
         settled_s: how long a bird must sit in its place then.
+        stays_s, plainly_new: how long it must sit, and how new it must be, if it was not seen to come.
         presence: share of the looks (mean of `presence_s`) in which a bird must be seen in bad weather.
         jump: a sighting further than this from where it was expected, in its own sizes, proves no movement.
         gone_s: seconds unseen after which a visit is over; shorter would cut visits at every wing beat.
@@ -94,6 +95,8 @@ class TrackerSettings:
     clutter: float = 1.5
     clutter_s: float = 2.0
     settled_s: float = 0.5
+    stays_s: float = 1.4
+    plainly_new: float = 0.8
     presence: float = 0.4
     presence_s: float = 2.0
     jump: float = 0.8
@@ -123,6 +126,7 @@ class Track:
         count_max: most birds believed in at once while this one was there.
         presence: share of the recent looks in which it was seen.
         home, home_at: the place it stays in, and since when.
+        born_box: where it was seen first; `first_box`: from where its travel counts.
         seen_alone_at: when it was last a region of its own.
         apart_at: when it was last told apart from the birds around it.
         newness: mean newness of its sightings (see `Region`).
@@ -139,6 +143,7 @@ class Track:
     believed: bool = False
     count_max: int = 1
     size: tuple[float, float] = field(init=False)
+    born_box: Box = field(init=False)
     first_box: Box = field(init=False)
     still_box: Box = field(init=False)
     still_at: float = field(init=False)
@@ -157,7 +162,7 @@ class Track:
     patch: Patch | None = None
 
     def __post_init__(self) -> None:
-        self.first_box = self.still_box = self.region.box
+        self.born_box = self.first_box = self.still_box = self.region.box
         self.still_at = self.home_at = self.seen_alone_at = self.apart_at = self.first_at
         self.home = self.alone_centre = self.region.box.centre
         self.size = (self.region.box.w, self.region.box.h)
@@ -208,7 +213,7 @@ class Track:
         if math.hypot(x1 - self.home[0], y1 - self.home[1]) > HOME * size:
             self.home, self.home_at = (x1, y1), at
         self.ghost_looks = self.ghost_looks + 1 if region.ghost else 0
-        if miss > jump and known:  # perhaps something else altogether: what it travelled counts from here
+        if miss > jump:  # perhaps something else altogether: what it travelled counts from here
             self.first_box = region.box
         first = self.first_box.centre
         self.travelled = max(self.travelled, math.hypot(x1 - first[0], y1 - first[1]) / size)
@@ -413,7 +418,8 @@ class Tracker:
 
     def _is_guest(self, track: Track, region: Region, at: float) -> bool:
         """Whether a track that has no region of its own is in this one."""
-        known = track.believed or track.hits >= self.settings.guest_hits
+        calm = self._clutter < self.settings.clutter
+        known = track.believed or (calm and track.hits >= self.settings.guest_hits)
         return known and max(_share(track.box, region.box), _share(track.predicted(at), region.box)) > 0.3
 
     def _sight_together(self, birds: Sequence[Track], region: Region, at: float, eyes: Eyes | None) -> None:
@@ -538,11 +544,12 @@ class Tracker:
             since = track.first_at - bird.last_at
             if bird is track or not bird.believed or not 0 < since < self.settings.flight_s or bird.over:
                 continue
-            (x0, y0), (x1, y1) = bird.box.centre, track.first_box.centre
+            (x0, y0), (x1, y1) = bird.box.centre, track.born_box.centre
             size = max(*bird.size, *track.size)
             reach = self.settings.first_reach * size + self.settings.lost_reach * min(1.0, since / 0.4)
             unlike = abs(math.log(track.size[0] * track.size[1] / (bird.size[0] * bird.size[1])))
-            if math.hypot(x1 - x0, y1 - y0) < reach and unlike < math.log(self.settings.alike):
+            passes_edge = _at_edge(bird.box) or _at_edge(track.born_box)  # one left, another came
+            if not passes_edge and math.hypot(x1 - x0, y1 - y0) < reach and unlike < math.log(self.settings.alike):
                 bird.go_on_as(track)
                 self._tracks.remove(track)
                 return
@@ -558,8 +565,15 @@ class Tracker:
             and track.newness > self._asked_newness(track, at)
             and not track.region.ghost
             and (self._clutter < s.calm or at - track.home_at >= s.settled_s * min(1.0, self._clutter / s.clutter))
-            and self._lives(track)
+            and (self._lives(track) if self._clutter < s.clutter else self._lives_in_storm(track, at))
         )
+
+    def _lives_in_storm(self, track: Track, at: float) -> bool:
+        """In wind everything stirs: a bird came from elsewhere, or it stays and is seen all the while."""
+        s = self.settings
+        constant = min(track.presence, track.hits / track.looks) > 2 * s.presence
+        stays = constant and at - track.home_at > s.stays_s
+        return track.travelled >= 1.0 or (stays and track.stirred > s.stirs and track.newness > s.plainly_new)
 
     def _asked_newness(self, track: Track, at: float) -> float:
         """Less of what came from elsewhere, stayed and stirs: a dull bird in the dusk hardly differs from its place."""
@@ -569,6 +583,10 @@ class Tracker:
 
     def _lives(self, track: Track) -> bool:
         return track.travelled >= self.settings.travel or track.stirred >= self.settings.stirs
+
+
+def _at_edge(box: Box, margin: float = 0.01) -> bool:
+    return box.x < margin or box.y < margin or box.x + box.w > 1 - margin or box.y + box.h > 1 - margin
 
 
 def _share(box: Box, other: Box) -> float:
