@@ -127,10 +127,10 @@ class Background:
     def follow(self, light: Light) -> None:
         """Bring the memory to the light of the moment, also where birds hide it."""
         if abs(light.gain - 1.0) > 0.004:
-            cv2.multiply(self.level, light.gain, self.level)
-            cv2.multiply(self.noise, min(2.0, max(0.5, light.gain)), self.noise)
+            self.level *= np.float32(light.gain)
+            self.noise *= np.float32(min(2.0, max(0.5, light.gain)))
         if abs(light.offset) > 0.25:
-            cv2.add(self.level, light.offset, self.level)
+            self.level += np.float32(light.offset)
 
     def learn(self, cells: Cells, away: FloatGrid, step_s: float, standing: Mask, held: Mask | None) -> None:
         """Pull the memory toward this look.
@@ -146,12 +146,12 @@ class Background:
         cv2.accumulateWeighted(cells, self.level, rate(step_s, s.level_s), calm)
         cv2.accumulateWeighted(away, self.noise, rate(step_s, s.noise_s), calm)
         if held is not None:
-            standing = cv2.bitwise_and(standing, cv2.bitwise_not(held))
+            standing = np.asarray(cv2.bitwise_and(standing, cv2.bitwise_not(held)), np.uint8)
         cv2.accumulateWeighted(cells, self.level, rate(step_s, s.standing_s), standing)
         self._renewed_s += step_s
         self._age_s += step_s
         if self._renewed_s > 1.0:
-            cv2.multiply(self.sway, math.exp(-self._renewed_s / s.sway_s), self.sway)
+            self.sway *= np.float32(math.exp(-self._renewed_s / s.sway_s))
             self.renew_threshold()
             self._renewed_s = 0.0
 
@@ -162,10 +162,10 @@ class Background:
     def renew_threshold(self) -> None:
         """Work out anew by how much each cell must differ; what sways here sways one cell further tomorrow."""
         s = self.settings
-        noise = cv2.dilate(cv2.blur(self.noise, (3, 3)), _NEIGHBOURS)
-        self.threshold = np.asarray(cv2.max(cv2.multiply(noise, s.noise_factor), s.contrast), np.float32)
-        sway = cv2.multiply(cv2.dilate(self.sway, _NEIGHBOURS), s.sway_share)
-        self.threshold = np.asarray(cv2.max(self.threshold, sway), np.float32)
+        noise = np.asarray(cv2.dilate(cv2.blur(self.noise, (3, 3)), _NEIGHBOURS), np.float32)
+        sway = np.asarray(cv2.dilate(self.sway, _NEIGHBOURS), np.float32)
+        threshold = np.maximum(noise * np.float32(s.noise_factor), np.float32(s.contrast))
+        self.threshold = np.maximum(threshold, sway * np.float32(s.sway_share))
 
     def absorb(self, cells: Cells, where: tuple[slice, slice]) -> None:
         """Take what stands in `where` as background from now on."""
@@ -245,4 +245,5 @@ def _other_light(old: FloatGrid, new: FloatGrid, where: tuple[slice, slice]) -> 
         columns.start - around[1].start : columns.stop - around[1].start,
     ] = False
     gain, offset = _line(old[around][ring], new[around][ring])
-    return np.clip(old[where] * min(3.0, max(0.2, gain)) + offset, 0, 255).astype(np.float32)
+    guess = old[where] * np.float32(min(3.0, max(0.2, gain))) + np.float32(offset)
+    return np.asarray(np.clip(guess, 0, 255), np.float32)

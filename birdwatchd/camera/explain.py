@@ -42,7 +42,7 @@ def unexplained_by_light(now: FloatGrid, before: FloatGrid, tolerance: FloatGrid
     rest = power_now - 2 * gain * together + gain * gain * power_before
     ratio = (mean_now + 4.0) / (mean_before + 4.0)
     new = (rest > tolerance * tolerance) | (ratio < MOST_DARKENED) | (ratio > MOST_LIT)
-    return new.astype(np.uint8) * 255
+    return np.where(new, np.uint8(255), np.uint8(0))
 
 
 def unexplained_by_sway(now: Cells, before: Cells, tolerance: Cells, reach: int) -> Mask:
@@ -108,7 +108,7 @@ def newness_of(now: Cells, before: FloatGrid, around: FloatGrid, part: NDArray[n
     """
     difference = now.astype(np.float32) - before
     likeness, rest = _follows_light(now, before, difference, part)
-    rim = cv2.dilate(part.astype(np.uint8), np.ones((3, 3), np.uint8))
+    rim = np.asarray(cv2.dilate(part.astype(np.uint8), np.ones((3, 3), np.uint8)), np.uint8)
     return Newness(
         place=_ramp(_found_nearby(now, around, rim), 0.85, 0.5),
         texture=_ramp(likeness, 0.85, 0.5),
@@ -127,7 +127,7 @@ def _sharpness(difference: FloatGrid, part: NDArray[np.bool_]) -> float:
     """Steepest steps from cell to cell over the greatest differences (90th percentiles)."""
     wide = cv2.copyMakeBorder(difference, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     kernel = np.ones((3, 3), np.uint8)
-    steep = cv2.subtract(cv2.dilate(wide, kernel), cv2.erode(wide, kernel))[1:-1, 1:-1]
+    steep = np.asarray(cv2.subtract(cv2.dilate(wide, kernel), cv2.erode(wide, kernel)), np.float32)[1:-1, 1:-1]
     return _ninetieth(steep[part]) / max(1.0, _ninetieth(np.abs(difference[part])))
 
 

@@ -223,9 +223,10 @@ class Gate:
             cells = moved_back(cells, shift)
             level = background.level
             steep = cv2.subtract(cv2.dilate(level, _NEIGHBOURS), cv2.erode(level, _NEIGHBOURS))
-            threshold = np.asarray(cv2.scaleAdd(steep, 0.25, threshold), np.float32)  # a quarter of a cell is not undone
+            # a quarter of a cell is not undone
+            threshold = np.asarray(cv2.scaleAdd(steep, 0.25, threshold), np.float32)
         away = np.asarray(cv2.absdiff(cells.astype(np.float32), background.level), np.float32)
-        mask = cv2.compare(away, cv2.multiply(threshold, self.settings.weak), cv2.CMP_GT)
+        mask = cv2.compare(away, threshold * np.float32(self.settings.weak), cv2.CMP_GT)
         if not self._everything:
             mask = cv2.bitwise_and(mask, self._watched)
         return _Seen(cells, away, np.asarray(cv2.medianBlur(mask, 3), np.uint8), shift)
@@ -248,7 +249,7 @@ class Gate:
             core = self._lasting(core, where)
         mask = seen.mask[where]
         reach = max(1, round(self.grid.bird_cells * 0.3))
-        joined = cv2.dilate(core, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
+        joined = np.asarray(cv2.dilate(core, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)), np.uint8)
         found = self._parts(seen, where, joined, mask)
         good = [region for region in found if not region.why]
         bad = [region for region in found if region.why]
@@ -258,12 +259,12 @@ class Gate:
         """The marked cells that neither another light nor swaying explains."""
         level, mask = self.background.level[where], seen.mask[where]
         cells = np.ascontiguousarray(seen.cells[where])
-        noise = cv2.multiply(self.background.threshold[where], 0.35)
+        noise = self.background.threshold[where] * np.float32(0.35)
         new = cv2.bitwise_and(mask, unexplained_by_light(cells.astype(np.float32), level, noise, self._window))
         if not cv2.countNonZero(new):
             return np.asarray(new, np.uint8)
-        before = cv2.convertScaleAbs(level)
-        tolerance = cv2.convertScaleAbs(cv2.max(noise, 3.0))
+        before = np.asarray(cv2.convertScaleAbs(level), np.uint8)
+        tolerance = np.asarray(cv2.convertScaleAbs(np.maximum(noise, np.float32(3.0))), np.uint8)
         swayed = cv2.bitwise_and(new, cv2.bitwise_not(unexplained_by_sway(cells, before, tolerance, self._reach)))
         if learn and cv2.countNonZero(swayed):
             self.background.remember_sway(seen.away, swayed > 0, where)

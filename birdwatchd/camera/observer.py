@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from birdwatchd.camera.crops import MomentPicker
 from birdwatchd.camera.gate import Gate, GateSettings, Look
@@ -319,12 +318,10 @@ class Observer:
         """Look for the bird in frames from before it was noticed: `frames` of them, or all that are left."""
         if visit.search is None or self._gate is None:
             return
-        done = 0
-        for frame in visit.search:
+        for done, frame in enumerate(visit.search, 1):
             if frame.at >= visit.start or (frame.width, frame.height) != self._gate.frame_size:
                 break
             self._search_in(frame, visit)
-            done += 1
             if frames is not None and done >= frames:
                 return
         _close(visit.search)

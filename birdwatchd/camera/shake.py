@@ -41,7 +41,8 @@ def find_shift(cells: Cells, level: FloatGrid, under: Mask | None) -> Shift:
         under: 255 under birds, which move by themselves; None without.
     """
     now, before = _half(cells.astype(np.float32)), _half(level)
-    across, down = cv2.filter2D(before, -1, _CENTRAL), cv2.filter2D(before, -1, _CENTRAL.T)
+    across = np.asarray(cv2.filter2D(before, -1, _CENTRAL), np.float32)
+    down = np.asarray(cv2.filter2D(before, -1, _CENTRAL.T), np.float32)
     usable = np.ones(before.shape, bool)
     usable[:2], usable[-2:], usable[:, :2], usable[:, -2:] = False, False, False, False
     if under is not None:
@@ -72,7 +73,7 @@ def _half(cells: FloatGrid) -> FloatGrid:
 def _moved(cells: NDArray[np.generic], x: float, y: float) -> FloatGrid:
     matrix = np.array([[1.0, 0.0, x], [0.0, 1.0, y]], np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(cells, matrix, cells.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[arg-type,return-value,call-overload]
+    return cv2.warpAffine(cells, matrix, cells.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[arg-type,return-value]  # its stubs know no arrays
 
 
 def _step(

@@ -339,11 +339,12 @@ class Tracker:
         for track in self._tracks:
             for index, region in enumerate(regions):
                 cost = self._cost(track, region, at)
-                if cost is not None and eyes is not None and track.patch is not None:
-                    if track.seen_alone_at < track.last_at:  # it comes out of a crowd: who is it?
-                        cost += 1.0 - eyes.locate(track.patch, region.box)[1]
-                if cost is not None:
-                    pairs.append((cost, track.number, index, track))
+                if cost is None:
+                    continue
+                crowded = track.seen_alone_at < track.last_at
+                if crowded and eyes is not None and track.patch is not None:  # it comes out of a crowd: who is it?
+                    cost += 1.0 - eyes.locate(track.patch, region.box)[1]
+                pairs.append((cost, track.number, index, track))
         owners: dict[int, Track] = {}
         taken: set[int] = set()
         for _, number, index, track in sorted(pairs, key=lambda p: p[:3]):
@@ -424,10 +425,11 @@ class Tracker:
 
     def _sight_together(self, birds: Sequence[Track], region: Region, at: float, eyes: Eyes | None) -> None:
         """Several birds in one region: side by side where there is room, else all where they were going."""
-        places = _side_by_side(birds, region.box, at)
-        if places is not None and len(birds) == 2 and eyes is not None:
-            places = _by_appearance(birds, region.box, places, eyes)
-        for bird, place in zip(birds, places or [None] * len(birds), strict=True):
+        roomy = _side_by_side(birds, region.box, at)
+        if roomy is not None and len(birds) == 2 and eyes is not None:
+            roomy = _by_appearance(birds, region.box, roomy, eyes)
+        nowhere: list[Box | None] = [None] * len(birds)
+        for bird, place in zip(birds, roomy or nowhere, strict=True):
             here = place or self._found_again(bird, region.box, at, eyes)
             if here is not None:
                 bird.apart_at = at
