@@ -111,7 +111,8 @@ class CameraSettings(Settings):
     """One camera.
 
     `min_bird` is the height or width, in pixels of the source frame, of the smallest bird worth a visit.
-    `open_timeout_s` and `read_timeout_s` bound every wait for the camera.
+    `open_timeout_s` and `read_timeout_s` bound every wait for the camera. `ring_mb` bounds the compressed video that is
+    kept for looking back `pre_roll_s` before a bird was noticed. `decode` says which device decodes.
     """
 
     source: SourceField
@@ -123,6 +124,9 @@ class CameraSettings(Settings):
     read_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
     max_moments: Annotated[int, Field(ge=1, le=64)] = 8
     max_fps: Annotated[float, Field(gt=0, le=120)] = 15.0
+    decode: Literal["auto", "cpu", "cuda", "vaapi"] = "auto"
+    ring_mb: Annotated[int, Field(ge=1, le=1024)] = 32
+    pre_roll_s: Annotated[float, Field(ge=0, le=30)] = 3.0
 
     def reveal(self) -> dict[str, Any]:
         """Plain values with the credentials in them, to hand to the camera's own process. Never log it."""

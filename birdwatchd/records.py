@@ -338,6 +338,8 @@ class CameraStatus:
         detail: why it is offline; free of credentials.
         refused: the camera said no (wrong password or path).
         lag_s: how far the picture being looked at is behind the newest one.
+        extra: more numbers, by name.
+        notice: something a person should know that is no change of state; it is said once.
     """
 
     camera: str
@@ -352,3 +354,4 @@ class CameraStatus:
     refused: bool = False
     lag_s: float = 0.0
     extra: tuple[tuple[str, float], ...] = ()
+    notice: str = ""

@@ -127,7 +127,7 @@ def _text_of(path: Path) -> str:
 
 def _settings_text(camera: str, settings: CameraSettings, species: SpeciesSettings) -> str:
     """All that decides what is found in a recording and what it is called, besides the model."""
-    of_no_matter = {"source", "name", "enabled", "open_timeout_s", "read_timeout_s"}
+    of_no_matter = {"source", "name", "enabled", "open_timeout_s", "read_timeout_s", "decode"}
     found = settings.model_dump(mode="json", exclude=of_no_matter)
     return json.dumps({"camera": camera, "found": found, "named": species.model_dump(mode="json")}, sort_keys=True)
 
@@ -278,6 +278,8 @@ class _Scan:
         name = plain(_text_of(Path(path.name)))
 
         def on_status(status: CameraStatus) -> None:
+            if status.notice:
+                log.warning("%s", status.notice)
             extra = dict(status.extra)
             if extra.get("duration_s"):
                 describe(f"{name}  {extra['media_s'] / extra['duration_s']:.0%}")

@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 
 STOPPING_CROPS_S = 4.0  # how long after the stop crops are still classified; the rest of the deadline is for writing
 RETRY_WRITE_S = 1.0
-KEPT_CHANGES = 8  # changes of state per camera that wait to be logged and told
+RING_GAUGES = ("ring_seconds", "ring_bytes")  # how far back a camera's kept video reaches, and its memory
+KEPT_CHANGES = 8  # changes of state per camera that wait to be logged and told; different notices likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +272,7 @@ class Upkeep:
         self._healthy, self._beat_service = healthy, beat_service
         self._lock = threading.Lock()
         self._new: dict[str, deque[CameraStatus]] = {}
+        self._notices: dict[str, dict[str, bool]] = {}  # of each camera, and whether they are logged
         self._trouble = self._store_busy = False
         self.cameras: dict[str, CameraStatus] = {}
 
@@ -281,6 +283,9 @@ class Upkeep:
         forgotten; what it is now is never.
         """
         with self._lock:
+            notices = self._notices.setdefault(status.camera, {})
+            if status.notice and len(notices) < KEPT_CHANGES:
+                notices.setdefault(status.notice, False)
             mine = self._new.setdefault(status.camera, deque(maxlen=KEPT_CHANGES))
             if mine and mine[-1].state is status.state:
                 mine[-1] = status
@@ -297,11 +302,19 @@ class Upkeep:
         """Handle what cameras reported since the last time."""
         with self._lock:
             news, self._new = self._new, {}
+            notices = [(camera, text) for camera, said in self._notices.items() for text in said if not said[text]]
+            for camera, text in notices:
+                self._notices[camera][text] = True
+        for camera, text in notices:
+            log.warning("camera %s: %s", camera, text)
         self._store_busy = False
         for status in (status for reports in news.values() for status in reports):
             self._metrics.set("camera_fps", status.fps, camera=status.camera)
             self._metrics.set("frames_skipped_total", status.late, camera=status.camera)
             self._metrics.set("camera_lag_seconds", status.lag_s, camera=status.camera)
+            for name, value in status.extra:
+                if name in RING_GAUGES:
+                    self._metrics.set(f"camera_{name}", value, camera=status.camera)
             before = self.cameras.get(status.camera)
             self.cameras[status.camera] = status
             self._note_effort(status)

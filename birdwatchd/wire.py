@@ -61,7 +61,7 @@ def encode(item: Item) -> bytes:
     elif isinstance(item, CameraStatus):
         header = {"kind": "status"} | {
             name: getattr(item, name)
-            for name in ("camera", "fps", "frames", "late", "width", "height", "detail", "refused", "lag_s")
+            for name in ("camera", "fps", "frames", "late", "width", "height", "detail", "refused", "lag_s", "notice")
         }
         header |= {"state": item.state.value, "at": item.at.isoformat(), "extra": list(item.extra)}
     else:
@@ -141,6 +141,7 @@ def _status(data: dict[str, Any]) -> CameraStatus:
         refused=bool(data["refused"]),
         lag_s=_number(data["lag_s"]),
         extra=tuple((_text(k, 64), _number(v)) for k, v in data["extra"]),
+        notice=_line(_text(data["notice"], 8192)),
     )
 
 

@@ -17,6 +17,8 @@ from benchmarks.seeing.clips import Clip
 from benchmarks.seeing.score import Look, PredictedVisit, Score, Seen, Shot, score
 from benchmarks.seeing.truth import Truth
 from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.recall import recall
+from birdwatchd.camera.ring import Ring
 from birdwatchd.camera.source import Stream
 from birdwatchd.config import CameraSettings, Source
 from birdwatchd.records import Evidence
@@ -76,13 +78,17 @@ def _method(name: str, dvr_scan: Path | None) -> Callable[[Clip], Seen]:
 def watch(clip: Clip) -> Seen:
     """birdwatchd, as its camera process puts it together."""
     settings = CameraSettings(source=Source(str(clip.path)), min_bird=clip.case.min_bird)
-    observer = Observer(clip.case.name, settings, media=clip.path.name)
+    ring = Ring(settings.ring_mb * 2**20)
+    observer = Observer(
+        clip.case.name, settings, media=clip.path.name, recall=lambda since: recall(ring.since(since), since)
+    )
     evidence: list[Evidence] = []
     looks: list[Look] = []
     with Stream(settings.source, settings, lambda: datetime.now(UTC)) as stream:
-        for frame in stream.frames():
+        for frame in stream.frames(keep=ring.append):
+            before = observer.last_look
             evidence += observer.look(frame)
-            if observer.present:
+            if observer.present and observer.last_look is not before:
                 looks.append((frame.media_s, observer.present))
     evidence += observer.finish()
     return Seen(_visits(evidence), tuple(looks))

@@ -202,7 +202,7 @@ class _Candidate:
 
 
 # Seconds of each look-out for the best picture, one after another: a quick first answer, then ever rarer.
-WINDOWS_S = (0.35, 0.4, 0.6, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+WINDOWS_S = (0.25, 0.4, 0.6, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 ALWAYS = 3  # moments given whatever they show; from then on a moment must be better or another pose
 BETTER = 1.03  # times the best quality so far
 WORSE = 0.75  # of it: another pose is worth this much less, but not a blur

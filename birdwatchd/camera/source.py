@@ -1,106 +1,81 @@
-"""Open a camera or media file with libav and give its frames, or say in our own words why there are none.
+"""Read one camera or media file: its packets, and the pictures decoded from them, each dated once.
 
-Only allow-listed schemes, libav protocols and container formats are opened. Every wait has a time-out. libav objects
-never leave the thread that made them, and a failed stream is never reused: the caller opens a new one. Credentials
-join the URL only in the call that needs them, and libav's own error text (which may hold the URL) is never shown.
+A packet is dated when it comes and its picture takes that date, so that a picture decoded again later is the same one.
+libav objects never leave the thread that made them, and a failed stream is never reused: the caller opens a new one.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import av.error
-import av.logging
-import numpy as np
-from numpy.typing import NDArray
 
-from birdwatchd.camera.clock import FileClock, LiveClock
+from birdwatchd.camera.clock import FileClock, LiveClock, Playback
+from birdwatchd.camera.decoder import MAX_PIXELS, Acceleration, size_of
+from birdwatchd.camera.frame import Frame, Picture
+from birdwatchd.camera.frame import luma_of as _luma  # noqa: F401  # where tests that draw frames look for it
+from birdwatchd.camera.opening import libav_errors, open_container
+from birdwatchd.camera.packet import Codec, Packet, is_annex_b, parameter_sets
 from birdwatchd.config import CameraSettings, Source
-from birdwatchd.errors import SourceError, SourceRefused, SourceUnreachable, SourceUnusable
+from birdwatchd.errors import SourceUnreachable, SourceUnusable
 
 __all__ = ["Frame", "Stream"]
 
-av.logging.set_level(av.logging.PANIC)  # libav prints addresses with their passwords
-
-# What libav may open on behalf of a source: a playlist on a web camera must not read our files, nor a file the network.
-_PROTOCOLS = {
-    "rtsp": "rtsp,rtsps,tcp,tls",
-    "http": "http,https,tcp,tls,crypto,httpproxy",
-    "file": "file",
-    "device": "file",
-}
-_FILE_FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,h264,hevc,m4v,mjpeg,mjpeg_2000,"
-    "mpjpeg,ogg,dv,mxf,rm,nut,ivf,obu,av1,wtv,gif,y4m,yuv4mpegpipe,swf,live_flv,apng"
-)
-_HTTP_FORMATS = _FILE_FORMATS + ",hls,image2pipe,jpeg_pipe"
 # Streams that carry no time of their own: libav invents 25 pictures a second for them, whatever really comes.
 _WITHOUT_TIME = {"mpjpeg", "mjpeg", "h264", "hevc", "image2pipe", "jpeg_pipe"}
-_MAX_PIXELS = 40_000_000  # of one picture; 8K has 33 million
-_REFUSED = (
-    av.error.HTTPUnauthorizedError,
-    av.error.HTTPForbiddenError,
-    av.error.HTTPNotFoundError,
-    av.error.HTTPBadRequestError,
-    av.error.HTTPOtherClientError,
-)
-_UNAUTHORIZED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 _MAX_BAD_PACKETS = 200  # undecodable packets in a row before the stream is given up (about 10 s at 20 fps)
-_BUSY_ERRNOS = (16,)  # EBUSY
+_REORDERED = timedelta(seconds=1)  # packets may be older than the newest one by this much; more is a clock that was set
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One decoded picture, valid only in the thread and loop turn that got it.
-
-    Attributes:
-        picture: the libav frame.
-        luma: uint8, shape (height, width), a view into the decoder's memory where the pixel format allows it.
-        at: wall time, UTC.
-        media_s: seconds since the stream or file began.
-        lag_s: how long ago it was taken when it was decoded; 0 for files.
-    """
-
-    picture: Any
-    luma: NDArray[np.uint8]
-    width: int
-    height: int
-    at: datetime
-    media_s: float
-    lag_s: float
+def keep_nothing(packet: Packet) -> None:
+    """What `frames` does with packets when nobody wants them."""
 
 
 class Stream:
-    """One opening of a source. Use as a context manager; iterate for frames; never reuse after an error."""
+    """One opening of a source. Use as a context manager; read packets or frames; never reuse after an error."""
 
-    def __init__(self, source: Source, settings: CameraSettings, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        settings: CameraSettings,
+        clock: Callable[[], datetime],
+        *,
+        playback: Playback | None = None,
+        acceleration: Acceleration | None = None,
+    ) -> None:
         """Open the source.
 
         Args:
-            clock: gives the current UTC time (live streams stamp frames with it).
+            clock: gives the current UTC time (live streams stamp packets with it).
+            playback: a file gives each packet when it is due, dated as if a camera sent it now.
+            acceleration: decodes on a graphics device where that works; on the CPU by default.
 
         Raises:
             SourceUnreachable, SourceRefused, SourceUnusable: see their classes.
         """
         self._source, self._clock = source, clock
+        self._playback = playback if not source.is_live else None
         self._live_clock = LiveClock()
-        with _libav_errors(source, opening=True):
-            self._container = _open(source, settings)
+        with libav_errors(source, opening=True):
+            self._container = open_container(source, settings)
         if not self._container.streams.video:
             self._container.close()
             raise SourceUnusable(f"{source}: has no video stream", "is it a sound recording?")
         self._stream = self._container.streams.video[0]
-        self._stream.codec_context.thread_count = 1  # one core per camera, and no frames held back
-        self._stream.thread_type = "NONE"
-        self._stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
+        self._context = self._stream.codec_context
+        if self._context is None:
+            self._container.close()
+            raise SourceUnusable(f"{source}: is coded in a way that has no decoder", "this codec is not supported")
+        self._context.thread_count = 1  # one core per camera, and no frames held back
+        self._context.thread_type = "NONE"
+        self._context.options = {"max_pixels": str(MAX_PIXELS)}
+        self._context.copy_opaque = True  # a picture brings the date of its packet
         self._file_clock = FileClock(self._recorded_at())
         rate = self._stream.average_rate or self._stream.guessed_rate or 15
         self._frame_s = 1.0 / min(max(float(rate), 1.0), 240.0)
@@ -109,6 +84,13 @@ class Stream:
         self._read_timeout_s = settings.read_timeout_s
         names = set(self._container.format.name.split(","))
         self._keeps_time = not (source.is_live and names & _WITHOUT_TIME)
+        self._first: datetime | None = None
+        self._newest: datetime | None = None
+        self._due_s = 0.0  # of the newest packet of a file that plays a camera
+        base = self._stream.time_base
+        self._time_base = Fraction(base.numerator, base.denominator)
+        self.codec = _codec_of(self._context)
+        self._device = acceleration.begin(self.codec) if acceleration else None
 
     def __enter__(self) -> Stream:
         return self
@@ -126,48 +108,135 @@ class Stream:
         """Length the container announces, None for live streams and files without one."""
         return self._container.duration / 1e6 if self._container.duration else None
 
-    def frames(self) -> Iterator[Frame]:
+    def packets(self) -> Iterator[Packet]:
+        """Give packets, not decoded, until the end of a file, or until the stream breaks.
+
+        Raises:
+            SourceUnreachable: nothing came within the read time-out, or the stream ended (live sources).
+            SourceUnusable: the file cannot be read further.
+        """
+        for raw in self._demuxed():
+            if raw.size:
+                yield self._packet(raw)
+
+    def frames(self, keep: Callable[[Packet], None] = keep_nothing) -> Iterator[Frame]:
         """Give frames until the end of a file, or until the stream breaks.
+
+        Args:
+            keep: is given every packet before it is decoded.
 
         Raises:
             SourceUnreachable: nothing came within the read time-out, or the stream ended (live sources).
             SourceUnusable: too many packets in a row could not be decoded (files).
         """
+        for picture in self.pictures(keep):
+            yield self.frame(picture)
+
+    def pictures(self, keep: Callable[[Packet], None] = keep_nothing) -> Iterator[Picture]:
+        """As `frames`, for who does not look at every one: `frame` gives the frame of one that is wanted."""
         picture_at = time.monotonic()
-        with _libav_errors(self._source, opening=False):
-            for packet in self._container.demux(self._stream):
-                for picture in self._decoded(packet):
-                    yield self._frame(picture)
-                    picture_at = time.monotonic()
-                silent = time.monotonic() - picture_at
-                if self._source.is_live and silent > self._read_timeout_s:
-                    raise SourceUnreachable(f"{self._source}: no picture for {silent:.0f} s", "it will be opened again")
+        packet: Packet | None = None
+        for raw in self._demuxed():
+            if raw.size:
+                packet = self._packet(raw)
+                keep(packet)
+            for picture in self._decoded(raw, packet):
+                yield picture
+                picture_at = time.monotonic()
+            silent = time.monotonic() - picture_at
+            if self._source.is_live and silent > self._read_timeout_s:
+                raise SourceUnreachable(f"{self._source}: no picture for {silent:.0f} s", "it will be opened again")
+
+    def frame(self, picture: Picture) -> Frame:
+        """The frame of a picture that was just given.
+
+        Raises:
+            SourceUnusable: its pixel format is not supported.
+        """
+        with libav_errors(self._source, opening=False):
+            return picture.frame()
+
+    def _demuxed(self) -> Iterator[Any]:
+        """libav's packets; at the end of a file an empty one, which gets out what the decoder still holds."""
+        demuxed = self._container.demux(self._stream)
+        while True:
+            with libav_errors(self._source, opening=False):
+                raw = next(demuxed, None)
+            if raw is None:
+                break
+            if raw.size or raw.dts is None:  # an empty packet in the middle (AVI: "as before") would end the decoder
+                yield raw
         if self._source.is_live:
             raise SourceUnreachable(f"{self._source}: the stream ended", "it will be opened again")
 
-    def _decoded(self, packet: Any) -> Iterator[Any]:
-        """The pictures of a packet; none for a damaged one, an error for too many damaged ones in a row."""
-        try:
-            for picture in packet.decode():
-                self._bad_in_row = 0
-                yield picture
-        except av.error.InvalidDataError:
-            self.bad_packets += 1
-            self._bad_in_row += 1
-            if self._bad_in_row > _MAX_BAD_PACKETS:
-                raise SourceUnusable(f"{self._source}: cannot be decoded", "check the codec") from None
+    def _packet(self, raw: Any) -> Packet:
+        pts = raw.pts if raw.pts is not None else raw.dts
+        media_s = pts * self._time_base.numerator / self._time_base.denominator if pts is not None else None
+        media_s, at = self._dated(media_s if self._keeps_time else None)
+        if self._newest is None or at > self._newest or at < self._newest - _REORDERED:
+            self._newest = at
+        data, is_key = bytes(raw), raw.is_keyframe
+        if is_key:
+            self._note_codec(raw, data)
+        duration = raw.duration or 0
+        return Packet(data, raw.pts, raw.dts, self._time_base, duration, is_key, media_s, at, self.codec)
 
-    def _frame(self, picture: Any) -> Frame:
-        timed = picture.pts is not None and self._keeps_time
-        media_s = float(picture.pts * picture.time_base) if timed else None
+    def _dated(self, stamp: float | None) -> tuple[float, datetime]:
+        """Media seconds and wall time of a packet, given its timestamp in seconds."""
         if self._source.is_live:
-            now = self._clock()
-            at = self._live_clock.at(media_s, now)
-            lag = (now - at).total_seconds()
-        else:
-            media_s = self._file_clock.seconds(media_s, self._frame_s)
-            at, lag = self._file_clock.at(media_s), 0.0
-        return Frame(picture, _luma(picture), picture.width, picture.height, at, media_s or 0.0, lag)
+            at = self._live_clock.at(stamp, self._clock())
+            self._first = self._first or at
+            return (at - self._first).total_seconds() if stamp is None else stamp, at
+        seconds = self._file_clock.seconds(stamp, self._frame_s)
+        if self._playback is None:
+            return seconds, self._file_clock.at(seconds)
+        self._playback.wait_for(seconds)
+        self._due_s = max(self._due_s, seconds)
+        return seconds, self._playback.at(seconds)
+
+    def _note_codec(self, raw: Any, data: bytes) -> None:
+        """Notice at a key frame that the picture has changed its size or how it is coded."""
+        extradata = self.codec.extradata
+        if is_annex_b(self.codec.name, extradata):
+            extradata = parameter_sets(self.codec.name, data) or extradata
+        if raw.has_sidedata("new_extradata"):
+            extradata = bytes(raw.get_sidedata("new_extradata"))
+        if extradata == self.codec.extradata:
+            return
+        changed = replace(self.codec, extradata=extradata)
+        width, height = size_of(changed, data) or (changed.width, changed.height)
+        self.codec = replace(changed, width=width, height=height)
+
+    def _decoded(self, raw: Any, packet: Packet | None) -> list[Picture]:
+        """The pictures of a packet; none for a damaged one, an error for too many damaged ones in a row."""
+        if packet is None:
+            return []
+        with libav_errors(self._source, opening=False):
+            if raw.size:
+                raw.opaque = (packet.media_s, packet.at)
+            on_cpu = self._context.decode
+            try:
+                pictures = self._device.decode(raw, on_cpu) if self._device else on_cpu(raw)
+            except av.error.InvalidDataError:
+                self.bad_packets += 1
+                self._bad_in_row += 1
+                if self._bad_in_row > _MAX_BAD_PACKETS:
+                    raise SourceUnusable(f"{self._source}: cannot be decoded", "check the codec") from None
+                return []
+        if pictures:
+            self._bad_in_row = 0
+        return [self._picture(picture, packet) for picture in pictures]
+
+    def _picture(self, picture: Any, packet: Packet) -> Picture:
+        # A decoder that drops what came with the packet holds no pictures back: its date is that of the last one.
+        media_s, at = picture.opaque or (packet.media_s, packet.at)
+        if self._source.is_live:
+            assert self._newest is not None
+            return Picture(picture, at, media_s, (self._clock() - self._newest).total_seconds())
+        if self._playback is None:
+            media_s = self._file_clock.shown(media_s)
+            return Picture(picture, self._file_clock.at(media_s), media_s, 0.0)
+        return Picture(picture, at, media_s, max(0.0, self._playback.late_s(self._due_s)))
 
     def _recorded_at(self) -> datetime:
         written = self._container.metadata.get("creation_time", "")
@@ -183,94 +252,19 @@ class Stream:
         return datetime.fromtimestamp(ended - (self.duration_s or 0.0), UTC)
 
 
-def _open(source: Source, settings: CameraSettings) -> Any:
-    micros = str(int(settings.open_timeout_s * 1e6))
-    options = {"protocol_whitelist": _PROTOCOLS[source.kind]}
-    if source.is_live:
-        # libav would watch 20 pictures to guess their rate, which nobody asks for: 1.7 s at 12 pictures a second
-        options["fpsprobesize"] = "2"
-    file_format = None
-    if source.kind == "rtsp":
-        file_format = "rtsp"
-        options |= {"rtsp_transport": "tcp", "timeout": micros, "allowed_media_types": "video"}
-    elif source.kind == "http":
-        options |= {"timeout": micros, "format_whitelist": _HTTP_FORMATS, "multiple_requests": "0"}
-    elif source.kind == "device":
-        file_format = "v4l2"
-    else:
-        _check_file(source)
-        options |= {"format_whitelist": _FILE_FORMATS}
-    return av.open(
-        f"file:{source.location}" if source.kind == "file" else source.reveal(),
-        format=file_format,
-        options=options,
-        timeout=(settings.open_timeout_s, settings.read_timeout_s),
-        metadata_errors="replace",
+def _codec_of(context: Any) -> Codec:
+    """A stream's parameters as the container gives them."""
+    name, extradata = context.codec.canonical_name, context.extradata or b""
+    if is_annex_b(name, extradata):
+        extradata = parameter_sets(name, extradata) or extradata  # written as those in its packets, to be compared
+    return Codec(
+        name=name,
+        decoder=context.codec.name,
+        extradata=extradata,
+        width=context.width,
+        height=context.height,
+        pix_fmt=context.pix_fmt or "",
+        color_range=int(context.color_range),
+        colorspace=int(context.colorspace),
+        reorder=context.reorder_depth,
     )
-
-
-def _check_file(source: Source) -> None:
-    path = Path(source.location)
-    try:
-        size = path.stat().st_size
-        if path.is_dir():
-            raise SourceUnusable(f"{source}: is a folder", "name a video file, or use birdwatchd scan")
-        if size == 0:
-            raise SourceUnusable(f"{source}: is empty", "the camera had not written it when it was copied")
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise SourceUnusable(f"{source}: {reason}", "check the path and its permissions") from None
-
-
-@contextmanager
-def _libav_errors(source: Source, *, opening: bool) -> Iterator[None]:
-    """Translate libav's exceptions. `str()` of one contains the URL with its password; `strerror` does not."""
-    began = time.monotonic()
-    try:
-        yield
-    except _REFUSED as error:
-        remedy = (
-            "check user and password of this camera"
-            if isinstance(error, _UNAUTHORIZED)
-            else "check the path in the source address"
-        )
-        raise SourceRefused(f"{source}: refused ({_words(error)})", remedy) from None
-    except av.error.FFmpegError as error:
-        raise _translated(source, error, opening, time.monotonic() - began) from None
-    except (ValueError, NotImplementedError) as error:  # PyAV's own: unknown codec or pixel format
-        raise SourceUnusable(f"{source}: {type(error).__name__}", "this codec is not supported") from None
-
-
-def _translated(source: Source, error: av.error.FFmpegError, opening: bool, waited_s: float) -> SourceError:
-    if source.kind == "file":
-        if opening or isinstance(error, av.error.InvalidDataError):
-            return SourceUnusable(
-                f"{source}: is no video that can be read ({_words(error)})", "is it whole? copy it again"
-            )
-        return SourceUnusable(f"{source}: breaks off ({_words(error)})", "copy it again from the card")
-    if source.kind == "device" and error.errno in _BUSY_ERRNOS:
-        return SourceUnreachable(f"{source}: is in use by another program", "stop that program")
-    if isinstance(error, av.error.ExitError):
-        return SourceUnreachable(f"{source}: no answer for {waited_s:.0f} s", "is it on, and on the network?")
-    verb = "cannot be opened" if opening else "broke off"
-    if source.kind == "device":
-        return SourceUnreachable(f"{source}: {verb} ({_words(error)})", "is the camera plugged in?")
-    return SourceUnreachable(f"{source}: {verb} ({_words(error)})", "is it on, and on the network?")
-
-
-def _words(error: av.error.FFmpegError) -> str:
-    return str(error.strerror or type(error).__name__)
-
-
-_PLANAR = {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray", "yuv411p"}
-
-
-def _luma(picture: Any) -> NDArray[np.uint8]:
-    """The brightness plane as uint8 (height, width); a view where the format has one, else a converted copy."""
-    if picture.format.name not in _PLANAR:
-        picture = picture.reformat(format="gray")
-    plane = picture.planes[0]
-    rows: NDArray[np.uint8] = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    return rows[: picture.height, : picture.width]

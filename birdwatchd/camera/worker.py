@@ -17,14 +17,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
 
+from birdwatchd.camera.clock import Playback
+from birdwatchd.camera.decoder import Acceleration, devices_here, devices_to_try
+from birdwatchd.camera.frame import Picture
 from birdwatchd.camera.observer import Observer
-from birdwatchd.camera.source import Frame, Stream
+from birdwatchd.camera.recall import recall
+from birdwatchd.camera.ring import Ring
+from birdwatchd.camera.source import Stream
 from birdwatchd.config import CameraSettings, Source
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnusable
 from birdwatchd.flow import Backoff, Stop
@@ -39,7 +44,7 @@ HEALTHY_S = 10.0  # a stream that lasted this long starts the back-off anew
 REPORT_EVERY_S = 1.0
 REPORT_WAITING_S = 5.0
 LATE_S, IN_TIME_S = 0.7, 0.3  # behind by more: frames are decoded but not looked at, until caught up
-MEMORY_LIMIT = 4 * 2**30  # address space: a hostile stream must not bring the out-of-memory killer to the others
+MEMORY_LIMIT = 4 * 2**30  # bytes: a hostile stream must not bring the out-of-memory killer to the others
 STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are closed without it
 
 
@@ -57,7 +62,7 @@ class _Pace:
     last_at: datetime | None = None
     skipped: int = 0
 
-    def wants(self, frame: Frame, lag_s: float) -> bool:
+    def wants(self, frame: Picture, lag_s: float) -> bool:
         if lag_s > LATE_S:
             self.late = True
         elif lag_s < IN_TIME_S:
@@ -78,7 +83,10 @@ class CameraWatch:
 
     def __init__(self, camera: str, settings: CameraSettings, pipe: Pipe, stop: Stop) -> None:
         self._camera, self._settings, self._pipe, self._stop = camera, settings, pipe, stop
-        self._observer = Observer(camera, settings)
+        self._ring = Ring(settings.ring_mb * 2**20)
+        self._observer = Observer(camera, settings, recall=lambda since: recall(self._ring.since(since), since))
+        self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notice)
+        self._said = CameraStatus(camera, CameraState.STARTING, now_utc())
         self._backoff = Backoff(RETRY_FIRST_S, RETRY_LAST_S, random.random)
         self._turn = threading.Lock()
         self._frames = 0
@@ -123,34 +131,29 @@ class CameraWatch:
             self._report(state)
 
     def _watch_stream(self) -> None:
-        source = self._settings.source
-        with Stream(source, self._settings, now_utc) as stream:
+        self._ring.clear()  # what comes now does not follow on
+        with self._open() as stream:
             online, report_at, frames_before = False, 0.0, self._frames
-            began, clock_began = now_utc(), time.monotonic()
-            for frame in stream.frames():
-                if not source.is_live:
-                    frame = self._at_its_time(frame, began, clock_began)  # noqa: PLW2901  # timed as if live
+            for picture in stream.pictures(keep=self._ring.append):
                 if self._stop.is_set():
                     return
                 self._frames += 1
                 if self._online_since is None:
                     self._online_since = time.monotonic()
                 with self._turn:
-                    if self._pace.wants(frame, frame.lag_s):
-                        self._send(self._observer.look(frame))
+                    if self._pace.wants(picture, picture.lag_s):
+                        self._send(self._observer.look(stream.frame(picture)))
                 elapsed = time.monotonic()
                 if not online or elapsed - report_at >= REPORT_EVERY_S:
                     fps = (self._frames - frames_before) / (elapsed - report_at) if online else 0.0
-                    self._report(CameraState.ONLINE, frame=frame, fps=fps)
+                    self._report(CameraState.ONLINE, picture=picture, fps=fps)
                     online, report_at, frames_before = True, elapsed, self._frames
         self._ended = True
 
-    def _at_its_time(self, frame: Frame, began: datetime, clock_began: float) -> Frame:
-        """Wait until a file's frame is due, as if a camera sent it now."""
-        ahead = clock_began + frame.media_s - time.monotonic()
-        if ahead > 0:
-            self._stop.wait(ahead)
-        return replace(frame, at=began + timedelta(seconds=frame.media_s), lag_s=max(0.0, -ahead))
+    def _open(self) -> Stream:
+        source = self._settings.source
+        playback = None if source.is_live else Playback(now_utc, time.monotonic, self._stop.wait)
+        return Stream(source, self._settings, now_utc, playback=playback, acceleration=self._acceleration)
 
     def _wait_out(self, seconds: float) -> bool:
         """Let time pass for open visits; False when the stop came."""
@@ -170,47 +173,54 @@ class CameraWatch:
         self,
         state: CameraState,
         *,
-        frame: Frame | None = None,
+        picture: Picture | None = None,
         fps: float = 0.0,
         detail: str = "",
         refused: bool = False,
     ) -> None:
-        self._pipe.send(
-            CameraStatus(
-                camera=self._camera,
-                state=state,
-                at=now_utc(),
-                fps=round(fps, 2),
-                frames=self._frames,
-                late=self._pace.skipped,
-                width=frame.width if frame else 0,
-                height=frame.height if frame else 0,
-                detail=detail,
-                refused=refused,
-                lag_s=round(frame.lag_s, 3) if frame else 0.0,
-            )
+        self._said = CameraStatus(
+            camera=self._camera,
+            state=state,
+            at=now_utc(),
+            fps=round(fps, 2),
+            frames=self._frames,
+            late=self._pace.skipped,
+            width=picture.width if picture else 0,
+            height=picture.height if picture else 0,
+            detail=detail,
+            refused=refused,
+            lag_s=round(picture.lag_s, 3) if picture else 0.0,
+            extra=(("ring_seconds", round(self._ring.seconds, 1)), ("ring_bytes", self._ring.bytes)),
         )
+        self._pipe.send(self._said)
+
+    def _notice(self, text: str) -> None:
+        """Tell a person something that changes no state."""
+        self._pipe.send(replace(self._said, at=now_utc(), notice=text))
 
 
-def scan_file(camera: str, settings: CameraSettings, media: str, pipe: Pipe, stop: Stop) -> None:
+def scan_file(
+    camera: str, settings: CameraSettings, media: str, pipe: Pipe, stop: Stop, acceleration: Acceleration
+) -> None:
     """Read one recording as fast as it can be decoded and send its visits, then a `FileDone`."""
-    observer = Observer(camera, settings, media=media)
+    ring = Ring(settings.ring_mb * 2**20)
+    observer = Observer(camera, settings, media=media, recall=lambda since: recall(ring.since(since), since))
     pace = _Pace(settings.max_fps)
     seconds, error = 0.0, ""
     try:
-        with Stream(settings.source, settings, now_utc) as stream:
+        with Stream(settings.source, settings, now_utc, acceleration=acceleration) as stream:
             duration, reported = stream.duration_s, 0.0
-            for frame in stream.frames():
-                seconds = frame.media_s
+            for picture in stream.pictures(keep=ring.append):
+                seconds = picture.media_s
                 if stop.is_set():
                     error = "not finished: stopped"
                     break
-                if pace.wants(frame, 0.0):
-                    for item in observer.look(frame):
+                if pace.wants(picture, 0.0):
+                    for item in observer.look(stream.frame(picture)):
                         pipe.send(item)
                 if time.monotonic() - reported > REPORT_EVERY_S / 4:
                     reported = time.monotonic()
-                    pipe.send(_progress(camera, frame, seconds, duration))
+                    pipe.send(_progress(camera, picture, seconds, duration))
             error = error or _cut_off(settings.source, seconds, duration)
     except SourceError as problem:
         error = str(problem)
@@ -219,10 +229,10 @@ def scan_file(camera: str, settings: CameraSettings, media: str, pipe: Pipe, sto
     pipe.send(FileDone(media, seconds, error))
 
 
-def _progress(camera: str, frame: Frame, seconds: float, duration: float | None) -> CameraStatus:
+def _progress(camera: str, picture: Picture, seconds: float, duration: float | None) -> CameraStatus:
     extra = (("media_s", seconds), ("duration_s", duration or 0.0))
     return CameraStatus(
-        camera, CameraState.ONLINE, now_utc(), width=frame.width, height=frame.height, extra=extra
+        camera, CameraState.ONLINE, now_utc(), width=picture.width, height=picture.height, extra=extra
     )
 
 
@@ -261,17 +271,31 @@ def _run_camera(order: dict[str, Any], orders: BinaryIO, pipe: Pipe) -> None:
 
 def _run_scan(order: dict[str, Any], orders: BinaryIO, pipe: Pipe) -> None:
     stop = Stop()
-    base = order["settings"]
+    camera, base = order["camera"], order["settings"]
+
+    def say(text: str) -> None:
+        pipe.send(CameraStatus(camera, CameraState.ONLINE, now_utc(), notice=text))
+
+    acceleration = Acceleration(devices_to_try(base["decode"], devices_here()), say)
     for line in iter(orders.readline, b""):
         path = json.loads(line)["file"]
         settings = CameraSettings.model_validate(base | {"source": Path(path).absolute().as_posix()})
-        scan_file(order["camera"], settings, path, pipe, stop)
+        scan_file(camera, settings, path, pipe, stop, acceleration)
+
+
+def _limit_memory(order: dict[str, Any]) -> None:
+    """Bound the address space; where a graphics device may decode, only the data in it.
+
+    CUDA reserves addresses for all memory of device and machine together, of which next to none is ever used.
+    """
+    with_device = devices_to_try(order.get("settings", {}).get("decode", "cpu"), devices_here())
+    kind = resource.RLIMIT_DATA if with_device else resource.RLIMIT_AS
+    resource.setrlimit(kind, (MEMORY_LIMIT, MEMORY_LIMIT))
 
 
 def main() -> int:
     """Entry point of the child process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the main process, which closes our stdin
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise for a service manager that signals the whole group
     cv2.setNumThreads(1)
     out = os.fdopen(os.dup(1), "wb")
@@ -279,6 +303,7 @@ def main() -> int:
     orders = sys.stdin.buffer
     order = json.loads(orders.readline() or b"{}")
     pipe = Pipe(out)
+    _limit_memory(order)
     try:
         if order.get("mode") == "scan":
             _run_scan(order, orders, pipe)
