@@ -30,7 +30,7 @@ def test_which_devices_are_tried(wanted: str, devices: set[str], tried: tuple[st
     assert devices_to_try(wanted, devices) == tried  # type: ignore[arg-type]
 
 
-@pytest.fixture()
+@pytest.fixture
 def clip(tmp_path: Path) -> CameraSettings:
     path = tmp_path / "clip.mp4"
     write_clip(path, Scene(SceneSpec(3, 320, 180, 12), ()), 0.0, 3.0)
