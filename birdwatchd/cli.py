@@ -180,6 +180,36 @@ def check(
 
 
 @app.command()
+def tune(
+    camera: Annotated[
+        str, typer.Argument(metavar="CAMERA-or-FILE", help="A camera of the configuration, or a file, URL or device.")
+    ],
+    config: ConfigOption = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=2, max=36000, help="How much to watch; 60 s of a camera, 600 s of a file.")
+    ] = None,
+    out_file: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="A sheet (.png, .jpg) or a video (.mp4); default NAME-tune.png."),
+    ] = None,
+    min_bird: Annotated[
+        int | None, typer.Option("--min-bird", min=8, max=2000, help="Smallest bird, pixels of the source frame.")
+    ] = None,
+) -> int:
+    """Draw what the motion gate sees: what moves, what is followed, what is ignored and why."""
+    from birdwatchd.tune import TuneOptions, run_tune
+
+    cameras = _config(config).cameras
+    if camera not in cameras:
+        cameras = _named_cameras([camera], 24)
+    name, settings = (camera, cameras[camera]) if camera in cameras else next(iter(cameras.items()))
+    if min_bird is not None:
+        settings = settings.model_copy(update={"min_bird": min_bird})
+    long = seconds or (60.0 if settings.source.is_live else 600.0)
+    return run_tune(TuneOptions(name, settings, long, out_file or Path(f"{name}-tune.png")))
+
+
+@app.command()
 def visits(
     config: ConfigOption = None,
     home: HomeOption = None,

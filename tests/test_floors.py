@@ -28,6 +28,7 @@ FLOORS = {
     "scan": 6,  # a second whole beside the daemon; it shares the daemon's way of building the stages
     "demo": 6,
     "check": 6,
+    "tune": 6,
     "terminal": 5,
     "cli": 7,
     "__main__": 8,

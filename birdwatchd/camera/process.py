@@ -35,8 +35,8 @@ HANGS_S = 20.0  # a process that says nothing for this long beyond its own time-
 STOP_S = 4.0  # how long a camera process may take to close its visits before it is killed
 
 
-def spawn(order: dict[str, Any]) -> subprocess.Popen[bytes]:
-    """Start a worker and give it its order on stdin."""
+def spawn(order: dict[str, Any], module: str = "birdwatchd.camera.worker") -> subprocess.Popen[bytes]:
+    """Start a process of a camera's and give it its order on stdin."""
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
@@ -46,7 +46,7 @@ def spawn(order: dict[str, Any]) -> subprocess.Popen[bytes]:
     }
     process = subprocess.Popen(
         # -P: `python -m` would look for modules in the current folder first, and that may be a stranger's card
-        [sys.executable, "-P", "-m", "birdwatchd.camera.worker"],
+        [sys.executable, "-P", "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
