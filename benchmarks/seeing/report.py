@@ -152,10 +152,12 @@ Written by `python -m benchmarks.seeing --markdown docs/seeing.md`; see `benchma
 Drawn feeder scenes whose truth is known to the pixel, encoded in H.264 and H.265 as cameras encode, are given as files
 to birdwatchd (`ours`), to OpenCV's background models MOG2 and KNN with their default settings and a usual blob
 tracker, and to DVR-Scan with its default settings. No classifier runs: this is about motion and following alone.
-DVR-Scan reports intervals without boxes; an interval counts as having found every bird that it overlaps in time, so
-one that never ends finds all of them.
+DVR-Scan says neither where nor how many: an interval counts as having found every bird that it overlaps in time, so one
+that never ends finds all of them; it is taken to mean one bird, and cannot swap. MOG2 and KNN report so much in rain,
+snow and moving light that something lies on every bird: read what is found beside what is false.
 
-Drawn scenes are no real ones: compare the methods with each other, and do not take a figure for what your garden
+birdwatchd was tuned on scenes of these kinds, the others were not: they run as they come, without masks or areas of
+interest, which people would draw. Drawn scenes are no real ones: do not take a figure for what your garden
 will give. Cases without a bird are {minutes} minutes long; seed {seed}; {versions}.
 """
 
@@ -173,5 +175,6 @@ number of birds · swaps of identity.
 _PICTURES = """## Pictures
 
 Median IoU of the chosen pictures' boxes with the true ones · median rank of the best chosen picture among all frames
-of the visit (1 is the best there was) · median delay of the beginning, seconds.
+of the visit (1 is the best there was) · median delay of the reported beginning, seconds. MOG2 and KNN keep the frame in
+which the box is largest, as is usual, and that is often the one in flight.
 """

@@ -279,7 +279,7 @@ class Tracker:
         self.settings = settings
         self._tracks: list[Track] = []
         self._numbers = 0
-        self._clutter = 2 * settings.clutter  # what the weather is shows in the first seconds
+        self._clutter = 1.5 * settings.clutter  # what the weather is shows in the first seconds
         self._looked_at: float | None = None
 
     @property
@@ -453,7 +453,7 @@ class Tracker:
         for index in loose:
             region = regions[index]
             for bird in self._tracks:
-                if not bird.believed or bird.last_at != at:
+                if bird.last_at != at or not (bird.believed or bird.hits > self.settings.guest_hits):
                     continue
                 share = region.box.area / max(bird.box.area, bird.size[0] * bird.size[1], 1e-9)
                 near = _touch(bird.box, region.box, 0.7 if share < s.speck_share else 0.25)
@@ -558,17 +558,24 @@ class Tracker:
 
     def _credible(self, track: Track, at: float) -> bool:
         s = self.settings
+        others = self._clutter_besides(track, at)
+        settled = at - track.home_at >= s.settled_s * min(1.0, others / s.clutter)
         return (
             track.hits >= s.believe_hits
             and track.last_at - track.first_at >= s.believe_s
             and track.hits >= s.believe_share * track.looks
             and track.last_at == at
             and track.error < s.steady
-            and track.newness > self._asked_newness(track, at)
+            and track.newness > self._asked_newness(track, at, others)
             and not track.region.ghost
-            and (self._clutter < s.calm or at - track.home_at >= s.settled_s * min(1.0, self._clutter / s.clutter))
-            and (self._lives(track) if self._clutter < s.clutter else self._lives_in_storm(track, at))
+            and (others < s.calm or settled)
+            and (self._lives(track) if others < s.clutter else self._lives_in_storm(track, at))
         )
+
+    def _clutter_besides(self, track: Track, at: float) -> float:
+        """How many other things there are that are no birds, in the mean: this one was counted since it began."""
+        own = 1.0 - math.exp(-(at - track.first_at) / self.settings.clutter_s)
+        return max(0.0, self._clutter - own)
 
     def _lives_in_storm(self, track: Track, at: float) -> bool:
         """In wind everything stirs: a bird came from elsewhere, or it stays and is seen all the while."""
@@ -577,11 +584,11 @@ class Tracker:
         stays = constant and at - track.home_at > s.stays_s
         return track.travelled >= 1.0 or (stays and track.stirred > s.stirs and track.newness > s.plainly_new)
 
-    def _asked_newness(self, track: Track, at: float) -> float:
+    def _asked_newness(self, track: Track, at: float, others: float) -> float:
         """Less of what came from elsewhere, stayed and stirs: a dull bird in the dusk hardly differs from its place."""
         s = self.settings
         arrived = track.travelled >= 1.0 and track.stirred >= 2 * s.stirs and at - track.home_at >= s.arrived_s
-        return s.newness - s.trust if arrived else s.newness + s.doubt * min(self._clutter, s.clutter)
+        return s.newness - s.trust if arrived else s.newness + s.doubt * min(others, s.clutter)
 
     def _lives(self, track: Track) -> bool:
         return track.travelled >= self.settings.travel or track.stirred >= self.settings.stirs
