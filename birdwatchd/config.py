@@ -112,7 +112,8 @@ class CameraSettings(Settings):
 
     `min_bird` is the height or width, in pixels of the source frame, of the smallest bird worth a visit.
     `open_timeout_s` and `read_timeout_s` bound every wait for the camera. `ring_mb` bounds the compressed video that is
-    kept for looking back `pre_roll_s` before a bird was noticed. `decode` says which device decodes.
+    kept for looking back `pre_roll_s` before a bird was noticed, and for clips. `decode` says which device decodes.
+    A clip goes on for `post_roll_s` after the bird left, and is at most `clip_max_s` long.
     """
 
     source: SourceField
@@ -127,6 +128,9 @@ class CameraSettings(Settings):
     decode: Literal["auto", "cpu", "cuda", "vaapi"] = "auto"
     ring_mb: Annotated[int, Field(ge=1, le=1024)] = 32
     pre_roll_s: Annotated[float, Field(ge=0, le=30)] = 3.0
+    clips: bool = False
+    post_roll_s: Annotated[float, Field(ge=0, le=30)] = 2.0
+    clip_max_s: Annotated[float, Field(ge=10, le=3600)] = 600.0
 
     def reveal(self) -> dict[str, Any]:
         """Plain values with the credentials in them, to hand to the camera's own process. Never log it."""

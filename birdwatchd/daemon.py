@@ -165,7 +165,9 @@ class Daemon:
     def _start_cameras(self, crew: Crew, upkeep: Upkeep) -> None:
         for key, settings in self.config.cameras.items():
             if settings.enabled:
-                camera = CameraProcess(key, settings, self.mailbox, self.metrics, upkeep.take_status)
+                camera = CameraProcess(
+                    key, settings, self.mailbox, self.metrics, upkeep.take_status, home=self.config.home
+                )
                 self.cameras.append(camera)
         for camera in self.cameras:
             crew.start(f"camera {camera.camera}", partial(camera.run, self._stop))
@@ -208,7 +210,8 @@ def build_stages(
         rows = [
             MomentRow(p.moment, p.embedding, fusion.fuse(p.logits[None]).top, p.logits) for p in predictions
         ]
-        return store.record(visit, rows, compose, datetime.now(UTC)).recorded or show_known
+        recorded = store.record(visit, rows, compose, datetime.now(UTC))
+        return (recorded.recorded and not recorded.only_clip) or show_known
 
     classify = Classify(
         mailbox,

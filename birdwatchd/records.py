@@ -32,6 +32,8 @@ __all__ = [
     "State",
     "Verdict",
     "Visit",
+    "clip_part",
+    "clip_path",
     "new_visit_id",
     "rfc3339",
 ]
@@ -52,6 +54,25 @@ def new_visit_id(at: datetime, randomness: int | None = None) -> str:
     bits = secrets.randbits(80) if randomness is None else randomness
     number = (int(at.timestamp() * 1000) << 80) | (bits & ((1 << 80) - 1))
     return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -5, -5))
+
+
+def clip_path(camera: str, visit_id: str) -> str:
+    """Where the clip of a visit lies, relative to home: named by the visit, below its camera and UTC day.
+
+    Raises:
+        ValueError, OverflowError: the visit's id says no time that has a day.
+    """
+    milliseconds = 0
+    for letter in visit_id[:10]:
+        milliseconds = milliseconds << 5 | _CROCKFORD.index(letter)
+    day = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return f"media/{camera}/{day:%Y/%m/%d}/{visit_id}.mp4"
+
+
+def clip_part(path: str) -> str:
+    """Where a clip is while it is being written."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/.{name}.part"
 
 
 def rfc3339(at: datetime) -> str:
@@ -161,6 +182,8 @@ class Evidence:
 
     Idempotent by (visit_id, revision). `moments` holds only the moments that no earlier revision carried.
     `end` is None while the bird is there. `lost` says that the camera died and the end is only the last sighting.
+    `clip` names a video of the visit, relative to home; it comes in a revision of its own, after the end. `clip_cut`
+    says that the clip ends before the visit does.
     """
 
     visit_id: str
@@ -175,6 +198,8 @@ class Evidence:
     start_s: float | None = None
     end_s: float | None = None
     lost: bool = False
+    clip: str | None = None
+    clip_cut: bool = False
 
 
 class State(StrEnum):
@@ -248,7 +273,8 @@ class Verdict:
 class Visit:
     """A bird was at this camera from `start` to `end`: row, JSON line and MQTT payload all come from here.
 
-    `model` is name@version of the classifier; `last_seen` is None only where that is not known any more.
+    `model` is name@version of the classifier; `last_seen` is None only where that is not known any more. `clip` is the
+    name of its video, relative to home, if there is one; `clip_cut` says that it ends before the visit does.
     """
 
     visit_id: str
@@ -265,6 +291,8 @@ class Visit:
     start_s: float | None = None
     end_s: float | None = None
     last_seen: datetime | None = None
+    clip: str | None = None
+    clip_cut: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The JSON visit of `scan --json` and `visits --json`; its keys are a promise to other programs."""

@@ -246,6 +246,8 @@ def visit_of(judged: Judged, model: str) -> Visit:
         media=evidence.media,
         start_s=evidence.start_s,
         end_s=evidence.end_s,
+        clip=evidence.clip,
+        clip_cut=evidence.clip_cut,
     )
 
 

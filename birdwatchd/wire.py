@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, BinaryIO
 
 from birdwatchd.errors import BirdwatchError
-from birdwatchd.records import Box, CameraState, CameraStatus, Crop, Evidence, Moment
+from birdwatchd.records import Box, CameraState, CameraStatus, Crop, Evidence, Moment, clip_path
 
 __all__ = ["FileDone", "Pipe", "WireError", "decode", "encode"]
 
@@ -159,6 +159,8 @@ def _evidence_header(item: Evidence) -> dict[str, Any]:
         "start_s": item.start_s,
         "end_s": item.end_s,
         "lost": item.lost,
+        "clip": item.clip,
+        "clip_cut": item.clip_cut,
         "moments": [
             {
                 "index": m.index,
@@ -184,9 +186,12 @@ def _evidence(data: dict[str, Any], body: bytes) -> Evidence:
         moments.append(moment)
     start = _time(data["start"])
     end = _time(data["end"]) if data["end"] is not None else None
+    camera = _text(data["camera"], 64)
+    if data["clip"] is not None and data["clip"] != clip_path(camera, visit_id):
+        raise ValueError("a clip is not the one of its visit")
     return Evidence(
         visit_id=visit_id,
-        camera=_text(data["camera"], 64),
+        camera=camera,
         revision=_whole(data["revision"]),
         start=start,
         end=None if end is None else max(start, end),
@@ -197,6 +202,8 @@ def _evidence(data: dict[str, Any], body: bytes) -> Evidence:
         start_s=_maybe(data["start_s"]),
         end_s=_maybe(data["end_s"]),
         lost=bool(data["lost"]),
+        clip=data["clip"],
+        clip_cut=bool(data["clip_cut"]),
     )
 
 

@@ -217,6 +217,7 @@ statuses = st.builds(
     st.just(AT),
     st.floats(0, 240),
     extra=st.lists(st.tuples(st.text(max_size=5), st.floats(0, 9)), max_size=2).map(tuple),
+    notice=st.text("abc: ", max_size=9),
 )
 
 
@@ -260,6 +261,9 @@ def test_garbage_from_a_camera_process_is_an_error_not_an_exploit(header: bytes,
         ("start_s", float("nan")),
         ("moments", [{"index": 0}]),
         ("camera", ["a"]),
+        ("clip", "media/cam/2026/05/01/../../../../birdwatchd.sqlite3"),
+        ("clip", "/etc/shadow"),
+        ("clip", 7),
     ],
 )
 def test_what_no_honest_camera_process_says_is_refused(field: str, value: object) -> None:

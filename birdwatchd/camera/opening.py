@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ import av.logging
 from birdwatchd.config import CameraSettings, Source
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnreachable, SourceUnusable
 
-__all__ = ["libav_errors", "open_container"]
+__all__ = ["LibavErrors", "open_container"]
 
 av.logging.set_level(av.logging.PANIC)  # libav prints addresses with their passwords
 
@@ -48,7 +46,7 @@ _BUSY_ERRNOS = (16,)  # EBUSY
 
 
 def open_container(source: Source, settings: CameraSettings) -> Any:
-    """libav's container of a source. Wrap the call in `libav_errors`.
+    """libav's container of a source. Wrap the call in `LibavErrors`.
 
     Raises:
         SourceUnusable: the file is none, or cannot be read.
@@ -93,23 +91,39 @@ def _check_file(source: Source) -> None:
         raise SourceUnusable(f"{source}: {reason}", "check the path and its permissions") from None
 
 
-@contextmanager
-def libav_errors(source: Source, *, opening: bool) -> Iterator[None]:
-    """Translate libav's exceptions. `str()` of one contains the URL with its password; `strerror` does not."""
-    began = time.monotonic()
-    try:
-        yield
-    except _REFUSED as error:
-        remedy = (
-            "check user and password of this camera"
-            if isinstance(error, _UNAUTHORIZED)
-            else "check the path in the source address"
-        )
-        raise SourceRefused(f"{source}: refused ({_words(error)})", remedy) from None
-    except av.error.FFmpegError as error:
-        raise _translated(source, error, opening, time.monotonic() - began) from None
-    except (ValueError, NotImplementedError) as error:  # PyAV's own: unknown codec or pixel format
-        raise SourceUnusable(f"{source}: {type(error).__name__}", "this codec is not supported") from None
+class LibavErrors:
+    """Translate libav's exceptions. `str()` of one contains the URL with its password; `strerror` does not.
+
+    A context manager that may be entered again and again: it stands around every packet.
+    """
+
+    __slots__ = ("_began", "_opening", "_source")
+
+    def __init__(self, source: Source, *, opening: bool) -> None:
+        self._source, self._opening = source, opening
+        self._began = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """
+        Raises:
+            SourceUnreachable, SourceRefused, SourceUnusable: instead of libav's.
+        """
+        if error is None:
+            return
+        if isinstance(error, _REFUSED):
+            remedy = (
+                "check user and password of this camera"
+                if isinstance(error, _UNAUTHORIZED)
+                else "check the path in the source address"
+            )
+            raise SourceRefused(f"{self._source}: refused ({_words(error)})", remedy) from None
+        if isinstance(error, av.error.FFmpegError):
+            raise _translated(self._source, error, self._opening, time.monotonic() - self._began) from None
+        if isinstance(error, ValueError | NotImplementedError):  # PyAV's own: unknown codec or pixel format
+            raise SourceUnusable(f"{self._source}: {type(error).__name__}", "this codec is not supported") from None
 
 
 def _translated(source: Source, error: av.error.FFmpegError, opening: bool, waited_s: float) -> SourceError:

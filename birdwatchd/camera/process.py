@@ -14,15 +14,18 @@ import subprocess
 import sys
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from birdwatchd.config import CameraSettings
 from birdwatchd.flow import Backoff, Mailbox, Stop
 from birdwatchd.metrics import Metrics
-from birdwatchd.records import CameraState, CameraStatus, Evidence
+from birdwatchd.records import CameraState, CameraStatus, Evidence, clip_part, clip_path
 from birdwatchd.wire import FileDone, Pipe, WireError
 
 __all__ = ["CameraProcess", "ScanProcess", "probe_camera"]
@@ -32,6 +35,7 @@ log = logging.getLogger(__name__)
 RESTART_FIRST_S, RESTART_LAST_S = 0.5, 60.0
 HEALTHY_S = 60.0  # a process that lived this long is restarted at once
 HANGS_S = 20.0  # a process that says nothing for this long beyond its own time-outs hangs in a decoder or driver
+KEPT_ENDED = 64  # visits that are over and may still get a clip
 STOP_S = 4.0  # how long a camera process may take to close its visits before it is killed
 
 
@@ -84,10 +88,18 @@ class CameraProcess:
         mailbox: Mailbox,
         metrics: Metrics,
         on_status: Callable[[CameraStatus], None],
+        *,
+        home: Path | None = None,
     ) -> None:
+        """
+        Args:
+            home: where clips are kept, if the camera's settings want any.
+        """
         self.camera, self._settings, self._mailbox = camera, settings, mailbox
         self._metrics, self._on_status = metrics, on_status
+        self._home = home.absolute() if home is not None and settings.clips else None
         self._open: dict[str, Evidence] = {}
+        self._ended: OrderedDict[str, Evidence] = OrderedDict()
         self._process: subprocess.Popen[bytes] | None = None
         self._finished = False
         self._heard_at = 0.0
@@ -124,7 +136,7 @@ class CameraProcess:
             self._mailbox.close_lane(self.camera)
 
     def _run_process(self, stop: Stop) -> str:
-        order = {"mode": "camera", "camera": self.camera, "settings": self._settings.reveal()}
+        order = {"mode": "camera", "camera": self.camera, "settings": self._settings.reveal(), "home": self._home}
         try:
             process = self._process = spawn(order)
         except OSError as error:  # out of processes, files or memory: this camera waits, the others go on
@@ -165,11 +177,11 @@ class CameraProcess:
             if isinstance(item, Evidence | CameraStatus) and item.camera != self.camera:
                 raise WireError(f"a message about '{item.camera}', which is another camera")
             if isinstance(item, Evidence):
-                self._claim(item)
+                item = self._claimed(item)
                 if item.end is None:
                     self._open[item.visit_id] = item
                 else:
-                    self._open.pop(item.visit_id, None)
+                    self._over(item)
                 self._metrics.add("evidence_total", camera=self.camera)
                 self._mailbox.put(self.camera, item)
             elif isinstance(item, CameraStatus):
@@ -177,22 +189,48 @@ class CameraProcess:
                 self._finished = item.state is CameraState.FINISHED and over
                 self._on_status(item)
 
-    def _claim(self, item: Evidence) -> None:
+    def _claimed(self, item: Evidence) -> Evidence:
         """A process may speak only of visits that it began itself: it could have been taken over.
 
+        Of one that is over it can only say which clip it has; everything else stays as it was said before.
+
         Raises:
-            WireError: the visit is not new and not one of its own.
+            WireError: the visit is not new and not one of its own, or has a clip before its end.
         """
+        ended = self._ended.pop(item.visit_id, None)
+        if ended is not None:
+            if item.clip is None or item.revision <= ended.revision:
+                raise WireError(f"evidence of a visit '{item.visit_id}' that is over")
+            return replace(ended, revision=item.revision, clip=item.clip, clip_cut=item.clip_cut, moments=())
         new = item.revision == 1 and item.visit_id not in self._open
         if not new and item.visit_id not in self._open:
             raise WireError(f"evidence of a visit '{item.visit_id}' that it did not begin")
+        if item.clip is not None:
+            raise WireError(f"a clip of a visit '{item.visit_id}' that is not over")
+        return item
+
+    def _over(self, item: Evidence) -> None:
+        self._open.pop(item.visit_id, None)
+        if self._home is not None and item.clip is None:
+            self._ended[item.visit_id] = replace(item, moments=())
+            if len(self._ended) > KEPT_ENDED:
+                self._ended.popitem(last=False)
 
     def _close_lost(self) -> None:
+        self._remove_parts()
+        self._ended.clear()
         for item in self._open.values():
             closing = replace(item, revision=item.revision + 1, end=item.last_seen, moments=(), lost=True)
             self._mailbox.put(self.camera, closing)
             self._metrics.add("visits_cut_short_total", camera=self.camera)
         self._open.clear()
+
+    def _remove_parts(self) -> None:
+        """Delete the unfinished clips of a process that died; they are of visits that it began."""
+        if self._home is not None:
+            for visit_id in (*self._open, *self._ended):
+                with suppress(OSError):  # most have none; what cannot be deleted is found by the next sweep
+                    (self._home / clip_part(clip_path(self.camera, visit_id))).unlink()
 
     def _tell(self, state: CameraState, detail: str) -> None:
         self._on_status(CameraStatus(self.camera, state, datetime.now(UTC), detail=detail))

@@ -20,7 +20,7 @@ from birdwatchd.camera.clock import FileClock, LiveClock, Playback
 from birdwatchd.camera.decoder import MAX_PIXELS, Acceleration, size_of
 from birdwatchd.camera.frame import Frame, Picture
 from birdwatchd.camera.frame import luma_of as _luma  # noqa: F401  # where tests that draw frames look for it
-from birdwatchd.camera.opening import libav_errors, open_container
+from birdwatchd.camera.opening import LibavErrors, open_container
 from birdwatchd.camera.packet import Codec, Packet, is_annex_b, parameter_sets
 from birdwatchd.config import CameraSettings, Source
 from birdwatchd.errors import SourceUnreachable, SourceUnusable
@@ -62,7 +62,7 @@ class Stream:
         self._source, self._clock = source, clock
         self._playback = playback if not source.is_live else None
         self._live_clock = LiveClock()
-        with libav_errors(source, opening=True):
+        with LibavErrors(source, opening=True):
             self._container = open_container(source, settings)
         if not self._container.streams.video:
             self._container.close()
@@ -79,6 +79,7 @@ class Stream:
         self._file_clock = FileClock(self._recorded_at())
         rate = self._stream.average_rate or self._stream.guessed_rate or 15
         self._frame_s = 1.0 / min(max(float(rate), 1.0), 240.0)
+        self._reading = LibavErrors(source, opening=False)
         self.bad_packets = 0
         self._bad_in_row = 0
         self._read_timeout_s = settings.read_timeout_s
@@ -153,14 +154,14 @@ class Stream:
         Raises:
             SourceUnusable: its pixel format is not supported.
         """
-        with libav_errors(self._source, opening=False):
+        with self._reading:
             return picture.frame()
 
     def _demuxed(self) -> Iterator[Any]:
         """libav's packets; at the end of a file an empty one, which gets out what the decoder still holds."""
         demuxed = self._container.demux(self._stream)
         while True:
-            with libav_errors(self._source, opening=False):
+            with self._reading:
                 raw = next(demuxed, None)
             if raw is None:
                 break
@@ -211,7 +212,7 @@ class Stream:
         """The pictures of a packet; none for a damaged one, an error for too many damaged ones in a row."""
         if packet is None:
             return []
-        with libav_errors(self._source, opening=False):
+        with self._reading:
             if raw.size:
                 raw.opaque = (packet.media_s, packet.at)
             on_cpu = self._context.decode

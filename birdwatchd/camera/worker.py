@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 
 import cv2
 
+from birdwatchd.camera.clips import Clips, ClipSettings, VisitClips
 from birdwatchd.camera.clock import Playback
 from birdwatchd.camera.decoder import Acceleration, devices_here, devices_to_try
 from birdwatchd.camera.frame import Picture
@@ -81,12 +82,23 @@ class _Pace:
 class CameraWatch:
     """Watch one camera until told to stop: connect, look, lose it, connect again."""
 
-    def __init__(self, camera: str, settings: CameraSettings, pipe: Pipe, stop: Stop) -> None:
+    def __init__(
+        self, camera: str, settings: CameraSettings, pipe: Pipe, stop: Stop, *, home: Path | None = None
+    ) -> None:
+        """
+        Args:
+            home: where clips are kept; None keeps none.
+        """
         self._camera, self._settings, self._pipe, self._stop = camera, settings, pipe, stop
         self._ring = Ring(settings.ring_mb * 2**20)
         self._observer = Observer(camera, settings, recall=lambda since: recall(self._ring.since(since), since))
         self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notice)
         self._said = CameraStatus(camera, CameraState.STARTING, now_utc())
+        self._clips: Clips | None = None
+        if home is not None:
+            of_visit = ClipSettings(settings.pre_roll_s, settings.post_roll_s, settings.clip_max_s)
+            self._clips = Clips(camera, of_visit, home, self._ring, now_utc, self._notice)
+            self._visit_clips = VisitClips(self._clips)
         self._backoff = Backoff(RETRY_FIRST_S, RETRY_LAST_S, random.random)
         self._turn = threading.Lock()
         self._frames = 0
@@ -97,6 +109,8 @@ class CameraWatch:
     def run(self) -> None:
         """Watch until the stop, or until a file that plays the camera has ended."""
         self._report(CameraState.STARTING)
+        if self._clips is not None:
+            threading.Thread(target=self._clips.run, name="clips", daemon=True).start()
         while not self._stop.is_set() and not self._ended:
             self._online_since = None
             try:
@@ -128,6 +142,9 @@ class CameraWatch:
         """Close every open visit and say that this was all. May be called from the stop's thread."""
         with self._turn:
             self._send(self._observer.finish())
+            if self._clips is not None:
+                self._clips.close()
+            self._tell_clips()
             self._report(state)
 
     def _watch_stream(self) -> None:
@@ -143,6 +160,7 @@ class CameraWatch:
                 with self._turn:
                     if self._pace.wants(picture, picture.lag_s):
                         self._send(self._observer.look(stream.frame(picture)))
+                    self._tell_clips()
                 elapsed = time.monotonic()
                 if not online or elapsed - report_at >= REPORT_EVERY_S:
                     fps = (self._frames - frames_before) / (elapsed - report_at) if online else 0.0
@@ -163,11 +181,20 @@ class CameraWatch:
                 return False
             with self._turn:
                 self._send(self._observer.pass_time(now_utc()))
+                self._tell_clips()
         return not self._stop.is_set()
 
     def _send(self, evidence: Iterable[Evidence]) -> None:
         for item in evidence:
             self._pipe.send(item)
+            if self._clips is not None:
+                self._visit_clips.follow(item)
+
+    def _tell_clips(self) -> None:
+        """Tell of the clips that became whole."""
+        if self._clips is not None:
+            for item in self._visit_clips.afterwords():
+                self._pipe.send(item)
 
     def _report(
         self,
@@ -253,7 +280,9 @@ def _await_stop(orders: BinaryIO, stop: Stop, grace: Callable[[], None]) -> None
 
 def _run_camera(order: dict[str, Any], orders: BinaryIO, pipe: Pipe) -> None:
     stop = Stop()
-    watch = CameraWatch(order["camera"], CameraSettings.model_validate(order["settings"]), pipe, stop)
+    settings = CameraSettings.model_validate(order["settings"])
+    home = Path(order["home"]) if order.get("home") else None
+    watch = CameraWatch(order["camera"], settings, pipe, stop, home=home)
     done = threading.Event()
 
     def grace() -> None:

@@ -3,6 +3,8 @@
 A file is there in whole or not at all (temporary name, fsync, rename), and before the row that names it. A
 crash in between leaves a file without a row; `sweep` deletes those. A lock file tells the one from the other
 while several processes write: writers share it from the first file to the commit, a sweep wants it alone.
+Clips, `<visit id>.mp4`, are written beside them by the camera processes, which cannot hold that lock to the commit:
+each locks its own unfinished file, and a finished one has an hour to be named.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +29,8 @@ LOCK_NAME = "birdwatchd.lock"
 MARK_NAME = ".swept"
 LOCK_TIMEOUT_S = 10.0  # as long as SQLite waits for its own lock
 _ID = re.compile(r"^[0-9A-Za-z_-]{1,64}\Z")
-_OURS = re.compile(r"^\.?(?P<visit>[0-9A-Za-z_-]{1,64})-(?P<index>\d+)\.jpg(?P<part>\.part)?$")
+_OURS = re.compile(r"^\.?(?P<visit>[0-9A-Za-z_-]{1,64}?)(-\d+\.jpg|(?P<clip>\.mp4))(?P<part>\.part)?$")
+UNNAMED_CLIP_S = 3600.0  # a finished clip waits for its row behind a busy classifier or a locked database
 
 
 @contextmanager
@@ -110,16 +114,32 @@ class Media:
         except FileNotFoundError:
             return None
 
+    def has_clip(self, name: str) -> bool:
+        """Whether a clip's name (relative to home) leads to a file below the media folder, and over no link.
+
+        A camera process says it, and could have been taken over by what it decodes.
+        """
+        path = self.home / name
+        if not path.is_relative_to(self.root):
+            return False
+        try:
+            is_file = stat.S_ISREG(path.lstat().st_mode)
+            real = path.resolve(strict=True)
+        except OSError:
+            return False
+        root = self.root.resolve()
+        return is_file and real == root / path.relative_to(self.root)
+
     def sweep(self, named: Callable[[list[str]], set[str]], now: datetime) -> int:
-        """Delete unfinished files and crops that no row names; how many. Call it holding the lock alone.
+        """Delete unfinished files, and crops and clips that no row names; how many. Call it holding the lock alone.
 
         Only folders that changed since the last sweep are listed: a new file changes its folder's time, and
         both times come from the same clock. So the work is one `stat` per camera and day, and one listing per
         changed day.
 
         Args:
-            named: given visit ids, the crop paths (relative to home) that rows of these visits name.
-            now: only written into the mark, for people.
+            named: given visit ids, the paths of crops and clips (relative to home) that rows of these visits name.
+            now: to tell how old a clip is; also written into the mark, for people.
         """
         if not self.root.is_dir():
             return 0
@@ -129,15 +149,31 @@ class Media:
         gone = 0
         for folder in self.root.glob("*/[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"):
             if folder.stat().st_mtime_ns >= since:
-                gone += self._sweep_folder(folder, named)
+                gone += self._sweep_folder(folder, named, now)
         return gone
 
-    def _sweep_folder(self, folder: Path, named: Callable[[list[str]], set[str]]) -> int:
+    def _sweep_folder(self, folder: Path, named: Callable[[list[str]], set[str]], now: datetime) -> int:
         found = [(entry.name, match) for entry in os.scandir(folder) if (match := _OURS.match(entry.name))]
         keep = named(sorted({match["visit"] for _, match in found}))
         relative = folder.relative_to(self.home).as_posix()
-        names = [f"{relative}/{name}" for name, _ in found]
-        stray = [name for name in names if name not in keep]
-        for name in stray:
+        stray = [(f"{relative}/{name}", match) for name, match in found if f"{relative}/{name}" not in keep]
+        waiting = [name for name, match in stray if match["clip"] and self._is_expected(name, match, now)]
+        if waiting:
+            os.utime(folder)  # so that the next sweep looks here again
+        gone = [name for name, _ in stray if name not in waiting]
+        for name in gone:
             self.remove(name)
-        return len(stray)
+        return len(gone)
+
+    def _is_expected(self, name: str, match: re.Match[str], now: datetime) -> bool:
+        """Whether a clip without a row is still being written, or so new that its row may yet come."""
+        try:
+            with (self.home / name).open("rb") as file:
+                if not match["part"]:
+                    return now.timestamp() - os.fstat(file.fileno()).st_mtime < UNNAMED_CLIP_S
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return False
+        except BlockingIOError:
+            return True
+        except OSError:  # gone meanwhile, or not to be read: `remove` does what can be done
+            return False

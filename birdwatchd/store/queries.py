@@ -304,5 +304,7 @@ def to_standing(row: Row[Any]) -> Standing:
         start_s=row.start_s,
         end_s=row.end_s,
         last_seen=row.last_seen_at,
+        clip=row.clip,
+        clip_cut=bool(row.clip_cut),
     )
     return Standing(visit, Phase(row.phase), tuple(row.firsts))

@@ -29,7 +29,7 @@ from birdwatchd.store.telling import (
     species_of,
 )
 
-__all__ = ["Known", "MomentRow", "Revision", "camera_id", "known", "model_id"]
+__all__ = ["Known", "MomentRow", "Revision", "add_clip", "camera_id", "known", "model_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +65,26 @@ class Known:
     phase: Phase
     firsts: tuple[str, ...]
     indices: frozenset[int]
+    ended: bool
 
 
 def known(connection: Connection, visit_id: str) -> Known | None:
     """What is stored of a visit, or None."""
     visit, moment = schema.visit.c, schema.moment.c
-    row = connection.execute(sa.select(visit.revision, visit.phase, visit.firsts).where(visit.id == visit_id)).first()
+    facts = sa.select(visit.revision, visit.phase, visit.firsts, visit.ended_at)
+    row = connection.execute(facts.where(visit.id == visit_id)).first()
     if row is None:
         return None
     indices = connection.execute(sa.select(moment.idx).where(moment.visit_id == visit_id)).scalars()
-    return Known(row.revision, Phase(row.phase), tuple(row.firsts), frozenset(indices))
+    ended = row.ended_at is not None
+    return Known(row.revision, Phase(row.phase), tuple(row.firsts), frozenset(indices), ended)
+
+
+def add_clip(connection: Connection, visit: Visit, now: datetime) -> None:
+    """Give a visit that is over its clip, and leave everything else as it is."""
+    table = schema.visit
+    values = {"clip": visit.clip, "clip_cut": visit.clip_cut, "revision": visit.revision, "updated_at": now}
+    connection.execute(sa.update(table).where(table.c.id == visit.visit_id).values(values))
 
 
 def camera_id(connection: Connection, key: str, now: datetime) -> int:
@@ -165,6 +175,8 @@ class Revision:
         insert = sqlite.insert(schema.visit).values(values)
         changes: dict[str, Any] = {name: insert.excluded[name] for name in values if name != "id"}
         changes["last_seen_at"] = sa.func.max(schema.visit.c.last_seen_at, insert.excluded.last_seen_at)
+        if self._visit.clip is None:  # this revision knows of none; the one that was kept stays
+            del changes["clip"], changes["clip_cut"]
         self._connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=changes))
 
     def _values(self, standing: Standing) -> dict[str, Any]:
@@ -193,6 +205,8 @@ class Revision:
             "start_s": visit.start_s,
             "end_s": visit.end_s,
             "updated_at": self._now,
+            "clip": visit.clip,
+            "clip_cut": visit.clip_cut if visit.clip else None,
         }
 
     def write_moments(self, moments: Sequence[MomentRow], crops: Mapping[int, str]) -> None:

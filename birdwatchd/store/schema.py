@@ -99,6 +99,8 @@ visit = sa.Table(
     sa.Column("told_revision", sa.Integer),
     sa.Column("told_as", _JSON),
     sa.Column("updated_at", UtcTime, nullable=False),
+    sa.Column("clip", sa.Text),
+    sa.Column("clip_cut", sa.Boolean),
     sa.Index(None, "started_at"),
     sa.Index(None, "camera_id", "state", "started_at"),
     sa.Index(None, "species", "started_at"),

@@ -47,12 +47,14 @@ class Recorded:
         recorded: False if this or a newer revision was there already; then nothing was changed.
         phase, firsts: of the visit as it stands now.
         told: messages were put into the outbox.
+        only_clip: the visit was over before, and got its clip.
     """
 
     recorded: bool
     phase: Phase
     firsts: tuple[str, ...]
     told: bool = False
+    only_clip: bool = False
 
 
 class Store(Catalogue):
@@ -116,7 +118,8 @@ class Store(Catalogue):
 
         Idempotent: a revision that is not newer than the stored one changes nothing. Crops are written and
             synced first; if the transaction fails they are deleted again. `compose` is called inside the
-            transaction, only for news, and must not wait for anything.
+            transaction, only for news, and must not wait for anything. A clip is named only if it lies where it must;
+            one that comes for a visit that is over changes nothing else of it, whatever else this revision says.
 
         Args:
             moments: those that no earlier revision carried; known ones are ignored.
@@ -130,12 +133,25 @@ class Store(Catalogue):
                 known = revision.known(connection, visit.visit_id)
             if known and known.revision >= visit.revision:
                 return Recorded(False, known.phase, known.firsts)
+            afterwards = known is not None and known.ended and visit.clip is not None
+            visit = self._with_checked_clip(visit)
+            if known and afterwards:
+                if visit.clip is not None:
+                    with self._writer.begin() as connection:
+                        revision.add_clip(connection, visit, now)
+                return Recorded(visit.clip is not None, known.phase, known.firsts, only_clip=True)
             crops = self._write_crops(visit, moments, known.indices if known else frozenset(), undo)
             with self._writer.begin() as connection:
                 work = revision.Revision(connection, visit, now, self.zone, self._media)
                 recorded = self._record(work, moments, crops, compose)
             undo.pop_all()
             return recorded
+
+    def _with_checked_clip(self, visit: Visit) -> Visit:
+        if visit.clip is None or self._media.has_clip(visit.clip):
+            return visit
+        log.warning("the clip of visit %s is not where it should be, and is left out", visit.visit_id)
+        return replace(visit, clip=None, clip_cut=False)
 
     def _write_crops(
         self, visit: Visit, moments: Sequence[MomentRow], stored: Collection[int], undo: ExitStack
@@ -184,20 +200,21 @@ class Store(Catalogue):
         return ended
 
     def sweep(self, now: datetime) -> int:
-        """Delete crops that no row names (a crash between file and commit); how many. Call it at start.
+        """Delete crops and clips that no row names (a crash between file and commit); how many. Call it at start.
 
         Looks only into day folders that changed since the last sweep (see `Media.sweep`), and waits for other
         processes that are just recording.
         """
         with self._lock, store_errors(self.path), home_lock(self.home, shared=False):
-            return self._media.sweep(self._named_crops, now)
+            return self._media.sweep(self._named_files, now)
 
-    def _named_crops(self, visit_ids: list[str]) -> set[str]:
-        moment, named = schema.moment.c, set()
+    def _named_files(self, visit_ids: list[str]) -> set[str]:
+        moment, visit, named = schema.moment.c, schema.visit.c, set()
         with self._engine.begin() as connection:
             for first in range(0, len(visit_ids), 500):  # SQLite allows 999 parameters in its oldest builds
                 chosen = visit_ids[first : first + 500]
                 named |= set(connection.execute(sa.select(moment.crop).where(moment.visit_id.in_(chosen))).scalars())
+                named |= set(connection.execute(sa.select(visit.clip).where(visit.id.in_(chosen))).scalars())
         return named
 
     def enqueue(self, messages: Sequence[Message], now: datetime) -> None:

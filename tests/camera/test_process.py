@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from birdwatchd.camera.process import CameraProcess, probe_camera
 from birdwatchd.config import CameraSettings, Source
 from birdwatchd.flow import Mailbox, Stop
 from birdwatchd.metrics import Metrics
-from birdwatchd.records import CameraState, CameraStatus, Evidence
+from birdwatchd.records import CameraState, CameraStatus, Evidence, clip_part, clip_path, new_visit_id
 from birdwatchd.wire import WireError
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
@@ -116,9 +116,39 @@ def test_a_process_may_not_speak_of_visits_it_did_not_begin() -> None:
     camera = CameraProcess(
         "cam", CameraSettings(source=Source("x.mp4")), Mailbox(Metrics()), Metrics(), lambda status: None
     )
-    camera._claim(Evidence("NEW", "cam", 1, AT, None, AT, (), 1))
+    camera._claimed(Evidence("NEW", "cam", 1, AT, None, AT, (), 1))
     with pytest.raises(WireError, match="did not begin"):
-        camera._claim(Evidence("FOREIGN", "cam", 7, AT, None, AT, (), 1))
+        camera._claimed(Evidence("FOREIGN", "cam", 7, AT, None, AT, (), 1))
+
+
+def test_of_a_visit_that_is_over_a_process_can_only_name_the_clip(tmp_path: Path) -> None:
+    """After the end everything has been told; a taken-over process must not rename the bird of an hour ago."""
+    settings = CameraSettings(source=Source("x.mp4"), clips=True)
+    camera = CameraProcess("cam", settings, Mailbox(Metrics()), Metrics(), lambda status: None, home=tmp_path)
+    first = Evidence(new_visit_id(AT), "cam", 1, AT, None, AT, (), 1)
+    clip = clip_path("cam", first.visit_id)
+    with pytest.raises(WireError, match="not over"):
+        camera._claimed(replace(first, clip=clip))
+    camera._open[first.visit_id] = camera._claimed(first)
+    ended = camera._claimed(replace(first, revision=2, end=AT))
+    camera._over(ended)
+    told = camera._claimed(replace(ended, revision=3, count_max=99, clip=clip))
+    assert told == replace(ended, revision=3, clip=clip)
+    with pytest.raises(WireError):
+        camera._claimed(replace(ended, revision=4, clip=clip))
+
+
+def test_a_process_that_died_leaves_no_half_clip(tmp_path: Path) -> None:
+    """A camera that crashes its decoder every minute would fill the disk with parts."""
+    settings = CameraSettings(source=Source("x.mp4"), clips=True)
+    camera = CameraProcess("cam", settings, Mailbox(Metrics()), Metrics(), lambda status: None, home=tmp_path)
+    item = Evidence(new_visit_id(AT), "cam", 1, AT, None, AT, (), 1)
+    camera._open[item.visit_id] = item
+    part = tmp_path / clip_part(clip_path("cam", item.visit_id))
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"half")
+    camera._close_lost()
+    assert not part.exists()
 
 
 def test_nothing_in_the_current_folder_is_executed(tmp_path: Path) -> None:

@@ -31,6 +31,21 @@ def test_the_list_of_revisions_is_complete() -> None:
     assert tuple(r.revision for r in script.walk_revisions())[::-1] == migrations.REVISIONS
 
 
+def test_visits_from_before_there_were_clips_are_kept(store: Store, sightings: Any) -> None:
+    """A season of visits must survive the update that adds clips."""
+    store.record(sightings.visit(ended=True), [], sightings.compose, sightings.start)
+    before = store.visit("v1")
+    store.close()
+    with sqlite3.connect(store.path) as connection:
+        for column in ("clip", "clip_cut"):
+            connection.execute(f"ALTER TABLE visit DROP COLUMN {column}")
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    with Store.open(store.home, zone=sightings.zone) as upgraded:
+        assert upgraded.visit("v1") == before
+        assert before is not None
+        assert (before.clip, before.clip_cut) == (None, False)
+
+
 def test_a_newer_database_is_left_alone(store: Store, sightings: Any) -> None:
     """After a downgrade, refuse at once; guessing would write rows that the newer version misreads."""
     store.close()

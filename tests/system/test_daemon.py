@@ -106,6 +106,25 @@ def test_stopping_in_mid_visit_closes_and_stores_it(tmp_path: Path, closing: Clo
     assert "Traceback" not in daemon.log
 
 
+def test_visits_get_their_clips_and_keep_their_names(tmp_path: Path, closing: Closing) -> None:
+    """The clip comes when all else has been said, also of the bird that is there when the daemon is stopped."""
+    film = tmp_path / "two.mp4"
+    visits = (ScheduledVisit("Great tit", 5.0, 8.0, perch=1), ScheduledVisit("Eurasian hoopoe", 14.0, 60.0, perch=2))
+    write_clip(film, Scene(SceneSpec(5, 640, 360, 12), visits), 0.0, 40.0)
+    camera = {"source": str(film), "min_bird": 16, "clips": True}
+    daemon = closing(Birdwatchd(tmp_path, cameras={"perch": camera}))
+    daemon.start()
+    wait_for(lambda: [v for v in stored(daemon) if v.clip], "the first clip")
+    wait_for(lambda: [v for v in stored(daemon) if v.moments and v.end is None], "the second visit")
+    assert daemon.stop()[0] == 0
+    found = sorted(stored(daemon), key=lambda v: v.start)
+    assert [v.verdict.common_name for v in found] == ["Great tit", "Eurasian hoopoe"]
+    assert all(v.clip and v.moments and (daemon.home / v.clip).stat().st_size > 10_000 for v in found)
+    assert not list((daemon.home / "media").rglob("*.part"))
+    assert "no clips" not in daemon.log
+    assert "Traceback" not in daemon.log
+
+
 def test_visits_left_open_by_kill_9_are_closed_at_the_next_start(tmp_path: Path, closing: Closing) -> None:
     """A power cut in mid-visit must not leave a bird that sits at the feeder for ever."""
     clip = tmp_path / "sitting.mp4"
