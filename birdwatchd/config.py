@@ -110,6 +110,8 @@ class StationSettings(Settings):
 class CameraSettings(Settings):
     """One camera.
 
+    `gate_source` is a smaller stream of the same picture, in which motion is looked for; `source` is then decoded only
+    while there is something to cut out.
     `min_bird` is the height or width, in pixels of the source frame, of the smallest bird worth a visit.
     `open_timeout_s` and `read_timeout_s` bound every wait for the camera. `ring_mb` bounds the compressed video that is
     kept for looking back `pre_roll_s` before a bird was noticed, and for clips. `decode` says which device decodes.
@@ -117,6 +119,7 @@ class CameraSettings(Settings):
     """
 
     source: SourceField
+    gate_source: SourceField | None = None
     name: str = ""
     ignore: tuple[Polygon, ...] = ()
     min_bird: Annotated[int, Field(ge=8, le=2000)] = 24
@@ -134,7 +137,10 @@ class CameraSettings(Settings):
 
     def reveal(self) -> dict[str, Any]:
         """Plain values with the credentials in them, to hand to the camera's own process. Never log it."""
-        return self.model_dump(exclude={"source"}) | {"source": self.source.reveal()}
+        addresses = {"source": self.source.reveal()}
+        if self.gate_source is not None:
+            addresses["gate_source"] = self.gate_source.reveal()
+        return self.model_dump(exclude={"source", "gate_source"}) | addresses
 
 
 class ModelSettings(Settings):
@@ -397,9 +403,7 @@ class _Reader:
         self.problems.append((line, f"{self.file}:{line}: {key + ' ' if key else ''}{text}"))
 
 
-def _explain(
-    path: tuple[str, ...], kind: str, message: str, given: object, context: Mapping[str, Any]
-) -> str:
+def _explain(path: tuple[str, ...], kind: str, message: str, given: object, context: Mapping[str, Any]) -> str:
     """Say in one clause what is wrong with a value and what is allowed, without showing secrets."""
     if kind == "extra_forbidden":
         known = sorted(_allowed_keys(path[:-1]))

@@ -127,7 +127,7 @@ def _text_of(path: Path) -> str:
 
 def _settings_text(camera: str, settings: CameraSettings, species: SpeciesSettings) -> str:
     """All that decides what is found in a recording and what it is called, besides the model."""
-    of_no_matter = {"source", "name", "enabled", "open_timeout_s", "read_timeout_s", "decode"}
+    of_no_matter = {"source", "gate_source", "name", "enabled", "open_timeout_s", "read_timeout_s", "decode"}
     of_no_matter |= {"clips", "post_roll_s", "clip_max_s"}
     found = settings.model_dump(mode="json", exclude=of_no_matter)
     return json.dumps({"camera": camera, "found": found, "named": species.model_dump(mode="json")}, sort_keys=True)

@@ -56,6 +56,7 @@ class _Open:
 
     visit_id: str
     path: str
+    ring: Ring
     cursor: int
     end: datetime | None = None
     file: ClipFile | None = None
@@ -77,13 +78,17 @@ class Clips:
         ring: Ring,
         clock: Callable[[], datetime],
         say: Callable[[str], None],
+        *,
+        spare: Ring | None = None,
     ) -> None:
         """
         Args:
             home: clips lie below it as `birdwatchd.records.clip_path` says.
             clock: wall time, UTC.
             say: is told, in one line, why there are no clips.
+            spare: of a smaller stream, for clips that begin while the other ring has nothing.
         """
+        self._spare = spare
         self._camera, self._settings, self._home, self._ring = camera, settings, home, ring
         self._clock, self._say = clock, say
         self._open: dict[str, _Open] = {}
@@ -95,7 +100,8 @@ class Clips:
     def begin(self, visit_id: str, start: datetime) -> None:
         """Begin a clip with the key frame at or before `pre_roll_s` before `start`."""
         since = start - timedelta(seconds=self._settings.pre_roll_s)
-        clip = _Open(visit_id, clip_path(self._camera, visit_id), self._ring.cursor(since))
+        ring = self._spare if self._spare is not None and self._ring.newest is None else self._ring
+        clip = _Open(visit_id, clip_path(self._camera, visit_id), ring, ring.cursor(since))
         with self._changed:
             if len(self._open) < MOST_AT_ONCE:
                 self._open[visit_id] = clip
@@ -147,7 +153,7 @@ class Clips:
 
     def _write_on(self, clip: _Open) -> None:
         until = clip.end + timedelta(seconds=self._settings.post_roll_s) if clip.end is not None else None
-        news = self._ring.after(clip.cursor)
+        news = clip.ring.after(clip.cursor)
         clip.cursor = news.cursor
         if clip.file is not None and not news.whole:
             self._finish(clip)

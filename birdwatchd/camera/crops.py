@@ -142,9 +142,7 @@ def _colour(picture: Any, luma: NDArray[np.uint8], rect: PixelRect) -> NDArray[n
         whole: NDArray[np.uint8] = picture.to_ndarray(format="rgb24")
         return np.ascontiguousarray(whole[rect.top : rect.bottom, rect.left : rect.right])
     across, down = _SUBSAMPLED[name]
-    chroma = [
-        _upsampled(plane, rect, across, down) for plane in _chroma(picture, name, luma.shape, across, down)
-    ]
+    chroma = [_upsampled(plane, rect, across, down) for plane in _chroma(picture, name, luma.shape, across, down)]
     full = name.startswith("yuvj") or int(picture.color_range) == _FULL_RANGE
     kr, kb = _MATRIX.get(int(picture.colorspace), _BT709 if picture.height > 576 else _BT601)
     return np.asarray(cv2.transform(cv2.merge([y, *chroma]), _to_rgb(kr, kb, full)), np.uint8)
@@ -233,6 +231,11 @@ class MomentPicker:
     def wants_more(self) -> bool:
         """Whether another picture could still become a moment."""
         return self._given < self.max_moments
+
+    @property
+    def has_something(self) -> bool:
+        """Whether it gave a moment, or has a picture for one."""
+        return self._given > 0 or self._best is not None
 
     def offer(self, frame: Frame, box: Box, at: float, *, speed: float = 0.0, alone: bool = True) -> None:
         """Show a frame that has the bird in `box`; the picture is cut only if it beats what the window has.

@@ -11,20 +11,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import cv2
 import numpy as np
 
 from birdwatchd.camera.crops import MomentPicker
+from birdwatchd.camera.full import FullView
 from birdwatchd.camera.gate import Gate, GateSettings, Look
 from birdwatchd.camera.source import Frame
 from birdwatchd.camera.tracker import Departure, Step, Track, Tracker, TrackerSettings
+from birdwatchd.camera.visit import OpenVisit, place_at
 from birdwatchd.config import CameraSettings
 from birdwatchd.records import Box, Evidence, Moment, new_visit_id
 
 __all__ = ["Observer", "ObserverSettings", "Recall"]
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
+SMALLEST = 4  # pixels: below it a bird is not told from noise
 CLOCK_STEP_S = 0.5  # frames may arrive this much out of order; more is a clock that was set
 
 Recall = Callable[[datetime], Iterator[Frame]]
@@ -44,7 +48,6 @@ class ObserverSettings:
         still_s: a bird that has not moved for so long sits still.
         gap_s: frames further apart than this were not all looked at.
         recall_share: frames of the past searched per look, so that the present does not wait.
-        history_s: how long a bird's places are remembered, for frames of the other stream that come late.
     """
 
     quiet_fps: float = 5.0
@@ -55,22 +58,6 @@ class ObserverSettings:
     still_s: float = 2.0
     gap_s: float = 0.35
     recall_share: int = 4
-    history_s: float = 12.0
-
-
-@dataclass(slots=True)
-class _OpenVisit:
-    visit_id: str
-    start: datetime
-    start_s: float
-    begun_at: float
-    picker: MomentPicker
-    last_seen: datetime
-    last_seen_s: float
-    places: deque[tuple[datetime, Box]]
-    revision: int = 0
-    search: Iterator[Frame] | None = None
-    count_max: int = 1
 
 
 class Observer:
@@ -83,6 +70,7 @@ class Observer:
         *,
         media: str | None = None,
         recall: Recall | None = None,
+        full: FullView | None = None,
         attention: ObserverSettings | None = None,
     ) -> None:
         """
@@ -90,12 +78,15 @@ class Observer:
             camera: key of the camera.
             media: name of the file that is scanned; evidence then carries seconds from its start.
             recall: gives frames of the recent past again; without it nothing is searched afterwards.
+            full: the main stream, where `look` gets frames of a smaller one; crops come from it while it is alive.
         """
         self._camera, self._settings, self._media, self._recall = camera, settings, media, recall
+        self._full = full
+        self._full_at = 0.0  # of the newest full-resolution frame
         self._attention = attention or ObserverSettings()
         self._gate: Gate | None = None
         self._tracker = Tracker(TrackerSettings())
-        self._visits: dict[int, _OpenVisit] = {}
+        self._visits: dict[int, OpenVisit] = {}
         self._late: list[Evidence] = []
         self._origin: datetime | None = None
         self._latest = 0.0
@@ -106,8 +97,6 @@ class Observer:
         self._seen_all_since = 0.0  # from here on every frame was looked at, or known to be quiet
         self._picture_since: datetime | None = None
         self._picture_since_s = 0.0
-        self._full = False  # crops come from the other stream
-        self._full_size: tuple[int, int] | None = None
         self.last_look = Look(())
 
     @property
@@ -170,38 +159,55 @@ class Observer:
 
     # -- two streams ------------------------------------------------------------------------------------------------
 
-    def full_lost(self, lost: bool) -> None:
-        """Say whether full-resolution frames come from another stream (False) or from `look` itself (True)."""
-        self._full = not lost
-
     @property
-    def wants_full(self) -> datetime | None:
-        """From when on full-resolution frames are wanted; None while nothing is there."""
-        if not self._full:
-            return None
-        wanting = [visit.places[0][0] for visit in self._visits.values() if visit.places and visit.picker.wants_more]
-        return min(wanting, default=None)
+    def _crops_from_full(self) -> bool:
+        return self._full is not None and self._full.alive
 
-    def offer_full(self, frame: Frame) -> list[Evidence]:
-        """Take a full-resolution frame: the birds that were there at its time are cut out of it."""
-        if self._full_size != (frame.width, frame.height):
-            self._full_size = (frame.width, frame.height)
+    def _look_at_full(self, until: datetime, *, all_of_them: bool = False) -> None:
+        """Cut the birds out of the main stream's frames, up to the time of the last look."""
+        if self._full is None:
+            return
+        wanting = [visit.known_since for visit in self._visits.values() if visit.picker.wants_more and visit.places]
+        if not wanting or not self._full.alive:
+            self._full.rest()
+            return
+        for frame in self._full.read(min(wanting), until, all_of_them=all_of_them):
+            self._offer_full(frame, tuple(self._visits.values()))
+
+    def _offer_full(self, frame: Frame, visits: Sequence[OpenVisit]) -> None:
+        self._full_at = at = self._seconds_of(frame.at)
         found: tuple[Box, ...] | None = None
-        for visit in self._visits.values():
-            box = _place_at(visit.places, frame.at)
-            if box is None or not visit.picker.wants_more:
+        for visit in visits:
+            before = frame.at < visit.start
+            box = visit.places[0][1] if before else place_at(visit.places, frame.at)
+            if box is None or not visit.picker.wants_more or frame.at < visit.known_since:
                 continue
             if found is None:
                 found = self._found_in(frame)
-            box = max(found, key=box.iou, default=box) if any(box.iou(f) > 0.15 for f in found) else box
-            visit.picker.offer(frame, box, self._seconds_of(frame.at))
-        return []
+            near = [other for other in found if _within_reach(other, box)]
+            if near:  # the streams' clocks may differ a little: take the box from this very picture
+                box = _nearest(box, near)
+            elif before:
+                continue
+            visit.picker.offer(frame, box, at)
 
     def _found_in(self, frame: Frame) -> tuple[Box, ...]:
         if self._gate is None:
             return ()
-        luma = np.asarray(cv2.resize(frame.luma, self._gate.frame_size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        luma = np.asarray(cv2.resize(frame.luma, self._gate.frame_size, interpolation=cv2.INTER_AREA), np.uint8)
         return tuple(region.box for region in self._gate.search(luma))
+
+    def _pictures_at_last(self, visit: OpenVisit) -> None:
+        """A visit ends and has no picture: it was over before its frames were asked for, or the main stream broke."""
+        if self._full is None or visit.picker.has_something:
+            return
+        if self._recall is not None and self._full.alive:
+            for frame in self._recall(visit.known_since):
+                if frame.at > visit.last_seen:
+                    break
+                self._offer_full(frame, (visit,))
+        if not visit.picker.has_something:
+            visit.picker = visit.spare
 
     # -- attention --------------------------------------------------------------------------------------------------
 
@@ -240,10 +246,11 @@ class Observer:
         return self._evidence(self._tracker.close_quiet(at), frame, at)
 
     def _gate_for(self, frame: Frame) -> Gate:
-        if self._gate is None or self._gate.frame_size != (frame.width, frame.height):
-            min_bird = self._settings.min_bird
-            if self._full and self._full_size is not None:  # `min_bird` is said in pixels of the source frame
-                min_bird = max(4, round(min_bird * frame.width / self._full_size[0]))
+        min_bird = self._settings.min_bird
+        if self._full is not None and self._full.size is not None:  # it is said in pixels of the main stream
+            min_bird = max(SMALLEST, round(min_bird * frame.width / self._full.size[0]))
+        size = frame.width, frame.height
+        if self._gate is None or self._gate.frame_size != size or self._gate.settings.min_bird != min_bird:
             settings = GateSettings(min_bird=min_bird, ignore=self._settings.ignore)
             self._gate = Gate(settings, frame.width, frame.height)
             self._picture_since = None
@@ -252,19 +259,18 @@ class Observer:
     # -- visits -----------------------------------------------------------------------------------------------------
 
     def _evidence(self, step: Step, frame: Frame, at: float) -> list[Evidence]:
+        from_full = self._crops_from_full
         for track in step.seen:
             visit = self._visits.get(track.number)
             if visit is None:
                 visit = self._begin(track, frame, at)
             if track.ghost_looks:  # perhaps it has left already: no pictures of the empty perch
                 continue
-            visit.last_seen, visit.last_seen_s = max(frame.at, visit.start), frame.media_s
-            visit.places.append((frame.at, track.box))
-            while (frame.at - visit.places[0][0]).total_seconds() > self._attention.history_s:
-                visit.places.popleft()
-            if not self._full:
-                visit.picker.offer(frame, track.box, at, speed=track.speed, alone=track.seen_alone_at == at)
+            visit.seen(frame.at, track.box, frame.media_s)
+            picker = visit.spare if from_full else visit.picker
+            picker.offer(frame, track.box, at, speed=track.speed, alone=track.seen_alone_at == at)
         self._present = tuple((self._visits[track.number].visit_id, track.box) for track in step.seen)
+        self._look_at_full(frame.at)
         result = self._departures(step.left, at)
         result += self._closings(step, at)
         for track in step.open:
@@ -273,40 +279,46 @@ class Observer:
                 continue
             visit.count_max = track.count_max
             self._search_on(visit, self._attention.recall_share)
-            moment = visit.picker.due(at)
+            moment = visit.picker.due(self._full_at if from_full else at)
             if moment is not None:
                 visit.revision += 1
                 result.append(self._report(visit, moments=(moment,)))
         return result
 
-    def _begin(self, track: Track, frame: Frame, at: float) -> _OpenVisit:
+    def _begin(self, track: Track, frame: Frame, at: float) -> OpenVisit:
         before = at - track.first_at
         start = frame.at - timedelta(seconds=before)
-        visit = _OpenVisit(
+        visit = OpenVisit(
             new_visit_id(start),
             start,
             max(0.0, frame.media_s - before),
             track.first_at,
             MomentPicker(self._settings.max_moments),
+            MomentPicker(self._settings.max_moments),
             start,
             max(0.0, frame.media_s - before),
-            deque(),
         )
         visit.places.append((start, track.born_box))
         self._visits[track.number] = visit
         unseen_s = track.first_at - self._seen_all_since
-        if self._recall is not None and not self._full and unseen_s < self._settings.pre_roll_s:
-            visit.search = self._recall(start - timedelta(seconds=self._settings.pre_roll_s))
+        if self._recall is not None and unseen_s < self._settings.pre_roll_s:
+            visit.search_since = start - timedelta(seconds=self._settings.pre_roll_s)
+            if not self._crops_from_full:
+                visit.search = self._recall(visit.search_since)
         return visit
 
     def _closings(self, step: Step, at: float) -> list[Evidence]:
         result = []
+        if step.closed:
+            until = max((visit.last_seen for visit in self._visits.values()), default=_NEVER)
+            self._look_at_full(until, all_of_them=True)
         for track in step.closed:
             visit = self._visits.pop(track.number, None)
             if visit is None:
                 continue
             visit.count_max = track.count_max
             self._search_on(visit, None)
+            self._pictures_at_last(visit)
             moment = visit.picker.due(at, ending=True)
             visit.revision += 1
             result.append(self._report(visit, moments=(moment,) if moment else (), ended=True))
@@ -314,7 +326,7 @@ class Observer:
 
     # -- the past ---------------------------------------------------------------------------------------------------
 
-    def _search_on(self, visit: _OpenVisit, frames: int | None) -> None:
+    def _search_on(self, visit: OpenVisit, frames: int | None) -> None:
         """Look for the bird in frames from before it was noticed: `frames` of them, or all that are left."""
         if visit.search is None or self._gate is None:
             return
@@ -327,7 +339,7 @@ class Observer:
         _close(visit.search)
         visit.search = None
 
-    def _search_in(self, frame: Frame, visit: _OpenVisit) -> None:
+    def _search_in(self, frame: Frame, visit: OpenVisit) -> None:
         assert self._gate is not None
         first = visit.places[0][1]
         near = [r.box for r in self._gate.search(frame.luma) if _within_reach(r.box, first)]
@@ -369,13 +381,12 @@ class Observer:
         moments += [moment] if moment else []
         if not moments:
             return []
-        places: deque[tuple[datetime, Box]] = deque([(since, departure.box)])
-        visit = _OpenVisit(
-            new_visit_id(since), since, self._picture_since_s, departure.at, picker, end, last_s, places, revision=1
+        visit = OpenVisit(
+            new_visit_id(since), since, self._picture_since_s, departure.at, picker, picker, end, last_s, revision=1
         )
         return [self._report(visit, moments=tuple(moments), ended=True)]
 
-    def _report(self, visit: _OpenVisit, *, moments: tuple[Moment, ...], ended: bool = False) -> Evidence:
+    def _report(self, visit: OpenVisit, *, moments: tuple[Moment, ...], ended: bool = False) -> Evidence:
         of_file = self._media is not None
         return Evidence(
             visit_id=visit.visit_id,
@@ -408,23 +419,19 @@ class Observer:
         return (at - self._origin).total_seconds() if self._origin is not None else 0.0
 
 
-def _place_at(places: Sequence[tuple[datetime, Box]], at: datetime) -> Box | None:
-    """Where a bird was at a time, between two sightings in a straight line; None when it was not there."""
-    before = [place for place in places if place[0] <= at]
-    after = [place for place in places if place[0] > at]
-    if not before or not after:
-        nearest = before[-1] if before else after[0] if after else None
-        return nearest[1] if nearest and abs((nearest[0] - at).total_seconds()) < 0.15 else None
-    (t0, a), (t1, b) = before[-1], after[0]
-    if (t1 - t0).total_seconds() > 1.0:
-        return None
-    part = (at - t0) / (t1 - t0)
-    return Box(*(p + part * (q - p) for p, q in zip((a.x, a.y, a.w, a.h), (b.x, b.y, b.w, b.h), strict=True)))
-
-
 def _within_reach(box: Box, other: Box) -> bool:
     (x0, y0), (x1, y1) = box.centre, other.centre
     return abs(x0 - x1) < 3 * max(box.w, other.w) and abs(y0 - y1) < 3 * max(box.h, other.h)
+
+
+def _nearest(box: Box, others: Sequence[Box]) -> Box:
+    """The one that overlaps most; of those that do not, the one that is least far."""
+    x, y = box.centre
+
+    def nearness(other: Box) -> tuple[float, float]:
+        return box.iou(other), -float(np.hypot(other.centre[0] - x, other.centre[1] - y))
+
+    return max(others, key=nearness)
 
 
 def _close(frames: Iterator[Frame]) -> None:
@@ -432,5 +439,3 @@ def _close(frames: Iterator[Frame]) -> None:
     close = getattr(frames, "close", None)
     if close is not None:
         close()
-
-

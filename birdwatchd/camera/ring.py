@@ -69,6 +69,12 @@ class Ring:
                 return 0.0
             return max(0.0, (self._newest - self._groups[0].packets[0].at).total_seconds())
 
+    @property
+    def newest(self) -> Packet | None:
+        """The packet that came last; None while nothing in the ring can be decoded."""
+        with self._changed:
+            return self._groups[-1].packets[-1] if self._groups else None
+
     def append(self, packet: Packet) -> None:
         """Keep a packet; forgets the oldest groups of pictures where it is full."""
         with self._changed:

@@ -9,43 +9,42 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import resource
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import cv2
 
 from birdwatchd.camera.clips import Clips, ClipSettings, VisitClips
 from birdwatchd.camera.clock import Playback
 from birdwatchd.camera.decoder import Acceleration, devices_here, devices_to_try
-from birdwatchd.camera.frame import Picture
+from birdwatchd.camera.feed import Retry
+from birdwatchd.camera.frame import Frame, Picture
 from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.pair import Pair
 from birdwatchd.camera.recall import recall
 from birdwatchd.camera.ring import Ring
 from birdwatchd.camera.source import Stream
 from birdwatchd.config import CameraSettings, Source
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnusable
-from birdwatchd.flow import Backoff, Stop
+from birdwatchd.flow import Stop
 from birdwatchd.records import CameraState, CameraStatus, Evidence
 from birdwatchd.wire import FileDone, Pipe
 
 __all__ = ["main"]
 
-RETRY_FIRST_S, RETRY_LAST_S = 1.0, 60.0
-REFUSED_WAIT_S = 300.0  # a wrong password tried every second locks many cameras' accounts
-HEALTHY_S = 10.0  # a stream that lasted this long starts the back-off anew
 REPORT_EVERY_S = 1.0
 REPORT_WAITING_S = 5.0
 LATE_S, IN_TIME_S = 0.7, 0.3  # behind by more: frames are decoded but not looked at, until caught up
 MEMORY_LIMIT = 4 * 2**30  # bytes: a hostile stream must not bring the out-of-memory killer to the others
+Seen = TypeVar("Seen", Picture, Frame)
 STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are closed without it
 
 
@@ -63,7 +62,7 @@ class _Pace:
     last_at: datetime | None = None
     skipped: int = 0
 
-    def wants(self, frame: Picture, lag_s: float) -> bool:
+    def wants(self, frame: Picture | Frame, lag_s: float) -> bool:
         if lag_s > LATE_S:
             self.late = True
         elif lag_s < IN_TIME_S:
@@ -91,20 +90,25 @@ class CameraWatch:
         """
         self._camera, self._settings, self._pipe, self._stop = camera, settings, pipe, stop
         self._ring = Ring(settings.ring_mb * 2**20)
-        self._observer = Observer(camera, settings, recall=lambda since: recall(self._ring.since(since), since))
+        self._pair = Pair(settings, self._ring, stop, now_utc, self._notice) if settings.gate_source else None
+        self._observer = Observer(
+            camera, settings, recall=self._recall, full=self._pair.full if self._pair is not None else None
+        )
         self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notice)
         self._said = CameraStatus(camera, CameraState.STARTING, now_utc())
         self._clips: Clips | None = None
         if home is not None:
             of_visit = ClipSettings(settings.pre_roll_s, settings.post_roll_s, settings.clip_max_s)
-            self._clips = Clips(camera, of_visit, home, self._ring, now_utc, self._notice)
+            spare = self._pair.gate_feed.ring if self._pair is not None else None
+            self._clips = Clips(camera, of_visit, home, self._ring, now_utc, self._notice, spare=spare)
             self._visit_clips = VisitClips(self._clips)
-        self._backoff = Backoff(RETRY_FIRST_S, RETRY_LAST_S, random.random)
+        self._retry = Retry()
         self._turn = threading.Lock()
         self._frames = 0
         self._pace = _Pace(settings.max_fps)
         self._ended = False
         self._online_since: float | None = None
+        self._reported_at, self._frames_before, self._online = float("-inf"), 0, False
 
     def run(self) -> None:
         """Watch until the stop, or until a file that plays the camera has ended."""
@@ -112,9 +116,12 @@ class CameraWatch:
         if self._clips is not None:
             threading.Thread(target=self._clips.run, name="clips", daemon=True).start()
         while not self._stop.is_set() and not self._ended:
-            self._online_since = None
+            self._online_since, self._online = None, False
             try:
-                self._watch_stream()
+                if self._pair is not None:
+                    self._watch_pair(self._pair)
+                else:
+                    self._watch_stream()
             except SourceError as error:
                 if not self._stop.is_set():
                     self._try_later(error)
@@ -126,13 +133,10 @@ class CameraWatch:
             self._report(CameraState.OFFLINE, detail=str(error))
             self._ended = True
             return
-        if self._online_since is not None and time.monotonic() - self._online_since > HEALTHY_S:
-            self._backoff.reset()
-        refused = isinstance(error, SourceRefused)
-        wait = REFUSED_WAIT_S if refused else self._backoff.next_wait()
-        until = time.monotonic() + wait
+        lasted = time.monotonic() - self._online_since if self._online_since is not None else None
+        until = time.monotonic() + self._retry.wait_s(error, lasted)
         while True:  # reporting all the while: a process that says nothing is taken for one that hangs
-            self._report(CameraState.OFFLINE, detail=str(error), refused=refused)
+            self._report_error(error)
             if not self._wait_out(min(REPORT_WAITING_S, max(0.0, until - time.monotonic()))):
                 return
             if time.monotonic() >= until:
@@ -150,23 +154,48 @@ class CameraWatch:
     def _watch_stream(self) -> None:
         self._ring.clear()  # what comes now does not follow on
         with self._open() as stream:
-            online, report_at, frames_before = False, 0.0, self._frames
             for picture in stream.pictures(keep=self._ring.append):
                 if self._stop.is_set():
                     return
-                self._frames += 1
-                if self._online_since is None:
-                    self._online_since = time.monotonic()
-                with self._turn:
-                    if self._pace.wants(picture, picture.lag_s):
-                        self._send(self._observer.look(stream.frame(picture)))
-                    self._tell_clips()
-                elapsed = time.monotonic()
-                if not online or elapsed - report_at >= REPORT_EVERY_S:
-                    fps = (self._frames - frames_before) / (elapsed - report_at) if online else 0.0
-                    self._report(CameraState.ONLINE, picture=picture, fps=fps)
-                    online, report_at, frames_before = True, elapsed, self._frames
+                self._take(picture, stream.frame)
         self._ended = True
+
+    def _watch_pair(self, pair: Pair) -> None:
+        for frame in pair.frames():
+            if self._stop.is_set():
+                return
+            if frame is not None:
+                self._take(frame, lambda frame: frame)
+                continue
+            with self._turn:
+                self._send(self._observer.pass_time(now_utc()))
+                self._tell_clips()
+            error = pair.error
+            if error is not None and time.monotonic() - self._reported_at >= REPORT_WAITING_S * (not self._online):
+                self._reported_at, self._online = time.monotonic(), False
+                self._report_error(error)
+        self._ended = True
+
+    def _take(self, picture: Seen, frame_of: Callable[[Seen], Frame]) -> None:
+        """Look at a picture, unless it is one too many, and say now and then that pictures come."""
+        self._frames += 1
+        if self._online_since is None:
+            self._online_since = time.monotonic()
+        with self._turn:
+            if self._pace.wants(picture, picture.lag_s):
+                self._send(self._observer.look(frame_of(picture)))
+            self._tell_clips()
+        elapsed = time.monotonic()
+        if not self._online or elapsed - self._reported_at >= REPORT_EVERY_S:
+            fps = (self._frames - self._frames_before) / (elapsed - self._reported_at) if self._online else 0.0
+            self._report(CameraState.ONLINE, picture=picture, fps=fps)
+            self._online, self._reported_at, self._frames_before = True, elapsed, self._frames
+
+    def _recall(self, since: datetime) -> Iterator[Frame]:
+        """Frames of the recent past: of the main stream, or of the small one while that is all there is."""
+        pair = self._pair
+        ring = self._ring if pair is None or pair.full_feed.alive else pair.gate_feed.ring
+        return recall(ring.since(since), since)
 
     def _open(self) -> Stream:
         source = self._settings.source
@@ -200,11 +229,14 @@ class CameraWatch:
         self,
         state: CameraState,
         *,
-        picture: Picture | None = None,
+        picture: Picture | Frame | None = None,
         fps: float = 0.0,
         detail: str = "",
         refused: bool = False,
     ) -> None:
+        size = (picture.width, picture.height) if picture else (0, 0)
+        if picture and self._pair is not None:
+            size = self._pair.full.size or size  # what the camera can do, not what is looked at
         self._said = CameraStatus(
             camera=self._camera,
             state=state,
@@ -212,14 +244,17 @@ class CameraWatch:
             fps=round(fps, 2),
             frames=self._frames,
             late=self._pace.skipped,
-            width=picture.width if picture else 0,
-            height=picture.height if picture else 0,
+            width=size[0],
+            height=size[1],
             detail=detail,
             refused=refused,
             lag_s=round(picture.lag_s, 3) if picture else 0.0,
             extra=(("ring_seconds", round(self._ring.seconds, 1)), ("ring_bytes", self._ring.bytes)),
         )
         self._pipe.send(self._said)
+
+    def _report_error(self, error: SourceError) -> None:
+        self._report(CameraState.OFFLINE, detail=str(error), refused=isinstance(error, SourceRefused))
 
     def _notice(self, text: str) -> None:
         """Tell a person something that changes no state."""
@@ -258,9 +293,7 @@ def scan_file(
 
 def _progress(camera: str, picture: Picture, seconds: float, duration: float | None) -> CameraStatus:
     extra = (("media_s", seconds), ("duration_s", duration or 0.0))
-    return CameraStatus(
-        camera, CameraState.ONLINE, now_utc(), width=picture.width, height=picture.height, extra=extra
-    )
+    return CameraStatus(camera, CameraState.ONLINE, now_utc(), width=picture.width, height=picture.height, extra=extra)
 
 
 def _cut_off(source: Source, seconds: float, duration: float | None) -> str:

@@ -1,0 +1,165 @@
+"""A camera with two streams: motion is looked for in the small one, and the main one waits undecoded in its ring.
+
+Each stream has its feed and its back-off. When the small one is lost, the main one is decoded and looked at instead,
+from the last picture on that was seen; when the main one is lost, crops come from the small one. Each change is said
+once. Only when both are lost is the camera offline.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from birdwatchd.camera.clock import Playback
+from birdwatchd.camera.decoder import PacketDecoder
+from birdwatchd.camera.feed import Feed
+from birdwatchd.camera.frame import Frame
+from birdwatchd.camera.full import FullFrames
+from birdwatchd.camera.packet import Packet
+from birdwatchd.camera.ring import Ring
+from birdwatchd.config import CameraSettings
+from birdwatchd.errors import SourceError
+from birdwatchd.flow import Stop
+
+__all__ = ["Pair"]
+
+GATE_RING_BYTES = 8 * 2**20  # of the small stream: two minutes at 500 kbit/s, for clips while the main one is lost
+START_S = 6.0  # how long the small stream may take at first, while the main one is there already
+STEADY_S = 3.0  # for how long the small stream must be back before it is looked at again: each change costs learning
+WAIT_S = 0.2  # for packets
+CAUGHT_UP_S = 0.3
+SAME_CLOCK = timedelta(seconds=60)  # pictures further back than this were dated by a clock that was set
+
+
+class Pair:
+    """Both streams of one camera, read by one thread."""
+
+    def __init__(
+        self,
+        settings: CameraSettings,
+        ring: Ring,
+        stop: Stop,
+        clock: Callable[[], datetime],
+        say: Callable[[str], None],
+    ) -> None:
+        """
+        Args:
+            settings: with a `gate_source`.
+            ring: for the packets of the main stream.
+            clock: wall time, UTC.
+            say: is told, in one line, that a stream was lost or is back.
+        """
+        assert settings.gate_source is not None
+        playback = Playback(clock, time.monotonic, stop.wait)
+        gate_settings = settings.model_copy(update={"source": settings.gate_source})
+        self.full_feed = Feed(settings.source, settings, ring, stop, clock, playback=playback)
+        self.gate_feed = Feed(
+            settings.gate_source, gate_settings, Ring(GATE_RING_BYTES), stop, clock, playback=playback
+        )
+        self.full = FullFrames(ring, lambda: self._at is not self.full_feed and self.full_feed.alive)
+        self._stop, self._clock, self._say = stop, clock, say
+        self._at: Feed | None = None  # the stream that is looked at
+        self._decoder: PacketDecoder | None = None
+        self._cursor = 0
+        self._seen_until: datetime | None = None
+        self._skip_until: datetime | None = None
+        self._catching_up = False
+        self._began_at = time.monotonic()
+        self._lost: set[str] = set()  # settings of the streams that are said to be lost
+
+    @property
+    def error(self) -> SourceError | None:
+        """Why there is no picture; None while either stream gives some, or has not been tried."""
+        if self.full_feed.alive or self.gate_feed.alive:
+            return None
+        return self.full_feed.error or self.gate_feed.error
+
+    def frames(self) -> Iterator[Frame | None]:
+        """Frames of the stream that is looked at, until the stop or the end of files; None while nothing comes."""
+        self._began_at = time.monotonic()
+        for started in (self.gate_feed, self.full_feed):
+            started.start()
+        while not self._stop.is_set():
+            feed = self._choice()
+            self._tell(feed)
+            if feed is None:
+                if self.full_feed.over and self.gate_feed.over:
+                    return
+                yield None
+                self._stop.wait(WAIT_S)
+                continue
+            if feed is not self._at:
+                self._turn_to(feed)
+            news = feed.ring.after(self._cursor, WAIT_S)
+            if not news.packets:
+                if feed.over:
+                    return
+                yield None
+                continue
+            if not news.whole:
+                self._decoder = None
+            self._cursor = news.cursor
+            for packet in news.packets:
+                yield from self._frames_of(packet)
+
+    def _choice(self) -> Feed | None:
+        """Which stream to look at now."""
+        gate, full = self.gate_feed, self.full_feed
+        if gate.ended_well:
+            return gate
+        if gate.alive:
+            steady = self._at is not full or gate.alive_s >= STEADY_S or not full.alive
+            return gate if steady else full
+        untried = gate.error is None and self._at is None and time.monotonic() - self._began_at < START_S
+        if (full.alive or full.ended_well) and not untried:
+            return full
+        return None
+
+    def _turn_to(self, feed: Feed) -> None:
+        """Look at the other stream, from the last picture on that was seen."""
+        since = self._seen_until
+        self._cursor = feed.ring.cursor(since) if since is not None else 0
+        self._at, self._decoder, self._skip_until = feed, None, since
+        self._catching_up = since is not None
+        self.full.rest()
+
+    def _frames_of(self, packet: Packet) -> Iterator[Frame]:
+        if self._decoder is None or packet.codec != self._decoder.codec:
+            if not packet.is_key:
+                return
+            self._decoder = PacketDecoder(packet.codec)
+        for frame in self._decoder.decode(packet):
+            if self._skip_until is not None and self._skip_until - SAME_CLOCK < frame.at <= self._skip_until:
+                continue
+            self._skip_until, self._seen_until = None, frame.at
+            yield replace(frame, lag_s=self._lag_of(frame))
+
+    def _lag_of(self, frame: Frame) -> float:
+        """How late a frame is; pictures of the past that are looked at on purpose are not."""
+        lag = (self._clock() - frame.at).total_seconds()
+        if self._catching_up and lag > CAUGHT_UP_S:
+            return 0.0
+        self._catching_up = False
+        return max(0.0, lag)
+
+    def _tell(self, at: Feed | None) -> None:
+        """Say what was lost and what does its work, and that it is back; each once."""
+        if at is None:  # offline as a whole: the camera's state says it
+            return
+        full, gate = self.full_feed, self.gate_feed
+        self._tell_of("gate_source", gate, at is full, "motion is looked for in the main stream until it is back")
+        no_full = not full.alive and not full.ended_well
+        self._tell_of("source", full, no_full, "crops come from gate_source until it is back")
+
+    def _tell_of(self, name: str, feed: Feed, lost: bool, instead: str) -> None:
+        if lost and name not in self._lost:
+            if feed is self.full_feed and feed.error is None and time.monotonic() - self._began_at < START_S:
+                return  # it is being opened
+            why = str(feed.error) if feed.error is not None else f"{feed.source}: is silent"
+            self._lost.add(name)
+            self._say(f"{name} is lost, {instead}: {why}")
+        elif not lost and name in self._lost:
+            self._lost.discard(name)
+            self._say(f"{name} is back")

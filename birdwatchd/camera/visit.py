@@ -1,0 +1,76 @@
+"""What is known of a visit that is not over: where the bird was and when, and the pictures that were chosen so far."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from birdwatchd.camera.crops import MomentPicker
+from birdwatchd.camera.frame import Frame
+from birdwatchd.records import Box
+
+__all__ = ["OpenVisit", "place_at"]
+
+HISTORY = timedelta(seconds=12)  # of places, for frames of the main stream that are decoded later
+BETWEEN_S = 1.0  # sightings further apart say nothing about where the bird was between them
+BESIDE_S = 0.15  # before the first and after the last sighting
+
+
+@dataclass(slots=True)
+class OpenVisit:
+    """A visit in the making.
+
+    Attributes:
+        start_s, last_seen_s: seconds from the start of the media.
+        begun_at: seconds on the camera's clock.
+        places: when the bird was where, in order.
+        picker: chooses the moments.
+        spare: chooses among small pictures, in case the main stream gives none.
+        search_since: from when on the past is searched for the bird; None where every frame was looked at.
+        search: that search, while it goes on.
+    """
+
+    visit_id: str
+    start: datetime
+    start_s: float
+    begun_at: float
+    picker: MomentPicker
+    spare: MomentPicker
+    last_seen: datetime
+    last_seen_s: float
+    places: deque[tuple[datetime, Box]] = field(default_factory=deque)
+    revision: int = 0
+    search_since: datetime | None = None
+    search: Iterator[Frame] | None = None
+    count_max: int = 1
+
+    def seen(self, at: datetime, box: Box, media_s: float) -> None:
+        """The bird was seen."""
+        self.last_seen, self.last_seen_s = max(at, self.start), media_s
+        self.places.append((at, box))
+        while at - self.places[0][0] > HISTORY:
+            self.places.popleft()
+
+    @property
+    def known_since(self) -> datetime:
+        """From when on full-resolution pictures of it are worth having."""
+        first = self.places[0][0]
+        return min(first, self.search_since) if self.search_since is not None else first
+
+
+def place_at(places: Sequence[tuple[datetime, Box]], at: datetime) -> Box | None:
+    """Where a bird was at a time, between two sightings in a straight line; None when it was not there."""
+    after = bisect_right(places, at, key=lambda place: place[0])
+    if 0 < after < len(places):
+        (t0, a), (t1, b) = places[after - 1], places[after]
+        if (t1 - t0).total_seconds() > BETWEEN_S:
+            return None
+        part = (at - t0) / (t1 - t0)
+        return Box(*(p + part * (q - p) for p, q in zip((a.x, a.y, a.w, a.h), (b.x, b.y, b.w, b.h), strict=True)))
+    if not places:
+        return None
+    time, box = places[min(after, len(places) - 1)]
+    return box if abs((time - at).total_seconds()) <= BESIDE_S else None
