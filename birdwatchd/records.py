@@ -363,7 +363,7 @@ class CameraStatus:
         frames: frames decoded since the process started.
         late: frames decoded but not looked at, because the gate had fallen behind.
         width, height: pixels of the source frame; 0 before the first.
-        detail: why it is offline; free of credentials.
+        detail: why it is offline, or which of its streams is lost while it is not; free of credentials.
         refused: the camera said no (wrong password or path).
         lag_s: how far the picture being looked at is behind the newest one.
         extra: more numbers, by name.

@@ -323,8 +323,8 @@ class Upkeep:
             if before is None or before.state is not status.state:
                 self._say(before, status)
                 self._on_change(status)
-            elif before.detail != status.detail and status.detail:
-                log.info("camera %s: %s", status.camera, status.detail)
+            elif before.detail != status.detail:
+                self._say_detail(status)
         if self._healthy():
             self._beat_service()
 
@@ -345,9 +345,19 @@ class Upkeep:
         else:
             self._trouble = False
 
+    def _say_detail(self, status: CameraStatus) -> None:
+        """Something about a camera that is no change of its state."""
+        if status.detail:
+            level = logging.WARNING if status.state is CameraState.ONLINE else logging.INFO
+            log.log(level, "camera %s: %s", status.camera, status.detail)
+        else:
+            log.info("camera %s: nothing is lost any more", status.camera)
+
     def _say(self, before: CameraStatus | None, status: CameraStatus) -> None:
         if status.state is CameraState.ONLINE:
             log.info("camera %s: online, %d×%d pixels", status.camera, status.width, status.height)
+            if status.detail:
+                self._say_detail(status)
         elif status.state is CameraState.OFFLINE:
             level = logging.ERROR if status.refused else logging.WARNING
             log.log(level, "camera %s: offline: %s", status.camera, status.detail)

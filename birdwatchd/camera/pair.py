@@ -1,8 +1,8 @@
 """A camera with two streams: motion is looked for in the small one, and the main one waits undecoded in its ring.
 
 Each stream has its feed and its back-off. When the small one is lost, the main one is decoded and looked at instead,
-from the last picture on that was seen; when the main one is lost, crops come from the small one. Each change is said
-once. Only when both are lost is the camera offline.
+from the last picture on that was seen; when the main one is lost, crops come from the small one. Only when both are
+lost is the camera offline.
 """
 
 from __future__ import annotations
@@ -42,14 +42,12 @@ class Pair:
         ring: Ring,
         stop: Stop,
         clock: Callable[[], datetime],
-        say: Callable[[str], None],
     ) -> None:
         """
         Args:
             settings: with a `gate_source`.
             ring: for the packets of the main stream.
             clock: wall time, UTC.
-            say: is told, in one line, that a stream was lost or is back.
         """
         assert settings.gate_source is not None
         playback = Playback(clock, time.monotonic, stop.wait)
@@ -59,7 +57,7 @@ class Pair:
             settings.gate_source, gate_settings, Ring(GATE_RING_BYTES), stop, clock, playback=playback
         )
         self.full = FullFrames(ring, lambda: self._at is not self.full_feed and self.full_feed.alive)
-        self._stop, self._clock, self._say = stop, clock, say
+        self._stop, self._clock = stop, clock
         self._at: Feed | None = None  # the stream that is looked at
         self._decoder: PacketDecoder | None = None
         self._cursor = 0
@@ -67,14 +65,19 @@ class Pair:
         self._skip_until: datetime | None = None
         self._catching_up = False
         self._began_at = time.monotonic()
-        self._lost: set[str] = set()  # settings of the streams that are said to be lost
+        self._lost: dict[Feed, str] = {}  # streams that are lost, and what is said of it for as long as they are
 
     @property
     def error(self) -> SourceError | None:
-        """Why there is no picture; None while either stream gives some, or has not been tried."""
-        if self.full_feed.alive or self.gate_feed.alive:
+        """Why there is no picture; None while either stream gives some, or may still do."""
+        if self.full_feed.alive or self.gate_feed.alive or self.gate_feed.error is None:
             return None
-        return self.full_feed.error or self.gate_feed.error
+        return self.full_feed.error
+
+    @property
+    def loss(self) -> str:
+        """What is lost while the other stream does its work, and why, in one line; empty when both are there."""
+        return "; ".join(self._lost.values())
 
     def frames(self) -> Iterator[Frame | None]:
         """Frames of the stream that is looked at, until the stop or the end of files; None while nothing comes."""
@@ -83,7 +86,7 @@ class Pair:
             started.start()
         while not self._stop.is_set():
             feed = self._choice()
-            self._tell(feed)
+            self._notice_losses(feed)
             if feed is None:
                 if self.full_feed.over and self.gate_feed.over:
                     return
@@ -144,22 +147,17 @@ class Pair:
         self._catching_up = False
         return max(0.0, lag)
 
-    def _tell(self, at: Feed | None) -> None:
-        """Say what was lost and what does its work, and that it is back; each once."""
+    def _notice_losses(self, at: Feed | None) -> None:
         if at is None:  # offline as a whole: the camera's state says it
             return
-        full, gate = self.full_feed, self.gate_feed
-        self._tell_of("gate_source", gate, at is full, "motion is looked for in the main stream until it is back")
-        no_full = not full.alive and not full.ended_well
-        self._tell_of("source", full, no_full, "crops come from gate_source until it is back")
+        gate, full = self.gate_feed, self.full_feed
+        self._notice(gate, at is full, "gate_source is lost, motion is looked for in source until it is back")
+        opening = full.error is None and time.monotonic() - self._began_at < START_S
+        lost = not full.alive and not full.ended_well and not opening
+        self._notice(full, lost, "source is lost, crops come from gate_source until it is back")
 
-    def _tell_of(self, name: str, feed: Feed, lost: bool, instead: str) -> None:
-        if lost and name not in self._lost:
-            if feed is self.full_feed and feed.error is None and time.monotonic() - self._began_at < START_S:
-                return  # it is being opened
-            why = str(feed.error) if feed.error is not None else f"{feed.source}: is silent"
-            self._lost.add(name)
-            self._say(f"{name} is lost, {instead}: {why}")
-        elif not lost and name in self._lost:
-            self._lost.discard(name)
-            self._say(f"{name} is back")
+    def _notice(self, feed: Feed, lost: bool, text: str) -> None:
+        if not lost:
+            self._lost.pop(feed, None)
+        elif feed not in self._lost:
+            self._lost[feed] = f"{text}: {feed.error or f'{feed.source}: is silent'}"

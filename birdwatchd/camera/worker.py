@@ -90,7 +90,7 @@ class CameraWatch:
         """
         self._camera, self._settings, self._pipe, self._stop = camera, settings, pipe, stop
         self._ring = Ring(settings.ring_mb * 2**20)
-        self._pair = Pair(settings, self._ring, stop, now_utc, self._notice) if settings.gate_source else None
+        self._pair = Pair(settings, self._ring, stop, now_utc) if settings.gate_source else None
         self._observer = Observer(
             camera, settings, recall=self._recall, full=self._pair.full if self._pair is not None else None
         )
@@ -174,6 +174,8 @@ class CameraWatch:
             if error is not None and time.monotonic() - self._reported_at >= REPORT_WAITING_S * (not self._online):
                 self._reported_at, self._online = time.monotonic(), False
                 self._report_error(error)
+        if pair.error is not None:  # files that cannot be read
+            self._report_error(pair.error)
         self._ended = True
 
     def _take(self, picture: Seen, frame_of: Callable[[Seen], Frame]) -> None:
@@ -188,7 +190,8 @@ class CameraWatch:
         elapsed = time.monotonic()
         if not self._online or elapsed - self._reported_at >= REPORT_EVERY_S:
             fps = (self._frames - self._frames_before) / (elapsed - self._reported_at) if self._online else 0.0
-            self._report(CameraState.ONLINE, picture=picture, fps=fps)
+            loss = self._pair.loss if self._pair is not None else ""
+            self._report(CameraState.ONLINE, picture=picture, fps=fps, detail=loss)
             self._online, self._reported_at, self._frames_before = True, elapsed, self._frames
 
     def _recall(self, since: datetime) -> Iterator[Frame]:
