@@ -63,10 +63,15 @@ def _probe_store(config: Config) -> str:
 def _probe_camera(config: Config, key: str) -> str:
     from birdwatchd.camera.process import probe_camera
 
-    status = probe_camera(key, config.cameras[key])
-    if status.state is not CameraState.ONLINE:
-        raise BirdwatchError(status.detail or "gave no picture")
-    return f"{status.width}×{status.height} pixels"
+    settings = config.cameras[key]
+    works = []
+    for name, source in (("", settings.source), (", gate_source ", settings.gate_source)):
+        if source is not None:
+            status = probe_camera(key, settings.model_copy(update={"source": source, "gate_source": None}))
+            if status.state is not CameraState.ONLINE:
+                raise BirdwatchError(f"{name.strip(', ')} {status.detail or 'gave no picture'}".strip())
+            works.append(f"{name}{status.width}×{status.height} pixels")
+    return "".join(works)
 
 
 def _probe_broker(config: Config) -> str:

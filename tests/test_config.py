@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,7 +119,7 @@ def test_no_password_is_ever_printed(password: str) -> None:
 
     password = f"pw{password}"
     source = Source(f"rtsp://user:{quote(password, safe='')}@host.example/main")
-    settings = CameraSettings(source=source)
+    settings = CameraSettings(source=source, gate_source=source)
     assert source.password.reveal() == password
     for shown in (str(source), repr(source), str(settings), repr(settings), str(settings.model_dump())):
         assert password not in shown
@@ -151,9 +152,12 @@ def test_sources_are_told_apart(text: str, kind: str, location: str) -> None:
 
 def test_credentials_survive_the_way_to_the_camera_process() -> None:
     """Passwords with odd characters are common; a re-quoting bug looks like a wrong password."""
-    settings = CameraSettings(source=Source("rtsp://us%40er:p%2Fa%3As%25s@h/1"))
-    again = CameraSettings.model_validate(settings.reveal())
+    both = Source("rtsp://us%40er:p%2Fa%3As%25s@h/1"), Source("rtsp://us%40er:p%2Fa%3As%25s@h/2")
+    settings = CameraSettings(source=both[0], gate_source=both[1])
+    again = CameraSettings.model_validate(json.loads(json.dumps(settings.reveal())))
     assert again == settings
+    assert again.gate_source is not None
+    assert again.gate_source.password.reveal() == "p/a:s%s"
     assert again.source.password.reveal() == "p/a:s%s"
 
 

@@ -237,6 +237,19 @@ class MomentPicker:
         """Whether it gave a moment, or has a picture for one."""
         return self._given > 0 or self._best is not None
 
+    def would_look(self, taken_at: datetime, at: float) -> bool:
+        """Whether a picture of this time is looked at at all.
+
+        Args:
+            taken_at: the frame's wall time.
+            at: the same on the camera's clock, seconds.
+        """
+        if not self.wants_more:
+            return False
+        if self._last_at is not None and abs((taken_at - self._last_at).total_seconds()) < MIN_GAP_S:
+            return False
+        return not 0 <= at - self._offered < self._window / 40  # a bird that stays is not measured at every look
+
     def offer(self, frame: Frame, box: Box, at: float, *, speed: float = 0.0, alone: bool = True) -> None:
         """Show a frame that has the bird in `box`; the picture is cut only if it beats what the window has.
 
@@ -244,11 +257,7 @@ class MomentPicker:
             speed: of the bird, frame widths per second; it blurs what it moves.
             alone: no other bird is in the box.
         """
-        if not self.wants_more:
-            return
-        if self._last_at is not None and abs((frame.at - self._last_at).total_seconds()) < MIN_GAP_S:
-            return
-        if 0 <= at - self._offered < self._window / 40:  # a bird that stays is not measured at every look
+        if not self.would_look(frame.at, at):
             return
         self._offered = at
         if self._opened is None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from birdwatchd.records import Box
 
-__all__ = ["Cells", "FloatGrid", "Grid", "Mask"]
+__all__ = ["Cells", "FloatGrid", "Grid", "Mask", "scaled_min_bird"]
 
 FloatGrid = NDArray[np.float32]
 Cells = NDArray[np.uint8]
@@ -24,6 +24,12 @@ Mask = NDArray[np.uint8]
 
 CELLS_PER_BIRD = 5.0  # at least; 5 cells keep an outline, fewer are a speck
 SMALLEST_SIDE = 40  # cells; a picture halved further says nothing about where
+SMALLEST_BIRD = 4  # pixels: below it a bird is not told from noise
+
+
+def scaled_min_bird(min_bird: int, width: int, full_width: int) -> int:
+    """The smallest bird in pixels of a stream `width` wide, where `min_bird` is said for one `full_width` wide."""
+    return max(SMALLEST_BIRD, round(min_bird * width / full_width))
 
 
 class Grid:

@@ -19,6 +19,7 @@ import numpy as np
 from birdwatchd.camera.crops import MomentPicker
 from birdwatchd.camera.full import FullView
 from birdwatchd.camera.gate import Gate, GateSettings, Look
+from birdwatchd.camera.grid import scaled_min_bird
 from birdwatchd.camera.source import Frame
 from birdwatchd.camera.tracker import Departure, Step, Track, Tracker, TrackerSettings
 from birdwatchd.camera.visit import OpenVisit, place_at
@@ -28,7 +29,6 @@ from birdwatchd.records import Box, Evidence, Moment, new_visit_id
 __all__ = ["Observer", "ObserverSettings", "Recall"]
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
-SMALLEST = 4  # pixels: below it a bird is not told from noise
 CLOCK_STEP_S = 0.5  # frames may arrive this much out of order; more is a clock that was set
 
 Recall = Callable[[datetime], Iterator[Frame]]
@@ -180,15 +180,14 @@ class Observer:
         for visit in visits:
             before = frame.at < visit.start
             box = visit.places[0][1] if before else place_at(visit.places, frame.at)
-            if box is None or not visit.picker.wants_more or frame.at < visit.known_since:
+            if box is None or frame.at < visit.known_since or not visit.picker.would_look(frame.at, at):
                 continue
-            if found is None:
-                found = self._found_in(frame)
-            near = [other for other in found if _within_reach(other, box)]
-            if near:  # the streams' clocks may differ a little: take the box from this very picture
-                box = _nearest(box, near)
-            elif before:
-                continue
+            if before or visit.moves(frame.at):  # the streams' clocks may differ a little: look where it is in this one
+                found = self._found_in(frame) if found is None else found
+                near = [other for other in found if _within_reach(other, box)]
+                if before and not near:
+                    continue
+                box = _nearest(box, near) if near else box
             visit.picker.offer(frame, box, at)
 
     def _found_in(self, frame: Frame) -> tuple[Box, ...]:
@@ -248,7 +247,7 @@ class Observer:
     def _gate_for(self, frame: Frame) -> Gate:
         min_bird = self._settings.min_bird
         if self._full is not None and self._full.size is not None:  # it is said in pixels of the main stream
-            min_bird = max(SMALLEST, round(min_bird * frame.width / self._full.size[0]))
+            min_bird = scaled_min_bird(min_bird, frame.width, self._full.size[0])
         size = frame.width, frame.height
         if self._gate is None or self._gate.frame_size != size or self._gate.settings.min_bird != min_bird:
             settings = GateSettings(min_bird=min_bird, ignore=self._settings.ignore)

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,6 +25,7 @@ import cv2
 
 from birdwatchd.camera.annotate import Film
 from birdwatchd.camera.frame import Frame
+from birdwatchd.camera.grid import scaled_min_bird
 from birdwatchd.camera.notes import Notes, NoteTaker
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.recall import recall
@@ -85,6 +86,7 @@ def run(order: Order, stop: Stop, talk: Talk) -> Notes:
         SourceError: there was not one picture.
         ExportError: the file cannot be written.
     """
+    order = replace(order, settings=_watched(order.settings))
     ring = Ring(order.settings.ring_mb * 2**20)
     observer = Observer(
         order.name, order.settings, media=order.name, recall=lambda since: recall(ring.since(since), since)
@@ -112,6 +114,22 @@ def run(order: Order, stop: Stop, talk: Talk) -> Notes:
     if film is None:
         _write_picture(order.out, notes)
     return notes
+
+
+def _watched(settings: CameraSettings) -> CameraSettings:
+    """The stream that the gate looks at, with the smallest bird in its pixels: the small one of a camera with two.
+
+    Raises:
+        SourceError: one of the two cannot be opened.
+    """
+    if settings.gate_source is None:
+        return settings
+    small = settings.model_copy(update={"source": settings.gate_source, "gate_source": None})
+    widths = []
+    for each in (settings, small):
+        with Stream(each.source, each, lambda: datetime.now(UTC)) as stream:
+            widths.append(stream.codec.width)
+    return small.model_copy(update={"min_bird": scaled_min_bird(settings.min_bird, widths[1], widths[0])})
 
 
 def _frames(order: Order, stop: Stop, ring: Ring) -> Iterator[tuple[Frame, bool]]:

@@ -17,6 +17,8 @@ __all__ = ["OpenVisit", "place_at"]
 HISTORY = timedelta(seconds=12)  # of places, for frames of the main stream that are decoded later
 BETWEEN_S = 1.0  # sightings further apart say nothing about where the bird was between them
 BESIDE_S = 0.15  # before the first and after the last sighting
+SKEW = timedelta(seconds=0.3)  # by which the clocks of two streams may differ
+SAME_PLACE = 0.7  # overlap of two boxes of a bird that did not move
 
 
 @dataclass(slots=True)
@@ -53,6 +55,11 @@ class OpenVisit:
         self.places.append((at, box))
         while at - self.places[0][0] > HISTORY:
             self.places.popleft()
+
+    def moves(self, at: datetime) -> bool:
+        """Whether the bird is elsewhere shortly before and after a time, as far as is known."""
+        before, after = place_at(self.places, at - SKEW), place_at(self.places, at + SKEW)
+        return before is None or after is None or before.iou(after) < SAME_PLACE
 
     @property
     def known_since(self) -> datetime:

@@ -57,6 +57,17 @@ def test_without_a_name_it_is_called_after_the_camera(clip: Path, tmp_path: Path
     assert (tmp_path / "tit-tune.png").is_file()
 
 
+def test_of_two_streams_the_small_one_is_shown(clip: Path, tmp_path: Path) -> None:
+    """That is the one in which motion is looked for, with `min_bird` in its own pixels."""
+    write_clip(tmp_path / "small.mp4", Scene(SceneSpec(3, 320, 180, 12), ()), 0.0, 4.0)
+    (tmp_path / "birdwatchd.yaml").write_text(
+        f"home: home\ncameras: {{nut: {{source: {clip}, gate_source: small.mp4, min_bird: 32}}}}\n"
+    )
+    result = tune("nut", "--seconds", "60", "--out", "small.png", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "0 visits" in result.stdout, "the bird is in the main stream only"
+
+
 def test_the_film_plays_with_every_frame(clip: Path, tmp_path: Path) -> None:
     """Stepping through it shows when the gate woke up."""
     result = tune(clip, "--out", "film.mp4", cwd=tmp_path)

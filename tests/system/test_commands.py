@@ -146,12 +146,15 @@ def test_check_probe_says_what_works_and_what_does_not(tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4", Scene(SceneSpec(34, 320, 180, 12), ()), 0.0, 2.0)
     (tmp_path / "birdwatchd.yaml").write_text(
         "home: home\nmodel: {name: demo}\ncameras:\n  good: {source: clip.mp4}\n"
-        "  bad: {source: 'http://127.0.0.1:9/x'}\nmqtt: {url: 'mqtt://127.0.0.1:9'}\n"
+        "  bad: {source: 'http://127.0.0.1:9/x'}\n  two: {source: clip.mp4, gate_source: clip.mp4}\n"
+        "  half: {source: clip.mp4, gate_source: 'http://127.0.0.1:9/y'}\nmqtt: {url: 'mqtt://127.0.0.1:9'}\n"
     )
     result = birdwatchd("check", "--probe", cwd=tmp_path)
     assert result.returncode == 1
     assert "works  camera good: 320×180" in result.stdout
     assert re.search(r"fails  camera bad: http://127\.0\.0\.1:9/x: cannot be opened", result.stdout)
+    assert "works  camera two: 320×180 pixels, gate_source 320×180 pixels" in result.stdout
+    assert re.search(r"fails  camera half: gate_source http://127\.0\.0\.1:9/y: cannot be opened", result.stdout)
     assert "fails  broker: broker 127.0.0.1:9" in result.stdout
     assert "works  model: demo@" in result.stdout
     assert "works  database" in result.stdout

@@ -170,6 +170,35 @@ def test_an_rtsp_camera_that_reboots_is_watched_again(tmp_path: Path, closing: C
     assert daemon.log.count("camera rtsp: offline") <= 4  # one line per change of state, not per try
 
 
+def test_either_stream_of_a_camera_may_come_and_go(tmp_path: Path, closing: Closing) -> None:
+    """Two real RTSP streams: the small one dies and comes back, then the main one; birds are seen all the while."""
+    visits = tuple(ScheduledVisit("Great tit", 3.0 + 4 * n, 5.0 + 4 * n, perch=1) for n in range(16))
+    servers = {}
+    for key, size in (("source", (640, 360)), ("gate_source", (320, 180))):
+        clip = tmp_path / f"{key}.mp4"
+        write_clip(clip, Scene(SceneSpec(7, *size, 10), visits), 0.0, 66.0)
+        servers[key] = closing(RtspServer(clip))
+        servers[key].start()
+    urls = {key: server.url for key, server in servers.items()}
+    camera = urls | {"min_bird": 16, "read_timeout_s": 4, "open_timeout_s": 4}
+    daemon = closing(Birdwatchd(tmp_path, cameras={"two": camera}))
+    daemon.start()
+    wait_for(lambda: any(v.moments for v in ended(daemon)), "a visit with both")
+    for lost, instead in (("gate_source", "motion is looked for in source"), ("source", "crops come from gate_source")):
+        back = daemon.log.count("nothing is lost any more")
+        servers[lost].kill()
+        daemon.wait_for_log(f"camera two: {lost} is lost, {instead} until it is back: rtsp://")
+        before = len(ended(daemon))
+        wait_for(lambda before=before: len(ended(daemon)) >= before + 2, f"birds without {lost}")
+        servers[lost].start()
+        daemon.wait_for_log("nothing is lost any more", count=back + 1)
+    status, took = daemon.stop()
+    assert (status, took < 10.0) == (0, True)
+    assert daemon.log.count("camera two: gate_source is lost") == 1
+    assert "camera two: offline" not in daemon.log
+    assert all(v.moments for v in ended(daemon))
+
+
 class Subscriber:
     """A subscriber whose session the broker keeps while either is away."""
 
