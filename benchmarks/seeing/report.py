@@ -150,7 +150,8 @@ _INTRODUCTION = """# How well birds are seen
 Written by `python -m benchmarks.seeing --markdown docs/seeing.md`; see `benchmarks/seeing/README.md`.
 
 Drawn feeder scenes whose truth is known to the pixel, encoded in H.264 and H.265 as cameras encode, are given as files
-to birdwatchd (`ours`), to OpenCV's background models MOG2 and KNN with their default settings and a usual blob
+to birdwatchd (`ours`; `two-streams` looks for motion in a copy of 640 × 360 pixels at 600 kbit/s and cuts its pictures
+out of the large one), to OpenCV's background models MOG2 and KNN with their default settings and a usual blob
 tracker, and to DVR-Scan with its default settings. No classifier runs: this is about motion and following alone.
 DVR-Scan says neither where nor how many: an interval counts as having found every bird that it overlaps in time, so one
 that never ends finds all of them; it is taken to mean one bird, and cannot swap. MOG2 and KNN report so much in rain,
