@@ -63,15 +63,19 @@ def _raw_packet(data: bytes) -> Any:
 
 
 class PacketDecoder:
-    """Decode kept packets again, on the CPU. Belongs to the thread that made it."""
+    """Decode kept packets. Belongs to the thread that made it."""
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, acceleration: Acceleration | None = None) -> None:
         """
+        Args:
+            acceleration: decodes on a graphics device where that works; on the CPU by default.
+
         Raises:
             SourceUnusable: there is no decoder for it.
         """
         self.codec = codec
         self._context = open_decoder(codec)
+        self._device = acceleration.begin(codec) if acceleration is not None else None
 
     def decode(self, packet: Packet) -> list[Frame]:
         """The frames that this packet brings out, dated as when they were decoded first; none if it is damaged."""
@@ -87,7 +91,8 @@ class PacketDecoder:
 
     def _frames(self, raw: Any, packet: Packet) -> list[Frame]:
         try:
-            pictures = self._context.decode(raw)
+            on_cpu = self._context.decode
+            pictures = self._device.decode(raw, on_cpu) if self._device and raw is not None else on_cpu(raw)
         except av.error.FFmpegError:  # the live decoder met the same packet and counted it
             return []
         frames = []

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Protocol
 
-from birdwatchd.camera.decoder import PacketDecoder
+from birdwatchd.camera.decoder import Acceleration, PacketDecoder
 from birdwatchd.camera.frame import Frame
 from birdwatchd.camera.packet import Packet
 from birdwatchd.camera.ring import Ring
@@ -42,12 +42,16 @@ class FullView(Protocol):
 class FullFrames:
     """The frames of a ring of packets. Belongs to one thread; another fills the ring."""
 
-    def __init__(self, ring: Ring, alive: Callable[[], bool], *, turn_s: float = TURN_S) -> None:
+    def __init__(
+        self, ring: Ring, alive: Callable[[], bool], *, turn_s: float = TURN_S, acceleration: Acceleration | None = None
+    ) -> None:
         """
         Args:
             alive: whether packets come, and frames of this stream are wanted at all.
             turn_s: seconds of decoding per `read`.
+            acceleration: decodes on a graphics device where that works.
         """
+        self._acceleration = acceleration
         self._ring, self._alive, self._turn_s = ring, alive, turn_s
         self._decoder: PacketDecoder | None = None
         self._reading = False
@@ -101,6 +105,6 @@ class FullFrames:
         if self._decoder is None or packet.codec != self._decoder.codec:
             if not packet.is_key:
                 return []
-            self._decoder = PacketDecoder(packet.codec)
+            self._decoder = PacketDecoder(packet.codec, self._acceleration)
         self.decoded += 1
         return self._decoder.decode(packet)

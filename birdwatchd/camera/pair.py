@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from birdwatchd.camera.clock import Playback
-from birdwatchd.camera.decoder import PacketDecoder
+from birdwatchd.camera.decoder import Acceleration, PacketDecoder
 from birdwatchd.camera.feed import Feed
 from birdwatchd.camera.frame import Frame
 from birdwatchd.camera.full import FullFrames
@@ -42,12 +42,14 @@ class Pair:
         ring: Ring,
         stop: Stop,
         clock: Callable[[], datetime],
+        acceleration: Acceleration | None = None,
     ) -> None:
         """
         Args:
             settings: with a `gate_source`.
             ring: for the packets of the main stream.
             clock: wall time, UTC.
+            acceleration: decodes the main stream on a graphics device where that works; the small one is not worth it.
         """
         assert settings.gate_source is not None
         playback = Playback(clock, time.monotonic, stop.wait)
@@ -56,7 +58,10 @@ class Pair:
         self.gate_feed = Feed(
             settings.gate_source, gate_settings, Ring(GATE_RING_BYTES), stop, clock, playback=playback
         )
-        self.full = FullFrames(ring, lambda: self._at is not self.full_feed and self.full_feed.alive)
+        self._acceleration = acceleration
+        self.full = FullFrames(
+            ring, lambda: self._at is not self.full_feed and self.full_feed.alive, acceleration=acceleration
+        )
         self._stop, self._clock = stop, clock
         self._at: Feed | None = None  # the stream that is looked at
         self._decoder: PacketDecoder | None = None
@@ -132,7 +137,7 @@ class Pair:
         if self._decoder is None or packet.codec != self._decoder.codec:
             if not packet.is_key:
                 return
-            self._decoder = PacketDecoder(packet.codec)
+            self._decoder = PacketDecoder(packet.codec, self._acceleration if self._at is self.full_feed else None)
         for frame in self._decoder.decode(packet):
             if self._skip_until is not None and self._skip_until - SAME_CLOCK < frame.at <= self._skip_until:
                 continue

@@ -90,11 +90,13 @@ class CameraWatch:
         """
         self._camera, self._settings, self._pipe, self._stop = camera, settings, pipe, stop
         self._ring = Ring(settings.ring_mb * 2**20)
-        self._pair = Pair(settings, self._ring, stop, now_utc) if settings.gate_source else None
+        self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notice)
+        self._pair = (
+            Pair(settings, self._ring, stop, now_utc, self._acceleration) if settings.gate_source is not None else None
+        )
         self._observer = Observer(
             camera, settings, recall=self._recall, full=self._pair.full if self._pair is not None else None
         )
-        self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notice)
         self._said = CameraStatus(camera, CameraState.STARTING, now_utc())
         self._clips: Clips | None = None
         if home is not None:

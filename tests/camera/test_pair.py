@@ -216,6 +216,18 @@ def test_either_stream_does_without_the_other(pair: tuple[Path, Path], lost: str
     assert CameraState.OFFLINE not in {status.state for status in statuses}
 
 
+def test_a_device_that_is_not_there_is_said_once_and_costs_no_picture(pair: tuple[Path, Path]) -> None:
+    """The main stream's decoder is made anew for every bird; its failure is no news the second time."""
+    main, sub = pair
+    evidence, statuses = run_camera(
+        source=Source(str(main)), gate_source=Source(str(sub)), min_bird=32, decode="vaapi"
+    )
+    assert [min(sides) > 60 for sides in crops(evidence).values()] == [True]
+    notices = [status.notice for status in statuses if status.notice]
+    assert len(notices) == 1
+    assert notices[0].startswith("decodes on the CPU: vaapi failed")
+
+
 def test_without_both_the_camera_is_offline(tmp_path: Path) -> None:
     """Then, and only then."""
     gone = Source(str(tmp_path / "gone.mp4"))
