@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 __all__ = ["Slope", "blocks", "median_and_spread", "slope"]
 
@@ -32,7 +33,7 @@ def blocks(points: Sequence[tuple[float, float]], count: int) -> list[tuple[floa
     """
     count = min(count, len(points))
     edges = [round(n * len(points) / count) for n in range(count + 1)]
-    parts = [points[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [points[a:b] for a, b in pairwise(edges)]
     return [(statistics.median(x for x, _ in part), statistics.median(y for _, y in part)) for part in parts]
 
 

@@ -1,4 +1,4 @@
-"""The same video through DVR-Scan, the usual program for finding movement in recordings: its processor time over ours."""
+"""The same video through DVR-Scan, the usual finder of movement in recordings: its processor time over ours."""
 
 from __future__ import annotations
 

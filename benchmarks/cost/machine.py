@@ -23,7 +23,11 @@ def cores() -> int:
 def described() -> tuple[str, ...]:
     """Processor, system and versions."""
     model = next(
-        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.processor() or "unknown processor",
     )
     libavcodec = ".".join(map(str, av.library_versions["libavcodec"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import subprocess
@@ -104,14 +103,18 @@ class Camera:
     stop: Stop = field(default_factory=Stop)
     process: camera_process.CameraProcess | None = None
 
+    @property
+    def settings(self) -> CameraSettings:
+        """As a camera has that nobody has set anything for, but that a graphics device must not decode."""
+        return CameraSettings(source=Source(str(self.path)), decode="cpu", clips=self.home is not None)
+
     def run(self) -> None:
         """Play the file to its end (or until `stop`)."""
-        os.environ |= {"PYTHONPATH": environment()["PYTHONPATH"]}
-        settings = CameraSettings(source=Source(str(self.path)), decode="cpu", clips=self.home is not None)
+        os.environ["PYTHONPATH"] = environment()["PYTHONPATH"]  # `spawn` hands the environment on
         metrics = Metrics()
         mailbox = Mailbox(metrics)
         self.process = camera_process.CameraProcess(
-            self.name, settings, mailbox, metrics, self.reports.append, home=self.home
+            self.name, self.settings, mailbox, metrics, self.reports.append, home=self.home
         )
         taker = threading.Thread(target=self._take, args=(mailbox,), daemon=True)
         taker.start()
@@ -137,8 +140,3 @@ class Camera:
         cpu = cpu_of_children_s() - before
         last = self.reports[-1]
         return Usage(cpu, last.frames, last.late, len(self.visits), self.moments)
-
-
-def bare_said(output: bytes) -> dict[str, float]:
-    """What `benchmarks.cost.bare` printed."""
-    return json.loads(output)
