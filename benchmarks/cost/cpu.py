@@ -93,8 +93,8 @@ The whole camera process, from reading the file to handing pictures of birds ove
 decoding the same file in one thread and doing nothing with it. Both are started in the same way; their processor time
 is counted from the first instruction to the last, so imports are in it. What it takes to start them is measured on a
 file with one picture. A camera's process starts once in weeks: the second ratio is what a camera costs, the first what
-a minute's test shows. The order is ours, bare, start of ours, start of bare, again and again; seconds are medians, ratios
-are medians of the rounds' ratios with the smallest and largest in brackets."""
+a minute's test shows. The order is ours, bare, start of ours, start of bare, again and again; seconds are medians,
+ratios are medians of the rounds' ratios with the smallest and largest in brackets."""
 
 
 def _spread(values: Sequence[float]) -> str:

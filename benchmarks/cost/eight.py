@@ -164,12 +164,12 @@ _COLUMNS = (
 )  # fmt: skip
 _TEXT = """\
 {seconds} s of 1080p15 on {cores} cores, played by files at the pace of a camera, one process each; every other camera
-has a bird all the time. All start at the same moment. `CPU` is the share of all cores that camera processes took; `other
-load` is what the machine did for somebody else meanwhile. `due` is the number of pictures in the files, `decoded` and
-`shed` are what the camera processes reported (`CameraStatus.frames` and `.late`, the metric `frames_skipped_total`),
-and `seen` is the difference: a picture was up in time, and the observer chose whether to look at it. `shed, settled`
-leaves out the first {settled} s of video, in which all processes start. `behind` is how much later than the video's
-length the last camera was through: a file waits, a camera does not."""
+has a bird all the time. All start at the same moment. `CPU` is the share of all cores that camera processes took;
+`other load` is what the machine did for somebody else meanwhile. `due` is the number of pictures in the files,
+`decoded` and `shed` are what the camera processes reported (`CameraStatus.frames` and `.late`, the metrics
+`frames_total` and `frames_skipped_total`), and `seen` is the difference: a picture was there in time, and the observer
+chose whether to look at it. `shed, settled` leaves out the first {settled} s of video, in which all processes start.
+`behind` is how much later than the video's length the last camera was through: a file waits, a camera does not."""
 _SHED = """\
 A picture that comes more than 0.7 s late is decoded and not looked at, until the camera has caught up to 0.3 s; each is
 counted. Decoding cannot be shed that way: where decoding alone takes more than there is, everything is late."""
