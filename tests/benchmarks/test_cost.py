@@ -18,6 +18,7 @@ from benchmarks.cost.eight import Crowd, shed_after
 from benchmarks.cost.memory import growth
 from benchmarks.cost.part import Part, as_json, from_json, table
 from benchmarks.cost.swift import SwiftWorld
+from benchmarks.cost.where import Spent
 
 BEGINNING = datetime(2026, 5, 1, 6, 0, tzinfo=UTC)
 
@@ -118,3 +119,25 @@ def test_in_a_swift_world_waiting_is_what_passes_time_and_nothing_is_late() -> N
         playback.wait_for(seconds)
         assert playback.late_s(seconds) == pytest.approx(0.0)
         assert (playback.at(seconds) - BEGINNING).total_seconds() == pytest.approx(seconds)
+
+
+def test_time_is_counted_for_the_step_that_spent_it() -> None:
+    """A step that calls another is not charged for it."""
+    now = [0.0]
+
+    class Steps:
+        def outer(self) -> str:
+            now[0] += 1.0
+            self.inner()
+            self.inner()
+            return "done"
+
+        def inner(self) -> None:
+            now[0] += 10.0
+
+    spent = Spent(lambda: now[0])
+    spent.watch(Steps, "outer", "outside")
+    spent.watch(Steps, "inner", "inside")
+    assert Steps().outer() == "done"
+    assert spent.seconds == {"outside": 1.0, "inside": 20.0}
+    assert spent.calls == {"outside": 1, "inside": 2}
