@@ -275,7 +275,7 @@ class Upkeep:
         self._lock = threading.Lock()
         self._new: dict[str, deque[CameraStatus]] = {}
         self._notices: dict[str, dict[str, bool]] = {}  # of each camera, and whether they are logged
-        self._frames: dict[str, tuple[int, int]] = {}  # decoded and late, as each camera's process counted last
+        self._frames: dict[str, tuple[int, int]] = {}  # that came and were late, as each camera's process counted last
         self._trouble = self._store_busy = False
         self.cameras: dict[str, CameraStatus] = {}
 
@@ -330,7 +330,7 @@ class Upkeep:
             self._beat_service()
 
     def _count_frames(self, status: CameraStatus) -> None:
-        """Count what was decoded, and what of it came too late to be looked at, also across a camera's processes.
+        """Count what came, and what of it came too late to be looked at, also across a camera's processes.
 
         A process counts from its own start; the counters here must not fall when it is started again.
         """

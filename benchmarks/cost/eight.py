@@ -29,8 +29,9 @@ class Crowd:
     """Some cameras (or bare decoders, which shed nothing) at once.
 
     Attributes:
-        due: pictures in all files; `decoded` must come to the same.
-        shed: decoded and not looked at, because they were late; `shed_settled` of them after `SETTLED_S`.
+        due: pictures in all files.
+        came: as their processes counted, seen or shed; must come to the same. Of bare decoders, what they decoded.
+        shed: not looked at, because they were late; `shed_settled` of them after `SETTLED_S`.
         due_settled: pictures due after `SETTLED_S`.
         cpu_s, wall_s: of all camera processes together, and how long they ran.
         others_s: processor seconds that the machine worked for anybody else, and `stolen_s` that its host took.
@@ -39,7 +40,7 @@ class Crowd:
 
     cameras: int
     due: int
-    decoded: int
+    came: int
     shed: int
     due_settled: int
     shed_settled: int
@@ -99,10 +100,10 @@ def _watched(videos: Sequence[Video], count: int) -> Crowd:
 
 
 def shed_after(reports: Sequence[tuple[int, int]], frames: int) -> tuple[int, int]:
-    """Pictures decoded, and of these shed, after the first report that has `frames` of them.
+    """Pictures that came, and of these shed, after the first report that has `frames` of them.
 
     Args:
-        reports: pictures decoded and shed so far, in order.
+        reports: pictures that came and were shed so far, in order.
     """
     start = next((report for report in reports if report[0] >= frames), reports[-1])
     return reports[-1][0] - start[0], reports[-1][1] - start[1]
@@ -150,26 +151,28 @@ def _row(what: str, crowd: Crowd) -> tuple[str, ...]:
         f"{crowd.cpu_s / whole:.0%}",
         f"{(crowd.others_s + crowd.stolen_s) / whole:.0%}",
         str(crowd.due),
-        str(crowd.decoded),
-        str(crowd.decoded - crowd.shed) if watched else "-",
+        str(crowd.came),
+        str(crowd.came - crowd.shed) if watched else "-",
         str(crowd.shed) if watched else "-",
-        str(crowd.decoded - crowd.due),
+        str(crowd.came - crowd.due),
         f"{crowd.shed_share:.1%}" if watched else "-",
         f"{crowd.behind_s:.1f}",
     )
 
 
 _COLUMNS = (
-    "cameras", "CPU", "other load", "due", "decoded", "seen", "shed", "decoded − due", "shed, settled", "behind, s",
+    "cameras", "CPU", "other load", "due", "came", "seen", "shed", "came − due", "shed, settled", "behind, s",
 )  # fmt: skip
 _TEXT = """\
 {seconds} s of 1080p15 on {cores} cores, played by files at the pace of a camera, one process each; every other camera
 has a bird all the time. All start at the same moment. `CPU` is the share of all cores that camera processes took;
 `other load` is what the machine did for somebody else meanwhile. `due` is the number of pictures in the files,
-`decoded` and `shed` are what the camera processes reported (`CameraStatus.frames` and `.late`, the metrics
+`came` and `shed` are what the camera processes reported (`CameraStatus.frames` and `.late`, the metrics
 `frames_total` and `frames_skipped_total`), and `seen` is the difference: a picture was there in time, and the observer
 chose whether to look at it. `shed, settled` leaves out the first {settled} s of video, in which all processes start.
 `behind` is how much later than the video's length the last camera was through: a file waits, a camera does not."""
 _SHED = """\
-A picture that comes more than 0.7 s late is decoded and not looked at, until the camera has caught up to 0.3 s; each is
-counted. Decoding cannot be shed that way: where decoding alone takes more than there is, everything is late."""
+A picture that is more than 0.7 s late is decoded and not looked at, until the camera has caught up to 0.3 s. One that is
+more than 1.5 s late is not decoded either, nor is anything before the next key frame that is in time; so a camera on a
+machine that cannot even decode it sees some seconds, is blind for some, and stays in the present. Each picture that is
+shed in either way is counted, and those that came are those that were due."""

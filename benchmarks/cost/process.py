@@ -74,7 +74,7 @@ class Usage:
 
     Attributes:
         cpu_s: of the camera's process.
-        frames: decoded.
+        frames: that came.
         shed: of these, not looked at because they came too late.
         visits, moments: begun, and pictures of them handed over.
     """

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 
 import cv2
 
+from birdwatchd.camera.catchup import CatchUp
 from birdwatchd.camera.clips import Clips, ClipSettings, VisitClips
 from birdwatchd.camera.clock import Playback
 from birdwatchd.camera.decoder import Acceleration, devices_here, devices_to_try
@@ -102,6 +103,7 @@ class CameraWatch:
         self._backoff = Backoff(RETRY_FIRST_S, RETRY_LAST_S, random.random)
         self._turn = threading.Lock()
         self._frames = 0
+        self._catch_up = CatchUp()
         self._pace = _Pace(settings.max_fps)
         self._ended = False
         self._online_since: float | None = None
@@ -158,6 +160,8 @@ class CameraWatch:
                 if self._online_since is None:
                     self._online_since = time.monotonic()
                 with self._turn:
+                    if self._catch_up.take_caught_up():
+                        self._pace.late = False
                     if self._pace.wants(picture, picture.lag_s):
                         self._send(self._observer.look(stream.frame(picture)))
                     self._tell_clips()
@@ -171,7 +175,14 @@ class CameraWatch:
     def _open(self) -> Stream:
         source = self._settings.source
         playback = None if source.is_live else Playback(now_utc, time.monotonic, self._stop.wait)
-        return Stream(source, self._settings, now_utc, playback=playback, acceleration=self._acceleration)
+        return Stream(
+            source,
+            self._settings,
+            now_utc,
+            playback=playback,
+            acceleration=self._acceleration,
+            catch_up=self._catch_up,
+        )
 
     def _wait_out(self, seconds: float) -> bool:
         """Let time pass for open visits; False when the stop came."""
@@ -210,8 +221,8 @@ class CameraWatch:
             state=state,
             at=now_utc(),
             fps=round(fps, 2),
-            frames=self._frames,
-            late=self._pace.skipped,
+            frames=self._frames + self._catch_up.left_out,
+            late=self._pace.skipped + self._catch_up.left_out,
             width=picture.width if picture else 0,
             height=picture.height if picture else 0,
             detail=detail,
