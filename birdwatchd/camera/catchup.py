@@ -1,10 +1,10 @@
 """Leave packets undecoded when decoding itself is too slow, so that an overloaded machine sees less and not nothing.
 
-A picture that comes late is decoded and not looked at (`worker`); that helps where looking is what takes too long. Where
-decoding alone takes more time than there is, everything would be ever later: a file would play in slow motion, a live
-stream would back up into the camera, and no picture would be looked at any more. So from some delay on all packets are
-left out, undecoded, until the stream has been caught up with and a key frame comes. They are counted, and the ring has
-them all the same.
+A picture that comes late is decoded and not looked at (`worker`); that helps where looking is what takes too long.
+Where decoding alone takes more time than there is, everything would be ever later: a file would play in slow motion, a
+live stream would back up into the camera, and no picture would be looked at any more. So from some delay on all packets
+are left out, undecoded, until the stream has been caught up with and a key frame comes. They are counted, and the ring
+has them all the same.
 """
 
 from __future__ import annotations
