@@ -67,5 +67,6 @@ _COLUMNS = (
 )
 _TEXT = """\
 `dvr-scan -b MOG2 -so` with its defaults (every picture is looked at, in full size) finds movement in a file and writes
-none of it out; ours looks at five a second in quiet, follows birds and cuts out pictures of them. Processor seconds of the whole processes, starts included, all their threads together; one after the other, again and again. Bare
+none of it out; ours looks at five pictures a second in quiet, follows birds and cuts out pictures of them. Processor
+seconds of the whole processes, starts included, all their threads together; one after the other, again and again. Bare
 decoding is there for what no program that decodes every picture in one thread can surpass on this video."""
