@@ -360,8 +360,8 @@ class CameraStatus:
 
     Attributes:
         fps: frames decoded per second since the last report.
-        frames: frames decoded since the process started.
-        late: frames decoded but not looked at, because the gate had fallen behind.
+        frames: frames that came since the process started.
+        late: of these, not looked at, because the process had fallen behind; far behind, they are not even decoded.
         width, height: pixels of the source frame; 0 before the first.
         detail: why it is offline, or which of its streams is lost while it is not; free of credentials.
         refused: the camera said no (wrong password or path).

@@ -275,6 +275,7 @@ class Upkeep:
         self._lock = threading.Lock()
         self._new: dict[str, deque[CameraStatus]] = {}
         self._notices: dict[str, dict[str, bool]] = {}  # of each camera, and whether they are logged
+        self._frames: dict[str, tuple[int, int]] = {}  # that came and were late, as each camera's process counted last
         self._trouble = self._store_busy = False
         self.cameras: dict[str, CameraStatus] = {}
 
@@ -312,7 +313,7 @@ class Upkeep:
         self._store_busy = False
         for status in (status for reports in news.values() for status in reports):
             self._metrics.set("camera_fps", status.fps, camera=status.camera)
-            self._metrics.set("frames_skipped_total", status.late, camera=status.camera)
+            self._count_frames(status)
             self._metrics.set("camera_lag_seconds", status.lag_s, camera=status.camera)
             for name, value in status.extra:
                 if name in RING_GAUGES:
@@ -327,6 +328,18 @@ class Upkeep:
                 self._say_detail(status)
         if self._healthy():
             self._beat_service()
+
+    def _count_frames(self, status: CameraStatus) -> None:
+        """Count what came, and what of it came too late to be looked at, also across a camera's processes.
+
+        A process counts from its own start; the counters here must not fall when it is started again.
+        """
+        frames, late = self._frames.get(status.camera, (0, 0))
+        if status.frames < frames or status.late < late:
+            frames = late = 0  # another process
+        self._frames[status.camera] = status.frames, status.late
+        self._metrics.add("frames_total", status.frames - frames, camera=status.camera)
+        self._metrics.add("frames_skipped_total", status.late - late, camera=status.camera)
 
     def _note_effort(self, status: CameraStatus) -> None:
         """A busy or full database costs seconds of effort here, never the daemon; the next report extends the span.

@@ -210,6 +210,22 @@ def test_camera_states_are_told_once_per_change() -> None:
     assert len(reports) == 5
 
 
+def test_frames_seen_and_shed_are_counted_across_the_processes_of_a_camera() -> None:
+    """What is shed is told, not hidden. A process that is started again counts from nothing; a total never falls."""
+    metrics = Metrics()
+    upkeep = Upkeep(
+        metrics, on_status=lambda s: None, on_change=lambda s: None, healthy=lambda: True, beat_service=lambda: None
+    )
+    online = CameraStatus("cam", CameraState.ONLINE, AT)
+    dead = replace(online, state=CameraState.OFFLINE)
+    told = []
+    for state, frames, late in ((online, 100, 8), (online, 150, 8), (dead, 0, 0), (online, 30, 30), (online, 45, 31)):
+        upkeep.take_status(replace(state, frames=frames, late=late))
+        upkeep.run_once()
+        told.append((metrics.get("frames_total", camera="cam"), metrics.get("frames_skipped_total", camera="cam")))
+    assert told == [(100, 8), (150, 8), (150, 8), (180, 38), (195, 39)]
+
+
 def test_the_watchdog_is_fed_only_while_every_stage_beats() -> None:
     """systemd restarts a daemon that looks alive and does nothing, if it is not told that all is well."""
     beats: list[None] = []

@@ -19,7 +19,7 @@ class Encoding:
     """
 
     codec: str = "libx264"
-    crf: int | None = 26
+    crf: float | None = 26
     kbps: int = 0
     gop_s: float = 2.0
 

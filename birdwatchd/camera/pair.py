@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from birdwatchd.camera.catchup import CatchUp
 from birdwatchd.camera.clock import Playback
 from birdwatchd.camera.decoder import Acceleration, PacketDecoder
 from birdwatchd.camera.feed import Feed
@@ -43,6 +44,7 @@ class Pair:
         stop: Stop,
         clock: Callable[[], datetime],
         acceleration: Acceleration | None = None,
+        catch_up: CatchUp | None = None,
     ) -> None:
         """
         Args:
@@ -50,6 +52,7 @@ class Pair:
             ring: for the packets of the main stream.
             clock: wall time, UTC.
             acceleration: decodes the main stream on a graphics device where that works; the small one is not worth it.
+            catch_up: counts the packets that are left out when decoding is far too late.
         """
         assert settings.gate_source is not None
         playback = Playback(clock, time.monotonic, stop.wait)
@@ -58,7 +61,7 @@ class Pair:
         self.gate_feed = Feed(
             settings.gate_source, gate_settings, Ring(GATE_RING_BYTES), stop, clock, playback=playback
         )
-        self._acceleration = acceleration
+        self._acceleration, self._catch_up = acceleration, catch_up or CatchUp()
         self.full = FullFrames(
             ring, lambda: self._at is not self.full_feed and self.full_feed.alive, acceleration=acceleration
         )
@@ -108,6 +111,7 @@ class Pair:
                 continue
             if not news.whole:
                 self._decoder = None
+                self._catch_up.left_out += max(0, news.cursor - len(news.packets) - self._cursor - 1)  # gone unread
             self._cursor = news.cursor
             for packet in news.packets:
                 yield from self._frames_of(packet)
@@ -134,6 +138,8 @@ class Pair:
         self.full.rest()
 
     def _frames_of(self, packet: Packet) -> Iterator[Frame]:
+        if self._catch_up.leaves_out(packet.is_key, self._lag_of(packet.at), time.monotonic()):
+            return
         if self._decoder is None or packet.codec != self._decoder.codec:
             if not packet.is_key:
                 return
@@ -142,11 +148,11 @@ class Pair:
             if self._skip_until is not None and self._skip_until - SAME_CLOCK < frame.at <= self._skip_until:
                 continue
             self._skip_until, self._seen_until = None, frame.at
-            yield replace(frame, lag_s=self._lag_of(frame))
+            yield replace(frame, lag_s=self._lag_of(frame.at))
 
-    def _lag_of(self, frame: Frame) -> float:
-        """How late a frame is; pictures of the past that are looked at on purpose are not."""
-        lag = (self._clock() - frame.at).total_seconds()
+    def _lag_of(self, at: datetime) -> float:
+        """How late a picture of that time is; those of the past that are looked at on purpose are not."""
+        lag = (self._clock() - at).total_seconds()
         if self._catching_up and lag > CAUGHT_UP_S:
             return 0.0
         self._catching_up = False

@@ -16,6 +16,7 @@ from typing import Any
 
 import av.error
 
+from birdwatchd.camera.catchup import CatchUp
 from birdwatchd.camera.clock import FileClock, LiveClock, Playback
 from birdwatchd.camera.decoder import MAX_PIXELS, Acceleration, size_of
 from birdwatchd.camera.frame import Frame, Picture
@@ -48,6 +49,7 @@ class Stream:
         *,
         playback: Playback | None = None,
         acceleration: Acceleration | None = None,
+        catch_up: CatchUp | None = None,
     ) -> None:
         """Open the source.
 
@@ -55,6 +57,7 @@ class Stream:
             clock: gives the current UTC time (live streams stamp packets with it).
             playback: a file gives each packet when it is due, dated as if a camera sent it now.
             acceleration: decodes on a graphics device where that works; on the CPU by default.
+            catch_up: leaves packets undecoded when they are far too late; without it every one is decoded.
 
         Raises:
             SourceUnreachable, SourceRefused, SourceUnusable: see their classes.
@@ -62,6 +65,9 @@ class Stream:
         self._source, self._clock = source, clock
         self._playback = playback if not source.is_live else None
         self._live_clock = LiveClock()
+        self._catch_up = catch_up
+        if catch_up is not None:
+            catch_up.begin_anew()
         with LibavErrors(source, opening=True):
             self._container = open_container(source, settings)
         if not self._container.streams.video:
@@ -141,6 +147,9 @@ class Stream:
             if raw.size:
                 packet = self._packet(raw)
                 keep(packet)
+                if self._catch_up and self._catch_up.leaves_out(packet.is_key, self._lag_s(), time.monotonic()):
+                    picture_at = time.monotonic()
+                    continue
             for picture in self._decoded(raw, packet):
                 yield picture
                 picture_at = time.monotonic()
@@ -231,13 +240,17 @@ class Stream:
     def _picture(self, picture: Any, packet: Packet) -> Picture:
         # A decoder that drops what came with the packet holds no pictures back: its date is that of the last one.
         media_s, at = picture.opaque or (packet.media_s, packet.at)
-        if self._source.is_live:
-            assert self._newest is not None
-            return Picture(picture, at, media_s, (self._clock() - self._newest).total_seconds())
-        if self._playback is None:
+        if not self._source.is_live and self._playback is None:
             media_s = self._file_clock.shown(media_s)
             return Picture(picture, self._file_clock.at(media_s), media_s, 0.0)
-        return Picture(picture, at, media_s, max(0.0, self._playback.late_s(self._due_s)))
+        return Picture(picture, at, media_s, self._lag_s())
+
+    def _lag_s(self) -> float:
+        """How long ago the newest packet was sent; 0 for recordings, which nobody waits for."""
+        if self._source.is_live:
+            assert self._newest is not None
+            return (self._clock() - self._newest).total_seconds()
+        return max(0.0, self._playback.late_s(self._due_s)) if self._playback is not None else 0.0
 
     def _recorded_at(self) -> datetime:
         written = self._container.metadata.get("creation_time", "")

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import cv2
 
+from birdwatchd.camera.catchup import CatchUp
 from birdwatchd.camera.clips import Clips, ClipSettings, VisitClips
 from birdwatchd.camera.clock import Playback
 from birdwatchd.camera.decoder import Acceleration, devices_here, devices_to_try
@@ -91,9 +92,10 @@ class CameraWatch:
         self._camera, self._settings, self._pipe, self._stop = camera, settings, pipe, stop
         self._ring = Ring(settings.ring_mb * 2**20)
         self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notice)
-        self._pair = (
-            Pair(settings, self._ring, stop, now_utc, self._acceleration) if settings.gate_source is not None else None
-        )
+        self._catch_up = CatchUp()
+        self._pair: Pair | None = None
+        if settings.gate_source is not None:
+            self._pair = Pair(settings, self._ring, stop, now_utc, self._acceleration, self._catch_up)
         self._observer = Observer(
             camera, settings, recall=self._recall, full=self._pair.full if self._pair is not None else None
         )
@@ -186,6 +188,8 @@ class CameraWatch:
         if self._online_since is None:
             self._online_since = time.monotonic()
         with self._turn:
+            if self._catch_up.take_caught_up():
+                self._pace.late = False
             if self._pace.wants(picture, picture.lag_s):
                 self._send(self._observer.look(frame_of(picture)))
             self._tell_clips()
@@ -205,7 +209,14 @@ class CameraWatch:
     def _open(self) -> Stream:
         source = self._settings.source
         playback = None if source.is_live else Playback(now_utc, time.monotonic, self._stop.wait)
-        return Stream(source, self._settings, now_utc, playback=playback, acceleration=self._acceleration)
+        return Stream(
+            source,
+            self._settings,
+            now_utc,
+            playback=playback,
+            acceleration=self._acceleration,
+            catch_up=self._catch_up,
+        )
 
     def _wait_out(self, seconds: float) -> bool:
         """Let time pass for open visits; False when the stop came."""
@@ -247,8 +258,8 @@ class CameraWatch:
             state=state,
             at=now_utc(),
             fps=round(fps, 2),
-            frames=self._frames,
-            late=self._pace.skipped,
+            frames=self._frames + self._catch_up.left_out,
+            late=self._pace.skipped + self._catch_up.left_out,
             width=size[0],
             height=size[1],
             detail=detail,

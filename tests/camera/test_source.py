@@ -20,7 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdwatchd.camera.clock import MAX_LAG_S, FileClock, LiveClock
+from birdwatchd.camera.catchup import CAUGHT_UP_S, TOO_LATE_S, CatchUp
+from birdwatchd.camera.clock import MAX_LAG_S, FileClock, LiveClock, Playback
 from birdwatchd.camera.source import Frame, Stream
 from birdwatchd.config import CameraSettings, Source
 from birdwatchd.demo.feeder import write_clip
@@ -368,3 +369,79 @@ def test_frames_are_views_not_copies(clip: Path) -> None:
         frame: Frame = next(stream.frames())
         assert frame.luma.base is not None
         assert frame.luma.shape == (180, 320)
+
+
+def test_where_decoding_is_too_slow_everything_up_to_a_key_frame_is_left_out_and_counted(tmp_path: Path) -> None:
+    """Else a machine that is a little too small would be ever later, and look at nothing at all."""
+    path = tmp_path / "clip.mp4"
+    write_clip(path, Scene(SceneSpec(1, 320, 180, 10), ()), 0.0, 20.0)
+    settings = CameraSettings(source=Source(str(path)))
+    passed = [0.0]
+
+    def wait(seconds: float) -> None:
+        passed[0] += seconds
+
+    kept = 0
+    lags: list[float] = []
+    catch_up = CatchUp()
+    playback = Playback(lambda: START, lambda: passed[0], wait)
+    with Stream(settings.source, settings, lambda: START, playback=playback, catch_up=catch_up) as stream:
+
+        def keep(_: object) -> None:
+            nonlocal kept
+            kept += 1
+
+        for picture in stream.pictures(keep):
+            lags.append(picture.lag_s)
+            passed[0] += 0.2  # twice as long as there is
+    assert kept == len(lags) + catch_up.left_out == 200
+    assert 60 < len(lags) < 120  # half of them can be decoded
+    assert max(lags) <= TOO_LATE_S + 0.21
+    assert sum(lag < CAUGHT_UP_S for lag in lags) > 10  # again and again it is up to date
+    assert passed[0] < 22
+
+
+def test_leaving_out_begins_when_it_is_too_late_and_ends_at_a_key_frame() -> None:
+    """What follows a gap cannot be decoded; key frames are, once a second, so that a camera never seems dead."""
+    catch_up = CatchUp()
+    asked = [
+        (False, 0.0, False),
+        (False, 1.4, False),
+        (False, 1.6, True),
+        (False, 0.1, True),  # in time again, but its key frame was ...
+        (True, 1.0, False),  # ... the last that was decoded: a sign of life
+        (False, 1.0, True),
+        (True, 0.8, True),  # a second has not passed
+        (True, 0.2, False),
+        (False, 0.4, False),
+    ]
+    assert [catch_up.leaves_out(key, lag, 0.1 * n) for n, (key, lag, _) in enumerate(asked)] == [a[2] for a in asked]
+    assert catch_up.left_out == 4
+    assert [catch_up.take_caught_up() for _ in range(2)] == [True, False]
+
+
+def test_a_network_that_delays_every_key_frame_is_good_enough_after_a_while() -> None:
+    """Key frames are large; on a slow radio link none of them is ever quite in time."""
+    catch_up = CatchUp()
+    assert catch_up.leaves_out(False, 2.0, 0.0)
+    assert not catch_up.leaves_out(True, 0.5, 0.1)
+    assert catch_up.leaves_out(False, 0.5, 0.2)
+    assert not catch_up.leaves_out(True, 0.5, 8.0)
+    assert not catch_up.leaves_out(False, 0.5, 8.1)
+
+
+def test_a_camera_that_sends_no_key_frames_is_decoded_again_after_half_a_minute() -> None:
+    """Some refresh their picture bit by bit."""
+    catch_up = CatchUp()
+    assert catch_up.leaves_out(False, 2.0, 0.0)
+    assert catch_up.leaves_out(False, 0.0, 29.0)
+    assert not catch_up.leaves_out(False, 0.0, 31.0)
+
+
+def test_a_recording_is_decoded_whole_however_long_it_takes(clip: Path) -> None:
+    """Nobody waits for it."""
+    settings = CameraSettings(source=Source(str(clip)))
+    catch_up = CatchUp()
+    with Stream(settings.source, settings, now, catch_up=catch_up) as stream:
+        assert len(list(stream.pictures())) == 30
+    assert catch_up.left_out == 0
