@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.cost import cpu, dvr_scan, eight, memory
+from benchmarks.cost import cpu, dvr_scan, eight, memory, two_streams
 from benchmarks.cost.part import Part, as_json, from_json
 
 __all__ = ["main"]
 
-PARTS = ("cpu", "dvr-scan", "eight", "memory")
+PARTS = ("cpu", "dvr-scan", "two-streams", "eight", "memory")
 
 
 def main() -> None:
@@ -25,6 +25,7 @@ def main() -> None:
     measures: dict[str, Callable[[], Part | None]] = {
         "cpu": lambda: cpu.measure(work, given.runs),
         "dvr-scan": lambda: _dvr_scan(work, given.runs, given.dvr_scan),
+        "two-streams": lambda: two_streams.measure(work, given.runs),
         "eight": lambda: eight.measure(work, given.cameras, given.seconds),
         "memory": lambda: memory.measure(work, given.hour_s),
     }
@@ -45,7 +46,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cost", description=__doc__)
     parser.add_argument("--only", type=_names, default=PARTS, help=f"parts with commas, of {', '.join(PARTS)}")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "birdwatchd-cost")
-    parser.add_argument("--runs", type=int, default=5, help="how often each process is measured (cpu, dvr-scan)")
+    parser.add_argument("--runs", type=int, default=5, help="how often each is measured (cpu, dvr-scan, two-streams)")
     parser.add_argument("--dvr-scan", type=Path, help="the dvr-scan program, if it is not on the PATH")
     numbers = tuple(range(8, 65, 4))
     parser.add_argument("--cameras", type=_counts, default=numbers, help="numbers of cameras with commas (eight)")

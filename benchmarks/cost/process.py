@@ -90,12 +90,13 @@ class Usage:
 class Camera:
     """One camera's process with the daemon's own side of it; what comes over the pipe is taken and dropped.
 
-    `reports` grows by one `CameraStatus` a second while it runs.
+    `reports` grows by one `CameraStatus` a second while it runs. `small` is the camera's second stream.
     """
 
     name: str
     path: Path
     home: Path | None = None
+    small: Path | None = None
     reports: list[CameraStatus] = field(default_factory=list)
     visits: set[str] = field(default_factory=set)
     moments: int = 0
@@ -106,7 +107,10 @@ class Camera:
     @property
     def settings(self) -> CameraSettings:
         """As a camera has that nobody has set anything for, but that a graphics device must not decode."""
-        return CameraSettings(source=Source(str(self.path)), decode="cpu", clips=self.home is not None)
+        small = Source(str(self.small)) if self.small is not None else None
+        return CameraSettings(
+            source=Source(str(self.path)), gate_source=small, decode="cpu", clips=self.home is not None
+        )
 
     def run(self) -> None:
         """Play the file to its end (or until `stop`)."""

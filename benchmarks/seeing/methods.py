@@ -51,7 +51,7 @@ def run(method: str, clip: Clip, dvr_scan: Path | None = None) -> Outcome:
     """Give a clip to a method and score what it says."""
     cv2.setNumThreads(1)
     if method == "two-streams":
-        small_stream_of(clip)  # its making is not measured
+        small_stream_of(clip.path, clip.case.fps)  # its making is not measured
     begun, cpu = time.perf_counter(), _cpu_s()
     seen = _method(method, dvr_scan)(clip)
     wall, cpu = time.perf_counter() - begun, _cpu_s() - cpu
@@ -102,7 +102,7 @@ def watch(clip: Clip) -> Seen:
 
 def watch_two_streams(clip: Clip) -> Seen:
     """birdwatchd with the clip as its main stream and a small one for motion, both read in step as if live."""
-    small = Source(str(small_stream_of(clip)))
+    small = Source(str(small_stream_of(clip.path, clip.case.fps)))
     settings = CameraSettings(source=Source(str(clip.path)), gate_source=small, min_bird=clip.case.min_bird)
     ring = Ring(settings.ring_mb * 2**20)
     full = FullFrames(ring, lambda: True, turn_s=60.0)
