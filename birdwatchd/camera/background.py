@@ -94,6 +94,9 @@ class Background:
         if self._frames == 1:
             self.level[:] = cells
             return
+        light = self.light(cells)
+        if light is not None:  # a camera that still finds its exposure is no noisy one
+            self.follow(light)
         difference = cv2.absdiff(cells.astype(np.float32), self.level)
         weight = 1.0 / self._frames
         cv2.accumulateWeighted(difference, self.noise, max(weight, 0.05) if self._frames > 2 else 1.0)
