@@ -66,6 +66,7 @@ class _Memory:
     level: FloatGrid
     noise: FloatGrid
     sway: FloatGrid
+    age_s: float = 0.0
 
 
 class Background:
@@ -179,7 +180,7 @@ class Background:
 
         Under held birds the new background is guessed from how their surroundings changed.
         """
-        old = _Memory(self.level, self.noise, self.sway)
+        old = _Memory(self.level, self.noise, self.sway, self._age_s)
         worth_keeping = self._age_s > self.settings.settled_s
         for memory in self._others:
             self._take_up(memory)
@@ -203,7 +204,7 @@ class Background:
 
     def _take_up(self, memory: _Memory) -> None:
         self.level, self.noise, self.sway = memory.level, memory.noise, memory.sway
-        self._age_s = 0.0
+        self._age_s = memory.age_s
         self.renew_threshold()
 
     def _keep(self, memory: _Memory, worth_keeping: bool) -> None:
