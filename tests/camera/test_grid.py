@@ -69,6 +69,15 @@ def test_a_box_always_has_cells_in_the_grid(
     assert 0 <= columns.start < columns.stop <= grid.columns
 
 
+@pytest.mark.parametrize(("width", "height"), [(640, 360), (1279, 719), (645, 363)])
+def test_a_cell_is_where_its_pixels_are(width: int, height: int) -> None:
+    """The last odd pixels belong to no cell; stretched over them, boxes would drift toward the right and the bottom."""
+    grid = Grid(width, height, 48)
+    box = grid.box(60, 40, 3, 2)
+    left, top, right, bottom = (box.x * width, box.y * height, (box.x + box.w) * width, (box.y + box.h) * height)
+    assert (left, top, right, bottom) == pytest.approx((60 * 8, 40 * 8, 63 * 8, 42 * 8), abs=1e-6)
+
+
 def test_a_box_is_grown_by_its_own_size_on_every_side() -> None:
     """Around a held bird nothing is learned as far as its tail and wings reach, however large it is."""
     grid = Grid(640, 360, 24)
