@@ -133,7 +133,7 @@ def test_a_gust_is_remembered_where_it_was_and_forgotten_after_minutes() -> None
 # -- light ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, derandomize=True, deadline=None)
 @given(st.floats(0.5, 1.6), st.floats(-20, 30), st.integers(0, 2**32 - 1))
 def test_the_light_is_found_with_a_bird_in_the_picture(gain: float, offset: float, seed: int) -> None:
     """A cloud passes while a pigeon sits close to the lens: the pigeon is no light."""
@@ -180,6 +180,7 @@ def test_clouds_cost_no_alarm_and_hide_no_bird() -> None:
 # -- learning ------------------------------------------------------------------------------------------------------
 
 
+@settings(derandomize=True, deadline=None)
 @given(st.floats(0.01, 2.0), st.floats(0.5, 200.0))
 def test_learning_depends_on_time_and_not_on_how_often_one_looks(step_s: float, constant_s: float) -> None:
     """Five looks a second in quiet and thirty in a flurry must forget equally fast."""

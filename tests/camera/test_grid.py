@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdwatchd.camera.grid import Grid, scaled_min_bird
 from birdwatchd.records import Box
+
+SAME = settings(derandomize=True, deadline=None)  # the same examples in every run, however busy the machine
 
 widths = st.integers(160, 4096)
 heights = st.integers(120, 2304)
@@ -24,6 +26,7 @@ def boxes(draw: st.DrawFn) -> Box:
     return Box(x, y, draw(st.floats(0.001, 1.0 - x)), draw(st.floats(0.001, 1.0 - y)))
 
 
+@SAME
 @given(widths, heights, birds, boxes())
 def test_a_box_comes_back_from_the_cells_as_it_went(width: int, height: int, min_bird: int, box: Box) -> None:
     """The crop is cut where the region was; a box that creeps on the way cuts heads off."""
@@ -32,6 +35,7 @@ def test_a_box_comes_back_from_the_cells_as_it_went(width: int, height: int, min
     assert (back.x, back.y, back.w, back.h) == pytest.approx((box.x, box.y, box.w, box.h), abs=1e-9)
 
 
+@SAME
 @given(widths, heights, birds, shares, shares, shares, shares)
 def test_whole_cells_come_back_from_the_fractions_as_they_went(
     width: int, height: int, min_bird: int, x: float, y: float, w: float, h: float
@@ -46,6 +50,7 @@ def test_whole_cells_come_back_from_the_fractions_as_they_went(
     assert grid.slices(inner) == (slice(top, top + rows), slice(left, left + columns))
 
 
+@SAME
 @given(widths, heights, birds, st.floats(-40, 1100), st.floats(-40, 1100), st.floats(1, 300), st.floats(1, 300))
 def test_a_box_never_leaves_the_frame(
     width: int, height: int, min_bird: int, left: float, top: float, columns: float, rows: float
@@ -58,6 +63,7 @@ def test_a_box_never_leaves_the_frame(
     assert 0.0 < box.h <= 1.0
 
 
+@SAME
 @given(widths, heights, birds, st.floats(-0.5, 1.5), st.floats(-0.5, 1.5), shares, shares, st.floats(0.0, 2.0))
 def test_a_box_always_has_cells_in_the_grid(
     width: int, height: int, min_bird: int, x: float, y: float, w: float, h: float, grow: float
@@ -84,6 +90,7 @@ def test_a_box_is_grown_by_its_own_size_on_every_side() -> None:
     assert grid.slices(grid.box(40, 20, 20, 8), grow=0.25) == (slice(18, 30), slice(35, 65))
 
 
+@SAME
 @given(widths, heights, birds)
 def test_the_smallest_bird_is_five_to_ten_cells(width: int, height: int, min_bird: int) -> None:
     """Fewer cells and the bird drowns in noise; more and every camera costs four times the processor."""
@@ -177,6 +184,7 @@ def test_the_smallest_bird_shrinks_with_the_stream() -> None:
     assert scaled_min_bird(24, 352, 3840) == 4  # below 4 pixels a bird is not told from noise
 
 
+@SAME
 @given(st.integers(8, 400), widths, st.integers(1, 8))
 def test_the_same_bird_is_the_same_share_of_both_streams(min_bird: int, width: int, times: int) -> None:
     """Otherwise the small stream would miss birds that are asked for, or find insects that are not."""
