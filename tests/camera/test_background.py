@@ -353,24 +353,31 @@ def test_what_lies_between_two_pictures_is_not_remembered() -> None:
     assert not any(look.learning for look in camera.watch(DAY, 1))
 
 
-NOT_HELD = pytest.mark.xfail(
-    strict=True, reason="learn_first learns under held birds what change_picture guessed there"
-)
-
-
-@pytest.mark.parametrize("known", [pytest.param(False, marks=NOT_HELD), True])
-def test_a_bird_that_sits_through_the_switch_is_seen_on_and_leaves_no_ghost(known: bool) -> None:
-    """Nobody tells the owl that the camera goes over to infra-red: it is one visit, and ends when the owl goes."""
-    camera, box = Camera(12), bird_at(LEFT)
-    if known:
-        camera.watch(NIGHT, 10)
+def through_the_switch(camera: Camera) -> list[Look]:
+    """A bird is held by day and sits on while the camera goes over to infra-red; the last second of looks at it."""
+    box = bird_at(LEFT)
     camera.watch(DAY, 10)
     camera.watch(with_bird(DAY, *LEFT), 1, held=(box,))
     looks = camera.watch(with_bird(NIGHT, *LEFT), 2, held=(box,))
     assert looks[0].global_change
-    assert all(on_bird(look, box) for look in looks[-12:])
-    gone = camera.watch(NIGHT, 3)
-    assert sum(len(look.regions) for look in gone[6:]) == 0
+    return looks[12:]
+
+
+def test_a_bird_that_sits_through_a_switch_is_seen_on_and_leaves_no_ghost() -> None:
+    """Nobody tells the owl that the camera goes over to infra-red: it is one visit, and ends when the owl goes."""
+    camera = Camera(12)
+    camera.watch(NIGHT, 10)
+    assert all(on_bird(look, bird_at(LEFT)) for look in through_the_switch(camera))
+    assert not any(look.regions for look in camera.watch(NIGHT, 3)[6:])
+
+
+@pytest.mark.xfail(
+    strict=True, reason="learn_first takes a held bird before the guessed background for noise: deaf there"
+)
+def test_a_bird_that_sits_through_the_first_switch_is_seen_on() -> None:
+    """The same on the first evening, when what the owl hides can only be guessed: roughly in its place."""
+    for look in through_the_switch(Camera(12)):
+        assert any(region.box.iou(bird_at(LEFT)) > 0.3 for region in look.regions)
 
 
 def test_a_turned_camera_is_watched_again_within_a_second() -> None:
