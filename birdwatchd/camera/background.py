@@ -66,6 +66,7 @@ class _Memory:
     level: FloatGrid
     noise: FloatGrid
     sway: FloatGrid
+    age_s: float = 0.0
 
 
 class Background:
@@ -94,6 +95,9 @@ class Background:
         if self._frames == 1:
             self.level[:] = cells
             return
+        light = self.light(cells)
+        if light is not None:  # a camera that still finds its exposure is no noisy one
+            self.follow(light)
         difference = cv2.absdiff(cells.astype(np.float32), self.level)
         weight = 1.0 / self._frames
         cv2.accumulateWeighted(difference, self.noise, max(weight, 0.05) if self._frames > 2 else 1.0)
@@ -176,7 +180,7 @@ class Background:
 
         Under held birds the new background is guessed from how their surroundings changed.
         """
-        old = _Memory(self.level, self.noise, self.sway)
+        old = _Memory(self.level, self.noise, self.sway, self._age_s)
         worth_keeping = self._age_s > self.settings.settled_s
         for memory in self._others:
             self._take_up(memory)
@@ -200,7 +204,7 @@ class Background:
 
     def _take_up(self, memory: _Memory) -> None:
         self.level, self.noise, self.sway = memory.level, memory.noise, memory.sway
-        self._age_s = 0.0
+        self._age_s = memory.age_s
         self.renew_threshold()
 
     def _keep(self, memory: _Memory, worth_keeping: bool) -> None:

@@ -25,6 +25,7 @@ Mask = NDArray[np.uint8]
 CELLS_PER_BIRD = 5.0  # at least; 5 cells keep an outline, fewer are a speck
 SMALLEST_SIDE = 40  # cells; a picture halved further says nothing about where
 SMALLEST_BIRD = 4  # pixels: below it a bird is not told from noise
+_SLIVER = 1e-6  # of the frame; no box is thinner
 
 
 def scaled_min_bird(min_bird: int, width: int, full_width: int) -> int:
@@ -67,9 +68,9 @@ class Grid:
 
     def box(self, left: float, top: float, columns: float, rows: float) -> Box:
         """A rectangle of cells as fractions of the frame, cut to the frame."""
-        x, y = max(0.0, left * self._x), max(0.0, top * self._y)
+        x, y = min(max(0.0, left * self._x), 1.0 - _SLIVER), min(max(0.0, top * self._y), 1.0 - _SLIVER)
         right, bottom = min(1.0, (left + columns) * self._x), min(1.0, (top + rows) * self._y)
-        return Box(x, y, max(right - x, 1e-6), max(bottom - y, 1e-6))
+        return Box(x, y, max(right - x, _SLIVER), max(bottom - y, _SLIVER))
 
     def rectangle(self, box: Box) -> tuple[float, float, float, float]:
         """(left, top, columns, rows) of a box, in cells, not rounded."""
