@@ -147,8 +147,8 @@ def conclusion(crowds: Sequence[Crowd], bare: Sequence[Crowd]) -> str:
     busy = max(c.others_share for c in (*crowds, *bare))
     if busy > BUSY_SHARE:
         return (
-            f"**The machine did other things meanwhile, up to {busy:.0%} of what it can do: this run shows that what is "
-            "shed is counted, but not how many cameras fit.** Run it again on a machine that does nothing else."
+            f"**The machine did other things meanwhile, up to {busy:.0%} of what it can do.** This run shows that what "
+            "is shed is counted, but not how many cameras fit: run it again on a machine that does nothing else."
         )
     fit = max((c.cameras for c in crowds if c.shed_share <= FULL_SHARE), default=0)
     full = next((c.cameras for c in crowds if c.shed_share > FULL_SHARE), None)
@@ -187,7 +187,7 @@ has a bird all the time. All start at the same moment. `CPU` is the share of all
 chose whether to look at it. `shed, settled` leaves out the first {settled} s of video, in which all processes start.
 `behind` is how much later than the video's length the last camera was through: a file waits, a camera does not."""
 _SHED = """\
-A picture that is more than 0.7 s late is decoded and not looked at, until the camera has caught up to 0.3 s. One that
-is more than 1.5 s late is not decoded either, nor is anything before the next key frame that is in time; so a camera on
-a machine that cannot even decode it sees some seconds, is blind for some, and stays in the present. Each picture that
-is shed in either way is counted, and those that came are those that were due."""
+A picture that is more than 0.7 s late is decoded and not looked at, until the camera has caught up to 0.3 s. If that
+takes longer than a second, or it is more than 1.5 s late, nothing is decoded either until a key frame comes in time; so
+a camera on a machine that cannot even decode it sees some seconds, is blind for some, and stays in the present. Each
+picture that is shed in either way is counted, and those that came are those that were due."""
