@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    names = tuple(text.split(","))
+    names = tuple(filter(None, text.split(",")))  # none of them: only write what --add says
     unknown = [name for name in names if name not in PARTS]
     if unknown:
         raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; parts are {', '.join(PARTS)}")

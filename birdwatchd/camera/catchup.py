@@ -11,7 +11,8 @@ from __future__ import annotations
 
 __all__ = ["CAUGHT_UP_S", "TOO_LATE_S", "CatchUp"]
 
-TOO_LATE_S = 1.5  # well beyond the delay from which pictures are no longer looked at
+TOO_LATE_S = 1.5
+LATE_S, LATE_FOR_S = 0.7, 1.0  # so late nothing is looked at; longer than this, decoding alone does not catch up soon
 CAUGHT_UP_S = 0.25
 NEARLY_S, PATIENCE_S = 0.6, 6.0  # on a network that delays every key frame, this must do after a while
 SIGN_S = 1.0  # a key frame is decoded at least so often, so that there is always a picture
@@ -24,6 +25,7 @@ class CatchUp:
     def __init__(self) -> None:
         self.left_out = 0
         self._since: float | None = None  # when leaving out began
+        self._late_since: float | None = None
         self._key_at = -1e9
         self._caught_up = False
 
@@ -35,9 +37,9 @@ class CatchUp:
             now: seconds that never step.
         """
         if self._since is None:
-            self._since = now if lag_s > TOO_LATE_S else None
+            self._since = now if self._is_too_late(lag_s, now) else None
         elif self._is_over(is_key, lag_s, now - self._since):
-            self._since, self._caught_up = None, True
+            self._since, self._late_since, self._caught_up = None, None, True
         if self._since is not None and not (is_key and now - self._key_at >= SIGN_S):
             self.left_out += 1
             return True
@@ -47,12 +49,19 @@ class CatchUp:
 
     def begin_anew(self) -> None:
         """The stream was opened again: its first packets are wanted."""
-        self._since = None
+        self._since = self._late_since = None
 
     def take_caught_up(self) -> bool:
         """Whether the stream was caught up with since this was asked last."""
         caught_up, self._caught_up = self._caught_up, False
         return caught_up
+
+    def _is_too_late(self, lag_s: float, now: float) -> bool:
+        if lag_s < CAUGHT_UP_S:
+            self._late_since = None
+        elif lag_s > LATE_S and self._late_since is None:
+            self._late_since = now
+        return lag_s > TOO_LATE_S or (self._late_since is not None and now - self._late_since > LATE_FOR_S)
 
     @staticmethod
     def _is_over(is_key: bool, lag_s: float, for_s: float) -> bool:

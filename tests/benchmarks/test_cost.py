@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # benchmarks are no part of 
 
 from benchmarks.cost.arithmetic import blocks, median_and_spread, slope
 from benchmarks.cost.cpu import Round, ratios
-from benchmarks.cost.eight import Crowd, shed_after
+from benchmarks.cost.eight import Crowd, conclusion, shed_after
 from benchmarks.cost.memory import growth
 from benchmarks.cost.part import Part, as_json, from_json, table
 from benchmarks.cost.swift import SwiftWorld
@@ -96,6 +96,20 @@ def test_shed_pictures_are_counted_from_where_cameras_have_settled() -> None:
     assert shed_after([(1, 0), (20, 5)], 150) == (0, 0)
     assert Crowd(1, 600, 600, 32, 440, 2, 1, 1, 0, 0, 0).shed_share == pytest.approx(2 / 440)
     assert Crowd(1, 10, 10, 0, 0, 0, 1, 1, 0, 0, 0).shed_share == 0
+
+
+def crowd(cameras: int, shed: int, *, others_s: float = 0.0, behind_s: float = 0.0) -> Crowd:
+    return Crowd(cameras, 100, 100, shed, 100, shed, 1.0, 10.0, others_s, 0.0, behind_s)
+
+
+def test_how_many_cameras_fit_is_told_only_of_a_machine_that_did_nothing_else() -> None:
+    """A figure that says more about a neighbour's work than about ours is none."""
+    watched, bare = [crowd(8, 0), crowd(12, 1), crowd(16, 30)], [crowd(12, 0), crowd(16, 0, behind_s=9.0)]
+    said = conclusion(watched, bare)
+    assert "**12 cameras fit" in said
+    assert "16 are too many" in said
+    assert "16 do not keep up" in said
+    assert "cameras fit on" not in conclusion([crowd(8, 90, others_s=1000.0)], bare)
 
 
 def test_a_table_has_as_many_cells_in_every_row() -> None:

@@ -420,6 +420,14 @@ def test_leaving_out_begins_when_it_is_too_late_and_ends_at_a_key_frame() -> Non
     assert [catch_up.take_caught_up() for _ in range(2)] == [True, False]
 
 
+def test_a_camera_that_stays_a_little_late_is_caught_up_with_as_well() -> None:
+    """Decoding with nothing to spare, it would be late for ever, and every picture decoded in vain."""
+    catch_up = CatchUp()
+    assert [catch_up.leaves_out(False, 0.8, at) for at in (0.0, 0.5, 1.0, 1.1)] == [False, False, False, True]
+    assert not catch_up.leaves_out(True, 0.0, 1.2)
+    assert [catch_up.leaves_out(False, lag, at) for lag, at in ((0.8, 2.0), (0.2, 2.5), (0.8, 3.1))] == [False] * 3
+
+
 def test_a_network_that_delays_every_key_frame_is_good_enough_after_a_while() -> None:
     """Key frames are large; on a slow radio link none of them is ever quite in time."""
     catch_up = CatchUp()
