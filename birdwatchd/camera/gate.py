@@ -47,6 +47,8 @@ class GateSettings:
         flash_within_s: looks further apart than this say nothing about it.
         shake_share: share of the picture that must differ (not under birds) before a shaken camera is thought of.
         largest_bird: share of the frame that one region's box may cover; more is light or somebody at the lens.
+        known_share: share of a region's cells that lie where a bird is known to be for it to be that bird.
+        known_every: a known bird's newness is judged anew at every so manieth look only: half of a look's work.
     """
 
     min_bird: int = 24
@@ -64,6 +66,8 @@ class GateSettings:
     flash_within_s: float = 0.15
     shake_share: float = 0.006
     largest_bird: float = 0.5
+    known_share: float = 0.7
+    known_every: int = 3
     background: BackgroundSettings = field(default_factory=BackgroundSettings)
 
 
@@ -88,12 +92,13 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """One look at the grid, in the background's place and light."""
+    """One look at the grid, in the background's place and light; `under` is 255 where birds are known to be."""
 
     cells: Cells
     away: FloatGrid
     mask: Mask
     shift: Shift
+    under: Mask | None = None
 
 
 class Gate:
@@ -114,6 +119,7 @@ class Gate:
         self._step_s = 0.0
         self._new_before: Mask | None = None
         self._flashes = 0.0
+        self._looks = 0
 
     def look(self, luma: NDArray[np.uint8], at: float, held: Sequence[Box] = ()) -> Look:
         """Compare one frame with the background, then learn from it.
@@ -126,6 +132,7 @@ class Gate:
         cells = self.grid.shrink(luma)
         step = min(1.0, max(0.0, at - self._last_at)) if self._last_at is not None else 0.0
         self._last_at, self._step_s = at, step
+        self._looks += 1
         if self.background.learning:
             self.background.learn_first(cells, step)
             self._previous = cells
@@ -204,18 +211,18 @@ class Gate:
                 return None
         if learn:
             background.follow(light)
-        seen = self._marked(cells, shift)
+        seen = self._marked(cells, shift, under)
         busy = seen.mask if under is None else cv2.bitwise_and(seen.mask, cv2.bitwise_not(under))
         share = cv2.countNonZero(busy) / busy.size
         if share > self.settings.shake_share and not shift:
             shift = find_shift(cells, background.level, under)
             if shift:
-                steady = self._marked(cells, shift)
+                steady = self._marked(cells, shift, under)
                 if cv2.countNonZero(steady.mask) < 0.7 * cv2.countNonZero(seen.mask):
                     return steady
         return seen
 
-    def _marked(self, cells: Cells, shift: Shift) -> _Seen:
+    def _marked(self, cells: Cells, shift: Shift, under: Mask | None) -> _Seen:
         """Mark the cells that differ by more than their (weak) threshold."""
         background = self.background
         threshold = background.threshold
@@ -229,7 +236,7 @@ class Gate:
         mask = cv2.compare(away, threshold * np.float32(self.settings.weak), cv2.CMP_GT)
         if not self._everything:
             mask = cv2.bitwise_and(mask, self._watched)
-        return _Seen(cells, away, np.asarray(cv2.medianBlur(mask, 3), np.uint8), shift)
+        return _Seen(cells, away, np.asarray(cv2.medianBlur(mask, 3), np.uint8), shift, under)
 
     def _held_mask(self, held: Sequence[Box]) -> Mask | None:
         if not held:
@@ -263,9 +270,15 @@ class Gate:
         new = cv2.bitwise_and(mask, unexplained_by_light(cells.astype(np.float32), level, noise, self._window))
         if not cv2.countNonZero(new):
             return np.asarray(new, np.uint8)
+        doubtful = new if seen.under is None else cv2.bitwise_and(new, cv2.bitwise_not(seen.under[where]))
+        if not cv2.countNonZero(doubtful):  # nothing but birds that are known
+            return np.asarray(new, np.uint8)
         before = np.asarray(cv2.convertScaleAbs(level), np.uint8)
         tolerance = np.asarray(cv2.convertScaleAbs(np.maximum(noise, np.float32(3.0))), np.uint8)
-        swayed = cv2.bitwise_and(new, cv2.bitwise_not(unexplained_by_sway(cells, before, tolerance, self._reach)))
+        near = _around(np.asarray(doubtful, np.uint8), self._window + self._reach)
+        swayed = np.zeros_like(doubtful)
+        unexplained = unexplained_by_sway(cells[near], before[near], tolerance[near], self._reach)
+        swayed[near] = cv2.bitwise_and(doubtful[near], cv2.bitwise_not(unexplained))
         if learn and cv2.countNonZero(swayed):
             self.background.remember_sway(seen.away, swayed > 0, where)
         return np.asarray(cv2.bitwise_and(new, cv2.bitwise_not(swayed)), np.uint8)
@@ -311,21 +324,28 @@ class Gate:
             why = "faint"
         elif area / float(np.hypot(w, h)) < s.thinnest * self.grid.bird_cells:
             why = "thin"
-        new = newness_of(
-            seen.cells[here],
-            self.background.level[here],
-            self.background.level[self._nearby(here)],
-            part,
-            float(excess.mean()),
-        )
-        if not why and new.mean < s.least_new:
-            why = new.explanation
+        newness = 1.0
+        if not self._known(seen, part, here) or self._looks % s.known_every == 0:
+            new = newness_of(
+                seen.cells[here],
+                self.background.level[here],
+                self.background.level[self._nearby(here)],
+                part,
+                float(excess.mean()),
+            )
+            newness = new.mean
+            if not why and newness < s.least_new:
+                why = new.explanation
         if why == "sway":
             self.background.remember_sway(seen.away, part, here)
         box = self.grid.box(left + seen.shift.across, top + seen.shift.down, w, h)
         ghost = not why and self._is_ghost(seen, part, here)
         activity = self._activity(seen, part, here)
-        return Region(box, area / (w * h), float(excess.mean()), ghost, activity, new.mean, why)
+        return Region(box, area / (w * h), float(excess.mean()), ghost, activity, newness, why)
+
+    def _known(self, seen: _Seen, part: NDArray[np.bool_], here: tuple[slice, slice]) -> bool:
+        """Whether a region is a bird that is known already, by its place."""
+        return seen.under is not None and float((seen.under[here][part] > 0).mean()) >= self.settings.known_share
 
     def _nearby(self, here: tuple[slice, slice]) -> tuple[slice, slice]:
         far = round(self.settings.stray_reach * self.grid.bird_cells)

@@ -47,6 +47,7 @@ class ObserverSettings:
         alert_s: how long every frame is looked at after the last suspicion.
         still_s: a bird that has not moved for so long sits still.
         gap_s: frames further apart than this were not all looked at.
+        unseen_s: a bird that is noticed so soon after frames that were not looked at was perhaps there in them.
         recall_share: frames of the past searched per look, so that the present does not wait.
     """
 
@@ -57,6 +58,7 @@ class ObserverSettings:
     alert_s: float = 0.7
     still_s: float = 2.0
     gap_s: float = 0.35
+    unseen_s: float = 0.5
     recall_share: int = 4
 
 
@@ -300,7 +302,7 @@ class Observer:
         visit.places.append((start, track.born_box))
         self._visits[track.number] = visit
         unseen_s = track.first_at - self._seen_all_since
-        if self._recall is not None and unseen_s < self._settings.pre_roll_s:
+        if self._recall is not None and unseen_s < self._attention.unseen_s:
             visit.search_since = start - timedelta(seconds=self._settings.pre_roll_s)
             if not self._crops_from_full:
                 visit.search = self._recall(visit.search_since)
