@@ -107,6 +107,11 @@ class Observer:
         return len(self._visits)
 
     @property
+    def quiet(self) -> bool:
+        """Whether there is nothing that may be a bird."""
+        return not self._visits and self._latest > self._alert_until
+
+    @property
     def present(self) -> tuple[tuple[str, Box], ...]:
         """Visit id and box of every bird that the last look saw."""
         return self._present

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from birdwatchd.camera.catchup import CatchUp
 from birdwatchd.camera.clock import Playback
 from birdwatchd.camera.decoder import Acceleration, PacketDecoder
-from birdwatchd.camera.feed import Feed
+from birdwatchd.camera.feed import REST_S, Feed
 from birdwatchd.camera.frame import Frame
 from birdwatchd.camera.full import FullFrames
 from birdwatchd.camera.packet import Packet
@@ -45,6 +45,7 @@ class Pair:
         clock: Callable[[], datetime],
         acceleration: Acceleration | None = None,
         catch_up: CatchUp | None = None,
+        quiet: Callable[[], bool] = lambda: False,
     ) -> None:
         """
         Args:
@@ -52,14 +53,22 @@ class Pair:
             ring: for the packets of the main stream.
             clock: wall time, UTC.
             acceleration: decodes the main stream on a graphics device where that works; the small one is not worth it.
+            quiet: whether nothing happens, so that pictures may be looked at some at a time.
             catch_up: counts the packets that are left out when decoding is far too late.
         """
         assert settings.gate_source is not None
         playback = Playback(clock, time.monotonic, stop.wait)
         gate_settings = settings.model_copy(update={"source": settings.gate_source})
-        self.full_feed = Feed(settings.source, settings, ring, stop, clock, playback=playback)
+        self._quiet = quiet
+        self.full_feed = Feed(settings.source, settings, ring, stop, clock, playback=playback, quiet=quiet)
         self.gate_feed = Feed(
-            settings.gate_source, gate_settings, Ring(GATE_RING_BYTES), stop, clock, playback=playback
+            settings.gate_source,
+            gate_settings,
+            Ring(GATE_RING_BYTES),
+            stop,
+            clock,
+            playback=playback,
+            quiet=quiet,
         )
         self._acceleration, self._catch_up = acceleration, catch_up or CatchUp()
         self.full = FullFrames(
@@ -115,6 +124,8 @@ class Pair:
             self._cursor = news.cursor
             for packet in news.packets:
                 yield from self._frames_of(packet)
+            if self._quiet():
+                self._stop.wait(REST_S)
 
     def _choice(self) -> Feed | None:
         """Which stream to look at now."""

@@ -95,7 +95,9 @@ class CameraWatch:
         self._catch_up = CatchUp()
         self._pair: Pair | None = None
         if settings.gate_source is not None:
-            self._pair = Pair(settings, self._ring, stop, now_utc, self._acceleration, self._catch_up)
+            self._pair = Pair(
+                settings, self._ring, stop, now_utc, self._acceleration, self._catch_up, lambda: self._observer.quiet
+            )
         self._observer = Observer(
             camera, settings, recall=self._recall, full=self._pair.full if self._pair is not None else None
         )
