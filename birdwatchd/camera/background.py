@@ -20,6 +20,8 @@ from birdwatchd.camera.grid import Cells, FloatGrid, Grid, Mask
 
 __all__ = ["Background", "BackgroundSettings", "Light", "rate"]
 
+MOST_BEGUN_ANEW = 5  # times; a camera whose picture never stays the same has to be learned as it is
+
 
 @dataclass(frozen=True, slots=True)
 class BackgroundSettings:
@@ -61,7 +63,7 @@ class Light:
     offset: float = 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Memory:
     level: FloatGrid
     noise: FloatGrid
@@ -82,39 +84,56 @@ class Background:
         self._others: list[_Memory] = []
         self._learned_s, self._frames, self._needed_s = 0.0, 0, settings.learn_s
         self._renewed_s = self._age_s = 0.0
+        self._begun_anew = 0  # times that learning was begun anew
 
     @property
     def learning(self) -> bool:
         """Too little has been seen to say what is new."""
-        return self._learned_s < self._needed_s or self._frames < 4
+        return self._learned_s < self._needed_s - 0.01 or self._frames < 4
 
-    def learn_first(self, cells: Cells, step_s: float) -> None:
-        """Take one of the first looks: everything in it counts as background."""
+    def learn_first(self, cells: Cells, step_s: float, held: Mask | None = None) -> None:
+        """Take one of the first looks: everything in it counts as background, but what is under birds.
+
+        A look that shows another picture than those before it (black, while a filter moves) begins them anew.
+
+        Args:
+            held: 255 under birds; None when there are none.
+        """
         self._frames += 1
         self._learned_s += step_s
         if self._frames == 1:
             self.level[:] = cells
             return
-        light = self.light(cells)
+        light = self.light(cells, slack=2.0)
         if light is not None:  # a camera that still finds its exposure is no noisy one
             self.follow(light)
+        elif self._begun_anew < MOST_BEGUN_ANEW:
+            self._begun_anew += 1
+            needed_s = self._needed_s
+            if not self.change_picture(cells, []):
+                self._needed_s = needed_s
+            return
         difference = cv2.absdiff(cells.astype(np.float32), self.level)
-        weight = 1.0 / self._frames
-        cv2.accumulateWeighted(difference, self.noise, max(weight, 0.05) if self._frames > 2 else 1.0)
-        cv2.accumulateWeighted(cells, self.level, max(weight, 0.05))
+        weight, free = 1.0 / self._frames, None if held is None else cv2.bitwise_not(held)
+        cv2.accumulateWeighted(difference, self.noise, max(weight, 0.05) if self._frames > 2 else 1.0, free)
+        cv2.accumulateWeighted(cells, self.level, max(weight, 0.05), free)
         if not self.learning:
+            self._begun_anew = 0
             self.renew_threshold()
 
-    def light(self, cells: Cells) -> Light | None:
+    def light(self, cells: Cells, *, slack: float = 1.0) -> Light | None:
         """The gain and offset that make the memory look like `cells`; None when none does.
 
         A line is fitted to a sample of the cells, leaving out what does not follow it (iteratively reweighted least
         squares with a hard limit).
+
+        Args:
+            slack: by how many thresholds a cell may be off; more than 1 while noise is not known.
         """
         every = self._step
         now = cells[::every, ::every].astype(np.float32).ravel()
         before = self.level[::every, ::every].ravel()
-        limit = self.threshold[::every, ::every].ravel()
+        limit = self.threshold[::every, ::every].ravel() * np.float32(slack)
         offset = _median(now - before)
         if float((np.abs(now - before - offset) > limit).mean()) < 0.02:
             return Light(1.0, offset)
@@ -248,6 +267,7 @@ def _other_light(old: FloatGrid, new: FloatGrid, where: tuple[slice, slice]) -> 
         rows.start - around[0].start : rows.stop - around[0].start,
         columns.start - around[1].start : columns.stop - around[1].start,
     ] = False
-    gain, offset = _line(old[around][ring], new[around][ring])
-    guess = old[where] * np.float32(min(3.0, max(0.2, gain))) + np.float32(offset)
+    gain = min(3.0, max(0.2, _line(old[around][ring], new[around][ring])[0]))
+    offset = float(new[around][ring].mean()) - gain * float(old[around][ring].mean())
+    guess = old[where] * np.float32(gain) + np.float32(offset)
     return np.asarray(np.clip(guess, 0, 255), np.float32)

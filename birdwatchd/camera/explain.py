@@ -77,6 +77,7 @@ class Newness:
         level: neither does its brightness times a gain.
         edges: it has sharp edges (clouds, soft shadows, and flakes and insects close to the lens have none).
         strength: it differs by more than its threshold.
+        stays: where it is found best is its own place: it did not sway.
     """
 
     place: float
@@ -84,6 +85,7 @@ class Newness:
     level: float
     edges: float
     strength: float
+    stays: bool = False
 
     @property
     def mean(self) -> float:
@@ -94,10 +96,19 @@ class Newness:
     def explanation(self) -> str:
         """What else it is, by the least of the five."""
         names = {"sway": self.place, "light": min(self.texture, self.level), "soft": self.edges, "faint": self.strength}
+        if self.stays:
+            del names["sway"]
         return min(names, key=names.__getitem__)
 
 
-def newness_of(now: Cells, before: FloatGrid, around: FloatGrid, part: NDArray[np.bool_], excess: float) -> Newness:
+def newness_of(
+    now: Cells,
+    before: FloatGrid,
+    around: FloatGrid,
+    part: NDArray[np.bool_],
+    excess: float,
+    place: tuple[int, int],
+) -> Newness:
     """How new a region is.
 
     Args:
@@ -105,16 +116,19 @@ def newness_of(now: Cells, before: FloatGrid, around: FloatGrid, part: NDArray[n
         around: background of a larger rectangle around it.
         part: the region's own cells, same shape as `now`.
         excess: mean difference in units of the threshold.
+        place: row and column in `around` where the rectangle begins.
     """
     difference = now.astype(np.float32) - before
     likeness, rest = _follows_light(now, before, difference, part)
     rim = np.asarray(cv2.dilate(part.astype(np.uint8), np.ones((3, 3), np.uint8)), np.uint8)
+    found, row, column = _found_nearby(now, around, rim)
     return Newness(
-        place=_ramp(_found_nearby(now, around, rim), 0.85, 0.5),
+        place=_ramp(found, 0.85, 0.5),
         texture=_ramp(likeness, 0.85, 0.5),
         level=_ramp(rest, 0.25, 0.5),
         edges=_ramp(_sharpness(difference, part), 0.7, 1.3),
         strength=_ramp(excess, 1.0, 2.5),
+        stays=max(abs(row - place[0]), abs(column - place[1])) <= 1,
     )
 
 
@@ -158,8 +172,8 @@ def _follows_light(
     return (likeness / cells, rest / cells) if cells else (0.0, 1.0)
 
 
-def _found_nearby(now: Cells, before: FloatGrid, part: Mask) -> float:
-    """How well a region is found elsewhere in the old picture around it: the greatest correlation, -1 … 1.
+def _found_nearby(now: Cells, before: FloatGrid, part: Mask) -> tuple[float, int, int]:
+    """How well a region is found in the old picture around it: the greatest correlation, -1 … 1, its row, its column.
 
     Args:
         now: cells of the region's rectangle.
@@ -174,4 +188,6 @@ def _found_nearby(now: Cells, before: FloatGrid, part: Mask) -> float:
     sums = cv2.matchTemplate(before, own, cv2.TM_CCORR)
     squares = cv2.matchTemplate(cv2.multiply(before, before), own, cv2.TM_CCORR) - sums * sums / cells
     together = cv2.matchTemplate(before, template, cv2.TM_CCORR)
-    return float((together / np.sqrt(np.maximum(squares, cells) * max(power, cells))).max())
+    likeness = together / np.sqrt(np.maximum(squares, cells) * max(power, cells))
+    row, column = divmod(int(likeness.argmax()), likeness.shape[1])
+    return float(likeness[row, column]), row, column

@@ -7,6 +7,7 @@ further? What remains are regions: perhaps birds, for the tracker to follow, or 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -134,7 +135,7 @@ class Gate:
         self._last_at, self._step_s = at, step
         self._looks += 1
         if self.background.learning:
-            self.background.learn_first(cells, step)
+            self.background.learn_first(cells, step, self._held_mask(held))
             self._previous = cells
             return Look((), learning=True)
         under = self._held_mask(held)
@@ -236,7 +237,10 @@ class Gate:
         mask = cv2.compare(away, threshold * np.float32(self.settings.weak), cv2.CMP_GT)
         if not self._everything:
             mask = cv2.bitwise_and(mask, self._watched)
-        return _Seen(cells, away, np.asarray(cv2.medianBlur(mask, 3), np.uint8), shift, under)
+        calm: Mask = np.asarray(cv2.medianBlur(mask, 3), np.uint8)
+        if shift:
+            _clear_lost(calm, shift)
+        return _Seen(cells, away, calm, shift, under)
 
     def _held_mask(self, held: Sequence[Box]) -> Mask | None:
         if not held:
@@ -326,12 +330,14 @@ class Gate:
             why = "thin"
         newness = 1.0
         if not self._known(seen, part, here) or self._looks % s.known_every == 0:
+            nearby = self._nearby(here)
             new = newness_of(
                 seen.cells[here],
                 self.background.level[here],
-                self.background.level[self._nearby(here)],
+                self.background.level[nearby],
                 part,
                 float(excess.mean()),
+                (top - nearby[0].start, left - nearby[1].start),
             )
             newness = new.mean
             if not why and newness < s.least_new:
@@ -384,6 +390,17 @@ def _steepness(cells: FloatGrid, rim: NDArray[np.bool_]) -> float:
     """Mean difference between neighbouring cells along the rim, grey levels."""
     steep = cv2.subtract(cv2.dilate(cells, _NEIGHBOURS), cv2.erode(cells, _NEIGHBOURS))
     return float(steep[rim].mean())
+
+
+def _clear_lost(mask: Mask, shift: Shift) -> None:
+    """Unmark the edge that a shaken camera does not show: what stands there after moving back is made up."""
+    columns, rows = math.ceil(abs(shift.across)), math.ceil(abs(shift.down))
+    if columns:
+        mask[:, -columns:] = mask[:, -columns:] if shift.across < 0 else 0
+        mask[:, :columns] = mask[:, :columns] if shift.across > 0 else 0
+    if rows:
+        mask[-rows:] = mask[-rows:] if shift.down < 0 else 0
+        mask[:rows] = mask[:rows] if shift.down > 0 else 0
 
 
 def _around(mask: Mask, margin: int) -> tuple[slice, slice]:

@@ -118,7 +118,6 @@ def test_in_a_shaken_picture_a_bird_is_found_in_its_place() -> None:
     assert inside[0].box.iou(gate.grid.box(70, 40, 10, 8)) > 0.6
 
 
-@pytest.mark.xfail(strict=True, reason="what moved_back repeats at the edge is reported as regions: gate._marked")
 @pytest.mark.parametrize(("across", "down"), [(2, 0), (-3, 0), (4, 0), (0, 2), (0, -3), (3, -2)])
 def test_a_shake_alone_is_no_bird(across: int, down: int) -> None:
     """Every gust a visit, else."""
