@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -29,21 +29,22 @@ from birdwatchd.camera.decoder import Acceleration, devices_here, devices_to_try
 from birdwatchd.camera.feed import Retry
 from birdwatchd.camera.frame import Frame, Picture
 from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.pace import Pace
 from birdwatchd.camera.pair import Pair
 from birdwatchd.camera.recall import recall
 from birdwatchd.camera.ring import Ring
+from birdwatchd.camera.scanning import scan_file
 from birdwatchd.camera.source import Stream
-from birdwatchd.config import CameraSettings, Source
+from birdwatchd.config import CameraSettings
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnusable
 from birdwatchd.flow import Stop
 from birdwatchd.records import CameraState, CameraStatus, Evidence
-from birdwatchd.wire import FileDone, Pipe
+from birdwatchd.wire import Pipe
 
 __all__ = ["main"]
 
 REPORT_EVERY_S = 1.0
 REPORT_WAITING_S = 5.0
-LATE_S, IN_TIME_S = 0.7, 0.3  # behind by more: frames are decoded but not looked at, until caught up
 MEMORY_LIMIT = 4 * 2**30  # bytes: a hostile stream must not bring the out-of-memory killer to the others
 Seen = TypeVar("Seen", Picture, Frame)
 STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are closed without it
@@ -52,31 +53,6 @@ STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are
 def now_utc() -> datetime:
     """Wall time."""
     return datetime.now(UTC)
-
-
-@dataclass(slots=True)
-class _Pace:
-    """Decide which frames are looked at: at most `max_fps`, and none while the picture is late."""
-
-    max_fps: float
-    late: bool = False
-    last_at: datetime | None = None
-    skipped: int = 0
-
-    def wants(self, frame: Picture | Frame, lag_s: float) -> bool:
-        if lag_s > LATE_S:
-            self.late = True
-        elif lag_s < IN_TIME_S:
-            self.late = False
-        if self.late:
-            self.skipped += 1
-            return False
-        if self.last_at is not None:
-            since = (frame.at - self.last_at).total_seconds()
-            if 0 <= since < 0.9 / self.max_fps:
-                return False
-        self.last_at = frame.at
-        return True
 
 
 class CameraWatch:
@@ -111,7 +87,7 @@ class CameraWatch:
         self._retry = Retry()
         self._turn = threading.Lock()
         self._frames = 0
-        self._pace = _Pace(settings.max_fps)
+        self._pace = Pace(settings.max_fps)
         self._ended = False
         self._online_since: float | None = None
         self._reported_at, self._frames_before, self._online = float("-inf"), 0, False
@@ -277,48 +253,6 @@ class CameraWatch:
     def _notice(self, text: str) -> None:
         """Tell a person something that changes no state."""
         self._pipe.send(replace(self._said, at=now_utc(), notice=text))
-
-
-def scan_file(
-    camera: str, settings: CameraSettings, media: str, pipe: Pipe, stop: Stop, acceleration: Acceleration
-) -> None:
-    """Read one recording as fast as it can be decoded and send its visits, then a `FileDone`."""
-    ring = Ring(settings.ring_mb * 2**20)
-    observer = Observer(camera, settings, media=media, recall=lambda since: recall(ring.since(since), since))
-    pace = _Pace(settings.max_fps)
-    seconds, error = 0.0, ""
-    try:
-        with Stream(settings.source, settings, now_utc, acceleration=acceleration) as stream:
-            duration, reported = stream.duration_s, 0.0
-            for picture in stream.pictures(keep=ring.append):
-                seconds = picture.media_s
-                if stop.is_set():
-                    error = "not finished: stopped"
-                    break
-                if pace.wants(picture, 0.0):
-                    for item in observer.look(stream.frame(picture)):
-                        pipe.send(item)
-                if time.monotonic() - reported > REPORT_EVERY_S / 4:
-                    reported = time.monotonic()
-                    pipe.send(_progress(camera, picture, seconds, duration))
-            error = error or _cut_off(settings.source, seconds, duration)
-    except SourceError as problem:
-        error = str(problem)
-    for item in observer.finish():
-        pipe.send(item)
-    pipe.send(FileDone(media, seconds, error))
-
-
-def _progress(camera: str, picture: Picture, seconds: float, duration: float | None) -> CameraStatus:
-    extra = (("media_s", seconds), ("duration_s", duration or 0.0))
-    return CameraStatus(camera, CameraState.ONLINE, now_utc(), width=picture.width, height=picture.height, extra=extra)
-
-
-def _cut_off(source: Source, seconds: float, duration: float | None) -> str:
-    """Say so when the frames ended well before the announced length."""
-    if duration is None or seconds > duration - max(2.0, 0.05 * duration):
-        return ""
-    return f"{source}: is cut off: {seconds:.1f} s of {duration:.1f} s could be read; copy it again from the card"
 
 
 def _await_stop(orders: BinaryIO, stop: Stop, grace: Callable[[], None]) -> None:
