@@ -51,8 +51,8 @@ def split_crowded(
             place, likeness = eyes.locate(bird.patch, region.box)
             rest = rest_of(region.box, place)
             if likeness > s.same_look and min(rest.w / bird.size[0], rest.h / bird.size[1]) > 0.4:
-                result[index] = replace(region, box=place)
-                result.append(replace(region, box=rest))
+                result[index] = replace(region, box=place, tone=())
+                result.append(replace(region, box=rest, tone=()))
                 break
     return result
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from birdwatchd.camera.tone import ToneMemory
 from birdwatchd.records import Box, Region
 
 __all__ = ["Departure", "Patch", "Step", "Track"]
 
+AT_REST = 2.0  # its own sizes per second: faster it flies, and its wings are open
 HOME = 0.5  # of its own size: who stays within this of a place stays in it
 Patch = NDArray[np.uint8]
 
@@ -29,6 +31,7 @@ class Track:
         seen_alone_at: when it was last a region of its own.
         apart_at: when it was last told apart from the birds around it.
         newness: mean newness of its sightings (see `Region`).
+        memory, fresh: its tone before and since it was last in a crowd or out of sight.
         error: running mean of the distance between where it was expected and where it was, in its own sizes.
     """
 
@@ -58,6 +61,8 @@ class Track:
     apart_at: float = field(init=False)
     alone_centre: tuple[float, float] = field(init=False)
     over: bool = False
+    memory: ToneMemory = field(default_factory=ToneMemory)
+    fresh: ToneMemory = field(default_factory=ToneMemory)
     patch: Patch | None = None
 
     def __post_init__(self) -> None:
@@ -76,6 +81,17 @@ class Track:
     def speed(self) -> float:
         """Frame widths (or heights) per second."""
         return math.hypot(*self.velocity)
+
+    @property
+    def appearance(self) -> ToneMemory:
+        """Its tone as it is best known."""
+        return self.memory if self.memory.count > self.fresh.count else self.fresh
+
+    def remember(self) -> None:
+        """What it looked like until now is known; what comes may be another bird."""
+        if self.fresh.count:
+            self.memory.add(self.fresh.mean, self.fresh.count)
+            self.fresh = ToneMemory()
 
     def predicted(self, at: float) -> Box:
         """Where it should be; trust in the speed fades within half a second."""
@@ -120,6 +136,8 @@ class Track:
             self.seen_alone_at = self.apart_at = at
             self.alone_centre = (x1, y1)
             self.size = (0.8 * self.size[0] + 0.2 * region.box.w, 0.8 * self.size[1] + 0.2 * region.box.h)
+            if self.speed < AT_REST * size and not region.ghost:
+                self.fresh.add(region.tone)
         self.region, self.last_at = region, at
         self.hits += 1
         self.newness += (region.newness - self.newness) / min(self.hits, 12)
@@ -135,6 +153,8 @@ class Track:
         )
         self.seen_alone_at, self.apart_at, self.alone_centre = other.seen_alone_at, other.apart_at, other.alone_centre
         self.patch, self.error, self.presence, self.ghost_looks = other.patch, other.error, other.presence, 0
+        self.remember()
+        self.fresh = other.fresh
         self.hits += other.hits
 
 

@@ -11,8 +11,9 @@ import math
 from collections.abc import Sequence
 
 from birdwatchd.camera.belief import Weather, credible, lives
-from birdwatchd.camera.boxes import at_edge, touch
+from birdwatchd.camera.boxes import touch
 from birdwatchd.camera.crowd import Eyes, find_hidden, give_pieces, is_guest, sight_together, split_crowded
+from birdwatchd.camera.succession import goes_on_as, has_left
 from birdwatchd.camera.track import Departure, Step, Track
 from birdwatchd.camera.tracker_settings import TrackerSettings
 from birdwatchd.records import Box, Region
@@ -106,6 +107,8 @@ class Tracker:
     def _cost(self, track: Track, region: Region, at: float) -> float | None:
         """Distance in bird sizes, lower for overlap and for proven birds; None where it cannot be the same bird."""
         s = self.settings
+        if track.believed and has_left(track, at, s):
+            return None
         expected = track.predicted(at)
         overlap = max(track.box.iou(region.box), expected.iou(region.box))
         (px, py), (x, y), (ox, oy) = expected.centre, region.box.centre, track.box.centre
@@ -115,8 +118,6 @@ class Tracker:
         unseen = at - track.last_at
         crowded = track.seen_alone_at < track.last_at  # nothing tells its speed, and it may take off
         reach = (s.first_reach if track.hits == 1 or crowded else s.reach) * size + 0.5 * track.speed * min(unseen, 0.5)
-        if track.believed and unseen > 0.15 and not region.ghost and not self._weather.bad:
-            reach = max(reach, s.lost_reach * min(1.0, unseen / 0.4))
         alike = s.alike if not self._weather.bad else s.alike / 2
         if overlap < 0.05 and (distance > reach or unlike > math.log(alike)):
             return None
@@ -186,7 +187,7 @@ class Tracker:
         closed = []
         for track in list(self._tracks):
             if not track.believed and credible(track, at, self._weather, s):
-                self._believe(track)
+                self._believe(track, at)
         for track in list(self._tracks):
             patience = s.gone_s if track.believed else 0.4 * s.gone_s
             if track.over or at - track.last_at > patience:
@@ -200,19 +201,14 @@ class Tracker:
         seen = tuple(t for t in believed if t.last_at == at)
         return Step(believed, seen, tuple(closed), absorb, left)
 
-    def _believe(self, track: Track) -> None:
-        """It is a bird; perhaps one that vanished from where it sat as this one appeared: it took off, or landed."""
-        track.believed = True
+    def _believe(self, track: Track, at: float) -> None:
+        """It is a bird: another one, or one that vanished as this one appeared (it took off, or landed)."""
+        verdicts = {}
         for bird in self._tracks:
-            since = track.first_at - bird.last_at
-            if bird is track or not bird.believed or not 0 < since < self.settings.flight_s or bird.over:
-                continue
-            (x0, y0), (x1, y1) = bird.box.centre, track.born_box.centre
-            size = max(*bird.size, *track.size)
-            reach = self.settings.first_reach * size + self.settings.lost_reach * min(1.0, since / 0.4)
-            unlike = abs(math.log(track.size[0] * track.size[1] / (bird.size[0] * bird.size[1])))
-            passes_edge = at_edge(bird.box) or at_edge(track.born_box)  # one left, another came
-            if not passes_edge and math.hypot(x1 - x0, y1 - y0) < reach and unlike < math.log(self.settings.alike):
-                bird.go_on_as(track)
-                self._tracks.remove(track)
-                return
+            if bird.believed and bird.last_at < track.first_at:
+                verdicts[bird.number] = verdict = goes_on_as(bird, track, at, self.settings)
+                if verdict:
+                    bird.go_on_as(track)
+                    self._tracks.remove(track)
+                    return
+        track.believed = None not in verdicts.values()

@@ -34,6 +34,12 @@ class TrackerSettings:
         reach: how far a bird may be from where it was expected, in its own sizes.
         first_reach: the same for a track seen once, whose speed is not known.
         flight_s: a bird that appears so soon after another vanished nearby is that one in flight.
+        blink_s: one that is unseen for less may have been overlooked; nothing is concluded from it.
+        edge: what comes so close to the frame's edge (fractions of the frame) touches it.
+        outward: speed, in its own sizes per second, of a bird that is on its way; a hop is slower.
+        tone_looks: sightings at rest after which a bird's tone (`tone.py`) is known.
+        doubt_s: how long they are waited for, where it must be told whether it is the bird that vanished.
+        other_tone: grey levels by which the tones of one bird before and after never differ.
         lost_reach: how far, in frame widths, an unseen track may reappear (landing after a fast approach).
         alike: areas of two sightings of one track differ by at most this factor (wings open and close).
         piece_share: a region that touches a bird and has less than this share of its area is a piece of it.
@@ -72,6 +78,12 @@ class TrackerSettings:
     reach: float = 1.1
     first_reach: float = 3.0
     flight_s: float = 0.5
+    blink_s: float = 0.1
+    edge: float = 0.01
+    outward: float = 1.5
+    tone_looks: int = 4
+    doubt_s: float = 0.8
+    other_tone: float = 16.0
     lost_reach: float = 0.3
     alike: float = 4.0
     piece_share: float = 0.35
