@@ -18,6 +18,8 @@ from birdwatchd.records import Box, Region
 __all__ = ["Eyes", "find_hidden", "give_pieces", "is_guest", "sight_together", "split_crowded"]
 
 WELL_KNOWN = 12  # sightings before a bird's appearance is trusted to tell it from another
+LEAST_REST = 0.4  # of the smallest bird: less beside the birds that are known is a wing or a tail
+OVERLAP = 1.25  # times the length that they share: birds that are together longer have folded their wings since
 ROOM = 1.25  # of the larger bird: a region that long shows two
 
 
@@ -37,24 +39,33 @@ class Eyes(Protocol):
 def split_crowded(
     tracks: Sequence[Track], regions: Sequence[Region], at: float, eyes: Eyes, s: TrackerSettings
 ) -> list[Region]:
-    """Cut a region in two where a bird is found unchanged in a part of it: another one has come to it."""
-    result = list(regions)
-    for bird in tracks:
-        if not bird.believed or bird.patch is None or at - bird.seen_alone_at > s.gone_s:
+    """Cut a region in two where every bird in it is found unchanged in a part of it: another one has come to them."""
+    result = []
+    for region in regions:
+        inside = [t for t in tracks if at - t.last_at < s.flight_s and is_guest(t, region, at, s, calm=True)]
+        places = [_unchanged(bird, region, eyes, s) for bird in inside if bird.believed]
+        known = [place for place in places if place is not None]
+        if not known or len(known) < len(inside):
+            result.append(region)
             continue
-        for index, region in enumerate(result):
-            if region.box.area < s.crowded * bird.size[0] * bird.size[1]:
-                continue
-            others = any(other is not bird and is_guest(other, region, at, s, calm=True) for other in tracks)
-            if share_in(bird.box, region.box) < 0.6 or others:
-                continue
-            place, likeness = eyes.locate(bird.patch, region.box)
-            rest = rest_of(region.box, place)
-            if likeness > s.same_look and min(rest.w / bird.size[0], rest.h / bird.size[1]) > 0.4:
-                result[index] = replace(region, box=place, tone=())
-                result.append(replace(region, box=rest, tone=()))
-                break
+        whole = known[0]
+        for place in known[1:]:
+            whole = whole.union(place)
+        rest = rest_of(region.box, whole)
+        size = min(bird.size[0] for bird in inside), min(bird.size[1] for bird in inside)
+        if min(rest.w / size[0], rest.h / size[1]) > LEAST_REST:
+            result += [replace(region, box=whole, tone=()), replace(region, box=rest, tone=())]
+        else:
+            result.append(region)
     return result
+
+
+def _unchanged(bird: Track, region: Region, eyes: Eyes, s: TrackerSettings) -> Box | None:
+    """Where in a region that is more than a bird it sits as it sat in the look before; None if it moved."""
+    if bird.seat is None or region.box.area < s.crowded * bird.size[0] * bird.size[1]:
+        return None
+    place, likeness = eyes.locate(bird.seat, grown(bird.box, 0.2))
+    return place if likeness > s.same_look else None
 
 
 def is_guest(track: Track, region: Region, at: float, s: TrackerSettings, *, calm: bool) -> bool:
@@ -68,20 +79,59 @@ def is_guest(track: Track, region: Region, at: float, s: TrackerSettings, *, cal
 
 
 def sight_together(birds: Sequence[Track], region: Region, at: float, eyes: Eyes | None, s: TrackerSettings) -> None:
-    """Several birds in one region: side by side where there is room, else all where they were going."""
-    roomy = _side_by_side(birds, region.box, at)
-    if roomy is not None and len(birds) == 2 and eyes is not None:
-        roomy = _by_appearance(birds, region.box, roomy, eyes)
-    nowhere: list[Box | None] = [None] * len(birds)
-    for bird, place in zip(birds, roomy or nowhere, strict=True):
-        here = place or _found_again(bird, region.box, at, eyes, s)
+    """Several birds in one region: who did not move stays, the others lie where there is room or were going there."""
+    places = _kept_seats(birds, region.box, at, eyes, s)
+    moved = [bird for bird in birds if bird.number not in places]
+    if not places:
+        roomy = _side_by_side(birds, region.box, at)
+        if roomy is not None and len(birds) == 2 and eyes is not None:
+            roomy = _by_appearance(birds, region.box, roomy, eyes)
+        places = {bird.number: place for bird, place in zip(birds, roomy or (), strict=False)}
+    elif len(moved) == 1:
+        beside = _beside(moved[0], list(places.values()), region.box, s)
+        places |= {moved[0].number: beside} if beside is not None else {}
+    for bird in birds:
+        here = places.get(bird.number) or _found_again(bird, region.box, at, eyes, s)
         if here is not None:
             bird.apart_at = at
         elif at - bird.apart_at < s.hidden_s or bird is birds[0]:
             here = kept_inside(bird.predicted(at), region.box)
         if here is not None:
-            bird.sight(replace(region, box=here), at, alone=False)
+            bird.remember()
+            bird.sight(replace(region, box=here, tone=()), at, alone=False)
             bird.stirred += region.activity >= s.stir
+            bird.seat = eyes.cut(here) if eyes is not None else None
+
+
+def _kept_seats(birds: Sequence[Track], whole: Box, at: float, eyes: Eyes | None, s: TrackerSettings) -> dict[int, Box]:
+    """The places, by the number of the bird, of those that look as they looked in the look before."""
+    places = {}
+    for bird in birds:
+        if eyes is None or bird.seat is None or share_in(bird.box, whole) < 0.6 or at - bird.still_at < s.blink_s:
+            continue
+        place, likeness = eyes.locate(bird.seat, grown(bird.box, 0.2))
+        if likeness > s.same_look:
+            places[bird.number] = bird.box if bird.box.iou(place) > 0.7 else place
+    return places
+
+
+def _beside(bird: Track, taken: Sequence[Box], whole: Box, s: TrackerSettings) -> Box | None:
+    """Where in a region a bird lies when others keep their seats: at the far end of the room that they leave."""
+    seats = taken[0]
+    for seat in taken[1:]:
+        seats = seats.union(seat)
+    rest = rest_of(whole, seats)
+    if min(rest.w / bird.size[0], rest.h / bird.size[1]) < LEAST_REST:
+        return None
+    if bird.appearance.count < s.tone_looks:  # it was never seen at rest: its size is that of spread wings
+        return rest
+    (x, y), (sx, sy) = rest.centre, seats.centre
+    w, h = min(bird.size[0], whole.w), min(bird.size[1], whole.h)
+    left = whole.x if x < sx else whole.x + whole.w - w
+    top = whole.y if y < sy else whole.y + whole.h - h
+    if rest.w < whole.w:  # beside them
+        return kept_inside(Box(left, bird.box.y, w, h), whole)
+    return kept_inside(Box(bird.box.x, top, w, h), whole)
 
 
 def give_pieces(
@@ -135,10 +185,12 @@ def _side_by_side(birds: Sequence[Track], whole: Box, at: float) -> list[Box] | 
     begin, length = (whole.x, whole.w) if lying else (whole.y, whole.h)
     if length < ROOM * max(bird.size[axis] for bird in birds):
         return None
+    scale = min(1.0, OVERLAP * length / sum(bird.size[axis] for bird in birds))
     order = sorted(birds, key=lambda bird: _on_its_way(bird, at)[axis])
     places = {}
     for rank, bird in enumerate(order):
-        w, h = min(bird.size[0], whole.w), min(bird.size[1], whole.h)
+        w = min(bird.size[0] * (scale if lying else 1.0), whole.w)
+        h = min(bird.size[1] * (1.0 if lying else scale), whole.h)
         size = w if lying else h
         part = rank / (len(order) - 1)
         start = begin + part * (length - size)

@@ -32,6 +32,7 @@ class Track:
         apart_at: when it was last told apart from the birds around it.
         newness: mean newness of its sightings (see `Region`).
         memory, fresh: its tone before and since it was last in a crowd or out of sight.
+        patch: what it looked like when it was last alone; `seat`: in the last look, with whatever was in its box.
         error: running mean of the distance between where it was expected and where it was, in its own sizes.
     """
 
@@ -64,6 +65,7 @@ class Track:
     memory: ToneMemory = field(default_factory=ToneMemory)
     fresh: ToneMemory = field(default_factory=ToneMemory)
     patch: Patch | None = None
+    seat: Patch | None = None
 
     def __post_init__(self) -> None:
         self.born_box = self.first_box = self.still_box = self.region.box
@@ -152,7 +154,8 @@ class Track:
             other.home_at,
         )
         self.seen_alone_at, self.apart_at, self.alone_centre = other.seen_alone_at, other.apart_at, other.alone_centre
-        self.patch, self.error, self.presence, self.ghost_looks = other.patch, other.error, other.presence, 0
+        self.patch, self.seat = other.patch, other.seat
+        self.error, self.presence, self.ghost_looks = other.error, other.presence, 0
         self.remember()
         self.fresh = other.fresh
         self.hits += other.hits

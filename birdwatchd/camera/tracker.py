@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from birdwatchd.camera.belief import Weather, credible, lives
-from birdwatchd.camera.boxes import touch
+from birdwatchd.camera.boxes import share_in, touch
 from birdwatchd.camera.crowd import Eyes, find_hidden, give_pieces, is_guest, sight_together, split_crowded
 from birdwatchd.camera.succession import goes_on_as, has_left
 from birdwatchd.camera.track import Departure, Step, Track
@@ -19,6 +19,8 @@ from birdwatchd.camera.tracker_settings import TrackerSettings
 from birdwatchd.records import Box, Region
 
 __all__ = ["Departure", "Eyes", "Step", "Track", "Tracker", "TrackerSettings"]
+
+COVERED = 0.6  # share of the place of a bird in a crowd that a region covers as long as it sits there
 
 
 class Tracker:
@@ -88,13 +90,15 @@ class Tracker:
         """Pair regions with tracks, cheapest first; a region has one owner at most."""
         pairs = []
         for track in self._tracks:
+            crowded = track.seen_alone_at < track.last_at
+            covered = any(share_in(track.box, region.box) > COVERED for region in regions)
             for index, region in enumerate(regions):
-                cost = self._cost(track, region, at)
+                cost = self._cost(track, region, at, may_leap=track.hits == 1 or (crowded and not covered))
                 if cost is None:
                     continue
-                crowded = track.seen_alone_at < track.last_at
-                if crowded and eyes is not None and track.patch is not None:  # it comes out of a crowd: who is it?
-                    cost += 1.0 - eyes.locate(track.patch, region.box)[1]
+                if crowded and eyes is not None:  # it comes out of a crowd: who is it?
+                    looks = [eyes.locate(look, region.box)[1] for look in (track.patch, track.seat) if look is not None]
+                    cost += 1.0 - max(looks, default=1.0)
                 pairs.append((cost, track.number, index, track))
         owners: dict[int, Track] = {}
         taken: set[int] = set()
@@ -104,8 +108,12 @@ class Tracker:
                 taken.add(number)
         return owners
 
-    def _cost(self, track: Track, region: Region, at: float) -> float | None:
-        """Distance in bird sizes, lower for overlap and for proven birds; None where it cannot be the same bird."""
+    def _cost(self, track: Track, region: Region, at: float, *, may_leap: bool) -> float | None:
+        """Distance in bird sizes, lower for overlap and for proven birds; None where it cannot be the same bird.
+
+        Args:
+            may_leap: nothing tells its speed, and it may be far from where it was.
+        """
         s = self.settings
         if track.believed and has_left(track, at, s):
             return None
@@ -116,8 +124,7 @@ class Tracker:
         size = max(track.box.w, track.box.h, region.box.w, region.box.h, 1e-3)
         unlike = abs(math.log(max(region.box.area, 1e-9) / max(track.size[0] * track.size[1], 1e-9)))
         unseen = at - track.last_at
-        crowded = track.seen_alone_at < track.last_at  # nothing tells its speed, and it may take off
-        reach = (s.first_reach if track.hits == 1 or crowded else s.reach) * size + 0.5 * track.speed * min(unseen, 0.5)
+        reach = (s.first_reach if may_leap else s.reach) * size + 0.5 * track.speed * min(unseen, 0.5)
         alike = s.alike if not self._weather.bad else s.alike / 2
         if overlap < 0.05 and (distance > reach or unlike > math.log(alike)):
             return None
@@ -144,7 +151,7 @@ class Tracker:
                 owner.sight(region, at, alone=alone, jump=1e9 if owner.believed else self.settings.jump)
                 owner.stirred += region.activity >= self.settings.stir
                 if eyes is not None and alone and not region.ghost:
-                    owner.patch = eyes.cut(region.box)
+                    owner.patch = owner.seat = eyes.cut(region.box)
 
     # -- belief and ends --------------------------------------------------------------------------------------------
 
