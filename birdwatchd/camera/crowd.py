@@ -62,7 +62,7 @@ def split_crowded(
 
 def _unchanged(bird: Track, region: Region, eyes: Eyes, s: TrackerSettings) -> Box | None:
     """Where in a region that is more than a bird it sits as it sat in the look before; None if it moved."""
-    if bird.seat is None or region.box.area < s.crowded * bird.size[0] * bird.size[1]:
+    if bird.seat is None or not bird.at_rest or region.box.area < s.crowded * bird.size[0] * bird.size[1]:
         return None
     place, likeness = eyes.locate(bird.seat, grown(bird.box, 0.2))
     return place if likeness > s.same_look else None
@@ -75,13 +75,15 @@ def is_guest(track: Track, region: Region, at: float, s: TrackerSettings, *, cal
         calm: the weather is good: also a track that is not believed yet may be one.
     """
     known = track.believed or (calm and track.hits >= s.guest_hits)
-    return known and max(share_in(track.box, region.box), share_in(track.predicted(at), region.box)) > 0.3
+    inside = max(share_in(track.box, region.box), share_in(track.predicted(at), region.box))
+    return known and at - track.last_at < s.flight_s and inside > 0.3
 
 
 def sight_together(birds: Sequence[Track], region: Region, at: float, eyes: Eyes | None, s: TrackerSettings) -> None:
     """Several birds in one region: who did not move stays, the others lie where there is room or were going there."""
     places = _kept_seats(birds, region.box, at, eyes, s)
     moved = [bird for bird in birds if bird.number not in places]
+    beside: dict[int, Box] = {}
     if not places:
         roomy = _side_by_side(birds, region.box, at)
         if roomy is not None and len(birds) == 2 and eyes is not None:
@@ -89,7 +91,7 @@ def sight_together(birds: Sequence[Track], region: Region, at: float, eyes: Eyes
         places = {bird.number: place for bird, place in zip(birds, roomy or (), strict=False)}
     elif len(moved) == 1:
         beside = _beside(moved[0], list(places.values()), region.box, s)
-        places |= {moved[0].number: beside} if beside is not None else {}
+        places |= beside
     for bird in birds:
         here = places.get(bird.number) or _found_again(bird, region.box, at, eyes, s)
         if here is not None:
@@ -98,13 +100,14 @@ def sight_together(birds: Sequence[Track], region: Region, at: float, eyes: Eyes
             here = kept_inside(bird.predicted(at), region.box)
         if here is not None:
             bird.remember()
-            bird.sight(replace(region, box=here, tone=()), at, alone=False)
+            bird.partners |= {other.number for other in birds if other is not bird}
+            bird.sight(replace(region, box=here, tone=()), at, alone=False, placed=bird.number in beside)
             bird.stirred += region.activity >= s.stir
             bird.seat = eyes.cut(here) if eyes is not None else None
 
 
 def _kept_seats(birds: Sequence[Track], whole: Box, at: float, eyes: Eyes | None, s: TrackerSettings) -> dict[int, Box]:
-    """The places, by the number of the bird, of those that look as they looked in the look before."""
+    """The places, by the number of the bird, of those that look as they looked before, or rest while others fly."""
     places = {}
     for bird in birds:
         if eyes is None or bird.seat is None or share_in(bird.box, whole) < 0.6 or at - bird.still_at < s.blink_s:
@@ -112,26 +115,29 @@ def _kept_seats(birds: Sequence[Track], whole: Box, at: float, eyes: Eyes | None
         place, likeness = eyes.locate(bird.seat, grown(bird.box, 0.2))
         if likeness > s.same_look:
             places[bird.number] = bird.box if bird.box.iou(place) > 0.7 else place
+    resting = [bird for bird in birds if bird.at_rest and at - bird.last_at < s.flight_s]
+    if not places and len(resting) < len(birds):  # somebody flies in, or off, while all others stir in their places
+        places = {bird.number: kept_inside(bird.box, whole) for bird in resting}
     return places
 
 
-def _beside(bird: Track, taken: Sequence[Box], whole: Box, s: TrackerSettings) -> Box | None:
-    """Where in a region a bird lies when others keep their seats: at the far end of the room that they leave."""
+def _beside(bird: Track, taken: Sequence[Box], whole: Box, s: TrackerSettings) -> dict[int, Box]:
+    """Where in a region a bird lies when others keep their seats, if there is room: at the far end of it."""
     seats = taken[0]
     for seat in taken[1:]:
         seats = seats.union(seat)
     rest = rest_of(whole, seats)
     if min(rest.w / bird.size[0], rest.h / bird.size[1]) < LEAST_REST:
-        return None
+        return {}
     if bird.appearance.count < s.tone_looks:  # it was never seen at rest: its size is that of spread wings
-        return rest
+        return {bird.number: rest}
     (x, y), (sx, sy) = rest.centre, seats.centre
     w, h = min(bird.size[0], whole.w), min(bird.size[1], whole.h)
     left = whole.x if x < sx else whole.x + whole.w - w
     top = whole.y if y < sy else whole.y + whole.h - h
     if rest.w < whole.w:  # beside them
-        return kept_inside(Box(left, bird.box.y, w, h), whole)
-    return kept_inside(Box(bird.box.x, top, w, h), whole)
+        return {bird.number: kept_inside(Box(left, bird.box.y, w, h), whole)}
+    return {bird.number: kept_inside(Box(bird.box.x, top, w, h), whole)}
 
 
 def give_pieces(
@@ -159,10 +165,10 @@ def give_pieces(
 def find_hidden(tracks: Sequence[Track], at: float, eyes: Eyes, s: TrackerSettings) -> None:
     """Hold birds that no region shows, as long as they are still to be seen where they sat."""
     for bird in tracks:
-        if not bird.believed or bird.last_at == at or bird.patch is None:
+        if not bird.believed or bird.last_at == at or bird.patch is None or not bird.at_rest:
             continue
         place, likeness = eyes.locate(bird.patch, grown(bird.box, 0.2))
-        empty = eyes.resembles_background(bird.patch, bird.box)
+        empty = eyes.resembles_background(bird.patch, grown(bird.box, 0.2))
         if likeness > s.same_look and likeness > empty + 0.15:
             bird.sight(replace(bird.region, box=place, ghost=False), at, alone=False)
 

@@ -32,6 +32,7 @@ class Track:
         apart_at: when it was last told apart from the birds around it.
         newness: mean newness of its sightings (see `Region`).
         memory, fresh: its tone before and since it was last in a crowd or out of sight.
+        partners: numbers of the birds that it was one region with, and may have been mistaken for since.
         patch: what it looked like when it was last alone; `seat`: in the last look, with whatever was in its box.
         error: running mean of the distance between where it was expected and where it was, in its own sizes.
     """
@@ -64,6 +65,7 @@ class Track:
     over: bool = False
     memory: ToneMemory = field(default_factory=ToneMemory)
     fresh: ToneMemory = field(default_factory=ToneMemory)
+    partners: set[int] = field(default_factory=set)
     patch: Patch | None = None
     seat: Patch | None = None
 
@@ -95,6 +97,11 @@ class Track:
             self.memory.add(self.fresh.mean, self.fresh.count)
             self.fresh = ToneMemory()
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether it sits, pecks or hops rather than flies."""
+        return self.speed < AT_REST * max(self.size)
+
     def predicted(self, at: float) -> Box:
         """Where it should be; trust in the speed fades within half a second."""
         ahead = min(at - self.last_at, 0.4)
@@ -102,11 +109,12 @@ class Track:
         x, y = x + self.velocity[0] * ahead, y + self.velocity[1] * ahead
         return Box(x - self.box.w / 2, y - self.box.h / 2, self.box.w, self.box.h)
 
-    def sight(self, region: Region, at: float, *, alone: bool = True, jump: float = 1e9) -> None:
+    def sight(self, region: Region, at: float, *, alone: bool = True, placed: bool = False, jump: float = 1e9) -> None:
         """It was seen again.
 
         Args:
             alone: the region is this bird's only.
+            placed: it is not, but the place is seen, not guessed.
             jump: how far from the expected place, in its own sizes, it must be to be perhaps another thing.
         """
         step = max(at - self.last_at, 1e-3)
@@ -117,7 +125,7 @@ class Track:
         known = self.hits > 1  # before, there is no velocity to expect anything by
         self.error = 0.7 * self.error + 0.3 * miss if known else 0.0
         new = 0.6 if known else 1.0
-        if alone:
+        if alone or placed:
             self.velocity = (
                 (1 - new) * self.velocity[0] + new * (x1 - x0) / step,
                 (1 - new) * self.velocity[1] + new * (y1 - y0) / step,
@@ -138,7 +146,7 @@ class Track:
             self.seen_alone_at = self.apart_at = at
             self.alone_centre = (x1, y1)
             self.size = (0.8 * self.size[0] + 0.2 * region.box.w, 0.8 * self.size[1] + 0.2 * region.box.h)
-            if self.speed < AT_REST * size and not region.ghost:
+            if self.at_rest and not region.ghost:
                 self.fresh.add(region.tone)
         self.region, self.last_at = region, at
         self.hits += 1
@@ -159,6 +167,15 @@ class Track:
         self.remember()
         self.fresh = other.fresh
         self.hits += other.hits
+
+    def exchange_names(self, other: Track) -> None:
+        """They were taken for each other: what was seen lately of one was the other."""
+        for name in ("number", "first_at", "born_box", "count_max", "memory"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            setattr(self, name, theirs)
+            setattr(other, name, mine)
+        self.partners.clear()
+        other.partners.clear()
 
 
 @dataclass(frozen=True, slots=True)

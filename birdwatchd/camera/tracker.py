@@ -11,8 +11,9 @@ import math
 from collections.abc import Sequence
 
 from birdwatchd.camera.belief import Weather, credible, lives
-from birdwatchd.camera.boxes import share_in, touch
+from birdwatchd.camera.boxes import at_edge, share_in, touch
 from birdwatchd.camera.crowd import Eyes, find_hidden, give_pieces, is_guest, sight_together, split_crowded
+from birdwatchd.camera.exchange import put_right
 from birdwatchd.camera.succession import goes_on_as, has_left
 from birdwatchd.camera.track import Departure, Step, Track
 from birdwatchd.camera.tracker_settings import TrackerSettings
@@ -68,6 +69,7 @@ class Tracker:
             self._tracks.append(Track(self._numbers, regions[index], at, at))
         if eyes is not None:
             find_hidden(self._tracks, at, eyes, self.settings)
+        put_right(self._tracks, self.settings)
         self._weather.count(self._tracks, step)
         self._count_presence(at, step)
         absorb, left = self._drop_lifeless(at)
@@ -123,6 +125,8 @@ class Tracker:
         distance = min(math.hypot(x - px, y - py), math.hypot(x - ox, y - oy))
         size = max(track.box.w, track.box.h, region.box.w, region.box.h, 1e-3)
         unlike = abs(math.log(max(region.box.area, 1e-9) / max(track.size[0] * track.size[1], 1e-9)))
+        if at_edge(region.box, s.edge):  # part of it may be outside: it may be larger than that
+            unlike = 0.0 if region.box.area < track.size[0] * track.size[1] else unlike
         unseen = at - track.last_at
         reach = (s.first_reach if may_leap else s.reach) * size + 0.5 * track.speed * min(unseen, 0.5)
         alike = s.alike if not self._weather.bad else s.alike / 2

@@ -38,6 +38,9 @@ class TrackerSettings:
         edge: what comes so close to the frame's edge (fractions of the frame) touches it.
         outward: speed, in its own sizes per second, of a bird that is on its way; a hop is slower.
         tone_looks: sightings at rest after which a bird's tone (`tone.py`) is known.
+        parted_looks: sightings at rest, after a crowd, from which a bird is compared with those who were in it.
+        sure_looks: sightings after which it need not be compared any more.
+        mistaken: grey levels by which its tone must be nearer to another's than to its own to be that other.
         doubt_s: how long they are waited for, where it must be told whether it is the bird that vanished.
         other_tone: grey levels by which the tones of one bird before and after never differ.
         lost_reach: how far, in frame widths, an unseen track may reappear (landing after a fast approach).
@@ -82,6 +85,9 @@ class TrackerSettings:
     edge: float = 0.01
     outward: float = 1.5
     tone_looks: int = 4
+    parted_looks: int = 2
+    sure_looks: int = 15
+    mistaken: float = 6.0
     doubt_s: float = 0.8
     other_tone: float = 16.0
     lost_reach: float = 0.3
