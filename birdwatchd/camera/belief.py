@@ -50,6 +50,7 @@ def credible(track: Track, at: float, weather: Weather, s: TrackerSettings) -> b
         and track.newness > _asked_newness(track, at, others, s)
         and not track.region.ghost
         and (others < s.calm or settled)
+        and (track.travelled >= s.travel or _stays(track, at, others, s))
         and (lives(track, s) if others < s.clutter else _lives_in_storm(track, at, s))
     )
 
@@ -57,6 +58,12 @@ def credible(track: Track, at: float, weather: Weather, s: TrackerSettings) -> b
 def lives(track: Track, s: TrackerSettings) -> bool:
     """Whether it moves, or something in it does."""
     return track.travelled >= s.travel or track.stirred >= s.stirs
+
+
+def _stays(track: Track, at: float, others: float, s: TrackerSettings) -> bool:
+    """Whether what was not seen to come is there for good: a leaf that a gust turns over is gone again in a moment."""
+    gusty = min(1.0, others / s.calm)
+    return at - track.first_at >= gusty * s.unseen_coming_s and track.hits >= s.constant * gusty * track.looks
 
 
 def _lives_in_storm(track: Track, at: float, s: TrackerSettings) -> bool:

@@ -125,7 +125,7 @@ class Tracker:
         distance = min(math.hypot(x - px, y - py), math.hypot(x - ox, y - oy))
         size = max(track.box.w, track.box.h, region.box.w, region.box.h, 1e-3)
         unlike = abs(math.log(max(region.box.area, 1e-9) / max(track.size[0] * track.size[1], 1e-9)))
-        if at_edge(region.box, s.edge):  # part of it may be outside: it may be larger than that
+        if track.believed and at_edge(region.box, s.edge):  # part of it may be outside: it may be larger than that
             unlike = 0.0 if region.box.area < track.size[0] * track.size[1] else unlike
         unseen = at - track.last_at
         reach = (s.first_reach if may_leap else s.reach) * size + 0.5 * track.speed * min(unseen, 0.5)
@@ -185,8 +185,9 @@ class Tracker:
             if not (ghost or lifeless or still > s.hold_s):
                 continue
             absorb.append(track.box)
-            if ghost:
+            if ghost and track.hits >= s.believe_share * track.looks:  # a perch stays empty; what comes and goes sways
                 left.append(Departure(track.box, track.still_at, track.number if track.believed else None))
+            if ghost:
                 track.last_at = min(track.last_at, track.still_at)
             track.over = True
             if not track.believed:

@@ -27,6 +27,8 @@ class TrackerSettings:
         clutter: how many make it bad weather, with all the caution there is.
         clutter_s: time constant of that mean.
         settled_s: how long a bird must sit in its place then.
+        unseen_coming_s: how long what was not seen to come must be there, when as much else is about as `calm` says.
+        constant: share of the looks in which it must be seen then.
         stays_s, plainly_new: how long it must sit, and how new it must be, if it was not seen to come.
         presence: share of the looks (mean of `presence_s`) in which a bird must be seen in bad weather.
         jump: a sighting further than this from where it was expected, in its own sizes, proves no movement.
@@ -72,6 +74,8 @@ class TrackerSettings:
     clutter: float = 1.5
     clutter_s: float = 2.0
     settled_s: float = 0.5
+    unseen_coming_s: float = 1.0
+    constant: float = 0.8
     stays_s: float = 1.4
     plainly_new: float = 0.8
     presence: float = 0.4
