@@ -30,8 +30,8 @@ class BackgroundSettings:
         relearn_s: the same after a change of the whole picture, where noise is roughly known.
         contrast: smallest difference that counts, grey levels of 255; H.264 leaves up to 3 on a still picture.
         noise_factor: a cell must differ by this many times its mean absolute deviation (5 are 4 sigma).
-        loudest: threshold that noise alone may reach, grey levels; rain and flicker ask for 60 at most in 99 of 100 cells,
-            a bird that pecks from the first picture on for 150, and would not be seen to leave.
+        loudest: threshold that noise alone may reach, grey levels; rain asks for 30 at most in 99 of 100 cells, a bird
+            that pecks from the first picture on for 150, and would not be seen to leave.
         sway_share: share of the greatest sway remembered for a cell that it must exceed.
         level_s, noise_s: time constants of learning brightness and noise.
         standing_s: the same for brightness where something stands that is no bird (yet); birds are held meanwhile.

@@ -94,8 +94,10 @@ class Tracker:
         for track in self._tracks:
             crowded = track.seen_alone_at < track.last_at
             covered = any(share_in(track.box, region.box) > COVERED for region in regions)
+            takes_off = track.believed and track.at_rest and at - track.last_at < self.settings.take_off_s
+            may_leap = track.hits == 1 or ((crowded or takes_off) and not covered)
             for index, region in enumerate(regions):
-                cost = self._cost(track, region, at, may_leap=track.hits == 1 or (crowded and not covered))
+                cost = self._cost(track, region, at, may_leap=may_leap)
                 if cost is None:
                     continue
                 if crowded and eyes is not None:  # it comes out of a crowd: who is it?

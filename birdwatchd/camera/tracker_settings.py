@@ -35,6 +35,7 @@ class TrackerSettings:
         gone_s: seconds unseen after which a visit is over; shorter would cut visits at every wing beat.
         reach: how far a bird may be from where it was expected, in its own sizes.
         first_reach: the same for a track seen once, whose speed is not known.
+        take_off_s: how soon after a bird was seen to sit it may be seen `first_reach` away, in flight.
         flight_s: a bird that appears so soon after another vanished nearby is that one in flight.
         blink_s: one that is unseen for less may have been overlooked; nothing is concluded from it.
         edge: what comes so close to the frame's edge (fractions of the frame) touches it.
@@ -84,6 +85,7 @@ class TrackerSettings:
     gone_s: float = 1.2
     reach: float = 1.1
     first_reach: float = 3.0
+    take_off_s: float = 0.2
     flight_s: float = 0.5
     blink_s: float = 0.1
     edge: float = 0.01
