@@ -30,8 +30,6 @@ class BackgroundSettings:
         relearn_s: the same after a change of the whole picture, where noise is roughly known.
         contrast: smallest difference that counts, grey levels of 255; H.264 leaves up to 3 on a still picture.
         noise_factor: a cell must differ by this many times its mean absolute deviation (5 are 4 sigma).
-        loudest: threshold that noise alone may reach, grey levels; rain asks for 30 at most in 99 of 100 cells, a bird
-            that pecks from the first picture on for 150, and would not be seen to leave.
         sway_share: share of the greatest sway remembered for a cell that it must exceed.
         level_s, noise_s: time constants of learning brightness and noise.
         standing_s: the same for brightness where something stands that is no bird (yet); birds are held meanwhile.
@@ -45,7 +43,6 @@ class BackgroundSettings:
     relearn_s: float = 0.6
     contrast: float = 7.0
     noise_factor: float = 5.0
-    loudest: float = 50.0
     sway_share: float = 0.7
     level_s: float = 5.0
     noise_s: float = 12.0
@@ -167,7 +164,7 @@ class Background:
         s = self.settings
         noise = np.asarray(cv2.dilate(cv2.blur(self.noise, (3, 3)), _NEIGHBOURS), np.float32)
         sway = np.asarray(cv2.dilate(self.sway, _NEIGHBOURS), np.float32)
-        threshold = np.clip(noise * np.float32(s.noise_factor), np.float32(s.contrast), np.float32(s.loudest))
+        threshold = np.maximum(noise * np.float32(s.noise_factor), np.float32(s.contrast))
         self.threshold = np.maximum(threshold, sway * np.float32(s.sway_share))
 
     def absorb(self, cells: Cells, where: tuple[slice, slice]) -> None:

@@ -62,7 +62,7 @@ def lives(track: Track, s: TrackerSettings) -> bool:
 
 def _stays(track: Track, at: float, others: float, s: TrackerSettings) -> bool:
     """Whether what was not seen to come is there for good: a leaf that a gust turns over is gone again in a moment."""
-    gusty = min(1.0, others / s.calm)
+    gusty = min(1.0, max(0.0, (others - s.still_air) / (s.calm - s.still_air)))
     return at - track.first_at >= gusty * s.unseen_coming_s and track.hits >= s.constant * gusty * track.looks
 
 
@@ -70,7 +70,9 @@ def _lives_in_storm(track: Track, at: float, s: TrackerSettings) -> bool:
     """In wind everything stirs: a bird came from elsewhere, or it stays and is seen all the while."""
     constant = min(track.presence, track.hits / track.looks) > 2 * s.presence
     stays = constant and at - track.home_at > s.stays_s
-    return track.travelled >= 1.0 or (stays and track.stirred > s.stirs and track.newness > s.plainly_new)
+    never_missed = min(track.presence, track.hits / track.looks) > s.never_missed and at - track.home_at > s.long_s
+    new = track.newness > s.plainly_new or never_missed
+    return track.travelled >= 1.0 or (stays and track.stirred > s.stirs and new)
 
 
 def _asked_newness(track: Track, at: float, others: float, s: TrackerSettings) -> float:

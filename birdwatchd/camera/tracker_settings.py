@@ -27,9 +27,12 @@ class TrackerSettings:
         clutter: how many make it bad weather, with all the caution there is.
         clutter_s: time constant of that mean.
         settled_s: how long a bird must sit in its place then.
-        unseen_coming_s: how long what was not seen to come must be there, when as much else is about as `calm` says.
+        still_air: how many there may be before any more is asked of what was not seen to come.
+        unseen_coming_s: how long that must be there, when as much else is about as `calm` says.
         constant: share of the looks in which it must be seen then.
         stays_s, plainly_new: how long it must sit, and how new it must be, if it was not seen to come.
+        long_s, never_missed: seconds, and share of the looks, from which it need not be so new: drops fall on and
+            leaves swing back.
         presence: share of the looks (mean of `presence_s`) in which a bird must be seen in bad weather.
         jump: a sighting further than this from where it was expected, in its own sizes, proves no movement.
         gone_s: seconds unseen after which a visit is over; shorter would cut visits at every wing beat.
@@ -75,10 +78,13 @@ class TrackerSettings:
     clutter: float = 1.5
     clutter_s: float = 2.0
     settled_s: float = 0.5
+    still_air: float = 0.3
     unseen_coming_s: float = 1.0
     constant: float = 0.8
     stays_s: float = 1.4
     plainly_new: float = 0.8
+    long_s: float = 2.0
+    never_missed: float = 0.9
     presence: float = 0.4
     presence_s: float = 2.0
     jump: float = 0.8

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from birdwatchd.camera.background import Background, BackgroundSettings
 from birdwatchd.camera.belief import Weather, credible
 from birdwatchd.camera.exchange import put_right
 from birdwatchd.camera.gate import Gate, GateSettings
-from birdwatchd.camera.grid import Grid
 from birdwatchd.camera.tone import Tone, tone_of
 from birdwatchd.camera.track import Track
 from birdwatchd.camera.tracker import Departure, Tracker, TrackerSettings
@@ -194,15 +192,3 @@ def test_a_ghost_that_comes_and_goes_is_no_departure(every: int, told: bool) -> 
     for look in range(40):
         left += tracker.update([ghost] if look % every == 0 else [], look * STEP_S).left
     assert bool(left) is told
-
-
-def test_a_bird_that_pecks_from_the_first_picture_on_does_not_pass_for_noise() -> None:
-    """Else the camera is blind where it sat, and neither it nor the next bird there is seen."""
-    settings = BackgroundSettings()
-    grid = Grid(640, 360, 24)
-    background = Background(settings, grid)
-    cells = np.full(grid.shape, 100, np.uint8)
-    for look in range(60):
-        cells[10:20, 10:20] = 40 if look % 6 < 3 else 200
-        background.learn_first(cells, STEP_S)
-    assert 0 < background.threshold[15, 15] <= settings.loudest
