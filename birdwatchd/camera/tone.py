@@ -2,7 +2,7 @@
 
 A tone is the grey levels of a region's own cells at some quantiles. Measured on drawn birds (`many`, `cross` and
 `side_by_side` of `benchmarks/seeing`, seeds 0 and 5): of one bird that sits by itself it differs by less than 8 grey
-levels in 95 of 100 looks, between two birds by 15 to 30 in the median, though one pair in twenty is alike within 2 to 8.
+levels in 95 of 100 looks, between two birds by 15 to 30 in the median, though one pair in twenty is alike by 2 to 8.
 In flight, wings open, that of the same bird differs by up to 30, which is why flight does not count.
 """
 

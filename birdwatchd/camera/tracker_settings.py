@@ -80,7 +80,7 @@ class TrackerSettings:
     settled_s: float = 0.5
     still_air: float = 0.3
     unseen_coming_s: float = 1.0
-    constant: float = 0.8
+    constant: float = 0.7
     stays_s: float = 1.4
     plainly_new: float = 0.8
     long_s: float = 2.0
