@@ -79,7 +79,7 @@ class TrackerSettings:
     clutter_s: float = 2.0
     settled_s: float = 0.5
     still_air: float = 0.3
-    unseen_coming_s: float = 1.0
+    unseen_coming_s: float = 0.8
     constant: float = 0.7
     stays_s: float = 1.4
     plainly_new: float = 0.8
