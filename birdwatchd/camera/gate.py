@@ -19,6 +19,7 @@ from birdwatchd.camera.background import Background, BackgroundSettings, rate
 from birdwatchd.camera.explain import newness_of, unexplained_by_light, unexplained_by_sway
 from birdwatchd.camera.grid import Cells, FloatGrid, Grid, Mask
 from birdwatchd.camera.shake import Shift, find_shift, moved_back
+from birdwatchd.camera.tone import tone_of
 from birdwatchd.records import Box, Region
 
 __all__ = ["Gate", "GateSettings", "Look"]
@@ -347,7 +348,8 @@ class Gate:
         box = self.grid.box(left + seen.shift.across, top + seen.shift.down, w, h)
         ghost = not why and self._is_ghost(seen, part, here)
         activity = self._activity(seen, part, here)
-        return Region(box, area / (w * h), float(excess.mean()), ghost, activity, newness, why)
+        tone = tone_of(seen.cells[here][part]) if not why else ()
+        return Region(box, area / (w * h), float(excess.mean()), ghost, activity, newness, why, tone)
 
     def _known(self, seen: _Seen, part: NDArray[np.bool_], here: tuple[slice, slice]) -> bool:
         """Whether a region is a bird that is known already, by its place."""
