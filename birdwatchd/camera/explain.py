@@ -93,6 +93,11 @@ class Newness:
         return (self.place + self.texture + self.level + self.edges + self.strength) / 5
 
     @property
+    def returns(self) -> bool:
+        """Whether what differs is above all the old picture itself, moved or shaded: it will come again like a gust."""
+        return self.place <= min(self.texture, self.level, self.edges, self.strength)
+
+    @property
     def explanation(self) -> str:
         """What else it is, by the least of the five."""
         names = {"sway": self.place, "light": min(self.texture, self.level), "soft": self.edges, "faint": self.strength}

@@ -343,8 +343,8 @@ class Gate:
             newness = new.mean
             if not why and newness < s.least_new:
                 why = new.explanation
-        if why == "sway":
-            self.background.remember_sway(seen.away, part, here)
+                if new.returns:
+                    self.background.remember_sway(seen.away, part, here)
         box = self.grid.box(left + seen.shift.across, top + seen.shift.down, w, h)
         ghost = not why and self._is_ghost(seen, part, here)
         activity = self._activity(seen, part, here)

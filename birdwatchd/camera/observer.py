@@ -22,7 +22,7 @@ from birdwatchd.camera.gate import Gate, GateSettings, Look
 from birdwatchd.camera.grid import scaled_min_bird
 from birdwatchd.camera.source import Frame
 from birdwatchd.camera.tracker import Departure, Step, Track, Tracker, TrackerSettings
-from birdwatchd.camera.visit import OpenVisit, place_at
+from birdwatchd.camera.visit import OpenVisit, Perches, place_at
 from birdwatchd.config import CameraSettings
 from birdwatchd.records import Box, Evidence, Moment, new_visit_id
 
@@ -98,6 +98,7 @@ class Observer:
         self._alert_until = self._moved_at = 0.0
         self._seen_all_since = 0.0  # from here on every frame was looked at, or known to be quiet
         self._picture_since: datetime | None = None
+        self._perches = Perches()
         self._picture_since_s = 0.0
         self.last_look = Look(())
 
@@ -245,6 +246,7 @@ class Observer:
         """The background is being learned: nothing is known of this frame but that time passes."""
         if look.global_change or self._picture_since is None:
             self._picture_since, self._picture_since_s = frame.at, frame.media_s
+            self._perches = Perches()
         self._left_out.clear()
         self._alert_until = at + self._attention.alert_s
         self._seen_all_since = at
@@ -273,6 +275,7 @@ class Observer:
             if track.ghost_looks:  # perhaps it has left already: no pictures of the empty perch
                 continue
             visit.seen(frame.at, track.box, frame.media_s)
+            self._perches.note(track.number, track.box)
             picker = visit.spare if from_full else visit.picker
             picker.offer(frame, track.box, at, speed=track.speed, alone=track.seen_alone_at == at)
         self._present = tuple((self._visits[track.number].visit_id, track.box) for track in step.seen)
@@ -358,8 +361,8 @@ class Observer:
         since = self._picture_since
         for departure in left:
             visit = self._visits.get(departure.number) if departure.number is not None else None
-            if since is None:
-                continue
+            if since is None or self._perches.had_others(departure.number or 0, departure.box):
+                continue  # what has left here came after the picture began
             if visit is not None:
                 visit.start, visit.start_s = min(since, visit.start), min(self._picture_since_s, visit.start_s)
                 visit.last_seen = max(visit.last_seen, visit.start)
