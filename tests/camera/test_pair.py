@@ -16,14 +16,13 @@ from birdwatchd.camera.process import CameraProcess
 from birdwatchd.camera.recall import recall
 from birdwatchd.camera.ring import Ring
 from birdwatchd.camera.source import Stream
-from birdwatchd.camera.visit import place_at
 from birdwatchd.config import CameraSettings, Source
 from birdwatchd.demo.feeder import write_clip
 from birdwatchd.demo.scene import Scene, SceneSpec
 from birdwatchd.demo.visits import ScheduledVisit, schedule
 from birdwatchd.flow import Mailbox, Stop
 from birdwatchd.metrics import Metrics
-from birdwatchd.records import Box, CameraState, CameraStatus, Evidence
+from birdwatchd.records import CameraState, CameraStatus, Evidence
 
 MAIN, SUB = (1280, 720), (480, 270)
 START = datetime(2026, 5, 1, 6, 0, tzinfo=UTC)
@@ -152,23 +151,6 @@ def test_a_main_stream_that_stalls_in_mid_visit_leaves_no_visit_without_a_pictur
     both.observer = Observer("cam", both.settings, media="cam", full=both.full)
     evidence = both.run()
     assert [len(sides) > 0 for sides in crops(evidence).values()] == [True]
-
-
-def test_a_bird_is_between_two_sightings_where_it_flew_through() -> None:
-    """Frames of the main stream fall between those of the small one."""
-    places = [(START + timedelta(seconds=s), Box(x, 0.5, 0.1, 0.1)) for s, x in ((0.0, 0.1), (0.2, 0.3), (3.0, 0.8))]
-
-    def at(seconds: float) -> Box | None:
-        return place_at(places, START + timedelta(seconds=seconds))
-
-    between = at(0.1)
-    assert between is not None
-    assert between.x == pytest.approx(0.2)
-    assert at(-0.1) == places[0][1]
-    assert at(-0.5) is None
-    assert at(1.5) is None, "nobody knows where it was for so long"
-    assert at(3.1) == places[2][1]
-    assert place_at([], START) is None
 
 
 def run_camera(**fields: object) -> tuple[list[Evidence], list[CameraStatus]]:
