@@ -48,6 +48,8 @@ class GateSettings:
         flash_s: time constant of that mean.
         flash_within_s: looks further apart than this say nothing about it.
         shake_share: share of the picture that must differ (not under birds) before a shaken camera is thought of.
+        step_gain, step_offset: change of the whole picture's light between two looks that is a step (exposure, a lamp),
+            as a factor's distance from 1 and in grey levels.
         largest_bird: share of the frame that one region's box may cover; more is light or somebody at the lens.
         known_share: share of a region's cells that lie where a bird is known to be for it to be that bird.
         known_every: a known bird's newness is judged anew at every so manieth look only: half of a look's work.
@@ -67,6 +69,8 @@ class GateSettings:
     flash_s: float = 2.0
     flash_within_s: float = 0.15
     shake_share: float = 0.006
+    step_gain: float = 0.05
+    step_offset: float = 5.0
     largest_bird: float = 0.5
     known_share: float = 0.7
     known_every: int = 3
@@ -83,6 +87,7 @@ class Look:
         global_change: the whole picture changed; nothing can be said about birds in this frame.
         learning: the background is not known yet.
         busy: share of the picture that differs, 0 … 1, before anything was explained.
+        relit: the light of the whole picture stepped since the last look, more than clouds do.
     """
 
     regions: tuple[Region, ...]
@@ -90,6 +95,7 @@ class Look:
     global_change: bool = False
     learning: bool = False
     busy: float = 0.0
+    relit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,7 @@ class Gate:
         self._new_before: Mask | None = None
         self._flashes = 0.0
         self._looks = 0
+        self._relit = False
 
     def look(self, luma: NDArray[np.uint8], at: float, held: Sequence[Box] = ()) -> Look:
         """Compare one frame with the background, then learn from it.
@@ -154,7 +161,7 @@ class Gate:
             return Look((), global_change=True, busy=busy)
         self.background.learn(seen.cells, seen.away, step, seen.mask, under)
         self._previous = seen.cells
-        return Look(regions, ignored, busy=busy)
+        return Look(regions, ignored, busy=busy, relit=self._relit)
 
     def search(self, luma: NDArray[np.uint8]) -> tuple[Region, ...]:
         """Regions of a frame from another moment (earlier, or of the other stream), without learning from it."""
@@ -213,6 +220,8 @@ class Gate:
                 return None
         if learn:
             background.follow(light)
+            s = self.settings
+            self._relit = abs(light.gain - 1.0) > s.step_gain or abs(light.offset) > s.step_offset
         seen = self._marked(cells, shift, under)
         busy = seen.mask if under is None else cv2.bitwise_and(seen.mask, cv2.bitwise_not(under))
         share = cv2.countNonZero(busy) / busy.size

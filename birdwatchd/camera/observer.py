@@ -48,6 +48,7 @@ class ObserverSettings:
         still_s: a bird that has not moved for so long sits still.
         gap_s: frames further apart than this were not all looked at.
         unseen_s: a bird that is noticed so soon after frames that were not looked at was perhaps there in them.
+        relit_s: what seems to have left so soon after a step of the light, or before, may be there still.
         recall_share: frames of the past searched per look, so that the present does not wait.
     """
 
@@ -59,6 +60,7 @@ class ObserverSettings:
     still_s: float = 2.0
     gap_s: float = 0.35
     unseen_s: float = 0.5
+    relit_s: float = 2.0
     recall_share: int = 4
 
 
@@ -99,6 +101,7 @@ class Observer:
         self._seen_all_since = 0.0  # from here on every frame was looked at, or known to be quiet
         self._picture_since: datetime | None = None
         self._perches = Perches()
+        self._relit_at = -1e9
         self._picture_since_s = 0.0
         self.last_look = Look(())
 
@@ -138,6 +141,8 @@ class Observer:
         gate = self._gate_for(frame)
         look = self.last_look = gate.look(frame.luma, at, self._tracker.held)
         self._looked_at = at
+        if look.relit:
+            self._relit_at = at
         if look.learning or look.global_change:
             return self._look_at_nothing(look, frame, at)
         if look.regions and not self._tracker.suspicious:
@@ -363,6 +368,8 @@ class Observer:
             visit = self._visits.get(departure.number) if departure.number is not None else None
             if since is None or self._perches.had_others(departure.number or 0, departure.box):
                 continue  # what has left here came after the picture began
+            if abs(departure.noticed_at - self._relit_at) < self._attention.relit_s:
+                continue  # much looks different in another light
             if visit is not None:
                 visit.start, visit.start_s = min(since, visit.start), min(self._picture_since_s, visit.start_s)
                 visit.last_seen = max(visit.last_seen, visit.start)

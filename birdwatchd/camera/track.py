@@ -184,11 +184,13 @@ class Departure:
 
     Attributes:
         number: of the believed track that it was, None if it had not stirred before.
+        noticed_at: when its place first differed, seconds.
     """
 
     box: Box
     at: float
     number: int | None
+    noticed_at: float
 
 
 @dataclass(frozen=True, slots=True)

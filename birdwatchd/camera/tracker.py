@@ -188,7 +188,8 @@ class Tracker:
                 continue
             absorb.append(track.box)
             if ghost and track.hits >= s.believe_share * track.looks:  # a perch stays empty; what comes and goes sways
-                left.append(Departure(track.box, track.still_at, track.number if track.believed else None))
+                number = track.number if track.believed else None
+                left.append(Departure(track.box, track.still_at, number, track.first_at))
             if ghost:
                 track.last_at = min(track.last_at, track.still_at)
             track.over = True
