@@ -29,6 +29,7 @@ from birdwatchd.records import Box, Evidence, Moment, new_visit_id
 __all__ = ["Observer", "ObserverSettings", "Recall"]
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
+CROWD = 1.8  # times a bird's size: a region larger than that holds other birds as well
 CLOCK_STEP_S = 0.5  # frames may arrive this much out of order; more is a clock that was set
 
 Recall = Callable[[datetime], Iterator[Frame]]
@@ -197,7 +198,7 @@ class Observer:
                 continue
             if before or visit.moves(frame.at):  # the streams' clocks may differ a little: look where it is in this one
                 found = self._found_in(frame) if found is None else found
-                near = [other for other in found if _within_reach(other, box)]
+                near = [other for other in found if _within_reach(other, box) and other.area < CROWD * box.area]
                 if before and not near:
                     continue
                 box = _nearest(box, near) if near else box
