@@ -140,8 +140,9 @@ def _table(methods: Sequence[str], by_case: Mapping[str, Mapping[str, Outcome]],
     lines = [f"| case | {' | '.join(methods)} |", f"|---|{'---|' * len(methods)}"]
     for name, row in by_case.items():
         lines.append(f"| {name} | {' | '.join(cell(row[m].score) if m in row else '-' for m in methods)} |")
-    sums = [cell(total([row[m].score for row in by_case.values() if m in row])) for m in methods]
-    lines.append(f"| **all** | {' | '.join(f'**{words}**' for words in sums)} |")
+    scores = [[row[m].score for row in by_case.values() if m in row] for m in methods]
+    sums = [f"**{cell(total(mine))}**" if mine else "-" for mine in scores]
+    lines.append(f"| **all** | {' | '.join(sums)} |")
     return "\n".join(lines) + "\n"
 
 
