@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.cost import machine
 from benchmarks.cost.arithmetic import median_and_spread
-from benchmarks.cost.clips import Video, drawn, first_picture_of
+from benchmarks.cost.clips import Video, first_picture_of
 from benchmarks.cost.part import Part
 from benchmarks.cost.process import Camera, bare_argv, cpu_of_command, environment, swift
+from benchmarks.cost.turns import in_turns
 
 __all__ = ["Round", "measure", "ratios"]
 
@@ -41,13 +41,7 @@ def ratios(rounds: Sequence[Round]) -> tuple[list[float], list[float]]:
 
 def measure(work: Path, runs: int) -> Part:
     """All scenes, `runs` rounds each."""
-    videos = {scene: drawn(scene, work) for scene in _LABELS}
-    rounds: dict[str, list[Round]] = {scene: [] for scene in videos}
-    for number in range(runs):
-        for scene, video in videos.items():
-            rounds[scene].append(_round(video))
-            print(f"cpu: {scene} {number + 1}/{runs} {rounds[scene][-1]}", file=sys.stderr)
-    return _part(videos, rounds)
+    return _part(*in_turns("cpu", _LABELS, work, runs, _round))
 
 
 def _round(video: Video) -> Round:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.cost import machine
 from benchmarks.cost.arithmetic import median_and_spread
-from benchmarks.cost.clips import FPS, Video, drawn, first_picture_of
+from benchmarks.cost.clips import FPS, Video, first_picture_of
 from benchmarks.cost.part import Part
 from benchmarks.cost.process import Camera, bare_argv, cpu_of_command, environment
+from benchmarks.cost.turns import in_turns
 from benchmarks.seeing.small_stream import small_stream_of
 
 __all__ = ["Round", "measure", "shares"]
@@ -41,12 +41,7 @@ def shares(rounds: Sequence[Round]) -> list[float]:
 
 def measure(work: Path, runs: int) -> Part:
     """All scenes, `runs` rounds each, at the pace of a camera."""
-    videos = {scene: drawn(scene, work) for scene in _LABELS}
-    rounds: dict[str, list[Round]] = {scene: [] for scene in videos}
-    for number in range(runs):
-        for scene, video in videos.items():
-            rounds[scene].append(_round(video))
-            print(f"two-streams: {scene} {number + 1}/{runs} {rounds[scene][-1]}", file=sys.stderr)
+    _, rounds = in_turns("two-streams", _LABELS, work, runs, _round)
     return _part(rounds)
 
 

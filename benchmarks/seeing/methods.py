@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from benchmarks.seeing.clips import Clip
 from benchmarks.seeing.score import Look, PredictedVisit, Score, Seen, Shot, score
 from benchmarks.seeing.small_stream import small_stream_of
 from benchmarks.seeing.truth import Truth
+from birdwatchd.camera.frame import Frame
 from birdwatchd.camera.full import FullFrames
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.recall import recall
@@ -88,16 +89,8 @@ def watch(clip: Clip) -> Seen:
     observer = Observer(
         clip.case.name, settings, media=clip.path.name, recall=lambda since: recall(ring.since(since), since)
     )
-    evidence: list[Evidence] = []
-    looks: list[Look] = []
     with Stream(settings.source, settings, lambda: datetime.now(UTC)) as stream:
-        for frame in stream.frames(keep=ring.append):
-            before = observer.last_look
-            evidence += observer.look(frame)
-            if observer.present and observer.last_look is not before:
-                looks.append((frame.media_s, observer.present))
-    evidence += observer.finish()
-    return Seen(_visits(evidence), tuple(looks))
+        return _shown(observer, stream.frames(keep=ring.append))
 
 
 def watch_two_streams(clip: Clip) -> Seen:
@@ -113,23 +106,34 @@ def watch_two_streams(clip: Clip) -> Seen:
         recall=lambda since: recall(ring.since(since), since),
         full=full,
     )
-    evidence: list[Evidence] = []
-    looks: list[Look] = []
     start = datetime.now(UTC)
     with (
         Stream(settings.source, settings, lambda: start) as main,
         Stream(small, settings, lambda: start) as stream,
     ):
-        packets = main.packets()
-        waiting = next(packets, None)
-        for frame in stream.frames():
-            while waiting is not None and waiting.media_s <= frame.media_s:
-                ring.append(waiting.dated(frame.at - timedelta(seconds=frame.media_s - waiting.media_s)))
-                waiting = next(packets, None)
-            before = observer.last_look
-            evidence += observer.look(frame)
-            if observer.present and observer.last_look is not before:
-                looks.append((frame.media_s, observer.present))
+        return _shown(observer, _in_step(main, stream, ring))
+
+
+def _in_step(main: Stream, small: Stream, ring: Ring) -> Iterator[Frame]:
+    """The small stream's frames; before each, the main stream's packets up to its time come into the ring."""
+    packets = main.packets()
+    waiting = next(packets, None)
+    for frame in small.frames():
+        while waiting is not None and waiting.media_s <= frame.media_s:
+            ring.append(waiting.dated(frame.at - timedelta(seconds=frame.media_s - waiting.media_s)))
+            waiting = next(packets, None)
+        yield frame
+
+
+def _shown(observer: Observer, frames: Iterator[Frame]) -> Seen:
+    """What an observer says of all frames of a clip."""
+    evidence: list[Evidence] = []
+    looks: list[Look] = []
+    for frame in frames:
+        before = observer.last_look
+        evidence += observer.look(frame)
+        if observer.present and observer.last_look is not before:
+            looks.append((frame.media_s, observer.present))
     evidence += observer.finish()
     return Seen(_visits(evidence), tuple(looks))
 

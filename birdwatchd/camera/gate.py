@@ -52,7 +52,7 @@ class GateSettings:
             as a factor's distance from 1 and in grey levels.
         largest_bird: share of the frame that one region's box may cover; more is light or somebody at the lens.
         known_share: share of a region's cells that lie where a bird is known to be for it to be that bird.
-        known_every: a known bird's newness is judged anew at every so manieth look only: half of a look's work.
+        known_every: a known bird's newness is judged anew at every so manieth look only: it is much of a look's work.
     """
 
     min_bird: int = 24
