@@ -70,6 +70,7 @@ class Feed:
         self.source, self.ring = source, ring
         self._settings, self._stop, self._clock, self._playback = settings, stop, clock, playback
         self._quiet = quiet
+        self._thread: threading.Thread | None = None
         self._retry = Retry()
         self._since: float | None = None  # monotonic, of the first packet since it was opened
         self._heard_at = float("-inf")  # monotonic, of the newest packet
@@ -79,8 +80,10 @@ class Feed:
         """It is a file that has ended or cannot be read further: nothing more will come."""
 
     def start(self) -> None:
-        """Run in a thread, which ends with the process."""
-        threading.Thread(target=self.run, name=f"feed {self.source.kind}", daemon=True).start()
+        """Run in a thread, which ends with the process; once, however often it is asked for."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self.run, name=f"feed {self.source.kind}", daemon=True)
+            self._thread.start()
 
     @property
     def alive(self) -> bool:

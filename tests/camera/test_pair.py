@@ -3,6 +3,7 @@ other."""
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from birdwatchd.camera.feed import Feed
 from birdwatchd.camera.full import FullFrames
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.process import CameraProcess
@@ -208,6 +210,21 @@ def test_a_device_that_is_not_there_is_said_once_and_costs_no_picture(pair: tupl
     notices = [status.notice for status in statuses if status.notice]
     assert len(notices) == 1
     assert notices[0].startswith("decodes on the CPU: vaapi failed")
+
+
+def test_a_feed_that_is_started_again_does_not_read_twice(pair: tuple[Path, Path]) -> None:
+    """A frame that cannot be looked at makes the camera begin again; two threads would mix two readings in one ring."""
+    settings, ring = CameraSettings(source=Source(str(pair[1]))), Ring(2**26)
+    feed = Feed(settings.source, settings, ring, Stop(), lambda: START)
+    for _ in range(3):
+        feed.start()
+    until = time.monotonic() + 20.0
+    while not feed.ended_well and time.monotonic() < until:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    times = [packet.media_s for packet in ring.after(0).packets]
+    assert times == sorted(set(times))
+    assert len(times) == 12 * 12
 
 
 def test_without_both_the_camera_is_offline(tmp_path: Path) -> None:
