@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -52,6 +52,8 @@ class GateSettings:
             as a factor's distance from 1 and in grey levels.
         largest_bird: share of the frame that one region's box may cover; more is light or somebody at the lens.
         known_share: share of a region's cells that lie where a bird is known to be for it to be that bird.
+        specks_share: marked cells that lie in no more of the picture than this are all explained; else specks are
+            taken out first, which costs something as well.
         known_every: a known bird's newness is judged anew at every so manieth look only: it is much of a look's work.
     """
 
@@ -73,6 +75,7 @@ class GateSettings:
     step_offset: float = 5.0
     largest_bird: float = 0.5
     known_share: float = 0.7
+    specks_share: float = 0.2
     known_every: int = 3
     background: BackgroundSettings = field(default_factory=BackgroundSettings)
 
@@ -262,15 +265,39 @@ class Gate:
 
     # -- regions ----------------------------------------------------------------------------------------------------
 
+    @property
+    def _join(self) -> int:
+        """Marked cells up to twice so far apart are one region, cells."""
+        return max(1, round(self.grid.bird_cells * 0.3))
+
+    def _without_specks(self, mask: Mask) -> Mask:
+        """What of the marked cells may be regions: a noisy picture has specks everywhere, and to explain them costs."""
+        reach, (rows, columns) = self._join, mask.shape
+        grown = cv2.copyMakeBorder(mask, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(grown, _square(reach)), connectivity=8)
+        sides = stats[:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1].max(axis=1) - 2 * reach
+        large = sides >= self.settings.smallest * self.grid.bird_cells
+        large[0] = False  # what is not marked
+        if not large.any():
+            return np.zeros_like(mask)
+        if large[1:].all():
+            return mask
+        labels = labels[reach : reach + rows, reach : reach + columns]
+        return np.asarray(cv2.bitwise_and(mask, np.where(large, np.uint8(255), np.uint8(0))[labels]), np.uint8)
+
     def _regions(self, seen: _Seen, *, learn: bool = True) -> tuple[tuple[Region, ...], tuple[Region, ...]]:
         """What of the marked cells is new, as regions, and what is something else."""
         where = _around(seen.mask, self._window + self._reach)
+        if seen.mask[where].size > self.settings.specks_share * seen.mask.size:
+            seen = replace(seen, mask=self._without_specks(seen.mask))
+            if not cv2.countNonZero(seen.mask):
+                return (), ()
+            where = _around(seen.mask, self._window + self._reach)
         core = self._new_cells(seen, where, learn=learn)
         if learn:
             core = self._lasting(core, where)
         mask = seen.mask[where]
-        reach = max(1, round(self.grid.bird_cells * 0.3))
-        joined = np.asarray(cv2.dilate(core, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)), np.uint8)
+        joined = np.asarray(cv2.dilate(core, _square(self._join)), np.uint8)
         found = self._parts(seen, where, joined, mask)
         good = [region for region in found if not region.why]
         bad = [region for region in found if region.why]
@@ -395,6 +422,11 @@ class Gate:
         rim = (cv2.dilate(full, _NEIGHBOURS) - cv2.erode(full, _NEIGHBOURS)) > 0
         outline_now, outline_before = _steepness(now.astype(np.float32), rim), _steepness(before, rim)
         return outline_before > 1.6 * outline_now and outline_before > self.settings.background.contrast
+
+
+def _square(reach: int) -> Mask:
+    """A kernel that reaches so many cells to every side."""
+    return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
 
 
 def _steepness(cells: FloatGrid, rim: NDArray[np.bool_]) -> float:
