@@ -31,8 +31,11 @@ class BackgroundSettings:
         learn_s: seconds of picture before anything is reported; noise is unknown until then.
         relearn_s: the same after a change of the whole picture, where noise is roughly known.
         contrast: smallest difference that counts, grey levels of 255; H.264 leaves up to 3 on a still picture.
+        weak: share of the threshold above which cells belong to a region that has enough cells above all of it; keeps
+            a bird whole whose back has the brightness of the foliage behind it.
         noise_factor: a cell must differ by this many times its mean absolute deviation (5 are 4 sigma).
         sway_share: share of the greatest sway remembered for a cell that it must exceed.
+        renew_every_s: how often thresholds are worked out anew.
         level_s, noise_s: time constants of learning brightness and noise.
         standing_s: the same for brightness where something stands that is no bird (yet); birds are held meanwhile.
         sway_s: how long a gust is remembered, seconds; gusts come again within minutes.
@@ -44,8 +47,10 @@ class BackgroundSettings:
     learn_s: float = 1.5
     relearn_s: float = 0.6
     contrast: float = 7.0
+    weak: float = 0.6
     noise_factor: float = 5.0
     sway_share: float = 0.7
+    renew_every_s: float = 1.0
     level_s: float = 5.0
     noise_s: float = 12.0
     standing_s: float = 25.0
@@ -80,6 +85,9 @@ class Background:
         self.noise: FloatGrid = np.zeros(grid.shape, np.float32)
         self.sway: FloatGrid = np.zeros(grid.shape, np.float32)
         self.threshold: FloatGrid = np.full(grid.shape, settings.contrast, np.float32)
+        """By how much a cell must differ, grey levels."""
+        self.weak_threshold: FloatGrid = self.threshold * np.float32(settings.weak)
+        """By how much next to cells that differ by all of the threshold."""
         self._step = max(1, round(math.sqrt(grid.rows * grid.columns / 3000)))
         self._others: list[_Memory] = []
         self._learned_s, self._frames, self._needed_s = 0.0, 0, settings.learn_s
@@ -164,16 +172,20 @@ class Background:
             held: 255 under birds, where nothing is learned; None when there are none.
         """
         s = self.settings
-        busy = standing if held is None else cv2.bitwise_or(standing, held)
-        calm = cv2.bitwise_not(busy)
-        cv2.accumulateWeighted(cells, self.level, rate(step_s, s.level_s), calm)
-        cv2.accumulateWeighted(away, self.noise, rate(step_s, s.noise_s), calm)
-        if held is not None:
-            standing = np.asarray(cv2.bitwise_and(standing, cv2.bitwise_not(held)), np.uint8)
-        cv2.accumulateWeighted(cells, self.level, rate(step_s, s.standing_s), standing)
-        self._renewed_s += step_s
         self._age_s += step_s
-        if self._renewed_s > 1.0:
+        busy = standing if held is None else cv2.bitwise_or(standing, held)
+        if cv2.countNonZero(busy):
+            calm = cv2.bitwise_not(busy)
+            cv2.accumulateWeighted(cells, self.level, rate(step_s, s.level_s), calm)
+            cv2.accumulateWeighted(away, self.noise, rate(step_s, s.noise_s), calm)
+            if held is not None:
+                standing = np.asarray(cv2.bitwise_and(standing, cv2.bitwise_not(held)), np.uint8)
+            cv2.accumulateWeighted(cells, self.level, rate(step_s, s.standing_s), standing)
+        else:
+            cv2.accumulateWeighted(cells, self.level, rate(step_s, s.level_s))
+            cv2.accumulateWeighted(away, self.noise, rate(step_s, s.noise_s))
+        self._renewed_s += step_s
+        if self._renewed_s > s.renew_every_s:
             self.sway *= np.float32(math.exp(-self._renewed_s / s.sway_s))
             self.renew_threshold()
             self._renewed_s = 0.0
@@ -189,6 +201,7 @@ class Background:
         sway = np.asarray(cv2.dilate(self.sway, _NEIGHBOURS), np.float32)
         threshold = np.maximum(noise * np.float32(s.noise_factor), np.float32(s.contrast))
         self.threshold = np.maximum(threshold, sway * np.float32(s.sway_share))
+        self.weak_threshold = self.threshold * np.float32(s.weak)
 
     def absorb(self, cells: Cells, where: tuple[slice, slice]) -> None:
         """Take what stands in `where` as background from now on."""

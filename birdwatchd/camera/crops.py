@@ -84,7 +84,8 @@ def quality_of(luma: NDArray[np.uint8], box: Box) -> float:
     if scale < 1:
         part = np.asarray(cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     edges = cv2.Laplacian(part, cv2.CV_16S, ksize=1)
-    sharp = min(1.0, float(np.abs(edges).mean()) / (0.35 * float(part.std()) + 4.0))
+    contrast = float(cv2.meanStdDev(part)[1][0, 0])
+    sharp = min(1.0, cv2.norm(edges, cv2.NORM_L1) / edges.size / (0.35 * contrast + 4.0))
     size = min(1.0, (box.w * width * box.h * height) ** 0.5 / 256)
     touching = (
         box.x * width <= 2
@@ -201,6 +202,7 @@ class _Candidate:
 
 # Seconds of each look-out for the best picture, one after another: a quick first answer, then ever rarer.
 WINDOWS_S = (0.25, 0.4, 0.6, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+CANDIDATES = 25  # pictures of a window that are measured, at most
 ALWAYS = 3  # moments given whatever they show; from then on a moment must be better or another pose
 BETTER = 1.03  # times the best quality so far
 WORSE = 0.75  # of it: another pose is worth this much less, but not a blur
@@ -248,7 +250,7 @@ class MomentPicker:
             return False
         if self._last_at is not None and abs((taken_at - self._last_at).total_seconds()) < MIN_GAP_S:
             return False
-        return not 0 <= at - self._offered < self._window / 40  # a bird that stays is not measured at every look
+        return not 0 <= at - self._offered < self._window / CANDIDATES  # a bird that stays is not always measured
 
     def offer(self, frame: Frame, box: Box, at: float, *, speed: float = 0.0, alone: bool = True) -> None:
         """Show a frame that has the bird in `box`; the picture is cut only if it beats what the window has.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -34,9 +34,8 @@ class GateSettings:
     Attributes:
         min_bird: height or width of the smallest bird, pixels of the source frame.
         ignore: polygons in fractions of the frame that never count as motion.
-        weak: share of the threshold above which cells belong to a region that has enough cells above all of it; keeps
-            a bird whole whose back has the brightness of the foliage behind it.
         smallest: share of `min_bird` that a region must measure; wings and tail fade into the background.
+        fewest: cells above all of the threshold, as a share of the smallest region's square.
         thinnest: mean thickness of a region in smallest birds; rain and twigs are long and thin.
         strong_share: share of a region's cells that must be above all of the threshold.
         stands_out: some cell must exceed its threshold by this factor; fluctuation barely crosses the line.
@@ -52,15 +51,15 @@ class GateSettings:
             as a factor's distance from 1 and in grey levels.
         largest_bird: share of the frame that one region's box may cover; more is light or somebody at the lens.
         known_share: share of a region's cells that lie where a bird is known to be for it to be that bird.
-        specks_share: marked cells that lie in no more of the picture than this are all explained; else specks are
-            taken out first, which costs something as well.
+        specks_share: marked cells that lie in no more of the picture than this are explained at once; else it is seen
+            first whether they are more than specks, which costs something as well.
         known_every: a known bird's newness is judged anew at every so manieth look only: it is much of a look's work.
     """
 
     min_bird: int = 24
     ignore: tuple[tuple[tuple[float, float], ...], ...] = ()
-    weak: float = 0.6
     smallest: float = 0.65
+    fewest: float = 0.35
     thinnest: float = 0.22
     strong_share: float = 0.3
     stands_out: float = 1.4
@@ -125,6 +124,8 @@ class Gate:
         self._everything = not settings.ignore
         self._reach = max(1, min(4, round(settings.sway_reach * self.grid.bird_cells)))
         self._window = max(5, min(9, round(self.grid.bird_cells) | 1))
+        self._small = settings.smallest * self.grid.bird_cells
+        self._fewest = settings.fewest * self._small * self._small
         self._previous: Cells | None = None
         self._last_at: float | None = None
         self._step_s = 0.0
@@ -155,10 +156,11 @@ class Gate:
             self.background.change_picture(cells, [self.grid.slices(box, 0.25) for box in held])
             self._previous = cells
             return Look((), global_change=True, busy=1.0)
-        busy = cv2.countNonZero(seen.mask) / seen.mask.size
+        marked = cv2.countNonZero(seen.mask)
+        busy = marked / seen.mask.size
         if not busy:
             self._new_before = None
-        regions, ignored = self._regions(seen) if busy else ((), ())
+        regions, ignored = self._regions(seen) if marked >= self._fewest else ((), ())
         if regions and regions[0].box.area > self.settings.largest_bird:
             self.background.change_picture(cells, [])
             return Look((), global_change=True, busy=busy)
@@ -239,15 +241,15 @@ class Gate:
     def _marked(self, cells: Cells, shift: Shift, under: Mask | None) -> _Seen:
         """Mark the cells that differ by more than their (weak) threshold."""
         background = self.background
-        threshold = background.threshold
+        threshold = background.weak_threshold
         if shift:
             cells = moved_back(cells, shift)
             level = background.level
             steep = cv2.subtract(cv2.dilate(level, _NEIGHBOURS), cv2.erode(level, _NEIGHBOURS))
             # a quarter of a cell is not undone
-            threshold = np.asarray(cv2.scaleAdd(steep, 0.25, threshold), np.float32)
+            threshold = np.asarray(cv2.scaleAdd(steep, 0.25 * background.settings.weak, threshold), np.float32)
         away = np.asarray(cv2.absdiff(cells.astype(np.float32), background.level), np.float32)
-        mask = cv2.compare(away, threshold * np.float32(self.settings.weak), cv2.CMP_GT)
+        mask = cv2.compare(away, threshold, cv2.CMP_GT)
         if not self._everything:
             mask = cv2.bitwise_and(mask, self._watched)
         calm: Mask = np.asarray(cv2.medianBlur(mask, 3), np.uint8)
@@ -270,29 +272,19 @@ class Gate:
         """Marked cells up to twice so far apart are one region, cells."""
         return max(1, round(self.grid.bird_cells * 0.3))
 
-    def _without_specks(self, mask: Mask) -> Mask:
-        """What of the marked cells may be regions: a noisy picture has specks everywhere, and to explain them costs."""
-        reach, (rows, columns) = self._join, mask.shape
+    def _only_specks(self, mask: Mask) -> bool:
+        """Whether no marked cells are large enough together: a noisy picture has specks everywhere."""
+        reach = self._join
         grown = cv2.copyMakeBorder(mask, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(grown, _square(reach)), connectivity=8)
-        sides = stats[:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1].max(axis=1) - 2 * reach
-        large = sides >= self.settings.smallest * self.grid.bird_cells
-        large[0] = False  # what is not marked
-        if not large.any():
-            return np.zeros_like(mask)
-        if large[1:].all():
-            return mask
-        labels = labels[reach : reach + rows, reach : reach + columns]
-        return np.asarray(cv2.bitwise_and(mask, np.where(large, np.uint8(255), np.uint8(0))[labels]), np.uint8)
+        _, _, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(grown, _square(reach)), connectivity=8)
+        sides = stats[1:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1] - 2 * reach
+        return not bool((sides >= self._small).any())
 
     def _regions(self, seen: _Seen, *, learn: bool = True) -> tuple[tuple[Region, ...], tuple[Region, ...]]:
         """What of the marked cells is new, as regions, and what is something else."""
         where = _around(seen.mask, self._window + self._reach)
-        if seen.mask[where].size > self.settings.specks_share * seen.mask.size:
-            seen = replace(seen, mask=self._without_specks(seen.mask))
-            if not cv2.countNonZero(seen.mask):
-                return (), ()
-            where = _around(seen.mask, self._window + self._reach)
+        if seen.mask[where].size > self.settings.specks_share * seen.mask.size and self._only_specks(seen.mask):
+            return (), ()
         core = self._new_cells(seen, where, learn=learn)
         if learn:
             core = self._lasting(core, where)
@@ -351,8 +343,8 @@ class Gate:
     def _region(self, seen: _Seen, part: NDArray[np.bool_], left: int, top: int) -> Region | None:
         """Judge one connected part by its size, its shape and its strength; None for specks."""
         rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-        small, s = self.settings.smallest * self.grid.bird_cells, self.settings
-        if not rows.size or max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1 < small:
+        s = self.settings
+        if not rows.size or max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1 < self._small:
             return None
         part = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         left, top = left + int(columns[0]), top + int(rows[0])
@@ -361,7 +353,7 @@ class Gate:
         excess = seen.away[here][part] / self.background.threshold[here][part]
         area, strong = int(part.sum()), int((excess > 1.0).sum())
         why = ""
-        if strong < 0.35 * small * small or float(excess.max()) < s.stands_out or strong < s.strong_share * area:
+        if strong < self._fewest or float(excess.max()) < s.stands_out or strong < s.strong_share * area:
             why = "faint"
         elif area / float(np.hypot(w, h)) < s.thinnest * self.grid.bird_cells:
             why = "thin"
