@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from birdwatchd.config import Config
+from birdwatchd.config import Config, SpeciesSettings
 from birdwatchd.daemon import model_cache
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.records import CameraState
@@ -30,8 +30,33 @@ def check_config(config: Config, path: Path | None) -> None:
     }
     for name, fact in facts.items():
         out.print(f"  {name:<10} {shown(fact)}", soft_wrap=True)
+    _say_what_is_expected(config.species)
     if config.mqtt.url:
         config.mqtt.read_password()
+
+
+def _say_what_is_expected(species: SpeciesSettings) -> None:
+    """Lists and files that weigh names; loudly, when there are none."""
+    from birdwatchd.species.barchart import read_bar_chart
+    from birdwatchd.species.names import read_names
+
+    active = [f"{len(names)} on `{key}`" for key in ("allow", "deny", "always") if (names := getattr(species, key))]
+    if species.months:
+        active.append(f"months of {len(species.months)}")
+    if species.bar_chart is not None:
+        chart = read_bar_chart(species.bar_chart)
+        active.append(f"bar chart of {len(chart.taxa)} species from {chart.checklists.sum():,.0f} checklists")
+    if species.names_file is not None:
+        names = read_names(species.names_file, species.names_language)
+        out.print(f"  {'names':<10} {len(names)} in {shown(species.names_file)}", soft_wrap=True)
+    if active:
+        out.print(f"  {'expected':<10} {shown(', '.join(active))}", soft_wrap=True)
+        return
+    out.print(
+        "[bold yellow]No list and no bar chart is active:[/] a bird of another country or season is as likely as one of"
+        " yours.\n  Set species.bar_chart to a file from ebird.org, or list what lives here below species.allow.",
+        soft_wrap=True,
+    )
 
 
 def probe_all(config: Config) -> int:
@@ -82,14 +107,24 @@ def _probe_broker(config: Config) -> str:
 
 def _probe_model(config: Config) -> str:
     from birdwatchd.species.fusion import unmatched_species
+    from birdwatchd.species.naming import shown_labels
     from birdwatchd.species.network import load_network
+    from birdwatchd.species.prior import Prior
 
     began = datetime.now(UTC)
     network = load_network(config.model, model_cache(config))
     took = (datetime.now(UTC) - began).total_seconds()
-    if wrong := unmatched_species(config.species, network.labels):
+    labels = shown_labels(network.labels, config.species)
+    if wrong := unmatched_species(config.species, labels):
         raise ConfigError(
-            f"species.per_species names what {network.model_id} does not know: {', '.join(wrong)}",
+            f"{network.model_id} does not know: {', '.join(f'{name} (species.{key})' for key, name in wrong)}",
             "check the spelling against the model's labels",
+        )
+    prior = Prior(labels, config.species, config.station.zone)
+    if prior.unplaced:
+        out.print(
+            f"  of {len(labels)} classes {len(prior.unplaced)} are not in the bar chart: not there, or named otherwise:"
+            f" {shown(', '.join(prior.unplaced[:8]))}{' …' if len(prior.unplaced) > 8 else ''}",
+            soft_wrap=True,
         )
     return f"{network.model_id} on {network.device}, {len(network.labels)} classes, ready in {took:.1f} s"

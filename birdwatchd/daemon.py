@@ -201,15 +201,13 @@ def build_stages(
         show_known: give `on_visit` also what was stored before (a recording that is read again).
     """
     from birdwatchd.species.batching import Classifier
-    from birdwatchd.species.fusion import Fusion
+    from birdwatchd.species.naming import fusion_for
 
     handover: Handover[tuple[Judged, ...]] = Handover("record", metrics)
-    fusion = Fusion(network.labels, config.species)
+    fusion = fusion_for(network.labels, config.species, config.station.zone)
 
     def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
-        rows = [
-            MomentRow(p.moment, p.embedding, fusion.fuse(p.logits[None]).top, p.logits) for p in predictions
-        ]
+        rows = [MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits) for p in predictions]
         recorded = store.record(visit, rows, compose, datetime.now(UTC))
         return (recorded.recorded and not recorded.only_clip) or show_known
 

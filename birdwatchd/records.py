@@ -234,13 +234,24 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """One class of a model."""
+    """One class of a model.
+
+    Attributes:
+        common_name: as it is shown: the model's, or in the user's language.
+        english_name: the model's own, where another is shown.
+    """
 
     common_name: str
     scientific_name: str | None = None
     family: str | None = None
     order: str | None = None
     is_species: bool = True
+    english_name: str | None = None
+
+    @property
+    def genus(self) -> str | None:
+        """The first word of the scientific name."""
+        return self.scientific_name.split()[0] if self.scientific_name else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +271,16 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The name of a visit's bird so far, and how sure we are."""
+    """The name of a visit's bird so far, and how sure we are.
+
+    Attributes:
+        score: probability of the name after place, season and reviews were taken into account.
+        top: the most probable species and their probabilities, best first.
+        reasons: why it is not confirmed, or not the name that the network alone would give.
+        raw_score: of the same name, as the network alone has it; None where nothing else had a say.
+        raw_top: as `top`, of the network alone; empty where nothing else had a say.
+        rare: it is not to be expected here and now, and the network is sure all the same.
+    """
 
     state: State
     rank: Rank
@@ -269,6 +289,9 @@ class Verdict:
     score: float
     top: tuple[tuple[str, float], ...]
     reasons: tuple[str, ...] = ()
+    raw_score: float | None = None
+    raw_top: tuple[tuple[str, float], ...] = ()
+    rare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +335,10 @@ class Visit:
             "common_name": v.common_name,
             "scientific_name": v.scientific_name,
             "score": round(v.score, 4),
+            "raw_score": None if v.raw_score is None else round(v.raw_score, 4),
+            "rare": v.rare,
             "top": [[name, round(p, 4)] for name, p in v.top],
+            "reasons": list(v.reasons),
             "moments": self.moments,
             "count_max": self.count_max,
             "box": self.box.rounded() if self.box else None,

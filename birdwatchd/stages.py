@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
 from birdwatchd.errors import StoreBusy, StoreFull
@@ -60,8 +61,8 @@ class RunningVerdict(Protocol):
     def moments(self) -> int:
         """Moments taken so far."""
 
-    def add(self, logits: FloatArray) -> None:
-        """Take one more moment into account."""
+    def add(self, logits: FloatArray, quality: float) -> None:
+        """Take one more moment into account; a better picture counts more."""
 
     def verdict(self) -> Verdict:
         """The verdict on all moments so far."""
@@ -84,7 +85,7 @@ class _OpenVisit:
     best: Moment | None = None
 
     def take(self, prediction: Prediction) -> None:
-        self.running.add(prediction.logits)
+        self.running.add(prediction.logits, prediction.moment.quality)
         if self.best is None or prediction.moment.quality > self.best.quality:
             self.best = prediction.moment
 
@@ -97,12 +98,16 @@ class Classify:
         mailbox: Mailbox,
         out: Handover[tuple[Judged, ...]],
         classifier: Predictor,
-        begin: Callable[[], RunningVerdict],
+        begin: Callable[[datetime], RunningVerdict],
         metrics: Metrics,
         *,
         max_wait_s: float,
         stop: Stop,
     ) -> None:
+        """
+        Args:
+            begin: gives the verdict of a new visit, by when it began: what is likely hangs on the season.
+        """
         self._mailbox, self._out, self._classifier = mailbox, out, classifier
         self._begin, self._metrics, self._max_wait_s, self._stop = begin, metrics, max_wait_s, stop
         self._visits: dict[str, _OpenVisit] = {}
@@ -142,7 +147,7 @@ class Classify:
     def _judge_one(self, evidence: Evidence, by_moment: Mapping[tuple[str, int], Prediction]) -> Judged:
         visit = self._visits.get(evidence.visit_id)
         if visit is None:
-            visit = self._visits[evidence.visit_id] = _OpenVisit(self._begin())
+            visit = self._visits[evidence.visit_id] = _OpenVisit(self._begin(evidence.start))
         mine = [by_moment.get((evidence.visit_id, moment.index)) for moment in evidence.moments]
         found = tuple(p for p in mine if p is not None)
         for prediction in found:

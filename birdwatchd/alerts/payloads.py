@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from birdwatchd.alerts.topics import Topics
-from birdwatchd.records import Message, Phase, rfc3339
+from birdwatchd.records import Message, Phase, State, rfc3339
 from birdwatchd.store import Standing, Telling
 
 __all__ = ["Composer", "event_type", "visit_json"]
@@ -46,9 +46,12 @@ class Composer:
 
 
 def event_type(standing: Standing) -> str:
-    """`retracted`, else the most notable `first_…`, else `visit`."""
+    """`retracted`, else `first_ever`, else `rare`, else the most notable other `first_…`, else `visit`."""
     if standing.phase is Phase.RETRACTED:
         return "retracted"
+    verdict = standing.visit.verdict
+    if verdict.rare and verdict.state is State.CONFIRMED and "ever" not in standing.firsts:
+        return "rare"
     return f"first_{standing.firsts[0]}" if standing.firsts else "visit"
 
 

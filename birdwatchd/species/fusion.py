@@ -1,116 +1,246 @@
 """Turn what the network said of a visit's moments into one name, and say how sure we are and why.
 
-Logits are averaged over moments, then softmax: one lucky frame decides nothing, and averaging beats both
-the maximum and voting. A classifier always answers, so abstaining is done here: `confirmed` from the
-threshold on, `uncertain` (the name is kept) from `uncertain` on, `unknown` below. When the best class is
-no bird (birder's `Unknown`), the visit is `rejected` if the network is sure of that, and never has a name.
+Logits are averaged over moments, weighted by the quality of their pictures, then softmax: one lucky frame decides
+nothing, and averaging beats both the maximum and voting. Then what is expected here and now has a say
+(`birdwatchd.species.prior`). A classifier always answers, so abstaining is done here: a species is `confirmed` from
+its threshold on; else a genus or a family may be; else the species is `uncertain` from `uncertain` on, and `unknown`
+below. Moments that contradict each other confirm nothing. When the best class is no bird (birder's `Unknown`), the
+visit is `rejected` if the network is sure of that, and never has a name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.config import SpeciesSettings
 from birdwatchd.records import FloatArray, Label, Rank, State, Verdict
+from birdwatchd.species.groups import Group, Groups
+from birdwatchd.species.prior import Expectation, names_of
 from birdwatchd.species.taxonomy import name_key
 
 __all__ = ["Fusion", "RunningVerdict", "unmatched_species"]
 
 TOP = 5
+LEAST_WEIGHT = 0.2  # of a picture of no quality at all, next to 1.2 of a perfect one: a blur is not nothing
+AGREEING = 0.5  # share of the moments that must say the same as all together
+Names = tuple[tuple[str, float], ...]
 
 
 class Fusion:
     """The rules by which logits become a verdict, for the classes of one model."""
 
-    def __init__(self, labels: Sequence[Label], settings: SpeciesSettings) -> None:
+    def __init__(
+        self,
+        labels: Sequence[Label],
+        settings: SpeciesSettings,
+        expected: Callable[[datetime], Expectation] | None = None,
+    ) -> None:
+        """
+        Args:
+            expected: what to expect at a time; None where nothing is known of place and season.
+        """
         self.labels = tuple(labels)
-        self._settings = settings
+        self._settings, self._expected = settings, expected
+        self._groups = Groups(self.labels)
+        self._species = np.array([label.is_species for label in self.labels], bool)
         wanted = {name_key(name): threshold for name, threshold in settings.per_species.items()}
         self._thresholds = tuple(_threshold(label, wanted, settings.threshold) for label in self.labels)
 
-    def fuse(self, logits: FloatArray) -> Verdict:
+    def fuse(self, logits: FloatArray, at: datetime | None = None, qualities: Sequence[float] | None = None) -> Verdict:
         """The verdict on all moments of a visit at once.
 
         Args:
             logits: float32, shape (moments, classes); no moments at all give `unknown`.
+            at: when the visit began; None leaves place and season out.
+            qualities: of the moments' pictures, 0 … 1; all alike by default.
         """
-        running = self.running()
-        for row in logits:
-            running.add(row)
+        running = self.running(at)
+        for row, quality in zip(logits, qualities if qualities is not None else [1.0] * len(logits), strict=True):
+            running.add(row, quality)
         return running.verdict()
 
-    def running(self) -> RunningVerdict:
-        """A verdict that is revised as moments arrive, for a new visit."""
-        return RunningVerdict(self)
+    def running(self, at: datetime | None = None) -> RunningVerdict:
+        """A verdict that is revised as moments arrive, for a new visit that began at a time."""
+        return RunningVerdict(self, at)
 
-    def judge(self, mean_logits: NDArray[np.float64]) -> Verdict:
-        """The verdict on logits that have been averaged already, shape (classes,)."""
-        p = _softmax(mean_logits)
-        order = np.argsort(-p, kind="stable")[:TOP]
-        best = int(order[0])
-        state, reason = self._state(best, float(p[best]))
+    def top(self, logits: FloatArray) -> Names:
+        """What the network alone says of one moment: the five most probable classes."""
+        return self._names(_softmax(np.asarray(logits, np.float64)))
+
+    def judge(self, mean_logits: NDArray[np.float64], votes: Counter[int], at: datetime | None = None) -> Verdict:
+        """The verdict on logits that have been averaged already.
+
+        Args:
+            mean_logits: shape (classes,).
+            votes: how many moments have which class as their best.
+            at: when the visit began.
+        """
+        raw = _softmax(mean_logits)
+        if self._expected is None or at is None:
+            return self._verdict(raw, votes)
+        expectation = self._expected(at)
+        p = self._reweighted(raw, expectation.weights)
+        likely = int(raw.argmax())
+        strong = raw[likely] >= max(self._settings.rare, self._thresholds[likely]) and expectation.weights[likely] > 0
+        rarity = bool(expectation.rare[likely]) and bool(strong)
+        verdict = self._rarity(p, raw, likely, votes) if rarity else self._verdict(p, votes)
+        return self._compared(verdict, raw, expectation)
+
+    def _reweighted(self, raw: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Share out anew among the species what the network gave them; how much that is stays."""
+        p, species = raw * weights, self._species
+        total = float(p[species].sum())
+        if total > 0:
+            p[species] *= float(raw[species].sum()) / total
+        result: NDArray[np.float64] = p / p.sum() if p.sum() > 0 else raw
+        return result
+
+    def _compared(self, verdict: Verdict, raw: NDArray[np.float64], expectation: Expectation) -> Verdict:
+        """The verdict with what the network alone would have said."""
+        top = self._names(raw)
+        index = next((i for i, label in enumerate(self.labels) if label.common_name == verdict.common_name), None)
+        raw_score, reasons, rare = float(raw.max()), verdict.reasons, verdict.rare
+        if verdict.rank is Rank.SPECIES and index is not None:
+            raw_score = float(raw[index])
+            rare = rare or (verdict.state is State.CONFIRMED and bool(expectation.rare[index]))
+            if top[0][0] != verdict.common_name:
+                reasons = (*reasons, f"{top[0][1]:.2f} for {top[0][0]}, which is not to be expected here and now")
+        elif verdict.rank is not Rank.BIRD:
+            raw_score = self._groups.share(raw, verdict.rank, verdict.scientific_name or "")
+        return replace(verdict, raw_score=raw_score, raw_top=top, reasons=reasons, rare=rare)
+
+    def _rarity(
+        self, p: NDArray[np.float64], raw: NDArray[np.float64], best: int, votes: Counter[int]
+    ) -> Verdict:
+        """The network is sure of what is not to be expected: said, and confirmed if two moments say so."""
         label = self.labels[best]
-        named = state in (State.CONFIRMED, State.UNCERTAIN)
-        return Verdict(
-            state=state,
-            rank=Rank.SPECIES if named else Rank.BIRD,
-            common_name=label.common_name if named else None,
-            scientific_name=label.scientific_name if named else None,
-            score=float(p[best]),
-            top=tuple((self.labels[i].common_name, float(p[i])) for i in order),
-            reasons=(reason,) if reason else (),
-        )
+        doubt = "one picture is not enough for a rarity" if votes[best] < 2 else self._conflict(best, votes)
+        state = State.UNCERTAIN if doubt else State.CONFIRMED
+        reasons = (f"{label.common_name} is not to be expected here and now", *_some(doubt))
+        name, scientific = label.common_name, label.scientific_name
+        return Verdict(state, Rank.SPECIES, name, scientific, float(p[best]), self._names(p), reasons, rare=True)
 
-    def _state(self, best: int, score: float) -> tuple[State, str]:
-        label, threshold = self.labels[best], self._thresholds[best]
+    def _verdict(self, p: NDArray[np.float64], votes: Counter[int]) -> Verdict:
+        best = int(np.argsort(-p, kind="stable")[0])
+        label, score, threshold = self.labels[best], float(p[best]), self._thresholds[best]
+        nothing = Verdict(State.UNKNOWN, Rank.BIRD, None, None, score, self._names(p))
         if not label.is_species:
             state = State.REJECTED if score >= threshold else State.UNKNOWN
-            return state, f"{score:.2f} for {label.common_name}, which is no species"
+            return replace(nothing, state=state, reasons=(f"{score:.2f} for {label.common_name}, which is no species",))
+        named = replace(
+            nothing, rank=Rank.SPECIES, common_name=label.common_name, scientific_name=label.scientific_name
+        )
+        conflict = self._conflict(best, votes)
         if score >= threshold:
-            return State.CONFIRMED, ""
+            return replace(named, state=State.UNCERTAIN if conflict else State.CONFIRMED, reasons=_some(conflict))
+        below = f"{_below(score, threshold)} for {label.common_name}"
+        group = self._certain_group(p)
+        if group is not None and group.rank is not Rank.ORDER:
+            state = State.UNCERTAIN if self._strangers(group, votes) else State.CONFIRMED
+            return _of_group(nothing, group, state, (below, *_some(self._strangers(group, votes))))
         if score >= self._settings.uncertain:
-            return State.UNCERTAIN, f"{_below(score, threshold)} for {label.common_name}"
-        return State.UNKNOWN, f"{_below(score, self._settings.uncertain)} for {label.common_name}"
+            return replace(named, state=State.UNCERTAIN, reasons=(below,))
+        if group is not None:
+            return _of_group(nothing, group, State.UNCERTAIN, (below, "only its order is certain"))
+        return replace(nothing, reasons=(f"{_below(score, self._settings.uncertain)} for {label.common_name}",))
+
+    def _certain_group(self, p: NDArray[np.float64]) -> Group | None:
+        return next((group for group in self._groups.best(p) if group.share >= self._settings.threshold), None)
+
+    def _conflict(self, best: int, votes: Counter[int]) -> str:
+        """In words, that too few moments say by themselves what all of them together say; empty if enough do."""
+        total, mine = votes.total(), votes[best]
+        if total < 2 or mine >= AGREEING * total:
+            return ""
+        return f"pictures contradict each other: {mine} of {total} say {self.labels[best].common_name}"
+
+    def _strangers(self, group: Group, votes: Counter[int]) -> str:
+        total = votes.total()
+        mine = sum(count for index, count in votes.items() if self._groups.has(group, index))
+        return "" if total < 2 or mine >= AGREEING * total else f"{mine} of {total} pictures say {group.name}"
+
+    def _names(self, p: NDArray[np.float64]) -> Names:
+        return tuple((self.labels[i].common_name, float(p[i])) for i in np.argsort(-p, kind="stable")[:TOP])
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What is kept of the moments: never the logits themselves."""
+
+    logits: NDArray[np.float64]
+    weight: float = 0.0
 
 
 class RunningVerdict:
-    """One visit's verdict so far. Keeps the sum of the logits and their number, never the logits."""
+    """One visit's verdict so far. Keeps the sum of the logits, their weight and votes, never the logits."""
 
-    def __init__(self, fusion: Fusion) -> None:
-        self._fusion = fusion
-        self._sum = np.zeros(len(fusion.labels), np.float64)
+    def __init__(self, fusion: Fusion, at: datetime | None = None) -> None:
+        self._fusion, self._at = fusion, at
+        self._sum = _Sum(np.zeros(len(fusion.labels), np.float64))
+        self._votes: Counter[int] = Counter()
         self.moments = 0
 
-    def add(self, logits: FloatArray) -> None:
-        """Take the logits of one more moment: float32, shape (classes,)."""
-        if logits.shape != self._sum.shape:
-            raise ValueError(f"logits of shape {logits.shape} given, {self._sum.shape} expected")
-        self._sum += logits
+    def add(self, logits: FloatArray, quality: float = 1.0) -> None:
+        """Take the logits of one more moment.
+
+        Args:
+            logits: float32, shape (classes,).
+            quality: of its picture, 0 … 1.
+        """
+        if logits.shape != self._sum.logits.shape:
+            raise ValueError(f"logits of shape {logits.shape} given, {self._sum.logits.shape} expected")
+        weight = LEAST_WEIGHT + quality
+        self._sum.logits += np.asarray(logits, np.float64) * weight
+        self._sum.weight += weight
+        self._votes[int(logits.argmax())] += 1
         self.moments += 1
 
     def verdict(self) -> Verdict:
         """The verdict on all moments so far: that of `Fusion.fuse` in the same order, to the last bit."""
         if self.moments == 0:
             return Verdict(State.UNKNOWN, Rank.BIRD, None, None, 0.0, (), ("no picture could be classified",))
-        return self._fusion.judge(self._sum / self.moments)
+        return self._fusion.judge(self._sum.logits / self._sum.weight, self._votes, self._at)
 
 
-def unmatched_species(settings: SpeciesSettings, labels: Sequence[Label]) -> tuple[str, ...]:
-    """The keys of `per_species` that name no class of the model, sorted: spelling mistakes, mostly."""
-    known = {key for label in labels for key in _keys(label)}
-    return tuple(sorted(name for name in settings.per_species if name_key(name) not in known))
+def unmatched_species(settings: SpeciesSettings, labels: Sequence[Label]) -> tuple[tuple[str, str], ...]:
+    """Key and name of what the lists name and no class of the model has, sorted: spelling mistakes, mostly."""
+    species = {key for label in labels for key in _keys(label)}
+    anything = {key for label in labels for key in names_of(label)}
+    lists = {"allow": settings.allow, "deny": settings.deny, "always": settings.always, "months": settings.months}
+    wrong = [("per_species", name) for name in settings.per_species if name_key(name) not in species]
+    wrong += [(key, name) for key, names in lists.items() for name in names if name_key(name) not in anything]
+    return tuple(sorted(wrong))
 
 
 def _keys(label: Label) -> tuple[str, ...]:
-    names = (label.common_name, label.scientific_name)
+    names = (label.common_name, label.english_name, label.scientific_name)
     return tuple(name_key(name) for name in names if name)
 
 
 def _threshold(label: Label, wanted: dict[str, float], default: float) -> float:
     return next((wanted[key] for key in _keys(label) if key in wanted), default)
+
+
+def _of_group(nothing: Verdict, group: Group, state: State, reasons: tuple[str, ...]) -> Verdict:
+    return replace(
+        nothing,
+        state=state,
+        rank=group.rank,
+        common_name=group.common_name,
+        scientific_name=group.name,
+        score=group.share,
+        reasons=reasons,
+    )
+
+
+def _some(*reasons: str) -> tuple[str, ...]:
+    return tuple(filter(None, reasons))
 
 
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -288,6 +288,9 @@ def to_standing(row: Row[Any]) -> Standing:
         score=row.score,
         top=tuple((name, p) for name, p in row.top),
         reasons=tuple(row.reasons),
+        raw_score=row.raw_score,
+        raw_top=tuple((name, p) for name, p in row.raw_top or ()),
+        rare=bool(row.rare),
     )
     visit = Visit(
         visit_id=row.id,

@@ -67,8 +67,9 @@ model = sa.Table(
 )
 
 # `species` is filled for confirmed visits of rank species only (scientific name, else common name): what
-# "firsts" are decided by. `told_*` say what the world knows: `told_revision` was last put into the outbox,
-# saying `told_as` (see telling.py); `told_at` is when the broker first acknowledged any of it.
+# "firsts" are decided by. `raw_*` are what the network alone says, where place and season had a say. `told_*`
+# say what the world knows: `told_revision` was last put into the outbox, saying `told_as` (see telling.py);
+# `told_at` is when the broker first acknowledged any of it.
 visit = sa.Table(
     "visit",
     metadata,
@@ -101,6 +102,9 @@ visit = sa.Table(
     sa.Column("updated_at", UtcTime, nullable=False),
     sa.Column("clip", sa.Text),
     sa.Column("clip_cut", sa.Boolean),
+    sa.Column("raw_score", sa.Float),
+    sa.Column("raw_top", _JSON),
+    sa.Column("rare", sa.Boolean),
     sa.Index(None, "started_at"),
     sa.Index(None, "camera_id", "state", "started_at"),
     sa.Index(None, "species", "started_at"),

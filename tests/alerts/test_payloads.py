@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -112,3 +113,14 @@ def test_images_can_be_switched_off(world: Any) -> None:
     standing = Standing(world.visit("v0"), Phase.FINAL, ())
     messages = Composer(Topics("b", "s"), images=False)(Telling(standing, standing, True, b"jpeg"))
     assert [message.topic for message in messages] == ["b/s/nut/visit", "b/s/nut/last"]
+
+
+def test_a_rarity_is_told_as_one(world: Any) -> None:
+    """The automation `event_type: rare` wakes people up: confirmed rarities only, and a first ever says more."""
+    visit = world.visit("v0")
+    rare = replace(visit, verdict=replace(visit.verdict, rare=True))
+    unsure = replace(rare, verdict=replace(rare.verdict, state=State.UNCERTAIN))
+    assert event_type(Standing(rare, Phase.FINAL, ("today",))) == "rare"
+    assert event_type(Standing(rare, Phase.FINAL, ("ever", "today"))) == "first_ever"
+    assert event_type(Standing(unsure, Phase.FINAL, ())) == "visit"
+    assert event_type(Standing(rare, Phase.RETRACTED, ())) == "retracted"

@@ -132,12 +132,15 @@ def test_the_verdict_is_the_softmax_of_the_mean(logits: FloatArray) -> None:
     mean = logits.astype(np.float64).mean(axis=0)
     p = np.exp(mean - mean.max()) / np.exp(mean - mean.max()).sum()
     verdict = fusion().fuse(logits)
-    assert verdict.score == pytest.approx(p.max(), abs=1e-9)
     assert [q for _, q in verdict.top] == pytest.approx(sorted(p, reverse=True)[:5], abs=1e-9)
-    assert verdict.common_name in {None, *(label.common_name for label in LABELS if label.is_species)}
     named = verdict.state in (State.CONFIRMED, State.UNCERTAIN)
     assert named == (verdict.common_name is not None)
-    assert verdict.rank is (Rank.SPECIES if named else Rank.BIRD)
+    if verdict.rank is Rank.ORDER:
+        assert verdict.score == pytest.approx(p[:3].sum(), abs=1e-9)  # the three songbirds
+    else:
+        assert verdict.score == pytest.approx(p.max(), abs=1e-9)
+        assert verdict.common_name in {None, *(label.common_name for label in LABELS if label.is_species)}
+        assert verdict.rank is (Rank.SPECIES if named else Rank.BIRD)
 
 
 @given(many, st.randoms(use_true_random=False))
@@ -152,5 +155,76 @@ def test_the_order_of_moments_does_not_matter(logits: FloatArray, random: np.ran
 def test_misspelt_species_are_found() -> None:
     """A threshold for a name that no class has is silently ignored for years."""
     names = {"house_sparrow": 0.8, "Parus major": 0.8, "Grate tit": 0.8, "Dodo": 0.9}
-    settings = SpeciesSettings.model_validate({"per_species": names})
-    assert unmatched_species(settings, LABELS) == ("Dodo", "Grate tit")
+    lists = {"allow": ["Passeridae", "Moa"], "always": ["Parus"], "months": {"Passeriformes": [5], "Roc": [1]}}
+    settings = SpeciesSettings.model_validate({"per_species": names, **lists})
+    wrong = [("allow", "Moa"), ("months", "Roc"), ("per_species", "Dodo"), ("per_species", "Grate tit")]
+    assert unmatched_species(settings, LABELS) == tuple(wrong)
+
+
+WARBLERS = (
+    Label("Common chiffchaff", "Phylloscopus collybita", "Phylloscopidae", "Passeriformes"),
+    Label("Willow warbler", "Phylloscopus trochilus", "Phylloscopidae", "Passeriformes"),
+    Label("House sparrow", "Passer domesticus", "Passeridae", "Passeriformes"),
+    Label("Spanish sparrow", "Passer hispaniolensis", "Passeridae", "Passeriformes"),
+    Label("Rock sparrow", "Petronia petronia", "Passeridae", "Passeriformes"),
+    Label("Hoopoe", "Upupa epops", "Upupidae", "Bucerotiformes"),
+    Label("Unknown", is_species=False),
+)
+
+
+def warblers(*p: float, **settings: object) -> tuple[State, Rank, str | None, str | None, float]:
+    """The verdict on one picture with these probabilities."""
+    fused = Fusion(WARBLERS, SpeciesSettings.model_validate(settings))
+    verdict = fused.fuse(np.log(np.array([p])).astype(np.float32))
+    return verdict.state, verdict.rank, verdict.common_name, verdict.scientific_name, round(verdict.score, 3)
+
+
+def test_look_alikes_are_answered_with_their_genus() -> None:
+    """Chiffchaff or willow warbler: nobody can tell in a picture, and everybody can tell that it is one of them."""
+    found = warblers(0.48, 0.46, 0.01, 0.01, 0.01, 0.02, 0.01)
+    assert found == (State.CONFIRMED, Rank.GENUS, "Phylloscopus sp.", "Phylloscopus", 0.94)
+
+
+def test_or_with_their_family() -> None:
+    """Three sparrows of two genera."""
+    found = warblers(0.02, 0.02, 0.33, 0.2, 0.39, 0.03, 0.01)
+    assert found == (State.CONFIRMED, Rank.FAMILY, "Passeridae", "Passeridae", 0.92)
+
+
+def test_an_order_is_never_confirmed() -> None:
+    """`Passeriformes` is true of half of all birds; an alert that says it helps nobody."""
+    found = warblers(0.2, 0.15, 0.2, 0.1, 0.2, 0.1, 0.05)
+    assert found == (State.UNCERTAIN, Rank.ORDER, "Passeriformes", "Passeriformes", 0.85)
+
+
+def test_a_genus_of_one_adds_nothing_to_its_species() -> None:
+    """A species below its bar must not be confirmed under its genus' name."""
+    assert warblers(0.02, 0.02, 0.02, 0.02, 0.02, 0.65, 0.25)[:3] == (State.UNCERTAIN, Rank.SPECIES, "Hoopoe")
+
+
+def test_no_bird_is_in_no_group() -> None:
+    """The leaf's share must not make it a sparrow."""
+    assert warblers(0.05, 0.05, 0.1, 0.1, 0.1, 0.1, 0.5)[:2] == (State.UNKNOWN, Rank.BIRD)
+
+
+def test_better_pictures_count_more() -> None:
+    """One sharp picture of a tit and one blur that could be anything."""
+    tit, sparrow = logits_for(TIT, 0.9), logits_for(SPARROW, 0.9)
+    pair = np.stack([tit, sparrow])
+    assert fusion().fuse(pair, qualities=[0.9, 0.1]).common_name == "Great tit"
+    assert fusion().fuse(pair, qualities=[0.1, 0.9]).common_name == "House sparrow"
+
+
+def test_moments_that_contradict_each_other_confirm_nothing() -> None:
+    """Two birds in one visit, or one that looks like two: one picture shouts, and two whisper otherwise."""
+    loud, soft = logits_for(TIT, 0.99999), logits_for(SPARROW, 0.4)
+    verdict = fusion().fuse(np.stack([loud, soft, soft]))
+    assert verdict.score > 0.7
+    assert (verdict.state, verdict.common_name) == (State.UNCERTAIN, "Great tit")
+    assert verdict.reasons == ("pictures contradict each other: 1 of 3 say Great tit",)
+
+
+def test_two_moments_that_agree_are_confirmed() -> None:
+    """Agreement is not contradiction, also when a third sees something else."""
+    tit, sparrow = logits_for(TIT, 0.95), logits_for(SPARROW, 0.6)
+    assert fusion().fuse(np.stack([tit, tit, sparrow])).state is State.CONFIRMED

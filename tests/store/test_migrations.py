@@ -31,19 +31,23 @@ def test_the_list_of_revisions_is_complete() -> None:
     assert tuple(r.revision for r in script.walk_revisions())[::-1] == migrations.REVISIONS
 
 
-def test_visits_from_before_there_were_clips_are_kept(store: Store, sightings: Any) -> None:
-    """A season of visits must survive the update that adds clips."""
+ADDED = {"0001": ("clip", "clip_cut", "raw_score", "raw_top", "rare"), "0002": ("raw_score", "raw_top", "rare")}
+
+
+@pytest.mark.parametrize("version", ADDED)
+def test_visits_of_older_versions_are_kept(store: Store, sightings: Any, version: str) -> None:
+    """A season of visits must survive every update."""
     store.record(sightings.visit(ended=True), [], sightings.compose, sightings.start)
     before = store.visit("v1")
     store.close()
     with sqlite3.connect(store.path) as connection:
-        for column in ("clip", "clip_cut"):
+        for column in ADDED[version]:
             connection.execute(f"ALTER TABLE visit DROP COLUMN {column}")
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+        connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
     with Store.open(store.home, zone=sightings.zone) as upgraded:
         assert upgraded.visit("v1") == before
         assert before is not None
-        assert (before.clip, before.clip_cut) == (None, False)
+        assert (before.clip, before.clip_cut, before.verdict.raw_score, before.verdict.rare) == (None, False, None, False)
 
 
 def test_a_newer_database_is_left_alone(store: Store, sightings: Any) -> None:

@@ -243,3 +243,16 @@ def test_a_damaged_file_says_what_to_do(tmp_path: Path, sightings: Any) -> None:
     (home / "birdwatchd.sqlite3").write_bytes(b"this is no database at all " * 100)
     with pytest.raises(StoreError, match="restore it from a backup"):
         Store.open(home, zone=sightings.zone)
+
+
+def test_what_the_network_alone_said_is_kept(store: Store, sightings: Any) -> None:
+    """Who doubts a prior must be able to take it out again, years later."""
+    verdict = replace(
+        sightings.verdict(), raw_score=0.4, raw_top=(("Keel-billed toucan", 0.55), ("House sparrow", 0.4)), rare=True
+    )
+    store.record(sightings.visit(verdict=verdict), [], None, sightings.start)
+    kept = store.visit("v1")
+    assert kept is not None
+    assert kept.verdict == verdict
+    assert kept.to_json()["raw_score"] == 0.4
+    assert kept.to_json()["rare"] is True

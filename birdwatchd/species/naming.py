@@ -1,0 +1,36 @@
+"""Put together what names birds at one station: its model's classes, the user's names for them, place and season."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo
+
+from birdwatchd.config import SpeciesSettings
+from birdwatchd.records import Label
+from birdwatchd.species.fusion import Fusion
+from birdwatchd.species.names import read_names, translated
+from birdwatchd.species.prior import Prior
+
+__all__ = ["fusion_for", "shown_labels"]
+
+
+def shown_labels(labels: Sequence[Label], settings: SpeciesSettings) -> tuple[Label, ...]:
+    """A model's classes under the names that the user wants to see.
+
+    Raises:
+        ConfigError: the names file cannot be used.
+    """
+    if settings.names_file is None:
+        return tuple(labels)
+    return translated(labels, read_names(settings.names_file, settings.names_language))
+
+
+def fusion_for(labels: Sequence[Label], settings: SpeciesSettings, zone: ZoneInfo) -> Fusion:
+    """The rules of one station for the classes of its model.
+
+    Raises:
+        ConfigError: the names file or the bar chart cannot be used.
+    """
+    shown = shown_labels(labels, settings)
+    prior = Prior(shown, settings, zone)
+    return Fusion(shown, settings, prior.on if prior.active else None)
