@@ -42,7 +42,8 @@ def test_settings_may_use_either_name(tmp_path: Path) -> None:
 
 def test_a_name_that_is_missing_stays_as_it_was(tmp_path: Path) -> None:
     """A national list does not know every vagrant."""
-    assert [label.common_name for label in translated(LABELS, {"upupa epops": "Wiedehopf"})][:2] == ["Great tit", "Wiedehopf"]
+    shown = translated(LABELS, {"upupa epops": "Wiedehopf"})
+    assert [label.common_name for label in shown][:2] == ["Great tit", "Wiedehopf"]
 
 
 @pytest.mark.parametrize(

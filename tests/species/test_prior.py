@@ -195,7 +195,7 @@ def test_few_checklists_say_little(tmp_path: Path) -> None:
     file = ebird_file(tmp_path / "chart.txt", {"House Sparrow": [0.6] * 6 + [0.0] + [0.6] * 41})
     text = file.read_text()
     sizes = ["100.0"] * 48
-    thin = sizes[:6] + ["1.0"] + sizes[7:]
+    thin = [*sizes[:6], "1.0", *sizes[7:]]
     file.write_text(text.replace("Sample Size:\t" + "\t".join(sizes), "Sample Size:\t" + "\t".join(thin)))
     settings = SpeciesSettings.model_validate({"bar_chart": file})
     prior = Prior(LABELS, settings, ZONE)
