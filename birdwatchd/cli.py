@@ -239,6 +239,33 @@ def visits(
     return 0
 
 
+@app.command()
+def review(
+    visit_id: Annotated[str, typer.Argument(metavar="VISIT_ID", help="As `birdwatchd visits` shows it.")],
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    confirm: Annotated[bool, typer.Option("--confirm", help="The name is right.")] = False,
+    species: Annotated[
+        str | None, typer.Option(metavar="NAME", help="It is this species: common, scientific or local name.")
+    ] = None,
+    not_a_bird: Annotated[bool, typer.Option("--not-a-bird", help="A leaf, a squirrel, a hand.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take back the last review of this visit.")] = False,
+    any_name: Annotated[bool, typer.Option("--any-name", help="Take a name that no table has.")] = False,
+    by: Annotated[str, typer.Option(help="Who says so; you by default.")] = "",
+) -> int:
+    """Say what a visit really was."""
+    from birdwatchd.reviews import ReviewOptions, run_review
+    from birdwatchd.store import Opinion
+
+    wanted = [confirm, species is not None, not_a_bird, undo]
+    if sum(wanted) != 1:
+        raise ConfigError("say one thing of a visit", "use --confirm, --species NAME, --not-a-bird or --undo")
+    opinions = (Opinion.CONFIRM, Opinion.SPECIES, Opinion.NOT_A_BIRD, None)
+    opinion = opinions[wanted.index(True)]
+    settings = _with(_config(config), home=home)
+    return run_review(settings, ReviewOptions(visit_id, opinion, species or "", undo, any_name, by))
+
+
 def parse_since(text: str, now: datetime, zone: Any) -> datetime:
     """Read `--since`: how long ago (`90m`, `12h`, `7d`), `today`, a date or a time in the station's zone.
 

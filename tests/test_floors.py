@@ -29,6 +29,7 @@ FLOORS = {
     "demo": 6,
     "check": 6,
     "tune": 6,
+    "reviews": 6,
     "terminal": 5,
     "cli": 7,
     "__main__": 8,

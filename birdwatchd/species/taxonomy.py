@@ -31,7 +31,9 @@ class Taxonomy:
 
     def __init__(self, labels: Iterable[Label]) -> None:
         self._by_key: dict[str, Label] = {}
-        for label in labels:
+        self.all = tuple(labels)
+        """Every bird of the table."""
+        for label in self.all:
             self._by_key[name_key(label.common_name)] = label
             if label.scientific_name:
                 self._by_key[name_key(label.scientific_name)] = label

@@ -3,6 +3,7 @@
 from birdwatchd.store.outbox import OutboxRow
 from birdwatchd.store.queries import Catalogue, EffortSpan, StoredMoment
 from birdwatchd.store.recording import Recording
+from birdwatchd.store.reviewing import Opinion, Review
 from birdwatchd.store.revision import MomentRow
 from birdwatchd.store.telling import Standing, Telling
 from birdwatchd.store.writer import Compose, Recorded, Store
@@ -12,9 +13,11 @@ __all__ = [
     "Compose",
     "EffortSpan",
     "MomentRow",
+    "Opinion",
     "OutboxRow",
     "Recorded",
     "Recording",
+    "Review",
     "Standing",
     "Store",
     "StoredMoment",

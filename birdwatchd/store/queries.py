@@ -18,11 +18,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
 from birdwatchd.errors import StoreError
-from birdwatchd.records import Box, FloatArray, HalfArray, Phase, Rank, State, Verdict, Visit
+from birdwatchd.records import Box, FloatArray, HalfArray, Phase, State, Visit
 from birdwatchd.store import database, outbox, schema
 from birdwatchd.store.border import store_errors
 from birdwatchd.store.outbox import OutboxRow
 from birdwatchd.store.recording import Recording, found_in
+from birdwatchd.store.reviewing import verdict_of
 from birdwatchd.store.telling import Standing
 
 __all__ = ["Catalogue", "EffortSpan", "StoredMoment"]
@@ -280,25 +281,13 @@ def standings() -> sa.Select[Any]:
 
 def to_standing(row: Row[Any]) -> Standing:
     """A row of `standings` as records."""
-    verdict = Verdict(
-        state=State(row.state),
-        rank=Rank(row.rank),
-        common_name=row.common_name,
-        scientific_name=row.scientific_name,
-        score=row.score,
-        top=tuple((name, p) for name, p in row.top),
-        reasons=tuple(row.reasons),
-        raw_score=row.raw_score,
-        raw_top=tuple((name, p) for name, p in row.raw_top or ()),
-        rare=bool(row.rare),
-    )
     visit = Visit(
         visit_id=row.id,
         camera=row.camera,
         revision=row.revision,
         start=row.started_at,
         end=row.ended_at,
-        verdict=verdict,
+        verdict=verdict_of(row),
         moments=row.moments,
         count_max=row.count_max,
         box=Box(*row.box) if row.box else None,

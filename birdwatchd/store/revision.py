@@ -14,10 +14,11 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
 
 from birdwatchd.errors import StoreError
-from birdwatchd.records import Box, FloatArray, Message, Moment, Phase, Prediction, State, Visit
+from birdwatchd.records import Box, FloatArray, Message, Moment, Phase, Prediction, State, Verdict, Visit
 from birdwatchd.store import outbox, schema
 from birdwatchd.store.media import Media
 from birdwatchd.store.queries import model_parts, standings, to_standing
+from birdwatchd.store.reviewing import has_review, verdict_of
 from birdwatchd.store.telling import (
     Standing,
     Telling,
@@ -59,31 +60,34 @@ class MomentRow:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is stored of a visit so far."""
+    """What is stored of a visit so far; `reviewed` is its verdict if a person had a say on it."""
 
     revision: int
     phase: Phase
     firsts: tuple[str, ...]
     indices: frozenset[int]
     ended: bool
+    clip: str | None = None
+    reviewed: Verdict | None = None
 
 
 def known(connection: Connection, visit_id: str) -> Known | None:
     """What is stored of a visit, or None."""
     visit, moment = schema.visit.c, schema.moment.c
-    facts = sa.select(visit.revision, visit.phase, visit.firsts, visit.ended_at)
-    row = connection.execute(facts.where(visit.id == visit_id)).first()
+    row = connection.execute(sa.select(schema.visit).where(visit.id == visit_id)).first()
     if row is None:
         return None
     indices = connection.execute(sa.select(moment.idx).where(moment.visit_id == visit_id)).scalars()
-    ended = row.ended_at is not None
-    return Known(row.revision, Phase(row.phase), tuple(row.firsts), frozenset(indices), ended)
+    reviewed = verdict_of(row) if has_review(connection, visit_id) else None
+    phase, firsts, ended = Phase(row.phase), tuple(row.firsts), row.ended_at is not None
+    return Known(row.revision, phase, firsts, frozenset(indices), ended, row.clip, reviewed)
 
 
 def add_clip(connection: Connection, visit: Visit, now: datetime) -> None:
-    """Give a visit that is over its clip, and leave everything else as it is."""
+    """Give a visit that is over its clip, and leave everything else as it is; a review may have come before it."""
     table = schema.visit
-    values = {"clip": visit.clip, "clip_cut": visit.clip_cut, "revision": visit.revision, "updated_at": now}
+    newer = sa.func.max(table.c.revision, visit.revision)
+    values = {"clip": visit.clip, "clip_cut": visit.clip_cut, "revision": newer, "updated_at": now}
     connection.execute(sa.update(table).where(table.c.id == visit.visit_id).values(values))
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
-__all__ = ["camera", "effort", "metadata", "model", "moment", "outbox", "review", "scanned", "visit"]
+__all__ = ["camera", "effort", "metadata", "model", "moment", "outbox", "review", "scanned", "superseded", "visit"]
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -139,6 +139,28 @@ review = sa.Table(
     sa.Column("verdict", sa.String(32), nullable=False),
     sa.Column("species", sa.String(255)),
     sa.Column("by", sa.String(255), nullable=False),
+    sa.Index(None, "visit_id"),
+)
+
+# Verdicts that were put aside, oldest first: by a person's review, or when visits were named anew.
+superseded = sa.Table(
+    "superseded",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("visit_id", sa.ForeignKey("visit.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
+    sa.Column("cause", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("rank", sa.String(16), nullable=False),
+    sa.Column("common_name", sa.String(255)),
+    sa.Column("scientific_name", sa.String(255)),
+    sa.Column("score", sa.Float, nullable=False),
+    sa.Column("top", _JSON, nullable=False),
+    sa.Column("reasons", _JSON, nullable=False),
+    sa.Column("raw_score", sa.Float),
+    sa.Column("raw_top", _JSON),
+    sa.Column("rare", sa.Boolean),
+    sa.Column("model_id", sa.ForeignKey("model.id"), nullable=False),
     sa.Index(None, "visit_id"),
 )
 

@@ -110,10 +110,19 @@ def _periods(at: datetime, zone: ZoneInfo) -> dict[str, object]:
 
 
 def decide_phase(visit: Visit, told: Told | None) -> Phase:
-    """Provisional while the bird is there, then final; retracted when what was told proves no bird."""
-    if visit.verdict.state is State.REJECTED and told is not None:
+    """Provisional while the bird is there, then final; corrected when what was told as final proves something else.
+
+    Retracted when what was told proves no bird.
+    """
+    verdict = visit.verdict
+    if verdict.state is State.REJECTED and told is not None:
         return Phase.RETRACTED  # what is rejected is never told first, so it had been told as something else
-    return Phase.PROVISIONAL if visit.end is None else Phase.FINAL
+    if visit.end is None:
+        return Phase.PROVISIONAL
+    if told is None or told.phase == Phase.PROVISIONAL:
+        return Phase.FINAL
+    same = (told.state, told.rank, told.common_name) == (verdict.state, verdict.rank, verdict.common_name)
+    return Phase(told.phase) if same else Phase.CORRECTED
 
 
 def saying(visit: Visit, phase: Phase) -> Told:

@@ -14,20 +14,22 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, Engine, Row
 
-from birdwatchd.errors import StoreBusy, StoreFull
-from birdwatchd.records import Message, Phase, Visit
-from birdwatchd.store import database, outbox, revision, schema
+from birdwatchd.errors import StoreBusy, StoreError, StoreFull
+from birdwatchd.records import Message, Phase, Verdict, Visit
+from birdwatchd.store import database, outbox, reviewing, revision, schema
 from birdwatchd.store.border import store_errors
 from birdwatchd.store.media import Media, home_lock
 from birdwatchd.store.queries import Catalogue, standings, to_standing
 from birdwatchd.store.recording import Recording, forget
+from birdwatchd.store.reviewing import Review
 from birdwatchd.store.revision import MomentRow
-from birdwatchd.store.telling import Telling
+from birdwatchd.store.telling import Standing, Telling
 
 __all__ = ["Compose", "MomentRow", "Recorded", "Store"]
 
@@ -131,15 +133,17 @@ class Store(Catalogue):
         with self._lock, store_errors(self.path), home_lock(self.home, shared=True), ExitStack() as undo:
             with self._engine.begin() as connection:
                 known = revision.known(connection, visit.visit_id)
-            if known and known.revision >= visit.revision:
+            afterwards = known is not None and known.ended and visit.clip is not None and known.clip != visit.clip
+            if known and known.revision >= visit.revision and not afterwards:
                 return Recorded(False, known.phase, known.firsts)
-            afterwards = known is not None and known.ended and visit.clip is not None
             visit = self._with_checked_clip(visit)
             if known and afterwards:
                 if visit.clip is not None:
                     with self._writer.begin() as connection:
                         revision.add_clip(connection, visit, now)
                 return Recorded(visit.clip is not None, known.phase, known.firsts, only_clip=True)
+            if known and known.reviewed is not None:  # a person's word stands
+                visit = replace(visit, verdict=known.reviewed)
             crops = self._write_crops(visit, moments, known.indices if known else frozenset(), undo)
             with self._writer.begin() as connection:
                 work = revision.Revision(connection, visit, now, self.zone, self._media)
@@ -179,6 +183,48 @@ class Store(Catalogue):
         work.write_moments(moments, crops)
         news = compose is not None and work.tell(standing, told, before, compose)
         return Recorded(True, standing.phase, standing.firsts, news)
+
+    def review(self, visit_id: str, review: Review, compose: Compose | None, now: datetime) -> Visit:
+        """Put a person's word in the place of the verdict; the old one is kept. The visit as it is then.
+
+        Raises:
+            StoreError: there is no such visit, the bird is still there, or there is nothing to confirm.
+        """
+        with self._writing() as connection:
+            standing, row = self._over(connection, visit_id)
+            verdict = reviewing.reviewed(standing.visit, review)
+            reviewing.put_aside(connection, standing.visit, row.model_id, "review", now)
+            said = {"verdict": review.opinion.value, "species": review.species, "by": review.by}
+            connection.execute(sa.insert(schema.review).values(visit_id=visit_id, at=now, **said))
+            return self._revise(connection, standing.visit, verdict, compose, now)
+
+    def take_back_review(self, visit_id: str, compose: Compose | None, now: datetime) -> Visit:
+        """Undo the newest review of a visit: its verdict is again what it was before. The visit as it is then.
+
+        Raises:
+            StoreError: there is no such visit, or no review of it.
+        """
+        with self._writing() as connection:
+            standing, _ = self._over(connection, visit_id)
+            return self._revise(connection, standing.visit, reviewing.take_back(connection, visit_id), compose, now)
+
+    @staticmethod
+    def _over(connection: Connection, visit_id: str) -> tuple[Standing, Row[Any]]:
+        """A visit that is over, as stored."""
+        row = connection.execute(standings().where(schema.visit.c.id == visit_id)).first()
+        if row is None:
+            raise StoreError(f"there is no visit {visit_id}", "see `birdwatchd visits`")
+        if row.ended_at is None:
+            raise StoreError(f"the bird of visit {visit_id} is still there", "review it when it has left")
+        return to_standing(row), row
+
+    def _revise(
+        self, connection: Connection, visit: Visit, verdict: Verdict, compose: Compose | None, now: datetime
+    ) -> Visit:
+        """Write a visit that is over once more, with another verdict, and tell of it what is news."""
+        changed = replace(visit, verdict=verdict, revision=visit.revision + 1)
+        self._record(revision.Revision(connection, changed, now, self.zone, self._media), (), {}, compose)
+        return changed
 
     def close_interrupted(
         self, now: datetime, compose: Compose | None, cameras: Collection[str] | None = None

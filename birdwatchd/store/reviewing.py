@@ -1,0 +1,134 @@
+"""Let a person's word stand: a review changes the visit's verdict, keeps the old one, and can be taken back.
+
+The rows of `review` are the person's words, newest last; those of `superseded` are the verdicts that a review (or
+naming anew, see `relabel`) put aside. While a visit has a review, whatever the network says later changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from birdwatchd.errors import StoreError
+from birdwatchd.records import Label, Rank, State, Verdict, Visit
+from birdwatchd.store import schema
+
+__all__ = ["Opinion", "Review", "has_review", "put_aside", "reviewed", "take_back"]
+
+
+class Opinion(StrEnum):
+    """What a person may say of a visit."""
+
+    CONFIRM = "confirm"
+    SPECIES = "species"
+    NOT_A_BIRD = "not_a_bird"
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A person's word on one visit.
+
+    Attributes:
+        label: the species, for `Opinion.SPECIES` only.
+        by: who said it.
+    """
+
+    opinion: Opinion
+    by: str
+    label: Label | None = None
+
+    @property
+    def species(self) -> str | None:
+        """The name by which the species is remembered: scientific where it has one."""
+        return (self.label.scientific_name or self.label.common_name) if self.label else None
+
+
+def reviewed(visit: Visit, review: Review) -> Verdict:
+    """The verdict as the person wants it.
+
+    Raises:
+        StoreError: there is nothing to confirm.
+    """
+    verdict = visit.verdict
+    said = replace(verdict, state=State.CONFIRMED, score=1.0, rare=False, reasons=(f"reviewed by {review.by}",))
+    if review.opinion is Opinion.NOT_A_BIRD:
+        nothing = replace(said, state=State.REJECTED, rank=Rank.BIRD, common_name=None, scientific_name=None)
+        return replace(nothing, reasons=(f"not a bird, says {review.by}",))
+    if review.opinion is Opinion.SPECIES:
+        assert review.label is not None
+        name, scientific = review.label.common_name, review.label.scientific_name
+        return replace(said, rank=Rank.SPECIES, common_name=name, scientific_name=scientific)
+    if verdict.common_name is None:
+        raise StoreError(f"visit {visit.visit_id} has no name to confirm", "say which species it is with --species")
+    return replace(said, rare=verdict.rare)
+
+
+def has_review(connection: Connection, visit_id: str) -> bool:
+    """Whether a person had a say on this visit."""
+    table = schema.review.c
+    return connection.execute(sa.select(table.id).where(table.visit_id == visit_id).limit(1)).first() is not None
+
+
+def put_aside(connection: Connection, visit: Visit, model_id: int, cause: str, now: datetime) -> None:
+    """Keep the verdict that a visit has now, before another takes its place.
+
+    Args:
+        cause: `review`, or `relabel`.
+    """
+    verdict = visit.verdict
+    connection.execute(
+        sa.insert(schema.superseded).values(
+            visit_id=visit.visit_id,
+            at=now,
+            cause=cause,
+            state=verdict.state.value,
+            rank=verdict.rank.value,
+            common_name=verdict.common_name,
+            scientific_name=verdict.scientific_name,
+            score=float(verdict.score),
+            top=[[name, float(p)] for name, p in verdict.top],
+            reasons=list(verdict.reasons),
+            raw_score=verdict.raw_score,
+            raw_top=[[name, float(p)] for name, p in verdict.raw_top] or None,
+            rare=verdict.rare,
+            model_id=model_id,
+        )
+    )
+
+
+def take_back(connection: Connection, visit_id: str) -> Verdict:
+    """Forget the newest review of a visit; returns the verdict that it had put aside.
+
+    Raises:
+        StoreError: there is none.
+    """
+    review, superseded = schema.review.c, schema.superseded.c
+    mine = sa.select(review.id).where(review.visit_id == visit_id).order_by(review.id.desc()).limit(1)
+    last = connection.execute(mine).scalar()
+    aside = sa.select(schema.superseded).where(superseded.visit_id == visit_id, superseded.cause == "review")
+    before = connection.execute(aside.order_by(superseded.id.desc()).limit(1)).first()
+    if last is None or before is None:
+        raise StoreError(f"visit {visit_id} has no review to take back", "see `birdwatchd visits`")
+    connection.execute(sa.delete(schema.review).where(review.id == last))
+    connection.execute(sa.delete(schema.superseded).where(superseded.id == before.id))
+    return verdict_of(before)
+
+
+def verdict_of(row: Row[tuple[object, ...]]) -> Verdict:
+    """The verdict in a row of `visit` or of `superseded`."""
+    return Verdict(
+        state=State(row.state),
+        rank=Rank(row.rank),
+        common_name=row.common_name,
+        scientific_name=row.scientific_name,
+        score=row.score,
+        top=tuple((name, p) for name, p in row.top),
+        reasons=tuple(row.reasons),
+        raw_score=row.raw_score,
+        raw_top=tuple((name, p) for name, p in row.raw_top or ()),
+        rare=bool(row.rare),
+    )
