@@ -266,6 +266,26 @@ def review(
     return run_review(settings, ReviewOptions(visit_id, opinion, species or "", undo, any_name, by))
 
 
+@app.command()
+def relabel(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    model: ModelOption = None,
+    since: Annotated[str | None, typer.Option(metavar="T", help="Only visits since then: 2026-05-01, 12h, 7d.")] = None,
+    camera: Annotated[str | None, typer.Option(help="Only this camera.")] = None,
+    tell: Annotated[bool, typer.Option("--tell", help="Say over MQTT what changed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change and write nothing.")] = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Name stored visits anew, after settings or the model changed; both verdicts are kept, reviews stand."""
+    from birdwatchd.relabel import RelabelOptions, run_relabel
+
+    setup_log(verbose=verbose)
+    settings = _with(_config(config), home=home, model=model)
+    after = parse_since(since, datetime.now(UTC), settings.station.zone) if since else None
+    return run_relabel(settings, RelabelOptions(after, camera, tell, dry_run))
+
+
 def parse_since(text: str, now: datetime, zone: Any) -> datetime:
     """Read `--since`: how long ago (`90m`, `12h`, `7d`), `today`, a date or a time in the station's zone.
 

@@ -95,8 +95,8 @@ def _near(name: str, names: Sequence[str]) -> str:
 
 
 def _told(before: Visit | None, after: Visit) -> str:
-    was = name_of(before) if before is not None else "?"
-    return f"{shown(after.visit_id)}: {shown(was)} → [bold]{shown(name_of(after))}[/]"
+    was = name_of(before.verdict) if before is not None else "?"
+    return f"{shown(after.visit_id)}: {shown(was)} → [bold]{shown(name_of(after.verdict))}[/]"
 
 
 def _me() -> str:

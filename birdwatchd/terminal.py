@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from birdwatchd.records import State, Visit
+from birdwatchd.records import State, Verdict, Visit
 
-__all__ = ["VisitLines", "err", "out", "plain", "say_problem", "setup_log", "shown", "visits_table"]
+__all__ = ["VisitLines", "err", "name_of", "out", "plain", "say_problem", "setup_log", "shown", "visits_table"]
 
 PIPED_WIDTH = 160  # characters a line where no terminal tells its width
 out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
@@ -61,9 +61,8 @@ def say_problem(text: str) -> None:
         err.print(f"[bold red]birdwatchd:[/] {shown(line)}", soft_wrap=True)
 
 
-def name_of(visit: Visit) -> str:
-    """What to call the bird of a visit."""
-    verdict = visit.verdict
+def name_of(verdict: Verdict) -> str:
+    """What to call a bird."""
     if verdict.common_name:
         return verdict.common_name if verdict.state is State.CONFIRMED else f"{verdict.common_name}?"
     return "not a bird" if verdict.state is State.REJECTED else "unknown bird"
@@ -78,7 +77,7 @@ class VisitLines:
 
     def show(self, visit: Visit) -> None:
         """Show one stored revision."""
-        name = name_of(visit)
+        name = name_of(visit.verdict)
         if visit.end is None and self._said.get(visit.visit_id) == name:
             return
         self._said[visit.visit_id] = name
@@ -112,7 +111,7 @@ def visits_table(visits: Iterable[Visit], zone: tzinfo | None) -> Table:
             _local(visit.start, zone).strftime("%Y-%m-%d %H:%M:%S"),
             lasted,
             shown(visit.camera),
-            f"[{style}]{shown(name_of(visit))}[/]",
+            f"[{style}]{shown(name_of(visit.verdict))}[/]",
             f"{visit.verdict.score:.0%}",
             str(visit.moments),
             f"[dim]{shown(visit.visit_id)}[/]",

@@ -30,9 +30,10 @@ FLOORS = {
     "check": 6,
     "tune": 6,
     "reviews": 6,
+    "relabel": 7,
     "terminal": 5,
-    "cli": 7,
-    "__main__": 8,
+    "cli": 8,
+    "__main__": 9,
 }
 HOMES = {
     "av": {"camera"},

@@ -28,6 +28,8 @@ from birdwatchd.store.telling import Standing
 
 __all__ = ["Catalogue", "EffortSpan", "StoredMoment"]
 
+PAGE = 500  # visits read at once where all are gone through
+
 
 @dataclass(frozen=True, slots=True)
 class StoredMoment:
@@ -177,6 +179,24 @@ class Catalogue:
             height=row.height,
             model=model_text(row.name, row.version),
         )
+
+    def to_name_anew(self, since: datetime | None = None, camera: str | None = None) -> Iterator[Visit]:
+        """Visits that are over and that no person had a say on, oldest first; read some at a time."""
+        visit = schema.visit.c
+        spoken = sa.exists().where(schema.review.c.visit_id == visit.id)
+        query = standings().where(visit.ended_at.is_not(None), ~spoken).order_by(visit.id)
+        if since is not None:
+            query = query.where(visit.started_at >= since)
+        if camera is not None:
+            query = query.where(schema.camera.c.key == camera)
+        last = ""
+        while True:
+            with self._reading() as connection:
+                rows = connection.execute(query.where(visit.id > last).limit(PAGE)).all()
+            yield from (to_standing(row).visit for row in rows)
+            if len(rows) < PAGE:
+                return
+            last = rows[-1].id
 
     def last_visit_at(self) -> datetime | None:
         """When the newest visit was last seen; None before the first."""

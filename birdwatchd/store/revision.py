@@ -30,7 +30,7 @@ from birdwatchd.store.telling import (
     species_of,
 )
 
-__all__ = ["Known", "MomentRow", "Revision", "add_clip", "camera_id", "known", "model_id"]
+__all__ = ["Known", "MomentRow", "Revision", "add_clip", "camera_id", "known", "model_id", "replace_predictions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,25 @@ def model_id(connection: Connection, model: str, dim: int | None) -> int:
             "give changed weights another version",
         )
     return int(row.id)
+
+
+def replace_predictions(connection: Connection, visit: Visit, moments: Sequence[MomentRow]) -> None:
+    """Write what `visit.model` says of moments that are stored already, in the place of what another model said."""
+    table = schema.moment
+    number = model_id(connection, visit.model, len(moments[0].embedding))
+    for row in moments:
+        mine = (table.c.visit_id == visit.visit_id, table.c.idx == row.moment.index)
+        connection.execute(sa.update(table).where(*mine).values(_said(row) | {"model_id": number}))
+
+
+def _said(row: MomentRow) -> dict[str, Any]:
+    """What a network said of a moment, as columns."""
+    return {
+        "top": [[name, float(p)] for name, p in row.top],
+        "logits": None if row.logits is None else half_bytes(row.logits),
+        "embedding": half_bytes(row.embedding),
+        "dim": len(row.embedding),
+    }
 
 
 class Revision:
@@ -227,15 +246,11 @@ class Revision:
                     "at": moment.at,
                     "box": _numbers(moment.box),
                     "quality": float(moment.quality),
-                    "top": [[name, float(p)] for name, p in row.top],
-                    "logits": None if row.logits is None else half_bytes(row.logits),
-                    "embedding": half_bytes(row.embedding),
-                    "dim": len(row.embedding),
                     "model_id": self._model_id,
                     "crop": crops[moment.index],
                     "width": moment.crop.width,
                     "height": moment.crop.height,
-                }
+                } | _said(row)
                 self._connection.execute(sqlite.insert(schema.moment).values(values).on_conflict_do_nothing())
 
     def tell(

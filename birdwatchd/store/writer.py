@@ -208,6 +208,34 @@ class Store(Catalogue):
             standing, _ = self._over(connection, visit_id)
             return self._revise(connection, standing.visit, reviewing.take_back(connection, visit_id), compose, now)
 
+    def name_anew(
+        self,
+        visit_id: str,
+        verdict: Verdict,
+        model: str,
+        moments: Sequence[MomentRow],
+        compose: Compose | None,
+        now: datetime,
+    ) -> Visit:
+        """Put another verdict of the network in the place of a visit's; the old one is kept. The visit as it is then.
+
+        Args:
+            model: that gave the verdict, name@version.
+            moments: what this model says of moments that another had been asked about; their pictures stay.
+
+        Raises:
+            StoreError: there is no such visit, it is not over, or a person had a say on it.
+        """
+        with self._writing() as connection:
+            standing, row = self._over(connection, visit_id)
+            if reviewing.has_review(connection, visit_id):
+                raise StoreError(f"visit {visit_id} has a review", "take it back first: birdwatchd review --undo")
+            reviewing.put_aside(connection, standing.visit, row.model_id, "relabel", now)
+            visit = replace(standing.visit, model=model)
+            if moments:
+                revision.replace_predictions(connection, visit, moments)
+            return self._revise(connection, visit, verdict, compose, now)
+
     @staticmethod
     def _over(connection: Connection, visit_id: str) -> tuple[Standing, Row[Any]]:
         """A visit that is over, as stored."""
