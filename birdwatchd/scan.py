@@ -130,7 +130,7 @@ def _settings_text(camera: str, settings: CameraSettings, species: SpeciesSettin
     of_no_matter = {"source", "gate_source", "name", "enabled", "open_timeout_s", "read_timeout_s", "decode"}
     of_no_matter |= {"clips", "post_roll_s", "clip_max_s"}
     found = settings.model_dump(mode="json", exclude=of_no_matter)
-    named = species.model_dump(mode="json", exclude_defaults=True)  # a setting that comes with an update changes nothing
+    named = species.model_dump(mode="json", exclude_defaults=True)  # new settings change nothing
     return json.dumps({"camera": camera, "found": found, "named": named}, sort_keys=True)
 
 
