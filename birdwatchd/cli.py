@@ -267,6 +267,22 @@ def review(
 
 
 @app.command()
+def similar(
+    what: Annotated[str, typer.Argument(metavar="VISIT_ID-or-IMAGE", help="A visit, or a picture of a bird.")],
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    model: ModelOption = None,
+    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+) -> int:
+    """Past visits that look like this one."""
+    from birdwatchd.similar import SimilarOptions, run_similar
+
+    settings = _with(_config(config), home=home, model=model)
+    return run_similar(settings, SimilarOptions(what, count, as_json))
+
+
+@app.command()
 def relabel(
     config: ConfigOption = None,
     home: HomeOption = None,

@@ -30,6 +30,7 @@ FLOORS = {
     "check": 6,
     "tune": 6,
     "reviews": 6,
+    "similar": 6,
     "relabel": 7,
     "terminal": 5,
     "cli": 8,

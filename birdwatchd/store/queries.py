@@ -26,9 +26,10 @@ from birdwatchd.store.recording import Recording, found_in
 from birdwatchd.store.reviewing import verdict_of
 from birdwatchd.store.telling import Standing
 
-__all__ = ["Catalogue", "EffortSpan", "StoredMoment"]
+__all__ = ["Catalogue", "EffortSpan", "Embeddings", "StoredMoment"]
 
 PAGE = 500  # visits read at once where all are gone through
+VECTORS = 4096  # embeddings read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,15 @@ class StoredMoment:
     width: int
     height: int
     model: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embeddings:
+    """Moments of one model with their vectors: float16, shape (moments, dim)."""
+
+    visits: list[str]
+    indices: list[int]
+    vectors: HalfArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +189,28 @@ class Catalogue:
             height=row.height,
             model=model_text(row.name, row.version),
         )
+
+    def embeddings(self, model: str) -> Iterator[Embeddings]:
+        """All embeddings that one model gave, oldest visit first, some thousand at a time."""
+        moment, name_of, version_of = schema.moment.c, schema.model.c.name, schema.model.c.version
+        name, version = model_parts(model)
+        query = (
+            sa.select(moment.visit_id, moment.idx, moment.embedding)
+            .join(schema.model)
+            .where(name_of == name, version_of == version)
+            .order_by(moment.visit_id, moment.idx)
+        )
+        after = ("", -1)
+        while True:
+            with self._reading() as connection:
+                page = query.where(sa.tuple_(moment.visit_id, moment.idx) > after).limit(VECTORS)
+                rows = connection.execute(page).all()
+            if rows:
+                vectors = np.frombuffer(b"".join(row.embedding for row in rows), "<f2").astype(np.float16)
+                yield Embeddings([r.visit_id for r in rows], [r.idx for r in rows], vectors.reshape(len(rows), -1))
+            if len(rows) < VECTORS:
+                return
+            after = (rows[-1].visit_id, rows[-1].idx)
 
     def to_name_anew(self, since: datetime | None = None, camera: str | None = None) -> Iterator[Visit]:
         """Visits that are over and that no person had a say on, oldest first; read some at a time."""
