@@ -283,6 +283,19 @@ def similar(
 
 
 @app.command()
+def calibrate(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    model: ModelOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the table and write nothing.")] = False,
+) -> int:
+    """Make probabilities honest: fit them to the visits that people reviewed."""
+    from birdwatchd.calibrate import run_calibrate
+
+    return run_calibrate(_with(_config(config), home=home, model=model), dry_run=dry_run)
+
+
+@app.command()
 def relabel(
     config: ConfigOption = None,
     home: HomeOption = None,

@@ -204,7 +204,8 @@ def build_stages(
     from birdwatchd.species.naming import fusion_for
 
     handover: Handover[tuple[Judged, ...]] = Handover("record", metrics)
-    fusion = fusion_for(network.labels, config.species, config.station.zone)
+    temperature = store.temperature(network.model_id)
+    fusion = fusion_for(network.labels, config.species, config.station.zone, temperature=temperature)
 
     def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
         rows = [MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits) for p in predictions]

@@ -61,7 +61,8 @@ def run_relabel(config: Config, options: RelabelOptions) -> int:
     station = config.station
     with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
         network = load_network(config.model, model_cache(config), progress=True)
-        fusion = fusion_for(network.labels, config.species, station.zone)
+        temperature = store.temperature(network.model_id)
+        fusion = fusion_for(network.labels, config.species, station.zone, temperature=temperature)
         classifier = Classifier(network, config.model, Metrics())
         work = _Work(store, fusion, classifier, network.model_id, config, options)
         for visit in _shown_progress(store.to_name_anew(options.since, options.camera)):

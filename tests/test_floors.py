@@ -31,6 +31,7 @@ FLOORS = {
     "tune": 6,
     "reviews": 6,
     "similar": 6,
+    "calibrate": 6,
     "relabel": 7,
     "terminal": 5,
     "cli": 8,

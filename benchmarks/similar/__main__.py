@@ -13,6 +13,7 @@ import torch
 from birdwatchd.species.memory import Memory
 
 PART = 20_000  # vectors made at once
+MOMENTS = 4  # of a visit
 
 
 def main() -> None:
@@ -26,7 +27,9 @@ def main() -> None:
     for begin in range(0, given.vectors, PART):
         vectors = part(begin, given.dim)[: given.vectors - begin]
         began = time.perf_counter()
-        memory.add([f"{begin + i:026d}" for i in range(len(vectors))], [0] * len(vectors), vectors.astype(np.float16))
+        numbers = range(begin, begin + len(vectors))
+        visits, indices = [f"{n // MOMENTS:026d}" for n in numbers], [n % MOMENTS for n in numbers]
+        memory.add(visits, indices, vectors.astype(np.float16))
         filled_s += time.perf_counter() - began
     del vectors
     asked = part(-PART, given.dim)[: given.queries].copy()
@@ -34,7 +37,7 @@ def main() -> None:
     took, answers = [], []
     for query in asked:
         began = time.perf_counter()
-        answers.append([int(found.visit_id) for found in memory.nearest(query, 10)])
+        answers.append([int(found.visit_id) * MOMENTS + found.index for found in memory.nearest(query, 10)])
         took.append(time.perf_counter() - began)
     began = time.perf_counter()
     memory.add(["new"], [0], asked[:1])

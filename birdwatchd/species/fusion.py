@@ -24,7 +24,7 @@ from birdwatchd.species.groups import Group, Groups
 from birdwatchd.species.prior import Expectation, names_of
 from birdwatchd.species.taxonomy import name_key
 
-__all__ = ["Fusion", "RunningVerdict", "unmatched_species"]
+__all__ = ["Fusion", "RunningVerdict", "mean_logits", "unmatched_species"]
 
 TOP = 5
 LEAST_WEIGHT = 0.2  # of a picture of no quality at all, next to 1.2 of a perfect one: a blur is not nothing
@@ -40,13 +40,16 @@ class Fusion:
         labels: Sequence[Label],
         settings: SpeciesSettings,
         expected: Callable[[datetime], Expectation] | None = None,
+        *,
+        temperature: float = 1.0,
     ) -> None:
         """
         Args:
             expected: what to expect at a time; None where nothing is known of place and season.
+            temperature: what logits are divided by before they become probabilities (`calibration`).
         """
         self.labels = tuple(labels)
-        self._settings, self._expected = settings, expected
+        self._settings, self._expected, self._temperature = settings, expected, temperature
         self._groups = Groups(self.labels)
         self._species = np.array([label.is_species for label in self.labels], bool)
         wanted = {name_key(name): threshold for name, threshold in settings.per_species.items()}
@@ -71,7 +74,7 @@ class Fusion:
 
     def top(self, logits: FloatArray) -> Names:
         """What the network alone says of one moment: the five most probable classes."""
-        return self._names(_softmax(np.asarray(logits, np.float64)))
+        return self._names(_softmax(np.asarray(logits, np.float64) / self._temperature))
 
     def judge(self, mean_logits: NDArray[np.float64], votes: Counter[int], at: datetime | None = None) -> Verdict:
         """The verdict on logits that have been averaged already.
@@ -81,7 +84,7 @@ class Fusion:
             votes: how many moments have which class as their best.
             at: when the visit began.
         """
-        raw = _softmax(mean_logits)
+        raw = _softmax(mean_logits / self._temperature)
         if self._expected is None or at is None:
             return self._verdict(raw, votes)
         expectation = self._expected(at)
@@ -206,6 +209,13 @@ class RunningVerdict:
         if self.moments == 0:
             return Verdict(State.UNKNOWN, Rank.BIRD, None, None, 0.0, (), ("no picture could be classified",))
         return self._fusion.judge(self._sum.logits / self._sum.weight, self._votes, self._at)
+
+
+def mean_logits(logits: FloatArray, qualities: Sequence[float]) -> NDArray[np.float64]:
+    """The mean of moments' logits, shape (moments, classes), as verdicts are made of it: shape (classes,)."""
+    weights = [LEAST_WEIGHT + quality for quality in qualities]
+    result: NDArray[np.float64] = np.average(np.asarray(logits, np.float64), axis=0, weights=weights)
+    return result
 
 
 def unmatched_species(settings: SpeciesSettings, labels: Sequence[Label]) -> tuple[tuple[str, str], ...]:

@@ -7,7 +7,7 @@ float32, so that the answers are those of float32.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from birdwatchd.records import FloatArray, HalfArray
 
 __all__ = ["Found", "Memory"]
 
-BLOCK = 65_536  # vectors allocated at once: 100 MB at 768 numbers
+BLOCK = 16_384  # vectors allocated at once: 25 MB at 768 numbers
 SPARE = 8  # times as many candidates as are wanted, from the float16 pass
 LEAST_CANDIDATES = 100
 
@@ -74,9 +74,16 @@ class Memory:
                 self._blocks.append(torch.empty(BLOCK, self.dim, dtype=torch.float16, device=self._device))
             end = min(len(vectors), begin + BLOCK - place)
             self._blocks[-1][place : place + end - begin] = vectors[begin:end].to(self._device)
-            self._visits.extend(visits[begin:end])
+            self._visits.extend(self._shared(visits[begin:end]))
             self._indices.extend(indices[begin:end])
             begin = end
+
+    def _shared(self, visits: Sequence[str]) -> Iterator[str]:
+        """The same ids, one object for all moments of a visit."""
+        last = self._visits[-1] if self._visits else ""
+        for visit in visits:
+            last = last if visit == last else visit
+            yield last
 
     def nearest(self, embedding: FloatArray, count: int) -> list[Found]:
         """The moments whose embeddings point most nearly the same way, best first.

@@ -25,12 +25,17 @@ def shown_labels(labels: Sequence[Label], settings: SpeciesSettings) -> tuple[La
     return translated(labels, read_names(settings.names_file, settings.names_language))
 
 
-def fusion_for(labels: Sequence[Label], settings: SpeciesSettings, zone: ZoneInfo) -> Fusion:
+def fusion_for(
+    labels: Sequence[Label], settings: SpeciesSettings, zone: ZoneInfo, *, temperature: float = 1.0
+) -> Fusion:
     """The rules of one station for the classes of its model.
+
+    Args:
+        temperature: of the model, as `birdwatchd calibrate` found it.
 
     Raises:
         ConfigError: the names file or the bar chart cannot be used.
     """
     shown = shown_labels(labels, settings)
     prior = Prior(shown, settings, zone)
-    return Fusion(shown, settings, prior.on if prior.active else None)
+    return Fusion(shown, settings, prior.on if prior.active else None, temperature=temperature)

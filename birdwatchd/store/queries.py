@@ -212,6 +212,23 @@ class Catalogue:
                 return
             after = (rows[-1].visit_id, rows[-1].idx)
 
+    def temperature(self, model: str) -> float:
+        """By what a model's logits are to be divided; 1 for a model that was never calibrated."""
+        name, version = model_parts(model)
+        query = sa.select(schema.calibration.c.temperature).join(schema.model)
+        with self._reading() as connection:
+            mine = query.where(schema.model.c.name == name, schema.model.c.version == version)
+            return float(connection.execute(mine).scalar() or 1.0)
+
+    def reviews(self) -> list[tuple[str, str, str | None]]:
+        """The newest review of each reviewed visit: visit id, opinion, and the species it ends up as."""
+        review, visit = schema.review.c, schema.visit.c
+        newest = sa.select(sa.func.max(review.id)).group_by(review.visit_id)
+        species = sa.func.coalesce(visit.scientific_name, visit.common_name)
+        query = sa.select(review.visit_id, review.verdict, species).join(schema.visit).where(review.id.in_(newest))
+        with self._reading() as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(review.visit_id))]
+
     def to_name_anew(self, since: datetime | None = None, camera: str | None = None) -> Iterator[Visit]:
         """Visits that are over and that no person had a say on, oldest first; read some at a time."""
         visit = schema.visit.c

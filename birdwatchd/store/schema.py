@@ -13,7 +13,19 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
-__all__ = ["camera", "effort", "metadata", "model", "moment", "outbox", "review", "scanned", "superseded", "visit"]
+__all__ = [
+    "calibration",
+    "camera",
+    "effort",
+    "metadata",
+    "model",
+    "moment",
+    "outbox",
+    "review",
+    "scanned",
+    "superseded",
+    "visit",
+]
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -162,6 +174,16 @@ superseded = sa.Table(
     sa.Column("rare", sa.Boolean),
     sa.Column("model_id", sa.ForeignKey("model.id"), nullable=False),
     sa.Index(None, "visit_id"),
+)
+
+# The temperature of each model, from so many reviewed visits (`birdwatchd calibrate`).
+calibration = sa.Table(
+    "calibration",
+    metadata,
+    sa.Column("model_id", sa.ForeignKey("model.id"), primary_key=True),
+    sa.Column("temperature", sa.Float, nullable=False),
+    sa.Column("visits", sa.Integer, nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
 )
 
 # AUTOINCREMENT: an id is never used again, so that a publisher that remembers "sent up to 17" is right for

@@ -236,6 +236,13 @@ class Store(Catalogue):
                 revision.replace_predictions(connection, visit, moments)
             return self._revise(connection, visit, verdict, compose, now)
 
+    def calibrate(self, model: str, temperature: float, visits: int, now: datetime) -> None:
+        """Remember a model's temperature, and from how many reviewed visits it comes."""
+        with self._writing() as connection:
+            number = revision.model_id(connection, model, None)
+            values = {"model_id": number, "temperature": temperature, "visits": visits, "at": now}
+            connection.execute(sa.insert(schema.calibration).prefix_with("OR REPLACE").values(values))
+
     @staticmethod
     def _over(connection: Connection, visit_id: str) -> tuple[Standing, Row[Any]]:
         """A visit that is over, as stored."""

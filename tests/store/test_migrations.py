@@ -41,7 +41,8 @@ def test_visits_of_older_versions_are_kept(store: Store, sightings: Any, version
     before = store.visit("v1")
     store.close()
     with sqlite3.connect(store.path) as connection:
-        connection.execute("DROP TABLE superseded")
+        for table in ("superseded", "calibration"):
+            connection.execute(f"DROP TABLE {table}")
         for column in ADDED[version]:
             connection.execute(f"ALTER TABLE visit DROP COLUMN {column}")
         connection.execute("UPDATE alembic_version SET version_num = ?", (version,))

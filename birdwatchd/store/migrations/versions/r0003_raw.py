@@ -1,4 +1,4 @@
-"""Visits keep what the network alone said and whether they are rarities; verdicts that were put aside are kept."""
+"""Visits keep what the network alone said and whether they are rarities; old verdicts and temperatures are kept."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Add three columns (for visits from before nothing but the network had a say) and a table."""
+    """Add three columns (for visits from before nothing but the network had a say) and two tables."""
     op.add_column("visit", sa.Column("raw_score", sa.Float))
     op.add_column("visit", sa.Column("raw_top", sa.JSON(none_as_null=True)))
     op.add_column("visit", sa.Column("rare", sa.Boolean))
@@ -36,3 +36,12 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["model_id"], ["model.id"], name="fk_superseded_model_id_model"),
     )
     op.create_index("ix_superseded_visit_id", "superseded", ["visit_id"])
+    op.create_table(
+        "calibration",
+        sa.Column("model_id", sa.Integer, nullable=False),
+        sa.Column("temperature", sa.Float, nullable=False),
+        sa.Column("visits", sa.Integer, nullable=False),
+        sa.Column("at", sa.String(27), nullable=False),
+        sa.PrimaryKeyConstraint("model_id", name="pk_calibration"),
+        sa.ForeignKeyConstraint(["model_id"], ["model.id"], name="fk_calibration_model_id_model"),
+    )
