@@ -283,6 +283,22 @@ def similar(
 
 
 @app.command()
+def why(
+    what: Annotated[str, typer.Argument(metavar="VISIT_ID-or-IMAGE", help="A visit, or a picture of a bird.")],
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    model: ModelOption = None,
+    species: Annotated[str | None, typer.Option(help="Why this one? The most probable by default.")] = None,
+    moment: Annotated[int | None, typer.Option(min=0, help="Which picture of the visit; the best by default.")] = None,
+    out_file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default NAME-why.png.")] = None,
+) -> int:
+    """Draw what in a picture speaks for its name."""
+    from birdwatchd.why import WhyOptions, run_why
+
+    return run_why(_with(_config(config), home=home, model=model), WhyOptions(what, species, moment, out_file))
+
+
+@app.command()
 def calibrate(
     config: ConfigOption = None,
     home: HomeOption = None,

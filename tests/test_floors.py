@@ -32,6 +32,7 @@ FLOORS = {
     "reviews": 6,
     "similar": 6,
     "calibrate": 6,
+    "why": 6,
     "relabel": 7,
     "terminal": 5,
     "cli": 8,
