@@ -109,8 +109,8 @@ class Cuda:
         return torch.cuda.stream(self._computes)
 
     def mark(self) -> torch.cuda.Event:
-        """An event in the present stream."""
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        """An event in the present stream. Who waits for it sleeps: the cores belong to the cameras."""
+        event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         event.record()
         return event
 

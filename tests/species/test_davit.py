@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from .random_networks import SMALL, Saved, build, register_small
+from .random_networks import SMALL, Saved, build, class_names, register_small, save
 
 # isort: split
 import copy
+from pathlib import Path
 from typing import Any
 
+import birder
+import numpy as np
 import pytest
 import torch
+from birder.data.transforms.classification import get_rgb_stats
 from birder.model_registry import registry
 from birder.net.davit import DaViT
+from PIL import Image
 
 from birdwatchd.config import ModelSettings
 from birdwatchd.errors import ModelUnusable
@@ -115,3 +120,16 @@ def test_a_form_that_disagrees_with_birder_is_refused(small: Saved, monkeypatch:
     monkeypatch.setattr(Davit, "embedding", lambda self, x: right(self, x) * float("nan"))
     with pytest.raises(ModelUnusable, match="NaN or infinity on cpu, float32"):
         load_network(ModelSettings(file=small.pt, device="cpu"), small.pt.parent)
+
+
+def test_other_networks_answer_through_birders_own_module(tmp_path: Path) -> None:
+    """Any birder classifier works by file; only DaViT is rewritten."""
+    name = "mobilenet_v3_small_0_5"
+    net = build(name, 7, 64)
+    saved = save(net, tmp_path, f"{name}_x", class_names(7), 64, name)
+    network = load_network(ModelSettings(file=saved.safetensors, device="cpu"), tmp_path)
+    pixels = np.random.default_rng(5).integers(0, 256, (3, 3, 64, 64), np.uint8)
+    transform = birder.classification_transform((64, 64), get_rgb_stats("birder"))
+    inputs = torch.stack([transform(Image.fromarray(p.transpose(1, 2, 0))) for p in pixels])
+    with torch.inference_mode():
+        np.testing.assert_allclose(network.infer(pixels)[0], net(inputs).numpy(), atol=1e-4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .random_networks import SMALL, build, register_small
+from .random_networks import SMALL, Saved, build, moment, register_small
 
 # isort: split
 from collections.abc import Callable, Sequence
@@ -16,8 +16,13 @@ import torch
 from birder.data.transforms.classification import get_rgb_stats
 from torch import Tensor
 
+from birdwatchd.config import ModelSettings
+from birdwatchd.errors import ModelUnusable
+from birdwatchd.metrics import Metrics
+from birdwatchd.species.batching import Classifier
 from birdwatchd.species.davit import Davit
 from birdwatchd.species.lanes import Lanes
+from birdwatchd.species.network import load_network
 from birdwatchd.species.preparing import Pixels, Preparation
 
 SIZE = (64, 64)
@@ -166,3 +171,52 @@ def test_parts_are_halved_until_they_fit(net: Davit, preparation: Preparation) -
     assert on_lanes.infer(pictures(5))[0].shape == (5, 7)
     with pytest.raises(torch.OutOfMemoryError):
         lanes(net, preparation, Slow(room=0))
+
+
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch) -> Slow:
+    """A machine that says it has a GPU; what is sent there stays where it is."""
+    device = Slow()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "Pretended")
+    monkeypatch.setattr("birdwatchd.species.network.Cuda", lambda _device: device)
+    monkeypatch.setattr(Preparation, "to", lambda *_: None)
+    move = torch.nn.Module.to
+
+    def to(self: torch.nn.Module, *where: Any, **more: Any) -> torch.nn.Module:
+        return self if where == (torch.device("cuda:0"),) else move(self, *where, **more)
+
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    return device
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32", "float16"])
+def test_a_network_on_a_gpu_names_as_on_the_cpu(
+    small: Saved, pretended: Slow, jpeg: Callable[[int, int, int], bytes], precision: str
+) -> None:
+    """Everything on the way to a GPU except the GPU: loading, its check, and pictures in their own sizes."""
+    settings = ModelSettings.model_validate({"file": small.pt, "device": "cuda", "precision": precision})
+    on_gpu = load_network(settings, small.pt.parent)
+    assert on_gpu.device == f"cuda:0 (Pretended), {'bfloat16' if precision == 'auto' else precision}"
+    on_cpu = load_network(ModelSettings(file=small.pt, device="cpu"), small.pt.parent)
+    given = [(str(i), moment(jpeg(40 + 9 * i, 90 - 5 * i, i), i)) for i in range(7)]
+    found, expected = (Classifier(n, ModelSettings(), Metrics()).predict(given) for n in (on_gpu, on_cpu))
+    assert pretended.seen
+    assert [p.moment.index for p in found] == list(range(7))
+    for ours, reference in zip(found, expected, strict=True):
+        norms = np.linalg.norm(ours.embedding) * np.linalg.norm(reference.embedding)
+        assert ours.embedding @ reference.embedding / norms >= 0.999
+
+
+def test_a_gpu_that_answers_wrongly_is_refused(
+    small: Saved, pretended: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken driver answers quickly; what comes back is held against birder's module on the CPU."""
+
+    def nothing_comes(_work: Callable[[], None]) -> Callable[[], object]:
+        return lambda: None
+
+    monkeypatch.setattr(pretended, "recorded", nothing_comes)
+    with pytest.raises(ModelUnusable, match=r"cuda:0 \(Pretended\), bfloat16 gives other results than the CPU"):
+        load_network(ModelSettings(file=small.pt, device="cuda"), small.pt.parent)
