@@ -124,7 +124,7 @@ def test_a_form_that_disagrees_with_birder_is_refused(small: Saved, monkeypatch:
 
 def test_other_networks_answer_through_birders_own_module(tmp_path: Path) -> None:
     """Any birder classifier works by file; only DaViT is rewritten."""
-    name = "mobilenet_v3_small_0_5"
+    name = "regnet_x_200m"
     net = build(name, 7, 64)
     saved = save(net, tmp_path, f"{name}_x", class_names(7), 64, name)
     network = load_network(ModelSettings(file=saved.safetensors, device="cpu"), tmp_path)
