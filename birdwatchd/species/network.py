@@ -38,9 +38,9 @@ __all__ = ["Network", "agrees", "load_network"]
 
 log = logging.getLogger(__name__)
 
-# Pixels per batch on the CPU: one picture of 384 × 384. Measured with davit_tiny in its own form on 2 busy cores, batches
-# of 1, 2, 4 and 8: 505, 499, 491 and 549 ms of processor time per picture (the least of three), and a peak of 1002,
-# 1058, 1133 and 1357 MB for the process. More cost memory and gain nothing. Small inputs do share batches.
+# Pixels per batch on the CPU: one picture of 384 × 384. Measured with davit_tiny in its own form on 2 busy cores,
+# batches of 1, 2, 4 and 8: 505, 499, 491 and 549 ms of processor time per picture (the least of three), and a peak of
+# 1002, 1058, 1133 and 1357 MB for the process. More cost memory and gain nothing. Small inputs do share batches.
 CPU_PIXELS = 384 * 384
 
 # Least cosine between embeddings of the device and of the CPU in float32. Measured with davit_tiny: bfloat16
