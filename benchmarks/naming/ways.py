@@ -104,7 +104,8 @@ def _timm(name: str, net: Any, size: int, transform: Any, device: torch.device) 
     if name not in timm.list_models("davit*"):
         print(f"timm has no {name}: left out", file=sys.stderr)
         return {}
-    theirs = timm.create_model(name, num_classes=net.num_classes, img_size=size).eval().to(device)
+    # The window as birder has it; timm's own choice for 224 pixels would be other work.
+    theirs = timm.create_model(name, num_classes=net.num_classes, window_size=size // 32).eval().to(device)
     return {"timm, eager, float32": _eager(theirs, transform, device, None)}
 
 
