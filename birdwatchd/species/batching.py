@@ -7,11 +7,10 @@ be decoded is counted and left out, and costs neither the others nor the daemon 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from birdwatchd.config import ModelSettings
@@ -19,6 +18,7 @@ from birdwatchd.errors import DeviceLost
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Crop, FloatArray, Moment, Prediction
 from birdwatchd.species.border import DeviceFull
+from birdwatchd.species.preparing import Pixels
 
 __all__ = ["Classifier", "Names"]
 
@@ -26,8 +26,6 @@ __all__ = ["Classifier", "Names"]
 _MAX_PIXELS = 34_000_000
 # Spoilt answers in a row after which it is the device that is ill, not a picture.
 _SPOILT_IN_A_ROW = 8
-
-Pixels = NDArray[np.uint8]
 
 
 class Names(Protocol):
@@ -43,12 +41,13 @@ class Names(Protocol):
         """Most pictures worth giving at once."""
         ...
 
-    def prepare(self, image: Image.Image) -> Pixels:
-        """Picture to uint8, shape (3, height, width)."""
+    @property
+    def prepare(self) -> Callable[[Image.Image], Pixels]:
+        """Picture to uint8, shape (3, h, w)."""
         ...
 
-    def infer(self, batch: Pixels) -> tuple[FloatArray, FloatArray]:
-        """Pixels (n, 3, height, width) to logits (n, classes) and embeddings (n, dim)."""
+    def infer(self, batch: Sequence[Pixels]) -> tuple[FloatArray, FloatArray]:
+        """Pictures of `prepare` to logits (n, classes) and embeddings (n, dim)."""
         ...
 
 
@@ -84,7 +83,7 @@ class Classifier:
             read = [(visit_id, moment, p) for visit_id, moment in part for p in self._decode(moment.crop)]
             if not read:
                 continue
-            logits, embeddings = self._infer(np.stack([pixels for _, _, pixels in read]))
+            logits, embeddings = self._infer([pixels for _, _, pixels in read])
             for (visit_id, moment, _), row, embedding in zip(read, logits, embeddings, strict=True):
                 if self._is_sound(row, embedding):
                     predictions.append(Prediction(visit_id, moment, row, embedding))
@@ -102,7 +101,7 @@ class Classifier:
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             self._metrics.add("crops_undecodable_total")
 
-    def _infer(self, batch: Pixels) -> tuple[FloatArray, FloatArray]:
+    def _infer(self, batch: Sequence[Pixels]) -> tuple[FloatArray, FloatArray]:
         """Infer; where memory runs out for the first time ever, in halves, and with halves from then on."""
         try:
             return self._network.infer(batch)

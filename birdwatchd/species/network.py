@@ -4,8 +4,8 @@ Everything that can be wrong with a model is found at load, not at the first bir
 checked, one batch is run to warm up, its numbers must be finite and fit the classes, and on a GPU they must
 agree with the CPU's (a broken driver answers quickly and wrongly). Which device is used is always said.
 
-Preprocessing is birder's transform, cut in two where bytes become floats: the first half (resize, crop)
-works on the decoded picture, the second (scale, normalise) on the device; only uint8 travels between them.
+birder's own module, in float32 on the CPU, is the reference. What answers afterwards is another form of it: DaViT is
+rewritten (`davit`), on a GPU pictures travel as bytes, are resized there and go through recorded kernels (`lanes`).
 """
 
 from __future__ import annotations
@@ -15,29 +15,32 @@ from birdwatchd.species.border import torch_border
 
 # isort: split
 import logging
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
-from torchvision.transforms import v2
+from torch import Tensor
 
 from birdwatchd.config import ModelSettings
 from birdwatchd.errors import DeviceLost, ModelUnusable
 from birdwatchd.records import FloatArray
 from birdwatchd.species.checkpoint import Checkpoint, read_checkpoint
+from birdwatchd.species.davit import Davit, is_davit
+from birdwatchd.species.lanes import Answer, Cuda, Forward, Lanes
+from birdwatchd.species.preparing import Pixels, Preparation
 from birdwatchd.species.taxonomy import bundled_taxonomy
 
 __all__ = ["Network", "agrees", "load_network"]
 
 log = logging.getLogger(__name__)
 
-# Pixels per batch on the CPU: one picture of 384 × 384. Measured with davit_tiny on 2 cores, batches of 1, 2,
-# 4 and 8: 197, 195, 210 and 230 ms per picture, and a peak of 1043, 1121, 1261 and 1496 MB for the process.
-# One picture keeps all cores busy; more cost memory and gain nothing. Small inputs do share batches.
+# Pixels per batch on the CPU: one picture of 384 × 384. Measured with davit_tiny in its own form on 2 busy cores,
+# batches of 1, 2, 4 and 8: 505, 499, 491 and 549 ms of processor time per picture (the least of three), and a peak of
+# 1002, 1058, 1133 and 1357 MB for the process. More cost memory and gain nothing. Small inputs do share batches.
 CPU_PIXELS = 384 * 384
 
 # Least cosine between embeddings of the device and of the CPU in float32. Measured with davit_tiny: bfloat16
@@ -93,6 +96,7 @@ class Network:
         dim: length of an embedding.
         device: for people, such as `cpu, float32` or `cuda:0 (NVIDIA H200), bfloat16`.
         max_batch: most pictures that are worth giving to `infer` at once; None where memory decides.
+        prepare: brings a picture to what `infer` takes: uint8, shape (3, h, w), RGB; on the CPU (h, w) is `size`.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str = "auto") -> None:
@@ -104,36 +108,34 @@ class Network:
         self.size = checkpoint.size
         self.device = f"{_device_name(device)}, {precision}"
         self.max_batch = max(1, CPU_PIXELS // (self.size[0] * self.size[1])) if device.type == "cpu" else None
-        self._device = torch.device("cpu")
-        self._dtype = torch.float32
-        self._to_pixels, self._to_input = _cut(checkpoint.transform)
-        self._net: Any = checkpoint.net
+        self._preparation = Preparation(checkpoint.transform, checkpoint.size)
+        self.prepare: Callable[[Image.Image], Pixels] = self._preparation.on_host
+        net, dtype = checkpoint.net.eval(), _PRECISIONS[precision]
         trial = np.random.default_rng(0).integers(0, 256, (1, 3, *self.size), np.uint8)
-        reference = self._warm_up(trial, checkpoint.path)
+        with torch_border(ModelUnusable, f"{checkpoint.path} cannot be run on the CPU", "use other weights"):
+            self._ask = _in_pieces(self._preparation, _forward(net, torch.device("cpu"), torch.float32), None)
+            reference = self._tried(trial, checkpoint.path)
         self.dim = reference.shape[1]
-        if device.type != "cpu" or precision != "float32":
-            self._move(device, _PRECISIONS[precision])
-            if not agrees(reference, self._warm_up(trial, checkpoint.path), _AGREEMENT[self._dtype]):
-                raise ModelUnusable(
-                    f"{self.device} gives other results than the CPU for {checkpoint.path}",
-                    "set model.precision to float32; if that fails too, update the driver or use device cpu",
-                )
+        with torch_border(ModelUnusable, f"{self.model_id} cannot be run on {self.device}", "use device cpu"):
+            self._place(net, device, dtype)
+            answer = self._tried(trial, checkpoint.path)
+        if not agrees(reference, answer, _AGREEMENT[dtype]):
+            raise ModelUnusable(
+                f"{self.device} gives other results than the CPU for {checkpoint.path}",
+                "set model.precision to float32; if that fails too, update the driver or use device cpu",
+            )
 
     @property
     def model_id(self) -> str:
         """Name and version as one word, for rows and messages: `davit_tiny_il-all@ba42050975d5`."""
         return f"{self.name}@{self.version}"
 
-    def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Bring a picture to the network's size by birder's resize: uint8, shape (3, height, width), RGB."""
-        pixels: torch.Tensor = self._to_pixels(image.convert("RGB"))
-        return pixels.numpy()
-
-    def infer(self, batch: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
+    def infer(self, batch: Sequence[Pixels] | Pixels) -> Answer:
         """Ask the network.
 
         Args:
-            batch: what `prepare` gave, stacked: uint8, shape (n, 3, height, width), n at least 1.
+            batch: what `prepare` gave, n at least 1; on the CPU they have one size and may be one array,
+                uint8, shape (n, 3, height, width).
 
         Returns:
             Logits, float32, shape (n, classes), and embeddings, float32, shape (n, dim). They may hold NaN
@@ -144,31 +146,25 @@ class Network:
             DeviceLost: the device failed; a new process is needed.
         """
         with torch_border(DeviceLost, f"{self.device} failed under {self.model_id}", "start birdwatchd again"):
-            return self._forward(batch)
+            return self._ask(list(batch))
 
-    def _forward(self, batch: NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
-        with torch.inference_mode(), self._autocast():
-            pixels = torch.from_numpy(batch).to(self._device)
-            inputs = self._to_input(pixels).contiguous(memory_format=torch.channels_last)
-            embedding = self._net.embedding(inputs)
-            logits = self._net.classify(embedding)
-            return logits.float().cpu().numpy(), embedding.float().cpu().numpy()
+    def _place(self, net: Any, device: torch.device, dtype: torch.dtype) -> None:
+        """Give the network the form and the place that suit it; `net` itself is used up."""
+        form = Davit(net, dtype) if is_davit(net) else net
+        form.to(device).to(memory_format=torch.channels_last)
+        forward = _forward(form, device, torch.float32 if isinstance(form, Davit) else dtype)
+        if device.type == "cpu":
+            self._ask = _in_pieces(self._preparation, forward, self.max_batch)
+            return
+        self._preparation.to(device)
+        widths = (len(self.labels), self.dim)
+        # Others than DaViT are not known to do without a look at their numbers, which cannot be recorded.
+        self._ask = Lanes(Cuda(device), self._preparation, forward, widths, record=isinstance(form, Davit)).infer
+        self.prepare = self._preparation.for_device
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self._dtype == torch.float32:
-            return nullcontext()
-        return torch.autocast(self._device.type, dtype=self._dtype)
-
-    def _move(self, device: torch.device, dtype: torch.dtype) -> None:
-        with torch_border(ModelUnusable, f"{self.model_id} cannot be placed on {device}", "use device cpu"):
-            self._net.to(device)
-        self._device, self._dtype = device, dtype
-
-    def _warm_up(self, trial: NDArray[np.uint8], path: Path) -> FloatArray:
-        """Run one batch and judge its shape and numbers; return its embedding, shape (1, dim)."""
-        with torch_border(ModelUnusable, f"{path} cannot be run on {self._device}", "use other weights"):
-            self._net.to(memory_format=torch.channels_last)
-            logits, embedding = self._forward(trial)
+    def _tried(self, trial: Pixels, path: Path) -> FloatArray:
+        """Run one batch, which also warms up; judge its shape and numbers; return its embedding, shape (1, dim)."""
+        logits, embedding = self._ask(list(trial))
         if logits.shape != (1, len(self.labels)) or embedding.ndim != 2:
             raise ModelUnusable(
                 f"{path} names {len(self.labels)} classes, but its network answers with {logits.shape[-1]}",
@@ -176,10 +172,38 @@ class Network:
             )
         if not (np.isfinite(logits).all() and np.isfinite(embedding).all()):
             raise ModelUnusable(
-                f"{path} answers with NaN or infinity on {self._device} in {self._dtype}",
+                f"{path} answers with NaN or infinity on {self.device}",
                 "the weights are spoilt, or model.precision is too low for them: try float32",
             )
         return embedding
+
+
+def _forward(net: Any, device: torch.device, dtype: torch.dtype) -> Forward:
+    """Input to logits and embeddings; a network that keeps its weights in float32 is given `dtype` by autocast."""
+
+    def forward(inputs: Tensor) -> tuple[Tensor, Tensor]:
+        # What autocast would remember between layers must not outlive a recording.
+        lower = dtype != torch.float32
+        with torch.autocast(device.type, dtype=dtype, cache_enabled=False) if lower else nullcontext():
+            embedding = net.embedding(inputs)
+            return net.classify(embedding), embedding
+
+    return forward
+
+
+def _in_pieces(preparation: Preparation, forward: Forward, most: int | None) -> Callable[[Sequence[Pixels]], Answer]:
+    """Ask on the CPU, at most so many pictures at once."""
+
+    def ask(batch: Sequence[Pixels]) -> Answer:
+        pieces: list[list[FloatArray]] = []
+        with torch.inference_mode():
+            for at in range(0, len(batch), most or len(batch)):
+                pixels = torch.from_numpy(np.stack(batch[at : at + (most or len(batch))]))
+                pieces.append([x.float().numpy() for x in forward(preparation.normalised(pixels))])
+        logits, embeddings = (np.concatenate(pieces) for pieces in zip(*pieces, strict=True))
+        return logits, embeddings
+
+    return ask
 
 
 def agrees(reference: FloatArray, answer: FloatArray, least: float) -> bool:
@@ -188,13 +212,6 @@ def agrees(reference: FloatArray, answer: FloatArray, least: float) -> bool:
     with np.errstate(invalid="ignore", divide="ignore"):
         cosine = (reference * answer).sum(axis=1) / norms
     return bool((cosine >= least).all())
-
-
-def _cut(transform: Any) -> tuple[Any, Any]:
-    """Part birder's transform before the step that turns bytes into floats."""
-    steps = transform.transforms
-    at = next(i for i, step in enumerate(steps) if isinstance(step, v2.ToDtype))
-    return v2.Compose(steps[:at]), v2.Compose(steps[at:])
 
 
 def _device_name(device: torch.device) -> str:

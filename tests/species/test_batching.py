@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -14,9 +14,10 @@ from birdwatchd.config import ModelSettings
 from birdwatchd.errors import DeviceLost
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import FloatArray, Moment
-from birdwatchd.species.batching import Classifier, Pixels
+from birdwatchd.species.batching import Classifier
 from birdwatchd.species.border import DeviceFull
 from birdwatchd.species.network import load_network
+from birdwatchd.species.preparing import Pixels
 
 from .random_networks import Saved, moment
 
@@ -38,12 +39,12 @@ class FakeNetwork:
         """8 × 8 pixels are plenty."""
         return np.asarray(image.convert("RGB").resize((8, 8))).transpose(2, 0, 1)
 
-    def infer(self, batch: Pixels) -> tuple[FloatArray, FloatArray]:
+    def infer(self, batch: Sequence[Pixels]) -> tuple[FloatArray, FloatArray]:
         """Two classes, one dimension."""
         self.batches.append(len(batch))
         if len(batch) > self.room:
             raise DeviceFull("no room")
-        mean = batch.reshape(len(batch), -1).mean(axis=1).astype(np.float32)
+        mean = np.stack(batch).reshape(len(batch), -1).mean(axis=1).astype(np.float32)
         mean = np.full_like(mean, np.nan) if self.spoilt else mean
         return np.stack([mean, -mean], axis=1), mean[:, None]
 
@@ -125,10 +126,10 @@ def test_errors_of_the_device_carry_its_name(small: Saved, monkeypatch: pytest.M
     network = load_network(ModelSettings(file=small.pt, device="cpu"), small.pt.parent)
 
     def fail_with(error: Exception) -> None:
-        def embedding(_inputs: torch.Tensor) -> torch.Tensor:
+        def layer_norm(*_: object) -> torch.Tensor:
             raise error
 
-        monkeypatch.setattr(network._net, "embedding", embedding)
+        monkeypatch.setattr("birdwatchd.species.davit.F.layer_norm", layer_norm)
 
     classifier = Classifier(network, ModelSettings(), Metrics())
     for error in (RuntimeError("CUDA error: unspecified launch failure\nmore"), MemoryError()):
