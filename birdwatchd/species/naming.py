@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from birdwatchd.config import SpeciesSettings
 from birdwatchd.records import Label
-from birdwatchd.species.fusion import Fusion
+from birdwatchd.species.fusion import Fusion, unmatched_species
 from birdwatchd.species.names import read_names, translated
 from birdwatchd.species.prior import Prior
 
 __all__ = ["fusion_for", "shown_labels"]
+
+log = logging.getLogger(__name__)
 
 
 def shown_labels(labels: Sequence[Label], settings: SpeciesSettings) -> tuple[Label, ...]:
@@ -28,7 +31,7 @@ def shown_labels(labels: Sequence[Label], settings: SpeciesSettings) -> tuple[La
 def fusion_for(
     labels: Sequence[Label], settings: SpeciesSettings, zone: ZoneInfo, *, temperature: float = 1.0
 ) -> Fusion:
-    """The rules of one station for the classes of its model.
+    """The rules of one station for the classes of its model; warns of names in the settings that no class has.
 
     Args:
         temperature: of the model, as `birdwatchd calibrate` found it.
@@ -37,5 +40,7 @@ def fusion_for(
         ConfigError: the names file or the bar chart cannot be used.
     """
     shown = shown_labels(labels, settings)
+    for key, name in unmatched_species(settings, shown):
+        log.warning("species.%s names %s, which the model does not know: check the spelling", key, name)
     prior = Prior(shown, settings, zone)
     return Fusion(shown, settings, prior.on if prior.active else None, temperature=temperature)

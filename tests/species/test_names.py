@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -11,6 +12,7 @@ from birdwatchd.errors import ConfigError
 from birdwatchd.records import Label
 from birdwatchd.species.fusion import Fusion, unmatched_species
 from birdwatchd.species.names import read_names, translated
+from birdwatchd.species.naming import fusion_for
 
 LABELS = (Label("Great tit", "Parus major"), Label("Hoopoe", "Upupa epops"), Label("Unknown", is_species=False))
 
@@ -62,3 +64,11 @@ def test_other_tables_are_refused(tmp_path: Path, text: str, language: str, says
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"(?s)" + says):
         read_names(file, language)
+
+
+def test_a_misspelt_list_is_told_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    """With `allow: [Grate tit]` everything would be improbable for years, and nobody would know why."""
+    fusion_for(LABELS, SpeciesSettings.model_validate({"allow": ["Grate tit", "Hoopoe"]}), ZoneInfo("UTC"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "species.allow names Grate tit, which the model does not know: check the spelling"
+    ]
