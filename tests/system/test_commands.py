@@ -22,7 +22,7 @@ from .peers import wait_for
 README = Path(__file__).parent.parent.parent / "README.md"
 KEYS = {
     "visit_id", "camera", "media", "start", "end", "start_s", "end_s", "state", "rank", "common_name",
-    "scientific_name", "score", "top", "moments", "count_max", "box", "model",
+    "scientific_name", "score", "raw_score", "rare", "top", "reasons", "moments", "count_max", "box", "model",
 }  # fmt: skip
 
 
