@@ -133,8 +133,9 @@ class Store(Catalogue):
         with self._lock, store_errors(self.path), home_lock(self.home, shared=True), ExitStack() as undo:
             with self._engine.begin() as connection:
                 known = revision.known(connection, visit.visit_id)
-            afterwards = known is not None and known.ended and visit.clip is not None and known.clip != visit.clip
-            if known and known.revision >= visit.revision and not afterwards:
+            afterwards = known is not None and known.ended and visit.clip is not None
+            new_clip = afterwards and known is not None and known.clip != visit.clip
+            if known and known.revision >= visit.revision and not new_clip:  # a review counts revisions on as well
                 return Recorded(False, known.phase, known.firsts)
             visit = self._with_checked_clip(visit)
             if known and afterwards:
