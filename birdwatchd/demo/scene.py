@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.demo.backdrop import HIGH, LOW, SWAY_STEPS, Perch, paint_backdrop
-from birdwatchd.demo.birds import Pose, Posture, Sprite, draw_bird
+from birdwatchd.demo.birds import Pose, Posture, draw_bird
 from birdwatchd.demo.plumage import PLUMAGE
+from birdwatchd.demo.sheet import Sprite
+from birdwatchd.demo.strangers import SIZES, draw_stranger
 from birdwatchd.demo.visits import ScheduledVisit, schedule
 
 __all__ = ["Scene", "SceneSpec", "ScheduledVisit", "schedule"]
@@ -120,7 +122,8 @@ class Scene:
     def _sprite(self, stay: _Stay, pose: Pose) -> Sprite:
         key = (stay.visit, pose)
         if key not in self._sprites:
-            self._sprites[key] = draw_bird(stay.visit.species, pose, stay.size_px, stay.visit.seed)
+            draw = draw_stranger if stay.visit.species in SIZES else draw_bird
+            self._sprites[key] = draw(stay.visit.species, pose, stay.size_px, stay.visit.seed)
         return self._sprites[key]
 
     def _forget(self, stay: _Stay, now: float) -> None:
@@ -184,14 +187,14 @@ def _blit(
 def _plan_stay(spec: SceneSpec, visit: ScheduledVisit, perches: tuple[Perch, ...]) -> _Stay:
     """Work out a visit: how large the bird is, where it comes from, what it does, where it leaves to."""
     chance = random.Random(f"stay/{visit.seed}/{visit.species}")
-    share = min(0.28, 0.21 * PLUMAGE[visit.species].size * chance.uniform(0.86, 1.16))
+    size = SIZES.get(visit.species) or PLUMAGE[visit.species].size
+    share = min(0.28, 0.21 * size * chance.uniform(0.86, 1.16))
     landing = perches[visit.perch % len(perches)]
     landing = Perch(landing.x + chance.uniform(-0.01, 0.01), landing.y)
     length = visit.end_s - visit.start_s
     flight = min(_FLIGHT_S, length / 4)
     acts = _plan_acts(chance, landing.x, length - 2 * flight)
-    size = max(16, round(share * spec.height))
-    return _Stay(visit, size, landing, _outside(chance), _outside(chance), acts, flight)
+    return _Stay(visit, max(16, round(share * spec.height)), landing, _outside(chance), _outside(chance), acts, flight)
 
 
 def _outside(chance: random.Random) -> tuple[float, float]:
