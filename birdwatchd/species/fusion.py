@@ -22,7 +22,7 @@ from birdwatchd.config import SpeciesSettings
 from birdwatchd.records import FloatArray, Label, Rank, State, Verdict
 from birdwatchd.species.groups import Group, Groups
 from birdwatchd.species.prior import Expectation, names_of
-from birdwatchd.species.taxonomy import name_key
+from birdwatchd.species.taxonomy import name_key, species_keys
 
 __all__ = ["Fusion", "RunningVerdict", "mean_logits", "unmatched_species"]
 
@@ -220,7 +220,7 @@ def mean_logits(logits: FloatArray, qualities: Sequence[float]) -> NDArray[np.fl
 
 def unmatched_species(settings: SpeciesSettings, labels: Sequence[Label]) -> tuple[tuple[str, str], ...]:
     """Key and name of what the lists name and no class of the model has, sorted: spelling mistakes, mostly."""
-    species = {key for label in labels for key in _keys(label)}
+    species = {key for label in labels for key in species_keys(label)}
     anything = {key for label in labels for key in names_of(label)}
     lists = {"allow": settings.allow, "deny": settings.deny, "always": settings.always, "months": settings.months}
     wrong = [("per_species", name) for name in settings.per_species if name_key(name) not in species]
@@ -228,13 +228,8 @@ def unmatched_species(settings: SpeciesSettings, labels: Sequence[Label]) -> tup
     return tuple(sorted(wrong))
 
 
-def _keys(label: Label) -> tuple[str, ...]:
-    names = (label.common_name, label.english_name, label.scientific_name)
-    return tuple(name_key(name) for name in names if name)
-
-
 def _threshold(label: Label, wanted: dict[str, float], default: float) -> float:
-    return next((wanted[key] for key in _keys(label) if key in wanted), default)
+    return next((wanted[key] for key in species_keys(label) if key in wanted), default)
 
 
 def _of_group(nothing: Verdict, group: Group, state: State, reasons: tuple[str, ...]) -> Verdict:
