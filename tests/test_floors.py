@@ -24,6 +24,7 @@ FLOORS = {
     "store": 2,
     "alerts": 3,
     "stages": 4,
+    "learning": 4,
     "daemon": 5,
     "scan": 6,  # a second whole beside the daemon; it shares the daemon's way of building the stages
     "demo": 6,

@@ -6,6 +6,8 @@ are drawn over it, and sensor noise is one byte-wise addition. That addition is 
 instead every painted byte keeps `NOISE_PEAK` clear of both ends.
 """
 
+from __future__ import annotations
+
 import math
 import random
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.demo.backdrop import HIGH, LOW, SWAY_STEPS, Perch, paint_backdrop
+from birdwatchd.demo.backdrop import HIGH, LOW, SWAY_STEPS, Backdrop, Perch, paint_backdrop
 from birdwatchd.demo.birds import Pose, Posture, draw_bird
 from birdwatchd.demo.plumage import PLUMAGE
 from birdwatchd.demo.sheet import Sprite
@@ -74,12 +76,19 @@ class _Stay:
 class Scene:
     """The pictures of one simulated camera, with the visits that happen in front of it."""
 
-    def __init__(self, spec: SceneSpec, visits: tuple[ScheduledVisit, ...]) -> None:
+    def __init__(
+        self, spec: SceneSpec, visits: tuple[ScheduledVisit, ...], like: Scene | None = None
+    ) -> None:
+        """
+        Args:
+            like: a scene with the same `spec`, whose painting is used again.
+        """
         self.spec = spec
         self.visits = visits
-        self._backdrop = paint_backdrop(spec.seed, spec.width, spec.height)
+        same = like if like is not None and like.spec == spec else None
+        self._backdrop: Backdrop = same._backdrop if same else paint_backdrop(spec.seed, spec.width, spec.height)
         self._stays = tuple(_plan_stay(spec, visit, self._backdrop.perches) for visit in visits)
-        self._noise = _noise_fields(spec)
+        self._noise: tuple[NDArray[np.uint8], ...] = same._noise if same else _noise_fields(spec)
         self._lit: tuple[int, NDArray[np.uint8], NDArray[np.uint8]] | None = None
         self._sprites: dict[tuple[ScheduledVisit, Pose], Sprite] = {}
 

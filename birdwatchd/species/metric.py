@@ -40,7 +40,9 @@ class Metric:
             return cls((np.eye(dim) / np.sqrt(dim)).astype(np.float32))
         even = max(LEAST_SHRINKING, _shrinking(residuals, covariance, spread))
         values, directions = np.linalg.eigh((1 - even) * covariance + even * spread * np.eye(dim))
-        return cls((directions / np.sqrt(values * dim)).astype(np.float32))
+        turning = directions / np.sqrt(values)
+        turning /= np.sqrt(np.einsum("ij,ik,kj->", turning, covariance, turning))  # mean square of a residual: 1
+        return cls(turning.astype(np.float32))
 
     def points(self, embeddings: NDArray[np.floating]) -> Vectors:
         """Points of embeddings, shape (…, dim) both."""
