@@ -49,21 +49,29 @@ def demo_network() -> Network:
     return load_network(ModelSettings(name="demo"), Path())
 
 
-def draw_visits(network: Network, kind: str, count: int, first: int = 0) -> list[Drawn]:
-    """`count` visits of a species, a stranger or BLANK, each with an individual of its own."""
+def draw_visits(
+    network: Network, kind: str, count: int, first: int = 0, individual: int | None = None
+) -> list[Drawn]:
+    """`count` visits of a species, a stranger or BLANK, in changing places.
+
+    Args:
+        first: number of the first; the same numbers are the same visits.
+        individual: who comes each time; by default each visit is another's.
+    """
     visits = []
     for number in range(first, first + count):
-        answers = [network.infer([network.prepare(crop)]) for crop in _crops(kind, number)]
+        crops = _crops(kind, number, number if individual is None else individual)
+        answers = [network.infer([network.prepare(crop)]) for crop in crops]
         visits.append(Drawn(kind, *(np.concatenate(parts) for parts in zip(*answers, strict=True))))
     return visits
 
 
-def _crops(kind: str, number: int) -> Iterator[Image.Image]:
+def _crops(kind: str, number: int, individual: int) -> Iterator[Image.Image]:
     """Squares as the daemon cuts them, from moments spread over the visit."""
     chance = random.Random(f"{kind}/{number}")
     scene = _empty(number % STATIONS)
     if kind != BLANK:
-        visit = ScheduledVisit(kind, 0.0, LENGTH_S, perch=chance.randrange(4), seed=FIRST_SEED + number)
+        visit = ScheduledVisit(kind, 0.0, LENGTH_S, perch=chance.randrange(4), seed=FIRST_SEED + individual)
         scene = Scene(scene.spec, (visit,), scene)
     for frame in sorted(chance.sample(range(6, 54), MOMENTS)):
         boxes = scene.truth_boxes(frame)

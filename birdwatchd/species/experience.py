@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.records import FloatArray, HalfArray, Label
-from birdwatchd.species.kinds import DOUBT, ENOUGH_OF_ONE, Kind, Lesson
+from birdwatchd.species.kinds import DOUBT, ENOUGH_OF_ONE, Kind, Lesson, lead
 from birdwatchd.species.metric import Metric
 from birdwatchd.species.taxonomy import name_key, species_keys
 
@@ -24,6 +24,8 @@ __all__ = ["Experience", "Opinion", "Seen"]
 
 ENOUGH = 50  # visits altogether, before it is said how far apart birds of one species are
 ENERGY_SPARE = 0.1  # below the least energy of the birds seen: what a handful of visits cannot show of the next ones
+FURTHER = 1.15  # times the furthest that is usual: the next bird may lie beyond all that were seen. Of 1700 drawn birds
+# that were new, 3 % were then found strange with `familiar` 0.99, and 4 % without this
 NOBODY = -1  # class of a visit that says nothing about any
 
 
@@ -120,11 +122,11 @@ class Experience:
         if not lessons:
             return None, 0
         nearest = int(np.argmin(away))
-        kind = self._kinds.get(best)
-        bound = kind.distance(point) - self._borders.get(best, 0.0) if kind is not None else float("inf")
-        if away[nearest] > lessons[nearest].reach or away[nearest] >= bound:
+        kind, border = self._kinds.get(best), self._borders.get(best, 0.0)
+        own = None if kind is None else kind.distance(point)
+        if away[nearest] > lessons[nearest].reach or (own is not None and lead(own, away[nearest]) <= border):
             return None, 0
-        return lessons[nearest], lessons[nearest].nearer_than(min(bound, lessons[nearest].reach), point)
+        return lessons[nearest], lessons[nearest].like(point, own, border)
 
     def _against(self, best: int) -> list[Lesson]:
         return [lesson for lesson in self._lessons if lesson.truth is None or self._class_of(lesson.truth) != best]
@@ -176,7 +178,7 @@ class Experience:
             usual = float(np.mean(np.concatenate(list(away.values()))))
             spreads = {n: (len(d) * float(d.mean()) + DOUBT * usual) / (len(d) + DOUBT) for n, d in away.items()}
             furthest = float(np.quantile(np.concatenate([d / spreads[n] for n, d in away.items()]), familiar))
-            self._limits = {n: furthest * spread for n, spread in spreads.items()}
+            self._limits = {n: FURTHER * furthest * spread for n, spread in spreads.items()}
         known = [energy for energy in energies if np.isfinite(energy)]
         if len(known) >= ENOUGH:
             self._least_energy = float(np.quantile(known, (1 - familiar) / 2)) - ENERGY_SPARE

@@ -5,6 +5,7 @@ Points and their squared distances are those of a `birdwatchd.species.metric.Met
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,13 +14,13 @@ from numpy.typing import NDArray
 
 from birdwatchd.records import Label
 
-__all__ = ["DOUBT", "ENOUGH_OF_ONE", "Kind", "Lesson", "squares"]
+__all__ = ["DOUBT", "ENOUGH_OF_ONE", "Kind", "Lesson", "lead", "squares"]
 
 ENOUGH_OF_ONE = 8  # visits of a kind, before it is said what is usual of it
 TRIMMED = 3.0  # times the median distance from the middle: what is further does not count for the middle
 MATES = 3  # nearest corrected visits of the same kind, between which a visit is as near as beside one of them
 REACH = 4.0  # times the squared distance at which corrected visits of one kind lie from each other
-USUAL = 0.98  # share of the visits of a kind that may draw its border
+EVEN = 0.1  # added to both distances before they are compared: how finely pictures can be told apart at all
 DOUBT = 20.0  # so many visits of a kind make what is read off them half as certain as any number could
 
 Points = NDArray[np.float32]
@@ -52,17 +53,18 @@ class Kind:
         return result
 
     def border(self, lessons: Sequence[Lesson]) -> float:
-        """How much nearer to corrected visits than to this kind one has to be, to be like them: at most 0, as a rule.
+        """The `lead` that corrected visits need for one to be like them rather than of this kind: at most 0, as a rule.
 
         The bird of this kind that comes nearest to them says how far the border may go towards the kind: half-way to
         it. It never takes in what a person confirmed.
         """
         if not lessons:
             return 0.0
-        lead = self.from_others() - np.min([lesson.distances(self.visits) for lesson in lessons], axis=0)
+        away = np.min([lesson.distances(self.visits) for lesson in lessons], axis=0)
+        leads = np.array([lead(own, other) for own, other in zip(self.from_others(), away, strict=True)])
         count = len(self.visits)
-        border = min(0.0, 0.5 * float(np.quantile(lead, USUAL)) * count / (count + DOUBT))
-        return max(border, float(lead[self.confirmed].max())) if self.confirmed.any() else border
+        border = min(0.0, 0.5 * float(leads.max()) * count / (count + ENOUGH_OF_ONE))
+        return max(border, float(leads[self.confirmed].max())) if self.confirmed.any() else border
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,9 +100,21 @@ class Lesson:
         result: Points = squares(points, self.places).min(axis=1)
         return result
 
-    def nearer_than(self, distance: float, point: Points) -> int:
-        """How many of the visits are; at least one, for a point that was found to be like them."""
-        return max(1, int((squares(point[None], self.points)[0] <= distance).sum()))
+    def like(self, point: Points, own: float | None, border: float) -> int:
+        """How many of the visits a point is like; at least one, for one that was found to be like them.
+
+        Args:
+            own: its distance from what has its name here, None where there is nothing.
+            border: of that kind.
+        """
+        away = squares(point[None], self.points)[0]
+        near = [other <= self.reach and (own is None or lead(own, float(other)) > border) for other in away]
+        return max(1, int(sum(near)))
+
+
+def lead(own: float, other: float) -> float:
+    """How much nearer something else is than what has its name, as the logarithm of how many times."""
+    return math.log((own + EVEN) / (other + EVEN))
 
 
 def squares(points: Points, places: Points) -> Points:

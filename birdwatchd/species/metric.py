@@ -39,8 +39,8 @@ class Metric:
         if spread <= 0:  # nothing is known of how pictures differ
             return cls((np.eye(dim) / np.sqrt(dim)).astype(np.float32))
         even = max(LEAST_SHRINKING, _shrinking(residuals, covariance, spread))
-        values, directions = np.linalg.eigh((1 - even) * covariance + even * spread * np.eye(dim))
-        turning = directions / np.sqrt(values)
+        mixed = (1 - even) * covariance + even * spread * np.eye(dim)
+        turning = np.linalg.inv(np.linalg.cholesky(mixed)).T
         turning /= np.sqrt(np.einsum("ij,ik,kj->", turning, covariance, turning))  # mean square of a residual: 1
         return cls(turning.astype(np.float32))
 
