@@ -312,19 +312,20 @@ class Catalogue:
         with self._reading() as connection:
             return [EffortSpan(*row) for row in connection.execute(query)]
 
-    def pending(self, after_id: int, limit: int) -> list[OutboxRow]:
-        """Up to `limit` outbox rows with an id above `after_id`, oldest first; cheap when empty."""
+    def pending(self, after_id: int, limit: int, channel: str | None = None) -> list[OutboxRow]:
+        """Up to `limit` rows for a channel (None: the broker) with an id above `after_id`, oldest first; cheap."""
         with self._reading() as connection:
-            return outbox.rows_after(connection, after_id, limit)
+            return outbox.rows_after(connection, after_id, limit, channel)
 
-    def outbox_depth(self) -> int:
-        """How many messages wait to be told."""
+    def outbox_depth(self, channel: str | None = None) -> int:
+        """How many messages wait to be told to the broker, or by a channel."""
+        query = sa.select(sa.func.count()).select_from(schema.outbox).where(outbox.for_channel(channel))
         with self._reading() as connection:
-            return int(connection.execute(sa.select(sa.func.count()).select_from(schema.outbox)).scalar_one())
+            return int(connection.execute(query).scalar_one())
 
-    def outbox_oldest(self, now: datetime) -> float | None:
-        """How long the oldest message has been waiting, in seconds; None if none waits."""
-        rows = self.pending(0, 1)
+    def outbox_oldest(self, now: datetime, channel: str | None = None) -> float | None:
+        """How long the oldest message for the broker, or a channel, has been waiting, in seconds; None if none waits."""
+        rows = self.pending(0, 1, channel)
         return max(0.0, (now - rows[0].created_at).total_seconds()) if rows else None
 
 
