@@ -347,11 +347,7 @@ def parse_config(text: str, file: str, environ: Mapping[str, str]) -> Config:
             config = Config.model_validate(data)
         except ValidationError as error:
             for item in error.errors():
-                context = item.get("ctx") or {}
-                parts = getattr(context.get("error"), "problems", ((item["loc"], None),))
-                for loc, text in parts:
-                    more = context if text is None else {"error": text}
-                    reader.invalid(loc, item["type"], item["msg"], item.get("input"), more)
+                reader.invalid(item["loc"], item["type"], item["msg"], item.get("input"), item.get("ctx") or {})
     if reader.problems or config is None:
         problems = tuple(line for _, line in sorted(set(reader.problems)))
         raise ConfigError("\n".join(problems), problems=problems)
@@ -411,6 +407,10 @@ class _Reader:
     def invalid(
         self, loc: tuple[int | str, ...], kind: str, message: str, given: object, context: Mapping[str, Any]
     ) -> None:
+        if isinstance(error := context.get("error"), Disagreement):
+            for where, text in error.problems:
+                self.invalid(where, kind, message, given, {"error": text})
+            return
         path = tuple(str(part) for part in loc)
         while path and path not in self.lines:
             path = path[:-1]
@@ -428,7 +428,8 @@ def _explain(path: tuple[str, ...], kind: str, message: str, given: object, cont
     if kind == "value_error":
         return str(context.get("error", message))
     if kind == "missing":
-        return message.lower().replace("field required", "is missing a required key (a camera needs `source`, a rule `name`)")
+        needed = "is missing a required key (a camera needs `source`, a rule `name`)"
+        return message.lower().replace("field required", needed)
     whole = kind in ("model_type", "dict_type", "mapping_type")  # an address where keys belong may hold a password
     shown = "" if whole or _is_secret(path) or isinstance(given, dict | list) else f" {given!r}"
     expected = {

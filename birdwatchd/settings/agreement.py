@@ -1,4 +1,4 @@
-"""Find what alert rules name and the rest of the configuration does not have: cameras, zones, channels, a place on earth."""
+"""Find what alert rules name and the rest of the configuration lacks: cameras, zones, channels, a place on earth."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def disagreements(
     names: set[str] = set()
     for number, alert in enumerate(alerts):
         if alert.name in names:
-            problems.append((("alerts", str(number), "name"), f"'{alert.name}' is given to two rules; name each its own"))
+            twice = f"'{alert.name}' is given to two rules; name each its own"
+            problems.append((("alerts", str(number), "name"), twice))
         names.add(alert.name)
         for key, text in _of_rule(alert, channels, zones, placed=placed):
             problems.append((("alerts", str(number), key), text))
@@ -54,7 +55,8 @@ def _of_rule(
     for key, known in there.items():
         for name in getattr(alert, key):
             if name not in known:
-                problems.append((key, f"names {name}, which is not there; there is {', '.join(sorted(known)) or 'none'}"))
+                there_is = ", ".join(sorted(known)) or "none"
+                problems.append((key, f"names {name}, which is not there; there is {there_is}"))
     for key in ("hours", "quiet"):
         if not placed and any(window.by_sun for window in getattr(alert, key)):
             remedy = "set station.latitude and station.longitude"

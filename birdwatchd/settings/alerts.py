@@ -35,8 +35,8 @@ Occasion = Annotated[str, AfterValidator(_known_occasion)]
 class AlertSettings(Settings):
     """One rule. A visit must fit every key that is given; of the values of one key, any will do.
 
-    `when` is what makes a visit worth an alert. `species` holds names of species, genera or families; `zones` are names
-    of polygons of the visit's camera; the visit must begin in one of `hours` and in none of `quiet`. A rule is silent on
+    `when` is what makes a visit worth an alert. `species` holds names of species, genera or families; `zones` names
+    polygons of the visit's camera; the visit must begin in one of `hours` and in none of `quiet`. A rule is silent on
     a species for `cooldown` after a visit of which it told, and for the rest of a day on which it told of `daily_cap`.
     It tells the channels of `to` and, unless `mqtt` is false, the topic `alert`, there with a picture if `mqtt_image`.
     """

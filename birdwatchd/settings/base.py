@@ -14,7 +14,8 @@ __all__ = ["SLUG", "DurationField", "Fraction", "Point", "Polygon", "SecretField
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+LONGEST = timedelta(days=3660)  # ten years
 
 
 class Settings(BaseModel):
@@ -48,12 +49,12 @@ def _to_duration(value: object) -> timedelta:
     if isinstance(value, timedelta):
         return value
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    try:
-        if match is not None:
-            return timedelta(**{_UNITS[match[2]]: float(match[1])})
-    except OverflowError:
-        pass
-    raise ValueError("is no length of time; write for example 45s, 30m, 2h or 1d")
+    if match is None:
+        raise ValueError("is no length of time; write for example 45s, 30m, 2h or 1d")
+    seconds = float(match[1]) * _UNITS[match[2]]
+    if seconds > LONGEST.total_seconds():
+        raise ValueError(f"is too long; use {LONGEST.days}d or less")
+    return timedelta(seconds=seconds)
 
 
 SecretField = Annotated[Secret, BeforeValidator(_to_secret)]

@@ -50,7 +50,7 @@ class Window:
     @property
     def by_sun(self) -> bool:
         """Whether it hangs on where the station stands."""
-        return "clock" != self.start.event or "clock" != self.end.event
+        return self.start.event != "clock" or self.end.event != "clock"
 
     def __str__(self) -> str:
         return self.text

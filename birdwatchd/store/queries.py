@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection, Engine, Row
 from birdwatchd.errors import StoreError
 from birdwatchd.records import Box, FloatArray, HalfArray, Phase, State, Visit
 from birdwatchd.store import database, outbox, schema
+from birdwatchd.store.alerting import last_seen
 from birdwatchd.store.border import store_errors
 from birdwatchd.store.outbox import OutboxRow
 from birdwatchd.store.recording import Recording, found_in
@@ -247,6 +248,29 @@ class Catalogue:
                 return
             last = rows[-1].id
 
+    def standings(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Standing]:
+        """Visits that began at or after `since` and before `until`, oldest first; read some at a time."""
+        visit = schema.visit.c
+        query = standings().order_by(visit.started_at, visit.id).limit(PAGE)
+        if since is not None:
+            query = query.where(visit.started_at >= since)
+        if until is not None:
+            query = query.where(visit.started_at < until)
+        page = query
+        while True:
+            with self._reading() as connection:
+                rows = connection.execute(page).all()
+            yield from map(to_standing, rows)
+            if len(rows) < PAGE:
+                return
+            place = sa.tuple_(visit.started_at, visit.id)
+            page = query.where(place > sa.tuple_(sa.literal(rows[-1].started_at, visit.started_at.type), rows[-1].id))
+
+    def last_seen(self, species: str, before: datetime, visit_id: str) -> datetime | None:
+        """When the newest visit of a confirmed species other than `visit_id` began, not later than `before`."""
+        with self._reading() as connection:
+            return last_seen(connection, species, before, visit_id)
+
     def last_visit_at(self) -> datetime | None:
         """When the newest visit was last seen; None before the first."""
         with self._reading() as connection:
@@ -324,7 +348,7 @@ class Catalogue:
             return int(connection.execute(query).scalar_one())
 
     def outbox_oldest(self, now: datetime, channel: str | None = None) -> float | None:
-        """How long the oldest message for the broker, or a channel, has been waiting, in seconds; None if none waits."""
+        """How long the oldest message for the broker, or a channel, has been waiting, seconds; None if none waits."""
         rows = self.pending(0, 1, channel)
         return max(0.0, (now - rows[0].created_at).total_seconds()) if rows else None
 
