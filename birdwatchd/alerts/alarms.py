@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -20,7 +21,9 @@ from birdwatchd.species.naming import shown_labels
 from birdwatchd.species.taxonomy import bundled_taxonomy
 from birdwatchd.store import Alerting, Fired, Outcome, Standing
 
-__all__ = ["Alarms", "alarms_of", "kin_of", "station_of"]
+__all__ = ["Alarms", "alarms_of", "station_of", "unknown_names"]
+
+log = logging.getLogger(__name__)
 
 
 class Alarms:
@@ -43,6 +46,11 @@ class Alarms:
         """What comes of one visit revision."""
         found = (self._one(rule, asked) for rule in self._rules)
         return [outcome for outcome in found if outcome is not None]
+
+    def warn_of_unknown_names(self) -> None:
+        """Log names of rules that mean no bird: spelling mistakes, mostly."""
+        for rule, name in unknown_names(self._rules, self._station.kin):
+            log.warning("alerts: rule %s names %s, which no bird is called: check the spelling", rule, name)
 
     def _one(self, rule: AlertSettings, asked: Alerting) -> Outcome | None:
         standing = asked.standing
@@ -115,24 +123,24 @@ def _what_changed(fired: Fired, now: Standing) -> str:
     return f"it is {how}{name}; was told as {before}"
 
 
-def kin_of(config: Config, labels: Sequence[Label] = ()) -> Kin:
-    """Who belongs to whom at a station: the bundled table in the user's language, and a model's own labels.
-
-    Raises:
-        ConfigError: the names file cannot be used.
-    """
-    return Kin(shown_labels((*bundled_taxonomy().all, *labels), config.species))
+def unknown_names(rules: Sequence[AlertSettings], kin: Kin) -> list[tuple[str, str]]:
+    """Rule and name of what rules name and no bird is called."""
+    return [(rule.name, name) for rule in rules for name in kin.unknown(rule.species)]
 
 
 def station_of(config: Config, labels: Sequence[Label] = ()) -> Station:
-    """What rules need to know of a station.
+    """What rules need to know of a station: its birds are those of the bundled table, in the user's language.
+
+    Args:
+        labels: of the model, which may know more.
 
     Raises:
         ConfigError: the names file cannot be used.
     """
     place = config.station
     daytime = Daytime(place.zone, place.latitude, place.longitude)
-    return Station(daytime, kin_of(config, labels), {key: camera.zones for key, camera in config.cameras.items()})
+    kin = Kin(shown_labels((*bundled_taxonomy().all, *labels), config.species))
+    return Station(daytime, kin, {key: camera.zones for key, camera in config.cameras.items()})
 
 
 def alarms_of(config: Config, labels: Sequence[Label] = ()) -> Alarms | None:
