@@ -29,6 +29,7 @@ FLOORS = {
     "scan": 7,  # a second whole beside the daemon; it shares the daemon's way of building the stages
     "demo": 7,
     "check": 7,
+    "rehearsal": 7,
     "tune": 7,
     "reviews": 7,
     "similar": 7,

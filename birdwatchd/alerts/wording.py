@@ -12,7 +12,7 @@ from typing import Any
 from birdwatchd.records import Phase
 from birdwatchd.settings.alerts import unseen_days
 
-__all__ = ["Note", "note_of"]
+__all__ = ["Note", "note_of", "reason_in_words"]
 
 _PHASES = {Phase.CORRECTED: "Corrected: ", Phase.RETRACTED: "Retracted: "}
 _OCCASIONS = {
@@ -44,7 +44,7 @@ def note_of(payload: bytes, zone: tzinfo, cameras: Mapping[str, str]) -> Note:
     where = cameras.get(alert["camera"]) or alert["camera"]
     title = f"{_PHASES.get(alert['phase'], '')}{bird}, {where}"
     at = datetime.fromisoformat(alert["start"]).astimezone(zone)
-    facts = [_said(reason) for reason in alert["reasons"] if reason != "every"]
+    facts = [reason_in_words(reason) for reason in alert["reasons"] if reason != "every"]
     facts.append(f"{at:%H:%M}")
     if alert["state"] != "rejected":
         facts.append(f"{alert['score']:.0%} sure")
@@ -54,6 +54,7 @@ def note_of(payload: bytes, zone: tzinfo, cameras: Mapping[str, str]) -> Note:
     return Note(title, ", ".join(facts), base64.b64decode(image) if image else None)
 
 
-def _said(reason: str) -> str:
+def reason_in_words(reason: str) -> str:
+    """An occasion of a rule (`first_ever`) for people; anything else as it is."""
     days = unseen_days(reason)
     return _OCCASIONS.get(reason, reason) if days is None else f"not seen for {days} days"
