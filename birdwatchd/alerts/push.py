@@ -79,4 +79,4 @@ def _failure(messages: Iterable[str]) -> ChannelError:
     found = [int(match[1]) for text in messages for match in _STATUS.finditer(text)]
     if found and found[-1] >= 300:
         return from_status(found[-1])
-    return ChannelUnreachable("the service could not be reached, or did not take the message", "it is tried again")
+    return ChannelUnreachable("the service could not be reached, or did not take the message")

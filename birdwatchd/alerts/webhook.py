@@ -68,7 +68,7 @@ def from_status(status: int) -> ChannelError:
     name = HTTPStatus(status).phrase if status in HTTPStatus.__members__.values() else ""
     text = f"the other side answers {status} {name}".rstrip()
     if status >= 500 or status in LATER:
-        return ChannelUnreachable(text, "it is tried again")
+        return ChannelUnreachable(text)
     if 300 <= status < 400:
         return ChannelRefused(text, "it sends us elsewhere; write the final address")
     return ChannelRefused(text, "check the channel's address and its passwords")
@@ -94,10 +94,10 @@ def _from_system(error: object) -> ChannelError:
     if isinstance(error, ssl.SSLError):
         return ChannelUnreachable("no TLS with the other side", "check whether it is https")
     if isinstance(error, TimeoutError):
-        return ChannelUnreachable("the other side does not answer", "it is tried again")
+        return ChannelUnreachable("the other side does not answer")
     if isinstance(error, socket.gaierror):
         return ChannelUnreachable("the other side's name is not known", "check the address and DNS")
     if isinstance(error, http.client.HTTPException):
-        return ChannelUnreachable("the other side does not speak HTTP, or broke off", "it is tried again")
+        return ChannelUnreachable("the other side does not speak HTTP, or broke off")
     why = error.strerror if isinstance(error, OSError) and error.strerror else "no connection"
-    return ChannelUnreachable(f"the other side is away ({why.lower()})", "it is tried again")
+    return ChannelUnreachable(f"the other side is away ({why.lower()})")
