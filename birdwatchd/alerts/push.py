@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Push", "service_of"]
 
 TIMEOUT_S = 8  # for all that a service does; leaves room within the daemon's 10 s for stopping
+_LOUD = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib")  # these log addresses and their paths
 _STATUS = re.compile(r"\berror=(\d{3})\b")  # how Apprise's services log an HTTP status
 
 
@@ -32,9 +33,12 @@ def service_of(address: Secret) -> apprise.NotifyBase:
     """
     import apprise
 
-    quiet = logging.getLogger("apprise")
-    quiet.propagate = False
-    quiet.setLevel(logging.WARNING)
+    for name in _LOUD:
+        quiet = logging.getLogger(name)
+        quiet.propagate = False
+        quiet.setLevel(logging.WARNING)
+        if not quiet.handlers:
+            quiet.addHandler(logging.NullHandler())  # without any, logging would print warnings all the same
     asset = apprise.AppriseAsset(app_id="birdwatchd", app_desc="birdwatchd", app_url="", async_mode=False)
     service = apprise.Apprise.instantiate(address.reveal(), asset=asset)
     if service is None:

@@ -31,7 +31,7 @@ CORNER = [(0.0, 0.0), (0.01, 0.0), (0.0, 0.01)]  # what is called so at camera `
 BIRDS = (
     ("confirmed", "species", "House sparrow", "Passer domesticus", {"House sparrow", "Passeridae"}),
     ("confirmed", "species", "Great tit", "Parus major", {"great_tit", "Paridae", "Parus"}),
-    ("confirmed", "species", "Eurasian blue tit", "Cyanistes caeruleus", {"Paridae"}),
+    ("confirmed", "species", "Coal tit", "Periparus ater", {"Paridae"}),
     ("confirmed", "genus", "Parus sp.", "Parus", {"Paridae", "Parus"}),
     ("uncertain", "species", "Great tit", "Parus major", {"great_tit", "Paridae", "Parus"}),
     ("unknown", "bird", None, None, set()),
@@ -151,9 +151,8 @@ class Reference:
         stands = note["stands"] if note["bird"] == visit.bird else self.matches(rule, visit)
         if note["stands"] and not stands:
             self.say(name, visit, "retracted" if visit.bird[0] == "rejected" else "corrected")
-        elif stands and not note["stands"]:
-            self.say(name, visit, "corrected")
-        elif stands and note["settled"] and note["bird"][3] != visit.bird[3]:
+        another = note["settled"] and note["bird"][3] != visit.bird[3]
+        if stands and (another or not note["stands"]):
             self.say(name, visit, "corrected")
         visit.told[name] = {"bird": visit.bird, "settled": True, "stands": stands}
 
