@@ -153,7 +153,7 @@ class Daemon:
         late = visits.join(self._time_left())
         closing.set("stopping")
         late += outlets.join(max(1.0, self._time_left()))
-        pushes.join(max(0.0, self._time_left()))  # who is late here has its message in the outbox still
+        pushes.join(max(0.0, self._time_left()))  # who is late here is no failure: its message is in the outbox still
         failure = visits.failure or outlets.failure or pushes.failure
         if isinstance(failure, BirdwatchError):
             raise failure

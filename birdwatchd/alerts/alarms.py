@@ -69,10 +69,10 @@ class Alarms:
         return Outcome(note, self._messages(rule, fired.channels, said, reasons, None))
 
     def _fire(self, rule: AlertSettings, reasons: Sequence[str], asked: Alerting) -> Outcome:
-        """Tell of a visit. Channels are not told of one that began so long ago that they would drop its message."""
+        """Tell of a visit. Channels are not told of one that is over for longer than they keep messages."""
         visit = asked.standing.visit
         broker = (BROKER,) if rule.mqtt and self._topics is not None else ()
-        age = asked.now - visit.start
+        age = asked.now - (visit.end or visit.last_seen or visit.start)
         fresh = [name for name in rule.to if name in self._channels and age <= self._channels[name].max_age]
         verdict = visit.verdict
         told = (*broker, *fresh)

@@ -95,11 +95,11 @@ class Channel:
             if self._drop_old(rows[0]):
                 return 0.0
             wait = self._try(rows[0])
+            self._next_try = now + wait
             self._settle()
         except (StoreBusy, StoreFull):
             self._metrics.add("publish_store_retries_total")
             return POLL_S
-        self._next_try = now + wait
         return wait
 
     def _try(self, row: OutboxRow) -> float:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Push", "service_of"]
 
-TIMEOUT_S = 8  # for all that a service does; leaves room within the daemon's 10 s for stopping
 _LOUD = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib")  # these log addresses and their paths
 _STATUS = re.compile(r"\berror=(\d{3})\b")  # how Apprise's services log an HTTP status
 
@@ -73,7 +72,9 @@ class Push:
         if image:
             attach = AttachMemory(content=image, name="bird.jpg", mimetype="image/jpeg")  # type: ignore[no-untyped-call]
         text = apprise.NotifyFormat.TEXT
-        result = self._apprise.notify(body=body, title=title, body_format=text, attach=attach, timeout=TIMEOUT_S)
+        # No `timeout`: that would run in a pool of Apprise's own, for whose threads Python waits when it ends. Services
+        # wait four seconds for a connection and four for an answer by themselves.
+        result = self._apprise.notify(body=body, title=title, body_format=text, attach=attach)
         if not result:
             raise _failure(entry.message for entry in result.logs())
 
