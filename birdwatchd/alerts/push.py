@@ -38,7 +38,11 @@ def service_of(address: Secret) -> apprise.NotifyBase:
         quiet.setLevel(logging.WARNING)
         if not quiet.handlers:
             quiet.addHandler(logging.NullHandler())  # without any, logging would print warnings all the same
-    asset = apprise.AppriseAsset(app_id="birdwatchd", app_desc="birdwatchd", app_url="", async_mode=False)
+    # With a timeout (60 s by default) services run in a pool of Apprise's own, for whose threads Python waits when it
+    # ends. They wait no more than four seconds for a connection and four for an answer by themselves.
+    asset = apprise.AppriseAsset(
+        app_id="birdwatchd", app_desc="birdwatchd", app_url="", async_mode=False, service_timeout=0
+    )
     service = apprise.Apprise.instantiate(address.reveal(), asset=asset)
     if service is None:
         raise ChannelRefused("Apprise does not know such an address", "see github.com/caronc/apprise for its services")
@@ -72,8 +76,6 @@ class Push:
         if image:
             attach = AttachMemory(content=image, name="bird.jpg", mimetype="image/jpeg")  # type: ignore[no-untyped-call]
         text = apprise.NotifyFormat.TEXT
-        # No `timeout`: that would run in a pool of Apprise's own, for whose threads Python waits when it ends. Services
-        # wait four seconds for a connection and four for an answer by themselves.
         result = self._apprise.notify(body=body, title=title, body_format=text, attach=attach)
         if not result:
             raise _failure(entry.message for entry in result.logs())

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -228,6 +229,27 @@ def test_apprise_sends_words_and_the_picture(world: Any, peer: Peer) -> None:
     (attached,) = got["attachments"]
     assert base64.b64decode(attached["base64"]) == b"jpeg"
     assert (attached["filename"], attached["mimetype"]) == ("bird.jpg", "image/jpeg")
+
+
+def test_a_service_that_hangs_does_not_hold_the_end(peer: Peer) -> None:
+    """Python waits for threads of a pool when it ends, and systemd kills who takes too long."""
+    peer.hold.set()
+    script = f"""
+import threading
+from birdwatchd.address import Secret
+from birdwatchd.alerts.push import Push
+push = Push(Secret("json://127.0.0.1:{peer.port}/"))
+threading.Thread(target=push.send, args=("title", "body", None), daemon=True).start()
+input()
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, text=True)
+    until = time.monotonic() + 30
+    while not peer.got and time.monotonic() < until:
+        threading.Event().wait(0.02)
+    asked = time.monotonic()
+    process.communicate("\n", timeout=30)
+    assert peer.got
+    assert time.monotonic() - asked < 2.5
 
 
 def test_apprise_says_why_it_failed(world: Any, peer: Peer) -> None:
