@@ -64,15 +64,18 @@ class Channel:
         self._refused = Backoff(80.0, 600.0, chance)  # jitter takes up to a quarter: never below 60
         self._sent: int | None = None  # a row that was taken and is not yet deleted
         self._refusals = 0  # in a row
-        self._said, self._said_old = "", False
+        self._said, self._said_old = "", False  # what is wrong, as it was last logged; empty while all is well
         self._next_try = self._measured_at = float("-inf")
 
     def run(self, stop: Stopping) -> None:
         """Send until the stop, then what is left, as long as all goes well and time allows."""
         while not stop.is_set():
-            stop.wait(min(POLL_S, self.run_once(time.monotonic())))
+            began = time.monotonic()
+            wait = self.run_once(began)
+            self._next_try += time.monotonic() - began  # the pause begins where a try that took long has ended
+            stop.wait(min(POLL_S, wait))
         until = time.monotonic() + self._drain_s
-        while time.monotonic() < until and self.run_once(time.monotonic()) == 0.0:
+        while not self._said and time.monotonic() < until and self.run_once(time.monotonic()) == 0.0:
             continue
 
     def run_once(self, now: float) -> float:

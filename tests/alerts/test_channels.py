@@ -119,6 +119,24 @@ def test_a_channel_that_hangs_holds_up_nobody(world: Any, peer: Peer, other: Pee
         assert not thread.is_alive()
 
 
+def test_a_channel_that_hangs_is_left_when_the_stop_comes(
+    world: Any, peer: Peer, monkeypatch: pytest.MonkeyPatch, wait_until: Wait
+) -> None:
+    """One try is waited for, and no second one is begun: the stop has ten seconds for everything."""
+    monkeypatch.setattr("birdwatchd.alerts.webhook.TIMEOUT_S", 0.5)
+    peer.hold.set()
+    wait_for(world.store, "hook", 1, 2)
+    stop = threading.Event()
+    thread = threading.Thread(target=channel_to(peer, world.store).run, args=(stop,), daemon=True)
+    thread.start()
+    wait_until(lambda: peer.got)
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert peer.got == [{"n": 1}]
+    assert world.store.outbox_depth("hook") == 2
+
+
 def test_what_is_refused_is_said_once_and_dropped_after_three_tries(
     world: Any, peer: Peer, caplog: pytest.LogCaptureFixture
 ) -> None:
