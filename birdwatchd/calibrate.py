@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import Label
 from birdwatchd.species.calibration import ENOUGH, Reliability, fit_temperature, out_of_fold, reliability
 from birdwatchd.species.fusion import mean_logits
-from birdwatchd.species.taxonomy import name_key
+from birdwatchd.species.taxonomy import name_key, species_keys
 from birdwatchd.store import Opinion, Store
 from birdwatchd.terminal import err, out, shown
 
@@ -62,7 +62,7 @@ def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
 
 
 def _reviewed(store: Store, model: str, labels: Sequence[Label]) -> _Reviewed:
-    place = {name_key(name): i for i, label in enumerate(labels) for name in _names(label)}
+    place = {key: i for i, label in enumerate(labels) for key in species_keys(label)}
     logits, truth, elsewhere = [], [], 0
     for visit_id, opinion, species in store.reviews():
         if opinion == Opinion.NOT_A_BIRD.value:
@@ -76,12 +76,6 @@ def _reviewed(store: Store, model: str, labels: Sequence[Label]) -> _Reviewed:
         logits.append(mean_logits(rows, [m.quality for m in moments]))
         truth.append(index)
     return _Reviewed(np.array(logits, np.float64).reshape(len(truth), -1), truth, elsewhere)
-
-
-def _names(label: Label) -> Iterator[str]:
-    yield label.common_name
-    if label.scientific_name:
-        yield label.scientific_name
 
 
 def _say(model: str, reviewed: _Reviewed, temperature: float, before: Reliability, after: Reliability) -> None:

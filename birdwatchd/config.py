@@ -146,6 +146,8 @@ class SpeciesSettings(Settings):
     `bar_chart_strength` is how much it counts: 0 not at all, 1 as if people with binoculars saw what the camera sees.
     `rare` is how sure the network must be, alone, of a species that is not to be expected.
     `names_file` has names in another language, see docs; `names_language` is its column.
+    With `learn`, visits like corrected ones are corrected too, and what is unlike the birds seen here is not confirmed;
+    `familiar` is the share of these birds that are like each other, and 1 finds nothing unlike.
     """
 
     threshold: Fraction = 0.7
@@ -160,6 +162,8 @@ class SpeciesSettings(Settings):
     rare: Fraction = 0.9
     names_file: Path | None = None
     names_language: str = ""
+    learn: bool = True
+    familiar: Annotated[float, Field(ge=0.5, le=1.0)] = 0.99
 
     @field_validator("months")
     @classmethod

@@ -29,6 +29,7 @@ from birdwatchd.camera.process import CameraProcess
 from birdwatchd.config import Config
 from birdwatchd.errors import BirdwatchError, ConfigError, StoreBusy, StoreFull
 from birdwatchd.flow import Crew, Handover, Mailbox, Stop
+from birdwatchd.learning import Learning
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Message, Prediction, Visit
 from birdwatchd.stages import Classify, Judged, Record, Upkeep
@@ -100,7 +101,7 @@ class Daemon:
             decide.warn_of_unknown_names()
         channels = open_channels(self.config, store, self.metrics, drain_s=DRAIN_S)
         self._close_interrupted(store, compose, decide)
-        classify, record = build_stages(
+        classify, record, learning = build_stages(
             self.config,
             network,
             self.mailbox,
@@ -119,12 +120,13 @@ class Daemon:
             healthy=lambda: _beating(classify.beat, record.beat),
             beat_service=lambda: notify("WATCHDOG=1"),
         )
-        return self._start_wait_stop(classify, record, upkeep, publisher, channels)
+        return self._start_wait_stop(classify, record, learning, upkeep, publisher, channels)
 
     def _start_wait_stop(
         self,
         classify: Classify,
         record: Record,
+        learning: Learning,
         upkeep: Upkeep,
         publisher: Publisher | None,
         channels: Sequence[Channel],
@@ -136,6 +138,7 @@ class Daemon:
         visits.start("classify", classify.run)
         visits.start("record", record.run)
         outlets.start("upkeep", lambda: upkeep.run(closing))
+        outlets.start("learn", lambda: learning.run(closing))
         if publisher is not None:
             for key, settings in self.config.cameras.items():
                 if not settings.enabled:
@@ -211,8 +214,8 @@ def build_stages(
     on_visit: Callable[[Visit], None],
     wake: Callable[[], None] = lambda: None,
     show_known: bool = False,
-) -> tuple[Classify, Record]:
-    """Put the two stages between mailbox and database together; the same for live cameras and recordings.
+) -> tuple[Classify, Record, Learning]:
+    """Put the stages between mailbox and database together; the same for live cameras and recordings.
 
     Args:
         decide: says which alert rules fire; None where nobody is to be alerted (recordings).
@@ -224,6 +227,8 @@ def build_stages(
     handover: Handover[tuple[Judged, ...]] = Handover("record", metrics)
     temperature = store.temperature(network.model_id)
     fusion = fusion_for(network.labels, config.species, config.station.zone, temperature=temperature)
+    learning = Learning(store, network, fusion, config.species)
+    learning.run_once(time.monotonic())
 
     def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
         rows = [MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits) for p in predictions]
@@ -240,7 +245,7 @@ def build_stages(
         stop=stop,
     )
     record = Record(handover, write, network.model_id, metrics, stop=stop, wake=wake, on_visit=on_visit)
-    return classify, record
+    return classify, record, learning
 
 
 def tell_nobody(telling: object) -> Sequence[Message]:

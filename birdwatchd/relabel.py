@@ -1,4 +1,4 @@
-"""Name stored visits anew, after thresholds, lists, a bar chart or the model changed: both verdicts are kept.
+"""Name stored visits anew, after reviews, or a change of lists, bar chart or model: both verdicts are kept.
 
 Where the same model was asked before, its stored logits are enough and no picture is read. What another model named is
 asked again from the stored pictures. What a person said stays.
@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from birdwatchd.alerts.alarms import alarms_of
 from birdwatchd.config import Config
 from birdwatchd.daemon import model_cache
+from birdwatchd.learning import experience_of
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Crop, Moment, Prediction, Verdict, Visit
 from birdwatchd.reviews import composer_of
@@ -64,6 +65,7 @@ def run_relabel(config: Config, options: RelabelOptions) -> int:
         network = load_network(config.model, model_cache(config), progress=True)
         temperature = store.temperature(network.model_id)
         fusion = fusion_for(network.labels, config.species, station.zone, temperature=temperature)
+        fusion.experience = experience_of(store, network, fusion.labels, config.species)
         classifier = Classifier(network, config.model, Metrics())
         work = _Work(store, fusion, classifier, network.model_id, config, options)
         for visit in _shown_progress(store.to_name_anew(options.since, options.camera)):
@@ -102,7 +104,8 @@ class _Work:
             return
         ordered = [known[index] for index in sorted(known)]
         logits = np.stack([row.logits for row in ordered if row.logits is not None])
-        verdict = self._fusion.fuse(logits, visit.start, [row.moment.quality for row in ordered])
+        embeddings = np.stack([np.asarray(row.embedding, np.float32) for row in ordered])
+        verdict = self._fusion.fuse(logits, visit.start, [row.moment.quality for row in ordered], embeddings)
         if not asked and visit.model == self._model and _same(verdict, visit.verdict):
             self._kept += 1
             return

@@ -201,7 +201,7 @@ class _Scan:
         self._lines = VisitLines() if json_out is not sys.stdout else None
         self._camera = CameraSettings(source=Source("/"), min_bird=options.min_bird)
         self._settings = _settings_text(options.camera, self._camera, config.species)
-        self._classify, self._record = build_stages(
+        self._classify, self._record, _ = build_stages(
             config,
             network,
             self._mailbox,

@@ -61,7 +61,7 @@ class RunningVerdict(Protocol):
     def moments(self) -> int:
         """Moments taken so far."""
 
-    def add(self, logits: FloatArray, quality: float) -> None:
+    def add(self, logits: FloatArray, quality: float, embedding: FloatArray) -> None:
         """Take one more moment into account; a better picture counts more."""
 
     def verdict(self) -> Verdict:
@@ -85,7 +85,7 @@ class _OpenVisit:
     best: Moment | None = None
 
     def take(self, prediction: Prediction) -> None:
-        self.running.add(prediction.logits, prediction.moment.quality)
+        self.running.add(prediction.logits, prediction.moment.quality, prediction.embedding)
         if self.best is None or prediction.moment.quality > self.best.quality:
             self.best = prediction.moment
 

@@ -25,6 +25,7 @@ FLOORS = {
     "store": 3,
     "alerts": 4,
     "stages": 5,
+    "learning": 5,
     "daemon": 6,
     "scan": 7,  # a second whole beside the daemon; it shares the daemon's way of building the stages
     "demo": 7,

@@ -18,6 +18,7 @@ from PIL import Image
 from birdwatchd.config import Config
 from birdwatchd.records import Box, Crop, FloatArray, Label, Moment, Rank, State, Verdict, Visit
 from birdwatchd.relabel import RelabelOptions, run_relabel
+from birdwatchd.species.experience import Seen
 from birdwatchd.store import MomentRow, Opinion, Review, Store, schema
 
 START = datetime(2026, 12, 10, 9, 0, tzinfo=UTC)
@@ -38,6 +39,7 @@ class Network:
     labels: tuple[Label, ...] = LABELS
     max_batch: int = 4
     device: str = "cpu"
+    reference: tuple[Seen, ...] = ()
     shown: int = 0
 
     def prepare(self, image: Image.Image) -> Any:

@@ -88,7 +88,8 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     made = Bench(tmp_path / "home", capsys)
 
     def load_network(settings: object, cache: object) -> Any:
-        return SimpleNamespace(model_id=made.model, labels=(Label("Great tit"),), max_batch=4, device="cpu")
+        labels = (Label("Great tit"),)
+        return SimpleNamespace(model_id=made.model, labels=labels, max_batch=4, device="cpu", reference=())
 
     monkeypatch.setattr("birdwatchd.species.network.load_network", load_network)
     monkeypatch.setattr(scan, "ScanProcess", made.worker)

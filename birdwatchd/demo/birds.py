@@ -8,24 +8,19 @@ edges. Only Pillow draws; NumPy holds the result.
 
 import math
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageDraw
+from PIL import ImageChops
 
 from birdwatchd.demo.plumage import PLUMAGE, Bar, Colour, Plumage, Point
+from birdwatchd.demo.sheet import Frame, Sheet, Sprite, circle, finish, smooth, turn
 
 SPECIES: tuple[str, ...] = tuple(PLUMAGE)
 """Common names of the eight species, in alphabetical order."""
 
 Posture = Literal["perched", "pecking", "alert", "flutter", "flying"]
 POSTURES: tuple[Posture, ...] = ("perched", "pecking", "alert", "flutter", "flying")
-
-_LEFT, _RIGHT, _TOP, _BOTTOM = -1.3, 1.3, 1.75, -0.85
-_LOW, _HIGH = 14, 241  # room for sensor noise, so that adding it never wraps a byte
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +30,6 @@ class Pose:
     posture: Posture = "perched"
     facing_left: bool = False
     wings: float = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Sprite:
-    """A drawn bird, cut to its own outline.
-
-    `pixels` is uint8 (H, W, 4), RGBA with straight alpha; `feet` is the (x, y) pixel that stands on the
-    perch, which may lie outside the picture for a flying bird.
-    """
-
-    pixels: NDArray[np.uint8]
-    feet: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,116 +59,19 @@ def draw_bird(species: str, pose: Pose, size_px: int, seed: int) -> Sprite:
     Raises KeyError for a species that is not in SPECIES.
     """
     chance = random.Random(f"{species}/{seed}")
-    sheet = _Sheet(size_px, chance)
+    sheet = Sheet(size_px, chance)
     _draw_parts(sheet, PLUMAGE[species], pose)
-    image = _shade(sheet.image, chance)
-    origin = sheet.place((0.0, 0.0))
-    if pose.facing_left:
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        origin = (image.width - origin[0], origin[1])
-    return _trim(image, origin, sheet.zoom)
+    return finish(sheet, chance, facing_left=pose.facing_left)
 
 
-def _trim(image: Image.Image, origin: Point, zoom: int) -> Sprite:
-    """Shrink the sheet `zoom` times and cut it to what is visible."""
-    small = image.reduce(zoom)
-    pixels = np.asarray(small)
-    rows = np.flatnonzero(pixels[..., 3].max(axis=1) > 24)
-    columns = np.flatnonzero(pixels[..., 3].max(axis=0) > 24)
-    top, left = int(rows[0]), int(columns[0])
-    cut = pixels[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1].copy()
-    np.clip(cut[..., :3], _LOW, _HIGH, out=cut[..., :3])
-    return Sprite(cut, (round(origin[0] / zoom) - left, round(origin[1] / zoom) - top))
-
-
-def _shade(image: Image.Image, chance: random.Random) -> Image.Image:
-    """Light the bird from above and give its feathers a little texture; transparency is left alone."""
-    height, width = image.height, image.width
-    slope = np.linspace(1.10, 0.80, height, dtype=np.float32)[:, None]
-    grain = np.random.default_rng(chance.getrandbits(32)).normal(1.0, 0.05, (48, 48)).astype(np.float32)
-    texture = np.asarray(Image.fromarray(grain).resize((width, height), Image.Resampling.BILINEAR))
-    pixels = np.array(image)
-    rgb = pixels[..., :3] * (slope * texture)[..., None]
-    pixels[..., :3] = np.clip(rgb, 0, 255).astype(np.uint8)
-    return Image.fromarray(pixels, "RGBA")
-
-
-class _Sheet:
-    """A large transparent picture on which outlines in bird coordinates are filled."""
-
-    def __init__(self, size_px: int, chance: random.Random) -> None:
-        self.zoom = 4 if size_px <= 64 else 3 if size_px <= 140 else 2
-        self._unit = size_px * self.zoom
-        width = math.ceil((_RIGHT - _LEFT) * size_px) * self.zoom
-        height = math.ceil((_TOP - _BOTTOM) * size_px) * self.zoom
-        self.image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
-        light = chance.uniform(0.95, 1.05)
-        self._gain = tuple(light * chance.uniform(0.97, 1.03) for _ in range(3))
-        self._plump = chance.uniform(0.95, 1.06)
-
-    @property
-    def plump(self) -> float:
-        """This individual's depth of body against the species' usual one."""
-        return self._plump
-
-    def place(self, point: Point) -> Point:
-        """Sheet pixel of a point in bird coordinates."""
-        return ((point[0] - _LEFT) * self._unit, (_TOP - point[1]) * self._unit)
-
-    def mask(self, outline: Sequence[Point]) -> Image.Image:
-        """The inside of an outline, as an "L" picture of the sheet's size."""
-        mask = Image.new("L", self.image.size, 0)
-        ImageDraw.Draw(mask).polygon([self.place(point) for point in outline], fill=255)
-        return mask
-
-    def fill(self, outline: Sequence[Point], colour: Colour, clip: Image.Image | None = None) -> None:
-        """Fill an outline, only inside `clip` where one is given."""
-        tint = self._tint(colour)
-        if clip is None:
-            ImageDraw.Draw(self.image).polygon([self.place(point) for point in outline], fill=tint)
-            return
-        self.image.paste(tint, (0, 0), ImageChops.multiply(self.mask(outline), clip))
-
-    def line(self, points: Sequence[Point], width: float, colour: Colour) -> None:
-        """Draw a bent line `width` heights thick."""
-        pixels = max(2, round(width * self._unit))
-        places = [self.place(point) for point in points]
-        ImageDraw.Draw(self.image).line(places, fill=self._tint(colour), width=pixels, joint="curve")
-
-    def _tint(self, colour: Colour) -> tuple[int, int, int, int]:
-        red, green, blue = (
-            min(255, round(part * gain)) for part, gain in zip(colour, self._gain, strict=True)
-        )
-        return (red, green, blue, 255)
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """A part's own coordinates: turned by `angle` degrees about `origin` and stretched by `scale`."""
-
-    origin: Point
-    angle: float
-    scale: Point = (1.0, 1.0)
-
-    def at(self, point: Point) -> Point:
-        """The point in bird coordinates."""
-        cosine, sine = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
-        x, y = point[0] * self.scale[0], point[1] * self.scale[1]
-        return (self.origin[0] + x * cosine - y * sine, self.origin[1] + x * sine + y * cosine)
-
-    def all(self, points: Sequence[Point]) -> list[Point]:
-        """Every point in bird coordinates."""
-        return [self.at(point) for point in points]
-
-
-def _draw_parts(sheet: _Sheet, look: Plumage, pose: Pose) -> None:
+def _draw_parts(sheet: Sheet, look: Plumage, pose: Pose) -> None:
     """Draw the bird from the far side to the near one."""
     stance = _STANCES[pose.posture]
     depth = look.half_depth * sheet.plump
-    hip = _turn((-0.12 * look.half_length, -0.82 * depth), stance.tilt)
-    body = _Frame((-hip[0], look.leg_length - hip[1]), stance.tilt, (look.half_length, depth))
+    hip = turn((-0.12 * look.half_length, -0.82 * depth), stance.tilt)
+    body = Frame((-hip[0], look.leg_length - hip[1]), stance.tilt, (look.half_length, depth))
     neck = body.at(stance.head)
-    head = _Frame((neck[0], neck[1] + stance.neck), stance.bill, (look.head_radius, look.head_radius))
+    head = Frame((neck[0], neck[1] + stance.neck), stance.bill, (look.head_radius, look.head_radius))
     open_wings = pose.posture in ("flutter", "flying")
     if open_wings:
         _draw_open_wing(sheet, look, body, pose.wings * 0.85, near=False)
@@ -199,7 +85,7 @@ def _draw_parts(sheet: _Sheet, look: Plumage, pose: Pose) -> None:
         _draw_folded_wing(sheet, look, body)
 
 
-def _draw_legs(sheet: _Sheet, look: Plumage, body: _Frame, standing: bool) -> None:
+def _draw_legs(sheet: Sheet, look: Plumage, body: Frame, standing: bool) -> None:
     """Two legs with toes when standing; tucked away in flight."""
     if not standing:
         return
@@ -209,9 +95,9 @@ def _draw_legs(sheet: _Sheet, look: Plumage, body: _Frame, standing: bool) -> No
         sheet.line([(shift - 0.05, 0.01), (shift + 0.075, 0.01)], 0.022, look.legs)
 
 
-def _draw_tail(sheet: _Sheet, look: Plumage, body: _Frame) -> None:
+def _draw_tail(sheet: Sheet, look: Plumage, body: Frame) -> None:
     """A long wedge behind the body, in line with its back."""
-    root, droop = _Frame(body.at((-0.78, 0.05)), body.angle - 4), look.tail_width
+    root, droop = Frame(body.at((-0.78, 0.05)), body.angle - 4), look.tail_width
     reach = look.tail_length
 
     def edge(along: float) -> tuple[Point, Point]:
@@ -225,7 +111,7 @@ def _draw_tail(sheet: _Sheet, look: Plumage, body: _Frame) -> None:
         sheet.fill(root.all([a, c, d, b]), bar.colour)
 
 
-def _draw_body(sheet: _Sheet, look: Plumage, body: _Frame, head: _Frame) -> None:
+def _draw_body(sheet: Sheet, look: Plumage, body: Frame, head: Frame) -> None:
     """The body's egg with its marks, joined to the head by a neck of the body's colour."""
     egg = body.all(_egg())
     chest, radius = body.at((0.45, 0.1)), look.half_depth * 0.8
@@ -235,27 +121,27 @@ def _draw_body(sheet: _Sheet, look: Plumage, body: _Frame, head: _Frame) -> None
     whole = ImageChops.lighter(sheet.mask(egg), sheet.mask(neck))
     for patch in look.patches:
         if patch.part == "body":
-            sheet.fill(body.all(_smooth(patch.outline)), patch.colour, whole)
+            sheet.fill(body.all(smooth(patch.outline)), patch.colour, whole)
 
 
-def _draw_head(sheet: _Sheet, look: Plumage, head: _Frame) -> None:
+def _draw_head(sheet: Sheet, look: Plumage, head: Frame) -> None:
     """Crest, bill, the round of the head with its marks, and the eye."""
     if look.crest:
         _draw_crest(sheet, look, head)
     _draw_bill(sheet, look, head)
-    ball = head.all(_circle((0.0, 0.0), 1.0))
+    ball = head.all(circle((0.0, 0.0), 1.0))
     sheet.fill(ball, look.head)
     inside = sheet.mask(ball)
     for patch in look.patches:
         if patch.part == "head":
-            sheet.fill(head.all(_smooth(patch.outline)), patch.colour, inside)
+            sheet.fill(head.all(smooth(patch.outline)), patch.colour, inside)
     size = 0.034 / look.head_radius
-    sheet.fill(head.all(_circle((0.38, 0.18), size * 1.3)), look.eye_ring)
-    sheet.fill(head.all(_circle((0.38, 0.18), size)), look.eye)
-    sheet.fill(head.all(_circle((0.43, 0.26), size * 0.35)), (240, 240, 240))
+    sheet.fill(head.all(circle((0.38, 0.18), size * 1.3)), look.eye_ring)
+    sheet.fill(head.all(circle((0.38, 0.18), size)), look.eye)
+    sheet.fill(head.all(circle((0.43, 0.26), size * 0.35)), (240, 240, 240))
 
 
-def _draw_bill(sheet: _Sheet, look: Plumage, head: _Frame) -> None:
+def _draw_bill(sheet: Sheet, look: Plumage, head: Frame) -> None:
     """A tapering bill, bent downward where the species' is."""
     bill = look.bill
     top: list[Point] = []
@@ -267,11 +153,11 @@ def _draw_bill(sheet: _Sheet, look: Plumage, head: _Frame) -> None:
         x = look.head_radius * 0.85 + along * bill.length
         top.append((x, fall + half))
         bottom.append((x, fall - half))
-    frame = _Frame(head.origin, head.angle)
+    frame = Frame(head.origin, head.angle)
     sheet.fill(frame.all(top + bottom[::-1]), bill.colour)
 
 
-def _draw_crest(sheet: _Sheet, look: Plumage, head: _Frame) -> None:
+def _draw_crest(sheet: Sheet, look: Plumage, head: Frame) -> None:
     """A fan of feathers with dark tips, half raised, as a hoopoe wears it."""
     for degrees in (158, 142, 126, 110, 94, 78):
         way, across = math.radians(degrees), math.radians(degrees + 90)
@@ -289,9 +175,9 @@ def _draw_crest(sheet: _Sheet, look: Plumage, head: _Frame) -> None:
         sheet.fill(head.all(tip), (28, 24, 26))
 
 
-def _draw_folded_wing(sheet: _Sheet, look: Plumage, body: _Frame) -> None:
+def _draw_folded_wing(sheet: Sheet, look: Plumage, body: Frame) -> None:
     """A leaf along the flank, from the shoulder to past the rump, with its bars."""
-    outline = _smooth(((0.52, 0.3), (0.2, 0.68), (-0.4, 0.62), (-1.25, 0.12), (-0.5, -0.25), (0.2, -0.32)))
+    outline = smooth(((0.52, 0.3), (0.2, 0.68), (-0.4, 0.62), (-1.25, 0.12), (-0.5, -0.25), (0.2, -0.32)))
     leaf = body.all(outline)
     sheet.fill(leaf, look.wing)
     inside = sheet.mask(leaf)
@@ -305,7 +191,7 @@ def _across_folded(bar: Bar) -> list[Point]:
     return [(begin, 0.9), (end, 0.9), (end - 0.18, -0.6), (begin - 0.18, -0.6)]
 
 
-def _draw_open_wing(sheet: _Sheet, look: Plumage, body: _Frame, beat: float, near: bool) -> None:
+def _draw_open_wing(sheet: Sheet, look: Plumage, body: Frame, beat: float, near: bool) -> None:
     """A spread wing at one moment of its beat: seen edge on at 0, reaching up at 1 and down at -1."""
     lift = math.copysign(max(abs(beat), 0.22), beat) * 0.78
     root = body.at((0.2, 0.35)) if near else body.at((0.28, 0.45))
@@ -330,15 +216,6 @@ def _dim(colour: Colour, shade: float) -> Colour:
     return (round(colour[0] * shade), round(colour[1] * shade), round(colour[2] * shade))
 
 
-def _turn(point: Point, degrees: float) -> Point:
-    return _Frame((0.0, 0.0), degrees).at(point)
-
-
-def _circle(centre: Point, radius: float, count: int = 40) -> list[Point]:
-    steps = (2 * math.pi * step / count for step in range(count))
-    return [(centre[0] + radius * math.cos(a), centre[1] + radius * math.sin(a)) for a in steps]
-
-
 def _egg() -> list[Point]:
     """A unit ellipse, fuller in the breast than at the tail."""
     steps = (2 * math.pi * step / 60 for step in range(60))
@@ -355,17 +232,3 @@ def _hull(a: Point, a_radius: float, b: Point, b_radius: float) -> list[Point]:
     ends = [-spread + 2 * spread * step / 16 for step in range(17)]
     round_b = [(b[0] + b_radius * math.cos(way + t), b[1] + b_radius * math.sin(way + t)) for t in ends]
     return round_a + round_b
-
-
-def _smooth(points: Sequence[Point], steps: int = 8) -> list[Point]:
-    """A closed Catmull-Rom curve through the points."""
-    curve: list[Point] = []
-    count = len(points)
-    for index in range(count):
-        p0, p1, p2, p3 = (points[(index + shift) % count] for shift in (-1, 0, 1, 2))
-        for step in range(steps):
-            t = step / steps
-            weights = (-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, -(t**2) + t**3)
-            near = list(zip(weights, (p0, p1, p2, p3), strict=True))
-            curve.append((sum(w * p[0] for w, p in near) / 2, sum(w * p[1] for w, p in near) / 2))
-    return curve

@@ -6,6 +6,8 @@ are drawn over it, and sensor noise is one byte-wise addition. That addition is 
 instead every painted byte keeps `NOISE_PEAK` clear of both ends.
 """
 
+from __future__ import annotations
+
 import math
 import random
 from dataclasses import dataclass
@@ -13,9 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.demo.backdrop import HIGH, LOW, SWAY_STEPS, Perch, paint_backdrop
-from birdwatchd.demo.birds import Pose, Posture, Sprite, draw_bird
+from birdwatchd.demo.backdrop import HIGH, LOW, SWAY_STEPS, Backdrop, Perch, paint_backdrop
+from birdwatchd.demo.birds import Pose, Posture, draw_bird
 from birdwatchd.demo.plumage import PLUMAGE
+from birdwatchd.demo.sheet import Sprite
+from birdwatchd.demo.strangers import SIZES, draw_stranger
 from birdwatchd.demo.visits import ScheduledVisit, schedule
 
 __all__ = ["Scene", "SceneSpec", "ScheduledVisit", "schedule"]
@@ -72,12 +76,19 @@ class _Stay:
 class Scene:
     """The pictures of one simulated camera, with the visits that happen in front of it."""
 
-    def __init__(self, spec: SceneSpec, visits: tuple[ScheduledVisit, ...]) -> None:
+    def __init__(
+        self, spec: SceneSpec, visits: tuple[ScheduledVisit, ...], like: Scene | None = None
+    ) -> None:
+        """
+        Args:
+            like: a scene with the same `spec`, whose painting is used again.
+        """
         self.spec = spec
         self.visits = visits
-        self._backdrop = paint_backdrop(spec.seed, spec.width, spec.height)
+        same = like if like is not None and like.spec == spec else None
+        self._backdrop: Backdrop = same._backdrop if same else paint_backdrop(spec.seed, spec.width, spec.height)
         self._stays = tuple(_plan_stay(spec, visit, self._backdrop.perches) for visit in visits)
-        self._noise = _noise_fields(spec)
+        self._noise: tuple[NDArray[np.uint8], ...] = same._noise if same else _noise_fields(spec)
         self._lit: tuple[int, NDArray[np.uint8], NDArray[np.uint8]] | None = None
         self._sprites: dict[tuple[ScheduledVisit, Pose], Sprite] = {}
 
@@ -120,7 +131,8 @@ class Scene:
     def _sprite(self, stay: _Stay, pose: Pose) -> Sprite:
         key = (stay.visit, pose)
         if key not in self._sprites:
-            self._sprites[key] = draw_bird(stay.visit.species, pose, stay.size_px, stay.visit.seed)
+            draw = draw_stranger if stay.visit.species in SIZES else draw_bird
+            self._sprites[key] = draw(stay.visit.species, pose, stay.size_px, stay.visit.seed)
         return self._sprites[key]
 
     def _forget(self, stay: _Stay, now: float) -> None:
@@ -184,14 +196,14 @@ def _blit(
 def _plan_stay(spec: SceneSpec, visit: ScheduledVisit, perches: tuple[Perch, ...]) -> _Stay:
     """Work out a visit: how large the bird is, where it comes from, what it does, where it leaves to."""
     chance = random.Random(f"stay/{visit.seed}/{visit.species}")
-    share = min(0.28, 0.21 * PLUMAGE[visit.species].size * chance.uniform(0.86, 1.16))
+    size = SIZES.get(visit.species) or PLUMAGE[visit.species].size
+    share = min(0.28, 0.21 * size * chance.uniform(0.86, 1.16))
     landing = perches[visit.perch % len(perches)]
     landing = Perch(landing.x + chance.uniform(-0.01, 0.01), landing.y)
     length = visit.end_s - visit.start_s
     flight = min(_FLIGHT_S, length / 4)
     acts = _plan_acts(chance, landing.x, length - 2 * flight)
-    size = max(16, round(share * spec.height))
-    return _Stay(visit, size, landing, _outside(chance), _outside(chance), acts, flight)
+    return _Stay(visit, max(16, round(share * spec.height)), landing, _outside(chance), _outside(chance), acts, flight)
 
 
 def _outside(chance: random.Random) -> tuple[float, float]:

@@ -32,6 +32,7 @@ from birdwatchd.species.checkpoint import Checkpoint, read_checkpoint
 from birdwatchd.species.davit import Davit, is_davit
 from birdwatchd.species.lanes import Answer, Cuda, Forward, Lanes
 from birdwatchd.species.preparing import Pixels, Preparation
+from birdwatchd.species.reference import read_reference
 from birdwatchd.species.taxonomy import bundled_taxonomy
 
 __all__ = ["Network", "agrees", "load_network"]
@@ -96,6 +97,7 @@ class Network:
         dim: length of an embedding.
         device: for people, such as `cpu, float32` or `cuda:0 (NVIDIA H200), bfloat16`.
         max_batch: most pictures that are worth giving to `infer` at once; None where memory decides.
+        reference: visits that came with the weights, as this network saw them; mostly none.
         prepare: brings a picture to what `infer` takes: uint8, shape (3, h, w), RGB; on the CPU (h, w) is `size`.
     """
 
@@ -106,6 +108,7 @@ class Network:
         self.version = checkpoint.sha256[:12]
         self.labels = bundled_taxonomy().labels(checkpoint.classes)
         self.size = checkpoint.size
+        self.reference = read_reference(checkpoint.path, checkpoint.sha256)
         self.device = f"{_device_name(device)}, {precision}"
         self.max_batch = max(1, CPU_PIXELS // (self.size[0] * self.size[1])) if device.type == "cpu" else None
         self._preparation = Preparation(checkpoint.transform, checkpoint.size)

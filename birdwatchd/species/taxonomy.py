@@ -14,7 +14,7 @@ from importlib.resources import files
 
 from birdwatchd.records import Label
 
-__all__ = ["Taxonomy", "bundled_taxonomy", "name_key"]
+__all__ = ["Taxonomy", "bundled_taxonomy", "name_key", "species_keys"]
 
 # What trained classifiers call "none of my birds"; birder's own models use `Unknown`.
 _NO_SPECIES = frozenset({"unknown", "background", "not a bird", "no bird", "other", "empty"})
@@ -24,6 +24,11 @@ _SPELLING = str.maketrans({"_": " ", "-": " ", "'": None, "\N{RIGHT SINGLE QUOTA
 def name_key(name: str) -> str:
     """Reduce a name to what counts in comparing names: no case, no `_`, `-` or apostrophe, single spaces."""
     return " ".join(name.translate(_SPELLING).casefold().split())
+
+
+def species_keys(label: Label) -> tuple[str, ...]:
+    """The keys of all names of one species: as it is shown, in English, scientific."""
+    return tuple(name_key(name) for name in (label.common_name, label.english_name, label.scientific_name) if name)
 
 
 class Taxonomy:

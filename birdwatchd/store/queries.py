@@ -22,6 +22,7 @@ from birdwatchd.records import Box, FloatArray, HalfArray, Phase, State, Visit
 from birdwatchd.store import database, outbox, schema
 from birdwatchd.store.alerting import last_seen
 from birdwatchd.store.border import store_errors
+from birdwatchd.store.experiences import VisitSeen, reviews_mark, visits_seen
 from birdwatchd.store.outbox import OutboxRow
 from birdwatchd.store.recording import Recording, found_in
 from birdwatchd.store.reviewing import verdict_of
@@ -229,6 +230,21 @@ class Catalogue:
         query = sa.select(review.visit_id, review.verdict, species).join(schema.visit).where(review.id.in_(newest))
         with self._reading() as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(review.visit_id))]
+
+    def seen(self, model: str, limit: int) -> Iterator[VisitSeen]:
+        """Up to `limit` reviewed visits and as many confirmed ones that a model named, newest first."""
+        name, version = model_parts(model)
+        table = schema.model.c
+        query = sa.select(table.id).where(table.name == name, table.version == version)
+        with self._reading() as connection:
+            number = connection.execute(query).scalar()
+            if number is not None:
+                yield from visits_seen(connection, number, limit)
+
+    def reviews_mark(self) -> tuple[int, int]:
+        """A pair that changes whenever a review is written or taken back, by any process."""
+        with self._reading() as connection:
+            return reviews_mark(connection)
 
     def to_name_anew(self, since: datetime | None = None, camera: str | None = None) -> Iterator[Visit]:
         """Visits that are over and that no person had a say on, oldest first; read some at a time."""

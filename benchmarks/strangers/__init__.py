@@ -1,0 +1,1 @@
+"""What becomes of visitors that are no birds: how many get a bird's name, and how many after three reviews."""
