@@ -231,7 +231,7 @@ def stored(visit: Seen) -> Visit:
     )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(RULE, min_size=1, max_size=3),
     st.sampled_from(NIGHTS),
