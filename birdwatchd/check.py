@@ -33,6 +33,38 @@ def check_config(config: Config, path: Path | None) -> None:
     _say_what_is_expected(config.species)
     if config.mqtt.url:
         config.mqtt.read_password()
+    _say_who_is_told(config)
+
+
+def _say_who_is_told(config: Config) -> None:
+    """Channels and alert rules; what of them is surely not meant.
+
+    Raises:
+        ConfigError: a file with an address or headers cannot be used.
+    """
+    from birdwatchd.alerts.alarms import station_of, unknown_names
+
+    for name, settings in config.channels.items():
+        settings.read_address(name)
+        settings.read_headers(name)
+        used = [rule.name for rule in config.alerts if name in rule.to]
+        way = "webhook" if settings.is_webhook else "Apprise"
+        said = f"{name} ({way}), for {', '.join(used) or 'no rule; name it below `to` of a rule'}"
+        out.print(f"  {'channel':<10} {shown(said)}", soft_wrap=True)
+    for rule in config.alerts:
+        told = [*rule.to, *(["MQTT"] if rule.mqtt and config.mqtt.url else [])]
+        said = f"{rule.name}: {', '.join(rule.when)}; tells {', '.join(told) or 'nobody'}"
+        out.print(f"  {'rule':<10} {shown(said)}", soft_wrap=True)
+        if not told:
+            _warn(f"Rule {rule.name} tells nobody:", "name a channel below `to`, or set mqtt.url.")
+    if config.alerts:
+        for rule_name, bird in unknown_names(config.alerts, station_of(config).kin):
+            what = f"Rule {rule_name} names {bird}, which no bird is called:"
+            _warn(what, "check the spelling, or the names of your own model.")
+
+
+def _warn(what: str, remedy: str) -> None:
+    out.print(f"[bold yellow]{shown(what)}[/] {shown(remedy)}", soft_wrap=True)
 
 
 def _say_what_is_expected(species: SpeciesSettings) -> None:
@@ -67,6 +99,7 @@ def probe_all(config: Config) -> int:
             probes.append((f"camera {key}", partial(_probe_camera, config, key)))
     if config.mqtt.url:
         probes.append(("broker", partial(_probe_broker, config)))
+    probes += [(f"channel {name}", partial(_probe_channel, config, name)) for name in config.channels]
     probes.append(("model", partial(_probe_model, config)))
     failed = 0
     for name, probe in probes:
@@ -103,6 +136,15 @@ def _probe_broker(config: Config) -> str:
     from birdwatchd.alerts.probe import probe
 
     return probe(config.mqtt, BROKER_TIMEOUT_S)
+
+
+def _probe_channel(config: Config, name: str) -> str:
+    from birdwatchd.alerts.push import service_of
+
+    settings = config.channels[name]
+    address = settings.read_address(name)
+    kind = "a webhook" if settings.is_webhook else f"{service_of(address).service_name} by Apprise"
+    return f"{kind}; nothing was sent, `birdwatchd rules send {name}` sends a test"
 
 
 def _probe_model(config: Config) -> str:

@@ -318,7 +318,7 @@ def relabel(
     model: ModelOption = None,
     since: Annotated[str | None, typer.Option(metavar="T", help="Only visits since then: 2026-05-01, 12h, 7d.")] = None,
     camera: Annotated[str | None, typer.Option(help="Only this camera.")] = None,
-    tell: Annotated[bool, typer.Option("--tell", help="Say over MQTT what changed.")] = False,
+    tell: Annotated[bool, typer.Option("--tell", help="Say over MQTT what changed; alert rules decide anew.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change and write nothing.")] = False,
     verbose: VerboseOption = False,
 ) -> int:
@@ -331,14 +331,48 @@ def relabel(
     return run_relabel(settings, RelabelOptions(after, camera, tell, dry_run))
 
 
-def parse_since(text: str, now: datetime, zone: Any) -> datetime:
+rules = typer.Typer(name="rules", help="Try alert rules and channels.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(rules)
+
+
+@rules.command("test")
+def rules_test(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    since: Annotated[str | None, typer.Option(metavar="T", help="Only visits since then: 2026-05-01, 12h, 7d.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="T", help="Only visits before then.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line; the last is the summary.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Show also the visits that are not told, and why.")] = False,
+) -> int:
+    """Go through the stored visits and say which alert rules would have told of them; nothing is sent or written."""
+    from birdwatchd.rehearsal import RehearsalOptions, run_rehearsal
+
+    settings, now = _with(_config(config), home=home), datetime.now(UTC)
+    zone = settings.station.zone
+    after = parse_since(since, now, zone) if since else None
+    before = parse_since(until, now, zone, "--until") if until else None
+    return run_rehearsal(settings, RehearsalOptions(after, before, as_json, every))
+
+
+@rules.command("send")
+def rules_send(
+    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="A name below `channels:`.")],
+    config: ConfigOption = None,
+) -> int:
+    """Send a message by one channel that says it is a test."""
+    from birdwatchd.rehearsal import send_test
+
+    return send_test(_config(config), channel)
+
+
+def parse_since(text: str, now: datetime, zone: Any, option: str = "--since") -> datetime:
     """Read `--since`: how long ago (`90m`, `12h`, `7d`), `today`, a date or a time in the station's zone.
 
     Raises:
         ConfigError: it is none of these.
     """
     problem = ConfigError(
-        f"--since {text} is no time", "write for example 12h, 7d, today, 2026-05-01 or 2026-05-01T06:30"
+        f"{option} {text} is no time", "write for example 12h, 7d, today, 2026-05-01 or 2026-05-01T06:30"
     )
     if match := re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", text):
         unit = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[match[2]]

@@ -16,21 +16,19 @@ from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from birdwatchd.address import Secret, Source
 from birdwatchd.errors import ConfigError
+from birdwatchd.settings.agreement import Disagreement, disagreements
+from birdwatchd.settings.alerts import AlertSettings
+from birdwatchd.settings.base import SLUG, Fraction, Polygon, SecretField, Settings, check_slug
+from birdwatchd.settings.channels import ChannelSettings
 
 __all__ = [
+    "AlertSettings",
     "CameraSettings",
+    "ChannelSettings",
     "Config",
     "ModelSettings",
     "MqttSettings",
@@ -46,7 +44,6 @@ __all__ = [
 ]
 
 SEARCH_PATHS = (Path("birdwatchd.yaml"), Path("/etc/birdwatchd/birdwatchd.yaml"))
-_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -58,28 +55,8 @@ def _to_source(value: object) -> Source:
     return Source(value)
 
 
-def _to_secret(value: object) -> Secret:
-    if isinstance(value, Secret):
-        return value
-    if not isinstance(value, str):
-        raise ValueError("is no text; put the password in quotes")
-    return Secret(value)
-
-
 SourceField = Annotated[Source, BeforeValidator(_to_source)]
-SecretField = Annotated[Secret, BeforeValidator(_to_secret)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Month = Annotated[int, Field(ge=1, le=12)]
-Point = tuple[Fraction, Fraction]
-Polygon = Annotated[tuple[Point, ...], Field(min_length=3)]
-
-
-class Settings(BaseModel):
-    """What all settings share: unknown keys are errors, nothing changes after reading."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, arbitrary_types_allowed=True, strict=False, hide_input_in_errors=True
-    )
 
 
 class StationSettings(Settings):
@@ -113,6 +90,7 @@ class CameraSettings(Settings):
 
     `gate_source` is a smaller stream of the same picture, in which motion is looked for; `source` is then decoded only
     while there is something to cut out.
+    `zones` are places in the picture that alert rules may name.
     `min_bird` is the height or width, in pixels of the source frame, of the smallest bird worth a visit.
     `open_timeout_s` and `read_timeout_s` bound every wait for the camera. `ring_mb` bounds the compressed video that is
     kept for looking back `pre_roll_s` before a bird was noticed, and for clips. `decode` says which device decodes.
@@ -123,6 +101,7 @@ class CameraSettings(Settings):
     gate_source: SourceField | None = None
     name: str = ""
     ignore: tuple[Polygon, ...] = ()
+    zones: Mapping[str, Polygon] = Field(default_factory=dict)
     min_bird: Annotated[int, Field(ge=8, le=2000)] = 24
     enabled: bool = True
     open_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
@@ -241,7 +220,7 @@ class MqttSettings(Settings):
     @field_validator("base")
     @classmethod
     def _base_is_topic(cls, value: str) -> str:
-        if not all(_SLUG.fullmatch(level) for level in value.split("/")):
+        if not all(SLUG.fullmatch(level) for level in value.split("/")):
             raise ValueError("is no topic; use a-z, 0-9, _ and -, levels parted by /")
         return value
 
@@ -300,6 +279,8 @@ class Config(Settings):
     model: ModelSettings = ModelSettings()
     species: SpeciesSettings = SpeciesSettings()
     mqtt: MqttSettings = MqttSettings()
+    alerts: tuple[AlertSettings, ...] = ()
+    channels: Mapping[str, ChannelSettings] = Field(default_factory=dict)
 
     @field_validator("cameras")
     @classmethod
@@ -308,16 +289,13 @@ class Config(Settings):
             check_slug(key)
         return value
 
-
-def check_slug(value: str) -> str:
-    """Give back a camera key or station name that may stand in topics, folders and file names.
-
-    Raises:
-        ValueError: it may not.
-    """
-    if not _SLUG.fullmatch(value):
-        raise ValueError(f"name '{value}' goes into topics and folders; use a-z, 0-9, _ and -")
-    return value
+    @model_validator(mode="after")
+    def _alerts_agree_with_the_rest(self) -> Config:
+        zones = {key: frozenset(camera.zones) for key, camera in self.cameras.items()}
+        placed = self.station.latitude is not None and self.station.longitude is not None
+        if problems := disagreements(self.alerts, self.channels, zones, placed=placed):
+            raise Disagreement(problems)
+        return self
 
 
 def default_home() -> Path:
@@ -433,6 +411,10 @@ class _Reader:
     def invalid(
         self, loc: tuple[int | str, ...], kind: str, message: str, given: object, context: Mapping[str, Any]
     ) -> None:
+        if isinstance(error := context.get("error"), Disagreement):
+            for where, text in error.problems:
+                self.invalid(where, kind, message, given, {"error": text})
+            return
         path = tuple(str(part) for part in loc)
         while path and path not in self.lines:
             path = path[:-1]
@@ -450,7 +432,8 @@ def _explain(path: tuple[str, ...], kind: str, message: str, given: object, cont
     if kind == "value_error":
         return str(context.get("error", message))
     if kind == "missing":
-        return message.lower().replace("field required", "is missing a required key (a camera needs `source`)")
+        needed = "is missing a required key (a camera needs `source`, a rule `name`)"
+        return message.lower().replace("field required", needed)
     whole = kind in ("model_type", "dict_type", "mapping_type")  # an address where keys belong may hold a password
     shown = "" if whole or _is_secret(path) or isinstance(given, dict | list) else f" {given!r}"
     expected = {
@@ -468,13 +451,14 @@ def _explain(path: tuple[str, ...], kind: str, message: str, given: object, cont
         "greater_than": f"use more than {context.get('gt')}",
         "model_type": "use keys and values below it",
         "dict_type": "use keys and values below it",
+        "tuple_type": "use a list, such as [a, b]",
         "mapping_type": "use keys and values below it",
     }.get(kind, message)
     return f"is{shown or ' not valid'}; {expected}"
 
 
 def _is_secret(path: tuple[str, ...]) -> bool:
-    return any(word in part for part in path for word in ("password", "source", "url"))
+    return any(word in part for part in path for word in ("password", "source", "url", "apprise", "webhook"))
 
 
 def _allowed_keys(path: tuple[str, ...]) -> set[str]:

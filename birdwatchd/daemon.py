@@ -20,6 +20,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
+from birdwatchd.alerts.alarms import alarms_of
+from birdwatchd.alerts.channels import Channel, open_channels
 from birdwatchd.alerts.payloads import Composer
 from birdwatchd.alerts.publisher import Publisher
 from birdwatchd.alerts.topics import Topics
@@ -31,6 +33,7 @@ from birdwatchd.learning import Learning
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Message, Prediction, Visit
 from birdwatchd.stages import Classify, Judged, Record, Upkeep
+from birdwatchd.store.alerting import Decide
 from birdwatchd.store.revision import MomentRow
 from birdwatchd.store.writer import Compose, Store
 
@@ -93,7 +96,11 @@ class Daemon:
             publisher = Publisher(
                 store, self.config.mqtt, self.config.station.name, topics, self.metrics, drain_s=DRAIN_S
             )
-        self._close_interrupted(store, compose)
+        decide = alarms_of(self.config, network.labels)
+        if decide is not None:
+            decide.warn_of_unknown_names()
+        channels = open_channels(self.config, store, self.metrics, drain_s=DRAIN_S)
+        self._close_interrupted(store, compose, decide)
         classify, record, learning = build_stages(
             self.config,
             network,
@@ -101,6 +108,7 @@ class Daemon:
             self.metrics,
             store,
             compose,
+            decide=decide,
             stop=self._stop,
             on_visit=self._on_visit,
             wake=publisher.wake if publisher else lambda: None,
@@ -112,12 +120,18 @@ class Daemon:
             healthy=lambda: _beating(classify.beat, record.beat),
             beat_service=lambda: notify("WATCHDOG=1"),
         )
-        return self._start_wait_stop(classify, record, learning, upkeep, publisher)
+        return self._start_wait_stop(classify, record, learning, upkeep, publisher, channels)
 
     def _start_wait_stop(
-        self, classify: Classify, record: Record, learning: Learning, upkeep: Upkeep, publisher: Publisher | None
+        self,
+        classify: Classify,
+        record: Record,
+        learning: Learning,
+        upkeep: Upkeep,
+        publisher: Publisher | None,
+        channels: Sequence[Channel],
     ) -> int:
-        visits, outlets = Crew(self._stop), Crew(self._stop)
+        visits, outlets, pushes = Crew(self._stop), Crew(self._stop), Crew(self._stop)
         closing = Stop()  # upkeep and publish go on until the last visit is stored
         self._stop.armed = True
         self._start_cameras(visits, upkeep)
@@ -130,6 +144,8 @@ class Daemon:
                 if not settings.enabled:
                     publisher.camera_status(key, "disabled")
             outlets.start("publish", partial(publisher.run, closing))
+        for channel in channels:
+            pushes.start(f"channel {channel.name}", partial(channel.run, closing))
         self._await_first_attempts(upkeep)
         notify("READY=1")
         while not self._stop.wait(0.5):
@@ -140,17 +156,18 @@ class Daemon:
         late = visits.join(self._time_left())
         closing.set("stopping")
         late += outlets.join(max(1.0, self._time_left()))
-        failure = visits.failure or outlets.failure
+        pushes.join(max(0.0, self._time_left()))  # who is late here is no failure: its message is in the outbox still
+        failure = visits.failure or outlets.failure or pushes.failure
         if isinstance(failure, BirdwatchError):
             raise failure
         return 1 if late or failure else 0
 
-    def _close_interrupted(self, store: Store, compose: Compose) -> None:
+    def _close_interrupted(self, store: Store, compose: Compose, decide: Decide | None) -> None:
         """End what a killed run left open; while the disk is full or held by another program, wait for it."""
         said = False
         while not self._stop.is_set():
             try:
-                cut_short = store.close_interrupted(datetime.now(UTC), compose, self.config.cameras.keys())
+                cut_short = store.close_interrupted(datetime.now(UTC), compose, self.config.cameras.keys(), decide)
             except (StoreBusy, StoreFull) as error:
                 if not said:
                     log.error("cannot start yet: %s", error)
@@ -192,6 +209,7 @@ def build_stages(
     store: Store,
     compose: Compose,
     *,
+    decide: Decide | None = None,
     stop: Stop,
     on_visit: Callable[[Visit], None],
     wake: Callable[[], None] = lambda: None,
@@ -200,6 +218,7 @@ def build_stages(
     """Put the stages between mailbox and database together; the same for live cameras and recordings.
 
     Args:
+        decide: says which alert rules fire; None where nobody is to be alerted (recordings).
         show_known: give `on_visit` also what was stored before (a recording that is read again).
     """
     from birdwatchd.species.batching import Classifier
@@ -213,7 +232,7 @@ def build_stages(
 
     def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
         rows = [MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits) for p in predictions]
-        recorded = store.record(visit, rows, compose, datetime.now(UTC))
+        recorded = store.record(visit, rows, compose, datetime.now(UTC), decide)
         return (recorded.recorded and not recorded.only_clip) or show_known
 
     classify = Classify(

@@ -92,5 +92,17 @@ class BrokerRefused(BrokerError):
     """The broker answered and said no (user, password, permission)."""
 
 
+class ChannelError(BirdwatchError):
+    """A channel did not take a message. The outbox keeps it. No text of these holds any part of an address."""
+
+
+class ChannelUnreachable(ChannelError):
+    """Nobody answered, or the answer was to come again later. Try again with back-off."""
+
+
+class ChannelRefused(ChannelError):
+    """The answer was no, or the address is none. Trying again helps only after a person did something."""
+
+
 class ExportError(BirdwatchError):
     """One export failed; nothing else did."""

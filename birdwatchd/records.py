@@ -352,14 +352,15 @@ def _seconds(value: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One thing to tell over MQTT.
+    """One thing to tell, over MQTT or by another channel.
 
     Attributes:
-        topic: the whole topic.
+        topic: the whole topic; for another channel only what kind of message it is.
         payload: bytes to publish.
         retain: keep it at the broker.
         key: (visit_id, revision) as text, for recognising repeats; None for states.
         coalesce: only the newest message of this topic is worth sending.
+        channel: name of the channel that it is for; None for the broker.
     """
 
     topic: str
@@ -367,6 +368,7 @@ class Message:
     retain: bool = False
     key: str | None = None
     coalesce: bool = False
+    channel: str | None = None
 
     def with_payload(self, payload: bytes) -> Message:
         """The same message saying something else."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from birdwatchd.alerts.alarms import alarms_of
 from birdwatchd.config import Config
 from birdwatchd.daemon import model_cache
 from birdwatchd.learning import experience_of
@@ -39,7 +40,7 @@ class RelabelOptions:
 
     Attributes:
         since: visits that began before are left alone.
-        tell: also say over MQTT what changed.
+        tell: also say over MQTT what changed, and let alert rules decide.
         dry_run: only show what would change.
     """
 
@@ -88,6 +89,7 @@ class _Work:
         self._store, self._fusion, self._classifier, self._model = store, fusion, classifier, model
         self._options = options
         self._compose = composer_of(config) if options.tell else None
+        self._decide = alarms_of(config) if options.tell else None
         self._changes: Counter[tuple[str, str]] = Counter()
         self._kept = self._blind = 0
 
@@ -108,7 +110,8 @@ class _Work:
             self._kept += 1
             return
         if not self._options.dry_run:
-            self._store.name_anew(visit.visit_id, verdict, self._model, asked, self._compose, datetime.now(UTC))
+            now = datetime.now(UTC)
+            self._store.name_anew(visit.visit_id, verdict, self._model, asked, self._compose, now, self._decide)
         self._changes[name_of(visit.verdict), name_of(verdict)] += 1
 
     def say(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from birdwatchd.alerts.alarms import alarms_of
 from birdwatchd.alerts.payloads import Composer
 from birdwatchd.alerts.topics import Topics
 from birdwatchd.config import Config
@@ -44,13 +45,13 @@ def run_review(config: Config, options: ReviewOptions) -> int:
         label = species_named(options.species, config, any_name=options.any_name)
     station, now = config.station, datetime.now(UTC)
     with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
-        before = store.visit(options.visit_id)
+        before, decide = store.visit(options.visit_id), alarms_of(config)
         if options.undo:
-            after = store.take_back_review(options.visit_id, composer_of(config), now)
+            after = store.take_back_review(options.visit_id, composer_of(config), now, decide)
         else:
             assert options.opinion is not None
             review = Review(options.opinion, options.by or _me(), label)
-            after = store.review(options.visit_id, review, composer_of(config), now)
+            after = store.review(options.visit_id, review, composer_of(config), now, decide)
     out.print(_told(before, after), soft_wrap=True)
     return 0
 

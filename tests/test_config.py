@@ -9,12 +9,26 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from birdwatchd.alerts.rules import WHY_NOT
 from birdwatchd.cli import _named_cameras, parse_since
-from birdwatchd.config import CameraSettings, MqttSettings, Secret, Source, check_slug, load_config, parse_config
+from birdwatchd.config import (
+    AlertSettings,
+    CameraSettings,
+    ChannelSettings,
+    Config,
+    MqttSettings,
+    Secret,
+    Source,
+    check_slug,
+    load_config,
+    parse_config,
+)
 from birdwatchd.errors import ConfigError, StoreError
+from birdwatchd.settings.alerts import OCCASIONS
 from birdwatchd.store.media import Media
 
 EXAMPLE = Path(__file__).parent.parent / "config" / "birdwatchd.yaml"
@@ -41,9 +55,9 @@ def test_the_example_shows_every_key() -> None:
     """A key that is not in the example does not exist for its readers."""
     text = EXAMPLE.read_text(encoding="utf-8")
     hidden = {"latitude", "longitude", "cert_file", "key_file", "password"}
-    for model in (CameraSettings, MqttSettings):
+    for model in (CameraSettings, MqttSettings, AlertSettings, ChannelSettings):
         for key in set(model.model_fields) - hidden:
-            assert f"{key}:" in text, key
+            assert f"{key}:" in text or f"`{key}:`" in text or f"or {key}" in text, key
 
 
 @pytest.mark.parametrize(
@@ -75,6 +89,24 @@ def test_the_example_shows_every_key() -> None:
         ("cameras: [1", "site.yaml:1: is not valid YAML"),
         ("- 1", "site.yaml:1: is not a mapping"),
         ("station: {timezone: Mars/Base}", "site.yaml:1: station.timezone is no time zone"),
+        ("alerts:\n- name: r\n  when: [first_evr]", "site.yaml:3: alerts.0.when.0 is no occasion; use every"),
+        ("alerts:\n- name: r\n  when: []", "site.yaml:3: alerts.0.when is empty, so the rule would never tell"),
+        ("alerts:\n- name: r\n  states: [rejected]", "site.yaml:3: alerts.0.states.0 is 'rejected'; use one of"),
+        ("alerts:\n- name: r\n  cooldown: 30", "site.yaml:3: alerts.0.cooldown is no length of time; write for"),
+        ("alerts:\n- name: r\n  cooldown: 99999d", "site.yaml:3: alerts.0.cooldown is too long; use 3660d or less"),
+        ("alerts:\n- name: r\n  quiet: [9:00..x]", "site.yaml:3: alerts.0.quiet.0 is no stretch of a day; write"),
+        ("alerts:\n- name: r\n  to: [phone]", "site.yaml:3: alerts.0.to names phone, which is not there; there"),
+        ("alerts:\n- name: r\n  cameras: [nut]", "site.yaml:3: alerts.0.cameras names nut, which is not there"),
+        ("alerts:\n- name: r\n  zones: [perch]", "site.yaml:3: alerts.0.zones names perch, which is not there"),
+        ("alerts:\n- name: r\n  hours: [sunrise..9:00]", "site.yaml:3: alerts.0.hours goes by the sun, and nobody"),
+        ("alerts:\n- {name: r}\n- {name: r}", "site.yaml:3: alerts.1.name 'r' is given to two rules"),
+        ("alerts:\n- when: [rare]", "site.yaml:2: alerts.0 is missing a required key"),
+        ("alerts:\n- {name: Rare birds}", "site.yaml:2: alerts.0.name 'Rare birds' stands in every message"),
+        ("channels:\n  mqtt: {webhook: 'http://h'}", "site.yaml:2: channels.mqtt is no name for a channel"),
+        ("channels:\n  p: {image: true}", "site.yaml:2: channels.p has no address; give one of apprise, apprise_file"),
+        ("channels:\n  p: {apprise: x, webhook: 'http://h'}", "site.yaml:2: channels.p has apprise and webhook;"),
+        ("channels:\n  p: {apprise: x, headers_file: h}", "site.yaml:2: channels.p has headers_file, which is for"),
+        ("channels:\n  p: {apprise: x, max_age: 0s}", "site.yaml:2: channels.p would never send anything"),
     ],
 )
 def test_each_mistake_names_file_line_key_and_remedy(text: str, line: str) -> None:
@@ -266,3 +298,45 @@ def test_a_time_before_all_times_is_no_time() -> None:
     """One digit too many is a slip of the finger, not a crash."""
     with pytest.raises(ConfigError, match="--since 9999999d is no time"):
         parse_since("9999999d", datetime(2026, 5, 1, tzinfo=UTC), UTC)
+
+
+@pytest.mark.parametrize(
+    "channels",
+    [
+        "{p: 'tgram://hunter2'}",
+        "{p: {webhook: 'hunter2'}}",
+        "{p: {webhook: 'ftp://hunter2'}}",
+        "{p: {webhook: 'https://hunter2:x/'}}",
+        "{p: {webhook: ['https://hunter2']}}",
+        "{p: {apprise: {tgram: hunter2}}}",
+        "{p: {apprise: hunter2, webhook: 'https://hunter2'}}",
+        "'tgram://hunter2'",
+        "['tgram://hunter2']",
+        "{p: {apprise: 'tgram://hunter2'}, mqtt: {apprise: 'tgram://hunter2'}}",
+    ],
+)
+def test_a_wrong_channel_does_not_show_its_address(channels: str) -> None:
+    """Everything in it may be the password."""
+    found = problems(f"channels: {channels}")
+    assert "hunter2" not in "".join(found)
+    with pytest.raises(ValueError, match=r"channel") as caught:
+        Config.model_validate(yaml.safe_load(f"channels: {channels}"))
+    assert "hunter2" not in str(caught.value)
+
+
+DOCS = Path(__file__).parent.parent / "docs" / "alerts.md"
+
+
+@pytest.mark.parametrize("example", re.findall(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL))
+def test_the_examples_of_the_documentation_are_valid(example: str) -> None:
+    """They are copied as they stand."""
+    config = parse_config(example, "docs/alerts.md", {"BOT_TOKEN": "1:a", "CHAT_ID": "2"})
+    assert config.alerts or config.channels
+
+
+def test_the_documentation_has_every_key() -> None:
+    """A key that is not written of does not exist for its readers."""
+    text = DOCS.read_text(encoding="utf-8")
+    assert text.count("```yaml") >= 3
+    for key in {*AlertSettings.model_fields, *ChannelSettings.model_fields, *OCCASIONS, *WHY_NOT[-2:]}:
+        assert f"`{key}`" in text, key

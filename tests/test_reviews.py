@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +13,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from birdwatchd.config import Config
 from birdwatchd.records import Box, Rank, State, Verdict, Visit
-from birdwatchd.store import Store
+from birdwatchd.reviews import ReviewOptions, run_review
+from birdwatchd.store import Opinion, Store
 
 START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -119,3 +122,15 @@ def test_any_name_will_do_where_it_is_asked_for(review: Command, home: Path) -> 
     """The escaped cockatiel is in no table of wild birds."""
     assert review("v1", "--species", "Neighbour's  cockatiel", "--any-name").returncode == 0
     assert stored(home).verdict.common_name == "Neighbour's cockatiel"
+
+
+def test_a_review_takes_an_alert_back_also_without_a_broker(home: Path) -> None:
+    """The push said sparrow; whoever corrects it at home in the evening must not have to tell everybody himself."""
+    channels = {"phone": {"webhook": "http://127.0.0.1:1", "max_age": "3660d"}}
+    config = Config.model_validate({"home": home, "alerts": [{"name": "all", "to": ["phone"]}], "channels": channels})
+    for opinion in (Opinion.CONFIRM, Opinion.NOT_A_BIRD):
+        run_review(config, ReviewOptions("v1", opinion, by="ann"))
+    with Store.open(home, zone=ZoneInfo("UTC")) as store:
+        told = [json.loads(row.message.payload) for row in store.pending(0, 9, "phone")]
+        assert store.outbox_depth() == 0
+    assert [(alert["revision"], alert["phase"]) for alert in told] == [(2, "final"), (3, "retracted")]

@@ -5,14 +5,16 @@ No place on earth goes into any message: a nest's position is worth money to the
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from birdwatchd.alerts.topics import Topics
 from birdwatchd.records import Message, Phase, State, rfc3339
 from birdwatchd.store import Standing, Telling
 
-__all__ = ["Composer", "event_type", "visit_json"]
+__all__ = ["Composer", "alert_payload", "event_type", "visit_json"]
 
 
 class Composer:
@@ -76,6 +78,14 @@ def visit_json(standing: Standing) -> dict[str, Any]:
         "model": visit.model,
         "firsts": list(standing.firsts),
     }
+
+
+def alert_payload(standing: Standing, rule: str, reasons: Sequence[str], image: bytes | None = None) -> bytes:
+    """The JSON of an alert: the Visit JSON with the rule that fired and why, and a JPEG as base64 if one is given."""
+    alert = {"event_type": event_type(standing), **visit_json(standing), "rule": rule, "reasons": list(reasons)}
+    if image:
+        alert["image_b64"] = base64.b64encode(image).decode("ascii")
+    return _encode(alert)
 
 
 def _encode(payload: dict[str, Any]) -> bytes:

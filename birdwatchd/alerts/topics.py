@@ -19,6 +19,11 @@ class Topics:
         """`online` / `offline` of the whole station, retained; also the last will."""
         return f"{self.base}/{self.station}/status"
 
+    @property
+    def alert(self) -> str:
+        """Visits that matched an alert rule, not retained."""
+        return f"{self.base}/{self.station}/alert"
+
     def camera_status(self, camera: str) -> str:
         """`online` / `offline` / `disabled`, retained."""
         return self._of(camera, "status")

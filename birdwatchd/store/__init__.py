@@ -1,5 +1,6 @@
 """Keep visits: schema, migrations, the one writer, queries."""
 
+from birdwatchd.store.alerting import Alerting, Decide, Fired, Outcome
 from birdwatchd.store.outbox import OutboxRow
 from birdwatchd.store.queries import Catalogue, EffortSpan, StoredMoment
 from birdwatchd.store.recording import Recording
@@ -9,12 +10,16 @@ from birdwatchd.store.telling import Standing, Telling
 from birdwatchd.store.writer import Compose, Recorded, Store
 
 __all__ = [
+    "Alerting",
     "Catalogue",
     "Compose",
+    "Decide",
     "EffortSpan",
+    "Fired",
     "MomentRow",
     "Opinion",
     "OutboxRow",
+    "Outcome",
     "Recorded",
     "Recording",
     "Review",

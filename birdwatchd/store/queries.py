@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection, Engine, Row
 from birdwatchd.errors import StoreError
 from birdwatchd.records import Box, FloatArray, HalfArray, Phase, State, Visit
 from birdwatchd.store import database, outbox, schema
+from birdwatchd.store.alerting import last_seen
 from birdwatchd.store.border import store_errors
 from birdwatchd.store.experiences import VisitSeen, reviews_mark, visits_seen
 from birdwatchd.store.outbox import OutboxRow
@@ -263,6 +264,29 @@ class Catalogue:
                 return
             last = rows[-1].id
 
+    def standings(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Standing]:
+        """Visits that began at or after `since` and before `until`, oldest first; read some at a time."""
+        visit = schema.visit.c
+        query = standings().order_by(visit.started_at, visit.id).limit(PAGE)
+        if since is not None:
+            query = query.where(visit.started_at >= since)
+        if until is not None:
+            query = query.where(visit.started_at < until)
+        page = query
+        while True:
+            with self._reading() as connection:
+                rows = connection.execute(page).all()
+            yield from map(to_standing, rows)
+            if len(rows) < PAGE:
+                return
+            place = sa.tuple_(visit.started_at, visit.id)
+            page = query.where(place > sa.tuple_(sa.literal(rows[-1].started_at, visit.started_at.type), rows[-1].id))
+
+    def last_seen(self, species: str, before: datetime, visit_id: str) -> datetime | None:
+        """When the newest visit of a confirmed species other than `visit_id` began, not later than `before`."""
+        with self._reading() as connection:
+            return last_seen(connection, species, before, visit_id)
+
     def last_visit_at(self) -> datetime | None:
         """When the newest visit was last seen; None before the first."""
         with self._reading() as connection:
@@ -328,19 +352,20 @@ class Catalogue:
         with self._reading() as connection:
             return [EffortSpan(*row) for row in connection.execute(query)]
 
-    def pending(self, after_id: int, limit: int) -> list[OutboxRow]:
-        """Up to `limit` outbox rows with an id above `after_id`, oldest first; cheap when empty."""
+    def pending(self, after_id: int, limit: int, channel: str | None = None) -> list[OutboxRow]:
+        """Up to `limit` rows for a channel (None: the broker) with an id above `after_id`, oldest first; cheap."""
         with self._reading() as connection:
-            return outbox.rows_after(connection, after_id, limit)
+            return outbox.rows_after(connection, after_id, limit, channel)
 
-    def outbox_depth(self) -> int:
-        """How many messages wait to be told."""
+    def outbox_depth(self, channel: str | None = None) -> int:
+        """How many messages wait to be told to the broker, or by a channel."""
+        query = sa.select(sa.func.count()).select_from(schema.outbox).where(outbox.for_channel(channel))
         with self._reading() as connection:
-            return int(connection.execute(sa.select(sa.func.count()).select_from(schema.outbox)).scalar_one())
+            return int(connection.execute(query).scalar_one())
 
-    def outbox_oldest(self, now: datetime) -> float | None:
-        """How long the oldest message has been waiting, in seconds; None if none waits."""
-        rows = self.pending(0, 1)
+    def outbox_oldest(self, now: datetime, channel: str | None = None) -> float | None:
+        """How long the oldest message for the broker, or a channel, has been waiting, seconds; None if none waits."""
+        rows = self.pending(0, 1, channel)
         return max(0.0, (now - rows[0].created_at).total_seconds()) if rows else None
 
 

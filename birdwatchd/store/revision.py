@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from birdwatchd.errors import StoreError
 from birdwatchd.records import Box, FloatArray, Message, Moment, Phase, Prediction, State, Verdict, Visit
-from birdwatchd.store import outbox, schema
+from birdwatchd.store import alerting, outbox, schema
 from birdwatchd.store.media import Media
 from birdwatchd.store.queries import model_parts, standings, to_standing
 from birdwatchd.store.reviewing import has_review, verdict_of
@@ -276,6 +276,14 @@ class Revision:
         visit = schema.visit
         self._connection.execute(sa.update(visit).where(visit.c.id == mine).values(values))
         return True
+
+    def alert(self, standing: Standing, decide: alerting.Decide) -> bool:
+        """Let alert rules decide on this revision, and keep what they say; whether there is anything to tell."""
+        mine = self._visit.visit_id
+        known = alerting.fired_for(self._connection, mine)
+        history = alerting.History(self._connection, mine)
+        asked = alerting.Alerting(standing, self._now, history, known, lambda: self._best_crop(mine))
+        return alerting.write(self._connection, self._visit, decide(asked), self._now)
 
     def _best_crop(self, visit_id: str) -> bytes | None:
         moment = schema.moment.c

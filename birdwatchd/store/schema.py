@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
 __all__ = [
+    "alert",
     "calibration",
     "camera",
     "effort",
@@ -186,8 +187,30 @@ calibration = sa.Table(
     sa.Column("at", UtcTime, nullable=False),
 )
 
+# Which rule fired for which visit; of these cooldown and daily cap are reckoned (see alerting.py). `started_at` is the
+# visit's. `state`, `species`, `name`, `phase` are the visit's when this rule last took note of it; `stands`: what was
+# told is not taken back. `channels` were told.
+alert = sa.Table(
+    "alert",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("rule", sa.String(64), nullable=False),
+    sa.Column("visit_id", sa.ForeignKey("visit.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("started_at", UtcTime, nullable=False),
+    sa.Column("fired_at", UtcTime, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("species", sa.String(255), nullable=False),
+    sa.Column("name", sa.String(255)),
+    sa.Column("phase", sa.String(16), nullable=False),
+    sa.Column("stands", sa.Boolean, nullable=False),
+    sa.Column("channels", _JSON, nullable=False),
+    sa.UniqueConstraint("rule", "visit_id"),
+    sa.Index(None, "visit_id"),
+    sa.Index(None, "rule", "started_at"),
+)
+
 # AUTOINCREMENT: an id is never used again, so that a publisher that remembers "sent up to 17" is right for
-# ever.
+# ever. `channel` is empty for what the broker gets.
 outbox = sa.Table(
     "outbox",
     metadata,
@@ -200,7 +223,9 @@ outbox = sa.Table(
     sa.Column("visit_id", sa.ForeignKey("visit.id", ondelete="CASCADE")),
     sa.Column("revision", sa.Integer),
     sa.Column("coalesce", sa.Boolean, nullable=False),
+    sa.Column("channel", sa.String(64)),
     sa.Index(None, "topic"),
+    sa.Index(None, "channel", "id"),
     sa.Index(None, "visit_id"),
     sqlite_autoincrement=True,
 )

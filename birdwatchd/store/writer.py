@@ -23,6 +23,7 @@ from sqlalchemy.engine import Connection, Engine, Row
 from birdwatchd.errors import StoreBusy, StoreError, StoreFull
 from birdwatchd.records import Message, Phase, Verdict, Visit
 from birdwatchd.store import database, outbox, reviewing, revision, schema
+from birdwatchd.store.alerting import Decide
 from birdwatchd.store.border import store_errors
 from birdwatchd.store.media import Media, home_lock
 from birdwatchd.store.queries import Catalogue, standings, to_standing
@@ -115,17 +116,19 @@ class Store(Catalogue):
         moments: Sequence[MomentRow],
         compose: Compose | None,
         now: datetime,
+        decide: Decide | None = None,
     ) -> Recorded:
         """Keep a revision of a visit, and put what is news of it into the outbox, all together or not at all.
 
         Idempotent: a revision that is not newer than the stored one changes nothing. Crops are written and
-            synced first; if the transaction fails they are deleted again. `compose` is called inside the
-            transaction, only for news, and must not wait for anything. A clip is named only if it lies where it must;
-            one that comes for a visit that is over changes nothing else of it, whatever else this revision says.
+            synced first; if the transaction fails they are deleted again. A clip is named only if it lies where it
+            must; one that comes for a visit that is over changes nothing else of it, whatever this revision says.
+            `compose` (only for news) and `decide` are called inside the transaction and must not wait for anything.
 
         Args:
             moments: those that no earlier revision carried; known ones are ignored.
             compose: writes the messages; None where nobody is to be told.
+            decide: says which alert rules fire; None where there are none.
 
         Raises:
             StoreBusy, StoreFull, StoreError: nothing was kept; the caller may try again.
@@ -148,7 +151,7 @@ class Store(Catalogue):
             crops = self._write_crops(visit, moments, known.indices if known else frozenset(), undo)
             with self._writer.begin() as connection:
                 work = revision.Revision(connection, visit, now, self.zone, self._media)
-                recorded = self._record(work, moments, crops, compose)
+                recorded = self._record(work, moments, crops, compose, decide)
             undo.pop_all()
             return recorded
 
@@ -176,6 +179,7 @@ class Store(Catalogue):
         moments: Sequence[MomentRow],
         crops: dict[int, str],
         compose: Compose | None,
+        decide: Decide | None,
     ) -> Recorded:
         work.place(moments)
         before = work.last()
@@ -183,9 +187,12 @@ class Store(Catalogue):
         work.write_visit(standing, moments)
         work.write_moments(moments, crops)
         news = compose is not None and work.tell(standing, told, before, compose)
+        news = (decide is not None and work.alert(standing, decide)) or news
         return Recorded(True, standing.phase, standing.firsts, news)
 
-    def review(self, visit_id: str, review: Review, compose: Compose | None, now: datetime) -> Visit:
+    def review(
+        self, visit_id: str, review: Review, compose: Compose | None, now: datetime, decide: Decide | None = None
+    ) -> Visit:
         """Put a person's word in the place of the verdict; the old one is kept. The visit as it is then.
 
         Raises:
@@ -197,9 +204,11 @@ class Store(Catalogue):
             reviewing.put_aside(connection, standing.visit, row.model_id, "review", now)
             said = {"verdict": review.opinion.value, "species": review.species, "by": review.by}
             connection.execute(sa.insert(schema.review).values(visit_id=visit_id, at=now, **said))
-            return self._revise(connection, standing.visit, verdict, compose, now)
+            return self._revise(connection, standing.visit, verdict, compose, now, decide)
 
-    def take_back_review(self, visit_id: str, compose: Compose | None, now: datetime) -> Visit:
+    def take_back_review(
+        self, visit_id: str, compose: Compose | None, now: datetime, decide: Decide | None = None
+    ) -> Visit:
         """Undo the newest review of a visit: its verdict is again what it was before. The visit as it is then.
 
         Raises:
@@ -207,7 +216,8 @@ class Store(Catalogue):
         """
         with self._writing() as connection:
             standing, _ = self._over(connection, visit_id)
-            return self._revise(connection, standing.visit, reviewing.take_back(connection, visit_id), compose, now)
+            before = reviewing.take_back(connection, visit_id)
+            return self._revise(connection, standing.visit, before, compose, now, decide)
 
     def name_anew(
         self,
@@ -217,6 +227,7 @@ class Store(Catalogue):
         moments: Sequence[MomentRow],
         compose: Compose | None,
         now: datetime,
+        decide: Decide | None = None,
     ) -> Visit:
         """Put another verdict of the network in the place of a visit's; the old one is kept. The visit as it is then.
 
@@ -235,7 +246,7 @@ class Store(Catalogue):
             visit = replace(standing.visit, model=model)
             if moments:
                 revision.replace_predictions(connection, visit, moments)
-            return self._revise(connection, visit, verdict, compose, now)
+            return self._revise(connection, visit, verdict, compose, now, decide)
 
     def calibrate(self, model: str, temperature: float, visits: int, now: datetime) -> None:
         """Remember a model's temperature, and from how many reviewed visits it comes."""
@@ -255,15 +266,25 @@ class Store(Catalogue):
         return to_standing(row), row
 
     def _revise(
-        self, connection: Connection, visit: Visit, verdict: Verdict, compose: Compose | None, now: datetime
+        self,
+        connection: Connection,
+        visit: Visit,
+        verdict: Verdict,
+        compose: Compose | None,
+        now: datetime,
+        decide: Decide | None,
     ) -> Visit:
         """Write a visit that is over once more, with another verdict, and tell of it what is news."""
         changed = replace(visit, verdict=verdict, revision=visit.revision + 1)
-        self._record(revision.Revision(connection, changed, now, self.zone, self._media), (), {}, compose)
+        self._record(revision.Revision(connection, changed, now, self.zone, self._media), (), {}, compose, decide)
         return changed
 
     def close_interrupted(
-        self, now: datetime, compose: Compose | None, cameras: Collection[str] | None = None
+        self,
+        now: datetime,
+        compose: Compose | None,
+        cameras: Collection[str] | None = None,
+        decide: Decide | None = None,
     ) -> list[Visit]:
         """End the visits that a killed run left open, when the bird was last seen. Call it before any camera.
 
@@ -277,7 +298,7 @@ class Store(Catalogue):
         for visit in visits:
             if cameras is None or visit.camera in cameras:
                 final = replace(visit, end=visit.last_seen, revision=visit.revision + 1)
-                self.record(final, (), compose, now)
+                self.record(final, (), compose, now, decide)
                 ended.append(final)
         return ended
 
@@ -305,9 +326,19 @@ class Store(Catalogue):
             outbox.add(connection, messages, now)
 
     def delivered(self, ids: Sequence[int], now: datetime) -> None:
-        """The broker has these rows: delete them, and note on their visits when they were first told."""
+        """These rows were delivered: delete them, and note on their visits when the broker was first told."""
         with self._writing() as connection:
             outbox.remove(connection, ids, now)
+
+    def drop_older(self, channel: str, before: datetime) -> int:
+        """Delete what has been waiting for a channel since before a time; how many messages."""
+        with self._writing() as connection:
+            return outbox.remove_older(connection, channel, before)
+
+    def keep_channels(self, channels: Collection[str]) -> int:
+        """Delete what waits for channels that do not exist any more; how many messages. Call it at start."""
+        with self._writing() as connection:
+            return outbox.remove_unknown(connection, channels)
 
     def effort(self, camera: str, at: datetime, state: str) -> None:
         """Note that a camera is in a state; call it at every status report.

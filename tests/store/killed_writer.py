@@ -1,4 +1,7 @@
-"""Write visits in a loop until killed: three revisions each, told at the first and the third. Run by path."""
+"""Write visits in a loop until killed: three revisions each, told at the first and third, alerted at the second.
+
+Run by path.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from birdwatchd.records import Box, Crop, Message, Moment, Rank, State, Verdict, Visit, new_visit_id
-from birdwatchd.store import MomentRow, Store, Telling
+from birdwatchd.records import Box, Crop, Message, Moment, Phase, Rank, State, Verdict, Visit, new_visit_id
+from birdwatchd.store import Alerting, Fired, MomentRow, Outcome, Store, Telling
 
 
 def compose(telling: Telling) -> Sequence[Message]:
@@ -19,6 +22,15 @@ def compose(telling: Telling) -> Sequence[Message]:
     visit = telling.standing.visit
     event = Message(f"b/s/{visit.camera}/visit", b"{}", key=f"{visit.visit_id}:{visit.revision}")
     return [event, Message(f"b/s/{visit.camera}/last", b"x" * 3000, retain=True, coalesce=True)]
+
+
+def decide(asked: Alerting) -> Sequence[Outcome]:
+    """One rule that fires once."""
+    visit = asked.standing.visit
+    if visit.revision < 2 or asked.fired:
+        return ()
+    fired = Fired("r", "confirmed", "passer domesticus", "House sparrow", Phase.PROVISIONAL, True, ("phone",))
+    return [Outcome(fired, (Message("alert", b"{}", key=f"{visit.visit_id}:{visit.revision}", channel="phone"),))]
 
 
 def main(home: Path) -> None:
@@ -38,7 +50,7 @@ def main(home: Path) -> None:
             moments = [
                 MomentRow(Moment(2 * revision + i, start, box, 0.5, crop), np.ones(64, np.float32), ()) for i in (0, 1)
             ]
-            store.record(visit, moments, compose, start)
+            store.record(visit, moments, compose, start, decide)
 
 
 if __name__ == "__main__":

@@ -46,10 +46,15 @@ def test_nothing_is_half_written_after_kill_9(tmp_path: Path) -> None:
         named = {row[0] for row in database.execute("SELECT crop FROM moment")}
         assert named <= files(tmp_path), "a row names a crop that is not there"
         told = defaultdict(set)
-        for visit_id, revision in database.execute("SELECT visit_id, revision FROM outbox WHERE key IS NOT NULL"):
+        keyed = "SELECT visit_id, revision FROM outbox WHERE key IS NOT NULL AND channel IS NULL"
+        for visit_id, revision in database.execute(keyed):
             told[visit_id].add(revision)
         revisions = dict(database.execute("SELECT id, revision FROM visit").fetchall())
         assert told == {visit: {1, 3} if revision == 3 else {1} for visit, revision in revisions.items()}
+        rung = database.execute("SELECT visit_id, revision FROM outbox WHERE channel = 'phone' ORDER BY id").fetchall()
+        assert sorted(rung) == sorted((visit, 2) for visit, revision in revisions.items() if revision >= 2)
+        noted = database.execute("SELECT visit_id FROM alert").fetchall()
+        assert sorted(visit for (visit,) in noted) == sorted(visit for visit, _ in rung)
         moments = dict(database.execute("SELECT visit_id, count(*) FROM moment GROUP BY visit_id").fetchall())
         assert moments == {visit: 2 * revision for visit, revision in revisions.items()}
         database.close()

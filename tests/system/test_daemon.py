@@ -20,6 +20,7 @@ from birdwatchd.demo.scene import Scene, SceneSpec
 from birdwatchd.demo.visits import ScheduledVisit
 from birdwatchd.records import Visit
 from birdwatchd.store.queries import Catalogue
+from tests.alerts.peer import Peer
 
 from .peers import Birdwatchd, Feeder, Mosquitto, RtspServer, wait_for
 
@@ -93,10 +94,18 @@ def test_stopping_in_mid_visit_closes_and_stores_it(tmp_path: Path, closing: Clo
     clip = tmp_path / "sitting.mp4"
     visit = ScheduledVisit("Eurasian hoopoe", 5.0, 60.0, perch=1)
     write_clip(clip, Scene(SceneSpec(5, 640, 360, 12), (visit,)), 0.0, 20.0)
-    daemon = closing(Birdwatchd(tmp_path, cameras={"perch": {"source": str(clip), "min_bird": 16}}))
+    phone = closing(Peer().start())
+    rule = {"name": "hoopoes", "species": ["Upupidae"], "to": ["phone", "gone"]}
+    channels = {"phone": {"webhook": phone.url, "image": True}, "gone": {"webhook": "http://127.0.0.1:1"}}
+    perch = {"source": str(clip), "min_bird": 16}
+    daemon = closing(Birdwatchd(tmp_path, cameras={"perch": perch}, alerts=[rule], channels=channels))
     daemon.start()
     wait_for(lambda: [v for v in stored(daemon) if v.moments], "the visit")
     assert stored(daemon)[0].end is None
+    wait_for(lambda: phone.got, "the alert, while the bird is there")
+    (alert,) = phone.got
+    assert (alert["phase"], alert["common_name"]) == ("provisional", "Eurasian hoopoe")
+    assert alert["image_b64"]
     status, took = daemon.stop()
     assert status == 0
     assert took < 10.0
@@ -104,6 +113,8 @@ def test_stopping_in_mid_visit_closes_and_stores_it(tmp_path: Path, closing: Clo
     assert visit_row.end is not None
     assert visit_row.verdict.common_name == "Eurasian hoopoe"
     assert "Traceback" not in daemon.log
+    assert len(phone.got) == 1
+    assert daemon.log.count("channel gone: ") == 1
 
 
 def test_visits_get_their_clips_and_keep_their_names(tmp_path: Path, closing: Closing) -> None:

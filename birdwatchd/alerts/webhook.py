@@ -1,0 +1,103 @@
+"""Post the JSON of an alert to a URL, and say in our words what came of it.
+
+The URL and the headers are secrets as a whole: a path may be the password. No error here holds any part of them, nor of
+what the other side said beyond its status.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import socket
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from birdwatchd import __version__
+from birdwatchd.address import Secret
+from birdwatchd.errors import ChannelError, ChannelRefused, ChannelUnreachable
+
+__all__ = ["Webhook", "from_status"]
+
+TIMEOUT_S = 5.0  # for connecting and for each wait after that; leaves room within the daemon's 10 s for stopping
+LATER = {408, 425, 429}  # request timeout, too early, too many requests: no refusal, come again
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A POST that is redirected would become a GET without its body, and its headers would go to somebody else."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+class Webhook:
+    """One URL that takes JSON by HTTP POST."""
+
+    def __init__(self, address: Secret, headers: Mapping[str, Secret]) -> None:
+        """
+        Args:
+            address: http or https; user and password in it are sent as basic authentication.
+            headers: more to send, by name.
+        """
+        parts = urlsplit(address.reveal())
+        self._headers = {"Content-Type": "application/json", "User-Agent": f"birdwatchd/{__version__}"}
+        if parts.username or parts.password:
+            pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+            self._headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        self._headers |= {name: value.reveal() for name, value in headers.items()}
+        self._url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+        self._opener = urllib.request.build_opener(_NoRedirect)
+
+    def send(self, payload: bytes) -> None:
+        """Post one JSON.
+
+        Raises:
+            ChannelUnreachable, ChannelRefused: it was not taken.
+        """
+        request = urllib.request.Request(self._url, data=payload, headers=self._headers, method="POST")  # noqa: S310  # the settings allow http and https only
+        with _webhook_errors(), self._opener.open(request, timeout=TIMEOUT_S):
+            pass
+
+
+def from_status(status: int) -> ChannelError:
+    """What an HTTP status other than 2xx means."""
+    name = HTTPStatus(status).phrase if status in HTTPStatus.__members__.values() else ""
+    text = f"the other side answers {status} {name}".rstrip()
+    if status >= 500 or status in LATER:
+        return ChannelUnreachable(text)
+    if 300 <= status < 400:
+        return ChannelRefused(text, "it sends us elsewhere; write the final address")
+    return ChannelRefused(text, "check the channel's address and its passwords")
+
+
+@contextmanager
+def _webhook_errors() -> Iterator[None]:
+    """Translate what urllib, http.client, sockets and TLS raise; their own words may hold the address."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise from_status(error.code) from None
+    except urllib.error.URLError as error:
+        raise _from_system(error.reason) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise _from_system(error) from None
+
+
+def _from_system(error: object) -> ChannelError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ChannelRefused("its certificate is not trusted", "check the address and the system's authorities")
+    if isinstance(error, ssl.SSLError):
+        return ChannelUnreachable("no TLS with the other side", "check whether it is https")
+    if isinstance(error, TimeoutError):
+        return ChannelUnreachable("the other side does not answer")
+    if isinstance(error, socket.gaierror):
+        return ChannelUnreachable("the other side's name is not known", "check the address and DNS")
+    if isinstance(error, http.client.HTTPException):
+        return ChannelUnreachable("the other side does not speak HTTP, or broke off")
+    why = error.strerror if isinstance(error, OSError) and error.strerror else "no connection"
+    return ChannelUnreachable(f"the other side is away ({why.lower()})")
