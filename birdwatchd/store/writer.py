@@ -8,9 +8,8 @@ deletes outbox rows; a lock in the process and SQLite's own between processes ke
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,8 +23,9 @@ from birdwatchd.errors import StoreBusy, StoreError, StoreFull
 from birdwatchd.records import Message, Phase, Verdict, Visit
 from birdwatchd.store import database, outbox, reviewing, revision, schema
 from birdwatchd.store.border import store_errors
-from birdwatchd.store.media import Media, home_lock
-from birdwatchd.store.queries import Catalogue, standings, to_standing
+from birdwatchd.store.ledger import Ledger
+from birdwatchd.store.media import home_lock
+from birdwatchd.store.queries import standings, to_standing
 from birdwatchd.store.recording import Recording, forget
 from birdwatchd.store.reviewing import Review
 from birdwatchd.store.revision import MomentRow
@@ -59,15 +59,12 @@ class Recorded:
     only_clip: bool = False
 
 
-class Store(Catalogue):
+class Store(Ledger):
     """The database, for reading and writing. Open it with `Store.open`, end it with `close`."""
 
     def __init__(self, home: Path, engine: Engine, zone: ZoneInfo, latitude: float | None) -> None:
-        super().__init__(home, engine)
-        self.zone, self.latitude = zone, latitude
-        self._writer = database.writing(engine)
-        self._media = Media(home)
-        self._lock = threading.RLock()
+        super().__init__(home, engine, zone)
+        self.latitude = latitude
         self._effort: dict[str, tuple[str, datetime]] = {}
 
     @classmethod
@@ -103,11 +100,6 @@ class Store(Catalogue):
                 log.warning("the write-ahead log is left as it is: %s", error.message)
             finally:
                 self._engine.dispose()
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._lock, store_errors(self.path), self._writer.begin() as connection:
-            yield connection
 
     def record(
         self,
@@ -148,7 +140,7 @@ class Store(Catalogue):
             crops = self._write_crops(visit, moments, known.indices if known else frozenset(), undo)
             with self._writer.begin() as connection:
                 work = revision.Revision(connection, visit, now, self.zone, self._media)
-                recorded = self._record(work, moments, crops, compose)
+                recorded = _record(work, moments, crops, compose)
             undo.pop_all()
             return recorded
 
@@ -169,21 +161,6 @@ class Store(Catalogue):
                 self._media.write(name, row.moment.crop.jpeg)
                 crops[row.moment.index] = name
         return crops
-
-    @staticmethod
-    def _record(
-        work: revision.Revision,
-        moments: Sequence[MomentRow],
-        crops: dict[int, str],
-        compose: Compose | None,
-    ) -> Recorded:
-        work.place(moments)
-        before = work.last()
-        standing, told = work.decide()
-        work.write_visit(standing, moments)
-        work.write_moments(moments, crops)
-        news = compose is not None and work.tell(standing, told, before, compose)
-        return Recorded(True, standing.phase, standing.firsts, news)
 
     def review(self, visit_id: str, review: Review, compose: Compose | None, now: datetime) -> Visit:
         """Put a person's word in the place of the verdict; the old one is kept. The visit as it is then.
@@ -259,7 +236,7 @@ class Store(Catalogue):
     ) -> Visit:
         """Write a visit that is over once more, with another verdict, and tell of it what is news."""
         changed = replace(visit, verdict=verdict, revision=visit.revision + 1)
-        self._record(revision.Revision(connection, changed, now, self.zone, self._media), (), {}, compose)
+        _record(revision.Revision(connection, changed, now, self.zone, self._media, again=True), (), {}, compose)
         return changed
 
     def close_interrupted(
@@ -357,6 +334,20 @@ class Store(Catalogue):
                 "growing": growing,
             }
             connection.execute(sa.insert(schema.scanned).prefix_with("OR REPLACE").values(values))
+
+
+def _record(
+    work: revision.Revision, moments: Sequence[MomentRow], crops: dict[int, str], compose: Compose | None
+) -> Recorded:
+    """Write one revision, tell of it what is news, and let firsts that it gives up go to whom they belong."""
+    work.place(moments)
+    before = work.last()
+    standing, told = work.decide()
+    work.write_visit(standing, moments)
+    work.write_moments(moments, crops)
+    news = compose is not None and work.tell(standing, told, before, compose)
+    work.pass_on(compose)
+    return Recorded(True, standing.phase, standing.firsts, news)
 
 
 def _extend_effort(connection: Connection, camera_id: int, at: datetime, state: str) -> None:

@@ -31,7 +31,12 @@ def test_the_list_of_revisions_is_complete() -> None:
     assert tuple(r.revision for r in script.walk_revisions())[::-1] == migrations.REVISIONS
 
 
-ADDED = {"0001": ("clip", "clip_cut", "raw_score", "raw_top", "rare"), "0002": ("raw_score", "raw_top", "rare")}
+ADDED = {
+    "0001": ("clip", "clip_cut", "raw_score", "raw_top", "rare"),
+    "0002": ("raw_score", "raw_top", "rare"),
+    "0003": (),
+}
+TABLES = {"0001": ("superseded", "calibration"), "0002": ("superseded", "calibration"), "0003": ()}
 
 
 @pytest.mark.parametrize("version", ADDED)
@@ -41,8 +46,9 @@ def test_visits_of_older_versions_are_kept(store: Store, sightings: Any, version
     before = store.visit("v1")
     store.close()
     with sqlite3.connect(store.path) as connection:
-        for table in ("superseded", "calibration"):
+        for table in (*TABLES[version], "announced", "daily"):
             connection.execute(f"DROP TABLE {table}")
+        connection.execute("ALTER TABLE camera DROP COLUMN switched_off")
         for column in ADDED[version]:
             connection.execute(f"ALTER TABLE visit DROP COLUMN {column}")
         connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
