@@ -116,6 +116,10 @@ class Ledger(Catalogue):
         with self._reading() as connection:
             return board.day_at(connection, day, self.zone, camera)
 
+    def bounds(self, day: date) -> tuple[datetime, datetime]:
+        """When a local date begins and ends (UTC)."""
+        return board.day_bounds(day, self.zone)
+
     def present(self, camera: str) -> bool:
         """Whether a bird is at this camera."""
         with self._reading() as connection:

@@ -278,7 +278,7 @@ def test_nobody_at_home_is_unreachable(world: Any) -> None:
 def test_a_picture_too_large_does_not_block_the_queue(
     world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One huge crop must not hold back every visit after it; one line says so."""
+    """One huge crop must not hold back every visit after it; the picture is emptied, and one line says so."""
     broker = world.mosquitto(*("allow_anonymous true", "max_packet_size 20000"))
     listener = world.subscriber(broker.port)
     now = datetime.now(UTC)
@@ -289,7 +289,8 @@ def test_a_picture_too_large_does_not_block_the_queue(
     wait_until(lambda: listener.payloads("birdwatch/after") == [b"still here"])
     wait_until(lambda: world.store.outbox_depth() == 0)
     assert running.metrics.get("mqtt_dropped_total") == 3
-    assert len([r for r in caplog.records if "are dropped" in r.getMessage()]) == 1
+    assert len([r for r in caplog.records if "left out" in r.getMessage()]) == 1
+    assert set(listener.payloads("birdwatch/reserve1/nut/image")) == {b""}, "an old picture beside a new name would lie"
 
 
 def test_a_forbidden_topic_keeps_the_rows(world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture) -> None:
