@@ -136,7 +136,7 @@ def periods_of(at: datetime, zone: ZoneInfo) -> dict[str, tuple[date, date] | No
     """
     day = at.astimezone(zone).date()
     began = date(day.year - (day.month < 3), (day.month % 12 // 3) * 3 or 12, 1)
-    over = date(began.year + (began.month == 12), (began.month + 3) % 12, 1)
+    over = date(began.year + (began.month == 12), began.month % 12 + 3, 1)
     return {
         "ever": None,
         "year": (date(day.year, 1, 1), date(day.year + 1, 1, 1)),

@@ -13,6 +13,7 @@ import sqlite3
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +30,7 @@ from birdwatchd.store import MomentRow, Opinion, Review, Store
 
 ZONE = ZoneInfo("Asia/Jerusalem")
 START = datetime(2026, 10, 21, 3, 0, tzinfo=UTC)  # the clocks are set back on the 25th
-STEP = timedelta(minutes=21)
+STEP = timedelta(hours=1)
 CAMERAS = {key: CameraSettings(source=Source(f"/tmp/{key}.mp4"), name=key.title()) for key in ("nut", "pond")}
 SPECIES = (("House sparrow", "Passer domesticus"), ("Great tit", "Parus major"), ("Hoopoe", "Upupa epops"))
 BOX = Box(0.1, 0.2, 0.3, 0.4)
@@ -118,8 +119,14 @@ def main(home: Path, url: str) -> None:
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            be(home, url, last=line.strip() == "last")
-            os._exit(0)
+            status = 1
+            try:
+                be(home, url, last=line.strip() == "last")
+                status = 0
+            finally:
+                if status:
+                    traceback.print_exc()
+                os._exit(status)
         print(child, flush=True)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)

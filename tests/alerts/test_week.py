@@ -85,9 +85,8 @@ def live_through(teller: Teller, broker: Any, cutter: WireCutter, chance: random
         if number % 12 == 7:
             broker.stop(signal.SIGTERM)
         teller.kill_after(chance.uniform(1.2, 1.6) if number % 16 == 3 else chance.uniform(0.01, 0.3))
-        if number % 12 == 9 or number == KILLS - 1:
-            if broker.process.poll() is not None:
-                broker.start()
+        if (number % 12 == 9 or number == KILLS - 1) and broker.process.poll() is not None:
+            broker.start()
     cutter.chance = 0.0
 
 
@@ -119,10 +118,8 @@ def check_states(held: dict[str, bytes], home: Path) -> None:
         for camera in CAMERAS:
             for message in Composer(TOPICS).states(store.board(camera, now)):
                 wanted[message.topic] = message.payload
-        days = store.day(now.astimezone(ZONE).date()).visits
         assert store.outbox_depth() == 0
     assert {topic: held.get(topic) for topic in wanted} == wanted
-    assert days >= 0
     assert held[f"{BELOW}status"] == b"offline"
     assert {held[f"{BELOW}{camera}/enabled"] for camera in CAMERAS} == {b"ON"}
 
@@ -131,11 +128,12 @@ def check_heartbeats(messages: list[tuple[str, bytes, bool]], home: Path) -> Non
     """One a day at most, whatever was killed, and the newest is of the last day."""
     dates = [json.loads(payload)["date"] for topic, payload, _ in messages if topic == f"{BELOW}heartbeat"]
     assert dates == sorted(dates)
-    assert dates[-1] == "2026-10-27"
+    assert dates[-1] == "2026-10-26"  # the week ends at five in the morning of the 28th, and six is the time
     texts = {payload for topic, payload, _ in messages if topic == f"{BELOW}heartbeat"}
     assert max(Counter(json.loads(text)["date"] for text in texts).values()) == 1
 
 
+@pytest.mark.timeout(150)
 def test_a_week_of_kills_cuts_and_restarts(world: Any, tmp_path: Path, wait_until: Any, later: Any) -> None:
     """Nothing that happened may be missing afterwards, and nothing may be shown that is no longer so."""
     broker = world.mosquitto()
@@ -145,7 +143,8 @@ def test_a_week_of_kills_cuts_and_restarts(world: Any, tmp_path: Path, wait_unti
     teller = later(Teller(home, cutter.url))
     began = time.monotonic()
     live_through(teller, broker, cutter, random.Random(SEED))
-    killed_at = len(Store.open(home, zone=ZONE).visits())
+    with Store.open(home, zone=ZONE) as store:
+        killed_at = len(store.visits())
     teller.end()
     took = time.monotonic() - began
     wait_until(lambda: (f"{BELOW}status", b"offline") in [message[:2] for message in listener.got[-3:]])
