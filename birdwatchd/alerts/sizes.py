@@ -1,7 +1,7 @@
 """Find out which message is too large for a broker that does not say so: MQTT 3.1.1 knows no limit, it hangs up.
 
-Three connections in a row that break before anything is acknowledged, while something large is on its way: then the
-largest is taken to be what the broker hangs up on. Without this, one picture would hold back every visit after it.
+A large message that was on its way when three connections in a row broke is taken to be what the broker hangs up on.
+Without this, one picture would hold back every visit after it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Sizes:
 
     limit: int | None = None
     _flying: dict[int, int] = field(default_factory=dict)
+    _suspect: int | None = None
     _broken: int = 0
 
     def sent(self, mid: int, size: int) -> None:
@@ -33,15 +34,15 @@ class Sizes:
     def acknowledged(self, mid: int) -> None:
         """The broker has one."""
         self._flying.pop(mid, None)
-        self._broken = 0
 
     def broke_off(self) -> bool:
         """The connection broke; True if a limit was learned from it."""
-        self._broken += 1
-        largest = max(self._flying.values(), default=0)
-        if self._broken < PATIENCE or largest <= SMALL:
+        largest = max(self._flying, key=lambda mid: self._flying[mid], default=None)
+        self._broken = self._broken + 1 if largest == self._suspect else 1
+        self._suspect = largest
+        if largest is None or self._flying[largest] <= SMALL or self._broken < PATIENCE:
             return False
-        self.limit, self._broken = largest - 1, 0
+        self.limit, self._suspect = self._flying[largest] - 1, None
         return True
 
     def forget(self) -> None:

@@ -30,7 +30,7 @@ from birdwatchd.store import MomentRow, Opinion, Review, Store
 
 ZONE = ZoneInfo("Asia/Jerusalem")
 START = datetime(2026, 10, 21, 3, 0, tzinfo=UTC)  # the clocks are set back on the 25th
-STEP = timedelta(hours=1)
+STEP = timedelta(minutes=90)
 CAMERAS = {key: CameraSettings(source=Source(f"/tmp/{key}.mp4"), name=key.title()) for key in ("nut", "pond")}
 SPECIES = (("House sparrow", "Passer domesticus"), ("Great tit", "Parus major"), ("Hoopoe", "Upupa epops"))
 BOX = Box(0.1, 0.2, 0.3, 0.4)

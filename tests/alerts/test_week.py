@@ -81,13 +81,13 @@ def later() -> Iterator[Callable[[Any], Any]]:
 def live_through(teller: Teller, broker: Any, cutter: WireCutter, chance: random.Random) -> None:
     """Kill the telling part at random points, meanwhile cutting wires and restarting the broker."""
     for number in range(KILLS):
-        cutter.chance = chance.choice((0.0, 0.02, 0.2))
+        cutter.chance = chance.choice((0.0, 0.05, 0.4))
         if number % 12 == 7:
             broker.stop(signal.SIGTERM)
         teller.kill_after(chance.uniform(1.2, 1.6) if number % 16 == 3 else chance.uniform(0.01, 0.3))
         if (number % 12 == 9 or number == KILLS - 1) and broker.process.poll() is not None:
             broker.start()
-    cutter.chance = 0.0
+    cutter.chance, cutter.left = 0.3, 2  # twice more while the last life tells the rest
 
 
 def events(messages: list[tuple[str, bytes, bool]]) -> list[dict[str, Any]]:
@@ -155,6 +155,6 @@ def test_a_week_of_kills_cuts_and_restarts(world: Any, tmp_path: Path, wait_unti
     check_states({topic: payload for topic, payload, _ in late.got}, home)
     check_heartbeats(listener.got, home)
     keys = {(event["visit_id"], event["revision"]) for event in told}
-    assert cutter.cuts >= KILLS // 10
+    assert cutter.cuts >= 3
     print(f"{KILLS} kills within {killed_at} visits, {cutter.cuts} cut wires, {len(keys)} messages about visits,")
     print(f"{len(told) - len(keys)} of them repeated, {took:.1f} s")

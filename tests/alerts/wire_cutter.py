@@ -11,10 +11,10 @@ PUBACK = 0x40
 
 
 class WireCutter:
-    """Forwards to a broker. While `chance` is above 0, a chunk with a PUBACK is cut in two and the rest is lost."""
+    """Forwards to a broker; with `chance`, a chunk with a PUBACK is cut in two and the rest is lost, `left` times."""
 
     def __init__(self, broker_port: int, seed: int) -> None:
-        self.broker_port, self.chance, self.cuts = broker_port, 0.0, 0
+        self.broker_port, self.chance, self.cuts, self.left = broker_port, 0.0, 0, 1000
         self._random = random.Random(seed)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -46,8 +46,8 @@ class WireCutter:
         with suppress(OSError):
             while data := source.recv(65536):
                 at = data.find(PUBACK) if to_client else -1
-                if at >= 0 and self._random.random() < self.chance:
-                    self.cuts += 1
+                if at >= 0 and self.left and self._random.random() < self.chance:
+                    self.cuts, self.left = self.cuts + 1, self.left - 1
                     target.sendall(data[: at + self._random.randint(0, 3)])
                     break
                 target.sendall(data)
