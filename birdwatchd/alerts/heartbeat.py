@@ -19,7 +19,8 @@ from birdwatchd.store import Store
 
 __all__ = ["LIMIT", "Heartbeat"]
 
-LIMIT = 1000  # bytes of payload; with its topic it fits into one kilobyte
+LIMIT = 1024  # bytes of the whole packet
+OVERHEAD = 10  # of these for what MQTT puts around topic and payload
 NAME = "heartbeat"
 
 
@@ -55,7 +56,7 @@ class Heartbeat:
         return told
 
     def payload(self, now: datetime) -> bytes:
-        """The summary of the local day before `now`, at most `LIMIT` bytes: rare species give way to their number."""
+        """The summary of the local day before `now`, as many of its species by name as fit, the most frequent first."""
         yesterday = now.astimezone(self.store.zone).date() - timedelta(days=1)
         day = self.store.day(yesterday)
         disk = shutil.disk_usage(self.store.home)
@@ -71,7 +72,9 @@ class Heartbeat:
             "oldest_unsent_s": None if oldest is None else round(oldest),
             "version": __version__,
         }
-        return next(text for text in _shorter_and_shorter(facts, day.species) if len(text) <= LIMIT)
+        room = LIMIT - OVERHEAD - len(self.topic)
+        texts = list(_shorter_and_shorter(facts, day.species))
+        return next((text for text in texts if len(text) <= room), texts[-1])
 
     def _effort_s(self, day: date) -> float:
         """Seconds in which cameras gave pictures on a local day, summed over cameras."""

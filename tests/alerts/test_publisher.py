@@ -239,7 +239,7 @@ def test_the_right_password_from_a_file(world: Any, wait_until: Wait) -> None:
 
 
 def certificates(folder: Path) -> None:
-    """A CA, and a server certificate for 127.0.0.1 signed by it."""
+    """A CA, and signed by it a server certificate for 127.0.0.1 and one of a client."""
     (folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     commands = [
@@ -248,6 +248,9 @@ def certificates(folder: Path) -> None:
         ["x509", "-req", "-in", "srv.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"],
     ]
     commands[-1] += ["-days", "2", "-out", "srv.pem", "-extfile", "san"]
+    commands.append(["req", *key, "-keyout", "me.key", "-out", "me.csr", "-subj", "/CN=reserve1"])
+    commands.append(["x509", "-req", "-in", "me.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"])
+    commands[-1] += ["-days", "2", "-out", "me.pem"]
     for command in commands:
         subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
 
@@ -265,6 +268,22 @@ def test_tls_trusts_only_the_named_authority(world: Any, wait_until: Wait) -> No
     running = world.publisher(url, ca_file=world.folder / "ca.pem").start()
     world.bird()
     world.store.enqueue([Message("birdwatch/big", b"x" * 300_000)], datetime.now(UTC))
+    running.publisher.wake()
+    wait_until(lambda: world.store.outbox_depth() == 0)
+
+
+def test_a_broker_that_wants_to_know_us_gets_our_certificate(world: Any, wait_until: Wait) -> None:
+    """Stations on a shared line show a certificate of their own instead of a password."""
+    certificates(world.folder)
+    files = {"cafile": "ca.pem", "certfile": "srv.pem", "keyfile": "srv.key"}
+    lines = [f"{name} {world.folder / file}" for name, file in files.items()]
+    broker = world.mosquitto("allow_anonymous false", "require_certificate true", "use_identity_as_username true", *lines)
+    url, trusted = f"mqtts://127.0.0.1:{broker.port}", world.folder / "ca.pem"
+    with pytest.raises((BrokerRefused, BrokerUnreachable)):
+        probe(MqttSettings(url=url, ca_file=trusted), 3)
+    mine = {"cert_file": world.folder / "me.pem", "key_file": world.folder / "me.key"}
+    running = world.publisher(url, ca_file=trusted, **mine).start()
+    world.bird()
     running.publisher.wake()
     wait_until(lambda: world.store.outbox_depth() == 0)
 
