@@ -277,7 +277,8 @@ def test_a_broker_that_wants_to_know_us_gets_our_certificate(world: Any, wait_un
     certificates(world.folder)
     files = {"cafile": "ca.pem", "certfile": "srv.pem", "keyfile": "srv.key"}
     lines = [f"{name} {world.folder / file}" for name, file in files.items()]
-    broker = world.mosquitto("allow_anonymous false", "require_certificate true", "use_identity_as_username true", *lines)
+    wanted = ("allow_anonymous false", "require_certificate true", "use_identity_as_username true")
+    broker = world.mosquitto(*wanted, *lines)
     url, trusted = f"mqtts://127.0.0.1:{broker.port}", world.folder / "ca.pem"
     with pytest.raises((BrokerRefused, BrokerUnreachable)):
         probe(MqttSettings(url=url, ca_file=trusted), 3)
