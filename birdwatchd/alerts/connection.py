@@ -40,7 +40,7 @@ _REFUSED = {
     0x80: "it gives no reason",
     0x85: "client id not valid; check station.name",
     0x86: "bad user or password; check mqtt.username and mqtt.password_file",
-    0x87: "not authorized; check mqtt.username, mqtt.password_file and the broker's access rules",
+    0x87: "bad user or password, or no right to connect; check mqtt.username, mqtt.password_file and its access rules",
     0x8A: "this client is banned; ask the broker's administrator",
     0x8C: "bad authentication method; check the broker's configuration",
     0x9D: "it moved to another address; check mqtt.url",

@@ -84,7 +84,7 @@ def live_through(teller: Teller, broker: Any, cutter: WireCutter, chance: random
         cutter.chance = chance.choice((0.0, 0.05, 0.4))
         if number % 12 == 7:
             broker.stop(signal.SIGTERM)
-        teller.kill_after(chance.uniform(1.2, 1.6) if number % 16 == 3 else chance.uniform(0.01, 0.3))
+        teller.kill_after(chance.uniform(1.2, 1.6) if number % 16 == 3 else chance.uniform(0.02, 0.4))
         if (number % 12 == 9 or number == KILLS - 1) and broker.process.poll() is not None:
             broker.start()
     cutter.chance, cutter.left = 0.3, 2  # twice more while the last life tells the rest
