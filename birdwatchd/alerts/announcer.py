@@ -29,6 +29,7 @@ __all__ = ["Announcer"]
 log = logging.getLogger(__name__)
 
 MINUTE_S = 60.0
+BETWEEN_BIRTHS_S = 2.0  # somebody may play with the birth topic; each greeting reads every camera's picture
 
 
 @dataclass(slots=True)
@@ -48,6 +49,7 @@ class Announcer:
     commands: Commands | None = None
     _ghosts: set[str] | None = None
     _greet: bool = False
+    _greet_from: float = float("-inf")
     _next: float = float("-inf")
     _heard: list[Heard] = field(default_factory=list)
     _gone: set[str] = field(default_factory=set)  # removed at the broker, not yet struck out
@@ -72,7 +74,7 @@ class Announcer:
 
     def connected(self) -> None:
         """The broker is there (again), and may have forgotten everything."""
-        self._greet = True
+        self._greet, self._greet_from = True, float("-inf")
         self._held.clear()
 
     def hear(self, heard: Heard) -> None:
@@ -106,11 +108,13 @@ class Announcer:
         if self._gone:
             self.store.unannounce(sorted(self._gone))
             self._gone.clear()
-        messages = self._greeting(at) if self._greet else []
+        greet = self._greet and now >= self._greet_from
+        messages = self._greeting(at) if greet else []
         if now >= self._next:
             messages += self._minute(at)
             self._next = now + MINUTE_S
-        self._greet = False
+        if greet:
+            self._greet, self._greet_from = False, now + BETWEEN_BIRTHS_S
         self._held.update((one.topic, one.payload) for one in messages if one.topic in self._by_themselves)
         while self._heard:
             heard = self._heard.pop(0)
