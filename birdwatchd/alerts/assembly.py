@@ -58,26 +58,28 @@ def open_desk(
     composer, health = Composer(topics, images=settings.images), Health(metrics)
     fixed = {key for key, camera in cameras.items() if not camera.enabled}
     off = frozenset(store.switched_off() & cameras.keys()) if "enable" in settings.commands else frozenset[str]()
-    commands, at = settings.commands, settings.heartbeat_at
+    allowed, at = settings.commands, settings.heartbeat_at
     announcer = Announcer(
         store,
         composer,
-        Discovery(
-            settings.discovery,
-            topics,
-            {key: camera.name for key, camera in cameras.items()},
-            images=settings.images,
-            commands=commands,
-            heartbeat=at is not None,
-        ),
+        _discovery(settings, topics, cameras),
         health,
         clock,
         heartbeat=Heartbeat(store, topics.heartbeat, at, len(cameras) - len(fixed)) if at else None,
         commands=Commands(
-            store, topics, metrics, composer, allowed=commands, cameras=cameras, off=off, fixed=fixed, switch=switch
+            store, topics, metrics, composer, allowed=allowed, cameras=cameras, off=off, fixed=fixed, switch=switch
         ),
     )
-    publisher = Publisher(
-        store, settings, station, topics, metrics, clock=clock, drain_s=drain_s, announcer=announcer
-    )
+    publisher = Publisher(store, settings, station, topics, metrics, clock=clock, drain_s=drain_s, announcer=announcer)
     return Desk(composer, publisher, health, off)
+
+
+def _discovery(settings: MqttSettings, topics: Topics, cameras: Mapping[str, CameraSettings]) -> Discovery:
+    return Discovery(
+        settings.discovery,
+        topics,
+        {key: camera.name for key, camera in cameras.items()},
+        images=settings.images,
+        commands=settings.commands,
+        heartbeat=settings.heartbeat_at is not None,
+    )

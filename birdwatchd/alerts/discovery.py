@@ -99,7 +99,8 @@ class Discovery:
         mine, topics = self._camera_id(camera), self.topics
         online = [{"topic": topics.status}, {"topic": topics.camera_status(camera)}]
         device = self._device(mine, self.cameras[camera] or camera) | {"via_device": self._station_id}
-        cmps = _seeing(topics, camera) | self._image(camera) | self._controls(camera)
+        cmps = _seeing(topics, camera) | _diagnostics(topics.health(camera))
+        cmps |= self._image(camera) | self._controls(camera)
         config = self._config(mine, device, cmps, slug(camera))
         return config | {"availability": online, "availability_mode": "all"}
 
@@ -137,8 +138,7 @@ class Discovery:
 
 
 def _seeing(topics: Topics, camera: str) -> dict[str, Any]:
-    last, health = topics.last(camera), topics.health(camera)
-    diagnostic = {"p": "sensor", "entity_category": "diagnostic", "state_topic": health, "state_class": "measurement"}
+    last = topics.last(camera)
     return {
         "species": {
             "p": "sensor",
@@ -179,16 +179,15 @@ def _seeing(topics: Topics, camera: str) -> dict[str, Any]:
             "state_topic": topics.visit(camera),
             "event_types": list(EVENT_TYPES),
         },
-        "fps": diagnostic
-        | {"name": "Frames per second", "unit_of_measurement": "fps", "value_template": "{{ value_json.fps }}"},
-        "frame_age": diagnostic
-        | {
-            "name": "Age of last frame",
-            "unit_of_measurement": "s",
-            "device_class": "duration",
-            "value_template": "{{ value_json.last_frame_age_s }}",
-        },
     }
+
+
+def _diagnostics(health: str) -> dict[str, Any]:
+    diagnostic = {"p": "sensor", "entity_category": "diagnostic", "state_topic": health, "state_class": "measurement"}
+    fps = {"name": "Frames per second", "unit_of_measurement": "fps", "value_template": "{{ value_json.fps }}"}
+    age = {"name": "Age of last frame", "unit_of_measurement": "s", "device_class": "duration"}
+    age["value_template"] = "{{ value_json.last_frame_age_s }}"
+    return {"fps": diagnostic | fps, "frame_age": diagnostic | age}
 
 
 def slug(key: str) -> str:
