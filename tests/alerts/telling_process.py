@@ -30,11 +30,12 @@ from birdwatchd.store import MomentRow, Opinion, Review, Store
 
 ZONE = ZoneInfo("Asia/Jerusalem")
 START = datetime(2026, 10, 21, 3, 0, tzinfo=UTC)  # the clocks are set back on the 25th
-STEP = timedelta(minutes=90)
+KILLS = int(os.environ.get("BIRDWATCHD_KILLS", "50"))
+WEEK = timedelta(days=7)
+STEP = WEEK / (70 + KILLS)  # about one visit per life, and some for the last
 CAMERAS = {key: CameraSettings(source=Source(f"/tmp/{key}.mp4"), name=key.title()) for key in ("nut", "pond")}
 SPECIES = (("House sparrow", "Passer domesticus"), ("Great tit", "Parus major"), ("Hoopoe", "Upupa epops"))
 BOX = Box(0.1, 0.2, 0.3, 0.4)
-WEEK = timedelta(days=7)
 AUDIT = (
     "CREATE TABLE IF NOT EXISTS audit (visit_id TEXT, revision INTEGER)",
     """CREATE TRIGGER IF NOT EXISTS told AFTER INSERT ON outbox WHEN NEW.key IS NOT NULL

@@ -21,10 +21,9 @@ from birdwatchd.alerts.payloads import Composer
 from birdwatchd.store import Store
 
 from .conftest import TOPICS
-from .telling_process import CAMERAS, START, STEP, WEEK, ZONE
+from .telling_process import CAMERAS, KILLS, START, STEP, WEEK, ZONE
 from .wire_cutter import WireCutter
 
-KILLS = int(os.environ.get("BIRDWATCHD_KILLS", "50"))
 SEED = int(os.environ.get("BIRDWATCHD_SEED", "2026"))
 BELOW = "birdwatch/reserve1/"
 
@@ -133,7 +132,7 @@ def check_heartbeats(messages: list[tuple[str, bytes, bool]], home: Path) -> Non
     assert max(Counter(json.loads(text)["date"] for text in texts).values()) == 1
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(100 + 2 * KILLS)
 def test_a_week_of_kills_cuts_and_restarts(world: Any, tmp_path: Path, wait_until: Any, later: Any) -> None:
     """Nothing that happened may be missing afterwards, and nothing may be shown that is no longer so."""
     broker = world.mosquitto()
