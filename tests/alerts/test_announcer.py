@@ -184,7 +184,7 @@ def test_a_removed_camera_leaves_no_ghost(world: Any, wait_until: Wait, away: bo
     after = Daemon(world, broker.url, cameras=("nut",))
     if away:
         after.stop.wait(0.3)
-        after.end()  # killed before the broker came back
+        after.end()  # stopped again before the broker came back
         broker.start()
         after = Daemon(world, broker.url, cameras=("nut",))
     wait_until(after.said_all)

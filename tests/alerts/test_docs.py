@@ -100,6 +100,7 @@ def test_the_blueprint_knows_the_events_that_are_sent(world: Any) -> None:
     kinds = blueprint["blueprint"]["input"]["kinds"]
     assert tuple(kinds["selector"]["select"]["options"]) == EVENT_TYPES
     assert set(kinds["default"]) < set(EVENT_TYPES)
+    assert blueprint["triggers"][0]["not_from"] == "unavailable", "a reconnect would tell the last bird once more"
     text = " ".join(strings(blueprint))
     sent = {"event_type", *visit_json(Standing(world.visit("v0"), Phase.FINAL, ()))}
     used = set(re.findall(r"to_state\.attributes\.(\w+)", text))
