@@ -279,7 +279,7 @@ class Revision:
         last = self.last()
         mine = self._visit.visit_id
         changed = any(one is not None and one.visit.visit_id == mine for one in (before, last))
-        image = self._media.read(best_crop(self._connection, last.visit.visit_id)) if changed and last else None
+        image = self._best_crop(last.visit.visit_id) if changed and last else None
         day, present = self._now.astimezone(self._zone).date(), is_present(self._connection, self._visit.camera)
         of_today = self._visit.start.astimezone(self._zone).date() == day
         today = day_at(self._connection, day, self._zone, self._visit.camera) if of_today else None
@@ -291,6 +291,9 @@ class Revision:
         visit = schema.visit
         self._connection.execute(sa.update(visit).where(visit.c.id == mine).values(values))
         return True
+
+    def _best_crop(self, visit_id: str) -> bytes | None:
+        return self._media.read(best_crop(self._connection, visit_id))
 
     def pass_on(self, compose: Callable[[Telling], Sequence[Message]] | None) -> None:
         """Give firsts to the visits they belong to, now that this one has another name; those that are over tell it."""

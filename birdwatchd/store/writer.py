@@ -140,7 +140,7 @@ class Store(Ledger):
             crops = self._write_crops(visit, moments, known.indices if known else frozenset(), undo)
             with self._writer.begin() as connection:
                 work = revision.Revision(connection, visit, now, self.zone, self._media)
-                recorded = _record(work, moments, crops, compose)
+                recorded = self._record(work, moments, crops, compose)
             undo.pop_all()
             return recorded
 
@@ -161,6 +161,22 @@ class Store(Ledger):
                 self._media.write(name, row.moment.crop.jpeg)
                 crops[row.moment.index] = name
         return crops
+
+    @staticmethod
+    def _record(
+        work: revision.Revision,
+        moments: Sequence[MomentRow],
+        crops: dict[int, str],
+        compose: Compose | None,
+    ) -> Recorded:
+        work.place(moments)
+        before = work.last()
+        standing, told = work.decide()
+        work.write_visit(standing, moments)
+        work.write_moments(moments, crops)
+        news = compose is not None and work.tell(standing, told, before, compose)
+        work.pass_on(compose)
+        return Recorded(True, standing.phase, standing.firsts, news)
 
     def review(self, visit_id: str, review: Review, compose: Compose | None, now: datetime) -> Visit:
         """Put a person's word in the place of the verdict; the old one is kept. The visit as it is then.
@@ -236,7 +252,7 @@ class Store(Ledger):
     ) -> Visit:
         """Write a visit that is over once more, with another verdict, and tell of it what is news."""
         changed = replace(visit, verdict=verdict, revision=visit.revision + 1)
-        _record(revision.Revision(connection, changed, now, self.zone, self._media, again=True), (), {}, compose)
+        self._record(revision.Revision(connection, changed, now, self.zone, self._media, again=True), (), {}, compose)
         return changed
 
     def close_interrupted(
@@ -334,20 +350,6 @@ class Store(Ledger):
                 "growing": growing,
             }
             connection.execute(sa.insert(schema.scanned).prefix_with("OR REPLACE").values(values))
-
-
-def _record(
-    work: revision.Revision, moments: Sequence[MomentRow], crops: dict[int, str], compose: Compose | None
-) -> Recorded:
-    """Write one revision, tell of it what is news, and let firsts that it gives up go to whom they belong."""
-    work.place(moments)
-    before = work.last()
-    standing, told = work.decide()
-    work.write_visit(standing, moments)
-    work.write_moments(moments, crops)
-    news = compose is not None and work.tell(standing, told, before, compose)
-    work.pass_on(compose)
-    return Recorded(True, standing.phase, standing.firsts, news)
 
 
 def _extend_effort(connection: Connection, camera_id: int, at: datetime, state: str) -> None:
