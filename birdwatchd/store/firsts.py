@@ -8,7 +8,6 @@ that it gained. A visit that merely comes late (a card that is scanned weeks aft
 
 from __future__ import annotations
 
-from collections import defaultdict
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -19,33 +18,56 @@ from birdwatchd.store import schema
 from birdwatchd.store.board import day_bounds
 from birdwatchd.store.telling import FIRSTS, periods_of
 
-__all__ = ["settle"]
+__all__ = ["heirs", "losers"]
+
+Changes = dict[str, tuple[str, ...]]
 
 
-def settle(connection: Connection, species: str, visit: Visit, zone: ZoneInfo) -> dict[str, tuple[str, ...]]:
-    """Who has which firsts of a species in the periods around a visit that has just been written under its new name.
+def heirs(connection: Connection, species: str, given_up: tuple[str, ...], visit: Visit, zone: ZoneInfo) -> Changes:
+    """Who gets the firsts of a species that a visit has just given up: the earliest that is left of each period.
 
     Returns:
-        The new firsts of each other visit that gains or loses any.
+        The new firsts of each other visit that gains any.
     """
+    changes: dict[str, set[str]] = {}
+    for name, period in _periods(species, visit, zone).items():
+        earliest = connection.execute(period.limit(1)).first()
+        if name in given_up and earliest is not None and name not in earliest.firsts:
+            changes.setdefault(earliest.id, set(earliest.firsts)).add(name)
+    return _in_order(changes)
+
+
+def losers(connection: Connection, species: str, visit: Visit, zone: ZoneInfo) -> Changes:
+    """Who must give up firsts of a species to a visit that has just got its name, and came before them.
+
+    Returns:
+        The new firsts of each other visit that loses any.
+    """
+    changes: dict[str, set[str]] = {}
+    firsts = schema.visit.c.firsts
+    for name, period in _periods(species, visit, zone).items():
+        earliest = connection.execute(period.limit(1)).first()
+        if earliest is None or earliest.id != visit.visit_id:
+            continue
+        # Ordered by time and cut off, since who has a first is nearly always among the first few.
+        others = period.where(sa.cast(firsts, sa.Text).like(f'%"{name}"%'), schema.visit.c.id != visit.visit_id)
+        for row in connection.execute(others.limit(1)):
+            changes.setdefault(row.id, set(row.firsts)).discard(name)
+    return _in_order(changes)
+
+
+def _periods(species: str, visit: Visit, zone: ZoneInfo) -> dict[str, sa.Select[tuple[str, list[str]]]]:
+    """The visits of a species in each period around a visit, the earliest first."""
     table = schema.visit.c
-    held: dict[str, set[str]] = {}
-    changed: dict[str, set[str]] = defaultdict(set)
+    found: dict[str, sa.Select[tuple[str, list[str]]]] = {}
     for name, days in periods_of(visit.start, zone).items():
         query = sa.select(table.id, table.firsts).where(table.species == species)
         if days is not None:
             query = query.where(table.started_at >= day_bounds(days[0], zone)[0])
             query = query.where(table.started_at < day_bounds(days[1], zone)[0])
-        earliest = connection.execute(query.order_by(table.started_at, table.id).limit(1)).first()
-        if earliest is None:
-            continue
-        holders = query.where(sa.cast(table.firsts, sa.Text).like(f'%"{name}"%'), table.id != earliest.id)
-        for row in (earliest, *connection.execute(holders)):
-            held.setdefault(row.id, set(row.firsts))
-            if (name in row.firsts) != (row.id == earliest.id):
-                changed[row.id].add(name)
-    return {
-        one: tuple(name for name in FIRSTS if name in held[one] ^ names)
-        for one, names in changed.items()
-        if one != visit.visit_id
-    }
+        found[name] = query.order_by(table.started_at, table.id)
+    return found
+
+
+def _in_order(changes: dict[str, set[str]]) -> Changes:
+    return {one: tuple(name for name in FIRSTS if name in names) for one, names in changes.items()}

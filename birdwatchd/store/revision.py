@@ -17,7 +17,7 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import Box, FloatArray, Message, Moment, Phase, Prediction, State, Verdict, Visit
 from birdwatchd.store import outbox, schema
 from birdwatchd.store.board import best_crop, day_at, is_present
-from birdwatchd.store.firsts import settle
+from birdwatchd.store.firsts import heirs, losers
 from birdwatchd.store.media import Media
 from birdwatchd.store.queries import model_parts, standings, to_standing
 from birdwatchd.store.reviewing import has_review, verdict_of
@@ -152,7 +152,8 @@ class Revision:
         self._connection, self._visit, self._now, self._zone = connection, visit, now, zone
         self._media, self._again = media, again
         self._camera_id = self._model_id = 0
-        self._settle: set[str] = set()  # species whose firsts may have to change hands
+        self._given_up: tuple[str, tuple[str, ...]] | None = None  # a species, and which firsts of it
+        self._gained: str | None = None  # a species that this visit did not have before
 
     def place(self, moments: Sequence[MomentRow]) -> None:
         """Find or make the rows that the visit points to."""
@@ -169,15 +170,14 @@ class Revision:
         species = species_of(self._visit.verdict)
         same = stored is not None and stored.species == species
         if stored is not None and stored.species and stored.firsts and not same:
-            self._settle.add(stored.species)
+            self._given_up = stored.species, tuple(stored.firsts)
         if species is None:
             firsts: tuple[str, ...] = ()
         elif stored is not None and same:
             firsts = tuple(stored.firsts)
         else:
             firsts = decide_firsts(self._visit.start, self._neighbours(species), self._zone)
-            if self._again:
-                self._settle.add(species)
+            self._gained = species if self._again else None
         return Standing(self._visit, decide_phase(self._visit, told), firsts), told
 
     def _neighbours(self, species: str) -> list[datetime]:
@@ -297,16 +297,20 @@ class Revision:
 
     def pass_on(self, compose: Callable[[Telling], Sequence[Message]] | None) -> None:
         """Give firsts to the visits they belong to, now that this one has another name; those that are over tell it."""
-        for species in sorted(self._settle):
-            for visit_id, names in settle(self._connection, species, self._visit, self._zone).items():
-                row = self._connection.execute(standings().where(schema.visit.c.id == visit_id)).one()
-                standing = replace(to_standing(row), firsts=names)
-                if standing.visit.end is None:  # its camera counts its revisions; the next one says it
-                    mine = sa.update(schema.visit).where(schema.visit.c.id == visit_id)
-                    self._connection.execute(mine.values(firsts=list(names)))
-                    continue
-                visit = replace(standing.visit, revision=standing.visit.revision + 1)
-                Revision(self._connection, visit, self._now, self._zone, self._media)._rewrite(standing, compose)
+        changes: dict[str, tuple[str, ...]] = {}
+        if self._given_up is not None:
+            changes |= heirs(self._connection, *self._given_up, self._visit, self._zone)
+        if self._gained is not None:
+            changes |= losers(self._connection, self._gained, self._visit, self._zone)
+        for visit_id, names in changes.items():
+            row = self._connection.execute(standings().where(schema.visit.c.id == visit_id)).one()
+            standing = replace(to_standing(row), firsts=names)
+            if standing.visit.end is None:  # its camera counts its revisions; the next one says it
+                mine = sa.update(schema.visit).where(schema.visit.c.id == visit_id)
+                self._connection.execute(mine.values(firsts=list(names)))
+                continue
+            visit = replace(standing.visit, revision=standing.visit.revision + 1)
+            Revision(self._connection, visit, self._now, self._zone, self._media)._rewrite(standing, compose)
 
     def _rewrite(self, standing: Standing, compose: Callable[[Telling], Sequence[Message]] | None) -> None:
         """Write a visit that is over with other firsts."""
