@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import SplitResult, urlsplit
@@ -183,8 +184,21 @@ class SpeciesSettings(Settings):
         return self
 
 
+def _to_clock(value: object) -> object:
+    """YAML reads 17:30 as 17 · 60 + 30, and `off` as false."""
+    if value is False:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
+        return f"{value // 60:02}:{value % 60:02}"
+    return value
+
+
 class MqttSettings(Settings):
-    """The broker. Without `url` nothing is published and nothing is queued."""
+    """The broker. Without `url` nothing is published and nothing is queued.
+
+    `discovery` is the prefix below which Home Assistant looks for devices; empty or false for none. `commands` are
+    those that may come over MQTT. `heartbeat` is the local time of the daily summary; empty or false for none.
+    """
 
     url: str = ""
     username: str = ""
@@ -195,6 +209,9 @@ class MqttSettings(Settings):
     cert_file: Path | None = None
     key_file: Path | None = None
     images: bool = True
+    discovery: Annotated[str, BeforeValidator(lambda value: "" if value is False else value)] = "homeassistant"
+    commands: tuple[Literal["enable", "confirm", "retract"], ...] = ()
+    heartbeat: Annotated[str, BeforeValidator(_to_clock), Field(pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$")] = "07:00"
 
     @field_validator("url")
     @classmethod
@@ -217,12 +234,24 @@ class MqttSettings(Settings):
             raise ValueError("has a port that is no number from 1 to 65535; write mqtt://host:1883")
         return value
 
+    @field_validator("discovery")
+    @classmethod
+    def _discovery_is_topic(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[\w-]+(/[\w-]+)*", value, re.ASCII):
+            raise ValueError("is no topic; write the discovery prefix of Home Assistant, or false")
+        return value
+
     @field_validator("base")
     @classmethod
     def _base_is_topic(cls, value: str) -> str:
         if not all(SLUG.fullmatch(level) for level in value.split("/")):
             raise ValueError("is no topic; use a-z, 0-9, _ and -, levels parted by /")
         return value
+
+    @property
+    def heartbeat_at(self) -> time | None:
+        """The local time of the daily summary, or None for none."""
+        return time.fromisoformat(self.heartbeat) if self.heartbeat else None
 
     @model_validator(mode="after")
     def _one_password(self) -> MqttSettings:

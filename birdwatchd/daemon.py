@@ -21,10 +21,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
 from birdwatchd.alerts.alarms import alarms_of
+from birdwatchd.alerts.assembly import Desk, open_desk
 from birdwatchd.alerts.channels import Channel, open_channels
-from birdwatchd.alerts.payloads import Composer
 from birdwatchd.alerts.publisher import Publisher
-from birdwatchd.alerts.topics import Topics
 from birdwatchd.camera.process import CameraProcess
 from birdwatchd.config import Config
 from birdwatchd.errors import BirdwatchError, ConfigError, StoreBusy, StoreFull
@@ -48,10 +47,12 @@ DEADLINE_S = 9.0  # for everything after the stop; service managers and people e
 DRAIN_S = 2.0  # of it for telling the broker what is left; what cannot be told stays in the outbox
 RETRY_S = 5.0  # between tries to write at the start, where nothing else can go on
 STUCK_S = 90.0  # a stage that has not beaten for this long is stuck
-_MQTT_STATE: dict[CameraState, Literal["online", "offline"]] = {
+_MQTT_STATE: dict[CameraState, Literal["online", "offline", "disabled"]] = {
+    CameraState.STARTING: "offline",
     CameraState.ONLINE: "online",
     CameraState.OFFLINE: "offline",
     CameraState.FINISHED: "offline",
+    CameraState.DISABLED: "disabled",
 }
 
 
@@ -69,6 +70,7 @@ class Daemon:
         self.metrics = Metrics()
         self.mailbox = Mailbox(self.metrics)
         self.cameras: list[CameraProcess] = []
+        self._desk: Desk | None = None
 
     def run(self) -> int:
         """Run until the stop; returns the exit status.
@@ -88,17 +90,23 @@ class Daemon:
             return self._run(store, network)
 
     def _run(self, store: Store, network: Network) -> int:
-        topics = Topics(self.config.mqtt.base, self.config.station.name)
         compose: Compose = tell_nobody
-        publisher: Publisher | None = None
-        if self.config.mqtt.url:
-            compose = Composer(topics, images=self.config.mqtt.images)
-            publisher = Publisher(
-                store, self.config.mqtt, self.config.station.name, topics, self.metrics, drain_s=DRAIN_S
-            )
         decide = alarms_of(self.config, network.labels)
         if decide is not None:
             decide.warn_of_unknown_names()
+        if self.config.mqtt.url:
+            self._desk = open_desk(
+                store,
+                self.config.mqtt,
+                self.config.station.name,
+                self.config.cameras,
+                self.metrics,
+                switch=self._switch,
+                decide=decide,
+                drain_s=DRAIN_S,
+            )
+            compose = self._desk.composer
+        publisher = self._desk.publisher if self._desk else None
         channels = open_channels(self.config, store, self.metrics, drain_s=DRAIN_S)
         self._close_interrupted(store, compose, decide)
         classify, record, learning = build_stages(
@@ -185,11 +193,28 @@ class Daemon:
         for key, settings in self.config.cameras.items():
             if settings.enabled:
                 camera = CameraProcess(
-                    key, settings, self.mailbox, self.metrics, upkeep.take_status, home=self.config.home
+                    key,
+                    settings,
+                    self.mailbox,
+                    self.metrics,
+                    partial(self._take_status, upkeep),
+                    home=self.config.home,
+                    on=self._desk is None or key not in self._desk.off,
                 )
                 self.cameras.append(camera)
         for camera in self.cameras:
             crew.start(f"camera {camera.camera}", partial(camera.run, self._stop))
+
+    def _take_status(self, upkeep: Upkeep, status: CameraStatus) -> None:
+        if self._desk is not None:
+            self._desk.health.note(status)
+        upkeep.take_status(status)
+
+    def _switch(self, key: str, on: bool) -> None:
+        """Start or stop watching a camera."""
+        for camera in self.cameras:
+            if camera.camera == key:
+                camera.switch(on)
 
     def _await_first_attempts(self, upkeep: Upkeep) -> None:
         """Wait until every camera has answered or failed once (systemd's READY means that)."""

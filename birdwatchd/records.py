@@ -376,12 +376,13 @@ class Message:
 
 
 class CameraState(StrEnum):
-    """Whether a camera gives pictures."""
+    """Whether a camera gives pictures; `disabled`: it was switched off by a command."""
 
     STARTING = "starting"
     ONLINE = "online"
     OFFLINE = "offline"
     FINISHED = "finished"
+    DISABLED = "disabled"
 
 
 @dataclass(frozen=True, slots=True)

@@ -379,5 +379,5 @@ class Upkeep:
         elif status.state is CameraState.OFFLINE:
             level = logging.ERROR if status.refused else logging.WARNING
             log.log(level, "camera %s: offline: %s", status.camera, status.detail)
-        elif status.state is CameraState.FINISHED and before is not None:
-            log.info("camera %s: stopped", status.camera)
+        elif status.state in (CameraState.FINISHED, CameraState.DISABLED) and before is not None:
+            log.info("camera %s: stopped%s", status.camera, f" ({status.detail})" if status.detail else "")

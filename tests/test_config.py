@@ -340,3 +340,51 @@ def test_the_documentation_has_every_key() -> None:
     assert text.count("```yaml") >= 3
     for key in {*AlertSettings.model_fields, *ChannelSettings.model_fields, *OCCASIONS, *WHY_NOT[-2:]}:
         assert f"`{key}`" in text, key
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("heartbeat: 17:30", "17:30"),  # YAML 1.1 reads a number of base 60
+        ("heartbeat: 07:00", "07:00"),
+        ("heartbeat: 0:00", None),
+        ("heartbeat: '00:00'", "00:00"),
+        ("heartbeat: off", ""),
+        ("heartbeat: ''", ""),
+        ("heartbeat: 24:00", None),
+        ("heartbeat: noon", None),
+        ("heartbeat: true", None),
+    ],
+)
+def test_the_time_of_the_heartbeat(text: str, expected: str | None) -> None:
+    """People write times without quotes; a wrong one is an error, never another time of day."""
+    if expected is None:
+        with pytest.raises(ConfigError, match=r"mqtt\.heartbeat"):
+            parse_config(f"mqtt:\n  {text}\n", "x.yaml", {})
+        return
+    config = parse_config(f"mqtt:\n  {text}\n", "x.yaml", {})
+    assert config.mqtt.heartbeat == expected
+    assert (config.mqtt.heartbeat_at is None) == (expected == "")
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [
+        ("discovery: false", True),
+        ("discovery: ''", True),
+        ("discovery: Home/Assistant-2", True),
+        ("discovery: home assistant", False),
+        ("discovery: ha/#", False),
+        ("discovery: /ha", False),
+        ("commands: [enable, confirm, retract]", True),
+        ("commands: [reboot]", False),
+        ("commands: all", False),
+    ],
+)
+def test_discovery_and_commands(text: str, good: bool) -> None:
+    """Nothing is allowed by a misspelt word, and a bad prefix is found before Home Assistant finds nothing."""
+    if good:
+        parse_config(f"mqtt:\n  {text}\n", "x.yaml", {})
+    else:
+        with pytest.raises(ConfigError, match=r"mqtt\.(discovery|commands)"):
+            parse_config(f"mqtt:\n  {text}\n", "x.yaml", {})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
@@ -18,17 +18,21 @@ from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from birdwatchd.config import MqttSettings
 from birdwatchd.errors import BrokerError, BrokerRefused, BrokerUnreachable, ConfigError
 from birdwatchd.records import Message
 
-__all__ = ["Ack", "Connection", "Link", "Protocol", "broker_errors"]
+__all__ = ["Ack", "Connection", "Heard", "Link", "Protocol", "broker_errors"]
 
 CONNECT_TIMEOUT_S = 4.0  # for TCP and for TLS; leaves room within the daemon's 10 s for stopping
 GREETING_S = 5.0  # a broker that takes longer to say hello is as good as away
 SILENCE_S = 0.8  # after this a silent broker is tried with MQTT 3.1.1, which all of them speak
+KEPT_HEARD = 64  # nobody has so much to say to us; what comes beyond is forgotten
+MAX_HEARD_BYTES = 16_384  # an MQTT 5 broker keeps larger ones to itself
 KEEPALIVE_S = 30  # a half-open connection is noticed after at most twice that
 
 UNSUPPORTED_PROTOCOL, TAKEN_OVER = 0x84, 0x8E
@@ -36,7 +40,7 @@ _REFUSED = {
     0x80: "it gives no reason",
     0x85: "client id not valid; check station.name",
     0x86: "bad user or password; check mqtt.username and mqtt.password_file",
-    0x87: "not authorized; check mqtt.username, mqtt.password_file and the broker's access rules",
+    0x87: "bad user or password, or no right to connect; check mqtt.username, mqtt.password_file and its access rules",
     0x8A: "this client is banned; ask the broker's administrator",
     0x8C: "bad authentication method; check the broker's configuration",
     0x9D: "it moved to another address; check mqtt.url",
@@ -75,6 +79,15 @@ class Ack:
     def failed(self) -> bool:
         """The broker did not take the message."""
         return self.code >= 0x80
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message that came from the broker. `retained`: it is old, the broker only kept it."""
+
+    topic: str
+    payload: bytes
+    retained: bool
 
 
 @dataclass(slots=True)
@@ -139,6 +152,8 @@ class Connection:
         link: whether it is up.
         limits: what the broker accepts, once up.
         acks: answers since the owner last looked; the owner empties it.
+        heard: messages since the owner last looked, at most `KEPT_HEARD`; the owner empties it.
+        deaf: the broker refused a subscription.
         error: why it went down or never came up.
         ever_up: this protocol version is known to work.
         unsupported: the broker said that it does not speak this version.
@@ -154,6 +169,8 @@ class Connection:
     link: Link = Link.DOWN
     limits: Limits = field(default_factory=Limits)
     acks: list[Ack] = field(default_factory=list)
+    heard: list[Heard] = field(default_factory=list)
+    deaf: bool = False
     error: BrokerError | None = None
     ever_up: bool = False
     unsupported: bool = False
@@ -182,11 +199,17 @@ class Connection:
             client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(0)  # unlimited here: the owner keeps the window
-        client.connect_async(settings.host, settings.port, keepalive=KEEPALIVE_S)
+        asking = None
+        if protocol is Protocol.V5:
+            asking = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho
+            asking.MaximumPacketSize = MAX_HEARD_BYTES
+        client.connect_async(settings.host, settings.port, keepalive=KEEPALIVE_S, properties=asking)
         connection = cls(settings, protocol, client)
         client.on_connect = connection._on_connect
         client.on_disconnect = connection._on_disconnect
         client.on_publish = connection._on_publish
+        client.on_message = connection._on_message
+        client.on_subscribe = connection._on_subscribe
         return connection
 
     def open(self) -> None:
@@ -248,6 +271,12 @@ class Connection:
             return None
         return int(info.mid)
 
+    def subscribe(self, filters: Sequence[str]) -> None:
+        """Ask for messages; what comes is in `heard`."""
+        self.deaf = False
+        if filters:
+            self.client.subscribe([(one, 1) for one in filters])
+
     def size_of(self, message: Message) -> int:
         """Bytes of the packet, a few more rather than fewer (fixed header 5, lengths and ids 2 + 2, properties 1)."""
         return len(message.payload) + len(message.topic.encode()) + 10
@@ -294,3 +323,12 @@ class Connection:
 
     def _on_publish(self, client: paho.Client, userdata: object, mid: int, reason: ReasonCode, properties: Any) -> None:
         self.acks.append(Ack(mid, reason.value, str(reason)))
+
+    def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
+        if len(self.heard) < KEPT_HEARD:
+            self.heard.append(Heard(message.topic, bytes(message.payload), message.retain))
+
+    def _on_subscribe(
+        self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Any
+    ) -> None:
+        self.deaf = self.deaf or any(reason.is_failure for reason in reasons)

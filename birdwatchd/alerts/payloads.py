@@ -12,9 +12,9 @@ from typing import Any
 
 from birdwatchd.alerts.topics import Topics
 from birdwatchd.records import Message, Phase, State, rfc3339
-from birdwatchd.store import Standing, Telling
+from birdwatchd.store import Board, Day, Standing, Telling
 
-__all__ = ["Composer", "alert_payload", "event_type", "visit_json"]
+__all__ = ["Composer", "alert_payload", "day_json", "event_type", "visit_json"]
 
 
 class Composer:
@@ -28,7 +28,7 @@ class Composer:
         self._topics, self._images = topics, images
 
     def __call__(self, telling: Telling) -> list[Message]:
-        """The event itself and, where `last` changed, the new `last` with its image, or their removal."""
+        """The event itself, then the states it changes; an empty `last` or image removes it at the broker."""
         standing = telling.standing
         visit = standing.visit
         event = {"event_type": event_type(standing), **visit_json(standing)}
@@ -39,6 +39,26 @@ class Composer:
             messages.append(self._state(self._topics.last(visit.camera), last))
             if self._images:
                 messages.append(self._state(self._topics.image(visit.camera), telling.image or b""))
+        return messages + self._now(visit.camera, telling.today, telling.present)
+
+    def states(self, board: Board) -> list[Message]:
+        """All states of a camera that come from its visits, as they are now."""
+        last = _encode(visit_json(board.last)) if board.last else b""
+        messages = [self._state(self._topics.last(board.camera), last)]
+        if self._images:
+            messages.append(self._state(self._topics.image(board.camera), board.image or b""))
+        return messages + self._now(board.camera, board.today, board.present)
+
+    def brief(self, camera: str, today: Day, present: bool) -> list[Message]:
+        """The states that also change while nothing happens: at midnight, or by another program's hand."""
+        return self._now(camera, today, present)
+
+    def _now(self, camera: str, today: Day | None, present: bool | None) -> list[Message]:
+        messages = []
+        if today is not None:
+            messages.append(self._state(self._topics.today(camera), _encode(day_json(today))))
+        if present is not None:
+            messages.append(self._state(self._topics.present(camera), b"ON" if present else b"OFF"))
         return messages
 
     @staticmethod
@@ -86,6 +106,11 @@ def alert_payload(standing: Standing, rule: str, reasons: Sequence[str], image: 
     if image:
         alert["image_b64"] = base64.b64encode(image).decode("ascii")
     return _encode(alert)
+
+
+def day_json(day: Day) -> dict[str, Any]:
+    """The state `today` of the MQTT contract."""
+    return {"date": day.date.isoformat(), "visits": day.visits, "species": dict(day.species)}
 
 
 def _encode(payload: dict[str, Any]) -> bytes:

@@ -4,7 +4,7 @@ Any number of rows may wait; at most `WINDOW` are on their way. When the broker 
 paho sends what was on its way again after a reconnect, so the ids of those messages are kept over reconnects
 and a row is given to one `Connection` only once. State topics that belong to no visit (is the station, is a
 camera online) live in memory in their newest form and are sent again after every reconnect: the broker may
-have lost them.
+have lost them. An `Announcer` adds what else belongs to the broker, and takes what the broker has to say.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
+from birdwatchd.alerts.announcer import Announcer
 from birdwatchd.alerts.connection import Ack, Connection, Link
 from birdwatchd.alerts.connection import Protocol as Mqtt
+from birdwatchd.alerts.sizes import Sizes
 from birdwatchd.alerts.temper import Temper
 from birdwatchd.alerts.topics import Topics
 from birdwatchd.config import MqttSettings
@@ -63,18 +65,20 @@ class Publisher:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
         drain_s: float = 5.0,
+        announcer: Announcer | None = None,
     ) -> None:
         """
         Args:
             clock: wall time, for the database.
             chance: numbers in 0 … 1 that spread reconnects.
             drain_s: how long a clean stop may take to send what is left.
+            announcer: what else is told; None to tell of visits and of who is online only.
 
         Raises:
             ConfigError: password file or certificates cannot be read.
         """
         self._store, self._settings, self._topics, self._metrics = store, settings, topics, metrics
-        self._clock, self._drain_s = clock, drain_s
+        self._clock, self._drain_s, self._announcer = clock, drain_s, announcer
         self._client_id = f"birdwatchd-{station}"
         self._will = Message(topics.status, b"offline", retain=True)
         self._connection = self._connect_with(Mqtt.V5)
@@ -83,8 +87,8 @@ class Publisher:
         self._sent: dict[int, int | str] = {}  # message id -> row id, or topic of a state
         self._done: list[int] = []  # rows the broker has, not yet deleted
         self._lock = threading.Lock()
-        self._states: dict[str, bytes] = {topics.status: b"online"}
-        self._unsent: dict[str, None] = {}  # topics of states to send, in order
+        self._states = {topics.status: Message(topics.status, b"online", retain=True)}
+        self._unsent: dict[str, Message] = {}  # states to send, by topic, in order
         self._woken, self._waker = socket.socketpair()
         for end in (self._woken, self._waker):
             end.setblocking(False)
@@ -92,6 +96,9 @@ class Publisher:
         self._greeting_since: float | None = None
         self._next_try = self._measured_at = float("-inf")
         self._too_large: set[str] = set()
+        self._sizes = Sizes()
+        self._forbidden: set[str] = set()
+        self._deaf = False
 
     def wake(self) -> None:
         """There may be new rows. Cheap, never waits, from any thread."""
@@ -102,10 +109,9 @@ class Publisher:
 
     def camera_status(self, camera: str, state: Literal["online", "offline", "disabled"]) -> None:
         """Tell the state of a camera, now and after every reconnect. From any thread."""
-        topic = self._topics.camera_status(camera)
+        message = Message(self._topics.camera_status(camera), state.encode(), retain=True)
         with self._lock:
-            self._states[topic] = state.encode()
-            self._unsent[topic] = None
+            self._states[message.topic] = self._unsent[message.topic] = message
         self.wake()
 
     def run(self, stop: Stopping) -> None:
@@ -131,6 +137,7 @@ class Publisher:
         try:
             self._measure(now)
             self._settle(now)
+            self._announce(now)
             if self._connection.link is Link.UP:
                 self._send()
         except (StoreBusy, StoreFull):
@@ -178,7 +185,24 @@ class Publisher:
         self._metrics.set("mqtt_connected", 1)
         self._metrics.add("mqtt_connects_total")
         with self._lock:
-            self._unsent = dict.fromkeys(self._states)
+            self._unsent = dict(self._states)
+        if self._announcer is not None:
+            self._announcer.connected()
+            self._connection.subscribe(self._announcer.filters)
+
+    def _announce(self, now: float) -> None:
+        """Let the announcer hear what came, and take what it has to say."""
+        heard, self._connection.heard = self._connection.heard, []
+        if self._announcer is None:
+            return
+        for one in heard:
+            self._announcer.hear(one)
+        messages = self._announcer.turn(now)
+        with self._lock:
+            self._unsent.update((message.topic, message) for message in messages)
+        if self._connection.deaf and not self._deaf:
+            self._deaf = True
+            log.error("the broker lets us hear nothing; allow reading %s", " and ".join(self._announcer.filters))
 
     def _went_down(self, now: float) -> None:
         was_up, self._up, self._trying = self._up, False, False
@@ -189,6 +213,10 @@ class Publisher:
             self._next_try = now
             return
         error = connection.error or BrokerUnreachable("broker is away")
+        if was_up and self._sizes.broke_off():
+            log.warning("the broker hangs up on messages of more than %d bytes", self._sizes.limit)
+            self._replace(connection.protocol)
+            was_up = False  # nobody else was at fault
         self._next_try = now + self._temper.went_down(error, now, was_up, connection.taken_over)
         if not was_up and connection.protocol is Mqtt.V311 and not connection.ever_up:
             self._replace(Mqtt.V5)
@@ -197,6 +225,7 @@ class Publisher:
         """Go on with a fresh client, which knows of no message; what was on its way is read again."""
         self._connection = self._connect_with(protocol)
         self._sent.clear()
+        self._sizes.forget()
         self._cursor = 0
 
     def _settle(self, now: float) -> None:
@@ -204,7 +233,11 @@ class Publisher:
         acks, self._connection.acks = self._connection.acks, []
         for ack in acks:
             what = self._sent.pop(ack.mid, None)
+            self._sizes.acknowledged(ack.mid)
             if what is None:
+                continue
+            if ack.failed and isinstance(what, str) and not what.startswith(self._topics.below):
+                self._not_ours(what, ack.reason)
                 continue
             if ack.failed and ack.code not in POISON:
                 self._refused(ack, now)
@@ -214,10 +247,18 @@ class Publisher:
                 self._metrics.add("mqtt_dropped_total")
             if isinstance(what, int):
                 self._done.append(what)
+            elif self._announcer is not None:
+                self._announcer.delivered(what)
         if self._done:
             self._store.delivered(self._done, self._clock())
             self._metrics.add("mqtt_delivered_total", len(self._done))
             self._done = []
+
+    def _not_ours(self, topic: str, reason: str) -> None:
+        """Discovery, or what an earlier station name left: that it cannot be told must not hold back any visit."""
+        if topic not in self._forbidden:
+            self._forbidden.add(topic)
+            log.error("the broker refused %s (%s); allow mqtt.username to write it", topic, reason.lower())
 
     def _refused(self, ack: Ack, now: float) -> None:
         """The broker took the connection but not a message (access rules, quota): keep the rows, try again later."""
@@ -225,7 +266,7 @@ class Publisher:
         self._replace(self._connection.protocol)
         self._connection.error = BrokerRefused(
             f"broker {self._settings.host}:{self._settings.port} refused a message: {ack.reason.lower()}",
-            f"let the user of mqtt.username write below {self._topics.base}/",
+            f"let the user of mqtt.username write below {self._topics.below}",
         )
         self._went_down(now)
 
@@ -233,12 +274,11 @@ class Publisher:
         """Fill the window: states first, then rows in order."""
         room = min(WINDOW, self._connection.limits.receive) - len(self._sent)
         with self._lock:
-            topics = list(self._unsent)[: max(0, room)]
-            states = [Message(topic, self._states[topic], retain=True) for topic in topics]
-            for topic in topics:
-                del self._unsent[topic]
+            states = list(self._unsent.values())[: max(0, room)]
+            for message in states:
+                del self._unsent[message.topic]
         for message in states:
-            self._hand_over(message, message.topic)
+            self._hand_over(self._fitting(message) or message.with_payload(b""), message.topic)
         room -= len(states)
         if room > 0:
             for row in self._store.pending(self._cursor, room):
@@ -246,25 +286,36 @@ class Publisher:
                 self._send_row(row)
 
     def _send_row(self, row: OutboxRow) -> None:
-        limit = self._connection.limits.packet
-        if limit is not None and self._connection.size_of(row.message) > limit:
-            self._drop(row, f"more than the {limit} bytes that the broker accepts")
-        elif not self._hand_over(row.message, row.id):
-            self._drop(row, "MQTT cannot carry it")
+        if row.message.retain and self._announcer is not None:
+            if not self._announcer.wants(row.message.topic):
+                self._done.append(row.id)  # of a camera that is gone
+                return
+            self._announcer.noted(row.message)
+        message = self._fitting(row.message)
+        if message is None or not self._hand_over(message, row.id):
+            self._done.append(row.id)
+
+    def _fitting(self, message: Message) -> Message | None:
+        """The message as the broker will take it: a state that is too large is emptied, since an old one would lie."""
+        limit = min((n for n in (self._connection.limits.packet, self._sizes.limit) if n is not None), default=None)
+        if limit is None or self._connection.size_of(message) <= limit:
+            return message
+        self._metrics.add("mqtt_dropped_total")
+        if message.topic not in self._too_large:
+            self._too_large.add(message.topic)
+            size = len(message.payload)
+            log.warning("%s: %d bytes are more than the broker accepts (%d); left out", message.topic, size, limit)
+        return message.with_payload(b"") if message.retain else None
 
     def _hand_over(self, message: Message, what: int | str) -> bool:
         mid = self._connection.publish(message)
         if mid is None:
+            self._metrics.add("mqtt_dropped_total")
+            log.error("MQTT cannot carry a message on %r; it is dropped", message.topic)
             return False
         self._sent[mid] = what
+        self._sizes.sent(mid, self._connection.size_of(message))
         return True
-
-    def _drop(self, row: OutboxRow, why: str) -> None:
-        self._metrics.add("mqtt_dropped_total")
-        self._done.append(row.id)
-        if row.message.topic not in self._too_large:
-            self._too_large.add(row.message.topic)
-            log.warning("messages on %s are dropped (%d bytes, %s)", row.message.topic, len(row.message.payload), why)
 
     def _measure(self, now: float) -> None:
         if now - self._measured_at >= MEASURE_S:
@@ -275,10 +326,11 @@ class Publisher:
     def _finish(self, until: float) -> None:
         """Send what is left until shortly before the deadline, then say `offline` and hang up."""
         self._drain(until - GOODBYE_S)
+        self._announcer = None
         if self._connection.link is Link.UP:
             with self._lock:
-                self._states[self._topics.status] = b"offline"
-                self._unsent = {self._topics.status: None}
+                self._states[self._topics.status] = Message(self._topics.status, b"offline", retain=True)
+                self._unsent = {self._topics.status: self._states[self._topics.status]}
             self._drain(until)
         self._connection.close()
         for end in (self._woken, self._waker):

@@ -15,6 +15,11 @@ class Topics:
     station: str
 
     @property
+    def below(self) -> str:
+        """What all of them begin with."""
+        return f"{self.base}/{self.station}/"
+
+    @property
     def status(self) -> str:
         """`online` / `offline` of the whole station, retained; also the last will."""
         return f"{self.base}/{self.station}/status"
@@ -39,6 +44,31 @@ class Topics:
     def image(self, camera: str) -> str:
         """JPEG of the best crop of `last`, retained."""
         return self._of(camera, "image")
+
+    def today(self, camera: str) -> str:
+        """How many visits the station's day has had so far, retained."""
+        return self._of(camera, "today")
+
+    def present(self, camera: str) -> str:
+        """`ON` while a bird is there, else `OFF`, retained."""
+        return self._of(camera, "present")
+
+    def health(self, camera: str) -> str:
+        """How well the camera works, each minute, retained."""
+        return self._of(camera, "health")
+
+    def enabled(self, camera: str) -> str:
+        """`ON` / `OFF`: whether the camera is switched on, retained; only where commands may switch it."""
+        return self._of(camera, "enabled")
+
+    def command(self, camera: str, leaf: str) -> str:
+        """What others may send to us."""
+        return self._of(camera, f"set/{leaf}")
+
+    @property
+    def heartbeat(self) -> str:
+        """A small summary of the day before, retained."""
+        return f"{self.base}/{self.station}/heartbeat"
 
     def _of(self, camera: str, leaf: str) -> str:
         return f"{self.base}/{self.station}/{camera}/{leaf}"

@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 RESTART_FIRST_S, RESTART_LAST_S = 0.5, 60.0
 HEALTHY_S = 60.0  # a process that lived this long is restarted at once
 HANGS_S = 20.0  # a process that says nothing for this long beyond its own time-outs hangs in a decoder or driver
+LOOK_S = 0.2  # how often is looked whether a process lives, and whether it is still wanted
 KEPT_ENDED = 64  # visits that are over and may still get a clip
 STOP_S = 4.0  # how long a camera process may take to close its visits before it is killed
 
@@ -90,10 +91,12 @@ class CameraProcess:
         on_status: Callable[[CameraStatus], None],
         *,
         home: Path | None = None,
+        on: bool = True,
     ) -> None:
         """
         Args:
             home: where clips are kept, if the camera's settings want any.
+            on: whether it starts switched on; see `switch`.
         """
         self.camera, self._settings, self._mailbox = camera, settings, mailbox
         self._metrics, self._on_status = metrics, on_status
@@ -102,6 +105,8 @@ class CameraProcess:
         self._ended: OrderedDict[str, Evidence] = OrderedDict()
         self._process: subprocess.Popen[bytes] | None = None
         self._finished = False
+        self._off = threading.Event()
+        self.switch(on)
         self._heard_at = 0.0
         self._patience_s = settings.open_timeout_s + settings.read_timeout_s + HANGS_S
         mailbox.open_lane(camera)
@@ -112,16 +117,24 @@ class CameraProcess:
         process = self._process
         return process.pid if process and process.poll() is None else None
 
+    def switch(self, on: bool) -> None:
+        """Start or stop watching, from any thread; while it is off there is no process. Returns at once."""
+        (self._off.clear if on else self._off.set)()
+
     def run(self, stop: Stop) -> None:
         """Keep the camera's process running; closes the camera's lane at the end."""
         backoff = Backoff(RESTART_FIRST_S, RESTART_LAST_S, random.random)
         try:
             while not stop.is_set() and not self._finished:
+                if self._off.is_set():
+                    self._rest(stop)
+                    backoff.reset()
+                    continue
                 began = time.monotonic()
                 status = self._run_process(stop)
                 self._close_lost()
-                if stop.is_set() or self._finished:
-                    return
+                if stop.is_set() or self._finished or self._off.is_set():
+                    continue
                 if time.monotonic() - began > HEALTHY_S:
                     backoff.reset()
                 wait = backoff.next_wait()
@@ -130,10 +143,20 @@ class CameraProcess:
                     "camera %s: its process ended (%s); starting it again in %.1f s", self.camera, status, wait
                 )
                 self._tell(CameraState.OFFLINE, f"camera process ended ({status})")
-                stop.wait(wait)
+                again = time.monotonic() + wait
+                while time.monotonic() < again and not (self._off.is_set() or stop.wait(min(wait, LOOK_S))):
+                    pass
         finally:
             self._close_lost()
             self._mailbox.close_lane(self.camera)
+
+    def _rest(self, stop: Stop) -> None:
+        """Be switched off until somebody switches on, or the stop."""
+        self._tell(CameraState.DISABLED, "switched off")
+        while self._off.is_set() and not stop.wait(LOOK_S):
+            pass
+        if not stop.is_set():
+            self._tell(CameraState.STARTING, "switched on")
 
     def _run_process(self, stop: Stop) -> str:
         order = {"mode": "camera", "camera": self.camera, "settings": self._settings.reveal(), "home": self._home}
@@ -157,8 +180,8 @@ class CameraProcess:
         return ending
 
     def _guard(self, process: subprocess.Popen[bytes], stop: Stop) -> None:
-        """Watch over one process: kill it when it hangs; when the stop comes, ask it, and kill it if it is deaf."""
-        while not stop.wait(0.2):
+        """Watch over one process: kill it when it hangs; when it is to stop, ask it, and kill it if it is deaf."""
+        while not (self._off.is_set() or stop.wait(LOOK_S)):
             if process.poll() is not None:
                 return
             if time.monotonic() - self._heard_at > self._patience_s:
@@ -185,7 +208,9 @@ class CameraProcess:
                 self._metrics.add("evidence_total", camera=self.camera)
                 self._mailbox.put(self.camera, item)
             elif isinstance(item, CameraStatus):
-                over = stop.is_set() or not self._settings.source.is_live
+                if item.state is CameraState.DISABLED:
+                    raise WireError("it says that it was switched off, which only the main process can say")
+                over = stop.is_set() or not (self._settings.source.is_live or self._off.is_set())
                 self._finished = item.state is CameraState.FINISHED and over
                 self._on_status(item)
 

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -27,6 +27,7 @@ from birdwatchd.alerts.topics import Topics
 from birdwatchd.config import CameraSettings, Config, ModelSettings, MqttSettings, Source, StationSettings
 from birdwatchd.daemon import Daemon, stop_on_signals
 from birdwatchd.demo.broker import DemoBroker
+from birdwatchd.demo.latency import Heard, told_in
 from birdwatchd.errors import BirdwatchError
 from birdwatchd.flow import Stop
 from birdwatchd.records import State, Visit
@@ -82,6 +83,7 @@ class Sighting:
     embeddings: int = 0
     crops: int = 0
     latency_s: float | None = None
+    final_s: float | None = None
 
     @property
     def named_right(self) -> bool:
@@ -109,24 +111,11 @@ class Comparison:
     never_started: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Heard:
-    """When the first message of each visit arrived at the subscriber."""
-
-    first: dict[str, datetime] = field(default_factory=dict)
-    messages: int = 0
-
-    def hear(self, topic: str, payload: bytes, at: datetime) -> None:
-        del topic
-        self.messages += 1
-        self.first.setdefault(str(json.loads(payload)["visit_id"]), at)
-
-
 def run_demo(settings: DemoSettings) -> int:
     """Run the demo; 0 if everything that was promised was kept, 1 if not."""
     stop = Stop()
     stop_on_signals(stop)
-    heard = _Heard()
+    heard = Heard()
     with ExitStack() as stack:
         err.print("[dim]drawing the cameras' scenes …[/]")
         feeders = stack.enter_context(_feeders(settings))
@@ -147,7 +136,7 @@ def run_demo(settings: DemoSettings) -> int:
         status = Daemon(config, stop, on_visit=VisitLines().show).run()
         ended = datetime.now(UTC)
     with Catalogue.open_existing(config.home) as store:
-        comparison = compare(store, feeders, heard.first, ended)
+        comparison = compare(store, feeders, heard, ended)
     kept = summary(comparison, heard.messages, config)
     return status or (0 if kept else 1)
 
@@ -246,7 +235,7 @@ def _announce(config: Config, feeders: Sequence[Feeder]) -> None:
 
 
 def compare(
-    store: Catalogue, feeders: Sequence[Feeder], first_told: dict[str, datetime], ended: datetime
+    store: Catalogue, feeders: Sequence[Feeder], heard: Heard, ended: datetime
 ) -> Comparison:
     """Match what was there with what was stored; every stored visit belongs to one bird at most."""
     sightings: list[Sighting] = []
@@ -263,7 +252,7 @@ def compare(
         for number, (truth, (start, end)) in enumerate(zip(feeder.visits, birds, strict=True)):
             if (end - start).total_seconds() >= LEAST_VISIT_S and end < ended:
                 mine = tuple(visit for visit, owner in zip(stored, owners, strict=True) if owner == number)
-                sightings.append(_sighting(store, feeder.key, truth["species"], start, end, mine, first_told))
+                sightings.append(_sighting(store, feeder.key, truth["species"], start, end, mine, heard))
         nobodys = (visit for visit, owner in zip(stored, owners, strict=True) if owner is None)
         extra += [visit for visit in nobodys if visit.verdict.state is not State.REJECTED]
     return Comparison(
@@ -293,10 +282,11 @@ def _sighting(
     start: datetime,
     end: datetime,
     visits: tuple[Visit, ...],
-    first_told: dict[str, datetime],
+    heard: Heard,
 ) -> Sighting:
     moments = [moment for visit in visits for moment in store.moments(visit.visit_id)]
-    told = [first_told[visit.visit_id] for visit in visits if visit.visit_id in first_told]
+    told = [heard.first[visit.visit_id] for visit in visits if visit.visit_id in heard.first]
+    final = [heard.final[visit.visit_id] for visit in visits if visit.visit_id in heard.final]
     lengths = {moment.embedding.size for moment in moments}
     return Sighting(
         camera,
@@ -308,6 +298,7 @@ def _sighting(
         embeddings=sum(_is_sound(moment) for moment in moments) if len(lengths) == 1 else 0,
         crops=sum(_has_picture(moment) for moment in moments),
         latency_s=(min(told) - start).total_seconds() if told else None,
+        final_s=(max(final) - end).total_seconds() if final else None,
     )
 
 
@@ -329,6 +320,10 @@ def summary(comparison: Comparison, messages: int, config: Config) -> bool:
     checks = _checks(comparison)
     for text, good in checks:
         out.print(f"  {'[green]✓[/]' if good else '[red]✗[/]'} {shown(text)}", soft_wrap=True)
+    sightings = comparison.sightings
+    first = [s.latency_s for s in sightings if s.latency_s is not None]
+    for line in told_in(first, [s.final_s for s in sightings if s.final_s is not None]):
+        out.print(f"    {line}", soft_wrap=True)
     home = shown(config.home)
     out.print(f"\n  {messages} visit messages heard; database and pictures are in {home}", soft_wrap=True)
     out.print(f"  look again with: birdwatchd visits --home {home}", soft_wrap=True)

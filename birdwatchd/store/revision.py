@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,6 +16,8 @@ from sqlalchemy.engine import Connection
 from birdwatchd.errors import StoreError
 from birdwatchd.records import Box, FloatArray, Message, Moment, Phase, Prediction, State, Verdict, Visit
 from birdwatchd.store import alerting, outbox, schema
+from birdwatchd.store.board import best_crop, day_at, is_present
+from birdwatchd.store.firsts import heirs, losers
 from birdwatchd.store.media import Media
 from birdwatchd.store.queries import model_parts, standings, to_standing
 from birdwatchd.store.reviewing import has_review, verdict_of
@@ -140,15 +142,18 @@ def _said(row: MomentRow) -> dict[str, Any]:
 class Revision:
     """One visit revision being written. Lives as long as its transaction."""
 
-    def __init__(self, connection: Connection, visit: Visit, now: datetime, zone: ZoneInfo, media: Media) -> None:
-        self._connection, self._visit, self._now, self._zone, self._media = (
-            connection,
-            visit,
-            now,
-            zone,
-            media,
-        )
+    def __init__(
+        self, connection: Connection, visit: Visit, now: datetime, zone: ZoneInfo, media: Media, *, again: bool = False
+    ) -> None:
+        """
+        Args:
+            again: the visit was over before, and only its name changes.
+        """
+        self._connection, self._visit, self._now, self._zone = connection, visit, now, zone
+        self._media, self._again = media, again
         self._camera_id = self._model_id = 0
+        self._given_up: tuple[str, tuple[str, ...]] | None = None  # a species, and which firsts of it
+        self._gained: str | None = None  # a species that this visit did not have before
 
     def place(self, moments: Sequence[MomentRow]) -> None:
         """Find or make the rows that the visit points to."""
@@ -163,12 +168,16 @@ class Revision:
         stored = self._connection.execute(query).first()
         told = Told(**stored.told_as) if stored and stored.told_as else None
         species = species_of(self._visit.verdict)
+        same = stored is not None and stored.species == species
+        if stored is not None and stored.species and stored.firsts and not same:
+            self._given_up = stored.species, tuple(stored.firsts)
         if species is None:
             firsts: tuple[str, ...] = ()
-        elif stored and stored.species == species:
+        elif stored is not None and same:
             firsts = tuple(stored.firsts)
         else:
             firsts = decide_firsts(self._visit.start, self._neighbours(species), self._zone)
+            self._gained = species if self._again else None
         return Standing(self._visit, decide_phase(self._visit, told), firsts), told
 
     def _neighbours(self, species: str) -> list[datetime]:
@@ -176,7 +185,8 @@ class Revision:
         others = sa.select(visit.started_at).where(visit.species == species, visit.id != self._visit.visit_id)
         before = others.where(visit.started_at <= start).order_by(visit.started_at.desc()).limit(1)
         after = others.where(visit.started_at > start).order_by(visit.started_at).limit(1)
-        found = (self._connection.execute(query).scalar() for query in (before, after))
+        wanted = (before,) if self._again else (before, after)  # who is named anew goes before those that came later
+        found = (self._connection.execute(query).scalar() for query in wanted)
         return [at for at in found if at is not None]
 
     def last(self) -> Standing | None:
@@ -259,16 +269,21 @@ class Revision:
         told: Told | None,
         before: Standing | None,
         compose: Callable[[Telling], Sequence[Message]],
+        *,
+        anyway: bool = False,
     ) -> bool:
-        """Put the messages of this revision into the outbox, if it is news and there is anything to say."""
+        """Put the messages of this revision into the outbox, if it is news (or `anyway`) and there is any."""
         news = saying(self._visit, standing.phase)
-        if not is_news(news, told):
+        if not (anyway or is_news(news, told)):
             return False
         last = self.last()
         mine = self._visit.visit_id
         changed = any(one is not None and one.visit.visit_id == mine for one in (before, last))
         image = self._best_crop(last.visit.visit_id) if changed and last else None
-        messages = compose(Telling(standing, last, changed, image))
+        day, present = self._now.astimezone(self._zone).date(), is_present(self._connection, self._visit.camera)
+        of_today = self._visit.start.astimezone(self._zone).date() == day
+        today = day_at(self._connection, day, self._zone, self._visit.camera) if of_today else None
+        messages = compose(Telling(standing, last, changed, image, today, present))
         if not messages:
             return False
         outbox.add(self._connection, messages, self._now, mine, self._visit.revision)
@@ -286,10 +301,43 @@ class Revision:
         return alerting.write(self._connection, self._visit, decide(asked), self._now)
 
     def _best_crop(self, visit_id: str) -> bytes | None:
-        moment = schema.moment.c
-        query = sa.select(moment.crop).where(moment.visit_id == visit_id, moment.crop.is_not(None))
-        best = self._connection.execute(query.order_by(moment.quality.desc(), moment.idx).limit(1)).scalar()
-        return self._media.read(best)
+        return self._media.read(best_crop(self._connection, visit_id))
+
+    def pass_on(
+        self, compose: Callable[[Telling], Sequence[Message]] | None, decide: alerting.Decide | None
+    ) -> None:
+        """Give firsts to the visits they belong to, now that this one has another name; those that are over tell it."""
+        changes: dict[str, tuple[str, ...]] = {}
+        if self._given_up is not None:
+            changes |= heirs(self._connection, *self._given_up, self._visit, self._zone)
+        if self._gained is not None:
+            changes |= losers(self._connection, self._gained, self._visit, self._zone)
+        for visit_id, names in changes.items():
+            row = self._connection.execute(standings().where(schema.visit.c.id == visit_id)).one()
+            standing = replace(to_standing(row), firsts=names)
+            if standing.visit.end is None:  # its camera counts its revisions; the next one says it
+                mine = sa.update(schema.visit).where(schema.visit.c.id == visit_id)
+                self._connection.execute(mine.values(firsts=list(names)))
+                continue
+            visit = replace(standing.visit, revision=standing.visit.revision + 1)
+            Revision(self._connection, visit, self._now, self._zone, self._media)._rewrite(standing, compose, decide)
+
+    def _rewrite(
+        self,
+        standing: Standing,
+        compose: Callable[[Telling], Sequence[Message]] | None,
+        decide: alerting.Decide | None,
+    ) -> None:
+        """Write a visit that is over with other firsts."""
+        self.place(())
+        _, told = self.decide()
+        phase = standing.phase if told is None else Phase.CORRECTED
+        standing = Standing(self._visit, phase, standing.firsts)
+        self.write_visit(standing, ())
+        if compose is not None and told is not None:
+            self.tell(standing, told, self.last(), compose, anyway=True)
+        if decide is not None:
+            self.alert(standing, decide)
 
 
 def half_bytes(vector: FloatArray) -> bytes:

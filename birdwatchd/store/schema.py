@@ -15,8 +15,10 @@ from sqlalchemy.engine import Dialect
 
 __all__ = [
     "alert",
+    "announced",
     "calibration",
     "camera",
+    "daily",
     "effort",
     "metadata",
     "model",
@@ -59,6 +61,7 @@ metadata = sa.MetaData(
 
 _JSON = sa.JSON(none_as_null=True)
 
+# `switched_off`: by a command (alerts/commands.py), until another one switches it on.
 camera = sa.Table(
     "camera",
     metadata,
@@ -66,6 +69,7 @@ camera = sa.Table(
     sa.Column("key", sa.String(255), nullable=False, unique=True),
     sa.Column("name", sa.String(255), nullable=False),
     sa.Column("first_seen", UtcTime, nullable=False),
+    sa.Column("switched_off", sa.Boolean),
 )
 
 # `dim` stays empty until the first embedding of this model; a model whose vectors change length is refused.
@@ -228,6 +232,18 @@ outbox = sa.Table(
     sa.Index(None, "channel", "id"),
     sa.Index(None, "visit_id"),
     sqlite_autoincrement=True,
+)
+
+# Topics under which a broker may hold something retained of ours; one that is not wanted any more is emptied there
+# before its row goes (ledger.py).
+announced = sa.Table("announced", metadata, sa.Column("topic", sa.Text, primary_key=True))
+
+# What is told once a day, and the local date on which it last was.
+daily = sa.Table(
+    "daily",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("day", sa.String(10), nullable=False),
 )
 
 effort = sa.Table(

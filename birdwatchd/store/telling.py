@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from birdwatchd.records import Phase, Rank, State, Verdict, Visit
 
 __all__ = [
     "FIRSTS",
+    "Day",
     "Standing",
     "Telling",
     "Told",
     "decide_firsts",
     "decide_phase",
     "is_news",
+    "periods_of",
     "saying",
     "season_of",
     "species_of",
@@ -56,6 +58,20 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Day:
+    """The visits that began on one local date.
+
+    Attributes:
+        visits: all that were not rejected, named or not.
+        species: (name, visits) of the confirmed ones, most frequent first.
+    """
+
+    date: date
+    visits: int
+    species: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Telling:
     """All that a composer needs to write the messages of one visit revision.
 
@@ -64,12 +80,16 @@ class Telling:
         last: the newest confirmed visit of this camera once this revision counts; may be the visit itself.
         last_changed: `last` is not, or no longer says, what this camera's listeners hold.
         image: JPEG of the best crop of `last`; read only when `last_changed`, None when there is none.
+        today: the camera's day so far; None for a visit of another day.
+        present: whether a bird is at the camera now; None where nobody looked.
     """
 
     standing: Standing
     last: Standing | None
     last_changed: bool
     image: bytes | None
+    today: Day | None = None
+    present: bool | None = None
 
 
 def species_of(verdict: Verdict) -> str | None:
@@ -107,6 +127,22 @@ def decide_firsts(start: datetime, neighbours: Sequence[datetime], zone: ZoneInf
 def _periods(at: datetime, zone: ZoneInfo) -> dict[str, object]:
     day = at.astimezone(zone).date()
     return {"year": day.year, "season": season_of(day), "today": day}
+
+
+def periods_of(at: datetime, zone: ZoneInfo) -> dict[str, tuple[date, date] | None]:
+    """The local dates on which each first's period around `at` begins, and on which the next one does; `ever` has none.
+
+    The boundaries are those of `decide_firsts`.
+    """
+    day = at.astimezone(zone).date()
+    began = date(day.year - (day.month < 3), (day.month % 12 // 3) * 3 or 12, 1)
+    over = date(began.year + (began.month == 12), began.month % 12 + 3, 1)
+    return {
+        "ever": None,
+        "year": (date(day.year, 1, 1), date(day.year + 1, 1, 1)),
+        "season": (began, over),
+        "today": (day, day + timedelta(days=1)),
+    }
 
 
 def decide_phase(visit: Visit, told: Told | None) -> Phase:

@@ -8,9 +8,8 @@ deletes outbox rows; a lock in the process and SQLite's own between processes ke
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,8 +24,9 @@ from birdwatchd.records import Message, Phase, Verdict, Visit
 from birdwatchd.store import database, outbox, reviewing, revision, schema
 from birdwatchd.store.alerting import Decide
 from birdwatchd.store.border import store_errors
-from birdwatchd.store.media import Media, home_lock
-from birdwatchd.store.queries import Catalogue, standings, to_standing
+from birdwatchd.store.ledger import Ledger
+from birdwatchd.store.media import home_lock
+from birdwatchd.store.queries import standings, to_standing
 from birdwatchd.store.recording import Recording, forget
 from birdwatchd.store.reviewing import Review
 from birdwatchd.store.revision import MomentRow
@@ -60,15 +60,12 @@ class Recorded:
     only_clip: bool = False
 
 
-class Store(Catalogue):
+class Store(Ledger):
     """The database, for reading and writing. Open it with `Store.open`, end it with `close`."""
 
     def __init__(self, home: Path, engine: Engine, zone: ZoneInfo, latitude: float | None) -> None:
-        super().__init__(home, engine)
-        self.zone, self.latitude = zone, latitude
-        self._writer = database.writing(engine)
-        self._media = Media(home)
-        self._lock = threading.RLock()
+        super().__init__(home, engine, zone)
+        self.latitude = latitude
         self._effort: dict[str, tuple[str, datetime]] = {}
 
     @classmethod
@@ -104,11 +101,6 @@ class Store(Catalogue):
                 log.warning("the write-ahead log is left as it is: %s", error.message)
             finally:
                 self._engine.dispose()
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._lock, store_errors(self.path), self._writer.begin() as connection:
-            yield connection
 
     def record(
         self,
@@ -188,6 +180,7 @@ class Store(Catalogue):
         work.write_moments(moments, crops)
         news = compose is not None and work.tell(standing, told, before, compose)
         news = (decide is not None and work.alert(standing, decide)) or news
+        work.pass_on(compose, decide)
         return Recorded(True, standing.phase, standing.firsts, news)
 
     def review(
@@ -276,7 +269,8 @@ class Store(Catalogue):
     ) -> Visit:
         """Write a visit that is over once more, with another verdict, and tell of it what is news."""
         changed = replace(visit, verdict=verdict, revision=visit.revision + 1)
-        self._record(revision.Revision(connection, changed, now, self.zone, self._media), (), {}, compose, decide)
+        work = revision.Revision(connection, changed, now, self.zone, self._media, again=True)
+        self._record(work, (), {}, compose, decide)
         return changed
 
     def close_interrupted(

@@ -21,7 +21,7 @@ from birdwatchd.config import CameraSettings, Source
 from birdwatchd.flow import Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Evidence, clip_part, clip_path, new_visit_id
-from birdwatchd.wire import WireError
+from birdwatchd.wire import Pipe, WireError
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 NOBODY = "http://127.0.0.1:9/nobody"
@@ -109,6 +109,46 @@ def test_a_camera_that_waits_long_is_not_taken_for_one_that_hangs(
     pid = one.camera.pid
     time.sleep(8.0)
     assert one.camera.pid == pid
+
+
+def test_a_camera_that_is_switched_off_has_no_process(running: Callable[..., Running]) -> None:
+    """Switched off means that nobody watches: no process, no connection to the camera; and the daemon lives on."""
+    one = running(NOBODY)
+    wait_for(lambda: one.camera.pid)
+    one.camera.switch(False)
+    wait_for(lambda: one.statuses and one.statuses[-1].state is CameraState.DISABLED, 8.0)
+    assert one.camera.pid is None
+    assert one.mailbox.take(1, 0.0, 0.05) == [], "its lane stays open, else the daemon would end with its last camera"
+    one.camera.switch(True)
+    wait_for(lambda: one.camera.pid)
+    wait_for(lambda: one.statuses[-1].state is not CameraState.DISABLED)
+    one.camera.switch(False)
+    one.camera.switch(True)
+    wait_for(lambda: one.camera.pid)
+    assert one.thread.is_alive()
+
+
+def test_switching_off_does_not_wait_for_the_next_try(
+    running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A camera whose process dies again and again may wait a minute for its next; `disabled` must show at once."""
+    monkeypatch.setattr(process_module, "RESTART_FIRST_S", 60.0)
+    one = running(NOBODY)
+    wait_for(lambda: one.camera.pid)
+    os.kill(one.camera.pid or 0, signal.SIGKILL)
+    wait_for(lambda: one.offline() and "ended" in one.statuses[-1].detail)
+    one.camera.switch(False)
+    wait_for(lambda: one.statuses[-1].state is CameraState.DISABLED, 3.0)
+
+
+def test_a_process_cannot_say_that_it_was_switched_off() -> None:
+    """What a decoder was talked into must not look like its owner's wish."""
+    camera = CameraProcess("cam", CameraSettings(source=Source(NOBODY)), Mailbox(Metrics()), Metrics(), lambda _: None)
+    reader, writer = os.pipe()
+    with open(writer, "wb") as end:
+        Pipe(end).send(CameraStatus("cam", CameraState.DISABLED, AT))
+    with open(reader, "rb") as end, pytest.raises(WireError, match="switched off"):
+        camera._read(Pipe(end), Stop())
 
 
 def test_a_process_may_not_speak_of_visits_it_did_not_begin() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from birdwatchd.config import Config
 from birdwatchd.demo import run as demo
+from birdwatchd.demo.latency import Heard, quantile
 from birdwatchd.demo.run import Comparison, DemoSettings, Feeder, compare, summary
 from birdwatchd.records import Box, Rank, State, Verdict, Visit
 from birdwatchd.store.queries import StoredMoment
@@ -33,6 +34,7 @@ class World:
         self.stored: list[Visit] = []
         self.kept: dict[str, list[StoredMoment]] = {}
         self.told: dict[str, datetime] = {}
+        self.final: dict[str, datetime] = {}
         for name, start, end in BIRDS:
             self.store(name, start + 0.2, end + 0.2)
 
@@ -53,6 +55,7 @@ class World:
             StoredMoment(visit_id, 0, start, BOX, 0.5, ((name, 0.9),), vector, None, crop, 64, 64, "demo@1")
         ]
         self.told[visit_id] = start + timedelta(seconds=0.8)
+        self.final[visit_id] = end + timedelta(seconds=1.3)
         return visit_id
 
     def visits(self, since: datetime, camera: str) -> list[Visit]:
@@ -62,7 +65,8 @@ class World:
         return self.kept[visit_id]
 
     def compare(self) -> Comparison:
-        return compare(self, self.feeders, self.told, START + timedelta(seconds=30))  # type: ignore[arg-type]
+        heard = Heard(self.told, self.final)
+        return compare(self, self.feeders, heard, START + timedelta(seconds=30))  # type: ignore[arg-type]
 
     def is_good(self) -> bool:
         return summary(self.compare(), 4, Config(home=self.folder))
@@ -153,6 +157,32 @@ def test_a_message_before_its_bird_is_a_failure(world: World, capsys: pytest.Cap
     world.told["v0"] = START + timedelta(seconds=5.5)
     assert not world.is_good()
     assert "one came 0.50 s before its bird" in capsys.readouterr().out
+
+
+def test_both_waits_are_shown(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """How soon a phone buzzes is what people ask first; the median alone hides the one bird in twenty."""
+    world.told["v0"] += timedelta(seconds=3)
+    assert world.is_good()
+    shown = capsys.readouterr().out
+    assert "told after the first frame: median 2.50 s, 95 % within 4.00 s (asked: 2 s and 4 s)" in shown
+    assert "final after the last frame: median 1.50 s, 95 % within 1.50 s (asked: 3 s)" in shown
+
+
+def test_the_quantile_is_a_value_that_occurred() -> None:
+    """Nineteen quick messages and one slow: 95 % were quick."""
+    assert quantile([1.0] * 19 + [9.0], 0.95) == 1.0
+    assert quantile([1.0] * 18 + [9.0, 9.0], 0.95) == 9.0
+
+
+def test_only_a_final_message_counts_as_final() -> None:
+    """A provisional message repeated late must not pass for the end of the visit."""
+    heard = Heard()
+    for second, phase in enumerate(("provisional", "provisional", "final", "corrected")):
+        payload = json.dumps({"visit_id": "v0", "phase": phase}).encode()
+        heard.hear("t", payload, START + timedelta(seconds=second))
+    assert heard.messages == 4
+    assert (heard.first["v0"] - START).seconds == 0
+    assert (heard.final["v0"] - START).seconds == 2
 
 
 def test_a_bird_nobody_was_told_of_is_a_failure(world: World) -> None:

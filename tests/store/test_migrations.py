@@ -36,6 +36,7 @@ ADDED: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     "0002": ((), (("visit", "clip"), ("visit", "clip_cut"))),
     "0003": (("superseded", "calibration"), (("visit", "raw_score"), ("visit", "raw_top"), ("visit", "rare"))),
     "0004": (("alert",), (("outbox", "channel"),)),
+    "0005": (("announced", "daily"), (("camera", "switched_off"),)),
 }
 
 

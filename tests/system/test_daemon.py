@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import paho.mqtt.client as paho
 import pytest
@@ -19,6 +20,7 @@ from birdwatchd.demo.feeder import write_clip
 from birdwatchd.demo.scene import Scene, SceneSpec
 from birdwatchd.demo.visits import ScheduledVisit
 from birdwatchd.records import Visit
+from birdwatchd.store import Store
 from birdwatchd.store.queries import Catalogue
 from tests.alerts.peer import Peer
 
@@ -235,6 +237,9 @@ class Subscriber:
         else:
             self.states[message.topic] = message.payload.decode()
 
+    def send(self, topic: str, payload: str) -> None:
+        self._client.publish(topic, payload, qos=1)
+
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
@@ -276,6 +281,33 @@ def test_a_broker_that_is_away_for_20_seconds_costs_no_message(tmp_path: Path, c
         assert mine[-1]["phase"] in ("final", "retracted")
         assert mine[-1]["common_name"] == visit.verdict.common_name
     assert len(ended(daemon)) >= len(feeder.visits)
+
+
+def test_a_camera_is_switched_over_mqtt(tmp_path: Path, closing: Closing) -> None:
+    """Off means off, also since yesterday: no process looks at the camera, and the daemon lives on without any."""
+    broker = closing(Mosquitto(tmp_path))
+    broker.start()
+    subscriber = closing(Subscriber(broker.port))
+    clip = tmp_path / "quiet.mp4"
+    write_clip(clip, Scene(SceneSpec(25, 320, 180, 12), ()), 0.0, 20.0)
+    cameras = {"feeder": {"source": str(clip), "min_bird": 16}}
+    daemon = closing(Birdwatchd(tmp_path, cameras=cameras, mqtt={"url": broker.url, "commands": ["enable"]}))
+    with Store.open(daemon.home, zone=ZoneInfo("UTC")) as store:
+        store.switch_camera("feeder", on=False, now=datetime.now(UTC))
+    status, command = "birdwatch/test/feeder/status", "birdwatch/test/feeder/set/enabled"
+    daemon.start()
+    wait_for(lambda: subscriber.states.get(status) == "disabled", "the camera to be off still")
+    assert daemon.cameras() == {}
+    subscriber.send(command, "ON")
+    wait_for(lambda: subscriber.states.get(status) == "online", "the camera")
+    assert set(daemon.cameras()) == {"feeder"}
+    subscriber.send(command, "OFF")
+    wait_for(lambda: subscriber.states.get(status) == "disabled", "the camera to be off", 15)
+    assert daemon.cameras() == {}
+    assert daemon.stop()[0] == 0
+    with Catalogue.open_existing(daemon.home) as catalogue:
+        assert {span.state for span in catalogue.efforts()} >= {"online", "disabled"}
+    assert "Traceback" not in daemon.log
 
 
 def test_a_wrong_source_is_said_once_and_hurts_nobody(tmp_path: Path, closing: Closing) -> None:

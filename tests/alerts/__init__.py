@@ -1,0 +1,1 @@
+"""Tests of telling: topics, payloads, the publisher, Home Assistant, commands."""
