@@ -14,7 +14,8 @@ demo: $(VENV)/demo.installed
 test: $(VENV)/test.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/system  # two at once: most of them wait for something
+	$(BIN)/python -m pytest tests/system  # these want the machine for themselves
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("birdwatchd needs Python 3.11 or newer; try: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'

@@ -7,8 +7,8 @@ import pytest
 from benchmarks.strangers.__main__ import Naming, confirmed
 from benchmarks.strangers.drawn import NO_BIRDS, SPECIES, Drawn, demo_network, draw_visits
 
-BIRDS, STRANGERS = 8, 10  # visits of each kind
-SQUIRRELS, RETURNS = (8, 12, 26), 11  # individuals that the model takes for sparrows, and how often each comes
+BIRDS, STRANGERS = 6, 7  # visits of each kind
+SQUIRRELS, RETURNS = (8, 12), 10  # individuals that the model takes for sparrows, and how often each comes
 
 
 @pytest.fixture(scope="module")
