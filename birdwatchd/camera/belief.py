@@ -56,8 +56,8 @@ def credible(track: Track, at: float, weather: Weather, s: TrackerSettings) -> b
 
 
 def lives(track: Track, s: TrackerSettings) -> bool:
-    """Whether it moves, or something in it does."""
-    return track.travelled >= s.travel or track.stirred >= s.stirs
+    """Whether it moves, or something in it does; what moves changes cells, what is only seen in parts does not."""
+    return track.stirred >= (s.stirs_moving if track.travelled >= s.travel else s.stirs)
 
 
 def _stays(track: Track, at: float, others: float, s: TrackerSettings) -> bool:

@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from birdwatchd.records import Box
 
-__all__ = ["at_edge", "grown", "kept_inside", "rest_of", "share_in", "touch"]
+__all__ = [
+    "at_edge",
+    "distance",
+    "grown",
+    "kept_inside",
+    "nearest",
+    "off_way",
+    "rest_of",
+    "share_in",
+    "touch",
+    "within_reach",
+]
+
+REACH = 3.0  # sizes of the larger of two boxes: no bird is further from where it was a moment before
 
 
 def at_edge(box: Box, margin: float = 0.01) -> bool:
     """Whether a box comes within `margin` (fraction of the frame) of the frame's edge."""
     return box.x < margin or box.y < margin or box.x + box.w > 1 - margin or box.y + box.h > 1 - margin
+
+
+def distance(point: tuple[float, float], box: Box) -> float:
+    """From a point to the nearest of a box; 0 inside it."""
+    x, y = point
+    across = max(box.x - x, 0.0, x - box.x - box.w)
+    return math.hypot(across, max(box.y - y, 0.0, y - box.y - box.h))
+
+
+def off_way(point: tuple[float, float], start: tuple[float, float], end: tuple[float, float]) -> float:
+    """From a point to the nearest one of the straight way between two others."""
+    (x, y), (x0, y0) = point, start
+    dx, dy = end[0] - x0, end[1] - y0
+    done = ((x - x0) * dx + (y - y0) * dy) / max(dx * dx + dy * dy, 1e-12)
+    done = min(1.0, max(0.0, done))
+    return math.hypot(x - x0 - done * dx, y - y0 - done * dy)
 
 
 def grown(box: Box, by: float) -> Box:
@@ -47,3 +79,19 @@ def touch(a: Box, b: Box, grow: float) -> bool:
     """Whether two boxes overlap when each is grown by this share of the larger one."""
     gx, gy = grow * max(a.w, b.w), grow * max(a.h, b.h)
     return a.x - gx < b.x + b.w and b.x - gx < a.x + a.w and a.y - gy < b.y + b.h and b.y - gy < a.y + a.h
+
+
+def within_reach(box: Box, other: Box) -> bool:
+    """Whether two boxes are near enough to show one bird some moments apart."""
+    (x0, y0), (x1, y1) = box.centre, other.centre
+    return abs(x0 - x1) < REACH * max(box.w, other.w) and abs(y0 - y1) < REACH * max(box.h, other.h)
+
+
+def nearest(box: Box, others: Sequence[Box]) -> Box:
+    """The one that overlaps most; of those that do not, the one that is least far."""
+    x, y = box.centre
+
+    def nearness(other: Box) -> tuple[float, float]:
+        return box.iou(other), -math.hypot(other.centre[0] - x, other.centre[1] - y)
+
+    return max(others, key=nearness)

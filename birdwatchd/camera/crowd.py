@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from birdwatchd.camera.boxes import grown, kept_inside, rest_of, share_in, touch
+from birdwatchd.camera.boxes import distance, grown, kept_inside, rest_of, share_in, touch
 from birdwatchd.camera.track import Patch, Track
 from birdwatchd.camera.tracker_settings import TrackerSettings
 from birdwatchd.records import Box, Region
 
-__all__ = ["Eyes", "find_hidden", "give_pieces", "is_guest", "sight_together", "split_crowded"]
+__all__ = ["Eyes", "find_hidden", "flared_up", "flew_in", "give_pieces", "is_guest", "sight_together", "split_crowded"]
 
 WELL_KNOWN = 12  # sightings before a bird's appearance is trusted to tell it from another
 LEAST_REST = 0.4  # of the smallest bird: less beside the birds that are known is a wing or a tail
@@ -74,9 +74,36 @@ def is_guest(track: Track, region: Region, at: float, s: TrackerSettings, *, cal
     Args:
         calm: the weather is good: also a track that is not believed yet may be one.
     """
-    known = track.believed or (calm and track.hits >= s.guest_hits)
+    known = track.believed or (calm and track.hits >= s.guest_hits and not flared_up(track, region, s))
     inside = max(share_in(track.box, region.box), share_in(track.predicted(at), region.box))
     return known and at - track.last_at < s.flight_s and inside > 0.3
+
+
+def flew_in(
+    tracks: Sequence[Track], birds: Sequence[Track], region: Region, at: float, s: TrackerSettings
+) -> list[Track]:
+    """Which of the tracks without a region landed beside the birds in this one: seen too seldom to tell where it flew.
+
+    The region must have more room than those birds take, and what was seen must be no less plain than a bird.
+    """
+    if region.box.area < s.crowded * sum(bird.size[0] * bird.size[1] for bird in birds):
+        return []
+    least = s.piece_share * min(bird.size[0] * bird.size[1] for bird in birds)
+    return [
+        track
+        for track in tracks
+        if not track.believed
+        and at - track.last_at < s.take_off_s
+        and track.newness > s.plainly_new
+        and track.size[0] * track.size[1] > least
+        and distance(track.predicted(at).centre, region.box)
+        < (s.first_reach if track.hits == 1 else s.reach) * max(track.size)
+    ]
+
+
+def flared_up(track: Track, region: Region, s: TrackerSettings) -> bool:
+    """Whether a region is far too plain to be, or to hold, what was faint for several looks."""
+    return not track.believed and track.hits >= s.flare_hits and region.contrast > s.flare * track.region.contrast
 
 
 def sight_together(birds: Sequence[Track], region: Region, at: float, eyes: Eyes | None, s: TrackerSettings) -> None:
@@ -148,7 +175,7 @@ def give_pieces(
     for index in loose:
         region = regions[index]
         for bird in tracks:
-            if bird.last_at != at or not (bird.believed or bird.hits > s.guest_hits):
+            if bird.last_at != at or not (bird.believed or bird.hits > s.piece_hits):
                 continue
             share = region.box.area / max(bird.box.area, bird.size[0] * bird.size[1], 1e-9)
             near = touch(bird.box, region.box, 0.7 if share < s.speck_share else 0.25)

@@ -7,7 +7,6 @@ further? What remains are regions: perhaps birds, for the tracker to follow, or 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,10 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.camera.background import Background, BackgroundSettings, rate
-from birdwatchd.camera.explain import newness_of, unexplained_by_light, unexplained_by_sway
+from birdwatchd.camera.background import Background, BackgroundSettings, Light, rate
+from birdwatchd.camera.difference import Difference, difference_of
+from birdwatchd.camera.explain import Newness, newness_of, unexplained_by_light, unexplained_by_sway
+from birdwatchd.camera.ghost import is_ghost
 from birdwatchd.camera.grid import Cells, FloatGrid, Grid, Mask
-from birdwatchd.camera.shake import Shift, find_shift, moved_back
 from birdwatchd.camera.tone import tone_of
 from birdwatchd.records import Box, Region
 
@@ -100,17 +100,6 @@ class Look:
     relit: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """One look at the grid, in the background's place and light; `under` is 255 where birds are known to be."""
-
-    cells: Cells
-    away: FloatGrid
-    mask: Mask
-    shift: Shift
-    under: Mask | None = None
-
-
 class Gate:
     """The motion gate of one camera at one frame size."""
 
@@ -120,8 +109,7 @@ class Gate:
         self.frame_size = (width, height)
         self.grid = Grid(width, height, settings.min_bird)
         self.background = Background(settings.background, self.grid)
-        self._watched: Mask = self.grid.watched(settings.ignore) * 255
-        self._everything = not settings.ignore
+        self._watched: Mask | None = self.grid.watched(settings.ignore) * 255 if settings.ignore else None
         self._reach = max(1, min(4, round(settings.sway_reach * self.grid.bird_cells)))
         self._window = max(5, min(9, round(self.grid.bird_cells) | 1))
         self._small = settings.smallest * self.grid.bird_cells
@@ -132,7 +120,6 @@ class Gate:
         self._new_before: Mask | None = None
         self._flashes = 0.0
         self._looks = 0
-        self._relit = False
 
     def look(self, luma: NDArray[np.uint8], at: float, held: Sequence[Box] = ()) -> Look:
         """Compare one frame with the background, then learn from it.
@@ -151,7 +138,7 @@ class Gate:
             self._previous = cells
             return Look((), learning=True)
         under = self._held_mask(held)
-        seen = self._compare(cells, under)
+        seen = self._difference(cells, under)
         if seen is None:
             self.background.change_picture(cells, [self.grid.slices(box, 0.25) for box in held])
             self._previous = cells
@@ -166,13 +153,13 @@ class Gate:
             return Look((), global_change=True, busy=busy)
         self.background.learn(seen.cells, seen.away, step, seen.mask, under)
         self._previous = seen.cells
-        return Look(regions, ignored, busy=busy, relit=self._relit)
+        return Look(regions, ignored, busy=busy, relit=self._stepped(seen.light))
 
     def search(self, luma: NDArray[np.uint8]) -> tuple[Region, ...]:
         """Regions of a frame from another moment (earlier, or of the other stream), without learning from it."""
         if self.background.learning:
             return ()
-        seen = self._compare(self.grid.shrink(luma), None, learn=False)
+        seen = self._difference(self.grid.shrink(luma), None, follow=False)
         return self._regions(seen, learn=False)[0] if seen is not None else ()
 
     def noise_map(self) -> FloatGrid:
@@ -212,50 +199,14 @@ class Gate:
 
     # -- comparing --------------------------------------------------------------------------------------------------
 
-    def _compare(self, cells: Cells, under: Mask | None, *, learn: bool = True) -> _Seen | None:
-        """Take light and shake out of a look; None when it is another picture altogether."""
-        background, shift = self.background, Shift()
-        light = background.light(cells)
-        if light is None:
-            shift = find_shift(cells, background.level, under)
-            if not shift:
-                return None
-            light = background.light(moved_back(cells, shift))
-            if light is None:
-                return None
-        if learn:
-            background.follow(light)
-            s = self.settings
-            self._relit = abs(light.gain - 1.0) > s.step_gain or abs(light.offset) > s.step_offset
-        seen = self._marked(cells, shift, under)
-        busy = seen.mask if under is None else cv2.bitwise_and(seen.mask, cv2.bitwise_not(under))
-        share = cv2.countNonZero(busy) / busy.size
-        if share > self.settings.shake_share and not shift:
-            shift = find_shift(cells, background.level, under)
-            if shift:
-                steady = self._marked(cells, shift, under)
-                if cv2.countNonZero(steady.mask) < 0.7 * cv2.countNonZero(seen.mask):
-                    return steady
-        return seen
+    def _difference(self, cells: Cells, under: Mask | None, *, follow: bool = True) -> Difference | None:
+        share = self.settings.shake_share
+        return difference_of(cells, self.background, under, self._watched, shake_share=share, follow=follow)
 
-    def _marked(self, cells: Cells, shift: Shift, under: Mask | None) -> _Seen:
-        """Mark the cells that differ by more than their (weak) threshold."""
-        background = self.background
-        threshold = background.weak_threshold
-        if shift:
-            cells = moved_back(cells, shift)
-            level = background.level
-            steep = cv2.subtract(cv2.dilate(level, _NEIGHBOURS), cv2.erode(level, _NEIGHBOURS))
-            # a quarter of a cell is not undone
-            threshold = np.asarray(cv2.scaleAdd(steep, 0.25 * background.settings.weak, threshold), np.float32)
-        away = np.asarray(cv2.absdiff(cells.astype(np.float32), background.level), np.float32)
-        mask = cv2.compare(away, threshold, cv2.CMP_GT)
-        if not self._everything:
-            mask = cv2.bitwise_and(mask, self._watched)
-        calm: Mask = np.asarray(cv2.medianBlur(mask, 3), np.uint8)
-        if shift:
-            _clear_lost(calm, shift)
-        return _Seen(cells, away, calm, shift, under)
+    def _stepped(self, light: Light) -> bool:
+        """Whether the light of the whole picture changed more than clouds change it."""
+        s = self.settings
+        return abs(light.gain - 1.0) > s.step_gain or abs(light.offset) > s.step_offset
 
     def _held_mask(self, held: Sequence[Box]) -> Mask | None:
         if not held:
@@ -280,7 +231,7 @@ class Gate:
         sides = stats[1:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1] - 2 * reach
         return not bool((sides >= self._small).any())
 
-    def _regions(self, seen: _Seen, *, learn: bool = True) -> tuple[tuple[Region, ...], tuple[Region, ...]]:
+    def _regions(self, seen: Difference, *, learn: bool = True) -> tuple[tuple[Region, ...], tuple[Region, ...]]:
         """What of the marked cells is new, as regions, and what is something else."""
         where = _around(seen.mask, self._window + self._reach)
         if seen.mask[where].size > self.settings.specks_share * seen.mask.size and self._only_specks(seen.mask):
@@ -295,7 +246,7 @@ class Gate:
         bad = [region for region in found if region.why]
         return tuple(sorted(good, key=lambda r: -r.box.area)), tuple(bad)
 
-    def _new_cells(self, seen: _Seen, where: tuple[slice, slice], *, learn: bool) -> Mask:
+    def _new_cells(self, seen: Difference, where: tuple[slice, slice], *, learn: bool) -> Mask:
         """The marked cells that neither another light nor swaying explains."""
         level, mask = self.background.level[where], seen.mask[where]
         cells = np.ascontiguousarray(seen.cells[where])
@@ -328,7 +279,7 @@ class Gate:
         self._flashes += rate(self._step_s, self.settings.flash_s) * (min(flashed, 50) - self._flashes)
         return lasting if self._flashes > self.settings.flashes else core
 
-    def _parts(self, seen: _Seen, where: tuple[slice, slice], joined: Mask, mask: Mask) -> list[Region]:
+    def _parts(self, seen: Difference, where: tuple[slice, slice], joined: Mask, mask: Mask) -> list[Region]:
         count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
         top, left = where[0].start, where[1].start
         regions = []
@@ -340,7 +291,7 @@ class Gate:
                 regions.append(region)
         return regions
 
-    def _region(self, seen: _Seen, part: NDArray[np.bool_], left: int, top: int) -> Region | None:
+    def _region(self, seen: Difference, part: NDArray[np.bool_], left: int, top: int) -> Region | None:
         """Judge one connected part by its size, its shape and its strength; None for specks."""
         rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
         s = self.settings
@@ -359,83 +310,46 @@ class Gate:
             why = "thin"
         newness = 1.0
         if not self._known(seen, part, here) or self._looks % s.known_every == 0:
-            nearby = self._nearby(here)
-            new = newness_of(
-                seen.cells[here],
-                self.background.level[here],
-                self.background.level[nearby],
-                part,
-                float(excess.mean()),
-                (top - nearby[0].start, left - nearby[1].start),
-            )
+            new = self._newness(seen, part, here, float(excess.mean()))
             newness = new.mean
             if not why and newness < s.least_new:
                 why = new.explanation
                 if new.returns:
                     self.background.remember_sway(seen.away, part, here)
         box = self.grid.box(left + seen.shift.across, top + seen.shift.down, w, h)
-        ghost = not why and self._is_ghost(seen, part, here)
+        ghost = not why and is_ghost(seen.cells, self.background.level, part, here, s.background.contrast)
         activity = self._activity(seen, part, here)
         tone = tone_of(seen.cells[here][part]) if not why else ()
         return Region(box, area / (w * h), float(excess.mean()), ghost, activity, newness, why, tone)
 
-    def _known(self, seen: _Seen, part: NDArray[np.bool_], here: tuple[slice, slice]) -> bool:
+    def _known(self, seen: Difference, part: NDArray[np.bool_], here: tuple[slice, slice]) -> bool:
         """Whether a region is a bird that is known already, by its place."""
         return seen.under is not None and float((seen.under[here][part] > 0).mean()) >= self.settings.known_share
 
-    def _nearby(self, here: tuple[slice, slice]) -> tuple[slice, slice]:
+    def _newness(self, seen: Difference, part: NDArray[np.bool_], here: tuple[slice, slice], excess: float) -> Newness:
+        """How new a region is, held against the background around it."""
         far = round(self.settings.stray_reach * self.grid.bird_cells)
         rows, columns = here
-        return (
+        nearby = (
             slice(max(0, rows.start - far), rows.stop + far),
             slice(max(0, columns.start - far), columns.stop + far),
         )
+        level = self.background.level
+        place = rows.start - nearby[0].start, columns.start - nearby[1].start
+        return newness_of(seen.cells[here], level[here], level[nearby], part, excess, place)
 
-    def _activity(self, seen: _Seen, part: NDArray[np.bool_], here: tuple[slice, slice]) -> float:
-        """Share of the region's cells that changed since the last look."""
+    def _activity(self, seen: Difference, part: NDArray[np.bool_], here: tuple[slice, slice]) -> float:
+        """Share of the region's cells that changed since the last look; one alone is noise, in a region of a few."""
         if self._previous is None:
             return 0.0
         change = cv2.absdiff(seen.cells[here], self._previous[here])[part]
-        return float((change > 0.7 * self.background.threshold[here][part]).mean())
-
-    def _is_ghost(self, seen: _Seen, part: NDArray[np.bool_], here: tuple[slice, slice]) -> bool:
-        """Whether the region's outline stands in the background, not in the picture: what was there has left."""
-        grown = (
-            slice(max(0, here[0].start - 2), here[0].stop + 2),
-            slice(max(0, here[1].start - 2), here[1].stop + 2),
-        )
-        full = np.zeros((grown[0].stop - grown[0].start, grown[1].stop - grown[1].start), np.uint8)
-        full[
-            here[0].start - grown[0].start : here[0].stop - grown[0].start,
-            here[1].start - grown[1].start : here[1].stop - grown[1].start,
-        ] = part
-        now, before = seen.cells[grown], self.background.level[grown]
-        full = full[: now.shape[0], : now.shape[1]]
-        rim = (cv2.dilate(full, _NEIGHBOURS) - cv2.erode(full, _NEIGHBOURS)) > 0
-        outline_now, outline_before = _steepness(now.astype(np.float32), rim), _steepness(before, rim)
-        return outline_before > 1.6 * outline_now and outline_before > self.settings.background.contrast
+        changed = int((change > 0.7 * self.background.threshold[here][part]).sum())
+        return changed / change.size if changed > 1 else 0.0
 
 
 def _square(reach: int) -> Mask:
     """A kernel that reaches so many cells to every side."""
     return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-
-
-def _steepness(cells: FloatGrid, rim: NDArray[np.bool_]) -> float:
-    """Mean difference between neighbouring cells along the rim, grey levels."""
-    steep = cv2.subtract(cv2.dilate(cells, _NEIGHBOURS), cv2.erode(cells, _NEIGHBOURS))
-    return float(steep[rim].mean())
-
-
-def _clear_lost(mask: Mask, shift: Shift) -> None:
-    """Unmark the edge that a shaken camera does not show: what stands there after moving back is made up."""
-    columns, rows = math.ceil(abs(shift.across)), math.ceil(abs(shift.down))
-    if columns:
-        mask[:, -columns:] = mask[:, -columns:] if shift.across < 0 else 0
-        mask[:, :columns] = mask[:, :columns] if shift.across > 0 else 0
-    if rows:
-        mask[-rows:] = mask[-rows:] if shift.down < 0 else 0
-        mask[:rows] = mask[:rows] if shift.down > 0 else 0
 
 
 def _around(mask: Mask, margin: int) -> tuple[slice, slice]:

@@ -8,14 +8,14 @@ that a bird that is gone in half a second is seen as well as if every frame had 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import cv2
 import numpy as np
 
+from birdwatchd.camera.attention import Attention, AttentionSettings
+from birdwatchd.camera.boxes import nearest, within_reach
 from birdwatchd.camera.crops import MomentPicker
 from birdwatchd.camera.full import FullView
 from birdwatchd.camera.gate import Gate, GateSettings, Look
@@ -26,43 +26,17 @@ from birdwatchd.camera.visit import OpenVisit, Perches, place_at
 from birdwatchd.config import CameraSettings
 from birdwatchd.records import Box, Evidence, Moment, new_visit_id
 
-__all__ = ["Observer", "ObserverSettings", "Recall"]
+__all__ = ["Observer", "Recall"]
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 CROWD = 1.8  # times a bird's size: a region larger than that holds other birds as well
 CLOCK_STEP_S = 0.5  # frames may arrive this much out of order; more is a clock that was set
+UNSEEN_S = 0.5  # a bird that is noticed so soon after frames that were not looked at was perhaps there in them
+RELIT_S = 2.0  # what seems to have left so soon after a step of the light, or before, may be there still
+RECALL_SHARE = 4  # frames of the past that are searched per look, so that the present does not wait
 
 Recall = Callable[[datetime], Iterator[Frame]]
 """Gives the frames from a time on once more, out of the ring of packets (`birdwatchd.camera.recall`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ObserverSettings:
-    """How the camera's attention is spent.
-
-    Attributes:
-        quiet_fps: looks per second while nothing may be a bird, and while every bird sits still.
-        calm_fps: looks per second while known birds move about in their place; every frame otherwise.
-        calm_speed: how fast that is, in their own sizes per second; flying is 5 and more.
-        kept_frames: frames left out that are kept for a second thought (3 MB each at 1080p).
-        alert_s: how long every frame is looked at after the last suspicion.
-        still_s: a bird that has not moved for so long sits still.
-        gap_s: frames further apart than this were not all looked at.
-        unseen_s: a bird that is noticed so soon after frames that were not looked at was perhaps there in them.
-        relit_s: what seems to have left so soon after a step of the light, or before, may be there still.
-        recall_share: frames of the past searched per look, so that the present does not wait.
-    """
-
-    quiet_fps: float = 5.0
-    calm_fps: float = 7.5
-    calm_speed: float = 2.0
-    kept_frames: int = 3
-    alert_s: float = 0.7
-    still_s: float = 2.0
-    gap_s: float = 0.35
-    unseen_s: float = 0.5
-    relit_s: float = 2.0
-    recall_share: int = 4
 
 
 class Observer:
@@ -76,7 +50,7 @@ class Observer:
         media: str | None = None,
         recall: Recall | None = None,
         full: FullView | None = None,
-        attention: ObserverSettings | None = None,
+        attention: AttentionSettings | None = None,
     ) -> None:
         """
         Args:
@@ -88,7 +62,7 @@ class Observer:
         self._camera, self._settings, self._media, self._recall = camera, settings, media, recall
         self._full = full
         self._full_at = 0.0  # of the newest full-resolution frame
-        self._attention = attention or ObserverSettings()
+        self._attention = Attention(attention or AttentionSettings())
         self._gate: Gate | None = None
         self._tracker = Tracker(TrackerSettings())
         self._visits: dict[int, OpenVisit] = {}
@@ -96,10 +70,6 @@ class Observer:
         self._origin: datetime | None = None
         self._latest = 0.0
         self._present: tuple[tuple[str, Box], ...] = ()
-        self._left_out: deque[Frame] = deque(maxlen=self._attention.kept_frames)
-        self._looked_at = -1e9  # the last look
-        self._alert_until = self._moved_at = 0.0
-        self._seen_all_since = 0.0  # from here on every frame was looked at, or known to be quiet
         self._picture_since: datetime | None = None
         self._perches = Perches()
         self._relit_at = -1e9
@@ -114,7 +84,7 @@ class Observer:
     @property
     def quiet(self) -> bool:
         """Whether there is nothing that may be a bird."""
-        return not self._visits and self._latest > self._alert_until
+        return not self._visits and self._latest > self._attention.alert_until
 
     @property
     def present(self) -> tuple[tuple[str, Box], ...]:
@@ -134,25 +104,21 @@ class Observer:
     def look(self, frame: Frame) -> list[Evidence]:
         """Take the next frame; returns what it proves. Not every frame is looked at."""
         at = self._seconds(frame.at)
-        if not self._due(at):
-            self._left_out.append(frame)
+        if not self._attention.wants(frame, at):
             return []
-        if at - self._looked_at > self._attention.gap_s and not self._left_out:
-            self._seen_all_since = at
         gate = self._gate_for(frame)
         look = self.last_look = gate.look(frame.luma, at, self._tracker.held)
-        self._looked_at = at
         if look.relit:
             self._relit_at = at
         if look.learning or look.global_change:
             return self._look_at_nothing(look, frame, at)
         if look.regions and not self._tracker.suspicious:
             self._second_thought(gate)
-        self._left_out.clear()
+        self._attention.left_out.clear()
         step = self._tracker.update(look.regions, at, gate)
         for box in step.absorb:
             gate.absorb(box)
-        self._stay_alert(step, at)
+        self._attention.follow(step, self._tracker.tracks, at)
         return self._evidence(step, frame, at)
 
     def pass_time(self, now: datetime) -> list[Evidence]:
@@ -163,13 +129,13 @@ class Observer:
     def finish(self) -> list[Evidence]:
         """The end of the file or of the process: close every visit at its last sighting."""
         at = max((self._seconds(visit.last_seen) for visit in self._visits.values()), default=0.0)
-        self._left_out.clear()
+        self._attention.left_out.clear()
         return self._closings(self._tracker.close_all(at), at)
 
     def forget_picture(self) -> None:
         """The next frame may show something else altogether (another file): learn the background anew."""
         self._gate = None
-        self._left_out.clear()
+        self._attention.left_out.clear()
 
     # -- two streams ------------------------------------------------------------------------------------------------
 
@@ -198,10 +164,10 @@ class Observer:
                 continue
             if before or visit.moves(frame.at):  # the streams' clocks may differ a little: look where it is in this one
                 found = self._found_in(frame) if found is None else found
-                near = [other for other in found if _within_reach(other, box) and other.area < CROWD * box.area]
+                near = [other for other in found if within_reach(other, box) and other.area < CROWD * box.area]
                 if before and not near:
                     continue
-                box = _nearest(box, near) if near else box
+                box = nearest(box, near) if near else box
             visit.picker.offer(frame, box, at)
 
     def _found_in(self, frame: Frame) -> tuple[Box, ...]:
@@ -222,29 +188,11 @@ class Observer:
         if not visit.picker.has_something:
             visit.picker = visit.spare
 
-    # -- attention --------------------------------------------------------------------------------------------------
-
-    def _due(self, at: float) -> bool:
-        """Whether this frame is looked at now; the rest wait for a second thought."""
-        if at <= self._alert_until or at < self._looked_at:
-            return True
-        moving = at - self._moved_at < self._attention.still_s
-        fps = self._attention.calm_fps if moving else self._attention.quiet_fps
-        return at - self._looked_at >= 0.95 / fps
-
-    def _stay_alert(self, step: Step, at: float) -> None:
-        """Look at every frame while something may be a bird, is missed, is new or flies."""
-        attention = self._attention
-        doubtful = len(step.open) < len(self._tracker.tracks) or len(step.seen) < len(step.open)
-        fast = any(track.speed > attention.calm_speed * max(track.size) for track in step.seen)
-        if doubtful or fast or any(at - track.first_at < attention.alert_s for track in step.open):
-            self._alert_until = at + attention.alert_s
-        if any(track.still_at == at for track in step.open):
-            self._moved_at = at
+    # -- the picture -------------------------------------------------------------------------------------------------
 
     def _second_thought(self, gate: Gate) -> None:
         """Something came up out of the quiet: look at the frames that were left out since the last look."""
-        for frame in self._left_out:
+        for frame in self._attention.left_out:
             if (frame.width, frame.height) == gate.frame_size:
                 self._tracker.update(gate.search(frame.luma), self._seconds_of(frame.at))
 
@@ -253,9 +201,7 @@ class Observer:
         if look.global_change or self._picture_since is None:
             self._picture_since, self._picture_since_s = frame.at, frame.media_s
             self._perches = Perches()
-        self._left_out.clear()
-        self._alert_until = at + self._attention.alert_s
-        self._seen_all_since = at
+        self._attention.start_over(at)
         self._present = ()
         return self._evidence(self._tracker.close_quiet(at), frame, at)
 
@@ -293,7 +239,7 @@ class Observer:
             if visit is None:
                 continue
             visit.count_max = track.count_max
-            self._search_on(visit, self._attention.recall_share)
+            self._search_on(visit, RECALL_SHARE)
             moment = visit.picker.due(self._full_at if from_full else at)
             if moment is not None:
                 visit.revision += 1
@@ -315,8 +261,8 @@ class Observer:
         )
         visit.places.append((start, track.born_box))
         self._visits[track.number] = visit
-        unseen_s = track.first_at - self._seen_all_since
-        if self._recall is not None and unseen_s < self._attention.unseen_s:
+        unseen_s = track.first_at - self._attention.seen_all_since
+        if self._recall is not None and unseen_s < UNSEEN_S:
             visit.search_since = start - timedelta(seconds=self._settings.pre_roll_s)
             if not self._crops_from_full:
                 visit.search = self._recall(visit.search_since)
@@ -357,7 +303,7 @@ class Observer:
     def _search_in(self, frame: Frame, visit: OpenVisit) -> None:
         assert self._gate is not None
         first = visit.places[0][1]
-        near = [r.box for r in self._gate.search(frame.luma) if _within_reach(r.box, first)]
+        near = [r.box for r in self._gate.search(frame.luma) if within_reach(r.box, first)]
         if near:
             visit.picker.offer(frame, max(near, key=first.iou), self._seconds_of(frame.at))
 
@@ -369,7 +315,7 @@ class Observer:
             visit = self._visits.get(departure.number) if departure.number is not None else None
             if since is None or self._perches.had_others(departure.number or 0, departure.box):
                 continue  # what has left here came after the picture began
-            if abs(departure.noticed_at - self._relit_at) < self._attention.relit_s:
+            if abs(departure.noticed_at - self._relit_at) < RELIT_S:
                 continue  # much looks different in another light
             if visit is not None:
                 visit.start, visit.start_s = min(since, visit.start), min(self._picture_since_s, visit.start_s)
@@ -434,21 +380,6 @@ class Observer:
     def _seconds_of(self, at: datetime) -> float:
         """The same clock for a frame of the past."""
         return (at - self._origin).total_seconds() if self._origin is not None else 0.0
-
-
-def _within_reach(box: Box, other: Box) -> bool:
-    (x0, y0), (x1, y1) = box.centre, other.centre
-    return abs(x0 - x1) < 3 * max(box.w, other.w) and abs(y0 - y1) < 3 * max(box.h, other.h)
-
-
-def _nearest(box: Box, others: Sequence[Box]) -> Box:
-    """The one that overlaps most; of those that do not, the one that is least far."""
-    x, y = box.centre
-
-    def nearness(other: Box) -> tuple[float, float]:
-        return box.iou(other), -float(np.hypot(other.centre[0] - x, other.centre[1] - y))
-
-    return max(others, key=nearness)
 
 
 def _close(frames: Iterator[Frame]) -> None:

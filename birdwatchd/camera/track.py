@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from birdwatchd.camera.boxes import off_way
 from birdwatchd.camera.tone import ToneMemory
 from birdwatchd.records import Box, Region
 
@@ -34,7 +35,7 @@ class Track:
         memory, fresh: its tone before and since it was last in a crowd or out of sight.
         partners: numbers of the birds that it was one region with, and may have been mistaken for since.
         patch: what it looked like when it was last alone; `seat`: in the last look, with whatever was in its box.
-        error: running mean of the distance between where it was expected and where it was, in its own sizes.
+        error: running mean of how far it was from the way on which it was expected, in its own sizes.
     """
 
     number: int
@@ -123,7 +124,8 @@ class Track:
         size = max(*self.size, 1e-3)
         miss = math.hypot(x1 - expected[0], y1 - expected[1]) / size
         known = self.hits > 1  # before, there is no velocity to expect anything by
-        self.error = 0.7 * self.error + 0.3 * miss if known else 0.0
+        off = off_way((x1, y1), (x0, y0), expected) / size  # it may brake at any moment
+        self.error = 0.7 * self.error + 0.3 * off if known else 0.0
         new = 0.6 if known else 1.0
         if alone or placed:
             self.velocity = (

@@ -12,7 +12,16 @@ from collections.abc import Sequence
 
 from birdwatchd.camera.belief import Weather, credible, lives
 from birdwatchd.camera.boxes import at_edge, share_in, touch
-from birdwatchd.camera.crowd import Eyes, find_hidden, give_pieces, is_guest, sight_together, split_crowded
+from birdwatchd.camera.crowd import (
+    Eyes,
+    find_hidden,
+    flared_up,
+    flew_in,
+    give_pieces,
+    is_guest,
+    sight_together,
+    split_crowded,
+)
 from birdwatchd.camera.exchange import put_right
 from birdwatchd.camera.succession import goes_on_as, has_left
 from birdwatchd.camera.track import Departure, Step, Track
@@ -119,7 +128,7 @@ class Tracker:
             may_leap: nothing tells its speed, and it may be far from where it was.
         """
         s = self.settings
-        if track.believed and has_left(track, at, s):
+        if (track.believed and has_left(track, at, s)) or flared_up(track, region, s):
             return None
         expected = track.predicted(at)
         overlap = max(track.box.iou(region.box), expected.iou(region.box))
@@ -139,13 +148,14 @@ class Tracker:
     def _sight_owners(self, regions: Sequence[Region], owners: dict[int, Track], at: float, eyes: Eyes | None) -> None:
         """Let every owner see its region; where birds share one, find each of them in it."""
         matched = {track.number for track in owners.values()}
+        calm = not self._weather.bad
         for index, owner in owners.items():
             region = regions[index]
-            guests = [
-                t
-                for t in self._tracks
-                if t.number not in matched and is_guest(t, region, at, self.settings, calm=not self._weather.bad)
-            ]
+            others = [t for t in self._tracks if t.number not in matched]
+            guests = [t for t in others if is_guest(t, region, at, self.settings, calm=calm)]
+            if calm and owner.believed:
+                others = [t for t in others if t not in guests]
+                guests += flew_in(others, [owner, *guests], region, at, self.settings)
             if guests and (owner.believed or owner.hits >= self.settings.guest_hits):
                 sight_together([owner, *guests], region, at, eyes, self.settings)
                 matched |= {guest.number for guest in guests}

@@ -17,8 +17,10 @@ class TrackerSettings:
         travel: how far, in its own sizes, a track must get from where it began to count as moving.
         stir: share of a region's cells that must change between looks to count as stirring.
         stirs: looks with stirring that prove life in a place.
+        stirs_moving: the same for what seems to have moved: cells change where something moves, but not where it only
+            shows in parts that are other ones in each look.
         lifeless_s: a track that shows no life for so long is furniture.
-        steady: mean error of its predicted place, in its own sizes, that a credible track may have.
+        steady: how far off its expected way, in its own sizes and in the mean, a credible track may be.
         newness: mean newness of its sightings (0 … 1, see `Region`) that a credible track has.
         doubt: how much more newness each track that is no bird asks of the others.
         trust: how much less newness is asked of what came from elsewhere and has stayed for `arrived_s`.
@@ -50,14 +52,18 @@ class TrackerSettings:
         doubt_s: how long they are waited for, where it must be told whether it is the bird that vanished.
         other_tone: grey levels by which the tones of one bird before and after never differ.
         lost_reach: how far, in frame widths, an unseen track may reappear (landing after a fast approach).
+        flare, flare_hits: a region so many times plainer than a track that is no bird (yet) was in its last look, after
+            so many sightings, is another thing: a bird has come to where a leaf sways.
         alike: areas of two sightings of one track differ by at most this factor (wings open and close).
         piece_share: a region that touches a bird and has less than this share of its area is a piece of it.
+        piece_hits: sightings of a track that is no bird yet before anything is a piece of it: a drop has none.
         speck_share: below this share it may even be some way off (the white tip of a tail too dark to be seen).
         same_look: correlation of appearance from which a bird is taken to be where it was.
         hidden_s: how long a bird may be lost behind another before it is given up.
         crowded: a region larger than a bird by this factor may hold another one.
         found: correlation of appearance from which a bird is found in a crowd.
-        guest_hits: sightings before a track is looked for inside another's region.
+        guest_hits: sightings before a track is looked for inside another's region; who flies in to others is often
+            seen twice before they are one region.
         still_s: a track that has not moved for this long is checked for being a ghost.
         hold_s: something that stands still longer than this is furniture, not a bird.
     """
@@ -68,6 +74,7 @@ class TrackerSettings:
     travel: float = 0.6
     stir: float = 0.12
     stirs: int = 3
+    stirs_moving: int = 1
     lifeless_s: float = 2.5
     steady: float = 0.8
     newness: float = 0.55
@@ -104,11 +111,14 @@ class TrackerSettings:
     other_tone: float = 16.0
     lost_reach: float = 0.3
     alike: float = 4.0
+    flare: float = 2.5
+    flare_hits: int = 3
     piece_share: float = 0.35
+    piece_hits: int = 3
     speck_share: float = 0.12
     same_look: float = 0.8
     hidden_s: float = 2.5
-    guest_hits: int = 3
+    guest_hits: int = 2
     found: float = 0.6
     crowded: float = 1.4
     still_s: float = 1.5

@@ -162,6 +162,42 @@ def test_birds_that_sit_touching_keep_their_names_and_all_are_counted() -> None:
     assert sorted(names.values()) == [0, 1, 2]
 
 
+def test_a_bird_that_is_seen_twice_before_it_lands_beside_another_is_a_bird_of_its_own() -> None:
+    """It flies in within a fifth of a second; by the third look both are one region, and the other has turned to it."""
+    feeder = Feeder()
+    for place in landing((300, 200), (580, 60)):
+        feeder.look({0: place})
+    for _ in range(20):
+        feeder.look({0: (300, 200)})
+    for place in landing((156, 200), (60, 200), looks=2):
+        feeder.look({0: (300, 200), 1: place})
+    for _ in range(20):
+        seen = feeder.look({2: (300, 200), 1: (256, 200)})
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize(("size", "visits"), [(1.0, 2), (0.4, 1)])
+def test_a_bird_that_is_seen_once_before_it_lands_beside_another_is_a_bird_of_its_own(size: float, visits: int) -> None:
+    """Fast birds are, at few frames a second, just as the other one hops; a falling leaf beside a bird is none."""
+    tracker = Tracker(TrackerSettings())
+    seat = sitting((0.5, 0.5), 30)
+    comes = [*seat[0], Region(Box(0.72, 0.45, 0.08 * size, 0.1 * size), 0.6, 3.0)]
+    both = [Region(Box(0.46, 0.45, 0.15, 0.1), 0.6, 3.0)]
+    for number, regions in enumerate([*[[]] * 90, *flight((0.9, 0.2), (0.5, 0.5), 6), *seat, comes, *[both] * 20]):
+        step = tracker.update(regions, number * STEP_S)
+    assert len(step.seen) == visits
+
+
+def test_a_bird_that_brakes_was_expected_there() -> None:
+    """It comes in at fifty of its lengths a second and sits at once; a visit of half a second shows no more."""
+    bird = Track(1, Region(Box(0.9, 0.5, 0.06, 0.06), 0.6, 3.0), 0.0, 0.0)
+    for look, x in enumerate((0.7, 0.52, 0.5, 0.5), 1):
+        bird.sight(Region(Box(x, 0.5, 0.06, 0.06), 0.6, 3.0), look * STEP_S)
+    assert bird.error < 0.1
+    bird.sight(Region(Box(0.8, 0.2, 0.06, 0.06), 0.6, 3.0), 5 * STEP_S)
+    assert bird.error > TrackerSettings().steady
+
+
 def stirring_in_place(looks: int) -> Track:
     """Something that was not seen to come and stirs where it is."""
     region = Region(Box(0.5, 0.5, 0.1, 0.1), 0.6, 3.0, newness=0.9)
@@ -192,3 +228,27 @@ def test_a_ghost_that_comes_and_goes_is_no_departure(every: int, told: bool) -> 
     for look in range(40):
         left += tracker.update([ghost] if look % every == 0 else [], look * STEP_S).left
     assert bool(left) is told
+
+
+def test_a_bird_that_lands_where_a_leaf_sways_is_not_taken_for_the_leaf() -> None:
+    """As the leaf's further life it would be believed in late, or never: the leaf was seen in one look of three."""
+    spot = Box(0.4, 0.4, 0.1, 0.1)
+    leaf, bird = Region(spot, 0.4, 1.2, newness=0.6), Region(spot, 0.6, 5.0, newness=0.9)
+    (track,) = run(Tracker(TrackerSettings()), [*[[leaf], [], []] * 5, *[[bird]] * 20])
+    assert track.first_at == pytest.approx((90 + 15) * STEP_S)
+
+
+def test_what_shows_in_other_parts_in_every_look_has_not_moved() -> None:
+    """Of a leaf now the tip is seen and now the whole: its middle moves, and not a cell of it has changed."""
+    settings, calm = TrackerSettings(), Weather(TrackerSettings())
+    calm.clutter = 0.0
+    tip, whole = (Region(Box(0.5, y, 0.04, h), 0.4, 1.1, activity=0.05) for y, h in ((0.55, 0.04), (0.46, 0.13)))
+    leaf = Track(1, tip, 0.0, 0.0)
+    for look in range(1, 6):
+        leaf.looks += 1
+        leaf.sight(whole if look % 2 else tip, look * STEP_S)
+    leaf.error = 0.0
+    assert leaf.travelled >= settings.travel
+    assert not credible(leaf, leaf.last_at, calm, settings)
+    leaf.stirred = 1
+    assert credible(leaf, leaf.last_at, calm, settings)
