@@ -16,6 +16,7 @@ from birdwatchd.species.network import Network
 TURNS = 10  # choices of the three that are reviewed
 LEAST = 15  # visits with one wrong name, to teach and to judge by
 TAUGHT = 3
+SQUIRRELS, RETURNS = 10, 12  # individuals that come again and again, and how often
 
 
 class Naming:
@@ -55,25 +56,40 @@ def main() -> None:
         alone = sum(confirmed(naming.alone(visit), right) for visit in mine)
         with_experience = sum(confirmed(verdict, right) for verdict in naming.named(mine))
         print(f"| {kind} | {len(mine)} | {alone / count:.1%} | {with_experience / count:.1%} |")
-    print("\n| no bird | called | visits | still so after 3 reviews | birds of that name | that are no longer so |")
+    print("\n| no bird | called | visits | still so after 3 reviews | and with strangeness | birds no longer so |")
     print("|---|---|---|---|---|---|")
     for kind in NO_BIRDS:
         for name in SPECIES:
-            false = [visit for visit in visits[kind] if confirmed(naming.alone(visit), name)]
-            if len(false) >= LEAST:
-                _teach(Naming(network, familiar=1.0), kind, name, false, visits[name])
+            _teach(network, f"any {kind}", name, _called(naming, visits[kind], name), visits[name], LEAST)
+    returning = [draw_visits(network, "squirrel", RETURNS, individual=n) for n in range(count, count + SQUIRRELS)]
+    for number, mine in enumerate(returning, 1):
+        for name in SPECIES:
+            false = _called(naming, mine, name)
+            _teach(network, f"squirrel {number}, again and again", name, false, visits[name], TAUGHT + 3)
 
 
-def _teach(naming: Naming, kind: str, name: str, false: Sequence[Drawn], birds: Sequence[Drawn]) -> None:
-    chance, still, lost, asked = random.Random(1), 0, 0, 0
-    right = [visit for visit in birds if confirmed(naming.alone(visit), name)]
+def _called(naming: Naming, visits: Sequence[Drawn], name: str) -> list[Drawn]:
+    return [visit for visit in visits if confirmed(naming.alone(visit), name)]
+
+
+def _teach(
+    network: Network, kind: str, name: str, false: Sequence[Drawn], birds: Sequence[Drawn], least: int
+) -> None:
+    """A row of the table: by lessons alone, and by lessons and strangeness; none where there are too few visits."""
+    if len(false) < least:
+        return
+    by_lessons, both = Naming(network, familiar=1.0), Naming(network)
+    chance, still, still_both, lost, asked = random.Random(1), 0, 0, 0, 0
+    right = _called(by_lessons, birds, name)
     for _ in range(TURNS):
         mixed = chance.sample(false, len(false))
         lessons = [visit.seen(name, reviewed=True) for visit in mixed[:TAUGHT]]
-        still += sum(confirmed(verdict) for verdict in naming.named(mixed[TAUGHT:], lessons))
-        lost += sum(not confirmed(verdict, name) for verdict in naming.named(right, lessons))
+        still += sum(map(confirmed, by_lessons.named(mixed[TAUGHT:], lessons)))
+        still_both += sum(map(confirmed, both.named(mixed[TAUGHT:], lessons)))
+        lost += sum(not confirmed(verdict, name) for verdict in by_lessons.named(right, lessons))
         asked += len(mixed) - TAUGHT
-    print(f"| {kind} | {name} | {len(false)} | {still / asked:.1%} | {len(right)} | {lost / len(right) / TURNS:.1%} |")
+    shares = f"{still / asked:.1%} | {still_both / asked:.1%} | {lost / len(right) / TURNS:.1%}"
+    print(f"| {kind} | {name} | {len(false)} | {shares} |")
 
 
 if __name__ == "__main__":
