@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 __all__ = ["Metric"]
 
-# Share of the covariance that is always taken as the same in all directions. Pictures of one visit resemble each other,
-# so there is less to learn from than their number says; 0.05 … 0.2 made no difference on the demo's birds.
+# Share of the covariance that is always taken as the same in all directions: pictures of one visit resemble each other,
+# so there is less to learn from than their number says. A choice; other shares were not compared.
 LEAST_SHRINKING = 0.1
 
 Vectors = NDArray[np.float32]

@@ -68,12 +68,6 @@ def test_three_lessons_are_enough() -> None:
     assert not any(opinion.lessons for kind in (TITS, HOOPOES) for opinion in asked(experience, kind, NEW, kind))
 
 
-def test_a_lesson_that_is_taken_back_is_forgotten() -> None:
-    """Undo must undo: what is not reviewed any more teaches nothing."""
-    experience = Experience(LABELS, birds(), familiar=1)
-    assert not any(o.lessons for o in asked(experience, SQUIRRELS, NEW, SPARROWS, towards=SPARROWS))
-
-
 def test_a_mislabelled_bird_gets_its_own_name() -> None:
     """Coal tits are not among the classes; three corrected ones are enough to stop calling the others great tits."""
     coal_tit = Label("Coal tit", "Periparus ater", "Paridae", "Passeriformes")
