@@ -197,11 +197,15 @@ class Background:
     def renew_threshold(self) -> None:
         """Work out anew by how much each cell must differ; what sways here sways one cell further tomorrow."""
         s = self.settings
-        noise = np.asarray(cv2.dilate(cv2.blur(self.noise, (3, 3)), _NEIGHBOURS), np.float32)
-        sway = np.asarray(cv2.dilate(self.sway, _NEIGHBOURS), np.float32)
-        threshold = np.maximum(noise * np.float32(s.noise_factor), np.float32(s.contrast))
-        self.threshold = np.maximum(threshold, sway * np.float32(s.sway_share))
-        self.weak_threshold = self.threshold * np.float32(s.weak)
+        threshold = np.asarray(cv2.dilate(cv2.blur(self.noise, (3, 3)), _NEIGHBOURS), np.float32)
+        np.multiply(threshold, np.float32(s.noise_factor), out=threshold)
+        np.maximum(threshold, np.float32(s.contrast), out=threshold)
+        if float(self.sway.max()) * s.sway_share > s.contrast:
+            sway = np.asarray(cv2.dilate(self.sway, _NEIGHBOURS), np.float32)
+            np.multiply(sway, np.float32(s.sway_share), out=sway)
+            np.maximum(threshold, sway, out=threshold)
+        self.threshold = threshold
+        self.weak_threshold = threshold * np.float32(s.weak)
 
     def absorb(self, cells: Cells, where: tuple[slice, slice]) -> None:
         """Take what stands in `where` as background from now on."""

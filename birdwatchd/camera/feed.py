@@ -24,7 +24,7 @@ __all__ = ["Feed", "Retry"]
 RETRY_FIRST_S, RETRY_LAST_S = 1.0, 60.0
 REFUSED_WAIT_S = 300.0  # a wrong password tried every second locks many cameras' accounts
 HEALTHY_S = 10.0  # a stream that lasted this long starts the back-off anew
-REST_S = 0.2  # between reads in quiet: three packets at once cost less than one at a time, for caches stay warm
+REST_S = 0.4  # between reads in quiet: some packets at once cost less than one at a time, for caches stay warm
 FRESH_S = 0.12  # a packet younger than this was the last that had come
 SILENT_S = 3.0  # packets further apart than this: the other stream is looked at meanwhile
 

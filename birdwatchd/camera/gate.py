@@ -19,6 +19,7 @@ from birdwatchd.camera.difference import Difference, difference_of
 from birdwatchd.camera.explain import Newness, newness_of, unexplained_by_light, unexplained_by_sway
 from birdwatchd.camera.ghost import is_ghost
 from birdwatchd.camera.grid import Cells, FloatGrid, Grid, Mask
+from birdwatchd.camera.places import Measure, around, places_of, square
 from birdwatchd.camera.tone import tone_of
 from birdwatchd.records import Box, Region
 
@@ -52,7 +53,7 @@ class GateSettings:
         largest_bird: share of the frame that one region's box may cover; more is light or somebody at the lens.
         known_share: share of a region's cells that lie where a bird is known to be for it to be that bird.
         specks_share: marked cells that lie in no more of the picture than this are explained at once; else it is seen
-            first whether they are more than specks, which costs something as well.
+            first which are more than specks, which costs something as well.
         known_every: a known bird's newness is judged anew at every so manieth look only: it is much of a look's work.
     """
 
@@ -113,6 +114,8 @@ class Gate:
         self._reach = max(1, min(4, round(settings.sway_reach * self.grid.bird_cells)))
         self._window = max(5, min(9, round(self.grid.bird_cells) | 1))
         self._small = settings.smallest * self.grid.bird_cells
+        join = max(1, round(self.grid.bird_cells * 0.3))
+        self._measure = Measure(self._small, join, self._window + self._reach, settings.specks_share)
         self._fewest = settings.fewest * self._small * self._small
         self._previous: Cells | None = None
         self._last_at: float | None = None
@@ -218,30 +221,22 @@ class Gate:
 
     # -- regions ----------------------------------------------------------------------------------------------------
 
-    @property
-    def _join(self) -> int:
-        """Marked cells up to twice so far apart are one region, cells."""
-        return max(1, round(self.grid.bird_cells * 0.3))
-
-    def _only_specks(self, mask: Mask) -> bool:
-        """Whether no marked cells are large enough together: a noisy picture has specks everywhere."""
-        reach = self._join
-        grown = cv2.copyMakeBorder(mask, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
-        _, _, stats, _ = cv2.connectedComponentsWithStats(cv2.dilate(grown, _square(reach)), connectivity=8)
-        sides = stats[1:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1] - 2 * reach
-        return not bool((sides >= self._small).any())
-
     def _regions(self, seen: Difference, *, learn: bool = True) -> tuple[tuple[Region, ...], tuple[Region, ...]]:
         """What of the marked cells is new, as regions, and what is something else."""
-        where = _around(seen.mask, self._window + self._reach)
-        if seen.mask[where].size > self.settings.specks_share * seen.mask.size and self._only_specks(seen.mask):
+        s = self.settings
+        specks_tell = self._step_s <= s.flash_within_s or self._flashes > s.flashes  # of rain, which is new everywhere
+        places = places_of(seen.mask, self._measure, apart=not (learn and specks_tell))
+        if not places:
             return (), ()
-        core = self._new_cells(seen, where, learn=learn)
+        core = np.zeros(self.grid.shape, np.uint8)
+        for where in places:
+            core[where] |= self._new_cells(seen, where, learn=learn)
         if learn:
-            core = self._lasting(core, where)
-        mask = seen.mask[where]
-        joined = np.asarray(cv2.dilate(core, _square(self._join)), np.uint8)
-        found = self._parts(seen, where, joined, mask)
+            core = self._lasting(core)
+        found: list[Region] = []
+        for where in places:
+            joined = np.asarray(cv2.dilate(core[where], square(self._measure.join)), np.uint8)
+            found += self._parts(seen, where, joined, seen.mask[where])
         good = [region for region in found if not region.why]
         bad = [region for region in found if region.why]
         return tuple(sorted(good, key=lambda r: -r.box.area)), tuple(bad)
@@ -259,7 +254,7 @@ class Gate:
             return np.asarray(new, np.uint8)
         before = np.asarray(cv2.convertScaleAbs(level), np.uint8)
         tolerance = np.asarray(cv2.convertScaleAbs(np.maximum(noise, np.float32(3.0))), np.uint8)
-        near = _around(np.asarray(doubtful, np.uint8), self._window + self._reach)
+        near = around(np.asarray(doubtful, np.uint8), self._measure.margin)
         swayed = np.zeros_like(doubtful)
         unexplained = unexplained_by_sway(cells[near], before[near], tolerance[near], self._reach)
         swayed[near] = cv2.bitwise_and(doubtful[near], cv2.bitwise_not(unexplained))
@@ -267,14 +262,12 @@ class Gate:
             self.background.remember_sway(seen.away, swayed > 0, where)
         return np.asarray(cv2.bitwise_and(new, cv2.bitwise_not(swayed)), np.uint8)
 
-    def _lasting(self, core: Mask, where: tuple[slice, slice]) -> Mask:
+    def _lasting(self, core: Mask) -> Mask:
         """In rain and snow, only what was already there in the look before: a drop is at one place once."""
-        whole = np.zeros(self.grid.shape, np.uint8)
-        whole[where] = core
-        before, self._new_before = self._new_before, whole
+        before, self._new_before = self._new_before, core
         if before is None or self._step_s > self.settings.flash_within_s:
             return core
-        lasting = np.asarray(cv2.bitwise_and(core, cv2.dilate(before[where], _NEIGHBOURS)), np.uint8)
+        lasting = np.asarray(cv2.bitwise_and(core, cv2.dilate(before, _NEIGHBOURS)), np.uint8)
         flashed = cv2.connectedComponents(cv2.bitwise_and(core, cv2.bitwise_not(lasting)))[0] - 1
         self._flashes += rate(self._step_s, self.settings.flash_s) * (min(flashed, 50) - self._flashes)
         return lasting if self._flashes > self.settings.flashes else core
@@ -345,21 +338,6 @@ class Gate:
         change = cv2.absdiff(seen.cells[here], self._previous[here])[part]
         changed = int((change > 0.7 * self.background.threshold[here][part]).sum())
         return changed / change.size if changed > 1 else 0.0
-
-
-def _square(reach: int) -> Mask:
-    """A kernel that reaches so many cells to every side."""
-    return np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-
-
-def _around(mask: Mask, margin: int) -> tuple[slice, slice]:
-    """The rectangle that holds every marked cell, with a margin."""
-    x, y, w, h = cv2.boundingRect(mask)
-    rows, columns = mask.shape
-    return (
-        slice(max(0, y - margin), min(rows, y + h + margin)),
-        slice(max(0, x - margin), min(columns, x + w + margin)),
-    )
 
 
 def _long_enough(span: slice, least: int, limit: int) -> slice:

@@ -46,6 +46,8 @@ def spawn(order: dict[str, Any], module: str = "birdwatchd.camera.worker") -> su
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "2",
+        "MALLOC_MMAP_THRESHOLD_": "4194304",  # bytes: the grids of a look are not given back to the kernel and
+        "MALLOC_TRIM_THRESHOLD_": "33554432",  # fetched anew, page by page, in every look
         "PYTHONUNBUFFERED": "1",
         "BIRDWATCHD_CAMERA": str(order["camera"]),  # for people who look at the process list: ps e
     }

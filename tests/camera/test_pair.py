@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,8 @@ import pytest
 from birdwatchd.camera.feed import Feed
 from birdwatchd.camera.full import FullFrames
 from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.pace import LATE_S
+from birdwatchd.camera.pair import REST_S, Pair
 from birdwatchd.camera.process import CameraProcess
 from birdwatchd.camera.recall import recall
 from birdwatchd.camera.ring import Ring
@@ -225,6 +228,22 @@ def test_a_feed_that_is_started_again_does_not_read_twice(pair: tuple[Path, Path
     times = [packet.media_s for packet in ring.after(0).packets]
     assert times == sorted(set(times))
     assert len(times) == 12 * 12
+
+
+def test_pictures_that_wait_on_purpose_in_quiet_are_not_late(pair: tuple[Path, Path]) -> None:
+    """Late ones would not be looked at; here they come some at a time, and every one of them in time."""
+    settings = CameraSettings(source=Source(str(pair[0])), gate_source=Source(str(pair[1])))
+    both = Pair(settings, Ring(2**26), Stop(), lambda: datetime.now(UTC), quiet=lambda: True)
+    came, lags = [], []
+    for frame in both.frames():
+        if frame is not None:
+            came.append(time.monotonic())
+            lags.append(frame.lag_s)
+    assert len(came) == 12 * 12
+    pauses = [after - before for before, after in pairwise(came) if after - before > REST_S * 0.9]
+    assert len(pauses) >= 8  # it did wait
+    assert sorted(lags)[len(lags) // 2] < 0.35
+    assert max(lags) < LATE_S + 0.3  # a machine that is busy may be late once
 
 
 def test_without_both_the_camera_is_offline(tmp_path: Path) -> None:
