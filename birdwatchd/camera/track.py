@@ -123,18 +123,9 @@ class Track:
         expected = self.predicted(at).centre
         size = max(*self.size, 1e-3)
         miss = math.hypot(x1 - expected[0], y1 - expected[1]) / size
-        known = self.hits > 1  # before, there is no velocity to expect anything by
         off = off_way((x1, y1), (x0, y0), expected) / size  # it may brake at any moment
-        self.error = 0.7 * self.error + 0.3 * off if known else 0.0
-        new = 0.6 if known else 1.0
-        if alone or placed:
-            self.velocity = (
-                (1 - new) * self.velocity[0] + new * (x1 - x0) / step,
-                (1 - new) * self.velocity[1] + new * (y1 - y0) / step,
-            )
-        else:  # its place is a guess: what is known of its speed fades
-            fade = math.exp(-step / 0.5)
-            self.velocity = (fade * self.velocity[0], fade * self.velocity[1])
+        self.error = 0.7 * self.error + 0.3 * off if self.hits > 1 else 0.0  # before, it has no speed to expect it by
+        self._note_speed((x1 - x0) / step, (y1 - y0) / step, step, trusted=alone or placed)
         if self.still_box.iou(region.box) < 0.6:
             self.still_box, self.still_at = region.box, at
         if math.hypot(x1 - self.home[0], y1 - self.home[1]) > HOME * size:
@@ -153,6 +144,15 @@ class Track:
         self.region, self.last_at = region, at
         self.hits += 1
         self.newness += (region.newness - self.newness) / min(self.hits, 12)
+
+    def _note_speed(self, across: float, down: float, step: float, *, trusted: bool) -> None:
+        """Average the speed of this step in, frame sizes per second."""
+        if trusted:
+            new = 0.6 if self.hits > 1 else 1.0
+            self.velocity = ((1 - new) * self.velocity[0] + new * across, (1 - new) * self.velocity[1] + new * down)
+        else:  # its place is a guess: what is known of its speed fades
+            fade = math.exp(-step / 0.5)
+            self.velocity = (fade * self.velocity[0], fade * self.velocity[1])
 
     def go_on_as(self, other: Track) -> None:
         """The other track is this bird's further way."""
