@@ -21,6 +21,7 @@ from typing import Literal, Protocol
 from birdwatchd.alerts.announcer import Announcer
 from birdwatchd.alerts.connection import Ack, Connection, Link
 from birdwatchd.alerts.connection import Protocol as Mqtt
+from birdwatchd.alerts.payloads import without_image
 from birdwatchd.alerts.sizes import Sizes
 from birdwatchd.alerts.temper import Temper
 from birdwatchd.alerts.topics import Topics
@@ -296,7 +297,10 @@ class Publisher:
             self._done.append(row.id)
 
     def _fitting(self, message: Message) -> Message | None:
-        """The message as the broker will take it: a state that is too large is emptied, since an old one would lie."""
+        """The message as the broker will take it, None if in no way.
+
+        A state that is too large is emptied, since an old one would lie; an alert goes without its picture.
+        """
         limit = min((n for n in (self._connection.limits.packet, self._sizes.limit) if n is not None), default=None)
         if limit is None or self._connection.size_of(message) <= limit:
             return message
@@ -305,6 +309,9 @@ class Publisher:
             self._too_large.add(message.topic)
             size = len(message.payload)
             log.warning("%s: %d bytes are more than the broker accepts (%d); left out", message.topic, size, limit)
+        if message.topic == self._topics.alert:
+            message = message.with_payload(without_image(message.payload))
+            return message if self._connection.size_of(message) <= limit else None
         return message.with_payload(b"") if message.retain else None
 
     def _hand_over(self, message: Message, what: int | str) -> bool:

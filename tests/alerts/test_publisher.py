@@ -17,11 +17,13 @@ from typing import Any
 
 import pytest
 
+from birdwatchd.alerts.payloads import alert_payload
 from birdwatchd.alerts.probe import probe
 from birdwatchd.config import MqttSettings
 from birdwatchd.demo.broker import DemoBroker
 from birdwatchd.errors import BrokerRefused, BrokerUnreachable
-from birdwatchd.records import Message
+from birdwatchd.records import Message, Phase
+from birdwatchd.store import Standing
 
 STATUS = "birdwatch/reserve1/status"
 VISIT = "birdwatch/reserve1/nut/visit"
@@ -311,6 +313,24 @@ def test_a_picture_too_large_does_not_block_the_queue(
     assert running.metrics.get("mqtt_dropped_total") == 3
     assert len([r for r in caplog.records if "left out" in r.getMessage()]) == 1
     assert set(listener.payloads("birdwatch/reserve1/nut/image")) == {b""}, "an old picture beside a new name would lie"
+
+
+def test_an_alert_too_large_goes_without_its_picture(
+    world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first hoopoe of the year must not go untold because its picture is larger than the broker likes."""
+    broker = world.mosquitto(*("allow_anonymous true", "max_packet_size 20000"))
+    listener = world.subscriber(broker.port)
+    standing = Standing(world.visit("v0"), Phase.FINAL, ("ever",))
+    for image in (b"x" * 30_000, b"small"):
+        payload = alert_payload(standing, "rarities", ["first_ever"], image)
+        world.store.enqueue([Message("birdwatch/reserve1/alert", payload, key="v0:1")], datetime.now(UTC))
+    world.publisher(broker.url).start()
+    wait_until(lambda: len(listener.payloads("birdwatch/reserve1/alert")) == 2)
+    bare, whole = (json.loads(payload) for payload in listener.payloads("birdwatch/reserve1/alert"))
+    assert whole.pop("image_b64")
+    assert bare == whole
+    assert len([r for r in caplog.records if "left out" in r.getMessage()]) == 1
 
 
 def test_a_forbidden_topic_keeps_the_rows(world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture) -> None:
