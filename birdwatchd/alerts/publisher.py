@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from birdwatchd.alerts.announcer import Announcer
-from birdwatchd.alerts.connection import Ack, Connection, Link
+from birdwatchd.alerts.connection import Ack, Connection, Credentials, Link
 from birdwatchd.alerts.connection import Protocol as Mqtt
 from birdwatchd.alerts.payloads import without_image
 from birdwatchd.alerts.sizes import Sizes
@@ -82,6 +82,7 @@ class Publisher:
         self._clock, self._drain_s, self._announcer = clock, drain_s, announcer
         self._client_id = f"birdwatchd-{station}"
         self._will = Message(topics.status, b"offline", retain=True)
+        self._credentials = Credentials.read(settings)
         self._connection = self._connect_with(Mqtt.V5)
         self._temper = Temper(f"broker {settings.host}:{settings.port}", self._client_id, chance)
         self._cursor = 0  # rows up to here were given to this connection
@@ -157,7 +158,7 @@ class Publisher:
             return
 
     def _connect_with(self, protocol: Mqtt) -> Connection:
-        return Connection.make(self._settings, self._client_id, protocol, self._will)
+        return Connection.make(self._settings, self._client_id, protocol, self._credentials, self._will)
 
     def _knock(self) -> None:
         self._greeting_since, self._trying = None, True

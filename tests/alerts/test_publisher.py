@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from birdwatchd.alerts.connection import Connection, Credentials, Protocol
 from birdwatchd.alerts.payloads import alert_payload
 from birdwatchd.alerts.probe import probe
 from birdwatchd.config import MqttSettings
@@ -295,6 +297,71 @@ def test_nobody_at_home_is_unreachable(world: Any) -> None:
     """`check --probe` names the address and what to look at."""
     with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1 is away"):
         probe(MqttSettings(url="mqtt://127.0.0.1:1"), 2)
+
+
+@pytest.mark.parametrize("host", ["192.168.1..5", "a" * 64 + ".local"])
+def test_a_name_that_is_none_is_said_like_one_that_is_not_known(world: Any, host: str) -> None:
+    """A slip of the finger in `mqtt.url`: Python refuses such a name with an error of its own kind."""
+    settings = MqttSettings(url=f"mqtt://{host}")
+    with pytest.raises(BrokerUnreachable, match=r"name is not known; check mqtt\.url"):
+        probe(settings, 2)
+
+
+def test_a_topic_that_is_no_text_is_ignored(world: Any, wait_until: Wait) -> None:
+    """Some brokers pass on whatever bytes somebody calls a topic; they must not end the daemon."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    world.endings.append(listening.close)
+
+    def broker() -> None:
+        client, _ = listening.accept()
+        client.recv(4096)
+        client.sendall(b"\x20\x03\x00\x00\x00" + b"\x30\x06\x00\x02\xff\xfe\x00x" + b"\x30\x05\x00\x01t\x00x")
+        client.recv(4096)
+        client.close()
+
+    threading.Thread(target=broker, daemon=True).start()
+    settings = MqttSettings(url=f"mqtt://127.0.0.1:{listening.getsockname()[1]}")
+    connection = Connection.make(settings, "x", Protocol.V5, Credentials.read(settings))
+    connection.open()
+
+    def heard() -> bool:
+        connection.serve(0.1)
+        return bool(connection.heard)
+
+    wait_until(heard)
+    assert [one.topic for one in connection.heard] == ["t"]
+
+
+def test_files_that_change_while_the_daemon_runs_do_not_end_it(world: Any) -> None:
+    """A certificate that is just being renewed, or a password that is put elsewhere: a restart reads them, nobody else."""
+    password = world.folder / "password"
+    password.write_text("secret")
+    running = world.publisher("mqtt://127.0.0.1:1", username="bw", password_file=password)
+    password.unlink()
+    for protocol in (Protocol.V311, Protocol.V5):
+        running.publisher._replace(protocol)
+        assert running.publisher._connection.client.password == "secret"
+
+
+def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(world: Any) -> None:
+    """OpenSSL would ask at the terminal, where a daemon has nobody, and wait for the answer for ever."""
+    certificates(world.folder)
+    locked = ["ec", "-in", "me.key", "-out", "locked.key", "-aes128", "-passout", "pass:secret"]
+    subprocess.run(["openssl", *locked], cwd=world.folder, check=True, capture_output=True)
+    files = {"cert_file": world.folder / "me.pem", "key_file": world.folder / "locked.key"}
+    script = f"""
+from birdwatchd.alerts.connection import Credentials
+from birdwatchd.config import MqttSettings
+from birdwatchd.errors import ConfigError
+try:
+    Credentials.read(MqttSettings(url="mqtts://h", **{ {key: str(path) for key, path in files.items()} !r}))
+except ConfigError as error:
+    print(error)
+"""
+    command = ["setsid", "-w", sys.executable, "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL, timeout=30)
+    assert "mqtt.key_file has a passphrase; store the key without one" in result.stdout
+    assert "pass phrase" not in result.stdout + result.stderr
 
 
 def test_a_picture_too_large_does_not_block_the_queue(
