@@ -84,6 +84,8 @@ def _webhook_errors() -> Iterator[None]:
         raise from_status(error.code) from None
     except urllib.error.URLError as error:
         raise _from_system(error.reason) from None
+    except UnicodeError:  # a label of the name is empty or too long
+        raise ChannelRefused("the other side's name is none", "check the address") from None
     except (OSError, http.client.HTTPException) as error:
         raise _from_system(error) from None
 

@@ -229,6 +229,14 @@ def test_a_redirect_is_a_refusal(peer: Peer) -> None:
     assert len(peer.got) == 1
 
 
+@pytest.mark.parametrize("host", ["garden..example", "a" * 64 + ".example"])
+def test_a_name_that_is_none_is_a_refusal(host: str) -> None:
+    """Python refuses such a name with an error of its own kind; unheard of, it would end the whole daemon."""
+    with pytest.raises(ChannelRefused, match="name is none") as caught:
+        Webhook(Secret(f"https://{host}/hook"), {}).send(b"{}")
+    assert host not in str(caught.value)
+
+
 def alert(world: Any, image: bytes | None = None) -> bytes:
     standing = Standing(world.visit("v1", count_max=2), Phase.FINAL, ("ever",))
     return alert_payload(standing, "rarities", ["first_ever", "unseen_30d"], image)
