@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdwatchd.alerts.rules import WHY_NOT
-from birdwatchd.cli import _named_cameras, parse_since
+from birdwatchd.arguments import named_cameras, parse_since
 from birdwatchd.config import (
     AlertSettings,
     CameraSettings,
@@ -217,7 +217,7 @@ def test_a_password_that_cuts_the_address_is_refused_without_being_shown(address
         found,
     )
     with pytest.raises(ConfigError) as caught:
-        _named_cameras([address], 24)
+        named_cameras([address], 24)
     assert found.partition("has a")[2] == str(caught.value).partition("source number 1 has a")[2]
     assert "s3cr3t" not in "".join(problems(f"mqtt: {{url: '{address.replace('rtsp', 'mqtt')}'}}"))
 
@@ -251,7 +251,7 @@ def test_credentials_in_query_and_path_are_sent_but_never_shown(address: str, sh
         assert shown in text
         assert "hunter2" not in text
     assert settings.source.reveal() == address
-    (key,) = _named_cameras([address], 24)
+    (key,) = named_cameras([address], 24)
     assert key in {"cam", "ip"}
 
 
@@ -267,10 +267,10 @@ def test_an_address_one_level_too_high_is_not_shown(text: str) -> None:
 def test_what_is_no_file_is_named_only_if_it_cannot_be_an_address() -> None:
     """An address without its scheme looks like a file, password and all."""
     with pytest.raises(ConfigError, match=r"source number 1 \(none\.mp4\) is no file"):
-        _named_cameras(["none.mp4"], 24)
+        named_cameras(["none.mp4"], 24)
     for text in ("10.0.0.2/user=admin&password=hunter2", "10.0.0.2:554/hunter2", "//admin@hunter2"):
         with pytest.raises(ConfigError) as caught:
-            _named_cameras([text], 24)
+            named_cameras([text], 24)
         assert "hunter2" not in str(caught.value)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["Peer"]
+__all__ = ["Peer", "serving"]
 
 
 class Peer:
@@ -61,3 +62,13 @@ class Peer:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+
+
+@contextmanager
+def serving() -> Iterator[Peer]:
+    """One that is there until the end of the block."""
+    peer = Peer().start()
+    try:
+        yield peer
+    finally:
+        peer.stop()

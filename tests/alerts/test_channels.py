@@ -26,24 +26,16 @@ from birdwatchd.errors import ChannelRefused, ChannelUnreachable, ConfigError, S
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Message, Phase
 from birdwatchd.store import Standing, Store
-from tests.alerts.peer import Peer
+from tests.alerts.peer import Peer, serving
 
 Wait = Callable[..., None]
 NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def peer() -> Iterator[Peer]:
-    made = Peer().start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
 def other() -> Iterator[Peer]:
-    made = Peer().start()
-    yield made
-    made.stop()
+    with serving() as made:
+        yield made
 
 
 def wait_for(store: Store, channel: str, *numbers: int, at: datetime = NOW) -> None:

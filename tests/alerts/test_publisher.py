@@ -333,7 +333,7 @@ def test_a_topic_that_is_no_text_is_ignored(world: Any, wait_until: Wait) -> Non
 
 
 def test_files_that_change_while_the_daemon_runs_do_not_end_it(world: Any) -> None:
-    """A certificate that is just being renewed, or a password that is put elsewhere: a restart reads them, nobody else."""
+    """A certificate that is just being renewed, a password that is put elsewhere: only a restart reads them."""
     password = world.folder / "password"
     password.write_text("secret")
     running = world.publisher("mqtt://127.0.0.1:1", username="bw", password_file=password)
