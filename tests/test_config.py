@@ -129,6 +129,14 @@ def test_a_missing_variable_is_named_not_replaced_by_nothing() -> None:
     )
 
 
+def test_certificates_without_tls_are_a_mistake() -> None:
+    """Who names an authority believes that the password goes there encrypted; with mqtt:// nothing is."""
+    for key in ("ca_file: ca.pem", "cert_file: me.pem, key_file: me.key"):
+        (found,) = problems(f"mqtt: {{url: 'mqtt://h:8883', {key}}}")
+        assert found.endswith("so all would be sent in the clear; write mqtts://")
+        assert parse_config(f"mqtt: {{url: 'mqtts://h', {key}}}", "x", {}).mqtt.tls
+
+
 def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
     """systemd credentials are forgotten easily; the message must say which file."""
     settings = MqttSettings(url="mqtt://h", username="u", password_file=tmp_path / "none")
@@ -354,6 +362,8 @@ def test_the_documentation_has_every_key() -> None:
         ("heartbeat: 24:00", None),
         ("heartbeat: noon", None),
         ("heartbeat: true", None),
+        ("heartbeat: 7", None),  # once seven minutes past midnight
+        ("heartbeat: 7:05", "07:05"),
     ],
 )
 def test_the_time_of_the_heartbeat(text: str, expected: str | None) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from birdwatchd.alerts.commands import Commands
-from birdwatchd.alerts.connection import Heard
+from birdwatchd.alerts.connection import KEPT_HEARD, Heard
 from birdwatchd.alerts.discovery import Discovery
 from birdwatchd.alerts.health import Health
 from birdwatchd.alerts.heartbeat import Heartbeat
@@ -65,8 +65,7 @@ class Announcer:
     @property
     def filters(self) -> list[str]:
         """What to subscribe to."""
-        births = [self.discovery.birth] if self.discovery.prefix else []
-        return births + (self.commands.filters if self.commands else [])
+        return self.discovery.births + (self.commands.filters if self.commands else [])
 
     def wants(self, topic: str) -> bool:
         """Whether something may be retained under this topic."""
@@ -79,11 +78,12 @@ class Announcer:
 
     def hear(self, heard: Heard) -> None:
         """Take a message from the broker."""
-        if self.discovery.prefix and heard.topic == self.discovery.birth:
+        if heard.topic in self.discovery.births:
             if heard.payload == b"online" and not heard.retained:  # a retained one is older than our greeting
                 self._greet = True
             return
-        self._heard.append(heard)
+        if len(self._heard) < KEPT_HEARD:  # more only if the database is held for long
+            self._heard.append(heard)
 
     def delivered(self, topic: str) -> None:
         """The broker has acknowledged a retained message of ours."""

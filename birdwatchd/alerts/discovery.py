@@ -43,9 +43,9 @@ class Discovery:
     heartbeat: bool = True
 
     @property
-    def birth(self) -> str:
-        """Where Home Assistant says that it has started."""
-        return f"{self.prefix}/status"
+    def births(self) -> list[str]:
+        """Where Home Assistant says that it has started: its default does not follow the prefix, people may."""
+        return list(dict.fromkeys(("homeassistant/status", f"{self.prefix}/status"))) if self.prefix else []
 
     @property
     def messages(self) -> list[Message]:

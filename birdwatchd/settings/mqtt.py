@@ -18,11 +18,13 @@ __all__ = ["MqttSettings"]
 
 
 def _to_clock(value: object) -> object:
-    """YAML reads 17:30 as 17 · 60 + 30, and `off` as false."""
+    """YAML reads 17:30 as 17 · 60 + 30, and `off` as false; 7 is no seven o'clock."""
     if value is False:
         return ""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
+    if isinstance(value, int) and not isinstance(value, bool) and 60 <= value < 24 * 60:
         return f"{value // 60:02}:{value % 60:02}"
+    if not isinstance(value, str):
+        raise ValueError("is no time of day; write for example 07:00, or false")
     return value
 
 
@@ -94,6 +96,8 @@ class MqttSettings(Settings):
             raise ValueError("has a password but no user, so it would not be sent; set mqtt.username")
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("needs cert_file and key_file together")
+        if self.url and not self.tls and (self.ca_file or self.cert_file):
+            raise ValueError("has certificates, and a url without TLS, so all would be sent in the clear; write mqtts://")
         return self
 
     @property

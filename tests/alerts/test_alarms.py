@@ -106,6 +106,13 @@ def test_a_visit_is_told_once_and_by_every_channel(bench: Callable[..., Bench]) 
     assert made.told() == []
 
 
+def test_a_channel_that_a_rule_names_twice_is_told_once(bench: Callable[..., Bench]) -> None:
+    """A slip in the file must not ring twice."""
+    made = bench({**EVERY, "to": ["phone", "hook", "phone"]})
+    made.record(made.visit("v1", SPARROW))
+    assert [where for where, *_ in made.told()] == ["phone", "hook"]
+
+
 def test_a_bird_that_was_none_is_taken_back(bench: Callable[..., Bench]) -> None:
     """Who was told of a hoopoe is told that it was a leaf, by the same channels; who was not, is not."""
     made = bench(RARITIES, {**EVERY, "states": ["unknown"]})

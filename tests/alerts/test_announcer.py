@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from birdwatchd.alerts.assembly import Desk, open_desk
+from birdwatchd.alerts.connection import Heard
 from birdwatchd.config import CameraSettings, MqttSettings, Source
+from birdwatchd.errors import StoreBusy
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Message, State
 
@@ -143,6 +145,33 @@ def test_home_assistants_birth_is_answered(world: Any, wait_until: Wait) -> None
     leaves = ("last", "image", "today", "present", "health")
     assert set(again[3:]) == {f"{BELOW}{camera}/{leaf}" for camera in ("nut", "pond") for leaf in leaves}
     assert len(again) == 13, "each once"
+
+
+def test_home_assistant_is_born_where_it_always_is(world: Any, wait_until: Wait) -> None:
+    """Its birth topic does not follow the discovery prefix unless somebody changes both."""
+    broker = world.mosquitto()
+    daemon = Daemon(world, broker.url, discovery="ha")
+    wait_until(daemon.said_all)
+    for number, topic in enumerate(("homeassistant/status", "ha/status")):
+        assistant = world.subscriber(broker.port, "ha/device/#", client_id=f"home assistant {number}")
+        wait_until(lambda assistant=assistant: len(assistant.got) == 3)
+        assistant.client.publish(topic, b"online", qos=1)
+        wait_until(lambda assistant=assistant: len(assistant.got) == 6)
+        daemon.desk.publisher._announcer._greet_from = float("-inf")
+
+
+def test_commands_that_cannot_be_carried_out_do_not_pile_up(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another program holds the database, somebody may go on sending."""
+
+    def busy(*_: Any) -> Any:
+        raise StoreBusy("held")
+
+    monkeypatch.setattr(world.store, "announce", busy)
+    running = Daemon(world, "mqtt://127.0.0.1:1", commands=("enable",))
+    announcer = running.desk.publisher._announcer
+    for _ in range(1000):
+        announcer.hear(Heard(f"{BELOW}nut/set/enabled", b"OFF", False))
+    assert len(announcer._heard) <= 100
 
 
 def test_a_broker_that_forgot_everything_is_told_again(world: Any, wait_until: Wait) -> None:
