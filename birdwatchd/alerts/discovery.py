@@ -159,9 +159,10 @@ def _seeing(topics: Topics, camera: str) -> dict[str, Any]:
         "today": {
             "p": "sensor",
             "name": "Visits today",
-            "state_class": "total_increasing",
+            "state_class": "total",  # it falls when a visit proves no bird; only a new date begins anew
             "state_topic": topics.today(camera),
             "value_template": "{{ value_json.visits }}",
+            "last_reset_value_template": "{{ value_json.date }}T00:00:00",
             "json_attributes_topic": topics.today(camera),
         },
         "present": {

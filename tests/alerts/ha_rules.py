@@ -26,7 +26,7 @@ REQUIRED = {
     "button": {"command_topic"},
 }
 OWN = {
-    "sensor": {"state_topic", "value_template", "unit_of_measurement", "state_class"},
+    "sensor": {"state_topic", "value_template", "unit_of_measurement", "state_class", "last_reset_value_template"},
     "binary_sensor": {"state_topic", "value_template", "payload_on", "payload_off"},
     "image": {"image_topic", "url_topic", "content_type", "image_encoding"},
     "event": {"state_topic", "event_types", "value_template"},
@@ -117,4 +117,6 @@ def _component(key: str, cmp: Mapping[str, Any]) -> list[str]:
         found.append("unknown entity_category")
     if cmp.get("state_class") not in (None, "measurement", "total", "total_increasing"):
         found.append("unknown state_class")
+    if "last_reset_value_template" in cmp and cmp.get("state_class") != "total":
+        found.append("last_reset_value_template needs state_class total")
     return found + _availability(cmp)

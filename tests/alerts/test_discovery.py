@@ -72,6 +72,7 @@ def test_home_assistant_takes_every_description(images: bool, commands: tuple[st
         (lambda c: c["cmps"]["present"].update(pay_load="x"), "unknown key"),
         (lambda c: c["cmps"]["fps"].update(entity_category="x"), "unknown entity_category"),
         (lambda c: c["cmps"]["fps"].update(state_class="x"), "unknown state_class"),
+        (lambda c: c["cmps"]["today"].update(state_class="total_increasing"), "needs state_class total"),
         (lambda c: c.pop("availability_mode"), "availability_mode"),
         (lambda c: c.update(availability=[{}]), "availability without topic"),
     ],
@@ -111,6 +112,13 @@ def test_the_description_is_that_of_the_contract() -> None:
     }
     assert camera["cmps"]["species"]["unique_id"] == "birdwatch_reserve1_nut_feeder_species"
     assert camera["cmps"]["species"]["default_entity_id"] == "sensor.nut_feeder_species"
+
+
+def test_visits_of_the_day_may_fall() -> None:
+    """A visit that proves a leaf is counted back. `total_increasing` takes a fall for a new day: all come twice."""
+    today = configs()[CAMERA]["cmps"]["today"]
+    assert today["state_class"] == "total"
+    assert today["last_reset_value_template"] == "{{ value_json.date }}T00:00:00", "in the time of Home Assistant"
 
 
 def test_a_new_display_name_keeps_every_entity() -> None:
