@@ -289,8 +289,9 @@ class Publisher:
 
     def _send_row(self, row: OutboxRow) -> None:
         if row.message.retain and self._announcer is not None:
-            if not self._announcer.wants(row.message.topic):
-                self._done.append(row.id)  # of a camera that is gone
+            topic = row.message.topic
+            if not self._announcer.wants(topic) or self._announcer.outdated(topic, row.id):
+                self._done.append(row.id)  # of a camera that is gone, or told already as it is now
                 return
             self._announcer.noted(row.message)
         message = self._fitting(row.message)

@@ -17,6 +17,7 @@ import pytest
 
 from birdwatchd.alerts.assembly import Desk, open_desk
 from birdwatchd.alerts.connection import Heard
+from birdwatchd.alerts.payloads import Composer
 from birdwatchd.config import CameraSettings, MqttSettings, Source
 from birdwatchd.errors import StoreBusy
 from birdwatchd.metrics import Metrics
@@ -125,6 +126,21 @@ def test_today_begins_anew_at_midnight(world: Any, wait_until: Wait) -> None:
     listener = world.subscriber(broker.port, f"{BELOW}nut/today")
     wait_until(lambda: listener.got and json.loads(listener.got[-1][1])["date"] == "2026-05-02")
     assert json.loads(listener.got[-1][1]) == {"date": "2026-05-02", "visits": 0, "species": {}}
+
+
+def test_what_waited_over_midnight_is_not_told_as_today(world: Any, wait_until: Wait) -> None:
+    """A broker that comes back in the morning heard of today first, and then of yesterday as if it were today."""
+    evening = datetime(2026, 5, 1, 20, 59, tzinfo=UTC)
+    world.store.record(world.visit("v1", start=evening), [], Composer(world.topics), evening)
+    broker = world.mosquitto()
+    listener = world.subscriber(broker.port, f"{BELOW}nut/#")
+    daemon = Daemon(world, broker.url, clock=lambda: evening + timedelta(hours=9))
+    wait_until(daemon.said_all)
+    assert [json.loads(text)["date"] for text in listener.payloads(f"{BELOW}nut/today")] == ["2026-05-02"]
+    assert [json.loads(text)["visit_id"] for text in listener.payloads(f"{BELOW}nut/visit")] == ["v1"]
+    world.store.record(world.visit("v1", 2, start=evening, count_max=2), [], daemon.desk.composer, evening)
+    daemon.desk.publisher.wake()
+    wait_until(lambda: b'"revision":2' in listener.payloads(f"{BELOW}nut/last")[-1])
 
 
 def test_home_assistants_birth_is_answered(world: Any, wait_until: Wait) -> None:
