@@ -21,12 +21,13 @@ from typing import Literal, Protocol
 from birdwatchd.alerts.announcer import Announcer
 from birdwatchd.alerts.connection import Ack, Connection, Credentials, Link
 from birdwatchd.alerts.connection import Protocol as Mqtt
+from birdwatchd.alerts.knock import Knock
 from birdwatchd.alerts.payloads import without_image
 from birdwatchd.alerts.sizes import Sizes
 from birdwatchd.alerts.temper import Temper
 from birdwatchd.alerts.topics import Topics
 from birdwatchd.config import MqttSettings
-from birdwatchd.errors import BrokerError, BrokerRefused, BrokerUnreachable, StoreBusy, StoreFull
+from birdwatchd.errors import BrokerRefused, BrokerUnreachable, StoreBusy, StoreFull
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Message
 from birdwatchd.store import OutboxRow, Store
@@ -95,6 +96,7 @@ class Publisher:
         for end in (self._woken, self._waker):
             end.setblocking(False)
         self._up = self._trying = False  # what was last noticed of the connection
+        self._knocking: Knock | None = None
         self._greeting_since: float | None = None
         self._next_try = self._measured_at = float("-inf")
         self._too_large: set[str] = set()
@@ -123,7 +125,7 @@ class Publisher:
         self._finish(time.monotonic() + self._drain_s)
 
     def run_once(self, now: float) -> float:
-        """Do what can be done without waiting (except for TCP and TLS when connecting).
+        """Do what can be done without waiting (except for some of the time that connecting takes).
 
         Args:
             now: monotonic seconds.
@@ -134,7 +136,12 @@ class Publisher:
         if self._connection.link is not Link.DOWN:
             self._connection.serve(0.0)
         elif now >= self._next_try and not (self._up or self._trying):  # first notice how the last try ended
-            self._knock()
+            self._greeting_since, self._trying = None, True
+            self._knocking = Knock(self._connection)
+        if self._knocking is not None:
+            if not self._knocking.over(POLL_S):
+                return 0.0
+            self._knocking = None
         self._follow(now)
         try:
             self._measure(now)
@@ -159,13 +166,6 @@ class Publisher:
 
     def _connect_with(self, protocol: Mqtt) -> Connection:
         return Connection.make(self._settings, self._client_id, protocol, self._credentials, self._will)
-
-    def _knock(self) -> None:
-        self._greeting_since, self._trying = None, True
-        try:
-            self._connection.open()
-        except BrokerError as error:
-            self._connection.error = error
 
     def _follow(self, now: float) -> None:
         """Notice that the connection came up, went down, or does not get anywhere."""

@@ -451,6 +451,23 @@ def test_a_stop_does_not_wait_for_a_broker_that_is_away(world: Any) -> None:
     assert world.store.outbox_depth() > 0
 
 
+def test_a_stop_does_not_wait_for_a_name_server_that_is_away(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its line down a station asks for the broker's name most of the time, and each answer takes half a minute."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def ask(*_: Any) -> None:
+        asked.set()
+        answer.wait(30)
+
+    monkeypatch.setattr(Connection, "open", ask)
+    running = world.publisher("mqtt://broker.example").start()
+    assert asked.wait(10)
+    began = time.monotonic()
+    running.end()
+    assert time.monotonic() - began < 2
+    answer.set()
+
+
 def test_a_burst_is_sent_before_the_goodbye(world: Any, wait_until: Wait) -> None:
     """The visits that ended because the daemon stops are told before it says `offline`."""
     broker = world.mosquitto()
