@@ -293,7 +293,12 @@ class Revision:
         return True
 
     def alert(self, standing: Standing, decide: alerting.Decide) -> bool:
-        """Let alert rules decide on this revision, and keep what they say; whether there is anything to tell."""
+        """Let alert rules decide on this revision, and keep what they say; whether there is anything to tell.
+
+        A recording that was scanned alerts nobody, whatever becomes of its visits.
+        """
+        if self._visit.media is not None:
+            return False
         mine = self._visit.visit_id
         known = alerting.fired_for(self._connection, mine)
         history = alerting.History(self._connection, mine)

@@ -214,6 +214,20 @@ def test_an_old_visit_rings_no_phone(bench: Callable[..., Bench]) -> None:
     assert made.told() == [("mqtt", "v2", "provisional")]
 
 
+def test_a_recording_rings_no_phone_whatever_becomes_of_it(bench: Callable[..., Bench]) -> None:
+    """Cards are looked through weeks later: neither a review of such a visit nor a first it inherits is news."""
+    made = bench({**EVERY, "mqtt": True, "when": ["first_ever"]})
+    card = made.visit("v1", SPARROW, end=made.world.start, media="/card/1.mp4")
+    live = made.visit("v2", SPARROW, end=made.world.start + timedelta(seconds=3))
+    made.record(live)
+    made.store.record(card, (), None, card.start)
+    assert made.told() == [(where, "v2", "final") for where in ("mqtt", "phone", "hook")]
+    made.review("v2", Opinion.NOT_A_BIRD)
+    made.review("v1", Opinion.CONFIRM)
+    assert made.store.standing("v1").firsts[0] == "ever"
+    assert made.told() == [(where, "v2", "retracted") for where in ("mqtt", "phone", "hook")]
+
+
 def test_the_picture_goes_where_it_is_wanted(bench: Callable[..., Bench]) -> None:
     """A picture says more than a name, and is forty times as large: only who asks for it gets it."""
     moment = Moment(0, datetime.fromisoformat("2026-05-01T06:30:00Z"), Box(0, 0, 0.1, 0.1), 0.5, Crop(b"jpeg", 8, 8))
