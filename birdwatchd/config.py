@@ -273,7 +273,10 @@ class _Reader:
                 )
             return self.environ.get(name, "")
 
-        return _VARIABLE.sub(replace, value)
+        text = _VARIABLE.sub(replace, value)
+        if any("\ud800" <= letter <= "\udfff" for letter in text):  # escaped as in JSON, or no UTF-8
+            self.problem(node, ".".join(path), "holds half a character; write it whole, in UTF-8")
+        return text
 
     def invalid(
         self, loc: tuple[int | str, ...], kind: str, message: str, given: object, context: Mapping[str, Any]

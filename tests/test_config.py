@@ -137,6 +137,14 @@ def test_certificates_without_tls_are_a_mistake() -> None:
         assert parse_config(f"mqtt: {{url: 'mqtts://h', {key}}}", "x", {}).mqtt.tls
 
 
+@pytest.mark.parametrize("text", ['"\\uD83D\\uDC26"', "'${BYTES}'"], ids=["escaped as in JSON", "no UTF-8"])
+def test_half_a_character_is_a_mistake(text: str) -> None:
+    """It cannot be sent to anybody, and would end the daemon when it is tried."""
+    with pytest.raises(ConfigError) as caught:
+        parse_config(f"cameras:\n  nut: {{source: a.mp4, name: {text}}}", "site.yaml", {"BYTES": "hunter2\udcff"})
+    assert str(caught.value) == "site.yaml:2: cameras.nut.name holds half a character; write it whole, in UTF-8"
+
+
 def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
     """systemd credentials are forgotten easily; the message must say which file."""
     settings = MqttSettings(url="mqtt://h", username="u", password_file=tmp_path / "none")

@@ -115,6 +115,8 @@ def broker_errors(settings: MqttSettings) -> Iterator[None]:
         raise BrokerRefused(
             f"{where}: its certificate is not trusted ({why})", "check mqtt.url and mqtt.ca_file"
         ) from error
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+        raise BrokerUnreachable(f"{where} hung up while TLS began", "check the port, and that it runs") from error
     except ssl.SSLError as error:
         why = (error.reason or "unknown reason").lower().replace("_", " ")
         raise BrokerRefused(f"{where}: no TLS ({why})", "check the port and mqtts:// in mqtt.url") from error

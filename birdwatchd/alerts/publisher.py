@@ -40,6 +40,7 @@ WINDOW = 16  # messages on their way; most brokers accept 20
 POLL_S = 0.5  # how late a row written by another process may be noticed
 MEASURE_S = 5.0
 GOODBYE_S = 1.0  # kept back from draining for `offline` and DISCONNECT
+NOT_AUTHORIZED = 0x87
 POISON = {0x90, 0x95, 0x99}  # bad topic name, packet too large, bad payload format: never will be taken
 
 
@@ -266,9 +267,10 @@ class Publisher:
         """The broker took the connection but not a message (access rules, quota): keep the rows, try again later."""
         self._connection.close()
         self._replace(self._connection.protocol)
+        rights = f"let the user of mqtt.username write below {self._topics.below}"
         self._connection.error = BrokerRefused(
             f"broker {self._settings.host}:{self._settings.port} refused a message: {ack.reason.lower()}",
-            f"let the user of mqtt.username write below {self._topics.below}",
+            rights if ack.code == NOT_AUTHORIZED else "see the broker's log",
         )
         self._went_down(now)
 

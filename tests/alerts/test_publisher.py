@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from birdwatchd.alerts.connection import Connection, Credentials, Protocol
+from birdwatchd.alerts.connection import Ack, Connection, Credentials, Protocol
 from birdwatchd.alerts.payloads import alert_payload
 from birdwatchd.alerts.probe import probe
 from birdwatchd.config import MqttSettings
@@ -276,6 +276,21 @@ def test_tls_trusts_only_the_named_authority(world: Any, wait_until: Wait) -> No
     wait_until(lambda: world.store.outbox_depth() == 0)
 
 
+def test_a_broker_that_hangs_up_in_the_handshake_is_away(world: Any) -> None:
+    """One that restarts behind a proxy does so for a second; a refusal would be minutes of silence."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    world.endings.append(listening.close)
+
+    def proxy() -> None:
+        client, _ = listening.accept()
+        client.recv(4096)
+        client.close()
+
+    threading.Thread(target=proxy, daemon=True).start()
+    with pytest.raises(BrokerUnreachable, match="hung up"):
+        probe(MqttSettings(url=f"mqtts://127.0.0.1:{listening.getsockname()[1]}"), 5)
+
+
 def test_a_broker_that_wants_to_know_us_gets_our_certificate(world: Any, wait_until: Wait) -> None:
     """Stations on a shared line show a certificate of their own instead of a password."""
     certificates(world.folder)
@@ -410,6 +425,17 @@ def test_a_forbidden_topic_keeps_the_rows(world: Any, wait_until: Wait, caplog: 
     world.publisher(broker.url).start()
     wait_until(lambda: any("refused a message" in record.getMessage() for record in caplog.records))
     assert world.store.outbox_depth() == rows
+
+
+def test_who_is_over_quota_is_not_sent_to_the_access_rules(world: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """What the log says to do must be what helps."""
+    running = world.publisher("mqtt://127.0.0.1:1")
+    for code, reason, hint in (
+        (0x97, "Quota exceeded", "see the broker's log"),
+        (0x87, "Not authorized", "let the user of mqtt.username write below birdwatch/reserve1/"),
+    ):
+        running.publisher._refused(Ack(1, code, reason), 0.0)
+        assert caplog.messages[-1].endswith(f"refused a message: {reason.lower()}; {hint}")
 
 
 def test_a_second_daemon_with_our_name_is_named(world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture) -> None:
