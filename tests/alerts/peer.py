@@ -19,6 +19,7 @@ class Peer:
         self.got: list[Any] = []
         self.headers: list[dict[str, str]] = []
         self.status = 200
+        self.location = ""  # where a redirect goes; elsewhere here by default
         self.hold = threading.Event()
         self.release = threading.Event()
         self.on_post: Callable[[], None] = lambda: None
@@ -43,7 +44,7 @@ class Peer:
                     return
                 self.send_response(peer.status)
                 if 300 <= peer.status < 400:
-                    self.send_header("Location", f"http://127.0.0.1:{peer.port}/elsewhere")
+                    self.send_header("Location", peer.location or f"http://127.0.0.1:{peer.port}/elsewhere")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
