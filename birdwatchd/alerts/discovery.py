@@ -20,6 +20,7 @@ __all__ = ["EVENT_TYPES", "Discovery"]
 
 EVENT_TYPES = ("visit", "first_today", "first_season", "first_year", "first_ever", "rare", "retracted")
 _NAME = "{{ value_json.common_name or value_json.scientific_name if value_json is defined else none }}"
+_ONLINE = "{{ 'online' if value == 'online' else 'offline' }}"  # a word that it does not know changes nothing there
 _SCORE = "{{ (value_json.score * 100) | round(1) if value_json is defined else none }}"
 
 
@@ -97,7 +98,8 @@ class Discovery:
 
     def _camera(self, camera: str) -> dict[str, Any]:
         mine, topics = self._camera_id(camera), self.topics
-        online = [{"topic": topics.status}, {"topic": topics.camera_status(camera)}]
+        watching = {"topic": topics.camera_status(camera), "value_template": _ONLINE}
+        online = [{"topic": topics.status}, watching]
         device = self._device(mine, self.cameras[camera] or camera) | {"via_device": self._station_id}
         cmps = _seeing(topics, camera) | _diagnostics(topics.health(camera))
         cmps |= self._image(camera) | self._controls(camera)

@@ -81,6 +81,8 @@ def _root(config: Mapping[str, Any]) -> list[str]:
 def _availability(config: Mapping[str, Any]) -> list[str]:
     entries = config.get("availability", [])
     found = [] if all(set(one) >= {"topic"} for one in entries) else ["availability without topic"]
+    known = {"topic", "payload_available", "payload_not_available", "value_template"}
+    found += [f"unknown key {key} of availability" for one in entries for key in set(one) - known]
     if len(entries) > 1 and config.get("availability_mode") != "all":
         found.append("availability_mode is not all")
     return found
