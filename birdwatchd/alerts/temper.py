@@ -37,6 +37,8 @@ class Temper:
         """The connection is up (still)."""
         self._since = now if self._since is None else self._since
         if now - self._since >= STEADY_S:
+            if self._quarrel:
+                log.info("%s: connected, nobody takes our id %s any more", self._where, self._client_id)
             self._away.reset()
             self._refused.reset()
             self._short, self._quarrel = 0, False
