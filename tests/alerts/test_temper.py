@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from birdwatchd.alerts.temper import QUARREL, STEADY_S, Temper
-from birdwatchd.errors import BrokerUnreachable
+from birdwatchd.errors import BrokerRefused, BrokerUnreachable
 
 
 def test_the_end_of_a_quarrel_is_said_too(caplog: pytest.LogCaptureFixture) -> None:
@@ -25,3 +25,12 @@ def test_the_end_of_a_quarrel_is_said_too(caplog: pytest.LogCaptureFixture) -> N
         "does a second birdwatchd use the same station.name?",
         "broker h:1883: connected, nobody takes our id birdwatchd-reserve1 any more",
     ]
+
+
+def test_a_refusal_is_no_quarrel(caplog: pytest.LogCaptureFixture) -> None:
+    """A topic that may not be written ends each connection at once; nobody else is at fault, and only rights help."""
+    temper, now = Temper("broker h:1883", "birdwatchd-reserve1", lambda: 0.0), 0.0
+    for _ in range(QUARREL + 2):
+        temper.is_up(now)
+        now += 1 + temper.went_down(BrokerRefused("broker h:1883 refused a message"), now + 1, True, False)
+    assert caplog.messages == ["broker h:1883 refused a message"]
