@@ -129,35 +129,12 @@ def test_a_missing_variable_is_named_not_replaced_by_nothing() -> None:
     )
 
 
-def test_certificates_without_tls_are_a_mistake() -> None:
-    """Who names an authority believes that the password goes there encrypted; with mqtt:// nothing is."""
-    for key in ("ca_file: ca.pem", "cert_file: me.pem, key_file: me.key"):
-        (found,) = problems(f"mqtt: {{url: 'mqtt://h:8883', {key}}}")
-        assert found.endswith("so all would be sent in the clear; write mqtts://")
-        assert parse_config(f"mqtt: {{url: 'mqtts://h', {key}}}", "x", {}).mqtt.tls
-
-
 @pytest.mark.parametrize("text", ['"\\uD83D\\uDC26"', "'${BYTES}'"], ids=["escaped as in JSON", "no UTF-8"])
 def test_half_a_character_is_a_mistake(text: str) -> None:
     """It cannot be sent to anybody, and would end the daemon when it is tried."""
     with pytest.raises(ConfigError) as caught:
         parse_config(f"cameras:\n  nut: {{source: a.mp4, name: {text}}}", "site.yaml", {"BYTES": "hunter2\udcff"})
     assert str(caught.value) == "site.yaml:2: cameras.nut.name holds half a character; write it whole, in UTF-8"
-
-
-def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
-    """systemd credentials are forgotten easily; the message must say which file."""
-    settings = MqttSettings(url="mqtt://h", username="u", password_file=tmp_path / "none")
-    with pytest.raises(ConfigError, match="none cannot be read"):
-        settings.read_password()
-
-
-def test_a_password_file_that_is_no_text_is_named(tmp_path: Path) -> None:
-    """A key file in its place is an error of the configuration, not of the program."""
-    (tmp_path / "key").write_bytes(b"\xff\xfe\x00")
-    settings = MqttSettings(url="mqtt://h", username="u", password_file=tmp_path / "key")
-    with pytest.raises(ConfigError, match="key is not UTF-8 text"):
-        settings.read_password()
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=6))
@@ -356,33 +333,6 @@ def test_the_documentation_has_every_key() -> None:
     assert text.count("```yaml") >= 3
     for key in {*AlertSettings.model_fields, *ChannelSettings.model_fields, *OCCASIONS, *WHY_NOT[-2:]}:
         assert f"`{key}`" in text, key
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("heartbeat: 17:30", "17:30"),  # YAML 1.1 reads a number of base 60
-        ("heartbeat: 07:00", "07:00"),
-        ("heartbeat: 0:00", None),
-        ("heartbeat: '00:00'", "00:00"),
-        ("heartbeat: off", ""),
-        ("heartbeat: ''", ""),
-        ("heartbeat: 24:00", None),
-        ("heartbeat: noon", None),
-        ("heartbeat: true", None),
-        ("heartbeat: 7", None),  # once seven minutes past midnight
-        ("heartbeat: 7:05", "07:05"),
-    ],
-)
-def test_the_time_of_the_heartbeat(text: str, expected: str | None) -> None:
-    """People write times without quotes; a wrong one is an error, never another time of day."""
-    if expected is None:
-        with pytest.raises(ConfigError, match=r"mqtt\.heartbeat"):
-            parse_config(f"mqtt:\n  {text}\n", "x.yaml", {})
-        return
-    config = parse_config(f"mqtt:\n  {text}\n", "x.yaml", {})
-    assert config.mqtt.heartbeat == expected
-    assert (config.mqtt.heartbeat_at is None) == (expected == "")
 
 
 @pytest.mark.parametrize(
