@@ -32,7 +32,9 @@ def check_config(config: Config, path: Path | None) -> None:
         out.print(f"  {name:<10} {shown(fact)}", soft_wrap=True)
     _say_what_is_expected(config.species)
     if config.mqtt.url:
-        config.mqtt.read_password()
+        from birdwatchd.alerts.connection import Credentials
+
+        Credentials.read(config.mqtt)
     _say_who_is_told(config)
 
 

@@ -6,18 +6,17 @@ Heavy libraries are imported inside the commands that need them, so that `--help
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import Annotated
 
 import typer
 
 from birdwatchd import __version__
-from birdwatchd.config import CameraSettings, Config, Source, find_config, load_config
+from birdwatchd.arguments import named_cameras, overridden, parse_since
+from birdwatchd.config import Config, find_config, load_config
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.terminal import VisitLines, err, out, say_problem, setup_log, visits_table
 
@@ -136,8 +135,8 @@ def watch(
     stop = Stop()
     stop_on_signals(stop)
     setup_log(verbose=verbose)
-    base = _with(_config(config), home=home, model=model)
-    settings = base.model_copy(update={"cameras": _named_cameras(sources, min_bird)})
+    base = overridden(_config(config), home=home, model=model)
+    settings = base.model_copy(update={"cameras": named_cameras(sources, min_bird)})
     return Daemon(settings, stop, on_visit=VisitLines().show).run()
 
 
@@ -159,7 +158,7 @@ def scan(
     from birdwatchd.scan import ScanOptions, run_scan
 
     setup_log(verbose=verbose)
-    settings = _with(_config(config), home=home, model=model)
+    settings = overridden(_config(config), home=home, model=model)
     return run_scan(settings, ScanOptions(tuple(paths), json_file, camera, min_bird, again))
 
 
@@ -201,7 +200,7 @@ def tune(
 
     cameras = _config(config).cameras
     if camera not in cameras:
-        cameras = _named_cameras([camera], 24)
+        cameras = named_cameras([camera], 24)
     name, settings = (camera, cameras[camera]) if camera in cameras else next(iter(cameras.items()))
     if min_bird is not None:
         settings = settings.model_copy(update={"min_bird": min_bird})
@@ -224,7 +223,7 @@ def visits(
     """List what was seen, newest last."""
     from birdwatchd.store.queries import Catalogue
 
-    settings = _with(_config(config), home=home)
+    settings = overridden(_config(config), home=home)
     zone = settings.station.zone
     after = parse_since(since, datetime.now(UTC), zone) if since else None
     with Catalogue.open_existing(settings.home) as store:
@@ -262,7 +261,7 @@ def review(
         raise ConfigError("say one thing of a visit", "use --confirm, --species NAME, --not-a-bird or --undo")
     opinions = (Opinion.CONFIRM, Opinion.SPECIES, Opinion.NOT_A_BIRD, None)
     opinion = opinions[wanted.index(True)]
-    settings = _with(_config(config), home=home)
+    settings = overridden(_config(config), home=home)
     return run_review(settings, ReviewOptions(visit_id, opinion, species or "", undo, any_name, by))
 
 
@@ -278,7 +277,7 @@ def similar(
     """Past visits that look like this one."""
     from birdwatchd.similar import SimilarOptions, run_similar
 
-    settings = _with(_config(config), home=home, model=model)
+    settings = overridden(_config(config), home=home, model=model)
     return run_similar(settings, SimilarOptions(what, count, as_json))
 
 
@@ -295,7 +294,7 @@ def why(
     """Draw what in a picture speaks for its name."""
     from birdwatchd.why import WhyOptions, run_why
 
-    return run_why(_with(_config(config), home=home, model=model), WhyOptions(what, species, moment, out_file))
+    return run_why(overridden(_config(config), home=home, model=model), WhyOptions(what, species, moment, out_file))
 
 
 @app.command()
@@ -308,7 +307,7 @@ def calibrate(
     """Make probabilities honest: fit them to the visits that people reviewed."""
     from birdwatchd.calibrate import run_calibrate
 
-    return run_calibrate(_with(_config(config), home=home, model=model), dry_run=dry_run)
+    return run_calibrate(overridden(_config(config), home=home, model=model), dry_run=dry_run)
 
 
 @app.command()
@@ -326,7 +325,7 @@ def relabel(
     from birdwatchd.relabel import RelabelOptions, run_relabel
 
     setup_log(verbose=verbose)
-    settings = _with(_config(config), home=home, model=model)
+    settings = overridden(_config(config), home=home, model=model)
     after = parse_since(since, datetime.now(UTC), settings.station.zone) if since else None
     return run_relabel(settings, RelabelOptions(after, camera, tell, dry_run))
 
@@ -347,7 +346,7 @@ def rules_test(
     """Go through the stored visits and say which alert rules would have told of them; nothing is sent or written."""
     from birdwatchd.rehearsal import RehearsalOptions, run_rehearsal
 
-    settings, now = _with(_config(config), home=home), datetime.now(UTC)
+    settings, now = overridden(_config(config), home=home), datetime.now(UTC)
     zone = settings.station.zone
     after = parse_since(since, now, zone) if since else None
     before = parse_since(until, now, zone, "--until") if until else None
@@ -365,71 +364,5 @@ def rules_send(
     return send_test(_config(config), channel)
 
 
-def parse_since(text: str, now: datetime, zone: Any, option: str = "--since") -> datetime:
-    """Read `--since`: how long ago (`90m`, `12h`, `7d`), `today`, a date or a time in the station's zone.
-
-    Raises:
-        ConfigError: it is none of these.
-    """
-    problem = ConfigError(
-        f"{option} {text} is no time", "write for example 12h, 7d, today, 2026-05-01 or 2026-05-01T06:30"
-    )
-    if match := re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", text):
-        unit = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[match[2]]
-        try:
-            return now - timedelta(**{unit: float(match[1])})
-        except OverflowError:  # before the year 1
-            raise problem from None
-    if text == "today":
-        return now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise problem from None
-    return at if at.tzinfo else at.replace(tzinfo=zone)
-
-
 def _config(path: Path | None) -> Config:
     return load_config(path or find_config())
-
-
-def _with(config: Config, *, home: Path | None = None, model: str | None = None) -> Config:
-    """The configuration with what the command line overrides."""
-    changes: dict[str, Any] = {}
-    if home is not None:
-        changes["home"] = home.absolute()
-    if model is not None:
-        is_file = model.endswith((".pt", ".safetensors"))
-        named = {"file": Path(model).absolute()} if is_file else {"name": model, "file": None}
-        changes["model"] = config.model.model_copy(update=named)
-    return config.model_copy(update=changes)
-
-
-def _named_cameras(sources: Sequence[str], min_bird: int) -> dict[str, CameraSettings]:
-    """Cameras from addresses, with keys made unique. Errors number the address; an address may hold a password."""
-    cameras: dict[str, CameraSettings] = {}
-    for position, text in enumerate(sources, 1):
-        try:
-            source = Source(text)
-        except ValueError as error:
-            raise ConfigError(f"source number {position} {error}") from None
-        if source.kind == "file" and not Path(source.location).is_file():
-            name = f" ({source})" if re.fullmatch(r"[^@=:?]+", source.location) else ""  # else an address cut short
-            raise ConfigError(f"source number {position}{name} is no file", "check the path, or give a URL")
-        slug, number = _camera_key(source), 2
-        key = slug
-        while key in cameras:
-            key, number = f"{slug}_{number}", number + 1
-        cameras[key] = CameraSettings(source=source, min_bird=min_bird)
-    return cameras
-
-
-def _camera_key(source: Source) -> str:
-    """A key from the host, the device or the file's name."""
-    if source.kind == "file":
-        stem = Path(source.location).stem
-    elif source.kind == "device":
-        stem = Path(source.location).name
-    else:
-        stem = urlsplit(source.location).netloc
-    return re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")[:40] or "camera"

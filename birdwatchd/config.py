@@ -10,21 +10,21 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from birdwatchd.address import Secret, Source
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.agreement import Disagreement, disagreements
 from birdwatchd.settings.alerts import AlertSettings
-from birdwatchd.settings.base import SLUG, Fraction, Polygon, SecretField, Settings, check_slug
+from birdwatchd.settings.base import Fraction, Settings, check_slug
+from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.channels import ChannelSettings
+from birdwatchd.settings.mqtt import MqttSettings
 
 __all__ = [
     "AlertSettings",
@@ -48,15 +48,6 @@ SEARCH_PATHS = (Path("birdwatchd.yaml"), Path("/etc/birdwatchd/birdwatchd.yaml")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
-def _to_source(value: object) -> Source:
-    if isinstance(value, Source):
-        return value
-    if not isinstance(value, str):
-        raise ValueError("is no address; write a URL, a path or /dev/video0 as text")
-    return Source(value)
-
-
-SourceField = Annotated[Source, BeforeValidator(_to_source)]
 Month = Annotated[int, Field(ge=1, le=12)]
 
 
@@ -84,44 +75,6 @@ class StationSettings(Settings):
     def zone(self) -> ZoneInfo:
         """The station's time zone."""
         return ZoneInfo(self.timezone)
-
-
-class CameraSettings(Settings):
-    """One camera.
-
-    `gate_source` is a smaller stream of the same picture, in which motion is looked for; `source` is then decoded only
-    while there is something to cut out.
-    `zones` are places in the picture that alert rules may name.
-    `min_bird` is the height or width, in pixels of the source frame, of the smallest bird worth a visit.
-    `open_timeout_s` and `read_timeout_s` bound every wait for the camera. `ring_mb` bounds the compressed video that is
-    kept for looking back `pre_roll_s` before a bird was noticed, and for clips. `decode` says which device decodes.
-    A clip goes on for `post_roll_s` after the bird left, and is at most `clip_max_s` long.
-    """
-
-    source: SourceField
-    gate_source: SourceField | None = None
-    name: str = ""
-    ignore: tuple[Polygon, ...] = ()
-    zones: Mapping[str, Polygon] = Field(default_factory=dict)
-    min_bird: Annotated[int, Field(ge=8, le=2000)] = 24
-    enabled: bool = True
-    open_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
-    read_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
-    max_moments: Annotated[int, Field(ge=1, le=64)] = 8
-    max_fps: Annotated[float, Field(gt=0, le=120)] = 15.0
-    decode: Literal["auto", "cpu", "cuda", "vaapi"] = "auto"
-    ring_mb: Annotated[int, Field(ge=1, le=1024)] = 32
-    pre_roll_s: Annotated[float, Field(ge=0, le=30)] = 3.0
-    clips: bool = False
-    post_roll_s: Annotated[float, Field(ge=0, le=30)] = 2.0
-    clip_max_s: Annotated[float, Field(ge=10, le=3600)] = 600.0
-
-    def reveal(self) -> dict[str, Any]:
-        """Plain values with the credentials in them, to hand to the camera's own process. Never log it."""
-        addresses = {"source": self.source.reveal()}
-        if self.gate_source is not None:
-            addresses["gate_source"] = self.gate_source.reveal()
-        return self.model_dump(exclude={"source", "gate_source"}) | addresses
 
 
 class ModelSettings(Settings):
@@ -182,121 +135,6 @@ class SpeciesSettings(Settings):
         if self.names_language and self.names_file is None:
             raise ValueError("has names_language but no names_file")
         return self
-
-
-def _to_clock(value: object) -> object:
-    """YAML reads 17:30 as 17 · 60 + 30, and `off` as false."""
-    if value is False:
-        return ""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
-        return f"{value // 60:02}:{value % 60:02}"
-    return value
-
-
-class MqttSettings(Settings):
-    """The broker. Without `url` nothing is published and nothing is queued.
-
-    `discovery` is the prefix below which Home Assistant looks for devices; empty or false for none. `commands` are
-    those that may come over MQTT. `heartbeat` is the local time of the daily summary; empty or false for none.
-    """
-
-    url: str = ""
-    username: str = ""
-    password: SecretField = Secret("")
-    password_file: Path | None = None
-    base: str = "birdwatch"
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    images: bool = True
-    discovery: Annotated[str, BeforeValidator(lambda value: "" if value is False else value)] = "homeassistant"
-    commands: tuple[Literal["enable", "confirm", "retract"], ...] = ()
-    heartbeat: Annotated[str, BeforeValidator(_to_clock), Field(pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$")] = "07:00"
-
-    @field_validator("url")
-    @classmethod
-    def _known_scheme(cls, value: str) -> str:
-        if not value:
-            return value
-        try:
-            parts = urlsplit(value)
-        except ValueError:  # its text may hold a password
-            parts = SplitResult("", "", "", "", "")
-        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-            raise ValueError("is no broker address; write mqtt://host:1883 or mqtts://host:8883")
-        if "@" in value:
-            raise ValueError("holds credentials; use mqtt.username and mqtt.password_file instead")
-        try:
-            usable = parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ValueError("has a port that is no number from 1 to 65535; write mqtt://host:1883")
-        return value
-
-    @field_validator("discovery")
-    @classmethod
-    def _discovery_is_topic(cls, value: str) -> str:
-        if value and not re.fullmatch(r"[\w-]+(/[\w-]+)*", value, re.ASCII):
-            raise ValueError("is no topic; write the discovery prefix of Home Assistant, or false")
-        return value
-
-    @field_validator("base")
-    @classmethod
-    def _base_is_topic(cls, value: str) -> str:
-        if not all(SLUG.fullmatch(level) for level in value.split("/")):
-            raise ValueError("is no topic; use a-z, 0-9, _ and -, levels parted by /")
-        return value
-
-    @property
-    def heartbeat_at(self) -> time | None:
-        """The local time of the daily summary, or None for none."""
-        return time.fromisoformat(self.heartbeat) if self.heartbeat else None
-
-    @model_validator(mode="after")
-    def _one_password(self) -> MqttSettings:
-        if self.password and self.password_file:
-            raise ValueError("has both password and password_file; keep one")
-        if (self.password or self.password_file) and not self.username:
-            raise ValueError("has a password but no user, so it would not be sent; set mqtt.username")
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("needs cert_file and key_file together")
-        return self
-
-    @property
-    def host(self) -> str:
-        """Broker's host name or address."""
-        return urlsplit(self.url).hostname or ""
-
-    @property
-    def port(self) -> int:
-        """Broker's port: 1883, or 8883 with TLS, unless the URL names one."""
-        return urlsplit(self.url).port or (8883 if self.tls else 1883)
-
-    @property
-    def tls(self) -> bool:
-        """Whether the URL asks for TLS (`mqtts`)."""
-        return urlsplit(self.url).scheme == "mqtts"
-
-    def read_password(self) -> Secret:
-        """The password from wherever it is kept.
-
-        Raises:
-            ConfigError: the password file cannot be read or is no text.
-        """
-        if self.password_file is None:
-            return self.password
-        try:
-            return Secret(self.password_file.read_text(encoding="utf-8").strip("\r\n"))
-        except OSError as error:
-            raise ConfigError(
-                f"mqtt.password_file {self.password_file} cannot be read ({error.strerror})",
-                "create it, readable for the user that runs birdwatchd",
-            ) from None
-        except UnicodeDecodeError:
-            raise ConfigError(
-                f"mqtt.password_file {self.password_file} is not UTF-8 text", "write the password into it, nothing else"
-            ) from None
 
 
 class Config(Settings):
@@ -435,7 +273,10 @@ class _Reader:
                 )
             return self.environ.get(name, "")
 
-        return _VARIABLE.sub(replace, value)
+        text = _VARIABLE.sub(replace, value)
+        if any("\ud800" <= letter <= "\udfff" for letter in text):  # escaped as in JSON, or no UTF-8
+            self.problem(node, ".".join(path), "holds half a character; write it whole, in UTF-8")
+        return text
 
     def invalid(
         self, loc: tuple[int | str, ...], kind: str, message: str, given: object, context: Mapping[str, Any]

@@ -89,7 +89,7 @@ class _Work:
         self._store, self._fusion, self._classifier, self._model = store, fusion, classifier, model
         self._options = options
         self._compose = composer_of(config) if options.tell else None
-        self._decide = alarms_of(config) if options.tell else None
+        self._decide = alarms_of(config, fusion.labels) if options.tell else None
         self._changes: Counter[tuple[str, str]] = Counter()
         self._kept = self._blind = 0
 

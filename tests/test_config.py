@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdwatchd.alerts.rules import WHY_NOT
-from birdwatchd.cli import _named_cameras, parse_since
+from birdwatchd.arguments import named_cameras, parse_since
 from birdwatchd.config import (
     AlertSettings,
     CameraSettings,
@@ -129,19 +129,12 @@ def test_a_missing_variable_is_named_not_replaced_by_nothing() -> None:
     )
 
 
-def test_a_missing_password_file_is_named(tmp_path: Path) -> None:
-    """systemd credentials are forgotten easily; the message must say which file."""
-    settings = MqttSettings(url="mqtt://h", username="u", password_file=tmp_path / "none")
-    with pytest.raises(ConfigError, match="none cannot be read"):
-        settings.read_password()
-
-
-def test_a_password_file_that_is_no_text_is_named(tmp_path: Path) -> None:
-    """A key file in its place is an error of the configuration, not of the program."""
-    (tmp_path / "key").write_bytes(b"\xff\xfe\x00")
-    settings = MqttSettings(url="mqtt://h", username="u", password_file=tmp_path / "key")
-    with pytest.raises(ConfigError, match="key is not UTF-8 text"):
-        settings.read_password()
+@pytest.mark.parametrize("text", ['"\\uD83D\\uDC26"', "'${BYTES}'"], ids=["escaped as in JSON", "no UTF-8"])
+def test_half_a_character_is_a_mistake(text: str) -> None:
+    """It cannot be sent to anybody, and would end the daemon when it is tried."""
+    with pytest.raises(ConfigError) as caught:
+        parse_config(f"cameras:\n  nut: {{source: a.mp4, name: {text}}}", "site.yaml", {"BYTES": "hunter2\udcff"})
+    assert str(caught.value) == "site.yaml:2: cameras.nut.name holds half a character; write it whole, in UTF-8"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=6))
@@ -217,7 +210,7 @@ def test_a_password_that_cuts_the_address_is_refused_without_being_shown(address
         found,
     )
     with pytest.raises(ConfigError) as caught:
-        _named_cameras([address], 24)
+        named_cameras([address], 24)
     assert found.partition("has a")[2] == str(caught.value).partition("source number 1 has a")[2]
     assert "s3cr3t" not in "".join(problems(f"mqtt: {{url: '{address.replace('rtsp', 'mqtt')}'}}"))
 
@@ -251,7 +244,7 @@ def test_credentials_in_query_and_path_are_sent_but_never_shown(address: str, sh
         assert shown in text
         assert "hunter2" not in text
     assert settings.source.reveal() == address
-    (key,) = _named_cameras([address], 24)
+    (key,) = named_cameras([address], 24)
     assert key in {"cam", "ip"}
 
 
@@ -267,10 +260,10 @@ def test_an_address_one_level_too_high_is_not_shown(text: str) -> None:
 def test_what_is_no_file_is_named_only_if_it_cannot_be_an_address() -> None:
     """An address without its scheme looks like a file, password and all."""
     with pytest.raises(ConfigError, match=r"source number 1 \(none\.mp4\) is no file"):
-        _named_cameras(["none.mp4"], 24)
+        named_cameras(["none.mp4"], 24)
     for text in ("10.0.0.2/user=admin&password=hunter2", "10.0.0.2:554/hunter2", "//admin@hunter2"):
         with pytest.raises(ConfigError) as caught:
-            _named_cameras([text], 24)
+            named_cameras([text], 24)
         assert "hunter2" not in str(caught.value)
 
 
@@ -340,31 +333,6 @@ def test_the_documentation_has_every_key() -> None:
     assert text.count("```yaml") >= 3
     for key in {*AlertSettings.model_fields, *ChannelSettings.model_fields, *OCCASIONS, *WHY_NOT[-2:]}:
         assert f"`{key}`" in text, key
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("heartbeat: 17:30", "17:30"),  # YAML 1.1 reads a number of base 60
-        ("heartbeat: 07:00", "07:00"),
-        ("heartbeat: 0:00", None),
-        ("heartbeat: '00:00'", "00:00"),
-        ("heartbeat: off", ""),
-        ("heartbeat: ''", ""),
-        ("heartbeat: 24:00", None),
-        ("heartbeat: noon", None),
-        ("heartbeat: true", None),
-    ],
-)
-def test_the_time_of_the_heartbeat(text: str, expected: str | None) -> None:
-    """People write times without quotes; a wrong one is an error, never another time of day."""
-    if expected is None:
-        with pytest.raises(ConfigError, match=r"mqtt\.heartbeat"):
-            parse_config(f"mqtt:\n  {text}\n", "x.yaml", {})
-        return
-    config = parse_config(f"mqtt:\n  {text}\n", "x.yaml", {})
-    assert config.mqtt.heartbeat == expected
-    assert (config.mqtt.heartbeat_at is None) == (expected == "")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ FLOORS = {
     "address": 0,
     "settings": 1,
     "config": 2,
+    "arguments": 3,
     "flow": 2,
     "wire": 2,
     "camera": 3,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,13 +32,6 @@ alerts:
 channels: {{hook: {{webhook: "{hook}"}}}}
 """
 SPARROW = Verdict(State.CONFIRMED, Rank.SPECIES, "House sparrow", "Passer domesticus", 0.91, ())
-
-
-@pytest.fixture
-def peer() -> Iterator[Peer]:
-    made = Peer().start()
-    yield made
-    made.stop()
 
 
 @pytest.fixture

@@ -198,6 +198,18 @@ def test_nobody_is_told_unless_asked(bench: Bench, keep: Callable[..., None]) ->
         assert {row.visit_id for row in store.pending(0, 10) if row.visit_id} == {"v1", "v2"}
 
 
+def test_rules_know_the_birds_of_the_model(
+    bench: Bench, keep: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon's rules know families of a model of one's own; here they would take back what it told rightly."""
+    asked: list[str] = []
+    names = lambda config, labels=(): asked.extend(label.scientific_name for label in labels)  # noqa: E731
+    monkeypatch.setattr("birdwatchd.relabel.alarms_of", names)
+    keep("v1", "new@2")
+    bench.relabel(SUMMER, tell=True)
+    assert "Passer domesticus" in asked
+
+
 def test_only_some(bench: Bench, keep: Callable[..., None]) -> None:
     """`--since` and `--camera`."""
     keep("v1", "new@2")

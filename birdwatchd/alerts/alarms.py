@@ -73,7 +73,8 @@ class Alarms:
         visit = asked.standing.visit
         broker = (BROKER,) if rule.mqtt and self._topics is not None else ()
         age = asked.now - (visit.end or visit.last_seen or visit.start)
-        fresh = [name for name in rule.to if name in self._channels and age <= self._channels[name].max_age]
+        there = [name for name in dict.fromkeys(rule.to) if name in self._channels]
+        fresh = [name for name in there if age <= self._channels[name].max_age]
         verdict = visit.verdict
         told = (*broker, *fresh)
         note = Fired(

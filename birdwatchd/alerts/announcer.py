@@ -5,7 +5,8 @@ Assistant has started. States come fresh from the database then. Every topic was
 to it; one that is not wanted any more gets an empty message, and is struck out when the broker has acknowledged that.
 
 Order keeps states right: what is returned here is handed to the broker before any row of the outbox that is read later,
-so that an older value can never follow a newer one.
+and states that were in the outbox when a newer reading was made are not sent (`outdated`), so that an older value can
+never follow a newer one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from birdwatchd.alerts.commands import Commands
-from birdwatchd.alerts.connection import Heard
+from birdwatchd.alerts.connection import KEPT_HEARD, Heard
 from birdwatchd.alerts.discovery import Discovery
 from birdwatchd.alerts.health import Health
 from birdwatchd.alerts.heartbeat import Heartbeat
@@ -54,6 +55,7 @@ class Announcer:
     _heard: list[Heard] = field(default_factory=list)
     _gone: set[str] = field(default_factory=set)  # removed at the broker, not yet struck out
     _held: dict[str, bytes] = field(default_factory=dict)  # what the broker has of the states that change by themselves
+    _read_at: dict[str, int] = field(default_factory=dict)  # by state: the newest row there was when it was read
     _wanted: frozenset[str] = frozenset()
     _by_themselves: frozenset[str] = frozenset()
 
@@ -65,12 +67,15 @@ class Announcer:
     @property
     def filters(self) -> list[str]:
         """What to subscribe to."""
-        births = [self.discovery.birth] if self.discovery.prefix else []
-        return births + (self.commands.filters if self.commands else [])
+        return self.discovery.births + (self.commands.filters if self.commands else [])
 
     def wants(self, topic: str) -> bool:
         """Whether something may be retained under this topic."""
         return topic in self._wanted
+
+    def outdated(self, topic: str, row: int) -> bool:
+        """Whether a state in the outbox is older than what `turn` has returned of it."""
+        return row <= self._read_at.get(topic, 0)
 
     def connected(self) -> None:
         """The broker is there (again), and may have forgotten everything."""
@@ -79,11 +84,12 @@ class Announcer:
 
     def hear(self, heard: Heard) -> None:
         """Take a message from the broker."""
-        if self.discovery.prefix and heard.topic == self.discovery.birth:
+        if heard.topic in self.discovery.births:
             if heard.payload == b"online" and not heard.retained:  # a retained one is older than our greeting
                 self._greet = True
             return
-        self._heard.append(heard)
+        if len(self._heard) < KEPT_HEARD:  # more only if the database is held for long
+            self._heard.append(heard)
 
     def delivered(self, topic: str) -> None:
         """The broker has acknowledged a retained message of ours."""
@@ -108,10 +114,11 @@ class Announcer:
         if self._gone:
             self.store.unannounce(sorted(self._gone))
             self._gone.clear()
-        greet = self._greet and now >= self._greet_from
-        messages = self._greeting(at) if greet else []
-        if now >= self._next:
-            messages += self._minute(at)
+        greet, due = self._greet and now >= self._greet_from, now >= self._next
+        newest = self.store.newest_row() if greet or due else 0
+        messages = self._greeting(at, newest) if greet else []
+        if due:
+            messages += self._minute(at, newest)
             self._next = now + MINUTE_S
         if greet:
             self._greet, self._greet_from = False, now + BETWEEN_BIRTHS_S
@@ -122,16 +129,18 @@ class Announcer:
                 messages += self.commands.take(heard, at)
         return messages
 
-    def _greeting(self, at: datetime) -> list[Message]:
+    def _greeting(self, at: datetime, newest: int) -> list[Message]:
         """Descriptions first, so that Home Assistant knows whose states they are; then removals, then states."""
         messages = self.discovery.messages
         messages += [Message(topic, b"", retain=True, coalesce=True) for topic in sorted(self._ghosts or ())]
         messages += self.commands.states() if self.commands else []
         for camera in self.discovery.cameras:
-            messages += [*self.composer.states(self.store.board(camera, at)), self._health(camera, at)]
+            states = self.composer.states(self.store.board(camera, at))
+            self._read_at |= {one.topic: newest for one in states}
+            messages += [*states, self._health(camera, at)]
         return messages
 
-    def _minute(self, at: datetime) -> list[Message]:
+    def _minute(self, at: datetime, newest: int) -> list[Message]:
         """Health; what midnight or another program changed; the daily summary, which goes through the outbox."""
         if self.heartbeat is not None:
             self.heartbeat.beat(at)
@@ -139,6 +148,7 @@ class Announcer:
         day = at.astimezone(self.store.zone).date()
         for camera in self.discovery.cameras:
             states = self.composer.brief(camera, self.store.day(day, camera), self.store.present(camera))
+            self._read_at |= {one.topic: newest for one in states}
             messages += [one for one in states if self._held.get(one.topic) != one.payload]
         return messages
 

@@ -22,11 +22,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from birdwatchd.address import Secret
 from birdwatchd.config import MqttSettings
 from birdwatchd.errors import BrokerError, BrokerRefused, BrokerUnreachable, ConfigError
 from birdwatchd.records import Message
 
-__all__ = ["Ack", "Connection", "Heard", "Link", "Protocol", "broker_errors"]
+__all__ = ["Ack", "Connection", "Credentials", "Heard", "Link", "Protocol", "broker_errors"]
 
 CONNECT_TIMEOUT_S = 4.0  # for TCP and for TLS; leaves room within the daemon's 10 s for stopping
 GREETING_S = 5.0  # a broker that takes longer to say hello is as good as away
@@ -114,12 +115,14 @@ def broker_errors(settings: MqttSettings) -> Iterator[None]:
         raise BrokerRefused(
             f"{where}: its certificate is not trusted ({why})", "check mqtt.url and mqtt.ca_file"
         ) from error
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+        raise BrokerUnreachable(f"{where} hung up while TLS began", "check the port, and that it runs") from error
     except ssl.SSLError as error:
         why = (error.reason or "unknown reason").lower().replace("_", " ")
         raise BrokerRefused(f"{where}: no TLS ({why})", "check the port and mqtts:// in mqtt.url") from error
     except TimeoutError as error:
         raise BrokerUnreachable(f"{where} does not answer", "check mqtt.url and the network") from error
-    except socket.gaierror as error:
+    except (socket.gaierror, UnicodeError) as error:  # the latter: a label that is empty or too long
         raise BrokerUnreachable(f"{where}: the name is not known", "check mqtt.url and DNS") from error
     except OSError as error:
         why = error.strerror or str(error)
@@ -130,18 +133,40 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext:
     """Certificates of the settings, the system's authorities unless `ca_file` names another.
 
     Raises:
-        ConfigError: a file is missing or no certificate.
+        ConfigError: a file is missing or no certificate, or the key has a passphrase.
     """
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
         if settings.cert_file and settings.key_file:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
+            context.load_cert_chain(settings.cert_file, settings.key_file, _no_passphrase)
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(
             f"mqtt: a certificate cannot be used ({error.strerror or error})",
             "check mqtt.ca_file, mqtt.cert_file and mqtt.key_file",
         ) from None
     return context
+
+
+def _no_passphrase() -> str:
+    """Without this OpenSSL would ask at the terminal, and wait."""
+    raise ConfigError("mqtt.key_file has a passphrase", "store the key without one, for the daemon's user only")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who we are and whom we trust, read once: what happens to the files later is for the next start."""
+
+    password: Secret
+    context: ssl.SSLContext | None
+
+    @classmethod
+    def read(cls, settings: MqttSettings) -> Credentials:
+        """What the settings name.
+
+        Raises:
+            ConfigError: password file or certificates cannot be read.
+        """
+        return cls(settings.read_password(), tls_context(settings) if settings.tls else None)
 
 
 @dataclass(slots=True)
@@ -180,21 +205,22 @@ class Connection:
 
     @classmethod
     def make(
-        cls, settings: MqttSettings, client_id: str, protocol: Protocol, will: Message | None = None
+        cls,
+        settings: MqttSettings,
+        client_id: str,
+        protocol: Protocol,
+        credentials: Credentials,
+        will: Message | None = None,
     ) -> Connection:
-        """Prepare a connection; nothing is sent yet.
-
-        Raises:
-            ConfigError: password file or certificates cannot be read.
-        """
+        """Prepare a connection; nothing is sent yet."""
         extra: dict[str, Any] = {} if protocol is Protocol.V5 else {"clean_session": True}
         client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id, protocol=protocol.value, reconnect_on_failure=False, **extra
         )
         if settings.username:
-            client.username_pw_set(settings.username, settings.read_password().reveal())
-        if settings.tls:
-            client.tls_set_context(tls_context(settings))
+            client.username_pw_set(settings.username, credentials.password.reveal())
+        if credentials.context is not None:
+            client.tls_set_context(credentials.context)
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         client.connect_timeout = CONNECT_TIMEOUT_S
@@ -325,8 +351,12 @@ class Connection:
         self.acks.append(Ack(mid, reason.value, str(reason)))
 
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # not every broker looks
+            return
         if len(self.heard) < KEPT_HEARD:
-            self.heard.append(Heard(message.topic, bytes(message.payload), message.retain))
+            self.heard.append(Heard(topic, bytes(message.payload), message.retain))
 
     def _on_subscribe(
         self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Any

@@ -83,19 +83,25 @@ def sun_on(day: date, latitude: float, longitude: float, zone: ZoneInfo) -> tupl
     Computed by astral, which follows the NOAA solar calculator (Meeus, Astronomical Algorithms); good to a minute or
     two outside the polar circles.
     """
-    from astral import Observer
-    from astral.sun import elevation, noon, sunrise, sunset
+    from astral import Observer, SunDirection
+    from astral.sun import SUN_APPARENT_RADIUS, elevation, noon, time_of_transit
 
     observer = Observer(latitude, longitude)
-    middle = noon(observer, day, tzinfo=UTC)
-    shift = round((datetime.combine(day, time(12), zone) - middle) / DAY)
-    middle += shift * DAY  # a zone far from its longitude: the noon that belongs to the station's date
+    # A zone far from its longitude: the noon that belongs to the station's date. By the mean sun, else one date of the
+    # year would have two and another none.
+    mean = datetime.combine(day, time(12), UTC) - timedelta(hours=longitude / 15)
+    shift = round((datetime.combine(day, time(12), zone) - mean) / DAY)
+    middle = noon(observer, day, tzinfo=UTC) + shift * DAY
+    low = 90.0 + SUN_APPARENT_RADIUS
+    # Not astral's sunrise and sunset: they also say that there is none when it is on another date by UTC.
     try:
-        rise, fall = sunrise(observer, middle.date(), tzinfo=UTC), sunset(observer, middle.date(), tzinfo=UTC)
+        rise, fall = (
+            time_of_transit(observer, middle.date(), low, way) for way in (SunDirection.RISING, SunDirection.SETTING)
+        )
     except ValueError:  # how astral says that there is none
         up = elevation(observer, middle, with_refraction=False) > HORIZON
         half = HALF_A_DAY if up else timedelta(0)
         return middle - half, middle + half
-    before = (rise - middle) % DAY - DAY  # astral may answer with those of a neighbouring day
+    before = (rise - middle) % DAY - DAY  # astral may answer with that of a neighbouring day
     after = (fall - middle) % DAY
     return middle + before, middle + after

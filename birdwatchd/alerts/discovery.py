@@ -20,6 +20,7 @@ __all__ = ["EVENT_TYPES", "Discovery"]
 
 EVENT_TYPES = ("visit", "first_today", "first_season", "first_year", "first_ever", "rare", "retracted")
 _NAME = "{{ value_json.common_name or value_json.scientific_name if value_json is defined else none }}"
+_ONLINE = "{{ 'online' if value == 'online' else 'offline' }}"  # a word that it does not know changes nothing there
 _SCORE = "{{ (value_json.score * 100) | round(1) if value_json is defined else none }}"
 
 
@@ -43,9 +44,9 @@ class Discovery:
     heartbeat: bool = True
 
     @property
-    def birth(self) -> str:
-        """Where Home Assistant says that it has started."""
-        return f"{self.prefix}/status"
+    def births(self) -> list[str]:
+        """Where Home Assistant says that it has started: its default does not follow the prefix, people may."""
+        return list(dict.fromkeys(("homeassistant/status", f"{self.prefix}/status"))) if self.prefix else []
 
     @property
     def messages(self) -> list[Message]:
@@ -97,7 +98,8 @@ class Discovery:
 
     def _camera(self, camera: str) -> dict[str, Any]:
         mine, topics = self._camera_id(camera), self.topics
-        online = [{"topic": topics.status}, {"topic": topics.camera_status(camera)}]
+        watching = {"topic": topics.camera_status(camera), "value_template": _ONLINE}
+        online = [{"topic": topics.status}, watching]
         device = self._device(mine, self.cameras[camera] or camera) | {"via_device": self._station_id}
         cmps = _seeing(topics, camera) | _diagnostics(topics.health(camera))
         cmps |= self._image(camera) | self._controls(camera)
@@ -159,9 +161,10 @@ def _seeing(topics: Topics, camera: str) -> dict[str, Any]:
         "today": {
             "p": "sensor",
             "name": "Visits today",
-            "state_class": "total_increasing",
+            "state_class": "total",  # it falls when a visit proves no bird; only a new date begins anew
             "state_topic": topics.today(camera),
             "value_template": "{{ value_json.visits }}",
+            "last_reset_value_template": "{{ value_json.date }}T00:00:00",
             "json_attributes_topic": topics.today(camera),
         },
         "present": {

@@ -14,7 +14,7 @@ from birdwatchd.alerts.topics import Topics
 from birdwatchd.records import Message, Phase, State, rfc3339
 from birdwatchd.store import Board, Day, Standing, Telling
 
-__all__ = ["Composer", "alert_payload", "day_json", "event_type", "visit_json"]
+__all__ = ["Composer", "alert_payload", "day_json", "event_type", "visit_json", "without_image"]
 
 
 class Composer:
@@ -105,6 +105,13 @@ def alert_payload(standing: Standing, rule: str, reasons: Sequence[str], image: 
     alert = {"event_type": event_type(standing), **visit_json(standing), "rule": rule, "reasons": list(reasons)}
     if image:
         alert["image_b64"] = base64.b64encode(image).decode("ascii")
+    return _encode(alert)
+
+
+def without_image(payload: bytes) -> bytes:
+    """An alert's JSON with its picture left out."""
+    alert: dict[str, Any] = json.loads(payload)
+    alert.pop("image_b64", None)
     return _encode(alert)
 
 

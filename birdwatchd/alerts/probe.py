@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 
-from birdwatchd.alerts.connection import Connection, Link, Protocol
+from birdwatchd.alerts.connection import Connection, Credentials, Link, Protocol
 from birdwatchd.config import MqttSettings
 from birdwatchd.errors import BrokerUnreachable
 
@@ -22,8 +22,9 @@ def probe(settings: MqttSettings, timeout_s: float) -> str:
     """
     until = time.monotonic() + timeout_s
     where = f"broker {settings.host}:{settings.port}"
+    credentials = Credentials.read(settings)
     for protocol in (Protocol.V5, Protocol.V311):
-        connection = Connection.make(settings, f"birdwatchd-probe-{secrets.token_hex(4)}", protocol)
+        connection = Connection.make(settings, f"birdwatchd-probe-{secrets.token_hex(4)}", protocol, credentials)
         connection.open()
         patience = min(until, time.monotonic() + connection.patience_s)
         while connection.link is Link.GREETING and time.monotonic() < patience:

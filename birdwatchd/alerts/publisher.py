@@ -19,13 +19,15 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from birdwatchd.alerts.announcer import Announcer
-from birdwatchd.alerts.connection import Ack, Connection, Link
+from birdwatchd.alerts.connection import Ack, Connection, Credentials, Link
 from birdwatchd.alerts.connection import Protocol as Mqtt
+from birdwatchd.alerts.knock import Knock
+from birdwatchd.alerts.payloads import without_image
 from birdwatchd.alerts.sizes import Sizes
 from birdwatchd.alerts.temper import Temper
 from birdwatchd.alerts.topics import Topics
 from birdwatchd.config import MqttSettings
-from birdwatchd.errors import BrokerError, BrokerRefused, BrokerUnreachable, StoreBusy, StoreFull
+from birdwatchd.errors import BrokerRefused, BrokerUnreachable, StoreBusy, StoreFull
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Message
 from birdwatchd.store import OutboxRow, Store
@@ -38,6 +40,7 @@ WINDOW = 16  # messages on their way; most brokers accept 20
 POLL_S = 0.5  # how late a row written by another process may be noticed
 MEASURE_S = 5.0
 GOODBYE_S = 1.0  # kept back from draining for `offline` and DISCONNECT
+NOT_AUTHORIZED = 0x87
 POISON = {0x90, 0x95, 0x99}  # bad topic name, packet too large, bad payload format: never will be taken
 
 
@@ -81,6 +84,7 @@ class Publisher:
         self._clock, self._drain_s, self._announcer = clock, drain_s, announcer
         self._client_id = f"birdwatchd-{station}"
         self._will = Message(topics.status, b"offline", retain=True)
+        self._credentials = Credentials.read(settings)
         self._connection = self._connect_with(Mqtt.V5)
         self._temper = Temper(f"broker {settings.host}:{settings.port}", self._client_id, chance)
         self._cursor = 0  # rows up to here were given to this connection
@@ -93,6 +97,7 @@ class Publisher:
         for end in (self._woken, self._waker):
             end.setblocking(False)
         self._up = self._trying = False  # what was last noticed of the connection
+        self._knocking: Knock | None = None
         self._greeting_since: float | None = None
         self._next_try = self._measured_at = float("-inf")
         self._too_large: set[str] = set()
@@ -121,7 +126,7 @@ class Publisher:
         self._finish(time.monotonic() + self._drain_s)
 
     def run_once(self, now: float) -> float:
-        """Do what can be done without waiting (except for TCP and TLS when connecting).
+        """Do what can be done without waiting (except for some of the time that connecting takes).
 
         Args:
             now: monotonic seconds.
@@ -132,7 +137,12 @@ class Publisher:
         if self._connection.link is not Link.DOWN:
             self._connection.serve(0.0)
         elif now >= self._next_try and not (self._up or self._trying):  # first notice how the last try ended
-            self._knock()
+            self._greeting_since, self._trying = None, True
+            self._knocking = Knock(self._connection)
+        if self._knocking is not None:
+            if not self._knocking.over(POLL_S):
+                return 0.0
+            self._knocking = None
         self._follow(now)
         try:
             self._measure(now)
@@ -156,14 +166,7 @@ class Publisher:
             return
 
     def _connect_with(self, protocol: Mqtt) -> Connection:
-        return Connection.make(self._settings, self._client_id, protocol, self._will)
-
-    def _knock(self) -> None:
-        self._greeting_since, self._trying = None, True
-        try:
-            self._connection.open()
-        except BrokerError as error:
-            self._connection.error = error
+        return Connection.make(self._settings, self._client_id, protocol, self._credentials, self._will)
 
     def _follow(self, now: float) -> None:
         """Notice that the connection came up, went down, or does not get anywhere."""
@@ -264,9 +267,10 @@ class Publisher:
         """The broker took the connection but not a message (access rules, quota): keep the rows, try again later."""
         self._connection.close()
         self._replace(self._connection.protocol)
+        rights = f"let the user of mqtt.username write below {self._topics.below}"
         self._connection.error = BrokerRefused(
             f"broker {self._settings.host}:{self._settings.port} refused a message: {ack.reason.lower()}",
-            f"let the user of mqtt.username write below {self._topics.below}",
+            rights if ack.code == NOT_AUTHORIZED else "see the broker's log",
         )
         self._went_down(now)
 
@@ -287,8 +291,9 @@ class Publisher:
 
     def _send_row(self, row: OutboxRow) -> None:
         if row.message.retain and self._announcer is not None:
-            if not self._announcer.wants(row.message.topic):
-                self._done.append(row.id)  # of a camera that is gone
+            topic = row.message.topic
+            if not self._announcer.wants(topic) or self._announcer.outdated(topic, row.id):
+                self._done.append(row.id)  # of a camera that is gone, or told already as it is now
                 return
             self._announcer.noted(row.message)
         message = self._fitting(row.message)
@@ -296,7 +301,10 @@ class Publisher:
             self._done.append(row.id)
 
     def _fitting(self, message: Message) -> Message | None:
-        """The message as the broker will take it: a state that is too large is emptied, since an old one would lie."""
+        """The message as the broker will take it, None if in no way.
+
+        A state that is too large is emptied, since an old one would lie; an alert goes without its picture.
+        """
         limit = min((n for n in (self._connection.limits.packet, self._sizes.limit) if n is not None), default=None)
         if limit is None or self._connection.size_of(message) <= limit:
             return message
@@ -305,6 +313,9 @@ class Publisher:
             self._too_large.add(message.topic)
             size = len(message.payload)
             log.warning("%s: %d bytes are more than the broker accepts (%d); left out", message.topic, size, limit)
+        if message.topic == self._topics.alert:
+            message = message.with_payload(without_image(message.payload))
+            return message if self._connection.size_of(message) <= limit else None
         return message.with_payload(b"") if message.retain else None
 
     def _hand_over(self, message: Message, what: int | str) -> bool:

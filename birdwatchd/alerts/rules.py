@@ -151,8 +151,8 @@ def reconsider(
     """What a rule makes of a visit that it has told of: nothing, a note to itself, or something to add.
 
     While the bird is there nothing is added: names may come and go. When the visit is over, and whenever it is revised
-    later, it is told if another bird of it does not fit the rule, or fits it again, and if a bird that had been told as
-    final is another one now.
+    later, it is told if another bird of it does not fit the rule, or fits it again, and if it is another bird than was
+    told: a name in the place of none, or of its genus, while the visit lasted makes no other bird of it.
 
     Returns:
         The new note, and the phase to tell it as; None there where nothing is to be told; None where nothing changed.
@@ -169,8 +169,14 @@ def reconsider(
     tell: Phase | None = None
     if fired.stands and not fits:
         tell = Phase.RETRACTED if verdict.state is State.REJECTED else Phase.CORRECTED
-    elif fits and (not fired.stands or (settled and species != fired.species)):
+    elif fits and not (fired.stands and _is_what_was_told(fired, verdict, station, settled=settled)):
         tell = Phase.CORRECTED
     phase = tell or (fired.phase if settled else Phase.FINAL)
     note = replace(fired, state=state, species=species, name=verdict.common_name, phase=phase, stands=fits)
     return note, tell
+
+
+def _is_what_was_told(fired: Fired, verdict: Verdict, station: Station, *, settled: bool) -> bool:
+    """Whether what was told of a bird is true of its verdict now; what was told as final, to the letter."""
+    exact = bird_key(verdict)
+    return fired.species == exact if settled else fired.species in ("", exact, *station.kin.names(verdict))

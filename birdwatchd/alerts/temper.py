@@ -37,6 +37,8 @@ class Temper:
         """The connection is up (still)."""
         self._since = now if self._since is None else self._since
         if now - self._since >= STEADY_S:
+            if self._quarrel:
+                log.info("%s: connected, nobody takes our id %s any more", self._where, self._client_id)
             self._away.reset()
             self._refused.reset()
             self._short, self._quarrel = 0, False
@@ -49,10 +51,11 @@ class Temper:
         """Say why there is no connection; seconds until the next try."""
         lasted = now - self._since if self._since is not None else 0.0
         self._since = None
-        self._short = self._short + 1 if was_up and lasted < STEADY_S else self._short
+        refused = isinstance(error, BrokerRefused)  # we hung up ourselves then
+        self._short += was_up and lasted < STEADY_S and not refused
         if taken_over or self._short >= QUARREL:
             self._complain(taken_over)
-        if isinstance(error, BrokerRefused):
+        if refused:
             self._say(f"refused {error.message}", logging.ERROR, str(error))
             return self._refused.next_wait()
         self._say("away", logging.WARNING, f"{error.message}; messages wait in the outbox")

@@ -27,11 +27,14 @@ TIMEOUT_S = 5.0  # for connecting and for each wait after that; leaves room with
 LATER = {408, 425, 429}  # request timeout, too early, too many requests: no refusal, come again
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A POST that is redirected would become a GET without its body, and its headers would go to somebody else."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
+# No handler of redirects among them: a POST would become a GET without its body, and its headers go to somebody else.
+_HANDLERS = (
+    urllib.request.ProxyHandler,
+    urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler,
+    urllib.request.HTTPErrorProcessor,
+    urllib.request.HTTPDefaultErrorHandler,
+)
 
 
 class Webhook:
@@ -50,7 +53,9 @@ class Webhook:
             self._headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         self._headers |= {name: value.reveal() for name, value in headers.items()}
         self._url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._opener = urllib.request.OpenerDirector()
+        for handler in _HANDLERS:
+            self._opener.add_handler(handler())
 
     def send(self, payload: bytes) -> None:
         """Post one JSON.
@@ -84,6 +89,8 @@ def _webhook_errors() -> Iterator[None]:
         raise from_status(error.code) from None
     except urllib.error.URLError as error:
         raise _from_system(error.reason) from None
+    except UnicodeError:  # a label of the name is empty or too long
+        raise ChannelRefused("the other side's name is none", "check the address") from None
     except (OSError, http.client.HTTPException) as error:
         raise _from_system(error) from None
 

@@ -37,8 +37,8 @@ def heirs(connection: Connection, species: str, given_up: tuple[str, ...], visit
     return _in_order(changes)
 
 
-def losers(connection: Connection, species: str, visit: Visit, zone: ZoneInfo) -> Changes:
-    """Who must give up firsts of a species to a visit that has just got its name, and came before them.
+def losers(connection: Connection, species: str, gained: tuple[str, ...], visit: Visit, zone: ZoneInfo) -> Changes:
+    """Who must give up firsts of a species to a visit that has just got its name, and these firsts with it.
 
     Returns:
         The new firsts of each other visit that loses any.
@@ -46,8 +46,7 @@ def losers(connection: Connection, species: str, visit: Visit, zone: ZoneInfo) -
     changes: dict[str, set[str]] = {}
     firsts = schema.visit.c.firsts
     for name, period in _periods(species, visit, zone).items():
-        earliest = connection.execute(period.limit(1)).first()
-        if earliest is None or earliest.id != visit.visit_id:
+        if name not in gained:
             continue
         # Ordered by time and cut off, since who has a first is nearly always among the first few.
         others = period.where(sa.cast(firsts, sa.Text).like(f'%"{name}"%'), schema.visit.c.id != visit.visit_id)

@@ -63,6 +63,11 @@ class Ledger(Catalogue):
         with self._writing() as connection:
             connection.execute(sa.delete(schema.announced).where(schema.announced.c.topic.in_(topics)))
 
+    def newest_row(self) -> int:
+        """The id of the newest message in the outbox; 0 when it is empty."""
+        with self._reading() as connection:
+            return connection.execute(sa.select(sa.func.max(schema.outbox.c.id))).scalar() or 0
+
     def told_on(self, name: str, day: date) -> bool:
         """Whether what is told once a day was told on this local date."""
         with self._reading() as connection:

@@ -153,7 +153,7 @@ class Revision:
         self._media, self._again = media, again
         self._camera_id = self._model_id = 0
         self._given_up: tuple[str, tuple[str, ...]] | None = None  # a species, and which firsts of it
-        self._gained: str | None = None  # a species that this visit did not have before
+        self._gained: tuple[str, tuple[str, ...]] | None = None  # one it did not have before, and which firsts with it
 
     def place(self, moments: Sequence[MomentRow]) -> None:
         """Find or make the rows that the visit points to."""
@@ -177,7 +177,7 @@ class Revision:
             firsts = tuple(stored.firsts)
         else:
             firsts = decide_firsts(self._visit.start, self._neighbours(species), self._zone)
-            self._gained = species if self._again else None
+            self._gained = (species, firsts) if self._again else None
         return Standing(self._visit, decide_phase(self._visit, told), firsts), told
 
     def _neighbours(self, species: str) -> list[datetime]:
@@ -293,7 +293,12 @@ class Revision:
         return True
 
     def alert(self, standing: Standing, decide: alerting.Decide) -> bool:
-        """Let alert rules decide on this revision, and keep what they say; whether there is anything to tell."""
+        """Let alert rules decide on this revision, and keep what they say; whether there is anything to tell.
+
+        A recording that was scanned alerts nobody, whatever becomes of its visits.
+        """
+        if self._visit.media is not None:
+            return False
         mine = self._visit.visit_id
         known = alerting.fired_for(self._connection, mine)
         history = alerting.History(self._connection, mine)
@@ -311,7 +316,7 @@ class Revision:
         if self._given_up is not None:
             changes |= heirs(self._connection, *self._given_up, self._visit, self._zone)
         if self._gained is not None:
-            changes |= losers(self._connection, self._gained, self._visit, self._zone)
+            changes |= losers(self._connection, *self._gained, self._visit, self._zone)
         for visit_id, names in changes.items():
             row = self._connection.execute(standings().where(schema.visit.c.id == visit_id)).one()
             standing = replace(to_standing(row), firsts=names)

@@ -26,7 +26,7 @@ REQUIRED = {
     "button": {"command_topic"},
 }
 OWN = {
-    "sensor": {"state_topic", "value_template", "unit_of_measurement", "state_class"},
+    "sensor": {"state_topic", "value_template", "unit_of_measurement", "state_class", "last_reset_value_template"},
     "binary_sensor": {"state_topic", "value_template", "payload_on", "payload_off"},
     "image": {"image_topic", "url_topic", "content_type", "image_encoding"},
     "event": {"state_topic", "event_types", "value_template"},
@@ -81,6 +81,8 @@ def _root(config: Mapping[str, Any]) -> list[str]:
 def _availability(config: Mapping[str, Any]) -> list[str]:
     entries = config.get("availability", [])
     found = [] if all(set(one) >= {"topic"} for one in entries) else ["availability without topic"]
+    known = {"topic", "payload_available", "payload_not_available", "value_template"}
+    found += [f"unknown key {key} of availability" for one in entries for key in set(one) - known]
     if len(entries) > 1 and config.get("availability_mode") != "all":
         found.append("availability_mode is not all")
     return found
@@ -117,4 +119,6 @@ def _component(key: str, cmp: Mapping[str, Any]) -> list[str]:
         found.append("unknown entity_category")
     if cmp.get("state_class") not in (None, "measurement", "total", "total_increasing"):
         found.append("unknown state_class")
+    if "last_reset_value_template" in cmp and cmp.get("state_class") != "total":
+        found.append("last_reset_value_template needs state_class total")
     return found + _availability(cmp)

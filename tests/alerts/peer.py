@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["Peer"]
+__all__ = ["Peer", "serving"]
 
 
 class Peer:
@@ -18,6 +19,7 @@ class Peer:
         self.got: list[Any] = []
         self.headers: list[dict[str, str]] = []
         self.status = 200
+        self.location = ""  # where a redirect goes; elsewhere here by default
         self.hold = threading.Event()
         self.release = threading.Event()
         self.on_post: Callable[[], None] = lambda: None
@@ -42,7 +44,7 @@ class Peer:
                     return
                 self.send_response(peer.status)
                 if 300 <= peer.status < 400:
-                    self.send_header("Location", f"http://127.0.0.1:{peer.port}/elsewhere")
+                    self.send_header("Location", peer.location or f"http://127.0.0.1:{peer.port}/elsewhere")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -61,3 +63,13 @@ class Peer:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+
+
+@contextmanager
+def serving() -> Iterator[Peer]:
+    """One that is there until the end of the block."""
+    peer = Peer().start()
+    try:
+        yield peer
+    finally:
+        peer.stop()

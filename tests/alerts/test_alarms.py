@@ -106,6 +106,13 @@ def test_a_visit_is_told_once_and_by_every_channel(bench: Callable[..., Bench]) 
     assert made.told() == []
 
 
+def test_a_channel_that_a_rule_names_twice_is_told_once(bench: Callable[..., Bench]) -> None:
+    """A slip in the file must not ring twice."""
+    made = bench({**EVERY, "to": ["phone", "hook", "phone"]})
+    made.record(made.visit("v1", SPARROW))
+    assert [where for where, *_ in made.told()] == ["phone", "hook"]
+
+
 def test_a_bird_that_was_none_is_taken_back(bench: Callable[..., Bench]) -> None:
     """Who was told of a hoopoe is told that it was a leaf, by the same channels; who was not, is not."""
     made = bench(RARITIES, {**EVERY, "states": ["unknown"]})
@@ -150,16 +157,35 @@ def test_what_is_corrected_to_a_match_is_told_then(bench: Callable[..., Bench]) 
 
 
 def test_another_bird_that_fits_as_well_is_told_after_the_end_only(bench: Callable[..., Bench]) -> None:
-    """Names settle while the bird is there; what was final and is another bird now was told wrongly."""
+    """Names settle while the bird is there; the last word that a phone has must be the right name."""
     made = bench(EVERY)
     visit = made.visit("v1", SPARROW)
     made.record(visit)
     made.told()
-    made.over(visit, HOOPOE)
+    made.record(replace(visit, revision=2, verdict=HOOPOE))
     assert made.told() == []
-    made.record(replace(visit, revision=3, end=visit.start, verdict=SPARROW))
-    (_, alert), _ = made.alerts()
-    assert alert["reasons"] == ["it is House sparrow; was told as Eurasian hoopoe"]
+    end = visit.start + timedelta(seconds=9)
+    for revision, verdict, reason in (
+        (3, HOOPOE, "it is Eurasian hoopoe; was told as House sparrow"),
+        (4, SPARROW, "it is House sparrow; was told as Eurasian hoopoe"),
+    ):
+        made.record(replace(visit, revision=revision, end=end, verdict=verdict))
+        (_, alert), _ = made.alerts()
+        assert (alert["phase"], alert["reasons"]) == ("corrected", [reason])
+
+
+def test_a_name_that_becomes_more_precise_is_not_told_again(bench: Callable[..., Bench]) -> None:
+    """Who asks for every bird, named or not, would hear of nearly each one twice."""
+    made = bench({**EVERY, "states": ["confirmed", "uncertain", "unknown"]})
+    genus = Verdict(State.CONFIRMED, Rank.GENUS, "Old World sparrows", "Passer", 0.8, ())
+    nameless = Verdict(State.UNKNOWN, Rank.BIRD, None, None, 0.2, ())
+    stories = ((nameless, SPARROW, 0), (genus, SPARROW, 0), (SPARROW, genus, 2), (SPARROW, nameless, 2))
+    for number, (first, last, told) in enumerate(stories):
+        visit = made.visit(f"v{number}", first)
+        made.record(visit)
+        assert len(made.told()) == 2
+        made.over(visit, last)
+        assert len(made.told()) == told, (first, last)
 
 
 def test_what_was_taken_back_starts_no_cooldown_but_counts_for_the_day(bench: Callable[..., Bench]) -> None:
@@ -186,6 +212,20 @@ def test_an_old_visit_rings_no_phone(bench: Callable[..., Bench]) -> None:
     assert made.told() == [("mqtt", "v1", "provisional"), ("phone", "v1", "provisional")]
     made.record(made.visit("v2", SPARROW), late=timedelta(days=2))
     assert made.told() == [("mqtt", "v2", "provisional")]
+
+
+def test_a_recording_rings_no_phone_whatever_becomes_of_it(bench: Callable[..., Bench]) -> None:
+    """Cards are looked through weeks later: neither a review of such a visit nor a first it inherits is news."""
+    made = bench({**EVERY, "mqtt": True, "when": ["first_ever"]})
+    card = made.visit("v1", SPARROW, end=made.world.start, media="/card/1.mp4")
+    live = made.visit("v2", SPARROW, end=made.world.start + timedelta(seconds=3))
+    made.record(live)
+    made.store.record(card, (), None, card.start)
+    assert made.told() == [(where, "v2", "final") for where in ("mqtt", "phone", "hook")]
+    made.review("v2", Opinion.NOT_A_BIRD)
+    made.review("v1", Opinion.CONFIRM)
+    assert made.store.standing("v1").firsts[0] == "ever"
+    assert made.told() == [(where, "v2", "retracted") for where in ("mqtt", "phone", "hook")]
 
 
 def test_the_picture_goes_where_it_is_wanted(bench: Callable[..., Bench]) -> None:

@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 
 from birdwatchd.alerts.assembly import Desk, open_desk
+from birdwatchd.alerts.connection import Heard
+from birdwatchd.alerts.payloads import Composer
 from birdwatchd.config import CameraSettings, MqttSettings, Source
+from birdwatchd.errors import StoreBusy
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Message, State
 
@@ -125,6 +128,21 @@ def test_today_begins_anew_at_midnight(world: Any, wait_until: Wait) -> None:
     assert json.loads(listener.got[-1][1]) == {"date": "2026-05-02", "visits": 0, "species": {}}
 
 
+def test_what_waited_over_midnight_is_not_told_as_today(world: Any, wait_until: Wait) -> None:
+    """A broker that comes back in the morning heard of today first, and then of yesterday as if it were today."""
+    evening = datetime(2026, 5, 1, 20, 59, tzinfo=UTC)
+    world.store.record(world.visit("v1", start=evening), [], Composer(world.topics), evening)
+    broker = world.mosquitto()
+    listener = world.subscriber(broker.port, f"{BELOW}nut/#")
+    daemon = Daemon(world, broker.url, clock=lambda: evening + timedelta(hours=9))
+    wait_until(daemon.said_all)
+    assert [json.loads(text)["date"] for text in listener.payloads(f"{BELOW}nut/today")] == ["2026-05-02"]
+    assert [json.loads(text)["visit_id"] for text in listener.payloads(f"{BELOW}nut/visit")] == ["v1"]
+    world.store.record(world.visit("v1", 2, start=evening, count_max=2), [], daemon.desk.composer, evening)
+    daemon.desk.publisher.wake()
+    wait_until(lambda: b'"revision":2' in listener.payloads(f"{BELOW}nut/last")[-1])
+
+
 def test_home_assistants_birth_is_answered(world: Any, wait_until: Wait) -> None:
     """After a restart of Home Assistant no entity may show `unknown`: descriptions again, then states."""
     broker = world.mosquitto()
@@ -143,6 +161,33 @@ def test_home_assistants_birth_is_answered(world: Any, wait_until: Wait) -> None
     leaves = ("last", "image", "today", "present", "health")
     assert set(again[3:]) == {f"{BELOW}{camera}/{leaf}" for camera in ("nut", "pond") for leaf in leaves}
     assert len(again) == 13, "each once"
+
+
+def test_home_assistant_is_born_where_it_always_is(world: Any, wait_until: Wait) -> None:
+    """Its birth topic does not follow the discovery prefix unless somebody changes both."""
+    broker = world.mosquitto()
+    daemon = Daemon(world, broker.url, discovery="ha")
+    wait_until(daemon.said_all)
+    for number, topic in enumerate(("homeassistant/status", "ha/status")):
+        assistant = world.subscriber(broker.port, "ha/device/#", client_id=f"home assistant {number}")
+        wait_until(lambda assistant=assistant: len(assistant.got) == 3)
+        assistant.client.publish(topic, b"online", qos=1)
+        wait_until(lambda assistant=assistant: len(assistant.got) == 6)
+        daemon.desk.publisher._announcer._greet_from = float("-inf")
+
+
+def test_commands_that_cannot_be_carried_out_do_not_pile_up(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another program holds the database, somebody may go on sending."""
+
+    def busy(*_: Any) -> Any:
+        raise StoreBusy("held")
+
+    monkeypatch.setattr(world.store, "announce", busy)
+    running = Daemon(world, "mqtt://127.0.0.1:1", commands=("enable",))
+    announcer = running.desk.publisher._announcer
+    for _ in range(1000):
+        announcer.hear(Heard(f"{BELOW}nut/set/enabled", b"OFF", False))
+    assert len(announcer._heard) <= 100
 
 
 def test_a_broker_that_forgot_everything_is_told_again(world: Any, wait_until: Wait) -> None:

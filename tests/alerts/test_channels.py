@@ -26,24 +26,16 @@ from birdwatchd.errors import ChannelRefused, ChannelUnreachable, ConfigError, S
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Message, Phase
 from birdwatchd.store import Standing, Store
-from tests.alerts.peer import Peer
+from tests.alerts.peer import Peer, serving
 
 Wait = Callable[..., None]
 NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def peer() -> Iterator[Peer]:
-    made = Peer().start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
 def other() -> Iterator[Peer]:
-    made = Peer().start()
-    yield made
-    made.stop()
+    with serving() as made:
+        yield made
 
 
 def wait_for(store: Store, channel: str, *numbers: int, at: datetime = NOW) -> None:
@@ -222,11 +214,24 @@ def test_a_webhook_gets_its_headers_and_its_password(world: Any, peer: Peer, tmp
 
 
 def test_a_redirect_is_a_refusal(peer: Peer) -> None:
-    """Followed, a POST becomes a GET without its body, and the token in its headers goes to a stranger."""
-    peer.status = 302
-    with pytest.raises(ChannelRefused, match=r"302 Found.*final address"):
-        Webhook(Secret(peer.url), {}).send(b"{}")
-    assert len(peer.got) == 1
+    """Followed, a POST becomes a GET without its body, and the token in its headers goes to a stranger.
+
+    It is not even read: what stands there may be no address, and an error of a kind that nobody expects.
+    """
+    for status, text in ((301, "Moved Permanently"), (302, "Found"), (303, "See Other"), (307, ""), (308, "")):
+        for peer.location in ("", "http://[::1"):
+            peer.status = status
+            with pytest.raises(ChannelRefused, match=rf"{status} {text}.*final address"):
+                Webhook(Secret(peer.url), {}).send(b"{}")
+    assert len(peer.got) == 10
+
+
+@pytest.mark.parametrize("host", ["garden..example", "a" * 64 + ".example"])
+def test_a_name_that_is_none_is_a_refusal(host: str) -> None:
+    """Python refuses such a name with an error of its own kind; unheard of, it would end the whole daemon."""
+    with pytest.raises(ChannelRefused, match="name is none") as caught:
+        Webhook(Secret(f"https://{host}/hook"), {}).send(b"{}")
+    assert host not in str(caught.value)
 
 
 def alert(world: Any, image: bytes | None = None) -> bytes:

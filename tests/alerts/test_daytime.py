@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from birdwatchd.alerts.daytime import Daytime, sun_on
@@ -49,6 +50,8 @@ ZONES = st.sampled_from(["UTC", "Asia/Jerusalem", "America/Los_Angeles", "Pacifi
 
 @settings(max_examples=150, deadline=None)
 @given(PLACES, TIMES, ZONES)
+@example((-66.5, -143.0), datetime(2024, 7, 21, 10, tzinfo=UTC), "UTC")
+@example((0.0, -179.0), datetime(2024, 4, 1, tzinfo=UTC), "UTC")
 def test_night_is_when_the_sun_is_down(place: tuple[float, float], at: datetime, zone: str) -> None:
     """Quiet from sunset to sunrise must hold all through the polar night, and never in the polar day."""
     height = height_of_sun(at, *place)
@@ -72,6 +75,20 @@ def test_the_sun_of_greenwich(day: date, rise: str, fall: str) -> None:
     for at, known in zip(found, (rise, fall), strict=True):
         wanted = datetime.fromisoformat(f"{day}T{known}+00:00")
         assert abs(at - wanted) <= timedelta(minutes=3)
+
+
+@pytest.mark.parametrize(
+    ("zone", "latitude", "longitude"),
+    [("America/Denver", 39.7, -105.0), ("America/Chicago", 41.9, -87.6), ("Australia/Sydney", -33.9, 151.2)],
+)
+def test_no_day_is_without_a_night(zone: str, latitude: float, longitude: float) -> None:
+    """Where the sun sets about midnight by UTC, one date by UTC has no sunset: it was taken for a day without end."""
+    days = [date(2026, 1, 1) + timedelta(days=n) for n in range(366)]
+    found = [sun_on(day, latitude, longitude, ZoneInfo(zone)) for day in days]
+    for (rise, fall), (next_rise, next_fall) in pairwise(found):
+        assert timedelta(hours=9) < fall - rise < timedelta(hours=16)
+        for one, other in ((rise, next_rise), (fall, next_fall)):
+            assert abs(other - one - timedelta(days=1)) < timedelta(minutes=4)
 
 
 def test_offsets_move_the_ends() -> None:

@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import jinja2
 import pytest
 
 from birdwatchd.alerts.discovery import EVENT_TYPES, Discovery
-from birdwatchd.alerts.payloads import event_type
+from birdwatchd.alerts.payloads import event_type, visit_json
 from birdwatchd.alerts.topics import Topics
 from birdwatchd.records import Phase
 from birdwatchd.store import Standing
@@ -72,6 +73,7 @@ def test_home_assistant_takes_every_description(images: bool, commands: tuple[st
         (lambda c: c["cmps"]["present"].update(pay_load="x"), "unknown key"),
         (lambda c: c["cmps"]["fps"].update(entity_category="x"), "unknown entity_category"),
         (lambda c: c["cmps"]["fps"].update(state_class="x"), "unknown state_class"),
+        (lambda c: c["cmps"]["today"].update(state_class="total_increasing"), "needs state_class total"),
         (lambda c: c.pop("availability_mode"), "availability_mode"),
         (lambda c: c.update(availability=[{}]), "availability without topic"),
     ],
@@ -95,8 +97,9 @@ def test_the_description_is_that_of_the_contract() -> None:
     camera = configs()[CAMERA]
     assert camera["dev"]["ids"] == ["birdwatch_reserve1_nut_feeder"]
     assert camera["dev"]["via_device"] == "birdwatch_reserve1"
-    status = [{"topic": "birdwatch/reserve1/status"}, {"topic": "birdwatch/reserve1/nut_feeder/status"}]
-    assert (camera["availability"], camera["availability_mode"], camera["qos"]) == (status, "all", 1)
+    status = ["birdwatch/reserve1/status", "birdwatch/reserve1/nut_feeder/status"]
+    assert [one["topic"] for one in camera["availability"]] == status
+    assert (camera["availability_mode"], camera["qos"]) == ("all", 1)
     below = "birdwatch/reserve1/nut_feeder/"
     topics = {key: cmp.get("state_topic") or cmp.get("image_topic") for key, cmp in camera["cmps"].items()}
     assert {key: topic.removeprefix(below) for key, topic in topics.items() if topic} == {
@@ -111,6 +114,44 @@ def test_the_description_is_that_of_the_contract() -> None:
     }
     assert camera["cmps"]["species"]["unique_id"] == "birdwatch_reserve1_nut_feeder_species"
     assert camera["cmps"]["species"]["default_entity_id"] == "sensor.nut_feeder_species"
+
+
+def test_a_camera_that_is_disabled_is_not_available() -> None:
+    """Home Assistant knows `online` and `offline`; after any other word it would go on showing the last picture."""
+    station, watching = configs()[CAMERA]["availability"]
+    assert station == {"topic": "birdwatch/reserve1/status"}, "here these two are all there is"
+    said = {word: rendered(watching["value_template"], word.encode()) for word in ("online", "offline", "disabled")}
+    assert said == {"online": "online", "offline": "offline", "disabled": "offline"}
+
+
+def rendered(template: str, payload: bytes) -> str:
+    """A template as Home Assistant renders it: `value`, and `value_json` where there is any."""
+    try:
+        known = {"value_json": json.loads(payload)}
+    except ValueError:
+        known = {}
+    return jinja2.Environment(autoescape=False).from_string(template).render(value=payload.decode(), **known)
+
+
+def test_visits_of_the_day_may_fall() -> None:
+    """A visit that proves a leaf is counted back. `total_increasing` takes a fall for a new day: all come twice."""
+    today = configs()[CAMERA]["cmps"]["today"]
+    payload = b'{"date":"2026-05-01","visits":3,"species":{}}'
+    assert rendered(today["value_template"], payload) == "3"
+    assert rendered(today["last_reset_value_template"], payload) == "2026-05-01T00:00:00"
+    assert today["state_class"] == "total"
+
+
+def test_templates_find_what_is_sent(world: Any) -> None:
+    """`None` is what Home Assistant shows as unknown; an error in a template only stands in its log."""
+    cmps = configs()[CAMERA]["cmps"]
+    last = json.dumps(visit_json(Standing(world.visit("v0"), Phase.FINAL, ()))).encode()
+    health = b'{"fps":14.9,"last_frame_age_s":null,"reconnects_1h":0,"dropped_crops_1h":0}'
+    said = {key: rendered(cmps[key]["value_template"], last) for key in ("species", "score")}
+    assert said == {"species": "House sparrow", "score": "91.2"}
+    assert {rendered(cmps[key]["value_template"], b"") for key in ("species", "score")} == {"None"}
+    assert rendered(cmps["fps"]["value_template"], health) == "14.9"
+    assert rendered(cmps["frame_age"]["value_template"], health) == "None"
 
 
 def test_a_new_display_name_keeps_every_entity() -> None:

@@ -12,16 +12,18 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from birdwatchd.alerts.connection import Ack, Connection, Protocol
+from birdwatchd.alerts.payloads import alert_payload
 from birdwatchd.alerts.probe import probe
 from birdwatchd.config import MqttSettings
 from birdwatchd.demo.broker import DemoBroker
-from birdwatchd.errors import BrokerRefused, BrokerUnreachable
-from birdwatchd.records import Message
+from birdwatchd.errors import BrokerRefused
+from birdwatchd.records import Message, Phase
+from birdwatchd.store import Standing
 
 STATUS = "birdwatch/reserve1/status"
 VISIT = "birdwatch/reserve1/nut/visit"
@@ -229,6 +231,17 @@ def test_a_wrong_password_is_said_once_in_words(world: Any, wait_until: Wait, ca
     assert world.store.outbox_depth() > 0
 
 
+def test_files_that_change_while_the_daemon_runs_do_not_end_it(world: Any) -> None:
+    """A certificate that is just being renewed, a password that is put elsewhere: only a restart reads them."""
+    password = world.folder / "password"
+    password.write_text("secret")
+    running = world.publisher("mqtt://127.0.0.1:1", username="bw", password_file=password)
+    password.unlink()
+    for protocol in (Protocol.V311, Protocol.V5):
+        running.publisher._replace(protocol)
+        assert running.publisher._connection.client.password == "secret"
+
+
 def test_the_right_password_from_a_file(world: Any, wait_until: Wait) -> None:
     """systemd hands passwords over as files with a newline at the end."""
     broker = world.mosquitto(*passwords(world))
@@ -236,63 +249,6 @@ def test_the_right_password_from_a_file(world: Any, wait_until: Wait) -> None:
     right.write_text("right\n")
     settings = MqttSettings(url=broker.url, username="bw", password_file=right)
     assert probe(settings, 5) == f"broker 127.0.0.1:{broker.port} answers, MQTT 5"
-
-
-def certificates(folder: Path) -> None:
-    """A CA, and signed by it a server certificate for 127.0.0.1 and one of a client."""
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    commands = [
-        ["req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test ca", "-days", "2"],
-        ["req", *key, "-keyout", "srv.key", "-out", "srv.csr", "-subj", "/CN=broker"],
-        ["x509", "-req", "-in", "srv.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"],
-    ]
-    commands[-1] += ["-days", "2", "-out", "srv.pem", "-extfile", "san"]
-    commands.append(["req", *key, "-keyout", "me.key", "-out", "me.csr", "-subj", "/CN=reserve1"])
-    commands.append(["x509", "-req", "-in", "me.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"])
-    commands[-1] += ["-days", "2", "-out", "me.pem"]
-    for command in commands:
-        subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
-
-
-def test_tls_trusts_only_the_named_authority(world: Any, wait_until: Wait) -> None:
-    """Birds are no secret, passwords are: the broker must prove who it is, and a failure must say what to check."""
-    certificates(world.folder)
-    files = [f"{name} {world.folder / file}" for name, file in (("certfile", "srv.pem"), ("keyfile", "srv.key"))]
-    broker = world.mosquitto("allow_anonymous true", *files)
-    url = f"mqtts://127.0.0.1:{broker.port}"
-    with pytest.raises(BrokerRefused, match=r"not trusted .*mqtt\.ca_file"):
-        probe(MqttSettings(url=url), 5)
-    with pytest.raises((BrokerRefused, BrokerUnreachable)):
-        probe(MqttSettings(url=broker.url), 3)
-    running = world.publisher(url, ca_file=world.folder / "ca.pem").start()
-    world.bird()
-    world.store.enqueue([Message("birdwatch/big", b"x" * 300_000)], datetime.now(UTC))
-    running.publisher.wake()
-    wait_until(lambda: world.store.outbox_depth() == 0)
-
-
-def test_a_broker_that_wants_to_know_us_gets_our_certificate(world: Any, wait_until: Wait) -> None:
-    """Stations on a shared line show a certificate of their own instead of a password."""
-    certificates(world.folder)
-    files = {"cafile": "ca.pem", "certfile": "srv.pem", "keyfile": "srv.key"}
-    lines = [f"{name} {world.folder / file}" for name, file in files.items()]
-    wanted = ("allow_anonymous false", "require_certificate true", "use_identity_as_username true")
-    broker = world.mosquitto(*wanted, *lines)
-    url, trusted = f"mqtts://127.0.0.1:{broker.port}", world.folder / "ca.pem"
-    with pytest.raises((BrokerRefused, BrokerUnreachable)):
-        probe(MqttSettings(url=url, ca_file=trusted), 3)
-    mine = {"cert_file": world.folder / "me.pem", "key_file": world.folder / "me.key"}
-    running = world.publisher(url, ca_file=trusted, **mine).start()
-    world.bird()
-    running.publisher.wake()
-    wait_until(lambda: world.store.outbox_depth() == 0)
-
-
-def test_nobody_at_home_is_unreachable(world: Any) -> None:
-    """`check --probe` names the address and what to look at."""
-    with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1 is away"):
-        probe(MqttSettings(url="mqtt://127.0.0.1:1"), 2)
 
 
 def test_a_picture_too_large_does_not_block_the_queue(
@@ -313,6 +269,24 @@ def test_a_picture_too_large_does_not_block_the_queue(
     assert set(listener.payloads("birdwatch/reserve1/nut/image")) == {b""}, "an old picture beside a new name would lie"
 
 
+def test_an_alert_too_large_goes_without_its_picture(
+    world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first hoopoe of the year must not go untold because its picture is larger than the broker likes."""
+    broker = world.mosquitto(*("allow_anonymous true", "max_packet_size 20000"))
+    listener = world.subscriber(broker.port)
+    standing = Standing(world.visit("v0"), Phase.FINAL, ("ever",))
+    for image in (b"x" * 30_000, b"small"):
+        payload = alert_payload(standing, "rarities", ["first_ever"], image)
+        world.store.enqueue([Message("birdwatch/reserve1/alert", payload, key="v0:1")], datetime.now(UTC))
+    world.publisher(broker.url).start()
+    wait_until(lambda: len(listener.payloads("birdwatch/reserve1/alert")) == 2)
+    bare, whole = (json.loads(payload) for payload in listener.payloads("birdwatch/reserve1/alert"))
+    assert whole.pop("image_b64")
+    assert bare == whole
+    assert len([r for r in caplog.records if "left out" in r.getMessage()]) == 1
+
+
 def test_a_forbidden_topic_keeps_the_rows(world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture) -> None:
     """Missing write rights at the broker are a person's mistake: say so once and keep everything for later."""
     rules = world.folder / "rules"
@@ -323,6 +297,17 @@ def test_a_forbidden_topic_keeps_the_rows(world: Any, wait_until: Wait, caplog: 
     world.publisher(broker.url).start()
     wait_until(lambda: any("refused a message" in record.getMessage() for record in caplog.records))
     assert world.store.outbox_depth() == rows
+
+
+def test_who_is_over_quota_is_not_sent_to_the_access_rules(world: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """What the log says to do must be what helps."""
+    running = world.publisher("mqtt://127.0.0.1:1")
+    for code, reason, hint in (
+        (0x97, "Quota exceeded", "see the broker's log"),
+        (0x87, "Not authorized", "let the user of mqtt.username write below birdwatch/reserve1/"),
+    ):
+        running.publisher._refused(Ack(1, code, reason), 0.0)
+        assert caplog.messages[-1].endswith(f"refused a message: {reason.lower()}; {hint}")
 
 
 def test_a_second_daemon_with_our_name_is_named(world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture) -> None:
@@ -362,6 +347,23 @@ def test_a_stop_does_not_wait_for_a_broker_that_is_away(world: Any) -> None:
     running.end()
     assert time.monotonic() - began < 2
     assert world.store.outbox_depth() > 0
+
+
+def test_a_stop_does_not_wait_for_a_name_server_that_is_away(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its line down a station asks for the broker's name most of the time, and each answer takes half a minute."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def ask(*_: Any) -> None:
+        asked.set()
+        answer.wait(30)
+
+    monkeypatch.setattr(Connection, "open", ask)
+    running = world.publisher("mqtt://broker.example").start()
+    assert asked.wait(10)
+    began = time.monotonic()
+    running.end()
+    assert time.monotonic() - began < 2
+    answer.set()
 
 
 def test_a_burst_is_sent_before_the_goodbye(world: Any, wait_until: Wait) -> None:

@@ -149,7 +149,8 @@ class Reference:
         stands = note["stands"] if note["bird"] == visit.bird else self.matches(rule, visit)
         if note["stands"] and not stands:
             self.say(name, visit, "retracted" if visit.bird[0] == "rejected" else "corrected")
-        another = note["settled"] and note["bird"][3] != visit.bird[3]
+        was, now = note["bird"][3], visit.bird[3]
+        another = was != now if note["settled"] else was is not None and was not in {now, *visit.bird[4]}
         if stands and (another or not note["stands"]):
             self.say(name, visit, "corrected")
         visit.told[name] = {"bird": visit.bird, "settled": True, "stands": stands}

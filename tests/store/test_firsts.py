@@ -141,6 +141,15 @@ def test_a_corrected_name_takes_its_firsts_from_later_visits(store: Store, sight
     }
 
 
+def test_of_two_that_came_in_the_same_moment_one_keeps_the_first(store: Store, sightings: Any) -> None:
+    """Recordings are dated by the second, so two birds of two cards do come at once."""
+    for visit_id, name in (("v2", "Great tit"), ("v1", "House sparrow")):
+        seen(store, sightings, visit_id, date(2026, 5, 4), verdict=sightings.verdict(name))
+    review = Review(Opinion.SPECIES, "Ann", Label("Great tit", "Parus major"))
+    store.review("v1", review, sightings.compose, at("2026-05-07T09:00:00"))
+    assert firsts(store) == {"v1": (), "v2": ("ever", "year", "season", "today")}
+
+
 def test_an_open_visit_inherits_without_a_revision_of_its_own(store: Store, sightings: Any) -> None:
     """Its camera counts its revisions; one that we made up would make the next from the camera look old."""
     start = sightings.start

@@ -1,0 +1,62 @@
+"""Describe a camera: where its pictures come from, which of its places matter, and what it may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from birdwatchd.address import Source
+from birdwatchd.settings.base import Polygon, Settings
+
+__all__ = ["CameraSettings"]
+
+
+def _to_source(value: object) -> Source:
+    if isinstance(value, Source):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("is no address; write a URL, a path or /dev/video0 as text")
+    return Source(value)
+
+
+SourceField = Annotated[Source, BeforeValidator(_to_source)]
+
+
+class CameraSettings(Settings):
+    """One camera.
+
+    `gate_source` is a smaller stream of the same picture, in which motion is looked for; `source` is then decoded only
+    while there is something to cut out.
+    `zones` are places in the picture that alert rules may name.
+    `min_bird` is the height or width, in pixels of the source frame, of the smallest bird worth a visit.
+    `open_timeout_s` and `read_timeout_s` bound every wait for the camera. `ring_mb` bounds the compressed video that is
+    kept for looking back `pre_roll_s` before a bird was noticed, and for clips. `decode` says which device decodes.
+    A clip goes on for `post_roll_s` after the bird left, and is at most `clip_max_s` long.
+    """
+
+    source: SourceField
+    gate_source: SourceField | None = None
+    name: str = ""
+    ignore: tuple[Polygon, ...] = ()
+    zones: Mapping[str, Polygon] = Field(default_factory=dict)
+    min_bird: Annotated[int, Field(ge=8, le=2000)] = 24
+    enabled: bool = True
+    open_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+    read_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
+    max_moments: Annotated[int, Field(ge=1, le=64)] = 8
+    max_fps: Annotated[float, Field(gt=0, le=120)] = 15.0
+    decode: Literal["auto", "cpu", "cuda", "vaapi"] = "auto"
+    ring_mb: Annotated[int, Field(ge=1, le=1024)] = 32
+    pre_roll_s: Annotated[float, Field(ge=0, le=30)] = 3.0
+    clips: bool = False
+    post_roll_s: Annotated[float, Field(ge=0, le=30)] = 2.0
+    clip_max_s: Annotated[float, Field(ge=10, le=3600)] = 600.0
+
+    def reveal(self) -> dict[str, Any]:
+        """Plain values with the credentials in them, to hand to the camera's own process. Never log it."""
+        addresses = {"source": self.source.reveal()}
+        if self.gate_source is not None:
+            addresses["gate_source"] = self.gate_source.reveal()
+        return self.model_dump(exclude={"source", "gate_source"}) | addresses
