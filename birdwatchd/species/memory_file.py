@@ -23,7 +23,7 @@ import stat
 import threading
 import time
 from collections.abc import Collection
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -93,17 +93,20 @@ class MemoryFile:
         try:
             self._make_folders()
             self._lock = self._open("lock", os.O_RDWR | os.O_CREAT)
-            self.writable = os.access(self._folder, os.W_OK)
+            self.writable = os.access(self._folder, os.W_OK, effective_ids=True)
         except OSError as error:
             if error.errno not in _NOT_ALLOWED:
                 raise
-            self._lock, self.writable = self._open("lock", os.O_RDONLY), False
-        try:
+            self.writable = False
+            try:
+                self._lock = self._open("lock", os.O_RDONLY)
+            except FileNotFoundError:
+                raise error from None
+        with ExitStack() as undo:
+            undo.callback(self.close)
             _wait_for(self._lock, self._folder)
             self._load()
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
 
     def close(self) -> None:
         """Let others have it, without what was not committed; rows stay readable."""
@@ -177,11 +180,11 @@ class MemoryFile:
             try:
                 self._open_files(os.O_RDWR if self.writable else os.O_RDONLY)
                 self._read()
-            except (OSError, ValueError):
+            except (FileNotFoundError, ValueError):
                 self.repaired, head = True, None
         if head is None:
             if not self.writable:
-                raise OSError(errno.EIO, "damaged, and not to be written", str(self._folder))
+                raise OSError(errno.EIO, "empty or damaged, and may not be written", str(self._folder))
             self._begin()
             self.commit()
             self._read()
@@ -219,12 +222,13 @@ class MemoryFile:
         """Map what counts.
 
         Raises:
-            OSError, ValueError: it is not what the head says.
+            ValueError: it is not what the head says.
         """
         self.rows, visits = self._mapped("rows", self._head.rows), self._mapped("visits", self._head.visits)
         self.stamps, self.counts = visits["stamp"].astype(np.int64), visits["rows"].astype(np.int64)
         sums = _total(self.rows), _total(visits), int(self.counts.sum())
-        if sums != (self._head.rows_sum, self._head.visits_sum, self._head.rows):
+        whole = sums == (self._head.rows_sum, self._head.visits_sum, self._head.rows)
+        if not whole or self.counts.min(initial=1) < 1:
             raise ValueError("not what was written")
 
     def _mapped(self, kind: str, count: int) -> Rows:
@@ -238,8 +242,8 @@ class MemoryFile:
 
     def _cut(self) -> None:
         """Give back to the disk what was appended and never counted."""
-        for kind, count in (("rows", self._head.rows), ("visits", self._head.visits)):
-            if self._pending.generation == self._head.generation:
+        if self._files and self._pending.generation == self._head.generation:
+            for kind, count in (("rows", self._head.rows), ("visits", self._head.visits)):
                 os.ftruncate(self._files[kind], count * self._types[kind].itemsize)
 
     def _sweep(self) -> None:

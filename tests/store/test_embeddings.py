@@ -58,7 +58,8 @@ def test_another_model_takes_over_what_it_was_asked(store: Store, sightings: Any
     assert kept(store)["v1"] != before["v1"]
     (old,), (new,) = (store.embeddings(store.stamps(model).tolist()) for model in (MODEL, "demo@2"))
     assert (len(old.vectors), new.vectors.tolist()) == (1, [list(range(8))])
-    store.name_anew("v1", sightings.verdict(), "demo@2", [replace(newer, moment=moments[0].moment)], None, sightings.start)
+    other = replace(newer, moment=moments[0].moment)
+    store.name_anew("v1", sightings.verdict(), "demo@2", [other], None, sightings.start)
     assert kept(store) == {}
     assert len(store.embeddings(store.stamps("demo@2").tolist())[0].vectors) == 2
     assert store.models_embedded() == ["demo@2"]
