@@ -121,11 +121,12 @@ class Likeness:
     def _take(self, file: MemoryFile) -> None:
         """Take over what the files hold and memory does not; at first all, as it lies in the file."""
         if not len(self._memory):
-            self._memory.add(file.stamps, file.counts, file.rows)
+            self._memory.add(file.stamps, file.counts, file.rows, file.finer)
             return
         fresh = ~np.isin(file.stamps, self._memory.stamps)
         if fresh.any():
-            self._memory.add(file.stamps[fresh], file.counts[fresh], file.rows[np.repeat(fresh, file.counts)])
+            of_fresh = np.repeat(fresh, file.counts)
+            self._memory.add(file.stamps[fresh], file.counts[fresh], file.rows[of_fresh], file.finer[of_fresh])
 
     def _read(self, stamps: Numbers, into: MemoryFile | None) -> None:
         """Read visits from the database, and put them into the files where there are any."""
@@ -136,11 +137,11 @@ class Likeness:
                 continue
             mine = np.array([one.stamp for one in found], np.int64)
             counts = np.array([len(one.vectors) for one in found], np.int64)
-            rows = encode(np.concatenate([one.vectors for one in found]))
-            self._memory.add(mine, counts, rows)
+            rows, finer = encode(np.concatenate([one.vectors for one in found]))
+            self._memory.add(mine, counts, rows, finer)
             waiting += len(rows)
             if into is not None:
-                into = into if self._done(into.append, mine, counts, rows) else None
+                into = into if self._done(into.append, mine, counts, rows, finer) else None
             if into is not None and waiting >= COMMIT_ROWS:
                 into, waiting = into if self._done(into.commit) else None, 0
         if into is not None and waiting:

@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.records import FloatArray, HalfArray
-from birdwatchd.species.codes import Bounds, Hold, OnHost, Rows, row_type, unit
+from birdwatchd.species.codes import Bounds, Hold, OnHost, Rows, finer_type, lower, row_type, unit
 
 __all__ = ["Embedded", "Found", "Memory"]
 
 BLOCK = 16_384  # rows that lie together at least; fewer are copied when more come
 ASKED = 64  # visits whose embeddings are asked for at once
+LOWERED = 4096  # rows whose bounds are lowered at once
 
 Numbers = NDArray[np.int64]
+Places = NDArray[np.intp]
 Embedded = tuple[str, HalfArray]  # a visit's id and its embeddings, shape (moments, dim)
 Ask = Callable[[list[int]], Iterable[Embedded]]  # of stamps; who changed or went is left out
 
@@ -38,6 +40,15 @@ class Found:
     similarity: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Block:
+    """Rows that lie together, and the finer ones; `last` are those that were given, while more may come to them."""
+
+    held: Bounds
+    finer: Rows
+    last: Rows | None
+
+
 class Memory:
     """The embeddings of one model. Used from one thread at a time."""
 
@@ -49,9 +60,7 @@ class Memory:
         """
         self.dim = dim
         self._hold = hold
-        self._held: list[Bounds] = []
-        self._sizes: list[int] = []
-        self._last: Rows | None = None  # of the last of these, while it is small
+        self._blocks: list[_Block] = []
         self._stamps: list[Numbers] = [np.empty(0, np.int64)]
         self._counts: list[Numbers] = [np.empty(0, np.int64)]
         self._known: NDArray[np.bool_] = np.empty(0, np.bool_)
@@ -66,27 +75,25 @@ class Memory:
         known: Numbers = self._all_stamps()[self._known]
         return known
 
-    def add(self, stamps: Numbers, counts: Numbers, rows: Rows) -> None:
+    def add(self, stamps: Numbers, counts: Numbers, rows: Rows, finer: Rows) -> None:
         """Remember visits: their stamps, how many rows each has (1 or more), and the rows, visit by visit.
 
         Raises:
             ValueError: they are of another model, for their length differs; or they do not belong together.
         """
-        if rows.dtype != row_type(self.dim):
+        if (rows.dtype, finer.dtype) != (row_type(self.dim), finer_type(self.dim)):
             raise ValueError(f"rows of {rows.dtype} given, embeddings of {self.dim} numbers expected")
-        if len(stamps) != len(counts) or counts.sum() != len(rows) or (len(counts) and counts.min() < 1):
+        if len(stamps) != len(counts) or {counts.sum(), len(finer)} != {len(rows)} or counts.min(initial=1) < 1:
             raise ValueError(f"{len(stamps)} visits, {len(counts)} counts and {len(rows)} rows do not belong together")
         if not len(rows):
             return
         self._stamps.append(stamps)
         self._counts.append(counts)
         self._known = np.append(self._known, np.ones(len(stamps), np.bool_))
-        if self._last is not None:
-            rows = np.concatenate([self._last, rows])
-            del self._held[-1], self._sizes[-1]
-        self._held.append(self._hold(rows))
-        self._sizes.append(len(rows))
-        self._last = rows if len(rows) < BLOCK else None
+        if self._blocks and self._blocks[-1].last is not None:
+            before = self._blocks.pop()
+            rows, finer = np.concatenate([before.last, rows]), np.concatenate([before.finer, finer])
+        self._blocks.append(_Block(self._hold(rows), finer, rows if len(rows) < BLOCK else None))
 
     def keep(self, stamps: Numbers) -> None:
         """Forget all others; their rows stay where they are, unasked."""
@@ -103,10 +110,14 @@ class Memory:
         if not len(self) or count < 1:
             return []
         wanted = unit(embedding)
-        bounds, stamps = self._bounds(wanted.astype(np.float32)), self._all_stamps()
+        stamps, counts = self._all_stamps(), self._all_counts()
+        ends = np.cumsum(counts)
+        of_rows = self._upper(wanted.astype(np.float32))
+        bounds: FloatArray = np.maximum.reduceat(of_rows, ends - counts)
+        bounds[~self._known] = -np.inf
         best: list[Found] = []
 
-        def look_at(places: NDArray[np.intp]) -> None:
+        def look_at(places: Places) -> None:
             for visit_id, vectors in ask(stamps[places].tolist()):
                 best.append(Found(visit_id, float(np.vecdot(unit(vectors), wanted).max())))
             best.sort(key=lambda found: (-found.similarity, found.visit_id))
@@ -116,6 +127,8 @@ class Memory:
         look_at(first)
         bounds[first] = -np.inf
         rest = np.flatnonzero((bounds >= _least(best, count)) & (bounds > -np.inf))
+        if len(rest) > ASKED:
+            bounds[rest] = self._lowered(of_rows, ends[rest], counts[rest], wanted.astype(np.float32))
         rest = rest[np.argsort(-bounds[rest])]
         for at in range(0, len(rest), ASKED):
             hopeful = rest[at : at + ASKED]
@@ -129,20 +142,35 @@ class Memory:
         self._stamps = [np.concatenate(self._stamps)]
         return self._stamps[0]
 
-    def _bounds(self, wanted: FloatArray) -> FloatArray:
-        """What no cosine of each visit exceeds; minus infinity for those that were forgotten."""
+    def _all_counts(self) -> Numbers:
         self._counts = [np.concatenate(self._counts)]
-        ends = np.cumsum(self._counts[0])
-        of_rows, at = np.empty(ends[-1], np.float32), 0
-        for held, size in zip(self._held, self._sizes, strict=True):
-            held.upper(wanted, of_rows[at : at + size])
-            at += size
-        bounds: FloatArray = np.maximum.reduceat(of_rows, ends - self._counts[0])
-        bounds[~self._known] = -np.inf
+        return self._counts[0]
+
+    def _upper(self, wanted: FloatArray) -> FloatArray:
+        """What no row's cosine exceeds, by what is quickly gone through."""
+        bounds, at = np.empty(sum(len(block.finer) for block in self._blocks), np.float32), 0
+        for block in self._blocks:
+            block.held.upper(wanted, bounds[at : at + len(block.finer)])
+            at += len(block.finer)
         return bounds
 
+    def _lowered(self, of_rows: FloatArray, ends: Numbers, counts: Numbers, wanted: FloatArray) -> FloatArray:
+        """What no cosine of some visits exceeds, by their finer rows; `ends`: the place after the last row of each."""
+        firsts = np.cumsum(counts) - counts
+        places = np.repeat(ends - counts - firsts, counts) + np.arange(counts.sum())
+        bounds = of_rows[places]
+        begin = 0
+        for block in self._blocks:
+            mine = np.flatnonzero((places >= begin) & (places < begin + len(block.finer)))
+            for at in range(0, len(mine), LOWERED):
+                some = mine[at : at + LOWERED]
+                bounds[some] = lower(bounds[some], block.finer[places[some] - begin], wanted)
+            begin += len(block.finer)
+        result: FloatArray = np.maximum.reduceat(bounds, firsts)
+        return result
 
-def _highest(bounds: FloatArray, count: int) -> NDArray[np.intp]:
+
+def _highest(bounds: FloatArray, count: int) -> Places:
     """Places of the highest finite bounds."""
     split = max(0, len(bounds) - count)
     places = np.argpartition(bounds, split)[split:] if split else np.arange(len(bounds))

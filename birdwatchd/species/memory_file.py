@@ -1,9 +1,10 @@
 """Keep a memory's rows in files, so that a million embeddings need not be read from the database for every question.
 
-A folder for each model: `head.json` says which two files count and how far, `GENERATION.rows` and `GENERATION.visits`
-(stamp and number of rows of each visit) are only ever appended to. The head is replaced as a whole, after what it
-speaks of is on the disk, and holds the sums of both files: what a crash left behind the end is overwritten; files that
-are shorter than the head says, or sum up to something else, are thrown away. All can be deleted at any time.
+A folder for each model: `head.json` says which files count and how far; `GENERATION.rows`, `GENERATION.finer` (see
+`codes.py`) and `GENERATION.visits` (stamp and number of rows of each visit) are only ever appended to. The head is
+replaced as a whole, after what it speaks of is on the disk, and holds the sums of the files: what a crash left behind
+the end is overwritten; files that are shorter than the head says, or sum up to something else, are thrown away. (Finer
+rows have a sum each, so that they need not all be read.) All can be deleted at any time.
 
 One process at a time opens a folder; what it was given stays mapped, and stays as it is, when it lets go. Who may read
 but not write reads.
@@ -31,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.species.codes import Rows, row_type
+from birdwatchd.species.codes import Rows, finer_type, row_type
 
 __all__ = ["MemoryFile", "tidy"]
 
@@ -65,7 +66,7 @@ class MemoryFile:
 
     Attributes:
         stamps, counts: of each visit, its stamp and how many rows it has; int64, shape (visits,).
-        rows: of all visits, one after the other; mapped.
+        rows, finer: of all visits, one after the other; mapped.
         writable: whether `append`, `commit` and `rewrite` may be used.
         repaired: what was there was damaged and is thrown away.
     """
@@ -73,6 +74,7 @@ class MemoryFile:
     stamps: NDArray[np.int64]
     counts: NDArray[np.int64]
     rows: Rows
+    finer: Rows
 
     def __init__(self, root: Path, model: str, dim: int, like: os.stat_result) -> None:
         """Open the files of a model, or begin them.
@@ -86,7 +88,7 @@ class MemoryFile:
         """
         self._root, self._like = root, like
         self._folder = root / _name(model)
-        self._types = {"rows": row_type(dim), "visits": VISIT}
+        self._types = {"rows": row_type(dim), "finer": finer_type(dim), "visits": VISIT}
         self._files: dict[str, int] = {}
         self._empty = self._head = self._pending = _Head(FORMAT, model, dim, "")
         self.repaired = False
@@ -117,7 +119,7 @@ class MemoryFile:
             os.close(file)
         self._files.clear()
 
-    def append(self, stamps: NDArray[np.int64], counts: NDArray[np.int64], rows: Rows) -> None:
+    def append(self, stamps: NDArray[np.int64], counts: NDArray[np.int64], rows: Rows, finer: Rows) -> None:
         """Keep more visits; they count from the next `commit` on.
 
         Raises:
@@ -126,10 +128,11 @@ class MemoryFile:
         visits = np.empty(len(stamps), VISIT)
         visits["stamp"], visits["rows"] = stamps, counts
         disk = os.statvfs(self._folder)
-        if disk.f_bavail * disk.f_frsize < rows.nbytes + RESERVE:
+        if disk.f_bavail * disk.f_frsize < rows.nbytes + finer.nbytes + RESERVE:
             raise OSError(errno.ENOSPC, "too little room on the disk", str(self._folder))
         head = self._pending
         self._write("rows", rows, head.rows)
+        self._write("finer", finer, head.rows)
         self._write("visits", visits, head.visits)
         head = replace(head, rows=head.rows + len(rows), rows_sum=_total(rows, head.rows_sum))
         self._pending = replace(head, visits=head.visits + len(visits), visits_sum=_total(visits, head.visits_sum))
@@ -163,12 +166,13 @@ class MemoryFile:
         Raises:
             OSError: there is no room for both.
         """
-        stamps, counts, rows = self.stamps, self.counts, self.rows
+        stamps, counts, rows, finer = self.stamps, self.counts, self.rows, self.finer
         wanted, none = np.repeat(keep, counts), np.empty(0, np.int64)
         self._begin()
         for at in range(0, len(rows), CHUNK):
-            self.append(none, none, rows[at : at + CHUNK][wanted[at : at + CHUNK]])
-        self.append(stamps[keep], counts[keep], np.empty(0, self._types["rows"]))
+            mine = slice(at, at + CHUNK)
+            self.append(none, none, rows[mine][wanted[mine]], finer[mine][wanted[mine]])
+        self.append(stamps[keep], counts[keep], rows[:0], finer[:0])
         self.commit()
         self._read()
         self._sweep()
@@ -224,7 +228,8 @@ class MemoryFile:
         Raises:
             ValueError: it is not what the head says.
         """
-        self.rows, visits = self._mapped("rows", self._head.rows), self._mapped("visits", self._head.visits)
+        self.rows, self.finer = (self._mapped(kind, self._head.rows) for kind in ("rows", "finer"))
+        visits = self._mapped("visits", self._head.visits)
         self.stamps, self.counts = visits["stamp"].astype(np.int64), visits["rows"].astype(np.int64)
         sums = _total(self.rows), _total(visits), int(self.counts.sum())
         whole = sums == (self._head.rows_sum, self._head.visits_sum, self._head.rows)
@@ -243,8 +248,9 @@ class MemoryFile:
     def _cut(self) -> None:
         """Give back to the disk what was appended and never counted."""
         if self._files and self._pending.generation == self._head.generation:
-            for kind, count in (("rows", self._head.rows), ("visits", self._head.visits)):
-                os.ftruncate(self._files[kind], count * self._types[kind].itemsize)
+            for kind, kind_of in self._types.items():
+                count = self._head.visits if kind == "visits" else self._head.rows
+                os.ftruncate(self._files[kind], count * kind_of.itemsize)
 
     def _sweep(self) -> None:
         """Delete files that do not count, as far as they let themselves be deleted."""
