@@ -14,7 +14,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from birdwatchd.config import Config
-from birdwatchd.daemon import model_cache
 from birdwatchd.errors import ConfigError, StoreError
 from birdwatchd.records import FloatArray, Visit
 from birdwatchd.store import Catalogue
@@ -98,6 +97,7 @@ def _of_picture(config: Config, path: Path) -> _Question:
 
     if not path.is_file():
         raise ConfigError(f"{path} is neither a visit nor a picture", "see `birdwatchd visits` for the ids")
+    from birdwatchd.daemon import model_cache
     from birdwatchd.species.network import load_network
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -21,7 +22,7 @@ from birdwatchd.likeness import Likeness
 from birdwatchd.records import Box, Crop, FloatArray, Moment, Rank, State, Verdict, Visit
 from birdwatchd.species import memory_file
 from birdwatchd.species.codes import unit
-from birdwatchd.store import MomentRow, Store, VisitEmbeddings
+from birdwatchd.store import Catalogue, MomentRow, Store, VisitEmbeddings
 
 DIM = 24
 START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
@@ -256,6 +257,31 @@ def test_without_files_it_is_slower_and_says_so_once(world: World) -> None:
     assert len(world.said) == 1
     assert "is no folder" in world.said[0]
     assert "read every time" in world.said[0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_somebody_who_may_only_read(world: World) -> None:
+    """Another user asks while the daemon runs: without files first, then with those that the daemon's user made."""
+    for number in range(5):
+        world.visit(f"v{number}")
+    for folder in (world.home, *list(world.home.parents)[:-2]):
+        folder.chmod(0o755)
+    for name in ("new", "newer"):
+        os.seteuid(65534)
+        try:
+            with Catalogue.open_existing(world.home) as store:
+                likeness = Likeness(store, "demo@1", DIM, say=world.said.append)
+                likeness.catch_up()
+                likeness.catch_up()
+                wanted = world.asked()
+                found = [(one.visit_id, one.similarity) for one in likeness.nearest(wanted, 10)]
+        finally:
+            os.seteuid(0)
+        assert found == world.brute_force(wanted)
+        world.likeness().catch_up()
+        world.visit(name)
+    assert len(world.said) == 1
+    assert "Permission denied" in world.said[0]
 
 
 def test_a_disk_that_is_full(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

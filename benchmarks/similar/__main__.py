@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.similar.filling import MODEL, MOMENTS, Floats, asked, best_by_brute_force, fill, visit_id, write
+from benchmarks.similar.filling import MODEL, MOMENTS, Floats, Looks, best_by_brute_force, fill, visit_id, write
 from birdwatchd.likeness import FOLDER, Likeness
 from birdwatchd.store import Catalogue
 
@@ -30,10 +30,11 @@ Written by `python -m benchmarks.similar --markdown docs/similar-speed.md`; see 
 def main() -> None:
     """Fill a home, ask, and print a table."""
     given = _arguments()
+    looks = Looks(given.dim, given.kinds, given.spread)
     if given.step == "fill":
-        fill(given.home, given.vectors, given.dim)
+        fill(given.home, given.vectors, looks)
     elif given.step == "ask":
-        print(json.dumps(ask(given.home, given.vectors, given.dim, given.queries)))
+        print(json.dumps(ask(given.home, given.vectors, looks, given.queries)))
     else:
         _whole(given)
 
@@ -53,6 +54,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.similar", description=__doc__)
     parser.add_argument("--vectors", type=int, default=1_000_000)
     parser.add_argument("--dim", type=int, default=768)
+    parser.add_argument("--kinds", type=int, default=1000, help="of birds")
+    parser.add_argument("--spread", type=float, default=0.7, help="of pictures of a kind, where that of kinds is 1")
     parser.add_argument("--queries", type=int, default=21)
     parser.add_argument("--work", type=Path, help="where the database is made: 4 GB and more")
     parser.add_argument("--markdown", type=Path, help="write the page of the documentation here")
@@ -79,8 +82,8 @@ def measure(home: Path, given: argparse.Namespace) -> list[str]:
     database, files = _size(home, "birdwatchd.sqlite3*"), _size(home / FOLDER, "*/*")
     cores, spent = len(os.sched_getaffinity(0)), os.getloadavg()[0]
     return [
-        f"{given.vectors:,} embeddings of {given.dim} numbers, {MOMENTS} a visit: a database of {database:.2f} GB, "
-        f"and {files:.2f} GB of files below `{FOLDER}`.",
+        f"{given.vectors:,} embeddings of {given.dim} numbers, {MOMENTS} a visit, around {given.kinds:,} kinds (spread "
+        f"{given.spread}): a database of {database:.2f} GB, and {files:.2f} GB of files below `{FOLDER}`.",
         "",
         "| | wall | most memory |",
         "|---|---:|---:|",
@@ -103,7 +106,7 @@ def measure(home: Path, given: argparse.Namespace) -> list[str]:
 
 def _step(name: str, home: Path, given: argparse.Namespace) -> str:
     call = [sys.executable, "-m", "benchmarks.similar", "--step", name, "--home", str(home)]
-    call += [f"--{name}={getattr(given, name)}" for name in ("vectors", "dim", "queries")]
+    call += [f"--{one}={getattr(given, one)}" for one in ("vectors", "dim", "kinds", "spread", "queries")]
     return subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
@@ -120,12 +123,12 @@ def command(home: Path) -> tuple[float, float]:
     return time.perf_counter() - began, usage.ru_maxrss * 1024 / 1e9
 
 
-def ask(home: Path, vectors: int, dim: int, count: int) -> dict[str, float]:
+def ask(home: Path, vectors: int, looks: Looks, count: int) -> dict[str, float]:
     """What a process sees that asks more than once."""
-    queries, read = asked(count, dim), [0]
+    queries, read = looks.asked(count), [0]
     took, answers, reads = [], [], []
     with Catalogue.open_existing(home) as store:
-        likeness = Likeness(store, MODEL, dim, say=print)
+        likeness = Likeness(store, MODEL, looks.dim, say=print)
         real = store.embeddings
 
         def counted(stamps: list[int]) -> list[object]:
@@ -146,7 +149,7 @@ def ask(home: Path, vectors: int, dim: int, count: int) -> dict[str, float]:
         newest = {found.visit_id for found in likeness.nearest(queries[0], ADDED // MOMENTS)}
         assert newest == {visit_id(vectors // MOMENTS + ADDED + n) for n in range(ADDED // MOMENTS)}
         resident_gb = _resident_gb()
-    best = best_by_brute_force(queries, vectors, dim)
+    best = best_by_brute_force(queries, vectors, looks)
     hits = sum(len(set(one) & set(other)) for one, other in zip(answers, best, strict=True))
     return {
         "load_s": load_s,

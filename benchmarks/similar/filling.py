@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -23,23 +24,29 @@ MODEL = "bench@1"
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def part(begin: int, dim: int) -> Floats:
-    """Vectors around a thousand kinds of birds, float32 (PART, dim); the same for the same `begin`."""
-    kinds = np.random.default_rng(0).normal(size=(1000, dim)).astype(np.float32)
-    rng = np.random.default_rng(abs(begin) + 1)
-    noise = rng.normal(0, 0.7, (PART, dim)).astype(np.float32)
-    return kinds[rng.integers(0, len(kinds), PART)] + noise
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What is drawn: so many kinds of birds, and how much pictures of one differ, of how much kinds do."""
 
+    dim: int
+    kinds: int
+    spread: float
 
-def parts(count: int, dim: int) -> Iterator[Floats]:
-    """All vectors that are stored, in the order of their visits."""
-    for begin in range(0, count, PART):
-        yield part(begin, dim)[: count - begin]
+    def part(self, begin: int) -> Floats:
+        """Vectors of birds of any kind, float32 (PART, dim); the same for the same `begin`."""
+        kinds = np.random.default_rng(0).normal(size=(self.kinds, self.dim)).astype(np.float32)
+        rng = np.random.default_rng(abs(begin) + 1)
+        noise = rng.normal(0, self.spread, (PART, self.dim)).astype(np.float32)
+        return kinds[rng.integers(0, self.kinds, PART)] + noise
 
+    def parts(self, count: int) -> Iterator[Floats]:
+        """All vectors that are stored, in the order of their visits."""
+        for begin in range(0, count, PART):
+            yield self.part(begin)[: count - begin]
 
-def asked(count: int, dim: int) -> Floats:
-    """Others of the same kinds."""
-    return part(-PART, dim)[:count].copy()
+    def asked(self, count: int) -> Floats:
+        """Others of the same kinds."""
+        return self.part(-PART)[:count].copy()
 
 
 def visit_id(number: int) -> str:
@@ -47,15 +54,15 @@ def visit_id(number: int) -> str:
     return new_visit_id(BEGINNING + timedelta(seconds=30 * number), number)
 
 
-def fill(home: Path, count: int, dim: int) -> None:
+def fill(home: Path, count: int, looks: Looks) -> None:
     """Make a home with so many embeddings; logits of zeros, as long as real ones, lie before them."""
     Store.open(home, zone=ZoneInfo("UTC")).close()
     connection = sqlite3.connect(home / "birdwatchd.sqlite3", isolation_level=None)
     connection.execute("PRAGMA synchronous=OFF")
     connection.execute("INSERT INTO camera (id, key, name, first_seen) VALUES (1, 'nut', 'nut', ?)", (_time(0),))
-    connection.execute("INSERT INTO model (id, name, version, dim) VALUES (1, 'bench', '1', ?)", (dim,))
+    connection.execute("INSERT INTO model (id, name, version, dim) VALUES (1, 'bench', '1', ?)", (looks.dim,))
     number = 0
-    for vectors in parts(count, dim):
+    for vectors in looks.parts(count):
         write(connection, vectors, number)
         number += -(-len(vectors) // MOMENTS)
     connection.close()
@@ -83,11 +90,11 @@ def write(connection: sqlite3.Connection, vectors: Floats, first: int) -> None:
     connection.execute("COMMIT")
 
 
-def best_by_brute_force(queries: Floats, count: int, dim: int) -> list[list[str]]:
+def best_by_brute_force(queries: Floats, count: int, looks: Looks) -> list[list[str]]:
     """For each query, the ten visits with the highest cosine by float32, of the vectors before they became float16."""
     wanted = queries / np.linalg.norm(queries, axis=1, keepdims=True)
     scores = []
-    for vectors in parts(count, dim):
+    for vectors in looks.parts(count):
         cosines = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)) @ wanted.T
         scores.append(np.maximum.reduceat(cosines, np.arange(0, len(cosines), MOMENTS)))
     best = np.argsort(-np.concatenate(scores), axis=0)[:10]
