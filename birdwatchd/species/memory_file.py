@@ -16,6 +16,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import mmap
 import os
 import re
 import secrets
@@ -240,10 +241,10 @@ class MemoryFile:
         kind_of = self._types[kind]
         if not count:
             return np.empty(0, kind_of)
-        with os.fdopen(os.dup(self._files[kind]), "rb") as file:
-            if os.fstat(file.fileno()).st_size < count * kind_of.itemsize:
-                raise ValueError("shorter than it was")
-            return np.asarray(np.memmap(file, kind_of, "r", shape=(count,)))
+        length = count * kind_of.itemsize
+        if os.fstat(self._files[kind]).st_size < length:
+            raise ValueError("shorter than it was")
+        return np.frombuffer(mmap.mmap(self._files[kind], length, prot=mmap.PROT_READ), kind_of)
 
     def _cut(self) -> None:
         """Give back to the disk what was appended and never counted."""
