@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.species.codes import Hold, OnHost, encode
-from birdwatchd.species.memory import Embedded, Found, Memory
+from birdwatchd.species.memory import Embedded, Found, Memory, among
 from birdwatchd.species.memory_file import MemoryFile, tidy
 from birdwatchd.store import Catalogue
 
@@ -107,13 +107,13 @@ class Likeness:
         else:
             into = None
         known = self._memory.stamps
-        self._read(stamps[~np.isin(stamps, known)], into)
+        self._read(stamps[~among(stamps, known)], into)
         self._memory.keep(stamps)
 
     def _clean(self, file: MemoryFile, stamps: Numbers) -> bool:
         """Make room for what is to come; whether there is any."""
         tidy(self._root, [self._model, *self._store.models_embedded()])
-        alive = np.isin(file.stamps, stamps)
+        alive = among(file.stamps, stamps)
         if file.counts[~alive].sum() > DEAD_SHARE * len(file.rows):
             return self._done(file.rewrite, alive)
         return True
@@ -123,7 +123,7 @@ class Likeness:
         if not len(self._memory):
             self._memory.add(file.stamps, file.counts, file.rows, file.finer)
             return
-        fresh = ~np.isin(file.stamps, self._memory.stamps)
+        fresh = ~among(file.stamps, self._memory.stamps)
         if fresh.any():
             of_fresh = np.repeat(fresh, file.counts)
             self._memory.add(file.stamps[fresh], file.counts[fresh], file.rows[of_fresh], file.finer[of_fresh])

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.similar.filling import MODEL, MOMENTS, Floats, Looks, best_by_brute_force, fill, visit_id, write
+from benchmarks.similar.filling import MODEL, MOMENTS, Floats, Looks, best_by_brute_force, fill, forget_after, visit_id, write
 from birdwatchd.likeness import FOLDER, Likeness
 from birdwatchd.store import Catalogue
 
@@ -40,11 +40,11 @@ def main() -> None:
 
 
 def _whole(given: argparse.Namespace) -> None:
-    work = Path(tempfile.mkdtemp(prefix="birdwatchd-similar-", dir=given.work))
-    try:
-        lines = measure(work / "home", given)
-    finally:
-        shutil.rmtree(work)
+    if given.keep:
+        lines = measure(given.keep, given)
+    else:
+        with tempfile.TemporaryDirectory(prefix="birdwatchd-similar-", dir=given.work) as work:
+            lines = measure(Path(work) / "home", given)
     print("\n".join(lines))
     if given.markdown:
         given.markdown.write_text("\n".join([INTRODUCTION, *lines, ""]))
@@ -58,6 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--spread", type=float, default=0.7, help="of pictures of a kind, where that of kinds is 1")
     parser.add_argument("--queries", type=int, default=21)
     parser.add_argument("--work", type=Path, help="where the database is made: 4 GB and more")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="make it here and leave it, or use what was left here")
     parser.add_argument("--markdown", type=Path, help="write the page of the documentation here")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
@@ -67,7 +68,11 @@ def _arguments() -> argparse.Namespace:
 def measure(home: Path, given: argparse.Namespace) -> list[str]:
     """All lines of the page."""
     busy = os.getloadavg()[0]
-    _step("fill", home, given)  # by another process: the memory of this one would count as that of those it starts
+    if (home / "birdwatchd.sqlite3").exists():
+        shutil.rmtree(home / FOLDER, ignore_errors=True)
+        forget_after(home, given.vectors)
+    else:  # by another process: the memory of this one would count as that of those it starts
+        _step("fill", home, given)
     rows = []
     for text, prepare in (
         ("first use: everything is read from the database", lambda: None),

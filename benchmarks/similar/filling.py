@@ -68,6 +68,15 @@ def fill(home: Path, count: int, looks: Looks) -> None:
     connection.close()
 
 
+def forget_after(home: Path, count: int) -> None:
+    """Delete what was written after the first `count` embeddings."""
+    connection = sqlite3.connect(home / "birdwatchd.sqlite3")
+    with connection:
+        for table, column in (("moment", "visit_id"), ("visit", "id")):
+            connection.execute(f"DELETE FROM {table} WHERE {column} >= ?", (visit_id(-(-count // MOMENTS)),))
+    connection.close()
+
+
 def write(connection: sqlite3.Connection, vectors: Floats, first: int) -> None:
     """Write visits of MOMENTS vectors each, numbered from `first` on, in one transaction."""
     logits, numbers = bytes(2 * CLASSES), range(first, first - (-len(vectors) // MOMENTS))
