@@ -16,7 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.similar.filling import MODEL, MOMENTS, Floats, Looks, best_by_brute_force, fill, forget_after, visit_id, write
+from benchmarks.similar.filling import (
+    MODEL,
+    MOMENTS,
+    Floats,
+    Looks,
+    best_by_brute_force,
+    fill,
+    forget_after,
+    visit_id,
+    write,
+)
 from birdwatchd.likeness import FOLDER, Likeness
 from birdwatchd.store import Catalogue
 
