@@ -45,7 +45,8 @@ class Likeness:
         Args:
             dim: length of an embedding.
             hold: where embeddings are compared (species/codes.py).
-            say: told, once, why there are no files and everything has to be read from the database.
+            say: told, once, why there are no files and everything has to be read from the database; and what
+                takes long.
             watch: given the numbers of the pages that have to be read, gives them back one by one, and can show it.
         """
         self._store, self._model = store, model
@@ -87,13 +88,17 @@ class Likeness:
         if not self._use_files:
             return None
         try:
-            file = MemoryFile(self._root, self._model, self._memory.dim, self._store.path.stat())
+            like = self._store.path.stat()
+            file = MemoryFile(self._root, self._model, self._memory.dim, like, self._wait)
         except OSError as error:
             self._without_files(error)
             return None
         if file.repaired:
             self._say(f"{self._root}: was damaged, and is made anew")
         return file
+
+    def _wait(self) -> None:
+        self._say(f"{self._root}: another birdwatchd reads embeddings; waiting for it")
 
     def _without_files(self, error: OSError) -> None:
         self._use_files = False

@@ -24,7 +24,7 @@ import shutil
 import stat
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -38,7 +38,8 @@ from birdwatchd.species.codes import Rows, finer_type, row_type
 __all__ = ["MemoryFile", "tidy"]
 
 FORMAT = 1  # of rows, visits and head; files of another one are thrown away
-WAIT_S = 120.0  # for another process; the longest it works is when it reads all embeddings for the first time
+WAIT_S = 900.0  # for another process, which may be reading a million embeddings from a slow disk
+SAY_S = 2.0  # of waiting, after which it is said
 RESERVE = 512_000_000  # bytes of the disk that are left to what birdwatchd is there for
 CHUNK = 65_536  # rows copied at once
 VISIT = np.dtype([("stamp", "<i8"), ("rows", "<i8")])
@@ -77,12 +78,15 @@ class MemoryFile:
     rows: Rows
     finer: Rows
 
-    def __init__(self, root: Path, model: str, dim: int, like: os.stat_result) -> None:
+    def __init__(
+        self, root: Path, model: str, dim: int, like: os.stat_result, waiting: Callable[[], None] = lambda: None
+    ) -> None:
         """Open the files of a model, or begin them.
 
         Args:
             root: where the folders of all models are.
             like: of whose owner, group and rights the files are to be: the database's.
+            waiting: called once if another process keeps them for some time.
 
         Raises:
             OSError: they can be neither made nor read; TimeoutError: another process held them all the time.
@@ -107,7 +111,7 @@ class MemoryFile:
                 raise error from None
         with ExitStack() as undo:
             undo.callback(self.close)
-            _wait_for(self._lock, self._folder)
+            _wait_for(self._lock, self._folder, waiting)
             self._load()
             undo.pop_all()
 
@@ -308,14 +312,18 @@ def _total(array: NDArray[Any], before: int = 0) -> int:
     return (before + int(words.sum(dtype=np.uint64))) % 2**64
 
 
-def _wait_for(lock: int, folder: Path) -> None:
-    until, pause = time.monotonic() + WAIT_S, threading.Event()
+def _wait_for(lock: int, folder: Path, waiting: Callable[[], None]) -> None:
+    since, pause, said = time.monotonic(), threading.Event(), False
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > until:
+            waited = time.monotonic() - since
+            if waited > WAIT_S:
                 raise TimeoutError(errno.ETIMEDOUT, "another process holds it", str(folder)) from None
+            if waited > SAY_S and not said:
+                waiting()
+                said = True
             pause.wait(0.02)
         else:
             return

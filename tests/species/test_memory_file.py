@@ -229,10 +229,13 @@ def test_what_is_mapped_stays(root: Path) -> None:
 
 
 def test_one_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two that append to one file would write over each other."""
-    monkeypatch.setattr(module, "WAIT_S", 0.05)
+    """Two that append to one file would write over each other; who waits says so once."""
+    monkeypatch.setattr(module, "WAIT_S", 0.2)
+    monkeypatch.setattr(module, "SAY_S", 0.01)
+    said: list[str] = []
     with closing(opened(root)), pytest.raises(TimeoutError, match="another process"):
-        opened(root)
+        MemoryFile(root, MODEL, DIM, root.parent.stat(), lambda: said.append("waiting"))
+    assert said == ["waiting"]
     with closing(opened(root)) as file, closing(opened(root, "other@1")):
         assert file.writable
 
