@@ -27,6 +27,7 @@ FLOORS = {
     "alerts": 4,
     "stages": 5,
     "learning": 5,
+    "likeness": 5,
     "daemon": 6,
     "scan": 7,  # a second whole beside the daemon; it shares the daemon's way of building the stages
     "demo": 7,
@@ -148,6 +149,8 @@ def test_only_the_crew_catches_everything() -> None:
     [
         ("birdwatchd.cli", ("torch", "birder", "cv2", "av", "sqlalchemy", "alembic", "paho", "apprise", "astral")),
         ("birdwatchd.daemon", ("torch", "birder", "cv2", "av", "apprise", "astral")),
+        ("birdwatchd.likeness", ("torch", "birder", "cv2", "av")),
+        ("birdwatchd.similar", ("torch", "birder", "cv2", "av")),
         ("birdwatchd.camera.worker", ("torch", "birder", "sqlalchemy", "paho", "typer", "rich")),
         ("birdwatchd.camera.process", ("torch", "birder", "cv2", "av")),
     ],

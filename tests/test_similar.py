@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from birdwatchd import likeness
+from birdwatchd import similar as module
 from birdwatchd.config import Config
 from birdwatchd.errors import ConfigError, StoreError
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit
 from birdwatchd.similar import SimilarOptions, run_similar
-from birdwatchd.store import MomentRow, Store, queries
+from birdwatchd.store import MomentRow, Store
 
 START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
 Keep = Callable[..., None]
@@ -90,11 +92,13 @@ def test_better_pictures_say_more_of_what_it_looks_like(
 def test_many_pages(
     keep: Keep, similar: Callable[..., list[tuple[str, float]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page that ends inside a visit, and a last one that is full: nothing twice, nothing left out."""
-    monkeypatch.setattr(queries, "VECTORS", 4)
-    for number in range(4):
+    """A first reading that takes long says so, and gives the same: nothing twice, nothing left out."""
+    monkeypatch.setattr(likeness, "PAGE", 2)
+    monkeypatch.setattr(likeness, "COMMIT_ROWS", 4)
+    monkeypatch.setattr(module, "FEW", 1)
+    for number in range(5):
         keep(f"v{number}", [1, number, 0], [1, number, 0.01])
-    assert sorted(visit_id for visit_id, _ in similar("v0")) == ["v1", "v2", "v3"]
+    assert sorted(visit_id for visit_id, _ in similar("v0")) == ["v1", "v2", "v3", "v4"]
 
 
 def test_a_picture_is_compared_by_the_model(

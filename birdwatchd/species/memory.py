@@ -1,121 +1,191 @@
-"""Find what looks alike: all embeddings of one model, searched exactly, on the device that the model uses.
+"""Remember what visits looked like to one model, and find those that look most like something: exactly.
 
-Vectors are kept as float16 of length one, so that a million of 768 numbers take 1.5 GB, in blocks that are filled one
-after the other: adding never copies what is there. A search multiplies everything in float16 and sorts out the best in
-float32, so that the answers are those of float32.
+What is held are the rows of `codes.py`; a search asks them for bounds, and then asks for the embeddings of the few
+visits that may be among the nearest. Those come from where they are kept for good, so that no answer is of a visit that
+changed or went meanwhile. Visits are named by a number, their stamp, that changes with their embeddings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from birdwatchd.records import FloatArray, HalfArray
+from birdwatchd.species.codes import Bounds, Hold, OnHost, Rows, finer_type, lower, row_type, unit
 
-__all__ = ["Found", "Memory"]
+__all__ = ["Embedded", "Found", "Memory", "among"]
 
-BLOCK = 16_384  # vectors allocated at once: 25 MB at 768 numbers
-SPARE = 8  # times as many candidates as are wanted, from the float16 pass
-LEAST_CANDIDATES = 100
+BLOCK = 16_384  # rows that lie together at least; fewer are copied when more come
+ASKED = 64  # visits whose embeddings are asked for at once
+LOWERED = 4096  # rows whose bounds are lowered at once
+
+Numbers = NDArray[np.int64]
+Places = NDArray[np.intp]
+Embedded = tuple[str, HalfArray]  # a visit's id and its embeddings, shape (moments, dim)
+Ask = Callable[[list[int]], Iterable[Embedded]]  # of stamps; who changed or went is left out
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One moment that looks alike.
+    """A visit that looks alike.
 
     Attributes:
-        similarity: cosine of the embeddings, -1 … 1.
+        similarity: cosine of its most similar embedding, -1 … 1.
     """
 
     visit_id: str
-    index: int
     similarity: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Block:
+    """Rows that lie together, and the finer ones; `last` are those that were given, while more may come to them."""
+
+    held: Bounds
+    finer: Rows
+    last: Rows | None
 
 
 class Memory:
     """The embeddings of one model. Used from one thread at a time."""
 
-    def __init__(self, dim: int, device: str = "cpu") -> None:
+    def __init__(self, dim: int, hold: Hold = OnHost) -> None:
         """
         Args:
             dim: length of an embedding.
-            device: where they are kept and compared, as torch names it.
+            hold: where rows are kept and asked; the host, or a device of torch's.
         """
         self.dim = dim
-        self._device = torch.device(device)
-        self._blocks: list[torch.Tensor] = []
-        self._visits: list[str] = []
-        self._indices: list[int] = []
+        self._hold = hold
+        self._blocks: list[_Block] = []
+        self._stamps: list[Numbers] = [np.empty(0, np.int64)]
+        self._counts: list[Numbers] = [np.empty(0, np.int64)]
+        self._known: NDArray[np.bool_] = np.empty(0, np.bool_)
 
     def __len__(self) -> int:
-        return len(self._visits)
+        """How many visits are remembered."""
+        return int(self._known.sum())
 
-    def add(self, visits: Sequence[str], indices: Sequence[int], embeddings: FloatArray | HalfArray) -> None:
-        """Remember moments.
+    @property
+    def stamps(self) -> Numbers:
+        """Of the visits that are remembered, in the order in which they came."""
+        known: Numbers = self._all_stamps()[self._known]
+        return known
 
-        Args:
-            visits, indices: visit id and number of each moment.
-            embeddings: shape (moments, dim), any float type, of any length.
+    def add(self, stamps: Numbers, counts: Numbers, rows: Rows, finer: Rows) -> None:
+        """Remember visits: their stamps, how many rows each has (1 or more), and the rows, visit by visit.
 
         Raises:
-            ValueError: they are of another model: their length differs.
+            ValueError: they are of another model, for their length differs; or they do not belong together.
         """
-        if embeddings.ndim != 2 or embeddings.shape[1] != self.dim:
-            raise ValueError(f"embeddings of shape {embeddings.shape} given, (…, {self.dim}) expected")
-        vectors = torch.from_numpy(_unit(embeddings).astype(np.float16))
-        begin = 0
-        while begin < len(vectors):
-            place = len(self._visits) % BLOCK
-            if place == 0:
-                self._blocks.append(torch.empty(BLOCK, self.dim, dtype=torch.float16, device=self._device))
-            end = min(len(vectors), begin + BLOCK - place)
-            self._blocks[-1][place : place + end - begin] = vectors[begin:end].to(self._device)
-            self._visits.extend(self._shared(visits[begin:end]))
-            self._indices.extend(indices[begin:end])
-            begin = end
+        if (rows.dtype, finer.dtype) != (row_type(self.dim), finer_type(self.dim)):
+            raise ValueError(f"rows of {rows.dtype} given, embeddings of {self.dim} numbers expected")
+        if len(stamps) != len(counts) or {counts.sum(), len(finer)} != {len(rows)} or counts.min(initial=1) < 1:
+            raise ValueError(f"{len(stamps)} visits, {len(counts)} counts and {len(rows)} rows do not belong together")
+        if not len(rows):
+            return
+        self._stamps.append(stamps)
+        self._counts.append(counts)
+        self._known = np.append(self._known, np.ones(len(stamps), np.bool_))
+        if self._blocks and self._blocks[-1].last is not None:
+            before = self._blocks.pop()
+            rows, finer = np.concatenate([before.last, rows]), np.concatenate([before.finer, finer])
+        self._blocks.append(_Block(self._hold(rows), finer, rows if len(rows) < BLOCK else None))
 
-    def _shared(self, visits: Sequence[str]) -> Iterator[str]:
-        """The same ids, one object for all moments of a visit."""
-        last = self._visits[-1] if self._visits else ""
-        for visit in visits:
-            last = last if visit == last else visit
-            yield last
+    def keep(self, stamps: Numbers) -> None:
+        """Forget all others; their rows stay where they are, unasked."""
+        self._known &= among(self._all_stamps(), stamps)
 
-    def nearest(self, embedding: FloatArray, count: int) -> list[Found]:
-        """The moments whose embeddings point most nearly the same way, best first.
+    def nearest(self, embedding: FloatArray, count: int, ask: Ask) -> list[Found]:
+        """The visits with an embedding that points most nearly the same way, best first; of equals, by id.
 
         Args:
             embedding: shape (dim,), of any length.
             count: how many at most.
+            ask: gives the embeddings themselves.
         """
-        if not self._visits or count < 1:
+        if not len(self) or count < 1:
             return []
-        wanted = torch.from_numpy(_unit(embedding[None])[0]).to(self._device)
-        half = wanted.half()
-        scores = torch.cat([block @ half for block in self._blocks])[: len(self._visits)]
-        candidates = min(len(scores), max(LEAST_CANDIDATES, SPARE * count))
-        rows = torch.topk(scores, candidates).indices
-        exact = self._exact(rows, wanted)
-        best = np.argsort(-exact, kind="stable")[:count]
-        chosen = rows.cpu().numpy()[best]
-        return [
-            Found(self._visits[row], self._indices[row], float(score))
-            for row, score in zip(chosen, exact[best], strict=True)
-        ]
+        wanted = unit(embedding)
+        stamps, counts = self._all_stamps(), self._all_counts()
+        ends = np.cumsum(counts)
+        of_rows = self._upper(wanted.astype(np.float32))
+        bounds: FloatArray = np.maximum.reduceat(of_rows, ends - counts)
+        bounds[~self._known] = -np.inf
+        best: list[Found] = []
 
-    def _exact(self, rows: torch.Tensor, wanted: torch.Tensor) -> NDArray[np.float32]:
-        block, place = rows // BLOCK, rows % BLOCK
-        vectors = torch.stack([self._blocks[b][p] for b, p in zip(block.tolist(), place.tolist(), strict=True)])
-        result: NDArray[np.float32] = (vectors.float() @ wanted).cpu().numpy()
+        def look_at(places: Places) -> None:
+            for visit_id, vectors in ask(stamps[places].tolist()):
+                best.append(Found(visit_id, float(np.vecdot(unit(vectors), wanted).max())))
+            best.sort(key=lambda found: (-found.similarity, found.visit_id))
+            del best[count:]
+
+        first = _highest(bounds, max(ASKED, 2 * count))
+        look_at(first)
+        bounds[first] = -np.inf
+        rest = np.flatnonzero((bounds >= _least(best, count)) & (bounds > -np.inf))
+        if len(rest) > ASKED:
+            bounds[rest] = self._lowered(of_rows, ends[rest], counts[rest], wanted.astype(np.float32))
+        rest = rest[np.argsort(-bounds[rest])]
+        for at in range(0, len(rest), ASKED):
+            hopeful = rest[at : at + ASKED]
+            hopeful = hopeful[bounds[hopeful] >= _least(best, count)]
+            if not len(hopeful):
+                break
+            look_at(hopeful)
+        return best
+
+    def _all_stamps(self) -> Numbers:
+        self._stamps = [np.concatenate(self._stamps)]
+        return self._stamps[0]
+
+    def _all_counts(self) -> Numbers:
+        self._counts = [np.concatenate(self._counts)]
+        return self._counts[0]
+
+    def _upper(self, wanted: FloatArray) -> FloatArray:
+        """What no row's cosine exceeds, by what is quickly gone through."""
+        bounds, at = np.empty(sum(len(block.finer) for block in self._blocks), np.float32), 0
+        for block in self._blocks:
+            block.held.upper(wanted, bounds[at : at + len(block.finer)])
+            at += len(block.finer)
+        return bounds
+
+    def _lowered(self, of_rows: FloatArray, ends: Numbers, counts: Numbers, wanted: FloatArray) -> FloatArray:
+        """What no cosine of some visits exceeds, by their finer rows; `ends`: the place after the last row of each."""
+        firsts = np.cumsum(counts) - counts
+        places = np.repeat(ends - counts - firsts, counts) + np.arange(counts.sum())
+        bounds = of_rows[places]
+        begin = 0
+        for block in self._blocks:
+            mine = np.flatnonzero((places >= begin) & (places < begin + len(block.finer)))
+            for at in range(0, len(mine), LOWERED):
+                some = mine[at : at + LOWERED]
+                bounds[some] = lower(bounds[some], block.finer[places[some] - begin], wanted)
+            begin += len(block.finer)
+        result: FloatArray = np.maximum.reduceat(bounds, firsts)
         return result
 
 
-def _unit(vectors: FloatArray | HalfArray) -> FloatArray:
-    """Of length one; a vector of zeros stays zeros and is like nothing."""
-    wide = vectors.astype(np.float32)
-    norms = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.asarray(wide / np.maximum(norms, np.float32(1e-12)), np.float32)
+def among(some: Numbers, others: Numbers) -> NDArray[np.bool_]:
+    """Which of some numbers are among others: `numpy.isin` takes five times as long for 250,000."""
+    if not len(others):
+        return np.zeros(len(some), np.bool_)
+    ordered = np.sort(others)
+    found: NDArray[np.bool_] = ordered[np.minimum(np.searchsorted(ordered, some), len(ordered) - 1)] == some
+    return found
+
+
+def _highest(bounds: FloatArray, count: int) -> Places:
+    """Places of the highest finite bounds."""
+    split = max(0, len(bounds) - count)
+    places = np.argpartition(bounds, split)[split:] if split else np.arange(len(bounds))
+    return places[bounds[places] > -np.inf]
+
+
+def _least(best: list[Found], count: int) -> np.float64:
+    """What a bound must reach to be of interest."""
+    return np.float64(best[-1].similarity if len(best) == count else -np.inf)

@@ -96,6 +96,7 @@ class Network:
         size: (height, width) of the input in pixels.
         dim: length of an embedding.
         device: for people, such as `cpu, float32` or `cuda:0 (NVIDIA H200), bfloat16`.
+        place: the same as torch names it: `cpu`, `cuda:0`.
         max_batch: most pictures that are worth giving to `infer` at once; None where memory decides.
         reference: visits that came with the weights, as this network saw them; mostly none.
         prepare: brings a picture to what `infer` takes: uint8, shape (3, h, w), RGB; on the CPU (h, w) is `size`.
@@ -109,6 +110,7 @@ class Network:
         self.labels = bundled_taxonomy().labels(checkpoint.classes)
         self.size = checkpoint.size
         self.reference = read_reference(checkpoint.path, checkpoint.sha256)
+        self.place = str(device)
         self.device = f"{_device_name(device)}, {precision}"
         self.max_batch = max(1, CPU_PIXELS // (self.size[0] * self.size[1])) if device.type == "cpu" else None
         self._preparation = Preparation(checkpoint.transform, checkpoint.size)

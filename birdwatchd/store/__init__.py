@@ -2,6 +2,7 @@
 
 from birdwatchd.store.alerting import Alerting, Decide, Fired, Outcome
 from birdwatchd.store.board import Board
+from birdwatchd.store.embeddings import VisitEmbeddings
 from birdwatchd.store.outbox import OutboxRow
 from birdwatchd.store.queries import Catalogue, EffortSpan, StoredMoment
 from birdwatchd.store.recording import Recording
@@ -30,4 +31,5 @@ __all__ = [
     "Store",
     "StoredMoment",
     "Telling",
+    "VisitEmbeddings",
 ]

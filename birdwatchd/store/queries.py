@@ -6,7 +6,7 @@ empty answer. `Store` (writer.py) is a Catalogue that also writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 from sqlalchemy.engine import Connection, Engine, Row
 
 from birdwatchd.errors import StoreError
@@ -22,16 +23,16 @@ from birdwatchd.records import Box, FloatArray, HalfArray, Phase, State, Visit
 from birdwatchd.store import database, outbox, schema
 from birdwatchd.store.alerting import last_seen
 from birdwatchd.store.border import store_errors
+from birdwatchd.store.embeddings import VisitEmbeddings, embeddings_of, models_embedded, stamps_of
 from birdwatchd.store.experiences import VisitSeen, reviews_mark, visits_seen
 from birdwatchd.store.outbox import OutboxRow
 from birdwatchd.store.recording import Recording, found_in
 from birdwatchd.store.reviewing import verdict_of
 from birdwatchd.store.telling import Standing
 
-__all__ = ["Catalogue", "EffortSpan", "Embeddings", "StoredMoment"]
+__all__ = ["Catalogue", "EffortSpan", "StoredMoment"]
 
 PAGE = 500  # visits read at once where all are gone through
-VECTORS = 4096  # embeddings read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +60,6 @@ class StoredMoment:
     width: int
     height: int
     model: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Embeddings:
-    """Moments of one model with their vectors: float16, shape (moments, dim)."""
-
-    visits: list[str]
-    indices: list[int]
-    vectors: HalfArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,27 +184,20 @@ class Catalogue:
             model=model_text(row.name, row.version),
         )
 
-    def embeddings(self, model: str) -> Iterator[Embeddings]:
-        """All embeddings that one model gave, oldest visit first, some thousand at a time."""
-        moment, name_of, version_of = schema.moment.c, schema.model.c.name, schema.model.c.version
-        name, version = model_parts(model)
-        query = (
-            sa.select(moment.visit_id, moment.idx, moment.embedding)
-            .join(schema.model)
-            .where(name_of == name, version_of == version)
-            .order_by(moment.visit_id, moment.idx)
-        )
-        after = ("", -1)
-        while True:
-            with self._reading() as connection:
-                page = query.where(sa.tuple_(moment.visit_id, moment.idx) > after).limit(VECTORS)
-                rows = connection.execute(page).all()
-            if rows:
-                vectors = np.frombuffer(b"".join(row.embedding for row in rows), "<f2").astype(np.float16)
-                yield Embeddings([r.visit_id for r in rows], [r.idx for r in rows], vectors.reshape(len(rows), -1))
-            if len(rows) < VECTORS:
-                return
-            after = (rows[-1].visit_id, rows[-1].idx)
+    def models_embedded(self) -> list[str]:
+        """The models that gave embeddings which are stored."""
+        with self._reading() as connection:
+            return [model_text(*one) for one in models_embedded(connection)]
+
+    def stamps(self, model: str) -> NDArray[np.int64]:
+        """A number for each visit that a model gave embeddings of, by visit id; another whenever these change."""
+        with self._reading() as connection:
+            return stamps_of(connection, *model_parts(model))
+
+    def embeddings(self, stamps: Sequence[int]) -> list[VisitEmbeddings]:
+        """The embeddings with these stamps, by visit id; those that changed or went meanwhile are left out."""
+        with self._reading() as connection:
+            return embeddings_of(connection, stamps)
 
     def temperature(self, model: str) -> float:
         """By what a model's logits are to be divided; 1 for a model that was never calibrated."""

@@ -20,6 +20,7 @@ __all__ = [
     "camera",
     "daily",
     "effort",
+    "embedded",
     "metadata",
     "model",
     "moment",
@@ -145,6 +146,18 @@ moment = sa.Table(
     sa.Column("crop", sa.Text),
     sa.Column("width", sa.Integer, nullable=False),
     sa.Column("height", sa.Integer, nullable=False),
+)
+
+# One row for each visit and each model that gave embeddings of it. Triggers of `moment` keep it (migration 0006): it
+# has another `stamp`, a random number of 64 bits, whenever any of these embeddings was added, changed or deleted, by
+# whatever program. Who remembers stamps can tell what it has to read again, also after a backup was put back.
+embedded = sa.Table(
+    "embedded",
+    metadata,
+    sa.Column("stamp", sa.Integer, primary_key=True),
+    sa.Column("model_id", sa.Integer, nullable=False),
+    sa.Column("visit_id", sa.String(64), nullable=False),
+    sa.UniqueConstraint("model_id", "visit_id"),
 )
 
 review = sa.Table(

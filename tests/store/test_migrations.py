@@ -37,12 +37,15 @@ ADDED: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     "0003": (("superseded", "calibration"), (("visit", "raw_score"), ("visit", "raw_top"), ("visit", "rare"))),
     "0004": (("alert",), (("outbox", "channel"),)),
     "0005": (("announced", "daily"), (("camera", "switched_off"),)),
+    "0006": (("embedded",), ()),
 }
 
 
 def take_away(connection: sqlite3.Connection, version: str) -> None:
     """Make a database what it was before a version."""
     tables, columns = ADDED[version]
+    for trigger in ("embedded_insert", "embedded_update", "embedded_delete"):
+        connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
     for table in tables:
         connection.execute(f"DROP TABLE {table}")
     connection.execute("DROP INDEX IF EXISTS ix_outbox_channel_id")
