@@ -5,7 +5,7 @@ Assistant has started. States come fresh from the database then. Every topic was
 to it; one that is not wanted any more gets an empty message, and is struck out when the broker has acknowledged that.
 
 Order keeps states right: what is returned here is handed to the broker before any row of the outbox that is read later,
-so that an older value can never follow a newer one.
+and takes the place of those that waited already, so that an older value can never follow a newer one.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ class Announcer:
         messages += [Message(topic, b"", retain=True, coalesce=True) for topic in sorted(self._ghosts or ())]
         messages += self.commands.states() if self.commands else []
         for camera in self.discovery.cameras:
-            messages += [*self.composer.states(self.store.board(camera, at)), self._health(camera, at)]
+            board = self.store.board_instead(camera, at, self._states_of(camera))
+            messages += [*self.composer.states(board), self._health(camera, at)]
         return messages
 
     def _minute(self, at: datetime) -> list[Message]:
@@ -158,6 +159,11 @@ class Announcer:
         wanted += [message.topic for message in self.commands.states()] if self.commands else []
         wanted += [topics.heartbeat] if self.heartbeat else []
         for camera in self.discovery.cameras:
-            wanted += [topics.camera_status(camera), topics.last(camera), topics.today(camera), topics.present(camera)]
-            wanted += [topics.health(camera), *([topics.image(camera)] if self.discovery.images else [])]
+            wanted += [topics.camera_status(camera), topics.health(camera), *self._states_of(camera)]
         return wanted
+
+    def _states_of(self, camera: str) -> list[str]:
+        """The topics of a camera whose states come from its visits."""
+        topics = self.discovery.topics
+        images = [topics.image(camera)] if self.discovery.images else []
+        return [topics.last(camera), *images, topics.today(camera), topics.present(camera)]

@@ -99,6 +99,25 @@ class Ledger(Catalogue):
 
     def board(self, camera: str, now: datetime) -> Board:
         """What is to be seen at a camera now, as one reading of the database."""
+        with self._reading() as connection:
+            return self._board(connection, camera, now)
+
+    def board_instead(self, camera: str, now: datetime, topics: Collection[str]) -> Board:
+        """What is to be seen at a camera now, to be told instead of states that wait in the outbox for these topics.
+
+        They are older; told afterwards, they would stand until the next news. Whoever asks tells the board at every
+        connect, so that nothing is missing should it not arrive.
+        """
+        row = schema.outbox.c
+        waiting = (row.topic.in_(topics), row.coalesce.is_(True), outbox.for_channel(None))
+        with self._reading() as connection:
+            if connection.execute(sa.select(row.id).where(*waiting).limit(1)).first() is None:
+                return self._board(connection, camera, now)
+        with self._writing() as connection:
+            connection.execute(sa.delete(schema.outbox).where(*waiting))
+            return self._board(connection, camera, now)
+
+    def _board(self, connection: Connection, camera: str, now: datetime) -> Board:
         visit = schema.visit.c
         newest = (
             standings()
@@ -106,12 +125,11 @@ class Ledger(Catalogue):
             .order_by(visit.started_at.desc(), visit.id.desc())
             .limit(1)
         )
-        with self._reading() as connection:
-            row = connection.execute(newest).first()
-            last = to_standing(row) if row else None
-            image = self._media.read(board.best_crop(connection, last.visit.visit_id)) if last else None
-            today = board.day_at(connection, now.astimezone(self.zone).date(), self.zone, camera)
-            return Board(camera, last, image, today, board.is_present(connection, camera))
+        row = connection.execute(newest).first()
+        last = to_standing(row) if row else None
+        image = self._media.read(board.best_crop(connection, last.visit.visit_id)) if last else None
+        today = board.day_at(connection, now.astimezone(self.zone).date(), self.zone, camera)
+        return Board(camera, last, image, today, board.is_present(connection, camera))
 
     def day(self, day: date, camera: str | None = None) -> Day:
         """The visits that began on a local date, of one camera or of all."""

@@ -87,6 +87,19 @@ def test_the_broker_is_told_everything_at_once(world: Any, wait_until: Wait) -> 
     assert {f"{DEVICE}/config", f"{DEVICE}_nut/config", f"{DEVICE}_pond/config"} <= set(held)
 
 
+def test_no_older_state_follows_the_newest(world: Any, wait_until: Wait) -> None:
+    """What changed while the broker was away and is no news (a score, a better picture) is told at once, and stays."""
+    bird(world)
+    bird(world, revision=2, moments=5)
+    broker = world.mosquitto()
+    listener = world.subscriber(broker.port, f"{BELOW}nut/+")
+    daemon = Daemon(world, broker.url)
+    wait_until(daemon.said_all)
+    assert json.loads(kept(world, broker.port, wait_until)[f"{BELOW}nut/last"])["moments"] == 5
+    assert [json.loads(payload)["revision"] for payload in listener.payloads(f"{BELOW}nut/last")] == [2]
+    assert [json.loads(payload)["revision"] for payload in listener.payloads(f"{BELOW}nut/visit")] == [1]
+
+
 def test_present_and_today_follow_the_birds(world: Any, wait_until: Wait) -> None:
     """Present from the first message on until the end, or until it turns out to be a leaf."""
     broker = world.mosquitto()
