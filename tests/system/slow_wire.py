@@ -45,11 +45,18 @@ class _Line:
                     return
                 target.sendall(data)
 
-    def end(self) -> None:
+    def lose(self) -> None:
+        """Let nothing arrive any more; the broker notices."""
         self.lost.set()
+        with suppress(OSError):
+            self.broker.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.lose()
+        with suppress(OSError):
+            self.client.shutdown(socket.SHUT_RDWR)
         for side in (self.broker, self.client):
-            with suppress(OSError):
-                side.shutdown(socket.SHUT_RDWR)
+            side.close()
 
 
 class SlowWire:
@@ -72,16 +79,13 @@ class SlowWire:
 
     def lose(self) -> None:
         """Forget what is under way, and end all connections. Kill the client at once: it must not notice."""
-        while self._lines:
-            line = self._lines.pop()
-            line.lost.set()
-            with suppress(OSError):
-                line.broker.shutdown(socket.SHUT_RDWR)
+        for line in self._lines:
+            line.lose()
 
     def close(self) -> None:
         self._listener.close()
-        while self._lines:
-            self._lines.pop().end()
+        for line in self._lines:
+            line.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
