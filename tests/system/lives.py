@@ -40,7 +40,8 @@ class Nursery:
             text=True,
         )
         self._lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         self._ready = False
 
     def _listen(self) -> None:
@@ -69,9 +70,12 @@ class Nursery:
         return process.pid, process.wait
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._process.kill()  # it has nothing to save, and torch takes five seconds to say goodbye
         self._process.wait(10)
+        self._listener.join(10)
+        for end in (self._process.stdin, self._process.stdout):
+            assert end is not None
+            end.close()
 
 
 class Home:
