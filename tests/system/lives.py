@@ -23,7 +23,7 @@ from .peers import LONG_S, wait_for
 
 ROOT = Path(__file__).parent.parent.parent
 SHARED = "/dev/shm/"
-POLL_S = 0.001  # a message lies in the outbox for some milliseconds
+POLL_S = 0.002
 
 
 class Nursery:
@@ -138,17 +138,11 @@ class Life:
         cameras = len(self.home.settings["cameras"])
         self.wait_until(lambda: self.log.count(": online, ") >= cameras, "the cameras")
 
-    def until_it_writes(self, query: str, times: int = 1) -> None:
-        """Wait until for so many times something has come that the query counts."""
+    def until_it_writes(self, query: str) -> None:
+        """Wait until there is something that the query counts."""
         with closing(self.home.reader()) as database:
-
-            def some() -> bool:
-                return database.execute(f"SELECT count(*) FROM {query}").fetchone()[0] > 0
-
-            for _ in range(times - 1):
-                self.wait_until(some, query)
-                self.wait_until(lambda: not some(), f"no {query}")
-            self.wait_until(some, query)
+            count = f"SELECT count(*) FROM {query}"
+            self.wait_until(lambda: database.execute(count).fetchone()[0] > 0, query)
 
     def family(self) -> list[psutil.Process]:
         """The daemon and its camera processes."""

@@ -12,6 +12,24 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+EVENT = b"/visit"  # how the topic of a message about a visit ends
+
+
+class Snare:
+    """Lies in wait for the next message about a visit, and lets neither it nor anything after it arrive.
+
+    Or, if `answers`, lets it arrive, but no answer to it.
+    """
+
+    def __init__(self, *, answers: bool) -> None:
+        self.answers, self.caught = answers, threading.Event()
+
+    def holds(self, data: bytes, *, to_broker: bool) -> bool:
+        """Whether this is not to arrive."""
+        if to_broker and EVENT in data:
+            self.caught.set()
+        return self.caught.is_set() and to_broker is not self.answers
+
 
 @dataclass(slots=True)
 class _Line:
@@ -20,6 +38,7 @@ class _Line:
     client: socket.socket
     broker: socket.socket
     lost: threading.Event = field(default_factory=threading.Event)
+    snare: Snare | None = None
 
     def carry(self, source: socket.socket, target: socket.socket, delay_s: float) -> None:
         """Forward one direction, each piece when it is due, and the end as well."""
@@ -31,7 +50,8 @@ class _Line:
                 data = source.recv(65536)
             except OSError:
                 data = b""
-            under_way.put((time.monotonic() + delay_s, data))
+            if self.snare is None or not self.snare.holds(data, to_broker=target is self.broker):
+                under_way.put((time.monotonic() + delay_s, data))
 
     def _deliver(self, under_way: queue.Queue[tuple[float, bytes]], target: socket.socket) -> None:
         with suppress(OSError):
@@ -76,6 +96,11 @@ class SlowWire:
     @property
     def url(self) -> str:
         return f"mqtt://127.0.0.1:{self._port}"
+
+    def lay(self, snare: Snare) -> Snare:
+        """Let a snare lie on the newest connection."""
+        self._lines[-1].snare = snare
+        return snare
 
     def lose(self) -> None:
         """Forget what is under way, and end all connections. Kill the client at once: it must not notice."""

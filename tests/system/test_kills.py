@@ -27,9 +27,9 @@ from tests.alerts.conftest import Subscriber
 from .accounts import Heard, Left, begin, check_events, check_left, check_states, files, retained
 from .lives import Home, Life, Nursery, Orphans, wait_until_idle
 from .peers import Mosquitto, wait_for
-from .slow_wire import SlowWire
+from .slow_wire import SlowWire, Snare
 
-KILLS = int(os.environ.get("BIRDWATCHD_KILLS", "7"))
+KILLS = int(os.environ.get("BIRDWATCHD_KILLS", "8"))
 SEED = int(os.environ.get("BIRDWATCHD_SEED", "2026"))
 TYPED = "BIRDWATCHD_KILLS" in os.environ
 START_S = 10.0  # importing takes about so long
@@ -37,7 +37,7 @@ DELAY_S = 0.03  # between daemon and broker, in each direction
 ORPHAN_S = 10.0  # a camera process that is just starting must first have started
 KEYS = ("one", "two")
 BIRDS = ("Great tit", "Eurasian hoopoe", "Laughing dove")
-POINTS = ("opening", "watching", "naming", "publishing", "stopping")
+POINTS = ("opening", "watching", "naming", "sending", "acknowledging", "stopping")
 
 
 @dataclass
@@ -92,18 +92,19 @@ def die(life: Life, point: str, chance: random.Random, wire: SlowWire, *, alone:
         life.until_it_opens_the_database()
     if point in ("creating", "opening"):
         further_s = chance.uniform(0.0, 0.3 if point == "creating" else 1.2)
-    if point in ("watching", "naming", "publishing", "stopping"):
+    if point in ("watching", "naming", "sending", "acknowledging", "stopping"):
         known = life.home.count("visit")
         life.until_it_watches()
         if point == "watching":
             further_s = chance.uniform(0.0, 2.5)
+        elif point in ("sending", "acknowledging"):  # a message never arrives, or its PUBACK does not
+            snare = wire.lay(Snare(answers=point == "acknowledging"))
+            life.wait_until(snare.caught.is_set, "a message about a visit")
+            further_s = chance.uniform(0.0, 1.2)
         else:
             life.until_it_writes(f"(SELECT 1 FROM visit LIMIT 1 OFFSET {known})")
     if point == "naming":
         further_s = chance.uniform(0.0, 1.5)
-    if point == "publishing":
-        life.until_it_writes("outbox WHERE key IS NOT NULL", chance.randint(1, 3))
-        further_s = chance.uniform(0.0, 0.1)
     if point == "stopping":
         time.sleep(chance.uniform(0.0, 1.0))
         life.terminate()
