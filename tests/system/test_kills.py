@@ -102,7 +102,7 @@ def die(life: Life, point: str, chance: random.Random, wire: SlowWire, *, alone:
         elif point in ("sending", "acknowledging"):  # a message never arrives, or its PUBACK does not
             snare = wire.lay(Snare(answers=point == "acknowledging"))
             life.wait_until(snare.caught.is_set, "a message about a visit")
-            further_s = chance.uniform(0.0, 1.2)
+            further_s = chance.uniform(0.6, 1.2)  # time enough to forget what was sent
         else:
             life.until_it_writes(f"(SELECT 1 FROM visit LIMIT 1 OFFSET {known})")
     if point == "naming":
