@@ -36,7 +36,7 @@ SEED = int(os.environ.get("BIRDWATCHD_SEED", "2026"))
 TYPED_EVERY = 5  # of the daemons; the others are forked (see forked_daemon.py)
 START_S = 10.0  # importing takes about so long
 DELAY_S = 0.03  # between daemon and broker, in each direction
-ORPHAN_S = 10.0  # a camera process that is just starting must first have started
+ORPHAN_S = 15.0  # one that is just starting must first have started, on a busy machine
 KEYS = ("one", "two")
 BIRDS = ("Great tit", "Eurasian hoopoe", "Laughing dove")
 POINTS = ("opening", "watching", "naming", "sending", "acknowledging", "stopping")
@@ -80,7 +80,7 @@ def cameras(folder: Path) -> dict[str, Any]:
     """Two cameras at which birds come soon and often."""
     film = folder / "film.mp4"
     birds = tuple(ScheduledVisit(BIRDS[n], 1.8 + 3.8 * n, 3.8 + 3.8 * n, perch=n) for n in range(3))
-    write_clip(film, Scene(SceneSpec(5, 640, 360, 10), birds), 0.0, 13.0)
+    write_clip(film, Scene(SceneSpec(5, 640, 360, 8), birds), 0.0, 24.0)  # who is left behind must not end with it
     return {key: {"source": str(film), "min_bird": 16, "clips": True, "post_roll_s": 1} for key in KEYS}
 
 
