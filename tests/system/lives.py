@@ -23,7 +23,7 @@ from .peers import LONG_S, wait_for
 
 ROOT = Path(__file__).parent.parent.parent
 SHARED = "/dev/shm/"
-POLL_S = 0.002
+POLL_S = 0.02
 
 
 class Nursery:
@@ -124,7 +124,7 @@ class Life:
             return file.read().decode(errors="replace")
 
     def wait_until(self, condition: Callable[[], Any], what: str) -> None:
-        """Poll as quickly as can be; fails when the daemon ends before."""
+        """Poll until it is so; fails when the daemon ends before."""
         until = time.monotonic() + LONG_S
         while not condition():
             assert psutil.pid_exists(self.pid), f"it ended while {what} was waited for:\n{self.log}"

@@ -195,6 +195,7 @@ def test_a_killed_daemon_leaves_nothing_behind(story: Story) -> None:
     named = {name for (name,) in story.home.rows("SELECT crop FROM moment UNION SELECT clip FROM visit")}
     unnamed = {name for name in story.strays - named if not name.endswith(".mp4")}  # a clip has an hour to be named
     assert not unnamed, "the next start did not sweep"
+    assert "Traceback" not in story.home.log_file.read_text()
     print(f"{len(outlived)} times camera processes were left behind, at most for {max(outlived):.1f} s")
 
 
