@@ -47,7 +47,10 @@ class Daemon:
         assert not self.thread.is_alive()
 
     def said_all(self) -> bool:
-        """Everything that there was to say is with the broker."""
+        """Everything that there was to say is with the broker: seen twice, as a message may just be in no list."""
+        return self._is_quiet() and not self.stop.wait(0.1) and self._is_quiet()
+
+    def _is_quiet(self) -> bool:
         publisher = self.desk.publisher
         quiet = not (publisher._sent or publisher._unsent or publisher._done)
         return self.metrics.get("mqtt_connected") == 1 and quiet and not self.world.store.outbox_depth()
