@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, Engine
 
-from birdwatchd.records import Message, State
+from birdwatchd.records import Message, State, Visit
 from birdwatchd.store import board, database, outbox, schema
 from birdwatchd.store.board import Board
 from birdwatchd.store.border import store_errors
@@ -25,7 +25,9 @@ from birdwatchd.store.media import Media
 from birdwatchd.store.queries import Catalogue, standings, to_standing
 from birdwatchd.store.telling import Day
 
-__all__ = ["Ledger"]
+__all__ = ["EFFORT_GAP", "Ledger"]
+
+EFFORT_GAP = timedelta(minutes=5)  # a longer silence is a time without effort, not part of a span
 
 
 class Ledger(Catalogue):
@@ -142,3 +144,20 @@ class Ledger(Catalogue):
         )
         with self._reading() as connection:
             return connection.execute(query.limit(1)).scalar()
+
+    def interrupted(self, cameras: Collection[str] | None, now: datetime) -> list[Visit]:
+        """The visits without an end that nobody is going to end, unless this process does.
+
+        Args:
+            cameras: those of these cameras, which this process is going to watch, and those of live cameras that no
+                process has watched for `EFFORT_GAP` (they were taken out of the configuration). None for all.
+        """
+        visit, effort = schema.visit.c, schema.effort.c
+        query = standings().where(visit.ended_at.is_(None)).order_by(visit.id)
+        if cameras is not None:
+            since = now - EFFORT_GAP
+            watched = sa.select(effort.camera_id).where(effort["to"] > since)
+            given_up = (visit.media.is_(None), visit.updated_at < since, visit.camera_id.not_in(watched))
+            query = query.where(sa.or_(schema.camera.c.key.in_(cameras), sa.and_(*given_up)))
+        with self._reading() as connection:
+            return [to_standing(row).visit for row in connection.execute(query)]

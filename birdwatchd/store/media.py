@@ -135,7 +135,7 @@ class Media:
 
         Only folders that changed since the last sweep are listed: a new file changes its folder's time, and
         both times come from the same clock. So the work is one `stat` per camera and day, and one listing per
-        changed day.
+        changed day. The mark of a sweep that was itself cut short counts for nothing.
 
         Args:
             named: given visit ids, the paths of crops and clips (relative to home) that rows of these visits name.
@@ -144,12 +144,14 @@ class Media:
         if not self.root.is_dir():
             return 0
         mark = self.root / MARK_NAME
+        begun = mark.with_name(f"{MARK_NAME}.part")  # its time is from before the first look
         since = mark.stat().st_mtime_ns if mark.exists() else 0
-        mark.write_text(f"last swept at {rfc3339(now)}\n", encoding="utf-8")
+        begun.write_text(f"last swept at {rfc3339(now)}\n", encoding="utf-8")
         gone = 0
         for folder in self.root.glob("*/[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"):
             if folder.stat().st_mtime_ns >= since:
                 gone += self._sweep_folder(folder, named, now)
+        os.replace(begun, mark)
         return gone
 
     def _sweep_folder(self, folder: Path, named: Callable[[list[str]], set[str]], now: datetime) -> int:

@@ -24,7 +24,7 @@ from birdwatchd.records import Message, Phase, Verdict, Visit
 from birdwatchd.store import database, outbox, reviewing, revision, schema
 from birdwatchd.store.alerting import Decide
 from birdwatchd.store.border import store_errors
-from birdwatchd.store.ledger import Ledger
+from birdwatchd.store.ledger import EFFORT_GAP, Ledger
 from birdwatchd.store.media import home_lock
 from birdwatchd.store.queries import standings, to_standing
 from birdwatchd.store.recording import Recording, forget
@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 
 Compose = Callable[[Telling], Sequence[Message]]
 
-EFFORT_GAP = timedelta(minutes=5)  # a longer silence is a time without effort, not part of a span
 EFFORT_STEP = timedelta(seconds=30)  # how much effort a kill -9 may forget, for 30 times fewer writes
 
 
@@ -283,17 +282,13 @@ class Store(Ledger):
         """End the visits that a killed run left open, when the bird was last seen. Call it before any camera.
 
         Args:
-            cameras: only those of these cameras; all by default.
+            cameras: those of these cameras, and of cameras that are not watched any more; all by default.
         """
-        query = standings().where(schema.visit.c.ended_at.is_(None)).order_by(schema.visit.c.id)
-        with self._reading() as connection:
-            visits = [to_standing(row).visit for row in connection.execute(query)]
         ended = []
-        for visit in visits:
-            if cameras is None or visit.camera in cameras:
-                final = replace(visit, end=visit.last_seen, revision=visit.revision + 1)
-                self.record(final, (), compose, now, decide)
-                ended.append(final)
+        for visit in self.interrupted(cameras, now):
+            final = replace(visit, end=visit.last_seen, revision=visit.revision + 1)
+            self.record(final, (), compose, now, decide)
+            ended.append(final)
         return ended
 
     def sweep(self, now: datetime) -> int:

@@ -50,7 +50,10 @@ class Daemon:
         assert not self.thread.is_alive()
 
     def said_all(self) -> bool:
-        """Everything that there was to say is with the broker."""
+        """Everything that there was to say is with the broker: seen twice, as a message may just be in no list."""
+        return self._is_quiet() and not self.stop.wait(0.1) and self._is_quiet()
+
+    def _is_quiet(self) -> bool:
         publisher = self.desk.publisher
         quiet = not (publisher._sent or publisher._unsent or publisher._done)
         return self.metrics.get("mqtt_connected") == 1 and quiet and not self.world.store.outbox_depth()
@@ -88,6 +91,19 @@ def test_the_broker_is_told_everything_at_once(world: Any, wait_until: Wait) -> 
         "fps", "last_frame_age_s", "reconnects_1h", "dropped_crops_1h",
     }  # fmt: skip
     assert {f"{DEVICE}/config", f"{DEVICE}_nut/config", f"{DEVICE}_pond/config"} <= set(held)
+
+
+def test_no_older_state_follows_the_newest(world: Any, wait_until: Wait) -> None:
+    """What changed while the broker was away and is no news (a score, a better picture) is told at once, and stays."""
+    bird(world)
+    bird(world, revision=2, moments=5)
+    broker = world.mosquitto()
+    listener = world.subscriber(broker.port, f"{BELOW}nut/+")
+    daemon = Daemon(world, broker.url)
+    wait_until(daemon.said_all)
+    assert json.loads(kept(world, broker.port, wait_until)[f"{BELOW}nut/last"])["moments"] == 5
+    assert [json.loads(payload)["revision"] for payload in listener.payloads(f"{BELOW}nut/last")] == [2]
+    assert [json.loads(payload)["revision"] for payload in listener.payloads(f"{BELOW}nut/visit")] == [1]
 
 
 def test_present_and_today_follow_the_birds(world: Any, wait_until: Wait) -> None:

@@ -12,7 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from birdwatchd.store import Store
+from birdwatchd.store.media import Media
 
 KILLS = 16
 WRITER = Path(__file__).with_name("killed_writer.py")
@@ -75,3 +78,18 @@ def test_a_sweep_finds_what_a_crash_left(tmp_path: Path) -> None:
         assert store.sweep(datetime.now(UTC)) == 2
         assert [path.name for path in folder.iterdir()] == ["notes.txt"]
         assert store.sweep(datetime.now(UTC)) == 0
+
+
+def test_a_sweep_that_was_killed_is_done_again(tmp_path: Path) -> None:
+    """The next start must not take a folder for swept because the last start had meant to."""
+    folder = tmp_path / "media/nut/2024/02/29"
+    folder.mkdir(parents=True)
+    (folder / "V1-0.jpg").write_bytes(b"x")
+
+    def killed(visit_ids: list[str]) -> set[str]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Media(tmp_path).sweep(killed, datetime.now(UTC))
+    assert Media(tmp_path).sweep(lambda visit_ids: set(), datetime.now(UTC)) == 1
+    assert list(folder.iterdir()) == []

@@ -163,6 +163,18 @@ def test_interrupted_visits_are_ended_when_last_seen(open_store: Callable[[], St
     assert again.close_interrupted(NOW, sightings.compose) == []
 
 
+def test_interrupted_visits_of_a_camera_that_is_taken_out_are_ended_too(store: Store, sightings: Any) -> None:
+    """Nobody else would: not so while another process watches the camera, nor those of a scan that goes on."""
+    for camera in ("ours", "gone", "watched"):
+        store.record(sightings.visit(camera, camera=camera), [], None, NOW)
+    store.record(replace(sightings.visit("read", camera="scan"), media="card.mp4"), [], None, NOW)
+    soon, later = NOW + timedelta(minutes=4), NOW + timedelta(minutes=6)
+    store.effort("gone", NOW, "online")
+    store.effort("watched", soon, "online")
+    assert [visit.visit_id for visit in store.close_interrupted(soon, None, {"ours"})] == ["ours"]
+    assert [visit.visit_id for visit in store.close_interrupted(later, None, {"ours"})] == ["gone"]
+
+
 def test_a_disk_that_is_full_for_crops_keeps_nothing(
     store: Store, sightings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
