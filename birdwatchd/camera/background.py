@@ -88,6 +88,8 @@ class Background:
         """By how much a cell must differ, grey levels."""
         self.weak_threshold: FloatGrid = self.threshold * np.float32(settings.weak)
         """By how much next to cells that differ by all of the threshold."""
+        self.sways = False
+        """Something swayed here within the last minutes, by more than what counts."""
         self._step = max(1, round(math.sqrt(grid.rows * grid.columns / 3000)))
         self._others: list[_Memory] = []
         self._learned_s, self._frames, self._needed_s = 0.0, 0, settings.learn_s
@@ -200,7 +202,8 @@ class Background:
         threshold = np.asarray(cv2.dilate(cv2.blur(self.noise, (3, 3)), _NEIGHBOURS), np.float32)
         np.multiply(threshold, np.float32(s.noise_factor), out=threshold)
         np.maximum(threshold, np.float32(s.contrast), out=threshold)
-        if float(self.sway.max()) * s.sway_share > s.contrast:
+        self.sways = float(self.sway.max()) * s.sway_share > s.contrast
+        if self.sways:
             sway = np.asarray(cv2.dilate(self.sway, _NEIGHBOURS), np.float32)
             np.multiply(sway, np.float32(s.sway_share), out=sway)
             np.maximum(threshold, sway, out=threshold)

@@ -224,8 +224,9 @@ class Gate:
     def _regions(self, seen: Difference, *, learn: bool = True) -> tuple[tuple[Region, ...], tuple[Region, ...]]:
         """What of the marked cells is new, as regions, and what is something else."""
         s = self.settings
-        specks_tell = self._step_s <= s.flash_within_s or self._flashes > s.flashes  # of rain, which is new everywhere
-        places = places_of(seen.mask, self._measure, apart=not (learn and specks_tell))
+        raining = self._step_s <= s.flash_within_s or self._flashes > s.flashes  # or it is seen now whether it is
+        specks_tell = learn and (raining or self.background.sways)
+        places = places_of(seen.mask, self._measure, apart=not specks_tell)
         if not places:
             return (), ()
         core = np.zeros(self.grid.shape, np.uint8)
