@@ -35,6 +35,8 @@ class BackgroundSettings:
             a bird whole whose back has the brightness of the foliage behind it.
         noise_factor: a cell must differ by this many times its mean absolute deviation (5 are 4 sigma).
         sway_share: share of the greatest sway remembered for a cell that it must exceed.
+        still_share: share of the picture that may have swayed by more than what counts without being called swaying; a
+            key frame's blocks come to 0.00004, a gust in leaves to 0.01 and more.
         renew_every_s: how often thresholds are worked out anew.
         level_s, noise_s: time constants of learning brightness and noise.
         standing_s: the same for brightness where something stands that is no bird (yet); birds are held meanwhile.
@@ -50,6 +52,7 @@ class BackgroundSettings:
     weak: float = 0.6
     noise_factor: float = 5.0
     sway_share: float = 0.7
+    still_share: float = 1e-4
     renew_every_s: float = 1.0
     level_s: float = 5.0
     noise_s: float = 12.0
@@ -89,7 +92,7 @@ class Background:
         self.weak_threshold: FloatGrid = self.threshold * np.float32(settings.weak)
         """By how much next to cells that differ by all of the threshold."""
         self.sways = False
-        """Something swayed here within the last minutes, by more than what counts."""
+        """Something swayed here within the last minutes."""
         self._step = max(1, round(math.sqrt(grid.rows * grid.columns / 3000)))
         self._others: list[_Memory] = []
         self._learned_s, self._frames, self._needed_s = 0.0, 0, settings.learn_s
@@ -202,8 +205,9 @@ class Background:
         threshold = np.asarray(cv2.dilate(cv2.blur(self.noise, (3, 3)), _NEIGHBOURS), np.float32)
         np.multiply(threshold, np.float32(s.noise_factor), out=threshold)
         np.maximum(threshold, np.float32(s.contrast), out=threshold)
-        self.sways = float(self.sway.max()) * s.sway_share > s.contrast
-        if self.sways:
+        swaying = int(np.count_nonzero(self.sway > s.contrast / s.sway_share))
+        self.sways = swaying > s.still_share * self.sway.size
+        if swaying:
             sway = np.asarray(cv2.dilate(self.sway, _NEIGHBOURS), np.float32)
             np.multiply(sway, np.float32(s.sway_share), out=sway)
             np.maximum(threshold, sway, out=threshold)

@@ -392,3 +392,14 @@ def test_a_turned_camera_is_watched_again_within_a_second() -> None:
     assert after.looking_s <= 1.0
     assert after.reported == 0
     assert after.found
+
+
+@pytest.mark.parametrize(("cells", "far", "sways"), [(1, 40, False), (40, 9, False), (40, 40, True)])
+def test_a_picture_sways_where_more_than_a_speck_went_far(cells: int, far: int, sways: bool) -> None:
+    """The blocks of a key frame go nowhere; a gust does, and its small leaves are worth remembering."""
+    background = learned(np.rint(DAY).astype(np.uint8))
+    part = np.zeros((8, 12), np.bool_)
+    part.flat[:cells] = True
+    background.remember_sway(np.full((ROWS, COLUMNS), far, np.float32), part, (slice(20, 28), slice(60, 72)))
+    background.renew_threshold()
+    assert background.sways is sways
