@@ -31,7 +31,7 @@ from .peers import Mosquitto, wait_for
 from .slow_wire import SlowWire, Snare
 
 log = logging.getLogger(__name__)
-KILLS = int(os.environ.get("BIRDWATCHD_KILLS", "8"))
+KILLS = int(os.environ.get("BIRDWATCHD_KILLS", "6"))
 SEED = int(os.environ.get("BIRDWATCHD_SEED", "2026"))
 TYPED_EVERY = 5  # of the daemons; the others are forked (see forked_daemon.py)
 START_S = 10.0  # importing takes about so long
