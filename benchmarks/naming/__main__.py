@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.naming.machine import described, flops_per_picture, matrix_rate
 from benchmarks.naming.ways import Batch, Way, network, ways
+from birdwatchd.species.cores import multiplies_bfloat16
 
 __all__ = ["main"]
 
@@ -59,6 +60,8 @@ def main() -> None:
     asked = ways(net, given.model, given.size, device, given.compile)
     batches = given.batches or ((1, 2, 4, 8) if device.type == "cpu" else (1, 2, 4, 8, 16, 32, 64, 128, 256))
     rates = {"float32": matrix_rate(device, torch.float32)}
+    if device.type == "cpu" and multiplies_bfloat16():
+        rates["bfloat16"] = matrix_rate(device, torch.bfloat16)
     if device.type == "cuda":
         rates |= {"bfloat16": matrix_rate(device, torch.bfloat16), "float16": matrix_rate(device, torch.float16)}
     over: set[str] = set()

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from birdwatchd.species.cores import Cores
 from birdwatchd.species.davit import Davit
 from birdwatchd.species.lanes import Cuda, Lanes
 from birdwatchd.species.preparing import Preparation
@@ -67,7 +68,8 @@ def ways(net: Any, name: str, size: int, device: torch.device, compiled: bool) -
         found["ours, float16"] = _lanes(net, transform, size, device, torch.float16)
         found["ours, bfloat16"] = _lanes(net, transform, size, device, half)
     else:
-        found["ours, float32"] = _ours_on_cpu(net, transform, size)
+        found["ours, float32"] = _ours_on_cpu(net, transform, size, torch.float32)
+        found["ours, bfloat16"] = _ours_on_cpu(net, transform, size, half)
     return found
 
 
@@ -109,19 +111,16 @@ def _timm(name: str, net: Any, size: int, transform: Any, device: torch.device) 
     return {"timm, eager, float32": _eager(theirs, transform, device, None)}
 
 
-def _ours_on_cpu(net: Any, transform: Any, size: int) -> Way:
-    """As the daemon: one picture of 384 × 384 at once (`network.CPU_PIXELS`)."""
-    form, preparation = Davit(copy.deepcopy(net)).eval(), Preparation(transform, (size, size))
+def _ours_on_cpu(net: Any, transform: Any, size: int, dtype: torch.dtype) -> Way:
+    """As the daemon does it: every core its own pictures."""
+    form = Davit(copy.deepcopy(net), dtype).eval()
 
-    def ask(pixels: Batch) -> NDArray[np.float32]:
-        answers = []
-        with torch.inference_mode():
-            for picture in pixels:
-                embedding = form.embedding(preparation.normalised(torch.from_numpy(picture[None])))
-                answers.append(form.classify(embedding).numpy())
-        return np.concatenate(answers)
+    def forward(inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        embedding = form.embedding(inputs)
+        return form.classify(embedding), embedding
 
-    return Way(lambda pixels: pixels, ask)
+    cores = Cores(Preparation(transform, (size, size)), forward)
+    return Way(list, lambda pictures: cores.ask(pictures)[0])
 
 
 def _lanes(net: Any, transform: Any, size: int, device: torch.device, dtype: torch.dtype) -> Way:

@@ -5,7 +5,8 @@ checked, one batch is run to warm up, its numbers must be finite and fit the cla
 agree with the CPU's (a broken driver answers quickly and wrongly). Which device is used is always said.
 
 birder's own module, in float32 on the CPU, is the reference. What answers afterwards is another form of it: DaViT is
-rewritten (`davit`), on a GPU pictures travel as bytes, are resized there and go through recorded kernels (`lanes`).
+rewritten (`davit`), on the CPU each core takes pictures of its own (`cores`), on a GPU pictures travel as bytes, are
+resized there and go through recorded kernels (`lanes`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from birdwatchd.config import ModelSettings
 from birdwatchd.errors import DeviceLost, ModelUnusable
 from birdwatchd.records import FloatArray
 from birdwatchd.species.checkpoint import Checkpoint, read_checkpoint
+from birdwatchd.species.cores import Cores, multiplies_bfloat16
 from birdwatchd.species.davit import Davit, is_davit
 from birdwatchd.species.lanes import Answer, Cuda, Forward, Lanes
 from birdwatchd.species.preparing import Pixels, Preparation
@@ -39,10 +41,7 @@ __all__ = ["Network", "agrees", "load_network"]
 
 log = logging.getLogger(__name__)
 
-# Pixels per batch on the CPU: one picture of 384 × 384. Measured with davit_tiny in its own form on 2 busy cores,
-# batches of 1, 2, 4 and 8: 505, 499, 491 and 549 ms of processor time per picture (the least of three), and a peak of
-# 1002, 1058, 1133 and 1357 MB for the process. More cost memory and gain nothing. Small inputs do share batches.
-CPU_PIXELS = 384 * 384
+Ask = Callable[[Sequence[Pixels]], Answer]
 
 # Least cosine between embeddings of the device and of the CPU in float32. Measured with davit_tiny: bfloat16
 # 0.99998, float16 0.9999996; a broken device gives noise, zeros or NaN.
@@ -103,8 +102,10 @@ class Network:
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str = "auto") -> None:
+        net = checkpoint.net.eval()
         if precision == "auto":
-            precision = "float32" if device.type == "cpu" else "bfloat16"
+            low = device.type != "cpu" or (is_davit(net) and multiplies_bfloat16())
+            precision = "bfloat16" if low else "float32"
         self.name = checkpoint.name
         self.version = checkpoint.sha256[:12]
         self.labels = bundled_taxonomy().labels(checkpoint.classes)
@@ -112,13 +113,13 @@ class Network:
         self.reference = read_reference(checkpoint.path, checkpoint.sha256)
         self.place = str(device)
         self.device = f"{_device_name(device)}, {precision}"
-        self.max_batch = max(1, CPU_PIXELS // (self.size[0] * self.size[1])) if device.type == "cpu" else None
+        self.max_batch: int | None = None
         self._preparation = Preparation(checkpoint.transform, checkpoint.size)
         self.prepare: Callable[[Image.Image], Pixels] = self._preparation.on_host
-        net, dtype = checkpoint.net.eval(), _PRECISIONS[precision]
+        dtype = _PRECISIONS[precision]
         trial = np.random.default_rng(0).integers(0, 256, (1, 3, *self.size), np.uint8)
         with torch_border(ModelUnusable, f"{checkpoint.path} cannot be run on the CPU", "use other weights"):
-            self._ask = _in_pieces(self._preparation, _forward(net, torch.device("cpu"), torch.float32), None)
+            self._ask: Ask = Cores(self._preparation, _forward(net, torch.device("cpu"), torch.float32)).ask
             reference = self._tried(trial, checkpoint.path)
         self.dim = reference.shape[1]
         with torch_border(ModelUnusable, f"{self.model_id} cannot be run on {self.device}", "use device cpu"):
@@ -159,7 +160,8 @@ class Network:
         form.to(device).to(memory_format=torch.channels_last)
         forward = _forward(form, device, torch.float32 if isinstance(form, Davit) else dtype)
         if device.type == "cpu":
-            self._ask = _in_pieces(self._preparation, forward, self.max_batch)
+            cores = Cores(self._preparation, forward)
+            self._ask, self.max_batch = cores.ask, cores.worth
             return
         self._preparation.to(device)
         widths = (len(self.labels), self.dim)
@@ -194,21 +196,6 @@ def _forward(net: Any, device: torch.device, dtype: torch.dtype) -> Forward:
             return net.classify(embedding), embedding
 
     return forward
-
-
-def _in_pieces(preparation: Preparation, forward: Forward, most: int | None) -> Callable[[Sequence[Pixels]], Answer]:
-    """Ask on the CPU, at most so many pictures at once."""
-
-    def ask(batch: Sequence[Pixels]) -> Answer:
-        pieces: list[list[FloatArray]] = []
-        with torch.inference_mode():
-            for at in range(0, len(batch), most or len(batch)):
-                pixels = torch.from_numpy(np.stack(batch[at : at + (most or len(batch))]))
-                pieces.append([x.float().numpy() for x in forward(preparation.normalised(pixels))])
-        logits, embeddings = (np.concatenate(pieces) for pieces in zip(*pieces, strict=True))
-        return logits, embeddings
-
-    return ask
 
 
 def agrees(reference: FloatArray, answer: FloatArray, least: float) -> bool:

@@ -6,13 +6,21 @@ from .random_networks import SMALL, Saved, build, class_names, register_small, s
 
 # isort: split
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+
+
+@pytest.fixture(autouse=True, scope="session")
+def usual_cores() -> Iterator[None]:
+    """The same precision on every machine; tests/species/test_cores.py has the others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("birdwatchd.species.network.multiplies_bfloat16", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")
