@@ -32,6 +32,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 CROWD = 1.8  # times a bird's size: a region larger than that holds other birds as well
 CLOCK_STEP_S = 0.5  # frames may arrive this much out of order; more is a clock that was set
 UNSEEN_S = 0.5  # a bird that is noticed so soon after frames that were not looked at was perhaps there in them
+UNSETTLED = 0.01  # share of the picture that differs while what a step of the light left behind is being learned
 RELIT_S = 2.0  # what seems to have left so soon after a step of the light, or before, may be there still
 RECALL_SHARE = 4  # frames of the past that are searched per look, so that the present does not wait
 
@@ -108,7 +109,7 @@ class Observer:
             return []
         gate = self._gate_for(frame)
         look = self.last_look = gate.look(frame.luma, at, self._tracker.held)
-        if look.relit:
+        if look.relit or (look.busy > UNSETTLED and at - self._relit_at < RELIT_S):
             self._relit_at = at
         if look.learning or look.global_change:
             return self._look_at_nothing(look, frame, at)

@@ -15,6 +15,7 @@ from birdwatchd.records import Box, Region
 __all__ = ["Departure", "Patch", "Step", "Track"]
 
 AT_REST = 2.0  # its own sizes per second: faster it flies, and its wings are open
+LOST_LOOKS = 3  # what is no bird yet and is missed for longer may be another thing when something shows there again
 HOME = 0.5  # of its own size: who stays within this of a place stays in it
 Patch = NDArray[np.uint8]
 
@@ -29,6 +30,7 @@ class Track:
         presence: share of the recent looks in which it was seen.
         home, home_at: the place it stays in, and since when.
         born_box: where it was seen first; `first_box`: from where its travel counts.
+        unseen_looks: how many there were since it was last seen.
         seen_alone_at: when it was last a region of its own.
         apart_at: when it was last told apart from the birds around it.
         newness: mean newness of its sightings (see `Region`).
@@ -44,6 +46,7 @@ class Track:
     last_at: float
     hits: int = 1
     looks: int = 1
+    unseen_looks: int = 0
     velocity: tuple[float, float] = (0.0, 0.0)
     believed: bool = False
     count_max: int = 1
@@ -128,7 +131,8 @@ class Track:
         self._note_speed((x1 - x0) / step, (y1 - y0) / step, step, trusted=alone or placed)
         if self.still_box.iou(region.box) < 0.6:
             self.still_box, self.still_at = region.box, at
-        if math.hypot(x1 - self.home[0], y1 - self.home[1]) > HOME * size:
+        lost = not self.believed and self.unseen_looks > LOST_LOOKS  # who stayed was there all the while
+        if lost or math.hypot(x1 - self.home[0], y1 - self.home[1]) > HOME * size:
             self.home, self.home_at = (x1, y1), at
         self.ghost_looks = self.ghost_looks + 1 if region.ghost else 0
         if miss > jump:  # perhaps something else altogether: what it travelled counts from here
@@ -141,7 +145,7 @@ class Track:
             self.size = (0.8 * self.size[0] + 0.2 * region.box.w, 0.8 * self.size[1] + 0.2 * region.box.h)
             if self.at_rest and not region.ghost:
                 self.fresh.add(region.tone)
-        self.region, self.last_at = region, at
+        self.region, self.last_at, self.unseen_looks = region, at, 0
         self.hits += 1
         self.newness += (region.newness - self.newness) / min(self.hits, 12)
 

@@ -68,6 +68,7 @@ class Tracker:
         self._looked_at = at
         for track in self._tracks:
             track.looks += 1
+            track.unseen_looks += 1
         if eyes is not None and not self._weather.bad:
             regions = split_crowded(self._tracks, regions, at, eyes, self.settings)
         owners = self._match(regions, at, eyes)

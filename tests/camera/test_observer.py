@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from birdwatchd.camera.gate import Gate, GateSettings
+from birdwatchd.camera.attention import AttentionSettings
+from birdwatchd.camera.gate import Gate, GateSettings, Look
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.source import Frame, Stream, _luma
 from birdwatchd.camera.tracker import Tracker, TrackerSettings
@@ -245,3 +248,34 @@ def test_the_tip_of_a_tail_is_no_second_bird() -> None:
     body, tip = Box(0.30, 0.56, 0.14, 0.14), Box(0.48, 0.54, 0.01, 0.04)
     closed = walk(tracker, [[body]] * 6 + [[body, tip]] * 20 + [[]] * 30)
     assert [t.count_max for t in closed] == [1]  # type: ignore[attr-defined]
+
+
+class ToldGate(Gate):
+    """Says what it is told to, in turn."""
+
+    looks: ClassVar[list[Look]] = []
+
+    def look(self, luma: NDArray[np.uint8], at: float, held: Sequence[Box] = ()) -> Look:
+        return ToldGate.looks.pop(0)
+
+
+@pytest.mark.parametrize(("busy", "told"), [(0.07, 0), (0.0, 1)])
+def test_where_a_step_of_light_is_still_being_learned_nothing_has_left(
+    monkeypatch: pytest.MonkeyPatch, busy: float, told: int
+) -> None:
+    """Outlines drown in white one after another, for half a minute: nobody sat there since the morning."""
+    ghost = Region(Box(0.5, 0.4, 0.05, 0.1), 0.6, 2.0, ghost=True, activity=0.0)
+    step = [Look((), busy=0.09, relit=True)] * 3
+    later = [Look((), busy=busy)] * 60 + [Look((ghost,), busy=busy)] * 9
+    ToldGate.looks = [Look((), learning=True), *step, *later, *[Look(())] * 30]
+    monkeypatch.setattr("birdwatchd.camera.observer.Gate", ToldGate)
+    frames = list(drawn(Scene(SceneSpec(3, 320, 180, 15), ()), 0, len(ToldGate.looks)))
+    observer = Observer(
+        "cam",
+        CameraSettings(source=Source("x.mp4"), min_bird=16),
+        recall=lambda since: iter([frame for frame in frames if frame.at >= since]),
+        attention=AttentionSettings(quiet_fps=15.0, calm_fps=15.0),
+    )
+    found = [evidence for frame in frames for evidence in observer.look(frame)]
+    assert not ToldGate.looks, "every frame was looked at"
+    assert len(found) == told

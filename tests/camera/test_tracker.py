@@ -252,3 +252,19 @@ def test_what_shows_in_other_parts_in_every_look_has_not_moved() -> None:
     assert not credible(leaf, leaf.last_at, calm, settings)
     leaf.stirred = 1
     assert credible(leaf, leaf.last_at, calm, settings)
+
+
+@pytest.mark.parametrize(("missed", "bird"), [(0, True), (7, False)])
+def test_what_was_out_of_sight_did_not_stay_there(missed: int, bird: bool) -> None:
+    """One flake falls and is gone, half a second later another falls past the same place: nothing has settled."""
+    settings, snow = TrackerSettings(), Weather(TrackerSettings())
+    snow.clutter = 6.0
+    track = Track(1, Region(Box(0.5, 0.1, 0.04, 0.04), 0.6, 3.0, newness=0.9), 0.0, 0.0)
+    for look in range(1, 30):
+        track.looks += 1
+        track.unseen_looks += 1
+        if 20 <= look < 20 + missed:
+            continue
+        track.sight(Region(Box(0.5, 0.1 + 0.02 * min(look, 20), 0.04, 0.04), 0.6, 3.0, newness=0.9), look * STEP_S)
+        track.stirred += 1
+    assert credible(track, track.last_at, snow, settings) is bird
