@@ -59,14 +59,16 @@ class Cores:
         """One round: the pictures dealt out to as many workers as have one, and the cores to these workers."""
         workers = min(self._threads, len(batch))
         if workers == 1:
-            return [self._run(batch)]
+            return [self._run(batch, self._threads)]
         each = -(-len(batch) // workers)
         parts = [batch[at : at + each] for at in range(0, len(batch), each)]
-        return list(self._pool.map(self._run, parts, [self._threads // len(parts)] * len(parts)))
+        try:
+            return list(self._pool.map(self._run, parts, [self._threads // len(parts)] * len(parts)))
+        finally:
+            torch.set_num_threads(self._threads)
 
-    def _run(self, part: Sequence[Pixels], threads: int | None = None) -> tuple[FloatArray, FloatArray]:
-        if threads is not None:
-            torch.set_num_threads(threads)  # of this worker; the others and the caller keep theirs
+    def _run(self, part: Sequence[Pixels], threads: int) -> tuple[FloatArray, FloatArray]:
+        torch.set_num_threads(threads)  # of this thread, and of those that use torch for the first time from now on
         with torch.inference_mode():
             logits, embeddings = self._forward(self._preparation.normalised(torch.from_numpy(np.stack(part))))
             return logits.float().numpy(), embeddings.float().numpy()

@@ -83,6 +83,11 @@ def test_cores_have_their_own_pictures_and_share_a_single_one(threads: int) -> N
     asked.ask(pictures(2))
     assert sorted(seen) == ([(2, 1)] if threads == 1 else [(1, 1)] * 2)
     assert torch.get_num_threads() == threads, "the caller keeps its own"
+    later: list[int] = []
+    newcomer = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    newcomer.start()
+    newcomer.join()
+    assert later == [threads], "and so do threads that begin later"
 
 
 def test_an_error_of_one_core_is_the_batchs(threads: int) -> None:
