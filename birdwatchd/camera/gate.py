@@ -268,10 +268,15 @@ class Gate:
         before, self._new_before = self._new_before, core
         if before is None or self._step_s > self.settings.flash_within_s:
             return core
-        lasting = np.asarray(cv2.bitwise_and(core, cv2.dilate(before, _NEIGHBOURS)), np.uint8)
-        flashed = cv2.connectedComponents(cv2.bitwise_and(core, cv2.bitwise_not(lasting)))[0] - 1
+        here = around(core, 1)
+        lasting = np.asarray(cv2.bitwise_and(core[here], cv2.dilate(before[here], _NEIGHBOURS)), np.uint8)
+        flashed = cv2.connectedComponents(cv2.bitwise_and(core[here], cv2.bitwise_not(lasting)))[0] - 1
         self._flashes += rate(self._step_s, self.settings.flash_s) * (min(flashed, 50) - self._flashes)
-        return lasting if self._flashes > self.settings.flashes else core
+        if self._flashes <= self.settings.flashes:
+            return core
+        there_twice = np.zeros_like(core)
+        there_twice[here] = lasting
+        return there_twice
 
     def _parts(self, seen: Difference, where: tuple[slice, slice], joined: Mask, mask: Mask) -> list[Region]:
         count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)

@@ -47,16 +47,18 @@ def places_of(mask: Mask, measure: Measure, *, apart: bool) -> list[Place]:
     if size <= measure.worth * mask.size:
         return [whole]
     reach, margin = measure.join, measure.margin
-    grown = cv2.copyMakeBorder(mask, reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
+    marked = around(mask, 0)
+    grown = cv2.copyMakeBorder(mask[marked], reach, reach, reach, reach, cv2.BORDER_CONSTANT, value=0)
     stats = cv2.connectedComponentsWithStats(cv2.dilate(grown, square(reach)), connectivity=8)[2][1:]
     sides = stats[:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1] - 2 * reach
     large = stats[(sides >= measure.large).any(axis=1)]
     if not large.size or not apart:
         return [whole] if large.size else []
     near = np.zeros_like(mask)
-    for x, y, w, h, _ in large.tolist():  # `grown` begins `reach` cells before the picture, and so do its parts
-        right, bottom = x + w - 2 * reach + margin, y + h - 2 * reach + margin
-        near[max(0, y - margin) : bottom, max(0, x - margin) : right] = 255
+    for x, y, w, h, _ in large.tolist():  # `grown` begins `reach` cells before what is marked, and so do its parts
+        left, top = marked[1].start + x, marked[0].start + y
+        right, bottom = left + w - 2 * reach + margin, top + h - 2 * reach + margin
+        near[max(0, top - margin) : bottom, max(0, left - margin) : right] = 255
     places = _apart(near)
     return places if sum(mask[place].size for place in places) < size / 2 else [whole]
 
