@@ -32,6 +32,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 CROWD = 1.8  # times a bird's size: a region larger than that holds other birds as well
 CLOCK_STEP_S = 0.5  # frames may arrive this much out of order; more is a clock that was set
 UNSEEN_S = 0.5  # a bird that is noticed so soon after frames that were not looked at was perhaps there in them
+SETTLED_S = 30.0  # after a step of the light; what differs later is something else
 UNSETTLED = 0.01  # share of the picture that differs while what a step of the light left behind is being learned
 RELIT_S = 2.0  # what seems to have left so soon after a step of the light, or before, may be there still
 RECALL_SHARE = 4  # frames of the past that are searched per look, so that the present does not wait
@@ -73,7 +74,7 @@ class Observer:
         self._present: tuple[tuple[str, Box], ...] = ()
         self._picture_since: datetime | None = None
         self._perches = Perches()
-        self._relit_at = -1e9
+        self._relit = (-1e9, -1e9, -1e9)  # the first and the last of some steps of the light; until they are learned
         self._picture_since_s = 0.0
         self.last_look = Look(())
 
@@ -109,8 +110,7 @@ class Observer:
             return []
         gate = self._gate_for(frame)
         look = self.last_look = gate.look(frame.luma, at, self._tracker.held)
-        if look.relit or (look.busy > UNSETTLED and at - self._relit_at < RELIT_S):
-            self._relit_at = at
+        self._note_light(look, at)
         if look.learning or look.global_change:
             return self._look_at_nothing(look, frame, at)
         if look.regions and not self._tracker.suspicious:
@@ -190,6 +190,14 @@ class Observer:
             visit.picker = visit.spare
 
     # -- the picture -------------------------------------------------------------------------------------------------
+
+    def _note_light(self, look: Look, at: float) -> None:
+        """Keep from when until when the picture looks different because of another light."""
+        first, last, until = self._relit
+        if look.relit:
+            self._relit = at if at - until >= RELIT_S else first, at, at
+        elif look.busy > UNSETTLED and at - until < RELIT_S and at - last < SETTLED_S:
+            self._relit = first, last, at
 
     def _second_thought(self, gate: Gate) -> None:
         """Something came up out of the quiet: look at the frames that were left out since the last look."""
@@ -316,7 +324,7 @@ class Observer:
             visit = self._visits.get(departure.number) if departure.number is not None else None
             if since is None or self._perches.had_others(departure.number or 0, departure.box):
                 continue  # what has left here came after the picture began
-            if abs(departure.noticed_at - self._relit_at) < RELIT_S:
+            if self._relit[0] - RELIT_S < departure.noticed_at < self._relit[2] + RELIT_S:
                 continue  # much looks different in another light
             if visit is not None:
                 visit.start, visit.start_s = min(since, visit.start), min(self._picture_since_s, visit.start_s)

@@ -15,7 +15,7 @@ from birdwatchd.records import Box, Region
 __all__ = ["Departure", "Patch", "Step", "Track"]
 
 AT_REST = 2.0  # its own sizes per second: faster it flies, and its wings are open
-LOST_LOOKS = 3  # what is no bird yet and is missed for longer may be another thing when something shows there again
+LOST_LOOKS, LOST_S = 3, 0.25  # what is no bird yet and is missed in more looks, and for longer, may be another thing
 HOME = 0.5  # of its own size: who stays within this of a place stays in it
 Patch = NDArray[np.uint8]
 
@@ -30,7 +30,7 @@ class Track:
         presence: share of the recent looks in which it was seen.
         home, home_at: the place it stays in, and since when.
         born_box: where it was seen first; `first_box`: from where its travel counts.
-        unseen_looks: how many there were since it was last seen.
+        unseen_looks: how many there were since it was last seen, the present one not counted.
         seen_alone_at: when it was last a region of its own.
         apart_at: when it was last told apart from the birds around it.
         newness: mean newness of its sightings (see `Region`).
@@ -131,7 +131,7 @@ class Track:
         self._note_speed((x1 - x0) / step, (y1 - y0) / step, step, trusted=alone or placed)
         if self.still_box.iou(region.box) < 0.6:
             self.still_box, self.still_at = region.box, at
-        lost = not self.believed and self.unseen_looks > LOST_LOOKS  # who stayed was there all the while
+        lost = not self.believed and self.unseen_looks > LOST_LOOKS and step > LOST_S
         if lost or math.hypot(x1 - self.home[0], y1 - self.home[1]) > HOME * size:
             self.home, self.home_at = (x1, y1), at
         self.ghost_looks = self.ghost_looks + 1 if region.ghost else 0

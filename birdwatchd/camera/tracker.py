@@ -64,11 +64,12 @@ class Tracker:
         Args:
             eyes: shows the look itself; without them birds that merge are told apart by their movement alone.
         """
-        step = min(at - self._looked_at, 1.0) if self._looked_at is not None else 0.0
+        last = self._looked_at if self._looked_at is not None else at
+        step = min(at - last, 1.0)
         self._looked_at = at
         for track in self._tracks:
             track.looks += 1
-            track.unseen_looks += 1
+            track.unseen_looks += track.last_at < last
         if eyes is not None and not self._weather.bad:
             regions = split_crowded(self._tracks, regions, at, eyes, self.settings)
         owners = self._match(regions, at, eyes)

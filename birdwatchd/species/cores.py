@@ -9,8 +9,12 @@ from __future__ import annotations
 from birdwatchd.species.border import quiet_import  # noqa: F401 - before torch: it prepares OpenMP
 
 # isort: split
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 
 import numpy as np
 import torch
@@ -21,10 +25,14 @@ from birdwatchd.species.preparing import Pixels, Preparation
 
 __all__ = ["Cores", "multiplies_bfloat16"]
 
-# Pixels that one core takes at once: one picture of 384 × 384; small inputs share. Measured with davit_tiny in its own
-# form on 2 busy cores, batches of 1, 2, 4 and 8: 505, 499, 491 and 549 ms of processor time per picture (the least of
-# three), and a peak of 1002, 1058, 1133 and 1357 MB for the process. More cost memory and gain nothing.
+# Pixels that one worker takes at once: one picture of 384 × 384; small inputs share. Measured with davit_tiny in its
+# own form on 2 busy cores, batches of 1, 2, 4 and 8: 505, 499, 491 and 549 ms of processor time per picture (the least
+# of three), and a peak of 1002, 1058, 1133 and 1357 MB for the process. More cost memory and gain nothing.
 _PIXELS = 384 * 384
+# Most workers; with more cores than that each has several. A worker costs 50 to 65 MB with davit_tiny at 384.
+_WORKERS = 8
+
+_Order = tuple["Future[Answer]", Callable[[Sequence[Pixels], int], Answer], Sequence[Pixels], int]
 
 
 class Cores:
@@ -41,9 +49,10 @@ class Cores:
         """
         self._preparation, self._forward = preparation, forward
         self._threads = torch.get_num_threads()
-        self._each = max(1, _PIXELS // (preparation.size[0] * preparation.size[1]))
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="core")
-        self.worth = self._threads * self._each
+        self._most = min(_WORKERS, self._threads)
+        self._workers: list[queue.SimpleQueue[_Order | None]] = []
+        each = max(1, _PIXELS // (preparation.size[0] * preparation.size[1]))
+        self.worth = self._most * each
 
     def ask(self, batch: Sequence[Pixels]) -> Answer:
         """Pictures, uint8, shape (3, h, w) each, to logits, float32, (n, classes), and embeddings, float32, (n, dim).
@@ -55,30 +64,70 @@ class Cores:
         logits, embeddings = (np.concatenate(parts) for parts in zip(*(p for r in rounds for p in r), strict=True))
         return logits, embeddings
 
-    def _together(self, batch: Sequence[Pixels]) -> list[tuple[FloatArray, FloatArray]]:
+    def _together(self, batch: Sequence[Pixels]) -> list[Answer]:
         """One round: the pictures dealt out to as many workers as have one, and the cores to these workers."""
-        workers = min(self._threads, len(batch))
-        if workers == 1:
+        count = min(self._most, len(batch))
+        if count == 1:
             return [self._run(batch, self._threads)]
-        each = -(-len(batch) // workers)
-        parts = [batch[at : at + each] for at in range(0, len(batch), each)]
-        try:
-            return list(self._pool.map(self._run, parts, [self._threads // len(parts)] * len(parts)))
-        finally:
-            torch.set_num_threads(self._threads)
+        answers: list[Future[Answer]] = []
+        for number in range(count):
+            part = batch[len(batch) * number // count : len(batch) * (number + 1) // count]
+            cores = self._threads * (number + 1) // count - self._threads * number // count
+            answers.append(Future())
+            self._worker(number).put((answers[-1], self._run, part, cores))
+        wait(answers)  # all of them, also where one has failed: whoever tries again finds the memory free
+        torch.set_num_threads(self._threads)
+        return [answer.result() for answer in answers]
 
-    def _run(self, part: Sequence[Pixels], threads: int) -> tuple[FloatArray, FloatArray]:
+    def _worker(self, number: int) -> queue.SimpleQueue[_Order | None]:
+        """The orders of a worker, which always is the same thread: OpenMP keeps a team for each that ever asks."""
+        while len(self._workers) <= number:
+            orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+            threading.Thread(target=_work, args=(orders,), name=f"core {len(self._workers)}", daemon=True).start()
+            weakref.finalize(self, orders.put, None)
+            self._workers.append(orders)
+        return self._workers[number]
+
+    def _run(self, part: Sequence[Pixels], threads: int) -> Answer:
         torch.set_num_threads(threads)  # of this thread, and of those that use torch for the first time from now on
         with torch.inference_mode():
             logits, embeddings = self._forward(self._preparation.normalised(torch.from_numpy(np.stack(part))))
-            return logits.float().numpy(), embeddings.float().numpy()
+            return _floats(logits), _floats(embeddings)
 
 
-def multiplies_bfloat16() -> bool:
-    """Whether this machine's cores multiply matrices in bfloat16 by themselves, and so much faster than in float32.
+def _floats(values: torch.Tensor) -> FloatArray:
+    floats: FloatArray = values.float().numpy()
+    return floats
 
-    Intel's AMX does. AVX-512 with bfloat16 does not pay: measured with davit_tiny, AMX 0.41 of float32's time, AVX-512
-    with bfloat16 1.25, without 2.9, AVX2 14.
+
+def _work(orders: queue.SimpleQueue[_Order | None]) -> None:
+    """Do what is ordered, one order after another, until the end is."""
+    while (order := orders.get()) is not None:
+        answer, run, part, threads = order
+        try:
+            answer.set_result(run(part, threads))
+        except Exception as error:  # noqa: BLE001 - raised where it was ordered
+            answer.set_exception(error)
+        del order, answer, run, part  # nothing of it is kept while waiting for the next
+
+
+def multiplies_bfloat16(least: float = 2.0, side: int = 256) -> bool:
+    """Whether this machine multiplies matrices in bfloat16 so much faster than in float32 that it is worth it: tried.
+
+    Intel's AMX does, where the kernel lets it be used (3 to 5 times as fast). AVX-512 with bfloat16 does not pay:
+    measured with davit_tiny, AMX takes 0.41 of float32's time, AVX-512 with bfloat16 1.25, without 2.9, AVX2 14.
+
+    Args:
+        least: times as fast.
+        side: rows and columns of the matrices that are tried, at most a fifth of a second in all.
     """
-    capabilities = getattr(torch.cpu, "get_capabilities", None)  # older torch cannot tell
-    return capabilities is not None and bool(capabilities().get("amx_bf16"))
+    seconds = []
+    for dtype in (torch.float32, torch.bfloat16):
+        a, b = (torch.ones(side, side, dtype=dtype) for _ in range(2))
+        tries: list[float] = []
+        while len(tries) < 2 or (len(tries) < 12 and sum(tries) < 0.05):
+            began = time.perf_counter()
+            a @ b
+            tries.append(time.perf_counter() - began)
+        seconds.append(min(tries[1:]))  # the first one chooses and prepares its kernels
+    return seconds[0] >= least * seconds[1]

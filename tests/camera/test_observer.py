@@ -258,18 +258,34 @@ class ToldGate(Gate):
     def look(self, luma: NDArray[np.uint8], at: float, held: Sequence[Box] = ()) -> Look:
         return ToldGate.looks.pop(0)
 
+    def cut(self, box: Box) -> NDArray[np.uint8]:
+        return np.zeros((4, 4), np.uint8)
 
-@pytest.mark.parametrize(("busy", "told"), [(0.07, 0), (0.0, 1)])
+    def absorb(self, box: Box) -> None:
+        ToldGate.looks[:] = [Look((), busy=look.busy) for look in ToldGate.looks]
+
+
+@pytest.mark.parametrize(
+    ("busy", "after_s", "plain_s", "told"),
+    [
+        (0.07, 4.0, 4.0, 0),  # outlines drown in white one after another, for half a minute
+        (0.07, 0.0, 2.1, 0),  # and some only look like it at first, since the step
+        (0.005, 0.0, 2.1, 0),
+        (0.005, 4.0, 4.0, 1),  # all is learned: something has left
+        (0.07, 32.0, 32.0, 1),  # a close bird or a swaying tree, and no step of light any more
+    ],
+)
 def test_where_a_step_of_light_is_still_being_learned_nothing_has_left(
-    monkeypatch: pytest.MonkeyPatch, busy: float, told: int
+    monkeypatch: pytest.MonkeyPatch, busy: float, after_s: float, plain_s: float, told: int
 ) -> None:
-    """Outlines drown in white one after another, for half a minute: nobody sat there since the morning."""
-    ghost = Region(Box(0.5, 0.4, 0.05, 0.1), 0.6, 2.0, ghost=True, activity=0.0)
-    step = [Look((), busy=0.09, relit=True)] * 3
-    later = [Look((), busy=busy)] * 60 + [Look((ghost,), busy=busy)] * 9
-    ToldGate.looks = [Look((), learning=True), *step, *later, *[Look(())] * 30]
+    """Nobody sat there since the morning; something differs `after_s`, and looks like a departure after `plain_s`."""
+    place = Box(0.5, 0.4, 0.05, 0.1)
+    faint, ghost = (Region(place, 0.6, 2.0, ghost=ghostly, activity=0.0) for ghostly in (False, True))
+    later = [Look((), busy=busy)] * round(after_s * 15)
+    later += [Look((faint,), busy=busy)] * round((plain_s - after_s) * 15) + [Look((ghost,), busy=busy)] * 8
+    ToldGate.looks = [Look((), learning=True), *[Look((), busy=0.09, relit=True)] * 3, *later, *[Look(())] * 30]
     monkeypatch.setattr("birdwatchd.camera.observer.Gate", ToldGate)
-    frames = list(drawn(Scene(SceneSpec(3, 320, 180, 15), ()), 0, len(ToldGate.looks)))
+    frames = list(drawn(Scene(SceneSpec(3, 160, 90, 15), ()), 0, len(ToldGate.looks)))
     observer = Observer(
         "cam",
         CameraSettings(source=Source("x.mp4"), min_bird=16),

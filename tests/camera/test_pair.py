@@ -166,9 +166,10 @@ def run_camera(**fields: object) -> tuple[list[Evidence], list[CameraStatus]]:
     return mailbox.take(1000, 0.0) or [], statuses
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> tuple[Path, Path]:
-    main, sub = tmp_path / "main.mp4", tmp_path / "sub.mp4"
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("pair")
+    main, sub = folder / "main.mp4", folder / "sub.mp4"
     visits = (ScheduledVisit("Great tit", 5.0, 8.0, perch=1),)
     film(main, MAIN, visits, 12.0)
     film(sub, SUB, visits, 12.0)

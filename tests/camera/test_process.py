@@ -73,7 +73,7 @@ def test_a_camera_killed_again_and_again_is_always_started_again(running: Callab
     """The watcher of a dead process once told its successor to stop, and the camera was given up for ever."""
     one = running(NOBODY)
     seen: set[int] = set()
-    for _ in range(6):
+    for _ in range(4):
         wait_for(lambda: one.camera.pid not in (None, *seen))
         pid = one.camera.pid
         assert pid is not None
@@ -83,7 +83,7 @@ def test_a_camera_killed_again_and_again_is_always_started_again(running: Callab
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: one.camera.pid not in (None, *seen), 60.0)
     assert one.thread.is_alive()
-    assert one.metrics.get("camera_restarts_total", camera="cam") >= 6
+    assert one.metrics.get("camera_restarts_total", camera="cam") >= 4
 
 
 def test_a_camera_process_that_hangs_is_killed_and_started_again(

@@ -254,7 +254,7 @@ def test_what_shows_in_other_parts_in_every_look_has_not_moved() -> None:
     assert credible(leaf, leaf.last_at, calm, settings)
 
 
-@pytest.mark.parametrize(("missed", "bird"), [(0, True), (7, False)])
+@pytest.mark.parametrize(("missed", "bird"), [(0, True), (3, True), (4, False), (7, False)])
 def test_what_was_out_of_sight_did_not_stay_there(missed: int, bird: bool) -> None:
     """One flake falls and is gone, half a second later another falls past the same place: nothing has settled."""
     settings, snow = TrackerSettings(), Weather(TrackerSettings())
@@ -262,9 +262,18 @@ def test_what_was_out_of_sight_did_not_stay_there(missed: int, bird: bool) -> No
     track = Track(1, Region(Box(0.5, 0.1, 0.04, 0.04), 0.6, 3.0, newness=0.9), 0.0, 0.0)
     for look in range(1, 30):
         track.looks += 1
-        track.unseen_looks += 1
         if 20 <= look < 20 + missed:
+            track.unseen_looks += 1
             continue
-        track.sight(Region(Box(0.5, 0.1 + 0.02 * min(look, 20), 0.04, 0.04), 0.6, 3.0, newness=0.9), look * STEP_S)
+        track.sight(Region(Box(0.5, 0.1 + 0.02 * min(look, 18), 0.04, 0.04), 0.6, 3.0, newness=0.9), look * STEP_S)
         track.stirred += 1
     assert credible(track, track.last_at, snow, settings) is bird
+
+
+def test_looks_in_which_a_track_was_not_seen_are_counted() -> None:
+    tracker, drop = Tracker(TrackerSettings()), Region(Box(0.5, 0.5, 0.05, 0.05), 0.6, 3.0)
+    counted = []
+    for number, regions in enumerate([[drop], [drop], [], [], [], [drop], [drop]]):
+        tracker.update(regions, number * STEP_S)
+        counted.append(tracker.tracks[0].unseen_looks)
+    assert counted == [0, 0, 0, 1, 2, 0, 0]

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="package")
 def usual_cores() -> Iterator[None]:
     """The same precision on every machine; tests/species/test_cores.py has the others."""
     with pytest.MonkeyPatch.context() as patch:

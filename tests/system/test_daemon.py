@@ -330,7 +330,7 @@ def test_a_wrong_source_is_said_once_and_hurts_nobody(tmp_path: Path, closing: C
 def test_an_idle_camera_process_is_small(tmp_path: Path, closing: Closing) -> None:
     """Eight cameras on one small machine: a camera process may cost 150 MB, most of it the decoder's pictures."""
     clip = tmp_path / "quiet.mp4"
-    write_clip(clip, Scene(SceneSpec(8, 1920, 1080, 12), ()), 0.0, 12.0)
+    write_clip(clip, Scene(SceneSpec(8, 1920, 1080, 12), ()), 0.0, 9.0)
     daemon = closing(Birdwatchd(tmp_path, cameras={"quiet": {"source": str(clip)}}))
     daemon.start()
     daemon.wait_for_log("camera quiet: online")
