@@ -160,8 +160,9 @@ snow and moving light that something lies on every bird: read what is found besi
 
 birdwatchd was tuned on scenes of these kinds, the others were not: they run as they come, without masks or areas of
 interest, which people would draw. Drawn scenes are no real ones: do not take a figure for what your garden
-will give. Nor are they the same bits wherever they are drawn, for arithmetic and encoders differ a little from processor
-to processor: the scenes of seed 0 gave 172 of 172 visits drawn on an AMD EPYC and 169 drawn on an Intel Xeon. Cases without a bird are {minutes} minutes long; seed {seed}; {versions}.
+will give. Nor are they the same bits wherever they are drawn, for arithmetic and encoders differ a little from
+processor to processor: the scenes of seed 0 gave 172 of 172 visits drawn on an AMD EPYC and 169 drawn on an Intel Xeon.
+Cases without a bird are {minutes} minutes long; seed {seed}; {versions}.
 """
 
 _EMPTY = """## Nothing to see
