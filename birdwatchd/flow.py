@@ -1,26 +1,30 @@
-"""Hand work from stage to stage and bring it to an end: Stop, Mailbox, Handover, Crew.
+"""Hand work from stage to stage and bring it to an end: Stop, Mailbox, Handover, Crew, Hand.
 
 Every queue here is bounded and counted, and its class says what happens when it is full. Every wait listens to a
-stop or to the end of its queue. The one blanket `except` of the project lives in `Crew`.
+stop or to the end of its queue. Blanket `except`s live in `Crew`, where an error is the end of all, and in `Hand`,
+which gives it to whoever waits for the work; nowhere else in the project.
 """
 
 from __future__ import annotations
 
 import logging
+import queue
 import sys
 import threading
 import time
 import traceback
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Evidence, Moment
 
-__all__ = ["Backoff", "Crew", "Handover", "Mailbox", "Stop"]
+__all__ = ["Backoff", "Crew", "Hand", "Handover", "Mailbox", "Stop"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -264,3 +268,35 @@ class Crew:
     def alive(self) -> list[str]:
         """Names of the threads that still run."""
         return [thread.name for thread in self._threads if thread.is_alive()]
+
+
+class Hand:
+    """A thread that works for one owner, one order after another, and ends with it. It never keeps a process alive."""
+
+    def __init__(self, name: str) -> None:
+        self._orders: queue.Queue[_Order | None] = queue.Queue(1)
+        threading.Thread(target=_obey, args=(self._orders,), name=name, daemon=True).start()
+        weakref.finalize(self, self._orders.put, None).atexit = False
+
+    def do(self, work: Callable[[], T]) -> Future[T]:
+        """Order some work; waits while the order before the last is not begun.
+
+        Returns:
+            What comes of it, or the error that it raised, whatever it is.
+        """
+        answer: Future[T] = Future()
+        self._orders.put((answer, work))
+        return answer
+
+
+_Order = tuple["Future[Any]", Callable[[], Any]]
+
+
+def _obey(orders: queue.Queue[_Order | None]) -> None:
+    while (order := orders.get()) is not None:
+        answer, work = order
+        try:
+            answer.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - its owner's, who waits for it
+            answer.set_exception(error)
+        del order, answer, work  # nothing of it is kept while waiting for the next

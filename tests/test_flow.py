@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import json
 import struct
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdwatchd.flow import Backoff, Crew, Handover, Mailbox, Stop
+from birdwatchd.flow import Backoff, Crew, Hand, Handover, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Box, CameraState, CameraStatus, Crop, Evidence, Moment, new_visit_id
 from birdwatchd.wire import FileDone, Pipe, WireError, decode, encode
@@ -297,3 +300,35 @@ def test_visit_ids_sort_by_time() -> None:
     late = new_visit_id(datetime(2026, 1, 1, 0, 0, 0, 2000, tzinfo=UTC))
     assert len(early) == 26
     assert early < late
+
+
+def test_a_hand_works_in_order_and_gives_errors_to_who_waits() -> None:
+    """And it goes on afterwards, whatever an order has raised."""
+    hand, workers = Hand("right"), set[threading.Thread]()
+
+    def work(number: int) -> int:
+        workers.add(threading.current_thread())
+        if number == 2:
+            raise KeyboardInterrupt("in the middle")
+        return 10 * number
+
+    answers = [hand.do(partial(work, number)) for number in range(5)]
+    with pytest.raises(KeyboardInterrupt, match="in the middle"):
+        answers[2].result(20)
+    assert [answer.result(20) for answer in answers[:2] + answers[3:]] == [0, 10, 30, 40]
+    (thread,) = workers
+    assert (thread.name, thread.daemon) == ("right", True)
+    del hand
+    thread.join(20)
+    assert not thread.is_alive(), "it ends with its owner"
+
+
+def test_a_hand_at_work_keeps_no_process_alive() -> None:
+    """A network that hangs in a driver must not hold up the end of the daemon."""
+    program = (
+        "import time\nfrom birdwatchd.flow import Hand\nhand = Hand('stuck')\nhand.do(lambda: time.sleep(60))\n"
+        "hand.do(lambda: None)\ntime.sleep(0.2)"
+    )
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=50)
+    assert time.monotonic() - began < 40

@@ -9,16 +9,15 @@ from __future__ import annotations
 from birdwatchd.species.border import quiet_import  # noqa: F401 - before torch: it prepares OpenMP
 
 # isort: split
-import queue
-import threading
 import time
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, wait
+from functools import partial
 
 import numpy as np
 import torch
 
+from birdwatchd.flow import Hand
 from birdwatchd.records import FloatArray
 from birdwatchd.species.lanes import Answer, Forward
 from birdwatchd.species.preparing import Pixels, Preparation
@@ -31,8 +30,6 @@ __all__ = ["Cores", "multiplies_bfloat16"]
 _PIXELS = 384 * 384
 # Most workers; with more cores than that each has several. A worker costs 50 to 65 MB with davit_tiny at 384.
 _WORKERS = 8
-
-_Order = tuple["Future[Answer]", Callable[[Sequence[Pixels], int], Answer], Sequence[Pixels], int]
 
 
 class Cores:
@@ -50,7 +47,7 @@ class Cores:
         self._preparation, self._forward = preparation, forward
         self._threads = torch.get_num_threads()
         self._most = min(_WORKERS, self._threads)
-        self._workers: list[queue.SimpleQueue[_Order | None]] = []
+        self._workers: list[Hand] = []  # part n is always the same one's: OpenMP keeps threads for each that ever asks
         each = max(1, _PIXELS // (preparation.size[0] * preparation.size[1]))
         self.worth = self._most * each
 
@@ -73,20 +70,12 @@ class Cores:
         for number in range(count):
             part = batch[len(batch) * number // count : len(batch) * (number + 1) // count]
             cores = self._threads * (number + 1) // count - self._threads * number // count
-            answers.append(Future())
-            self._worker(number).put((answers[-1], self._run, part, cores))
+            if number == len(self._workers):
+                self._workers.append(Hand(f"core {number}"))
+            answers.append(self._workers[number].do(partial(self._run, part, cores)))
         wait(answers)  # all of them, also where one has failed: whoever tries again finds the memory free
         torch.set_num_threads(self._threads)
         return [answer.result() for answer in answers]
-
-    def _worker(self, number: int) -> queue.SimpleQueue[_Order | None]:
-        """The orders of a worker, which always is the same thread: OpenMP keeps a team for each that ever asks."""
-        while len(self._workers) <= number:
-            orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
-            threading.Thread(target=_work, args=(orders,), name=f"core {len(self._workers)}", daemon=True).start()
-            weakref.finalize(self, orders.put, None)
-            self._workers.append(orders)
-        return self._workers[number]
 
     def _run(self, part: Sequence[Pixels], threads: int) -> Answer:
         torch.set_num_threads(threads)  # of this thread, and of those that use torch for the first time from now on
@@ -98,17 +87,6 @@ class Cores:
 def _floats(values: torch.Tensor) -> FloatArray:
     floats: FloatArray = values.float().numpy()
     return floats
-
-
-def _work(orders: queue.SimpleQueue[_Order | None]) -> None:
-    """Do what is ordered, one order after another, until the end is."""
-    while (order := orders.get()) is not None:
-        answer, run, part, threads = order
-        try:
-            answer.set_result(run(part, threads))
-        except Exception as error:  # noqa: BLE001 - raised where it was ordered
-            answer.set_exception(error)
-        del order, answer, run, part  # nothing of it is kept while waiting for the next
 
 
 def multiplies_bfloat16(least: float = 2.0, side: int = 256) -> bool:
