@@ -97,7 +97,7 @@ def multiplies_bfloat16(least: float = 2.0, side: int = 256) -> bool:
 
     Args:
         least: times as fast.
-        side: rows and columns of the matrices that are tried, at most a fifth of a second in all.
+        side: rows and columns of the matrices that are tried: 0.06 s in all where there is nothing beyond AVX2.
     """
     seconds = []
     for dtype in (torch.float32, torch.bfloat16):
