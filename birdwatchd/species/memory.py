@@ -19,6 +19,7 @@ from birdwatchd.species.codes import Bounds, Hold, OnHost, Rows, finer_type, low
 __all__ = ["Embedded", "Found", "Memory", "among"]
 
 BLOCK = 16_384  # rows that lie together at least; fewer are copied when more come
+FIRST = 1024  # visits that are gone through whole to choose of them who is asked first
 ASKED = 64  # visits whose embeddings are asked for at once
 LOWERED = 4096  # rows whose bounds are lowered at once
 
@@ -110,25 +111,35 @@ class Memory:
         if not len(self) or count < 1:
             return []
         wanted = unit(embedding)
+        asked = wanted.astype(np.float32)
         stamps, counts = self._all_stamps(), self._all_counts()
         ends = np.cumsum(counts)
-        of_rows = self._upper(wanted.astype(np.float32))
+        of_rows = self._upper(asked)
         bounds: FloatArray = np.maximum.reduceat(of_rows, ends - counts)
         bounds[~self._known] = -np.inf
         best: list[Found] = []
+
+        def tighten(tighter: _Tighter, places: Places) -> None:
+            bounds[places] = self._tighter(tighter, of_rows, ends[places], counts[places], asked)
 
         def look_at(places: Places) -> None:
             for visit_id, vectors in ask(stamps[places].tolist()):
                 best.append(Found(visit_id, float(np.vecdot(unit(vectors), wanted).max())))
             best.sort(key=lambda found: (-found.similarity, found.visit_id))
             del best[count:]
+            bounds[places] = -np.inf
 
-        first = _highest(bounds, max(ASKED, 2 * count))
-        look_at(first)
-        bounds[first] = -np.inf
-        rest = np.flatnonzero((bounds >= _least(best, count)) & (bounds > -np.inf))
+        def of_interest(places: Places) -> Places:
+            return places[(bounds[places] >= _least(best, count)) & (bounds[places] > -np.inf)]
+
+        first = np.sort(_highest(bounds, max(FIRST, 2 * count)))
+        tighten(_nearer, first)
+        look_at(first[_highest(bounds[first], max(ASKED, 2 * count))])
+        rest = of_interest(np.arange(len(bounds)))
+        tighten(_nearer, rest[~among(rest, first)])
+        rest = of_interest(rest)
         if len(rest) > ASKED:
-            bounds[rest] = self._lowered(of_rows, ends[rest], counts[rest], wanted.astype(np.float32))
+            tighten(_lower, rest)
         rest = rest[np.argsort(-bounds[rest])]
         for at in range(0, len(rest), ASKED):
             hopeful = rest[at : at + ASKED]
@@ -154,20 +165,35 @@ class Memory:
             at += len(block.finer)
         return bounds
 
-    def _lowered(self, of_rows: FloatArray, ends: Numbers, counts: Numbers, wanted: FloatArray) -> FloatArray:
-        """What no cosine of some visits exceeds, by their finer rows; `ends`: the place after the last row of each."""
+    def _tighter(
+        self, tighter: _Tighter, of_rows: FloatArray, ends: Numbers, counts: Numbers, wanted: FloatArray
+    ) -> FloatArray:
+        """What no cosine of some visits exceeds, when more of their rows is heard, which is noted in `of_rows` too.
+
+        Args:
+            ends: the place after the last row of each visit, rising.
+        """
         firsts = np.cumsum(counts) - counts
         places = np.repeat(ends - counts - firsts, counts) + np.arange(counts.sum())
-        bounds = of_rows[places]
         begin = 0
         for block in self._blocks:
-            mine = np.flatnonzero((places >= begin) & (places < begin + len(block.finer)))
-            for at in range(0, len(mine), LOWERED):
-                some = mine[at : at + LOWERED]
-                bounds[some] = lower(bounds[some], block.finer[places[some] - begin], wanted)
+            mine = places[np.searchsorted(places, begin) : np.searchsorted(places, begin + len(block.finer))]
+            of_rows[mine] = tighter(block, of_rows[mine], mine - begin, wanted)
             begin += len(block.finer)
-        result: FloatArray = np.maximum.reduceat(bounds, firsts)
+        result: FloatArray = np.maximum.reduceat(of_rows[places], firsts)
         return result
+
+
+_Tighter = Callable[[_Block, FloatArray, Places, FloatArray], FloatArray]  # bounds of some rows of a block
+
+
+def _nearer(block: _Block, bounds: FloatArray, places: Places, wanted: FloatArray) -> FloatArray:
+    return block.held.nearer(bounds, places, wanted)
+
+
+def _lower(block: _Block, bounds: FloatArray, places: Places, wanted: FloatArray) -> FloatArray:
+    parts = (slice(at, at + LOWERED) for at in range(0, len(places), LOWERED))
+    return np.concatenate([bounds[:0], *(lower(bounds[part], block.finer[places[part]], wanted) for part in parts)])
 
 
 def among(some: Numbers, others: Numbers) -> NDArray[np.bool_]:

@@ -24,11 +24,16 @@ HALVES = hnp.arrays(
 )
 
 
+def bounds(hold: Hold, vectors: FloatArray, wanted: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Those of all vectors, and the nearer ones."""
+    out, held, asked = np.empty(len(vectors), np.float32), hold(encode(vectors)[0]), unit(wanted).astype(np.float32)
+    held.upper(asked, out)
+    return out, held.nearer(out.copy(), np.arange(len(vectors)), asked)
+
+
 def upper(hold: Hold, vectors: FloatArray, wanted: FloatArray) -> FloatArray:
-    """The bounds of all vectors."""
-    out = np.empty(len(vectors), np.float32)
-    hold(encode(vectors)[0]).upper(unit(wanted).astype(np.float32), out)
-    return out
+    """The nearer bounds of all vectors."""
+    return bounds(hold, vectors, wanted)[1]
 
 
 @HOLDS
@@ -37,10 +42,12 @@ def upper(hold: Hold, vectors: FloatArray, wanted: FloatArray) -> FloatArray:
 def test_no_cosine_is_above_its_bound(hold: Hold, vectors: FloatArray, seed: int) -> None:
     """Zeros, NaN, infinity, one large number among small ones; and asked for one of them, or for anything."""
     anything = np.random.default_rng(seed).normal(size=vectors.shape[1]).astype(np.float32)
+    wanted: FloatArray
     for wanted in (anything, vectors[seed % len(vectors)]):
-        coarse = upper(hold, vectors, wanted)
+        first, coarse = bounds(hold, vectors, wanted)
         fine = lower(coarse, encode(vectors)[1], unit(wanted).astype(np.float32))
         assert np.all(fine <= coarse + 1e-6)
+        assert np.all(coarse <= first + 1e-6)
         assert np.all(unit(vectors) @ unit(wanted) <= fine.astype(np.float64))
 
 
@@ -53,6 +60,28 @@ def test_bounds_are_close(hold: Hold) -> None:
     assert np.all(coarse - cosines < 0.02)
     fine = lower(coarse, encode(vectors)[1], unit(wanted).astype(np.float32))
     assert np.all(fine - cosines < (0.0003 if hold is OnHost else 0.002))
+
+
+def test_what_does_not_look_alike_is_told_apart_by_half() -> None:
+    """A picture of the same bird, at 0.68, is above all others, though only half of each row was looked at."""
+    rng = np.random.default_rng(0)
+    kind, vectors = rng.normal(size=768), rng.normal(size=(5000, 768)).astype(np.float32)
+    vectors[0], wanted = (kind + 0.7 * rng.normal(size=768) for _ in range(2))
+    first, coarse = bounds(OnHost, vectors, np.asarray(wanted, np.float32))
+    assert coarse[0] < 0.7
+    assert np.all(first[1:] < coarse[0] - 0.02)
+
+
+def test_some_rows_are_gone_through_as_all_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that lie together, rows that do not, and none at all; more of them than are taken at once."""
+    for name, value in (("STEP", 7), ("SPAN", 40)):
+        monkeypatch.setattr(module, name, value)
+    rng = np.random.default_rng(1)
+    vectors, wanted = rng.normal(size=(201, 13)).astype(np.float32), rng.normal(size=13).astype(np.float32)
+    first, coarse = bounds(OnHost, vectors, wanted)
+    held, asked = OnHost(encode(vectors)[0]), unit(wanted).astype(np.float32)
+    for places in (np.arange(50, 150), np.flatnonzero(rng.random(201) < 0.6), np.array([200]), np.empty(0, np.intp)):
+        assert np.array_equal(held.nearer(first[places], places, asked), coarse[places])
 
 
 def test_a_finer_row_that_is_damaged_is_not_heard() -> None:
