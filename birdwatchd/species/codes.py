@@ -4,7 +4,7 @@ Of an embedding of length one, u, whole numbers c of -127 … 127 are kept with 
 lost, |u - s·c|. For any q of length one the cosine u·q is within e of s·(c·q), by Cauchy and Schwarz: s·(c·q) + e and a
 little more for what rounding can do is above every cosine. On a host `upper` multiplies the first half of each row
 only, and takes the second for as much like q as its length allows: that tells apart what does not look alike at all,
-which is nearly everything. `nearer` multiplies the second half of what is left.
+which is nearly everything where something does look alike. `nearer` multiplies the second half of what is left.
 
 What was lost is kept the same way once more, for `lower` to bring bounds that are of interest a hundred times nearer:
 birds of one species look so much alike that 0.01, which e is, does not tell them apart. Who then asks the embeddings
@@ -48,9 +48,11 @@ class Bounds(Protocol):
     def nearer(self, upper: FloatArray, places: Places, wanted: FloatArray) -> FloatArray:
         """What is left of what `upper` wrote for some rows, shape (n,), when they are gone through whole.
 
+        Each row once: a bound that is made nearer twice does not hold.
+
         Args:
-            upper: for these rows, shape (n,).
-            places: which rows they are, rising, shape (n,).
+            upper: what `upper` wrote for these rows, shape (n,).
+            places: which rows they are, each greater than the one before, shape (n,).
             wanted: the same as for `upper`.
         """
 
@@ -105,7 +107,7 @@ def lower(upper: FloatArray, finer: Rows, wanted: FloatArray) -> FloatArray:
     """What is left of bounds when the finer rows are heard; a row that is damaged changes nothing.
 
     Args:
-        upper: from `Bounds.upper`, shape (n,).
+        upper: from `Bounds.upper`, or from `Bounds.nearer`, shape (n,).
         finer: of the same rows, shape (n,).
         wanted: the same as for `upper`.
     """
@@ -115,7 +117,7 @@ def lower(upper: FloatArray, finer: Rows, wanted: FloatArray) -> FloatArray:
 
 
 class OnHost:
-    """Rows in the host's memory, or in a file that is mapped there."""
+    """Rows in the host's memory, or in a mapped file; to begin, the second half of each is gone through."""
 
     def __init__(self, rows: Rows) -> None:
         width = rows.dtype["codes"].shape[0]
@@ -146,15 +148,15 @@ class OnHost:
         second, result = self._split(wanted)[1], np.empty_like(upper)
         length = _length(second)
 
-        def bound(some: slice, wide: FloatArray) -> None:
-            rows = which(some)
-            exactly = np.vecdot(wide, second) * self._rows["scale"][rows]
-            result[some] = upper[some] + (exactly - self._second[rows] * length)
-
         def which(some: slice) -> slice | Places:
             mine = places[some]
             together = mine[-1] - mine[0] == len(mine) - 1
             return slice(int(mine[0]), int(mine[-1]) + 1) if together else mine
+
+        def bound(some: slice, wide: FloatArray) -> None:
+            rows = which(some)
+            exactly = np.vecdot(wide, second) * self._rows["scale"][rows]
+            result[some] = upper[some] + (exactly - self._second[rows] * length)
 
         self._go_through(len(places), which, self._halves[1], bound)
         return result

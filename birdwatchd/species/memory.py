@@ -129,15 +129,15 @@ class Memory:
             del best[count:]
             bounds[places] = -np.inf
 
-        def of_interest(places: Places) -> Places:
-            return places[(bounds[places] >= _least(best, count)) & (bounds[places] > -np.inf)]
+        def of_interest() -> Places:
+            return np.flatnonzero((bounds >= _least(best, count)) & (bounds > -np.inf))
 
         first = np.sort(_highest(bounds, max(FIRST, 2 * count)))
         tighten(_nearer, first)
         look_at(first[_highest(bounds[first], max(ASKED, 2 * count))])
-        rest = of_interest(np.arange(len(bounds)))
+        rest = of_interest()
         tighten(_nearer, rest[~among(rest, first)])
-        rest = of_interest(rest)
+        rest = of_interest()
         if len(rest) > ASKED:
             tighten(_lower, rest)
         rest = rest[np.argsort(-bounds[rest])]
@@ -192,8 +192,11 @@ def _nearer(block: _Block, bounds: FloatArray, places: Places, wanted: FloatArra
 
 
 def _lower(block: _Block, bounds: FloatArray, places: Places, wanted: FloatArray) -> FloatArray:
-    parts = (slice(at, at + LOWERED) for at in range(0, len(places), LOWERED))
-    return np.concatenate([bounds[:0], *(lower(bounds[part], block.finer[places[part]], wanted) for part in parts)])
+    lowered = np.empty_like(bounds)
+    for at in range(0, len(places), LOWERED):
+        part = slice(at, at + LOWERED)
+        lowered[part] = lower(bounds[part], block.finer[places[part]], wanted)
+    return lowered
 
 
 def among(some: Numbers, others: Numbers) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,6 +91,42 @@ def test_where_all_look_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None
     for seed in range(5):
         assert memory.nearest(direction(seed), 10, visits.ask) == visits.brute_force(direction(seed), 10)
     assert visits.asked / 5 < 400
+
+
+def test_no_bound_is_ever_too_low(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many blocks and little at once, in every step; a row that is made nearer twice has a bound that does not hold."""
+    for name, value in (("BLOCK", 50), ("FIRST", 10), ("ASKED", 3), ("LOWERED", 5)):
+        monkeypatch.setattr(module, name, value)
+    visits, memory = Visits(), Memory(DIM)
+    visits.tell(memory, visits.more(400, spread=0.05), 9)
+    rows = np.concatenate([visits.embeddings[stamp] for stamp in memory.stamps.tolist()])
+    wanted = direction(0)
+    cosines, nearer, tighten = unit(rows) @ unit(wanted), np.zeros(len(rows), int), Memory._tighter
+
+    def watched(
+        self: Memory, tighter: Any, of_rows: FloatArray, ends: Any, counts: Any, asked: FloatArray
+    ) -> FloatArray:
+        before, result = of_rows.copy(), tighten(self, tighter, of_rows, ends, counts, asked)
+        assert np.all(of_rows >= cosines)
+        assert np.all(of_rows <= before + 1e-6)
+        mine = np.concatenate([np.arange(end - count, end) for end, count in zip(ends, counts, strict=True)])
+        assert np.array_equal(result, [of_rows[e - c : e].max() for e, c in zip(ends, counts, strict=True)])
+        nearer[mine] += tighter is module._nearer
+        return result
+
+    monkeypatch.setattr(Memory, "_tighter", watched)
+    assert memory.nearest(wanted, 10, visits.ask) == visits.brute_force(wanted, 10)
+    assert set(nearer.tolist()) == {0, 1} or set(nearer.tolist()) == {1}
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_little_at_once(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Every step takes more than one turn."""
+    for name, value in (("BLOCK", 1000), ("FIRST", 10), ("ASKED", 3), ("LOWERED", 5)):
+        monkeypatch.setattr(module, name, value)
+    visits, memory = Visits(), Memory(DIM)
+    visits.tell(memory, visits.more(400, seed, spread=0.003), 99)
+    assert memory.nearest(direction(seed), 10, visits.ask) == visits.brute_force(direction(seed), 10)
 
 
 def test_equals_come_by_id() -> None:
