@@ -90,7 +90,8 @@ def _part(rounds: dict[str, list[Round]]) -> Part:
 _SECONDS = ("ours", "ours_start", "bare", "bare_start", "bare_small", "bare_due", "bare_small_due")
 _COLUMNS = (
     "1080p15 and 640 × 360", "ours, s", "start of ours, s", "bare main, s", "start of bare, s", "bare small, s",
-    "bare main when due, s", "bare small when due, s", "ours ÷ bare main, without starts", "wanted", "visits / pictures",
+    "bare main when due, s", "bare small when due, s",
+    "ours ÷ bare main, without starts", "wanted", "visits / pictures",
 )  # fmt: skip
 _TEXT = """\
 The camera's main stream is the same video as above and its `gate_source` the same pictures at 640 × 360, 600 kbit/s,
