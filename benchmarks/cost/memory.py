@@ -106,6 +106,7 @@ def _part(hour: Hour) -> Part:
         ("resident, most, MiB", f"{max(mib for _, mib in hour.samples):.1f}", ""),
         ("growth, MiB per hour of video", f"**{found.value:+.2f}**", "0 inside the interval"),
         ("its interval (95 %)", f"{found.low:+.2f} … {found.high:+.2f}", ""),
+        ("more in the last block than in the middle one, MiB", f"{middles[-1] - middles[len(middles) // 2]:+.2f}", ""),
         ("ring, most, MiB", f"{hour.ring_bytes / MIB:.2f}", f"≤ {hour.ring_bound / MIB:.0f}"),
     )
     text = _TEXT.format(warm=f"{hour.seconds * WARM_UP_SHARE / 60:g}", blocks=BLOCKS, samples=len(warm))
