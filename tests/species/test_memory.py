@@ -116,7 +116,7 @@ def test_no_bound_is_ever_too_low(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Memory, "_tighter", watched)
     assert memory.nearest(wanted, 10, visits.ask) == visits.brute_force(wanted, 10)
-    assert set(nearer.tolist()) == {0, 1} or set(nearer.tolist()) == {1}
+    assert nearer.max() == 1
 
 
 @pytest.mark.parametrize("seed", range(10))
