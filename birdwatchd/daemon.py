@@ -59,9 +59,7 @@ _MQTT_STATE: dict[CameraState, Literal["online", "offline", "disabled"]] = {
 class Daemon:
     """One running system."""
 
-    def __init__(
-        self, config: Config, stop: Stop, *, on_visit: Callable[[Visit], None] = lambda visit: None
-    ) -> None:
+    def __init__(self, config: Config, stop: Stop, *, on_visit: Callable[[Visit], None] = lambda visit: None) -> None:
         """
         Args:
             on_visit: is shown every visit revision once it is stored.
@@ -331,5 +329,3 @@ def notify(state: str) -> None:
             sock.sendto(state.encode(), address)
         except OSError as error:
             log.debug("service manager does not listen (%s)", error.strerror)
-
-

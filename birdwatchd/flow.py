@@ -99,9 +99,7 @@ class Mailbox:
     Lanes are served in turn, so that a windy camera cannot starve a quiet one.
     """
 
-    def __init__(
-        self, metrics: Metrics, *, lane_crops: int = 64, when_full: Literal["shed", "wait"] = "shed"
-    ) -> None:
+    def __init__(self, metrics: Metrics, *, lane_crops: int = 64, when_full: Literal["shed", "wait"] = "shed") -> None:
         self._metrics, self._lane_crops, self._when_full = metrics, lane_crops, when_full
         self._lanes: dict[str, _Lane] = {}
         self._turn: deque[str] = deque()

@@ -110,9 +110,7 @@ class Box:
     def union(self, other: Box) -> Box:
         """The smallest box that holds both."""
         x, y = min(self.x, other.x), min(self.y, other.y)
-        return Box(
-            x, y, max(self.x + self.w, other.x + other.w) - x, max(self.y + self.h, other.y + other.h) - y
-        )
+        return Box(x, y, max(self.x + self.w, other.x + other.w) - x, max(self.y + self.h, other.y + other.h) - y)
 
     def rounded(self, digits: int = 4) -> list[float]:
         """The four numbers for JSON."""

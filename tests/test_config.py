@@ -74,7 +74,7 @@ def test_the_example_shows_every_key() -> None:
         ("\n\nmodel: {device: gpu}", "site.yaml:3: model.device is 'gpu'; use a value that matches"),
         ("model: {precision: int4}", "site.yaml:1: model.precision is 'int4'; use one of 'auto', 'float32'"),
         ("cameras:\n  nut: {source: ' rtsp://h/1'}", "site.yaml:2: cameras.nut.source has something before its scheme"),
-        ("cameras:\n  nut: {source: \"/dev/video0\\n\"}", "site.yaml:2: cameras.nut.source names a device that is no"),
+        ('cameras:\n  nut: {source: "/dev/video0\\n"}', "site.yaml:2: cameras.nut.source names a device that is no"),
         ('cameras:\n  "nut\\n": {source: a.mp4}', "site.yaml:1: cameras name 'nut\n' goes into topics"),
         ('station: {name: "a\\n"}', "site.yaml:1: station.name name 'a\n' goes into topics"),
         ("station: {name: !binary x}", "site.yaml:1: station.name is not a plain value"),

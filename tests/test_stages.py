@@ -136,9 +136,7 @@ def record(write: Any, shown: list[Visit] | None = None, stop: Stop | None = Non
     metrics = Metrics()
     inbox: Handover[Any] = Handover("record", metrics)
     seen = shown if shown is not None else []
-    stage = Record(
-        inbox, write, "m@1", metrics, stop=stop or Stop(), wake=lambda: None, on_visit=seen.append
-    )
+    stage = Record(inbox, write, "m@1", metrics, stop=stop or Stop(), wake=lambda: None, on_visit=seen.append)
     return stage, inbox
 
 

@@ -72,9 +72,7 @@ def _called(naming: Naming, visits: Sequence[Drawn], name: str) -> list[Drawn]:
     return [visit for visit in visits if confirmed(naming.alone(visit), name)]
 
 
-def _teach(
-    network: Network, kind: str, name: str, false: Sequence[Drawn], birds: Sequence[Drawn], least: int
-) -> None:
+def _teach(network: Network, kind: str, name: str, false: Sequence[Drawn], birds: Sequence[Drawn], least: int) -> None:
     """A row of the table: by lessons alone, and by lessons and strangeness; none where there are too few visits."""
     if len(false) < least:
         return

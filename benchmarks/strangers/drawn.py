@@ -49,9 +49,7 @@ def demo_network() -> Network:
     return load_network(ModelSettings(name="demo"), Path())
 
 
-def draw_visits(
-    network: Network, kind: str, count: int, first: int = 0, individual: int | None = None
-) -> list[Drawn]:
+def draw_visits(network: Network, kind: str, count: int, first: int = 0, individual: int | None = None) -> list[Drawn]:
     """`count` visits of a species, a stranger or BLANK, in changing places.
 
     Args:

@@ -60,9 +60,7 @@ class Picture:
         picture = self.picture
         if picture.format.name in _ON_DEVICE:
             picture = picture.reformat(format="nv12")
-        return Frame(
-            picture, luma_of(picture), picture.width, picture.height, self.at, self.media_s, self.lag_s
-        )
+        return Frame(picture, luma_of(picture), picture.width, picture.height, self.at, self.media_s, self.lag_s)
 
 
 def luma_of(picture: Any) -> NDArray[np.uint8]:

@@ -141,9 +141,7 @@ class CameraProcess:
                     backoff.reset()
                 wait = backoff.next_wait()
                 self._metrics.add("camera_restarts_total", camera=self.camera)
-                log.warning(
-                    "camera %s: its process ended (%s); starting it again in %.1f s", self.camera, status, wait
-                )
+                log.warning("camera %s: its process ended (%s); starting it again in %.1f s", self.camera, status, wait)
                 self._tell(CameraState.OFFLINE, f"camera process ended ({status})")
                 again = time.monotonic() + wait
                 while time.monotonic() < again and not (self._off.is_set() or stop.wait(min(wait, LOOK_S))):

@@ -97,8 +97,7 @@ def _facts(notes: Notes) -> list[tuple[str, str, str]]:
         (
             "Blind",
             f"{100 * (notes.share_of(Mood.LEARNING) + notes.share_of(Mood.CHANGED)):.1f} % of the time",
-            f"learning {100 * notes.share_of(Mood.LEARNING):.1f} %, "
-            f"changes {100 * notes.share_of(Mood.CHANGED):.1f} %",
+            f"learning {100 * notes.share_of(Mood.LEARNING):.1f} %, changes {100 * notes.share_of(Mood.CHANGED):.1f} %",
         ),
     ]
 

@@ -176,9 +176,7 @@ def main() -> int:
     given = json.loads(orders.readline() or b"{}")
     if not given:
         return 1  # the command is gone
-    order = Order(
-        given["name"], CameraSettings.model_validate(given["settings"]), given["seconds"], Path(given["out"])
-    )
+    order = Order(given["name"], CameraSettings.model_validate(given["settings"]), given["seconds"], Path(given["out"]))
     stop = Stop()
     threading.Thread(target=_await_stop, args=(orders, stop), daemon=True).start()
     try:

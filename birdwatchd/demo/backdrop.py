@@ -97,9 +97,7 @@ def _paint_foliage(chance: random.Random, width: int, height: int) -> Image.Imag
     return image
 
 
-def _paint_hanging_feeder(
-    image: Image.Image, chance: random.Random, centre: float, tray_y: float, half: float
-) -> None:
+def _paint_hanging_feeder(image: Image.Image, chance: random.Random, centre: float, tray_y: float, half: float) -> None:
     """A seed tube on a wire above a round tray."""
     draw, wood = ImageDraw.Draw(image), _vary(chance, chance.choice(_WOODS), 0.15)
     width, height = image.size
@@ -112,15 +110,11 @@ def _paint_hanging_feeder(
         seed_x, seed_y = x + chance.uniform(-0.75, 0.75) * tube, y - chance.random() * 0.26 * height
         colour = _vary(chance, (164, 134, 86), 0.3)
         draw.ellipse((seed_x, seed_y, seed_x + height / 150, seed_y + height / 110), fill=colour)
-    draw.polygon(
-        ((x - roof, y - 0.4 * height), (x, y - 0.47 * height), (x + roof, y - 0.4 * height)), fill=wood
-    )
+    draw.polygon(((x - roof, y - 0.4 * height), (x, y - 0.47 * height), (x + roof, y - 0.4 * height)), fill=wood)
     _paint_board(draw, chance, (x - reach, y, x + reach, y + 0.035 * height), wood)
 
 
-def _paint_table(
-    image: Image.Image, chance: random.Random, centre: float, tray_y: float, half: float
-) -> None:
+def _paint_table(image: Image.Image, chance: random.Random, centre: float, tray_y: float, half: float) -> None:
     """A board on a post, with scattered seed."""
     draw, wood = ImageDraw.Draw(image), _vary(chance, chance.choice(_WOODS), 0.15)
     width, height = image.size

@@ -234,9 +234,7 @@ def _announce(config: Config, feeders: Sequence[Feeder]) -> None:
     out.print(f"  {'database':<10} {shown(config.home)}\n", soft_wrap=True)
 
 
-def compare(
-    store: Catalogue, feeders: Sequence[Feeder], heard: Heard, ended: datetime
-) -> Comparison:
+def compare(store: Catalogue, feeders: Sequence[Feeder], heard: Heard, ended: datetime) -> Comparison:
     """Match what was there with what was stored; every stored visit belongs to one bird at most."""
     sightings: list[Sighting] = []
     extra: list[Visit] = []

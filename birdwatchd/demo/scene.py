@@ -76,9 +76,7 @@ class _Stay:
 class Scene:
     """The pictures of one simulated camera, with the visits that happen in front of it."""
 
-    def __init__(
-        self, spec: SceneSpec, visits: tuple[ScheduledVisit, ...], like: Scene | None = None
-    ) -> None:
+    def __init__(self, spec: SceneSpec, visits: tuple[ScheduledVisit, ...], like: Scene | None = None) -> None:
         """
         Args:
             like: a scene with the same `spec`, whose painting is used again.
@@ -177,9 +175,7 @@ def _sway(seed: int, now: float) -> int:
     return round((swing + 1) / 2 * (SWAY_STEPS - 1))
 
 
-def _blit(
-    frame: NDArray[np.uint8], picture: NDArray[np.uint8], left: int, top: int, table: NDArray[np.uint8]
-) -> None:
+def _blit(frame: NDArray[np.uint8], picture: NDArray[np.uint8], left: int, top: int, table: NDArray[np.uint8]) -> None:
     """Lay an RGBA picture over the frame in place, lit by `table`; what falls outside is cut off."""
     height, width = frame.shape[:2]
     x0, y0 = max(0, left), max(0, top)

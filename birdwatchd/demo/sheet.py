@@ -111,9 +111,7 @@ class Sheet:
         ImageDraw.Draw(self.image).line(places, fill=self._tint(colour), width=pixels, joint="curve")
 
     def _tint(self, colour: Colour) -> tuple[int, int, int, int]:
-        red, green, blue = (
-            min(255, round(part * gain)) for part, gain in zip(colour, self._gain, strict=True)
-        )
+        red, green, blue = (min(255, round(part * gain)) for part, gain in zip(colour, self._gain, strict=True))
         return (red, green, blue, 255)
 
 

@@ -42,9 +42,7 @@ def schedule(seed: int, seconds: float, cameras: int = 1, at_once: int = 1) -> t
     Too short a time has no visits.
     """
     chance = random.Random(f"schedule/{seed}/{cameras}/{at_once}")
-    times = sorted(
-        (start, end, camera) for camera in range(cameras) for start, end in _plan_times(chance, seconds)
-    )
+    times = sorted((start, end, camera) for camera in range(cameras) for start, end in _plan_times(chance, seconds))
     deck: list[str] = []
     visits: list[ScheduledVisit] = []
     for start, end, camera in times:
@@ -53,9 +51,7 @@ def schedule(seed: int, seconds: float, cameras: int = 1, at_once: int = 1) -> t
         if at_once > 1 and end - start > 3.0 and chance.random() < 0.5:
             late, early = start + chance.uniform(0.4, 0.9), end - chance.uniform(0.4, 0.9)
             other = (perch + 2) % PERCHES
-            visits.append(
-                ScheduledVisit(_deal(deck, chance), late, early, camera, other, chance.getrandbits(30))
-            )
+            visits.append(ScheduledVisit(_deal(deck, chance), late, early, camera, other, chance.getrandbits(30)))
     return tuple(sorted(visits, key=lambda visit: (visit.start_s, visit.camera)))
 
 

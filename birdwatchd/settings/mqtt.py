@@ -97,7 +97,9 @@ class MqttSettings(Settings):
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("needs cert_file and key_file together")
         if self.url and not self.tls and (self.ca_file or self.cert_file):
-            raise ValueError("has certificates, and a url without TLS, so all would be sent in the clear; write mqtts://")
+            raise ValueError(
+                "has certificates, and a url without TLS, so all would be sent in the clear; write mqtts://"
+            )
         return self
 
     @property

@@ -173,9 +173,7 @@ class Fusion:
             raw_score = self._groups.share(raw, verdict.rank, verdict.scientific_name or "")
         return replace(verdict, raw_score=raw_score, raw_top=top, reasons=reasons, rare=rare)
 
-    def _rarity(
-        self, p: NDArray[np.float64], raw: NDArray[np.float64], best: int, votes: Counter[int]
-    ) -> Verdict:
+    def _rarity(self, p: NDArray[np.float64], raw: NDArray[np.float64], best: int, votes: Counter[int]) -> Verdict:
         """The network is sure of what is not to be expected: said, and confirmed if two moments say so."""
         label = self.labels[best]
         doubt = "one picture is not enough for a rarity" if votes[best] < 2 else self._conflict(best, votes)

@@ -222,9 +222,7 @@ class Lanes:
 class _Lane:
     """Room for one part on its way: its bytes on the host and on the device, and its answers on the host."""
 
-    def __init__(
-        self, accelerator: Accelerator, part: int, size: tuple[int, int], widths: tuple[int, int]
-    ) -> None:
+    def __init__(self, accelerator: Accelerator, part: int, size: tuple[int, int], widths: tuple[int, int]) -> None:
         self._on = accelerator
         room = (part * ROOM * 3 * size[0] * size[1],)
         self._host = accelerator.shared(room, torch.uint8)

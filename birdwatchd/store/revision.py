@@ -308,9 +308,7 @@ class Revision:
     def _best_crop(self, visit_id: str) -> bytes | None:
         return self._media.read(best_crop(self._connection, visit_id))
 
-    def pass_on(
-        self, compose: Callable[[Telling], Sequence[Message]] | None, decide: alerting.Decide | None
-    ) -> None:
+    def pass_on(self, compose: Callable[[Telling], Sequence[Message]] | None, decide: alerting.Decide | None) -> None:
         """Give firsts to the visits they belong to, now that this one has another name; those that are over tell it."""
         changes: dict[str, tuple[str, ...]] = {}
         if self._given_up is not None:

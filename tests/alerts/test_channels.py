@@ -308,9 +308,10 @@ def everything_logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def test_no_address_is_ever_said(world: Any, peer: Peer, everything_logged: list[str], capfd: Any) -> None:
     """The token of a messenger is its password, and logs are public: not even with everything logged."""
     port, metrics = peer.port, Metrics()
-    secrets = {"webhook": f"http://hunter2:hunter2@127.0.0.1:{port}/hunter2?token=hunter2"}, {
-        "apprise": f"json://hunter2:hunter2@127.0.0.1:{port}/hunter2/?+X-Token=hunter2"
-    }
+    secrets = (
+        {"webhook": f"http://hunter2:hunter2@127.0.0.1:{port}/hunter2?token=hunter2"},
+        {"apprise": f"json://hunter2:hunter2@127.0.0.1:{port}/hunter2/?+X-Token=hunter2"},
+    )
     failures = []
     for number, settings in enumerate((*secrets, {"apprise": "tgram://hunter2"}, {"apprise": "hunter2"})):
         config = Config.model_validate({"channels": {f"c{number}": settings}})

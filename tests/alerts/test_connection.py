@@ -138,7 +138,7 @@ from birdwatchd.alerts.connection import Credentials
 from birdwatchd.config import MqttSettings
 from birdwatchd.errors import ConfigError
 try:
-    Credentials.read(MqttSettings(url="mqtts://h", **{ {key: str(path) for key, path in files.items()} !r}))
+    Credentials.read(MqttSettings(url="mqtts://h", **{ {key: str(path) for key, path in files.items()}!r}))
 except ConfigError as error:
     print(error)
 """

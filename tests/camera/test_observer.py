@@ -130,9 +130,7 @@ class Picture:
         if bird is not None:
             h, w = picture.shape
             picture = picture.copy()
-            picture[
-                int(bird.y * h) : int((bird.y + bird.h) * h), int(bird.x * w) : int((bird.x + bird.w) * w)
-            ] = level
+            picture[int(bird.y * h) : int((bird.y + bird.h) * h), int(bird.x * w) : int((bird.x + bird.w) * w)] = level
         self.at += 0.1
         noisy = picture + self.rng.normal(0, 3, picture.shape)
         return np.clip(noisy, 0, 255).astype(np.uint8), self.at

@@ -207,9 +207,7 @@ def test_either_stream_does_without_the_other(pair: tuple[Path, Path], lost: str
 def test_a_device_that_is_not_there_is_said_once_and_costs_no_picture(pair: tuple[Path, Path]) -> None:
     """The main stream's decoder is made anew for every bird; its failure is no news the second time."""
     main, sub = pair
-    evidence, statuses = run_camera(
-        source=Source(str(main)), gate_source=Source(str(sub)), min_bird=32, decode="vaapi"
-    )
+    evidence, statuses = run_camera(source=Source(str(main)), gate_source=Source(str(sub)), min_bird=32, decode="vaapi")
     assert [min(sides) > 60 for sides in crops(evidence).values()] == [True]
     notices = [status.notice for status in statuses if status.notice]
     assert len(notices) == 1

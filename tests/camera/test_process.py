@@ -213,9 +213,7 @@ def test_a_probe_says_why_there_is_no_picture() -> None:
     assert "Connection refused" in status.detail
 
 
-def test_no_process_to_be_had_is_waited_out(
-    running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_process_to_be_had_is_waited_out(running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine out of memory or processes for a minute must not lose its daemon."""
     real = process_module.spawn
     failures = [OSError(11, "no"), OSError(12, "no")]

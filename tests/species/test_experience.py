@@ -33,9 +33,7 @@ def looks(kind: int, seed: int, moments: int = 3, *, towards: int | None = None)
 
 def birds(count: int = 30) -> list[Seen]:
     """Confirmed visits of three species."""
-    return [
-        Seen(looks(kind, n), LABELS[kind].common_name, 5.0 + n % 7 / 10) for kind in range(3) for n in range(count)
-    ]
+    return [Seen(looks(kind, n), LABELS[kind].common_name, 5.0 + n % 7 / 10) for kind in range(3) for n in range(count)]
 
 
 def squirrels(count: int, said: str = "House sparrow") -> list[Seen]:

@@ -110,9 +110,7 @@ def pictures(count: int) -> list[Pixels]:
     """Of many sizes, in the memory order that PIL gives."""
     chance = np.random.default_rng(count)
     sizes = [(64, 64), (50, 71), (128, 128), (9, 200), (64, 31)]
-    return [
-        chance.integers(0, 256, (*sizes[i % len(sizes)], 3), np.uint8).transpose(2, 0, 1) for i in range(count)
-    ]
+    return [chance.integers(0, 256, (*sizes[i % len(sizes)], 3), np.uint8).transpose(2, 0, 1) for i in range(count)]
 
 
 @pytest.mark.parametrize("record", [True, False])
@@ -209,9 +207,7 @@ def test_a_network_on_a_gpu_names_as_on_the_cpu(
         assert ours.embedding @ reference.embedding / norms >= 0.999
 
 
-def test_a_gpu_that_answers_wrongly_is_refused(
-    small: Saved, pretended: Slow, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gpu_that_answers_wrongly_is_refused(small: Saved, pretended: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
     """A broken driver answers quickly; what comes back is held against birder's module on the CPU."""
 
     def nothing_comes(_work: Callable[[], None]) -> Callable[[], object]:

@@ -77,9 +77,7 @@ def test_another_model_takes_over_what_it_was_asked(store: Store, sightings: Any
         ("UPDATE visit SET state = 'unknown'", {"v1": False, "v2": False}),
     ],
 )
-def test_whatever_program_changes_them(
-    store: Store, sightings: Any, statement: str, left: dict[str, bool]
-) -> None:
+def test_whatever_program_changes_them(store: Store, sightings: Any, statement: str, left: dict[str, bool]) -> None:
     """Retention, repairs, and people with a shell; `left` says whose stamp is another."""
     for visit_id in ("v1", "v2"):
         store.record(sightings.visit(visit_id), [sightings.moment(0), sightings.moment(1)], None, sightings.start)

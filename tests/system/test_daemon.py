@@ -218,9 +218,7 @@ class Subscriber:
     def __init__(self, port: int) -> None:
         self.heard: list[dict[str, Any]] = []
         self._subscribed = threading.Event()
-        self._client = paho.Client(
-            CallbackAPIVersion.VERSION2, "listener", clean_session=False, protocol=paho.MQTTv311
-        )
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, "listener", clean_session=False, protocol=paho.MQTTv311)
         self._client.reconnect_delay_set(1, 1)
         self.states: dict[str, str] = {}
         topics = [("birdwatch/test/+/visit", 1), ("birdwatch/test/+/status", 1)]

@@ -30,9 +30,7 @@ def upgrade() -> None:
         sa.Column("rare", sa.Boolean),
         sa.Column("model_id", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_superseded"),
-        sa.ForeignKeyConstraint(
-            ["visit_id"], ["visit.id"], name="fk_superseded_visit_id_visit", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["visit_id"], ["visit.id"], name="fk_superseded_visit_id_visit", ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["model_id"], ["model.id"], name="fk_superseded_model_id_model"),
     )
     op.create_index("ix_superseded_visit_id", "superseded", ["visit_id"])
