@@ -15,10 +15,10 @@ from typing import Annotated
 import typer
 
 from birdwatchd import __version__
-from birdwatchd.arguments import named_cameras, overridden, parse_since
-from birdwatchd.config import Config, find_config, load_config
+from birdwatchd.commands.arguments import named_cameras, overridden, parse_since
+from birdwatchd.commands.terminal import VisitLines, err, out, say_problem, setup_log, visits_table
 from birdwatchd.errors import BirdwatchError, ConfigError
-from birdwatchd.terminal import VisitLines, err, out, say_problem, setup_log, visits_table
+from birdwatchd.settings.config import Config, find_config, load_config
 
 __all__ = ["app", "run_cli"]
 
@@ -155,7 +155,7 @@ def scan(
     verbose: VerboseOption = False,
 ) -> int:
     """Find the visits in recordings: files, folders, camera-trap cards. Resumes where it was stopped."""
-    from birdwatchd.scan import ScanOptions, run_scan
+    from birdwatchd.commands.scan import ScanOptions, run_scan
 
     setup_log(verbose=verbose)
     settings = overridden(_config(config), home=home, model=model)
@@ -170,7 +170,7 @@ def check(
     ] = False,
 ) -> int:
     """Say whether the configuration is good, and with --probe whether everything it names works."""
-    from birdwatchd.check import check_config, probe_all
+    from birdwatchd.commands.check import check_config, probe_all
 
     path = config or find_config()
     settings = _config(config)
@@ -196,7 +196,7 @@ def tune(
     ] = None,
 ) -> int:
     """Draw what the motion gate sees: what moves, what is followed, what is ignored and why."""
-    from birdwatchd.tune import TuneOptions, run_tune
+    from birdwatchd.commands.tune import TuneOptions, run_tune
 
     cameras = _config(config).cameras
     if camera not in cameras:
@@ -221,7 +221,7 @@ def visits(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> int:
     """List what was seen, newest last."""
-    from birdwatchd.store.queries import Catalogue
+    from birdwatchd.store.reader import Catalogue
 
     settings = overridden(_config(config), home=home)
     zone = settings.station.zone
@@ -253,7 +253,7 @@ def review(
     by: Annotated[str, typer.Option(help="Who says so; you by default.")] = "",
 ) -> int:
     """Say what a visit really was."""
-    from birdwatchd.reviews import ReviewOptions, run_review
+    from birdwatchd.commands.review import ReviewOptions, run_review
     from birdwatchd.store import Opinion
 
     wanted = [confirm, species is not None, not_a_bird, undo]
@@ -275,7 +275,7 @@ def similar(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> int:
     """Past visits that look like this one."""
-    from birdwatchd.similar import SimilarOptions, run_similar
+    from birdwatchd.commands.similar import SimilarOptions, run_similar
 
     settings = overridden(_config(config), home=home, model=model)
     return run_similar(settings, SimilarOptions(what, count, as_json))
@@ -292,7 +292,7 @@ def why(
     out_file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default NAME-why.png.")] = None,
 ) -> int:
     """Draw what in a picture speaks for its name."""
-    from birdwatchd.why import WhyOptions, run_why
+    from birdwatchd.commands.why import WhyOptions, run_why
 
     return run_why(overridden(_config(config), home=home, model=model), WhyOptions(what, species, moment, out_file))
 
@@ -305,7 +305,7 @@ def calibrate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the table and write nothing.")] = False,
 ) -> int:
     """Make probabilities honest: fit them to the visits that people reviewed."""
-    from birdwatchd.calibrate import run_calibrate
+    from birdwatchd.commands.calibrate import run_calibrate
 
     return run_calibrate(overridden(_config(config), home=home, model=model), dry_run=dry_run)
 
@@ -322,7 +322,7 @@ def relabel(
     verbose: VerboseOption = False,
 ) -> int:
     """Name stored visits anew, after settings or the model changed; both verdicts are kept, reviews stand."""
-    from birdwatchd.relabel import RelabelOptions, run_relabel
+    from birdwatchd.commands.relabel import RelabelOptions, run_relabel
 
     setup_log(verbose=verbose)
     settings = overridden(_config(config), home=home, model=model)
@@ -344,7 +344,7 @@ def rules_test(
     every: Annotated[bool, typer.Option("--all", help="Show also the visits that are not told, and why.")] = False,
 ) -> int:
     """Go through the stored visits and say which alert rules would have told of them; nothing is sent or written."""
-    from birdwatchd.rehearsal import RehearsalOptions, run_rehearsal
+    from birdwatchd.commands.rules import RehearsalOptions, run_rehearsal
 
     settings, now = overridden(_config(config), home=home), datetime.now(UTC)
     zone = settings.station.zone
@@ -359,7 +359,7 @@ def rules_send(
     config: ConfigOption = None,
 ) -> int:
     """Send a message by one channel that says it is a test."""
-    from birdwatchd.rehearsal import send_test
+    from birdwatchd.commands.rules import send_test
 
     return send_test(_config(config), channel)
 

@@ -20,24 +20,24 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
-from birdwatchd.alerts.alarms import alarms_of
-from birdwatchd.alerts.assembly import Desk, open_desk
-from birdwatchd.alerts.channels import Channel, open_channels
-from birdwatchd.alerts.publisher import Publisher
-from birdwatchd.camera.process import CameraProcess
-from birdwatchd.config import Config
+from birdwatchd.alerts.engine import alarms_of
+from birdwatchd.camera.process.supervisor import CameraProcess
+from birdwatchd.channels.channel import Channel, open_channels
 from birdwatchd.errors import BirdwatchError, ConfigError, StoreBusy, StoreFull
 from birdwatchd.flow import Crew, Handover, Mailbox, Stop
-from birdwatchd.learning import Learning
 from birdwatchd.metrics import Metrics
+from birdwatchd.mqtt.build import Desk, open_desk
+from birdwatchd.mqtt.publisher import Publisher
 from birdwatchd.records import CameraState, CameraStatus, Message, Prediction, Visit
-from birdwatchd.stages import Classify, Judged, Record, Upkeep
-from birdwatchd.store.alerting import Decide
+from birdwatchd.settings.config import Config
+from birdwatchd.stages.learn import Learning
+from birdwatchd.stages.stages import Classify, Judged, Record, Upkeep
+from birdwatchd.store.alert_log import Decide
 from birdwatchd.store.revision import MomentRow
-from birdwatchd.store.writer import Compose, Store
+from birdwatchd.store.store import Compose, Store
 
 if TYPE_CHECKING:
-    from birdwatchd.species.network import Network
+    from birdwatchd.species.network.network import Network
 
 __all__ = ["Daemon", "build_stages", "model_cache", "stop_on_signals", "tell_nobody"]
 
@@ -78,7 +78,7 @@ class Daemon:
         """
         if not any(camera.enabled for camera in self.config.cameras.values()):
             raise ConfigError("no camera is enabled", "add one below `cameras:`, or use birdwatchd watch SOURCE")
-        from birdwatchd.species.network import load_network  # torch: only those who run a model pay for it
+        from birdwatchd.species.network.network import load_network  # torch: only those who run a model pay for it
 
         station = self.config.station
         with Store.open(self.config.home, zone=station.zone, latitude=station.latitude) as store:
@@ -244,8 +244,8 @@ def build_stages(
         decide: says which alert rules fire; None where nobody is to be alerted (recordings).
         show_known: give `on_visit` also what was stored before (a recording that is read again).
     """
-    from birdwatchd.species.batching import Classifier
-    from birdwatchd.species.naming import fusion_for
+    from birdwatchd.species.network.classifier import Classifier
+    from birdwatchd.species.verdict.build import fusion_for
 
     handover: Handover[tuple[Judged, ...]] = Handover("record", metrics)
     temperature = store.temperature(network.model_id)

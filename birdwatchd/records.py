@@ -129,7 +129,8 @@ class Region:
         activity: share of its cells that changed since the look before, 0 … 1; what does not live soon shows none.
         newness: how little the old picture, lit otherwise or moved a little, tells what is there now, 0 … 1.
         why: empty for what may be a bird, else why it is none (for people who tune).
-        tone: grey levels of its cells at some quantiles (`birdwatchd.camera.tone`); empty where they say nothing.
+        tone: grey levels of its cells at some quantiles (`birdwatchd.camera.motion.tone`); empty where they say
+        nothing.
     """
 
     box: Box

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.alerts.peer import Peer, serving
+pytest.register_assert_rewrite("tests.support")
+
+from tests.support.peer import Peer, serving  # noqa: E402  # after it is said that its asserts explain themselves
 
 
 @pytest.fixture

@@ -11,56 +11,64 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "birdwatchd"
 
+# A part may import those on lower floors.
 FLOORS = {
     "errors": 0,
     "records": 0,
     "metrics": 0,
     "address": 0,
     "settings": 1,
-    "config": 2,
-    "arguments": 3,
     "flow": 2,
-    "wire": 2,
     "camera": 3,
     "species": 3,
     "store": 3,
-    "alerts": 4,
-    "stages": 5,
-    "learning": 5,
-    "likeness": 5,
-    "daemon": 6,
-    "scan": 7,  # a second whole beside the daemon; it shares the daemon's way of building the stages
-    "demo": 7,
-    "check": 7,
-    "rehearsal": 7,
-    "tune": 7,
-    "reviews": 7,
-    "similar": 7,
-    "calibrate": 7,
-    "why": 7,
-    "relabel": 8,
-    "terminal": 6,
-    "cli": 9,
-    "__main__": 10,
+    "mqtt": 4,
+    "search": 4,
+    "alerts": 5,
+    "channels": 5,
+    "stages": 6,
+    "daemon": 7,
+    "commands": 8,
+    "demo": 9,
+    "cli": 10,
+    "__main__": 11,
 }
+# The same within a part, for its sub-folders and the modules beside them.
+ROOMS = {
+    "camera": {
+        "motion": 0,
+        "capture": 0,
+        "tracking": 1,
+        "clips": 1,
+        "sampling": 2,
+        "crops": 2,
+        "visit": 3,
+        "observer": 4,
+        "process": 5,
+        "tuning": 6,
+    },
+    "species": {"taxonomy": 0, "names": 1, "learned": 1, "network": 2, "verdict": 2},
+    "demo": {"drawing": 0, "cameras": 1, "broker": 1, "latency": 1, "run": 2},
+}
+MOST_FILES = 18  # Python files in one folder: more cannot be taken in at a glance
 HOMES = {
     "av": {"camera"},
     "cv2": {"camera"},
-    "torch": {"species"},
+    "torch": {"species", "search"},
     "torchvision": {"species"},
     "birder": {"species"},
     "safetensors": {"species"},
     "sqlalchemy": {"store"},
     "alembic": {"store"},
-    "paho": {"alerts"},
-    "apprise": {"alerts"},
+    "paho": {"mqtt"},
+    "apprise": {"channels"},
     "astral": {"alerts"},
     "amqtt": {"demo"},
-    "yaml": {"config"},
+    "yaml": {"settings"},
     "typer": {"cli"},
 }
 # The simulated camera plays the part of another device; it is not on the daemon's side of the wire.
-EXCEPTIONS = {("demo/feeder.py", "av")}
+EXCEPTIONS = {("demo/cameras/feeder.py", "av")}
 FORBIDDEN_NAMES = {"util", "utils", "common", "helpers", "manager", "const", "types"}
 
 
@@ -109,6 +117,48 @@ def test_imports_go_down_only(path: Path) -> None:
         )
 
 
+def room_of(parts: tuple[str, ...]) -> str | None:
+    """The room within a part that has rooms, of a module's path or dotted name below the package."""
+    return parts[1].removesuffix(".py") if parts[0] in ROOMS and len(parts) > 1 else None
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_down_only_within_a_part(path: Path) -> None:
+    """What holds between parts holds between the rooms of one: downward, never sideways."""
+    part, room = part_of(path), room_of(path.relative_to(PACKAGE).parts)
+    if room is None or room == "__init__":
+        return
+    ranks = ROOMS[part]
+    for name in imports(path):
+        parts = tuple(name.split("."))[1:]
+        if len(parts) < 2 or parts[0] != part or parts[1] not in ranks or parts[1] == room:
+            continue
+        assert ranks[parts[1]] < ranks[room], f"{path.relative_to(PACKAGE)} imports {name}, which is not below it"
+
+
+def test_no_circle_of_imports() -> None:
+    """Modules of one folder may import each other, but never in a circle."""
+    known = {".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts): p for p in modules()}
+    wanted = {name: {other for other in imports(p) if other in known and other != name} for name, p in known.items()}
+    done: set[str] = set()
+    while ready := {name for name, others in wanted.items() if name not in done and others <= done}:
+        done |= ready
+    assert sorted(set(wanted) - done) == []
+
+
+def test_no_folder_is_too_full() -> None:
+    """A newcomer should see a whole folder at a glance."""
+    folders = {path.parent for path in modules()}
+    full = {str(f.relative_to(PACKAGE)): len(list(f.glob("*.py"))) for f in folders}
+    assert {name: count for name, count in full.items() if count > MOST_FILES} == {}
+
+
+def test_the_supervisor_of_a_camera_knows_only_the_wire() -> None:
+    """It runs in the main process: whatever a neighbour imports (av, cv2) would be loaded there."""
+    mine = [name for name in imports(PACKAGE / "camera/process/supervisor.py") if name.startswith("birdwatchd.camera")]
+    assert {name for name in mine if not name.startswith("birdwatchd.camera.process.wire")} == set()
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_heavy_libraries_stay_at_home(path: Path) -> None:
     """A library with one home can be replaced, and its exceptions are translated at one border."""
@@ -125,6 +175,8 @@ def test_every_part_has_its_floor_and_an_honest_name() -> None:
         if path == PACKAGE / "__init__.py":
             continue
         assert part_of(path) in FLOORS
+        room = room_of(path.relative_to(PACKAGE).parts)
+        assert room in (None, "__init__") or room in ROOMS[part_of(path)]
         assert path.stem not in FORBIDDEN_NAMES
 
 
@@ -149,10 +201,10 @@ def test_only_the_crew_catches_everything() -> None:
     [
         ("birdwatchd.cli", ("torch", "birder", "cv2", "av", "sqlalchemy", "alembic", "paho", "apprise", "astral")),
         ("birdwatchd.daemon", ("torch", "birder", "cv2", "av", "apprise", "astral")),
-        ("birdwatchd.likeness", ("torch", "birder", "cv2", "av")),
-        ("birdwatchd.similar", ("torch", "birder", "cv2", "av")),
-        ("birdwatchd.camera.worker", ("torch", "birder", "sqlalchemy", "paho", "typer", "rich")),
-        ("birdwatchd.camera.process", ("torch", "birder", "cv2", "av")),
+        ("birdwatchd.search.likeness", ("torch", "birder", "cv2", "av")),
+        ("birdwatchd.commands.similar", ("torch", "birder", "cv2", "av")),
+        ("birdwatchd.camera.process.worker", ("torch", "birder", "sqlalchemy", "paho", "typer", "rich")),
+        ("birdwatchd.camera.process.supervisor", ("torch", "birder", "cv2", "av")),
     ],
 )
 def test_nobody_pays_for_libraries_they_do_not_use(module: str, unwanted: tuple[str, ...]) -> None:

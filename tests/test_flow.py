@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from birdwatchd.camera.process.wire import FileDone, Pipe, WireError, decode, encode
 from birdwatchd.flow import Backoff, Crew, Hand, Handover, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Box, CameraState, CameraStatus, Crop, Evidence, Moment, new_visit_id
-from birdwatchd.wire import FileDone, Pipe, WireError, decode, encode
 
 AT = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
 

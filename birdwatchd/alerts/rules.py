@@ -11,14 +11,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from birdwatchd.alerts.bird_names import Kin
 from birdwatchd.alerts.daytime import Daytime
-from birdwatchd.alerts.kin import Kin
 from birdwatchd.records import Phase, State, Verdict, Visit
 from birdwatchd.settings.alerts import AlertSettings, unseen_days
 from birdwatchd.settings.base import Point
 from birdwatchd.species.taxonomy import name_key
 from birdwatchd.store import Fired, Standing
-from birdwatchd.store.telling import species_of
+from birdwatchd.store.news import species_of
 
 __all__ = ["WHY_NOT", "Judgement", "Past", "Station", "bird_key", "judge", "occasions", "reconsider"]
 

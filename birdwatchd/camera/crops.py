@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.camera.source import Frame
+from birdwatchd.camera.capture.stream import Frame
 from birdwatchd.records import Box, Crop, Moment
 
 __all__ = ["MomentPicker", "PixelRect", "crop_picture", "quality_of", "square_around"]

@@ -14,17 +14,17 @@ from datetime import UTC, datetime, timedelta
 import cv2
 import numpy as np
 
-from birdwatchd.camera.attention import Attention, AttentionSettings
-from birdwatchd.camera.boxes import nearest, within_reach
+from birdwatchd.camera.capture.full_frames import FullView
+from birdwatchd.camera.capture.stream import Frame
 from birdwatchd.camera.crops import MomentPicker
-from birdwatchd.camera.full import FullView
-from birdwatchd.camera.gate import Gate, GateSettings, Look
-from birdwatchd.camera.grid import scaled_min_bird
-from birdwatchd.camera.source import Frame
-from birdwatchd.camera.tracker import Departure, Step, Track, Tracker, TrackerSettings
+from birdwatchd.camera.motion.detector import Gate, GateSettings, Look
+from birdwatchd.camera.motion.grid import scaled_min_bird
+from birdwatchd.camera.sampling import Attention, AttentionSettings
+from birdwatchd.camera.tracking.boxes import nearest, within_reach
+from birdwatchd.camera.tracking.tracker import Departure, Step, Track, Tracker, TrackerSettings
 from birdwatchd.camera.visit import OpenVisit, Perches, place_at
-from birdwatchd.config import CameraSettings
 from birdwatchd.records import Box, Evidence, Moment, new_visit_id
+from birdwatchd.settings.config import CameraSettings
 
 __all__ = ["Observer", "Recall"]
 
@@ -38,7 +38,7 @@ RELIT_S = 2.0  # what seems to have left so soon after a step of the light, or b
 RECALL_SHARE = 4  # frames of the past that are searched per look, so that the present does not wait
 
 Recall = Callable[[datetime], Iterator[Frame]]
-"""Gives the frames from a time on once more, out of the ring of packets (`birdwatchd.camera.recall`)."""
+"""Gives the frames from a time on once more, out of the ring of packets (`birdwatchd.camera.capture.replay`)."""
 
 
 class Observer:

@@ -22,17 +22,17 @@ from typing import IO, Any
 import numpy as np
 from rich.table import Table
 
-from birdwatchd.alerts.listener import Listener
-from birdwatchd.alerts.topics import Topics
-from birdwatchd.config import CameraSettings, Config, ModelSettings, MqttSettings, Source, StationSettings
+from birdwatchd.commands.terminal import VisitLines, err, out, shown
 from birdwatchd.daemon import Daemon, stop_on_signals
 from birdwatchd.demo.broker import DemoBroker
 from birdwatchd.demo.latency import Heard, told_in
 from birdwatchd.errors import BirdwatchError
 from birdwatchd.flow import Stop
+from birdwatchd.mqtt.subscriber import Listener
+from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import State, Visit
-from birdwatchd.store.queries import Catalogue, StoredMoment
-from birdwatchd.terminal import VisitLines, err, out, shown
+from birdwatchd.settings.config import CameraSettings, Config, ModelSettings, MqttSettings, Source, StationSettings
+from birdwatchd.store.reader import Catalogue, StoredMoment
 
 __all__ = ["Comparison", "DemoSettings", "Feeder", "Sighting", "compare", "run_demo", "summary"]
 
@@ -174,7 +174,7 @@ def _start_feeder(settings: DemoSettings, number: int) -> subprocess.Popen[str]:
     }
     flat = [str(word) for pair in arguments.items() for word in pair]
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "birdwatchd.demo.feeder", *flat],  # -P: run no hashlib.py of this folder
+        [sys.executable, "-P", "-m", "birdwatchd.demo.cameras.feeder", *flat],  # -P: run no hashlib.py of this folder
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,15 +1,15 @@
 """Keep visits: schema, migrations, the one writer, queries."""
 
-from birdwatchd.store.alerting import Alerting, Decide, Fired, Outcome
-from birdwatchd.store.board import Board
+from birdwatchd.store.alert_log import Alerting, Decide, Fired, Outcome
+from birdwatchd.store.camera_state import Board
 from birdwatchd.store.embeddings import VisitEmbeddings
+from birdwatchd.store.news import Day, Standing, Telling
 from birdwatchd.store.outbox import OutboxRow
-from birdwatchd.store.queries import Catalogue, EffortSpan, StoredMoment
-from birdwatchd.store.recording import Recording
-from birdwatchd.store.reviewing import Opinion, Review
+from birdwatchd.store.reader import Catalogue, EffortSpan, StoredMoment
+from birdwatchd.store.reviews import Opinion, Review
 from birdwatchd.store.revision import MomentRow
-from birdwatchd.store.telling import Day, Standing, Telling
-from birdwatchd.store.writer import Compose, Recorded, Store
+from birdwatchd.store.scans import Recording
+from birdwatchd.store.store import Compose, Recorded, Store
 
 __all__ = [
     "Alerting",

@@ -15,8 +15,8 @@ from sqlalchemy.engine import Connection
 
 from birdwatchd.records import Visit
 from birdwatchd.store import schema
-from birdwatchd.store.board import day_bounds
-from birdwatchd.store.telling import FIRSTS, periods_of
+from birdwatchd.store.camera_state import day_bounds
+from birdwatchd.store.news import FIRSTS, periods_of
 
 __all__ = ["heirs", "losers"]
 

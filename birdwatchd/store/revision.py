@@ -15,13 +15,11 @@ from sqlalchemy.engine import Connection
 
 from birdwatchd.errors import StoreError
 from birdwatchd.records import Box, FloatArray, Message, Moment, Phase, Prediction, State, Verdict, Visit
-from birdwatchd.store import alerting, outbox, schema
-from birdwatchd.store.board import best_crop, day_at, is_present
+from birdwatchd.store import alert_log, outbox, schema
+from birdwatchd.store.camera_state import best_crop, day_at, is_present
 from birdwatchd.store.firsts import heirs, losers
 from birdwatchd.store.media import Media
-from birdwatchd.store.queries import model_parts, standings, to_standing
-from birdwatchd.store.reviewing import has_review, verdict_of
-from birdwatchd.store.telling import (
+from birdwatchd.store.news import (
     Standing,
     Telling,
     Told,
@@ -31,6 +29,8 @@ from birdwatchd.store.telling import (
     saying,
     species_of,
 )
+from birdwatchd.store.reader import model_parts, standings, to_standing
+from birdwatchd.store.reviews import has_review, verdict_of
 
 __all__ = ["Known", "MomentRow", "Revision", "add_clip", "camera_id", "known", "model_id", "replace_predictions"]
 
@@ -292,7 +292,7 @@ class Revision:
         self._connection.execute(sa.update(visit).where(visit.c.id == mine).values(values))
         return True
 
-    def alert(self, standing: Standing, decide: alerting.Decide) -> bool:
+    def alert(self, standing: Standing, decide: alert_log.Decide) -> bool:
         """Let alert rules decide on this revision, and keep what they say; whether there is anything to tell.
 
         A recording that was scanned alerts nobody, whatever becomes of its visits.
@@ -300,15 +300,15 @@ class Revision:
         if self._visit.media is not None:
             return False
         mine = self._visit.visit_id
-        known = alerting.fired_for(self._connection, mine)
-        history = alerting.History(self._connection, mine)
-        asked = alerting.Alerting(standing, self._now, history, known, lambda: self._best_crop(mine))
-        return alerting.write(self._connection, self._visit, decide(asked), self._now)
+        known = alert_log.fired_for(self._connection, mine)
+        history = alert_log.History(self._connection, mine)
+        asked = alert_log.Alerting(standing, self._now, history, known, lambda: self._best_crop(mine))
+        return alert_log.write(self._connection, self._visit, decide(asked), self._now)
 
     def _best_crop(self, visit_id: str) -> bytes | None:
         return self._media.read(best_crop(self._connection, visit_id))
 
-    def pass_on(self, compose: Callable[[Telling], Sequence[Message]] | None, decide: alerting.Decide | None) -> None:
+    def pass_on(self, compose: Callable[[Telling], Sequence[Message]] | None, decide: alert_log.Decide | None) -> None:
         """Give firsts to the visits they belong to, now that this one has another name; those that are over tell it."""
         changes: dict[str, tuple[str, ...]] = {}
         if self._given_up is not None:
@@ -329,7 +329,7 @@ class Revision:
         self,
         standing: Standing,
         compose: Callable[[Telling], Sequence[Message]] | None,
-        decide: alerting.Decide | None,
+        decide: alert_log.Decide | None,
     ) -> None:
         """Write a visit that is over with other firsts."""
         self.place(())

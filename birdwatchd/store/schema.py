@@ -62,7 +62,7 @@ metadata = sa.MetaData(
 
 _JSON = sa.JSON(none_as_null=True)
 
-# `switched_off`: by a command (alerts/commands.py), until another one switches it on.
+# `switched_off`: by a command (mqtt/commands.py), until another one switches it on.
 camera = sa.Table(
     "camera",
     metadata,
@@ -204,7 +204,7 @@ calibration = sa.Table(
     sa.Column("at", UtcTime, nullable=False),
 )
 
-# Which rule fired for which visit; of these cooldown and daily cap are reckoned (see alerting.py). `started_at` is the
+# Which rule fired for which visit; of these cooldown and daily cap are reckoned (see alert_log.py). `started_at` is the
 # visit's. `state`, `species`, `name`, `phase` are the visit's when this rule last took note of it; `stands`: what was
 # told is not taken back. `channels` were told.
 alert = sa.Table(

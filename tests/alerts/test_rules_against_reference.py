@@ -20,11 +20,11 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from birdwatchd.alerts.alarms import Alarms, station_of
+from birdwatchd.alerts.engine import Alarms, station_of
 from birdwatchd.alerts.rules import Station
-from birdwatchd.alerts.topics import Topics
-from birdwatchd.config import Config
+from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Box, Rank, State, Verdict, Visit
+from birdwatchd.settings.config import Config
 from birdwatchd.store import Store, schema
 
 ZONE = "Asia/Jerusalem"

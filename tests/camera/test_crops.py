@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from birdwatchd.camera.capture.stream import Frame, _luma
 from birdwatchd.camera.crops import MIN_GAP_S, MomentPicker, crop_picture, encode_crop, quality_of, square_around
-from birdwatchd.camera.source import Frame, _luma
 from birdwatchd.records import Box
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from birdwatchd.camera.attention import AttentionSettings
-from birdwatchd.camera.gate import Gate, GateSettings, Look
+from birdwatchd.camera.capture.stream import Frame, Stream, _luma
+from birdwatchd.camera.motion.detector import Gate, GateSettings, Look
 from birdwatchd.camera.observer import Observer
-from birdwatchd.camera.source import Frame, Stream, _luma
-from birdwatchd.camera.tracker import Tracker, TrackerSettings
-from birdwatchd.config import CameraSettings, Source
-from birdwatchd.demo.feeder import write_clip
-from birdwatchd.demo.scene import Scene, SceneSpec
-from birdwatchd.demo.visits import ScheduledVisit, schedule
+from birdwatchd.camera.sampling import AttentionSettings
+from birdwatchd.camera.tracking.tracker import Tracker, TrackerSettings
+from birdwatchd.demo.cameras.feeder import write_clip
+from birdwatchd.demo.cameras.scene import Scene, SceneSpec
+from birdwatchd.demo.cameras.visits import ScheduledVisit, schedule
 from birdwatchd.records import Box, Evidence, Region
+from birdwatchd.settings.config import CameraSettings, Source
 
 
 def now() -> datetime:

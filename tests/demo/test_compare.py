@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from birdwatchd.config import Config
 from birdwatchd.demo import run as demo
 from birdwatchd.demo.latency import Heard, quantile
 from birdwatchd.demo.run import Comparison, DemoSettings, Feeder, compare, summary
 from birdwatchd.records import Box, Rank, State, Verdict, Visit
-from birdwatchd.store.queries import StoredMoment
+from birdwatchd.settings.config import Config
+from birdwatchd.store.reader import StoredMoment
 
 START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
 BOX = Box(0.1, 0.2, 0.3, 0.4)

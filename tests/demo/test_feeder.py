@@ -15,11 +15,11 @@ import av
 import numpy as np
 import pytest
 
-from birdwatchd.demo.feeder import Broadcast, Chunk, TransportEncoder, write_clip
-from birdwatchd.demo.scene import Scene, SceneSpec
-from birdwatchd.demo.visits import ScheduledVisit
+from birdwatchd.demo.cameras.feeder import Broadcast, Chunk, TransportEncoder, write_clip
+from birdwatchd.demo.cameras.scene import Scene, SceneSpec
+from birdwatchd.demo.cameras.visits import ScheduledVisit
 
-COMMAND = [sys.executable, "-m", "birdwatchd.demo.feeder", "--width", "320", "--height", "180", "--fps", "10"]
+COMMAND = [sys.executable, "-m", "birdwatchd.demo.cameras.feeder", "--width", "320", "--height", "180", "--fps", "10"]
 VISIT = ScheduledVisit("Laughing dove", 0.5, 2.5, seed=1)
 
 

@@ -10,9 +10,9 @@ from birder.data.transforms.classification import inference_preset
 from PIL import Image
 
 import birdwatchd.species
-from birdwatchd.demo.birds import SPECIES
-from birdwatchd.demo.scene import Scene, SceneSpec
-from birdwatchd.demo.visits import ScheduledVisit
+from birdwatchd.demo.cameras.scene import Scene, SceneSpec
+from birdwatchd.demo.cameras.visits import ScheduledVisit
+from birdwatchd.demo.drawing.birds import SPECIES
 
 WEIGHTS = Path(birdwatchd.species.__file__).parent / "weights"
 

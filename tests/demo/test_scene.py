@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdwatchd.demo.birds import POSTURES, SPECIES, Pose, draw_bird
-from birdwatchd.demo.scene import NOISE_PEAK, Scene, SceneSpec
-from birdwatchd.demo.visits import ScheduledVisit, schedule
+from birdwatchd.demo.cameras.scene import NOISE_PEAK, Scene, SceneSpec
+from birdwatchd.demo.cameras.visits import ScheduledVisit, schedule
+from birdwatchd.demo.drawing.birds import POSTURES, SPECIES, Pose, draw_bird
 
 SMALL = SceneSpec(seed=3, width=320, height=180, fps=12)
 VISIT = ScheduledVisit("Great tit", 1.0, 4.0, seed=9)

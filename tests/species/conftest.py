@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .random_networks import SMALL, Saved, build, class_names, register_small, save
+from tests.support.random_networks import SMALL, Saved, build, class_names, register_small, save
 
 # isort: split
 import io
@@ -17,9 +17,9 @@ from PIL import Image
 
 @pytest.fixture(autouse=True, scope="package")
 def usual_cores() -> Iterator[None]:
-    """The same precision on every machine; tests/species/test_cores.py has the others."""
+    """The same precision on every machine; tests/species/network/test_cpu.py has the others."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("birdwatchd.species.network.multiplies_bfloat16", lambda: False)
+        patch.setattr("birdwatchd.species.network.network.multiplies_bfloat16", lambda: False)
         yield
 
 

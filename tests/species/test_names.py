@@ -7,12 +7,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from birdwatchd.config import SpeciesSettings
 from birdwatchd.errors import ConfigError
 from birdwatchd.records import Label
-from birdwatchd.species.fusion import Fusion, unmatched_species
+from birdwatchd.settings.config import SpeciesSettings
 from birdwatchd.species.names import read_names, translated
-from birdwatchd.species.naming import fusion_for
+from birdwatchd.species.verdict.build import fusion_for
+from birdwatchd.species.verdict.fusion import Fusion, unmatched_species
 
 LABELS = (Label("Great tit", "Parus major"), Label("Hoopoe", "Upupa epops"), Label("Unknown", is_species=False))
 

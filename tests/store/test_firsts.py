@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from birdwatchd.records import Label, Phase, State
 from birdwatchd.store import Opinion, Review, Store
-from birdwatchd.store.board import day_bounds
-from birdwatchd.store.telling import decide_firsts, periods_of, season_of
+from birdwatchd.store.camera_state import day_bounds
+from birdwatchd.store.news import decide_firsts, periods_of, season_of
 
 ZONES = [ZoneInfo(name) for name in ("Asia/Jerusalem", "America/Havana", "Asia/Beirut", "Pacific/Apia", "UTC")]
 MOMENTS = st.datetimes(datetime(2011, 1, 1), datetime(2031, 1, 1), timezones=st.just(UTC))

@@ -18,7 +18,7 @@ from birdwatchd.store import Store
 from birdwatchd.store.media import Media
 
 KILLS = 16
-WRITER = Path(__file__).with_name("killed_writer.py")
+WRITER = Path(__file__).parents[1] / "support" / "killed_writer.py"
 
 
 def write_and_kill(home: Path, after_s: float) -> None:

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from birdwatchd.demo.feeder import write_clip
-from birdwatchd.demo.scene import Scene, SceneSpec
-from birdwatchd.demo.visits import ScheduledVisit
-
-from .peers import wait_for
+from birdwatchd.demo.cameras.feeder import write_clip
+from birdwatchd.demo.cameras.scene import Scene, SceneSpec
+from birdwatchd.demo.cameras.visits import ScheduledVisit
+from tests.support.peers import wait_for
 
 README = Path(__file__).parent.parent.parent / "README.md"
 KEYS = {

@@ -16,15 +16,14 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from birdwatchd.demo.feeder import write_clip
-from birdwatchd.demo.scene import Scene, SceneSpec
-from birdwatchd.demo.visits import ScheduledVisit
+from birdwatchd.demo.cameras.feeder import write_clip
+from birdwatchd.demo.cameras.scene import Scene, SceneSpec
+from birdwatchd.demo.cameras.visits import ScheduledVisit
 from birdwatchd.records import Visit
 from birdwatchd.store import Store
-from birdwatchd.store.queries import Catalogue
-from tests.alerts.peer import Peer
-
-from .peers import Birdwatchd, Feeder, Mosquitto, RtspServer, wait_for
+from birdwatchd.store.reader import Catalogue
+from tests.support.peer import Peer
+from tests.support.peers import Birdwatchd, Feeder, Mosquitto, RtspServer, wait_for
 
 Closing = Callable[[Any], Any]
 

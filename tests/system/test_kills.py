@@ -2,7 +2,7 @@
 
 `BIRDWATCHD_KILLS=50` kills more often, and starts every fifth daemon as a user does, which takes ten seconds more.
 `BIRDWATCHD_SEED` gives other points. Between daemon and broker lies a long line; what is under way on it at the kill
-is lost. What `tests/alerts/test_week.py` does to the telling part (cut wires, broker restarts) is not repeated here.
+is lost. What `tests/mqtt/test_week.py` does to the telling part (cut wires, broker restarts) is not repeated here.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from typing import Any
 
 import pytest
 
-from birdwatchd.demo.feeder import write_clip
-from birdwatchd.demo.scene import Scene, SceneSpec
-from birdwatchd.demo.visits import ScheduledVisit
-from tests.alerts.conftest import Subscriber
-
-from .accounts import Heard, Left, begin, check_events, check_left, check_states, files, retained
-from .lives import Home, Life, Nursery, Orphans, wait_until_idle
-from .peers import Mosquitto, wait_for
-from .slow_wire import SlowWire, Snare
+from birdwatchd.demo.cameras.feeder import write_clip
+from birdwatchd.demo.cameras.scene import Scene, SceneSpec
+from birdwatchd.demo.cameras.visits import ScheduledVisit
+from tests.support.accounts import Heard, Left, begin, check_events, check_left, check_states, files, retained
+from tests.support.lives import Home, Life, Nursery, Orphans, wait_until_idle
+from tests.support.mqtt import Subscriber
+from tests.support.peers import Mosquitto, wait_for
+from tests.support.slow_wire import SlowWire, Snare
 
 log = logging.getLogger(__name__)
 KILLS = int(os.environ.get("BIRDWATCHD_KILLS", "6"))

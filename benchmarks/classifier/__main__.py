@@ -1,0 +1,201 @@
+"""Ask in every way, in turns, and write the table: `python -m benchmarks.classifier`."""
+
+from __future__ import annotations
+
+# Before torch: it prepares OpenMP, as in the daemon.
+from birdwatchd.species.network import torch_errors as border  # noqa: F401
+
+# isort: split
+import argparse
+import os
+import statistics
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.classifier.machine import described, flops_per_picture, matrix_rate
+from benchmarks.classifier.ways import Batch, Way, network, ways
+from birdwatchd.species.network.cpu import multiplies_bfloat16
+
+__all__ = ["main"]
+
+_BASE = "birder, eager, float32"
+# So many times as slow as the base in the first turn is not worth more turns (bfloat16 on a CPU that has none).
+_HOPELESS = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way with one batch size: seconds of each turn, and the largest difference of a logit from birder's.
+
+    `busy` is what the processor's cores worked in each turn, in seconds, together: the steadier measure for a CPU that
+    does other things too.
+    """
+
+    way: str
+    batch: int
+    seconds: list[float]
+    busy: list[float]
+    off: float
+
+    @property
+    def latency_s(self) -> float:
+        """Median seconds from pictures on the host to answers on the host."""
+        return statistics.median(self.seconds)
+
+
+def main() -> None:
+    """Everything the command line asks for."""
+    given = _arguments()
+    device, load = torch.device(given.device), os.getloadavg()[0]
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    net = network(given.model, given.classes, given.size)
+    flops = flops_per_picture(net, given.size)
+    asked = ways(net, given.model, given.size, device, given.compile)
+    batches = given.batches or ((1, 2, 4, 8) if device.type == "cpu" else (1, 2, 4, 8, 16, 32, 64, 128, 256))
+    rates = {"float32": matrix_rate(device, torch.float32)}
+    if device.type == "cpu" and multiplies_bfloat16():
+        rates["bfloat16"] = matrix_rate(device, torch.bfloat16)
+    if device.type == "cuda":
+        rates |= {"bfloat16": matrix_rate(device, torch.bfloat16), "float16": matrix_rate(device, torch.float16)}
+    over: set[str] = set()
+    rows = [row for batch in batches for row in _in_turns(asked, _pictures(batch, given.size), given.runs, over)]
+    rates["float32"] = statistics.median([rates["float32"], matrix_rate(device, torch.float32)])
+    text = "\n".join(
+        [
+            f"{given.model}, {given.classes} classes, {given.size} × {given.size}, random weights;"
+            f" {flops / 1e9:.1f} GFLOP per picture, counted (a multiplication and an addition are two);"
+            f" median of {given.runs} turns after one that is not counted.",
+            "",
+            *_table(rows, flops, rates),
+            "",
+            "One large matrix product: "
+            + "; ".join(f"{rate / 1e12:.3g} TFLOP/s in {kind}" for kind, rate in rates.items())
+            + ".",
+            "",
+            f"Measured with: {'; '.join(described(device))}. Programs that wanted a core meanwhile, ours included:"
+            f" {load:.1f} before, {os.getloadavg()[0]:.1f} after.",
+        ]
+    )
+    print(text)
+    if given.markdown is not None:
+        given.markdown.write_text(f"{_INTRODUCTION}\n{text}\n")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.classifier", description=__doc__)
+    parser.add_argument("--device", default="cuda:0" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--model", default="davit_tiny", help="a DaViT of birder's registry")
+    parser.add_argument("--classes", type=int, default=550)
+    parser.add_argument("--size", type=int, default=384, help="pixels of each side")
+    parser.add_argument("--batches", type=_counts, help="with commas; default 1 … 8 on a CPU, 1 … 256 on CUDA")
+    parser.add_argument("--runs", type=int, default=5, help="turns that are counted")
+    parser.add_argument("--threads", type=int, default=0, help="of torch; 0 for its own choice")
+    parser.add_argument("--compile", action="store_true", help="also birder with torch.compile: needs a C compiler")
+    parser.add_argument("--markdown", type=Path, help="write the page of the documentation here")
+    return parser.parse_args()
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    counts = tuple(int(number) for number in text.split(","))
+    if min(counts) < 1:
+        raise argparse.ArgumentTypeError("numbers of pictures must be 1 or more")
+    return counts
+
+
+def _pictures(batch: int, size: int) -> Batch:
+    return np.random.default_rng(batch).integers(0, 256, (batch, 3, size, size), np.uint8)
+
+
+def _in_turns(asked: dict[str, Way], pixels: Batch, runs: int, over: set[str]) -> list[Row]:
+    """Each way once per turn, so that a machine that is busy for a while is busy for all of them.
+
+    Those that fail or are hopelessly slow join `over`, and are not asked again, with larger batches either.
+    """
+    rows: dict[str, Row] = {}
+    first, reference = 0.0, np.zeros(0, np.float32)
+    for turn in range(runs + 1):
+        for name, way in asked.items():
+            if name in over:
+                continue
+            given = way.given(pixels)
+            began, worked = time.perf_counter(), time.process_time()
+            try:
+                logits = way.ask(given)
+            except Exception as error:  # noqa: BLE001 - another program's failure is a result, not an end
+                print(f"{name}, batch {len(pixels)}: left out, {str(error).splitlines()[:1]}", file=sys.stderr)
+                rows.pop(name, None)
+                over.add(name)
+                continue
+            took, busy = time.perf_counter() - began, time.process_time() - worked
+            if turn:
+                rows[name].seconds.append(took)
+                rows[name].busy.append(busy)
+                continue
+            if not rows:
+                first, reference = took, logits
+            # timm's weights are others: nothing can be said of its numbers.
+            off = float("nan") if name.startswith("timm") else float(np.abs(logits - reference).max())
+            rows[name] = Row(name, len(pixels), [], [], off)
+            if took > _HOPELESS * first and "compile" not in name:
+                rows[name].seconds.append(took)
+                rows[name].busy.append(busy)
+                over.add(name)
+    for row in rows.values():
+        print(f"{row.way}, batch {row.batch}: {row.latency_s:.3f} s", file=sys.stderr)
+    return list(rows.values())
+
+
+def _table(rows: list[Row], flops: int, rates: dict[str, float]) -> list[str]:
+    lines = [
+        "| batch | way | latency, ms | pictures/s | times birder eager | processor, ms/picture | times birder eager"
+        " | of the matrix rate | a logit differs by |",
+        "|---:|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        base = next((other for other in rows if (other.way, other.batch) == (_BASE, row.batch)), row)
+        rate = rates.get(row.way.rsplit(", ", 1)[-1], rates["float32"])
+        lines.append(
+            f"| {row.batch} | {row.way} | {_digits(1000 * row.latency_s)} | {_digits(row.batch / row.latency_s)}"
+            f" | {_ratio(base.seconds, row.seconds)}"
+            f" | {_digits(1000 * statistics.median(row.busy) / row.batch)} | {_ratio(base.busy, row.busy)}"
+            f" | {100 * row.batch * flops / row.latency_s / rate:.0f} % | {row.off:.1g} |"
+        )
+    return lines
+
+
+def _ratio(theirs: list[float], ours: list[float]) -> str:
+    """Median, smallest and largest of the turns' ratios."""
+    ratios = [a / b for a, b in zip(theirs, ours, strict=False)]
+    return f"**{statistics.median(ratios):.2f}** ({min(ratios):.2f} … {max(ratios):.2f})"
+
+
+def _digits(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+_INTRODUCTION = """\
+# How quickly birds are named
+
+Written by `python -m benchmarks.classifier --markdown docs/naming-speed.md`; see `benchmarks/classifier/README.md`.
+
+From resized pictures in the host's memory to logits in the host's memory: the way to the device and back and the
+network are in it, and for ours (which takes bytes) normalising; birder's is given floats that were normalised before.
+Decoding JPEGs, resizing, the queue before the network and the database behind it are not. All ways ask the same
+network about the same pictures, one after the other, turn by turn; ratios are taken within a turn, with the smallest
+and largest in brackets. Latency is by the clock on the wall; processor time is that of all cores together, which other
+programs on the machine disturb less (on a GPU it is the host's share). What took five times as long as birder's eager
+module in the first turn was not asked again, nor with larger batches.
+"""
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore", category=UserWarning)
+    main()

@@ -1,0 +1,284 @@
+"""Read one camera or media file: its packets, and the pictures decoded from them, each dated once.
+
+A packet is dated when it comes and its picture takes that date, so that a picture decoded again later is the same one.
+libav objects never leave the thread that made them, and a failed stream is never reused: the caller opens a new one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av.error
+
+from birdwatchd.camera.capture.clock import FileClock, LiveClock, Playback
+from birdwatchd.camera.capture.decoder import MAX_PIXELS, Acceleration, size_of
+from birdwatchd.camera.capture.frame import Frame, Picture
+from birdwatchd.camera.capture.frame import luma_of as _luma  # noqa: F401  # where tests that draw frames look for it
+from birdwatchd.camera.capture.open import LibavErrors, open_container
+from birdwatchd.camera.capture.packet import Codec, Packet, is_annex_b, parameter_sets
+from birdwatchd.camera.capture.shedding import CatchUp
+from birdwatchd.errors import SourceUnreachable, SourceUnusable
+from birdwatchd.settings.config import CameraSettings, Source
+
+__all__ = ["Frame", "Stream"]
+
+# Streams that carry no time of their own: libav invents 25 pictures a second for them, whatever really comes.
+_WITHOUT_TIME = {"mpjpeg", "mjpeg", "h264", "hevc", "image2pipe", "jpeg_pipe"}
+_MAX_BAD_PACKETS = 200  # undecodable packets in a row before the stream is given up (about 10 s at 20 fps)
+_REORDERED = timedelta(seconds=1)  # packets may be older than the newest one by this much; more is a clock that was set
+
+
+def keep_nothing(packet: Packet) -> None:
+    """What `frames` does with packets when nobody wants them."""
+
+
+class Stream:
+    """One opening of a source. Use as a context manager; read packets or frames; never reuse after an error."""
+
+    def __init__(
+        self,
+        source: Source,
+        settings: CameraSettings,
+        clock: Callable[[], datetime],
+        *,
+        playback: Playback | None = None,
+        acceleration: Acceleration | None = None,
+        catch_up: CatchUp | None = None,
+    ) -> None:
+        """Open the source.
+
+        Args:
+            clock: gives the current UTC time (live streams stamp packets with it).
+            playback: a file gives each packet when it is due, dated as if a camera sent it now.
+            acceleration: decodes on a graphics device where that works; on the CPU by default.
+            catch_up: leaves packets undecoded when they are far too late; without it every one is decoded.
+
+        Raises:
+            SourceUnreachable, SourceRefused, SourceUnusable: see their classes.
+        """
+        self._source, self._clock = source, clock
+        self._playback = playback if not source.is_live else None
+        self._live_clock = LiveClock()
+        self._catch_up = catch_up
+        if catch_up is not None:
+            catch_up.begin_anew()
+        with LibavErrors(source, opening=True):
+            self._container = open_container(source, settings)
+        if not self._container.streams.video:
+            self._container.close()
+            raise SourceUnusable(f"{source}: has no video stream", "is it a sound recording?")
+        self._stream = self._container.streams.video[0]
+        self._context = self._stream.codec_context
+        if self._context is None:
+            self._container.close()
+            raise SourceUnusable(f"{source}: is coded in a way that has no decoder", "this codec is not supported")
+        self._context.thread_count = 1  # one core per camera, and no frames held back
+        self._context.thread_type = "NONE"
+        self._context.options = {"max_pixels": str(MAX_PIXELS)}
+        self._context.copy_opaque = True  # a picture brings the date of its packet
+        self._file_clock = FileClock(self._recorded_at())
+        rate = self._stream.average_rate or self._stream.guessed_rate or 15
+        self._frame_s = 1.0 / min(max(float(rate), 1.0), 240.0)
+        self._reading = LibavErrors(source, opening=False)
+        self.bad_packets = 0
+        self._bad_in_row = 0
+        self._read_timeout_s = settings.read_timeout_s
+        names = set(self._container.format.name.split(","))
+        self._keeps_time = not (source.is_live and names & _WITHOUT_TIME)
+        self._first: datetime | None = None
+        self._newest: datetime | None = None
+        self._due_s = 0.0  # of the newest packet of a file that plays a camera
+        base = self._stream.time_base
+        self._time_base = Fraction(base.numerator, base.denominator)
+        self.codec = _codec_of(self._context)
+        self._device = acceleration.begin(self.codec) if acceleration else None
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    @property
+    def started_at(self) -> datetime:
+        """When a recording began, as far as the file tells: container metadata, else its modification time."""
+        return self._file_clock.at(0.0)
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length the container announces, None for live streams and files without one."""
+        return self._container.duration / 1e6 if self._container.duration else None
+
+    def packets(self) -> Iterator[Packet]:
+        """Give packets, not decoded, until the end of a file, or until the stream breaks.
+
+        Raises:
+            SourceUnreachable: nothing came within the read time-out, or the stream ended (live sources).
+            SourceUnusable: the file cannot be read further.
+        """
+        for raw in self._demuxed():
+            if raw.size:
+                yield self._packet(raw)
+
+    def frames(self, keep: Callable[[Packet], None] = keep_nothing) -> Iterator[Frame]:
+        """Give frames until the end of a file, or until the stream breaks.
+
+        Args:
+            keep: is given every packet before it is decoded.
+
+        Raises:
+            SourceUnreachable: nothing came within the read time-out, or the stream ended (live sources).
+            SourceUnusable: too many packets in a row could not be decoded (files).
+        """
+        for picture in self.pictures(keep):
+            yield self.frame(picture)
+
+    def pictures(self, keep: Callable[[Packet], None] = keep_nothing) -> Iterator[Picture]:
+        """As `frames`, for who does not look at every one: `frame` gives the frame of one that is wanted."""
+        picture_at = time.monotonic()
+        packet: Packet | None = None
+        for raw in self._demuxed():
+            if raw.size:
+                packet = self._packet(raw)
+                keep(packet)
+                if self._catch_up and self._catch_up.leaves_out(packet.is_key, self._lag_s(), time.monotonic()):
+                    picture_at = time.monotonic()
+                    continue
+            for picture in self._decoded(raw, packet):
+                yield picture
+                picture_at = time.monotonic()
+            silent = time.monotonic() - picture_at
+            if self._source.is_live and silent > self._read_timeout_s:
+                raise SourceUnreachable(f"{self._source}: no picture for {silent:.0f} s", "it will be opened again")
+
+    def frame(self, picture: Picture) -> Frame:
+        """The frame of a picture that was just given.
+
+        Raises:
+            SourceUnusable: its pixel format is not supported.
+        """
+        with self._reading:
+            return picture.frame()
+
+    def _demuxed(self) -> Iterator[Any]:
+        """libav's packets; at the end of a file an empty one, which gets out what the decoder still holds."""
+        demuxed = self._container.demux(self._stream)
+        while True:
+            with self._reading:
+                raw = next(demuxed, None)
+            if raw is None:
+                break
+            if raw.size or raw.dts is None:  # an empty packet in the middle (AVI: "as before") would end the decoder
+                yield raw
+        if self._source.is_live:
+            raise SourceUnreachable(f"{self._source}: the stream ended", "it will be opened again")
+
+    def _packet(self, raw: Any) -> Packet:
+        pts = raw.pts if raw.pts is not None else raw.dts
+        media_s = pts * self._time_base.numerator / self._time_base.denominator if pts is not None else None
+        media_s, at = self._dated(media_s if self._keeps_time else None)
+        if self._newest is None or at > self._newest or at < self._newest - _REORDERED:
+            self._newest = at
+        data, is_key = bytes(raw), raw.is_keyframe
+        if is_key:
+            self._note_codec(raw, data)
+        duration = raw.duration or 0
+        return Packet(data, raw.pts, raw.dts, self._time_base, duration, is_key, media_s, at, self.codec)
+
+    def _dated(self, stamp: float | None) -> tuple[float, datetime]:
+        """Media seconds and wall time of a packet, given its timestamp in seconds."""
+        if self._source.is_live:
+            at = self._live_clock.at(stamp, self._clock())
+            self._first = self._first or at
+            return (at - self._first).total_seconds() if stamp is None else stamp, at
+        seconds = self._file_clock.seconds(stamp, self._frame_s)
+        if self._playback is None:
+            return seconds, self._file_clock.at(seconds)
+        self._playback.wait_for(seconds)
+        self._due_s = max(self._due_s, seconds)
+        return seconds, self._playback.at(seconds)
+
+    def _note_codec(self, raw: Any, data: bytes) -> None:
+        """Notice at a key frame that the picture has changed its size or how it is coded."""
+        extradata = self.codec.extradata
+        if is_annex_b(self.codec.name, extradata):
+            extradata = parameter_sets(self.codec.name, data) or extradata
+        if raw.has_sidedata("new_extradata"):
+            extradata = bytes(raw.get_sidedata("new_extradata"))
+        if extradata == self.codec.extradata:
+            return
+        changed = replace(self.codec, extradata=extradata)
+        width, height = size_of(changed, data) or (changed.width, changed.height)
+        self.codec = replace(changed, width=width, height=height)
+
+    def _decoded(self, raw: Any, packet: Packet | None) -> list[Picture]:
+        """The pictures of a packet; none for a damaged one, an error for too many damaged ones in a row."""
+        if packet is None:
+            return []
+        with self._reading:
+            if raw.size:
+                raw.opaque = (packet.media_s, packet.at)
+            on_cpu = self._context.decode
+            try:
+                pictures = self._device.decode(raw, on_cpu) if self._device else on_cpu(raw)
+            except av.error.InvalidDataError:
+                self.bad_packets += 1
+                self._bad_in_row += 1
+                if self._bad_in_row > _MAX_BAD_PACKETS:
+                    raise SourceUnusable(f"{self._source}: cannot be decoded", "check the codec") from None
+                return []
+        if pictures:
+            self._bad_in_row = 0
+        return [self._picture(picture, packet) for picture in pictures]
+
+    def _picture(self, picture: Any, packet: Packet) -> Picture:
+        # A decoder that drops what came with the packet holds no pictures back: its date is that of the last one.
+        media_s, at = picture.opaque or (packet.media_s, packet.at)
+        if not self._source.is_live and self._playback is None:
+            media_s = self._file_clock.shown(media_s)
+            return Picture(picture, self._file_clock.at(media_s), media_s, 0.0)
+        return Picture(picture, at, media_s, self._lag_s())
+
+    def _lag_s(self) -> float:
+        """How long ago the newest packet was sent; 0 for recordings, which nobody waits for."""
+        if self._source.is_live:
+            assert self._newest is not None
+            return (self._clock() - self._newest).total_seconds()
+        return max(0.0, self._playback.late_s(self._due_s)) if self._playback is not None else 0.0
+
+    def _recorded_at(self) -> datetime:
+        written = self._container.metadata.get("creation_time", "")
+        try:
+            start = datetime.fromisoformat(written)
+            if start.year > 1990:  # cameras without a clock write 1904 or 1970
+                return start if start.tzinfo else start.replace(tzinfo=UTC)
+        except ValueError:
+            pass
+        if self._source.kind != "file":
+            return self._clock()
+        ended = Path(self._source.location).stat().st_mtime
+        return datetime.fromtimestamp(ended - (self.duration_s or 0.0), UTC)
+
+
+def _codec_of(context: Any) -> Codec:
+    """A stream's parameters as the container gives them."""
+    name, extradata = context.codec.canonical_name, context.extradata or b""
+    if is_annex_b(name, extradata):
+        extradata = parameter_sets(name, extradata) or extradata  # written as those in its packets, to be compared
+    return Codec(
+        name=name,
+        decoder=context.codec.name,
+        extradata=extradata,
+        width=context.width,
+        height=context.height,
+        pix_fmt=context.pix_fmt or "",
+        color_range=int(context.color_range),
+        colorspace=int(context.colorspace),
+        reorder=context.reorder_depth,
+    )

@@ -1,0 +1,245 @@
+"""Keep a video of each visit: from some seconds before the bird came to some seconds after it left.
+
+The clips of one camera are written by a thread of their own, because a disk may take seconds where the next picture
+does not wait. It reads the camera's ring, which is the queue between the two: bounded in bytes, and a disk that is
+slower than the ring is long costs the rest of the clip, never memory. A visit longer than the ring is written while it
+lasts. Whatever goes wrong with a clip, its visit goes on without one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from birdwatchd.camera.capture.packet import Packet
+from birdwatchd.camera.capture.ring import Ring
+from birdwatchd.camera.clips.mp4 import PLAYABLE, ClipFile
+from birdwatchd.errors import StoreError
+from birdwatchd.records import Evidence, clip_part, clip_path
+
+__all__ = ["ClipSettings", "Clips", "FinishedClip", "VisitClips"]
+
+STEP_S = 0.5  # between looks at the ring
+SILENT_S = 3.0  # how long the packets after a visit's end are waited for
+MOST_AT_ONCE = 8  # clips being written; more birds than that are in the same pictures
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedClip:
+    """A clip that is in its place.
+
+    Attributes:
+        path: relative to home; None if there will be no clip of this visit.
+        cut: it ends before the visit does: too long, the stream broke off, or the disk was too slow.
+    """
+
+    visit_id: str
+    path: str | None
+    cut: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSettings:
+    """How much of a visit a clip shows."""
+
+    pre_roll_s: float
+    post_roll_s: float
+    max_s: float
+
+
+@dataclass(slots=True)
+class _Open:
+    """A clip on its way. The thread that writes owns all but `end`."""
+
+    visit_id: str
+    path: str
+    ring: Ring
+    cursor: int
+    end: datetime | None = None
+    file: ClipFile | None = None
+
+    @property
+    def cut(self) -> bool:
+        """Whether it ends before its visit, as far as that is known."""
+        return self.end is None or self.file is None or self.file.ends is None or self.file.ends < self.end
+
+
+class Clips:
+    """The clips of one camera. `run` in a thread of its own; all else from any."""
+
+    def __init__(
+        self,
+        camera: str,
+        settings: ClipSettings,
+        home: Path,
+        ring: Ring,
+        clock: Callable[[], datetime],
+        say: Callable[[str], None],
+        *,
+        spare: Ring | None = None,
+    ) -> None:
+        """
+        Args:
+            home: clips lie below it as `birdwatchd.records.clip_path` says.
+            clock: wall time, UTC.
+            say: is told, in one line, why there are no clips.
+            spare: of a smaller stream, for clips that begin while the other ring has nothing.
+        """
+        self._spare = spare
+        self._camera, self._settings, self._home, self._ring = camera, settings, home, ring
+        self._clock, self._say = clock, say
+        self._open: dict[str, _Open] = {}
+        self._finished: list[FinishedClip] = []
+        self._closing = False
+        self._turn = threading.Lock()  # whoever writes
+        self._changed = threading.Condition()  # guards the three above
+
+    def begin(self, visit_id: str, start: datetime) -> None:
+        """Begin a clip with the key frame at or before `pre_roll_s` before `start`."""
+        since = start - timedelta(seconds=self._settings.pre_roll_s)
+        ring = self._spare if self._spare is not None and self._ring.newest is None else self._ring
+        clip = _Open(visit_id, clip_path(self._camera, visit_id), ring, ring.cursor(since))
+        with self._changed:
+            if len(self._open) < MOST_AT_ONCE:
+                self._open[visit_id] = clip
+            else:
+                self._finished.append(FinishedClip(visit_id, None, cut=True))
+            self._changed.notify_all()
+
+    def end(self, visit_id: str, end: datetime) -> None:
+        """Let the clip go on until `post_roll_s` after `end`."""
+        with self._changed:
+            clip = self._open.get(visit_id)
+            if clip is not None:
+                clip.end = end
+
+    def finished(self) -> list[FinishedClip]:
+        """What came to its end since the last time."""
+        with self._changed:
+            finished, self._finished = self._finished, []
+        return finished
+
+    def run(self) -> None:
+        """Write until `close`."""
+        while not self._closing:
+            self.run_once()
+            with self._changed:
+                if not self._closing:
+                    self._changed.wait(STEP_S if self._open else None)
+
+    def run_once(self) -> None:
+        """Write what came since the last time."""
+        with self._turn:
+            for clip in self._now_open():
+                self._write_on(clip)
+
+    def close(self) -> None:
+        """Complete every clip with what there is, now, and end `run`."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        with self._turn:
+            for clip in self._now_open():
+                self._write_on(clip)
+                if clip.visit_id in self._open:
+                    self._finish(clip)
+
+    def _now_open(self) -> list[_Open]:
+        with self._changed:
+            return list(self._open.values())
+
+    def _write_on(self, clip: _Open) -> None:
+        until = clip.end + timedelta(seconds=self._settings.post_roll_s) if clip.end is not None else None
+        news = clip.ring.after(clip.cursor)
+        clip.cursor = news.cursor
+        if clip.file is not None and not news.whole:
+            self._finish(clip)
+            return
+        try:
+            for packet in news.packets:
+                if until is not None and packet.at - timedelta(seconds=packet.hold_s) > until:
+                    self._finish(clip)
+                    return
+                if not self._add(clip, packet):
+                    return
+        except StoreError as error:
+            self._give_up(clip, f"no clips: {error}")
+            return
+        if until is not None and self._clock() > until + timedelta(seconds=SILENT_S):
+            self._finish(clip)
+
+    def _add(self, clip: _Open, packet: Packet) -> bool:
+        """Write a packet; False when the clip is over with it."""
+        if packet.codec.name not in PLAYABLE:
+            name = packet.codec.name
+            self._give_up(clip, f"no clips: browsers do not play {name}; let the camera send H.264 or H.265")
+            return False
+        if clip.file is None:
+            clip.file = ClipFile(self._home / clip_part(clip.path), self._home / clip.path, packet.codec)
+        clip.file.add(packet)
+        if clip.file.seconds < self._settings.max_s:
+            return True
+        self._finish(clip)
+        return False
+
+    def _finish(self, clip: _Open) -> None:
+        if clip.file is None:  # nothing came that could be shown
+            self._drop(clip)
+            return
+        try:
+            clip.file.finish()
+        except StoreError as error:
+            clip.file = None
+            self._give_up(clip, f"no clips: {error}")
+            return
+        self._end(clip, FinishedClip(clip.visit_id, clip.path, clip.cut))
+
+    def _give_up(self, clip: _Open, why: str) -> None:
+        self._say(why.replace(clip_part(clip.path), "media"))  # so that the same reason is said once, whoever it hits
+        self._drop(clip)
+
+    def _drop(self, clip: _Open) -> None:
+        if clip.file is not None:
+            clip.file.discard()
+        self._end(clip, FinishedClip(clip.visit_id, None, cut=True))
+
+    def _end(self, clip: _Open, finished: FinishedClip) -> None:
+        with self._changed:
+            self._open.pop(clip.visit_id, None)
+            self._finished.append(finished)
+
+
+class VisitClips:
+    """Begin and end the clips of the visits that evidence tells of, and tell of the clips that are whole."""
+
+    def __init__(self, clips: Clips) -> None:
+        self._clips = clips
+        self._last: dict[str, Evidence] = {}  # visits whose clip is not done, with their newest revision
+        self._done: dict[str, FinishedClip] = {}
+
+    def follow(self, item: Evidence) -> None:
+        """A revision of a visit goes out."""
+        if item.visit_id not in self._last:
+            self._clips.begin(item.visit_id, item.start)
+        self._last[item.visit_id] = replace(item, moments=())
+        if item.end is not None:
+            self._clips.end(item.visit_id, item.end)
+
+    def afterwords(self) -> list[Evidence]:
+        """One more revision of each visit that is over and whose clip is whole: the same, with its clip."""
+        self._done |= {clip.visit_id: clip for clip in self._clips.finished()}
+        told = []
+        for clip in list(self._done.values()):
+            last = self._last.get(clip.visit_id)
+            if last is not None and last.end is None:
+                continue  # a clip may be full before the bird leaves; it is told of after the end
+            del self._done[clip.visit_id]
+            if last is None:
+                continue
+            del self._last[clip.visit_id]
+            if clip.path is not None:
+                told.append(replace(last, revision=last.revision + 1, clip=clip.path, clip_cut=clip.cut))
+        return told

@@ -1,0 +1,1 @@
+"""Follow what moves from frame to frame as tracks, also while birds overlap."""

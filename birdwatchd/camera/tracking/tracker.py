@@ -1,0 +1,241 @@
+"""Follow regions from look to look as tracks: one bird, one id, from its first picture to its last.
+
+A track is predicted with a constant velocity and matched with the nearest region of like size (birds that share a
+region: `crowd.py`). It becomes a bird when it is credible (`belief.py`). What appears and never stirs (a digit of a
+clock, a fallen leaf, the perch from which a bird has left) is furniture, and goes into the background.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from birdwatchd.camera.tracking.boxes import at_edge, share_in, touch
+from birdwatchd.camera.tracking.confirmation import Weather, credible, lives
+from birdwatchd.camera.tracking.identity import put_right
+from birdwatchd.camera.tracking.occlusion import (
+    Eyes,
+    find_hidden,
+    flared_up,
+    flew_in,
+    give_pieces,
+    is_guest,
+    sight_together,
+    split_crowded,
+)
+from birdwatchd.camera.tracking.settings import TrackerSettings
+from birdwatchd.camera.tracking.succession import goes_on_as, has_left
+from birdwatchd.camera.tracking.track import Departure, Step, Track
+from birdwatchd.records import Box, Region
+
+__all__ = ["Departure", "Eyes", "Step", "Track", "Tracker", "TrackerSettings"]
+
+COVERED = 0.6  # share of the place of a bird in a crowd that a region covers as long as it sits there
+
+
+class Tracker:
+    """All tracks of one camera."""
+
+    def __init__(self, settings: TrackerSettings) -> None:
+        self.settings = settings
+        self._tracks: list[Track] = []
+        self._numbers = 0
+        self._weather = Weather(settings)
+        self._looked_at: float | None = None
+
+    @property
+    def held(self) -> tuple[Box, ...]:
+        """Where the background must not learn: under every bird that is believed in."""
+        return tuple(t.box for t in self._tracks if t.believed)
+
+    @property
+    def suspicious(self) -> bool:
+        """Something is there that may become a bird."""
+        return bool(self._tracks)
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """Every track, believed or not (for people who tune)."""
+        return tuple(self._tracks)
+
+    def update(self, regions: Sequence[Region], at: float, eyes: Eyes | None = None) -> Step:
+        """Take the regions of one look at time `at`.
+
+        Args:
+            eyes: shows the look itself; without them birds that merge are told apart by their movement alone.
+        """
+        last = self._looked_at if self._looked_at is not None else at
+        step = min(at - last, 1.0)
+        self._looked_at = at
+        for track in self._tracks:
+            track.looks += 1
+            track.unseen_looks += track.last_at < last
+        if eyes is not None and not self._weather.bad:
+            regions = split_crowded(self._tracks, regions, at, eyes, self.settings)
+        owners = self._match(regions, at, eyes)
+        loose = [i for i in range(len(regions)) if i not in owners]
+        self._sight_owners(regions, owners, at, eyes)
+        for index in give_pieces(self._tracks, regions, loose, at, self.settings):
+            self._numbers += 1
+            self._tracks.append(Track(self._numbers, regions[index], at, at))
+        if eyes is not None:
+            find_hidden(self._tracks, at, eyes, self.settings)
+        put_right(self._tracks, self.settings)
+        self._weather.count(self._tracks, step)
+        self._count_presence(at, step)
+        absorb, left = self._drop_lifeless(at)
+        return self._step(at, tuple(absorb), tuple(left))
+
+    def close_quiet(self, at: float) -> Step:
+        """Let time pass without a picture: close what was not seen for `gone_s`."""
+        return self._step(at, (), ())
+
+    def close_all(self, at: float) -> Step:
+        """The end: every believed track is over."""
+        del at
+        closed = tuple(t for t in self._tracks if t.believed)
+        self._tracks.clear()
+        return Step((), (), closed, ())
+
+    # -- matching ---------------------------------------------------------------------------------------------------
+
+    def _match(self, regions: Sequence[Region], at: float, eyes: Eyes | None) -> dict[int, Track]:
+        """Pair regions with tracks, cheapest first; a region has one owner at most."""
+        pairs = []
+        for track in self._tracks:
+            crowded = track.seen_alone_at < track.last_at
+            covered = any(share_in(track.box, region.box) > COVERED for region in regions)
+            takes_off = track.believed and track.at_rest and at - track.last_at < self.settings.take_off_s
+            may_leap = track.hits == 1 or ((crowded or takes_off) and not covered)
+            for index, region in enumerate(regions):
+                cost = self._cost(track, region, at, may_leap=may_leap)
+                if cost is None:
+                    continue
+                if crowded and eyes is not None:  # it comes out of a crowd: who is it?
+                    looks = [eyes.locate(look, region.box)[1] for look in (track.patch, track.seat) if look is not None]
+                    cost += 1.0 - max(looks, default=1.0)
+                pairs.append((cost, track.number, index, track))
+        owners: dict[int, Track] = {}
+        taken: set[int] = set()
+        for _, number, index, track in sorted(pairs, key=lambda p: p[:3]):
+            if index not in owners and number not in taken:
+                owners[index] = track
+                taken.add(number)
+        return owners
+
+    def _cost(self, track: Track, region: Region, at: float, *, may_leap: bool) -> float | None:
+        """Distance in bird sizes, lower for overlap and for proven birds; None where it cannot be the same bird.
+
+        Args:
+            may_leap: nothing tells its speed, and it may be far from where it was.
+        """
+        s = self.settings
+        if (track.believed and has_left(track, at, s)) or flared_up(track, region, s):
+            return None
+        expected = track.predicted(at)
+        overlap = max(track.box.iou(region.box), expected.iou(region.box))
+        (px, py), (x, y), (ox, oy) = expected.centre, region.box.centre, track.box.centre
+        distance = min(math.hypot(x - px, y - py), math.hypot(x - ox, y - oy))
+        size = max(track.box.w, track.box.h, region.box.w, region.box.h, 1e-3)
+        unlike = abs(math.log(max(region.box.area, 1e-9) / max(track.size[0] * track.size[1], 1e-9)))
+        if track.believed and at_edge(region.box, s.edge):  # part of it may be outside: it may be larger than that
+            unlike = 0.0 if region.box.area < track.size[0] * track.size[1] else unlike
+        unseen = at - track.last_at
+        reach = (s.first_reach if may_leap else s.reach) * size + 0.5 * track.speed * min(unseen, 0.5)
+        alike = s.alike if not self._weather.bad else s.alike / 2
+        if overlap < 0.05 and (distance > reach or unlike > math.log(alike)):
+            return None
+        return distance / size - overlap + 0.15 * unlike - (0.3 if track.believed else 0.0)
+
+    def _sight_owners(self, regions: Sequence[Region], owners: dict[int, Track], at: float, eyes: Eyes | None) -> None:
+        """Let every owner see its region; where birds share one, find each of them in it."""
+        matched = {track.number for track in owners.values()}
+        calm = not self._weather.bad
+        for index, owner in owners.items():
+            region = regions[index]
+            others = [t for t in self._tracks if t.number not in matched]
+            guests = [t for t in others if is_guest(t, region, at, self.settings, calm=calm)]
+            if calm and owner.believed:
+                others = [t for t in others if t not in guests]
+                guests += flew_in(others, [owner, *guests], region, at, self.settings)
+            if guests and (owner.believed or owner.hits >= self.settings.guest_hits):
+                sight_together([owner, *guests], region, at, eyes, self.settings)
+                matched |= {guest.number for guest in guests}
+            else:
+                alone = not any(
+                    t is not owner and t.believed and touch(t.box, region.box, 0.05) and at - t.last_at < 0.5
+                    for t in self._tracks
+                )
+                owner.sight(region, at, alone=alone, jump=1e9 if owner.believed else self.settings.jump)
+                owner.stirred += region.activity >= self.settings.stir
+                if eyes is not None and alone and not region.ghost:
+                    owner.patch = owner.seat = eyes.cut(region.box)
+
+    # -- belief and ends --------------------------------------------------------------------------------------------
+
+    def _count_presence(self, at: float, step_s: float) -> None:
+        """How constantly each track is seen."""
+        for track in self._tracks:
+            seen = 1.0 if track.last_at == at else 0.0
+            track.presence += (1 - math.exp(-step_s / self.settings.presence_s)) * (seen - track.presence)
+
+    def _drop_lifeless(self, at: float) -> tuple[list[Box], list[Departure]]:
+        """Take furniture and ghosts out of the tracks; the gate learns them as background."""
+        s = self.settings
+        absorb: list[Box] = []
+        left: list[Departure] = []
+        for track in list(self._tracks):
+            still = at - track.still_at
+            ghost = track.ghost_looks >= 3 and (still >= s.still_s or (not track.believed and still > 0.4))
+            lifeless = (
+                not track.believed
+                and at - track.first_at > s.lifeless_s
+                and track.last_at == at
+                and not lives(track, s)
+                and not any(bird.believed and touch(bird.box, track.box, 0.1) for bird in self._tracks)
+            )
+            if track.believed and self._weather.bad and track.presence < s.presence:
+                track.over = True
+            if not (ghost or lifeless or still > s.hold_s):
+                continue
+            absorb.append(track.box)
+            if ghost and track.hits >= s.believe_share * track.looks:  # a perch stays empty; what comes and goes sways
+                number = track.number if track.believed else None
+                left.append(Departure(track.box, track.still_at, number, track.first_at))
+            if ghost:
+                track.last_at = min(track.last_at, track.still_at)
+            track.over = True
+            if not track.believed:
+                self._tracks.remove(track)
+        return absorb, left
+
+    def _step(self, at: float, absorb: tuple[Box, ...], left: tuple[Departure, ...]) -> Step:
+        s = self.settings
+        closed = []
+        for track in list(self._tracks):
+            if not track.believed and credible(track, at, self._weather, s):
+                self._believe(track, at)
+        for track in list(self._tracks):
+            patience = s.gone_s if track.believed else 0.4 * s.gone_s
+            if track.over or at - track.last_at > patience:
+                self._tracks.remove(track)
+                if track.believed:
+                    closed.append(track)
+        believed = tuple(t for t in self._tracks if t.believed)
+        present = sum(1 for t in believed if at - t.last_at < 0.3)
+        for track in believed:
+            track.count_max = max(track.count_max, present)
+        seen = tuple(t for t in believed if t.last_at == at)
+        return Step(believed, seen, tuple(closed), absorb, left)
+
+    def _believe(self, track: Track, at: float) -> None:
+        """It is a bird: another one, or one that vanished as this one appeared (it took off, or landed)."""
+        verdicts = {}
+        for bird in self._tracks:
+            if bird.believed and bird.last_at < track.first_at:
+                verdicts[bird.number] = verdict = goes_on_as(bird, track, at, self.settings)
+                if verdict:
+                    bird.go_on_as(track)
+                    self._tracks.remove(track)
+                    return
+        track.believed = None not in verdicts.values()

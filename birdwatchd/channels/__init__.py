@@ -1,0 +1,1 @@
+"""Send alerts to people: Apprise and webhooks."""

@@ -1,0 +1,1 @@
+"""Run what a person types: one module per command, and what they print."""

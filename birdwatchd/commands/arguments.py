@@ -1,0 +1,81 @@
+"""Read what people write on a command line: times, addresses of cameras, and what overrides the configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from birdwatchd.errors import ConfigError
+from birdwatchd.settings.config import CameraSettings, Config, Source
+
+__all__ = ["named_cameras", "overridden", "parse_since"]
+
+
+def parse_since(text: str, now: datetime, zone: Any, option: str = "--since") -> datetime:
+    """Read `--since`: how long ago (`90m`, `12h`, `7d`), `today`, a date or a time in the station's zone.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    problem = ConfigError(
+        f"{option} {text} is no time", "write for example 12h, 7d, today, 2026-05-01 or 2026-05-01T06:30"
+    )
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", text):
+        unit = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[match[2]]
+        try:
+            return now - timedelta(**{unit: float(match[1])})
+        except OverflowError:  # before the year 1
+            raise problem from None
+    if text == "today":
+        return now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise problem from None
+    return at if at.tzinfo else at.replace(tzinfo=zone)
+
+
+def overridden(config: Config, *, home: Path | None = None, model: str | None = None) -> Config:
+    """The configuration with what the command line overrides."""
+    changes: dict[str, Any] = {}
+    if home is not None:
+        changes["home"] = home.absolute()
+    if model is not None:
+        is_file = model.endswith((".pt", ".safetensors"))
+        named = {"file": Path(model).absolute()} if is_file else {"name": model, "file": None}
+        changes["model"] = config.model.model_copy(update=named)
+    return config.model_copy(update=changes)
+
+
+def named_cameras(sources: Sequence[str], min_bird: int) -> dict[str, CameraSettings]:
+    """Cameras from addresses, with keys made unique. Errors number the address; an address may hold a password."""
+    cameras: dict[str, CameraSettings] = {}
+    for position, text in enumerate(sources, 1):
+        try:
+            source = Source(text)
+        except ValueError as error:
+            raise ConfigError(f"source number {position} {error}") from None
+        if source.kind == "file" and not Path(source.location).is_file():
+            name = f" ({source})" if re.fullmatch(r"[^@=:?]+", source.location) else ""  # else an address cut short
+            raise ConfigError(f"source number {position}{name} is no file", "check the path, or give a URL")
+        slug, number = _camera_key(source), 2
+        key = slug
+        while key in cameras:
+            key, number = f"{slug}_{number}", number + 1
+        cameras[key] = CameraSettings(source=source, min_bird=min_bird)
+    return cameras
+
+
+def _camera_key(source: Source) -> str:
+    """A key from the host, the device or the file's name."""
+    if source.kind == "file":
+        stem = Path(source.location).stem
+    elif source.kind == "device":
+        stem = Path(source.location).name
+    else:
+        stem = urlsplit(source.location).netloc
+    return re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")[:40] or "camera"

@@ -1,0 +1,97 @@
+"""Fit a model's temperature to what people said of its visits, and show how far its probabilities can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from birdwatchd.commands.terminal import err, out, shown
+from birdwatchd.daemon import model_cache
+from birdwatchd.errors import StoreError
+from birdwatchd.records import Label
+from birdwatchd.settings.config import Config
+from birdwatchd.species.taxonomy import name_key, species_keys
+from birdwatchd.species.verdict.calibration import ENOUGH, Reliability, fit_temperature, out_of_fold, reliability
+from birdwatchd.species.verdict.fusion import mean_logits
+from birdwatchd.store import Opinion, Store
+
+__all__ = ["run_calibrate"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reviewed:
+    """The reviewed visits of one model: logits, shape (visits, classes), and the right class of each."""
+
+    logits: NDArray[np.float64]
+    truth: list[int]
+    elsewhere: int
+
+
+def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
+    """Print the reliability table before and after, and remember the temperature; runs of the daemon take it up.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        StoreError: too few visits were reviewed.
+    """
+    from birdwatchd.species.network.network import load_network
+
+    station = config.station
+    with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
+        network = load_network(config.model, model_cache(config), progress=True)
+        reviewed = _reviewed(store, network.model_id, network.labels)
+        if len(reviewed.truth) < ENOUGH:
+            raise StoreError(
+                f"{len(reviewed.truth)} visits of {network.model_id} have a reviewed species, {ENOUGH} are needed",
+                "review more of them, also those that are right: birdwatchd review VISIT_ID --confirm",
+            )
+        temperature = fit_temperature(reviewed.logits, reviewed.truth)
+        before = reliability(reviewed.logits, reviewed.truth)
+        after = reliability(out_of_fold(reviewed.logits, reviewed.truth), reviewed.truth)
+        _say(network.model_id, reviewed, temperature, before, after)
+        if not dry_run:
+            store.calibrate(network.model_id, temperature, len(reviewed.truth), datetime.now(UTC))
+    done = "it counts from the daemon's next start on, and for relabel"
+    err.print("nothing was written (--dry-run)" if dry_run else done)
+    return 0
+
+
+def _reviewed(store: Store, model: str, labels: Sequence[Label]) -> _Reviewed:
+    place = {key: i for i, label in enumerate(labels) for key in species_keys(label)}
+    logits, truth, elsewhere = [], [], 0
+    for visit_id, opinion, species in store.reviews():
+        if opinion == Opinion.NOT_A_BIRD.value:
+            continue
+        index = place.get(name_key(species)) if species else None
+        moments = [m for m in store.moments(visit_id) if m.model == model and m.logits is not None]
+        if index is None or not moments:
+            elsewhere += 1
+            continue
+        rows = np.stack([m.logits for m in moments if m.logits is not None])
+        logits.append(mean_logits(rows, [m.quality for m in moments]))
+        truth.append(index)
+    return _Reviewed(np.array(logits, np.float64).reshape(len(truth), -1), truth, elsewhere)
+
+
+def _say(model: str, reviewed: _Reviewed, temperature: float, before: Reliability, after: Reliability) -> None:
+    for heading, table in (("as the network says", before), ("calibrated, each from the others", after)):
+        out.print(_table(heading, table))
+    out.print(f"{len(reviewed.truth)} reviewed visits of {shown(model)}: temperature [bold]{temperature:.3f}[/]")
+    if reviewed.elsewhere:
+        err.print(f"{reviewed.elsewhere} more are of another model, or of a species that this one does not know")
+
+
+def _table(heading: str, found: Reliability) -> Table:
+    table = Table(title=heading, title_justify="left", box=None, header_style="dim", pad_edge=False)
+    for name in ("probability", "visits", "claimed", "right"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found.bins:
+        span = f"{one.low:.2f} … {one.high:.2f}"
+        table.add_row(span, str(one.visits), f"{one.claimed:.3f}", f"{one.right:.3f}")
+    table.add_row("error", "", f"{found.error:.3f}", "", style="dim")
+    return table

@@ -1,0 +1,107 @@
+"""A person's word on a visit, from the command line: confirm it, correct it, or say that it was no bird."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from birdwatchd.alerts.engine import alarms_of
+from birdwatchd.commands.terminal import name_of, out, shown
+from birdwatchd.errors import ConfigError
+from birdwatchd.mqtt.payloads import Composer
+from birdwatchd.mqtt.topics import Topics
+from birdwatchd.records import Label, Visit
+from birdwatchd.settings.config import Config
+from birdwatchd.species.taxonomy import bundled_taxonomy, name_key
+from birdwatchd.species.verdict.build import shown_labels
+from birdwatchd.store import Opinion, Review, Store
+
+__all__ = ["ReviewOptions", "composer_of", "run_review", "species_named"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewOptions:
+    """What the command line asked for: one of `opinion` and `undo`."""
+
+    visit_id: str
+    opinion: Opinion | None = None
+    species: str = ""
+    undo: bool = False
+    any_name: bool = False
+    by: str = ""
+
+
+def run_review(config: Config, options: ReviewOptions) -> int:
+    """Write the review, and tell what it changes to those who were told of the visit.
+
+    Raises:
+        ConfigError: no species has this name.
+        StoreError: there is no such visit, it is not over, or there is nothing to confirm or to take back.
+    """
+    label = None
+    if options.opinion is Opinion.SPECIES:
+        label = species_named(options.species, config, any_name=options.any_name)
+    station, now = config.station, datetime.now(UTC)
+    with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
+        before, decide = store.visit(options.visit_id), alarms_of(config)
+        if options.undo:
+            after = store.take_back_review(options.visit_id, composer_of(config), now, decide)
+        else:
+            assert options.opinion is not None
+            review = Review(options.opinion, options.by or _me(), label)
+            after = store.review(options.visit_id, review, composer_of(config), now, decide)
+    out.print(_told(before, after), soft_wrap=True)
+    return 0
+
+
+def species_named(name: str, config: Config, *, any_name: bool = False) -> Label:
+    """The species that a person means, by common, scientific or local name.
+
+    Args:
+        any_name: take a name that no table has as it is written.
+
+    Raises:
+        ConfigError: nothing has this name; says what comes near.
+    """
+    labels = shown_labels(bundled_taxonomy().all, config.species)
+    by_key: dict[str, Label] = {}
+    for label in labels:
+        for one in (label.common_name, label.english_name, label.scientific_name):
+            if one:
+                by_key.setdefault(name_key(one), label)
+    found = by_key.get(name_key(name))
+    if found is not None:
+        return found
+    if any_name:
+        return Label(" ".join(name.split()))
+    near = _near(name, [one for label in labels for one in (label.common_name, label.scientific_name) if one])
+    hint = f"did you mean {near}? " if near else ""
+    raise ConfigError(f"no species is called {name}", f"{hint}to use the name as it is written, add --any-name")
+
+
+def composer_of(config: Config) -> Composer | None:
+    """Who writes the messages; None where there is no broker."""
+    if not config.mqtt.url:
+        return None
+    return Composer(Topics(config.mqtt.base, config.station.name), images=config.mqtt.images)
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    import difflib
+
+    by_key = {name_key(one): one for one in names}
+    return " or ".join(by_key[key] for key in difflib.get_close_matches(name_key(name), by_key, n=3, cutoff=0.6))
+
+
+def _told(before: Visit | None, after: Visit) -> str:
+    was = name_of(before.verdict) if before is not None else "?"
+    return f"{shown(after.visit_id)}: {shown(was)} → [bold]{shown(name_of(after.verdict))}[/]"
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as containers have
+        return "somebody"

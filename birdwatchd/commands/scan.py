@@ -1,0 +1,393 @@
+"""Find the visits in recordings: one worker decodes, the stages name and store; resumable, and no file stops it.
+
+A recording is marked as scanned only when its last visit is stored, by its size and time from before it was read. What
+was cut off, failed, or was scanned with other settings is forgotten and scanned anew (`birdwatchd.store.scans`).
+A file has two names: the system's, which may hold any bytes and goes to the worker, and the one that is stored and
+shown, which is always text.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import stat
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from birdwatchd.camera.process.supervisor import ScanProcess
+from birdwatchd.commands.terminal import VisitLines, err, plain, say_problem
+from birdwatchd.daemon import build_stages, model_cache, stop_on_signals, tell_nobody
+from birdwatchd.errors import BirdwatchError, ConfigError, ExportError, SourceUnusable
+from birdwatchd.flow import Crew, Mailbox, Stop
+from birdwatchd.metrics import Metrics
+from birdwatchd.records import CameraStatus, Evidence, Visit
+from birdwatchd.settings.config import CameraSettings, Config, Source, SpeciesSettings, check_slug
+from birdwatchd.store.scans import Recording
+from birdwatchd.store.store import Store
+
+if TYPE_CHECKING:
+    from birdwatchd.species.network.network import Network
+
+__all__ = ["ScanOptions", "find_recordings", "run_scan"]
+
+log = logging.getLogger(__name__)
+
+_CAMERAS = ("mp4", "m4v", "mov", "mkv", "avi", "ts", "mts", "m2ts", "asf", "wmv", "3gp", "dav", "mjpeg", "mjpg")
+_OTHERS = ("webm", "mpg", "mpeg", "flv", "ogv", "h264", "h265", "264", "265", "hevc", "mxf")
+SUFFIXES = frozenset(f".{suffix}" for suffix in _CAMERAS + _OTHERS)
+DEADLINE_S = 30.0  # for the last visits of a scan that was stopped
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """What the command line asked for."""
+
+    paths: tuple[Path, ...]
+    json_file: str | None = None
+    camera: str = "scan"
+    min_bird: int = 24
+    again: bool = False
+
+
+def find_recordings(paths: Sequence[Path], on_problem: Callable[[Path, OSError], None]) -> Iterator[Path]:
+    """Files as named; of folders every file below with a video's suffix, sorted; links to folders are not followed.
+
+    Args:
+        on_problem: is told of what is there but cannot be looked at (rights, a bad card).
+
+    Raises:
+        ConfigError: a path does not exist.
+    """
+    for path in paths:
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ConfigError(f"{plain(path)}: no such file or folder", "check the path") from None
+        except OSError as error:
+            on_problem(path, error)
+            continue
+        if is_folder:
+            yield from _recordings_below(path, on_problem)
+        else:
+            yield path
+
+
+def _recordings_below(folder: Path, on_problem: Callable[[Path, OSError], None]) -> list[Path]:
+    def unreadable(error: OSError) -> None:
+        on_problem(Path(error.filename or folder), error)
+
+    walk = os.walk(folder, onerror=unreadable)
+    return sorted(Path(at, name) for at, _, names in walk for name in names if Path(name).suffix.lower() in SUFFIXES)
+
+
+def run_scan(config: Config, options: ScanOptions) -> int:
+    """Scan; returns 0 also where files could not be read (they are counted and named), 130 when stopped."""
+    stop = Stop()
+    stop_on_signals(stop)
+    try:
+        check_slug(options.camera)
+    except ValueError as error:
+        raise ConfigError(plain(f"--camera: {error}")) from None
+    problems: list[str] = []
+    once: dict[str, Path] = {}  # a file that is named twice, perhaps by a link, is one file
+    for path in find_recordings(options.paths, lambda path, error: problems.append(_unreadable(path, error))):
+        once.setdefault(os.path.realpath(path), path)
+    if not once:
+        for line in (*problems, f"no recordings below {', '.join(map(str, options.paths))}"):
+            say_problem(plain(line))
+        return 0
+    from birdwatchd.species.network.network import load_network
+
+    network = load_network(config.model, model_cache(config))
+    stop.armed = True
+    with ExitStack() as stack:
+        json_out = stack.enter_context(_json_target(options.json_file))
+        store = stack.enter_context(Store.open(config.home, zone=config.station.zone))
+        return _Scan(config, options, store, network, json_out, stop).run(list(once.values()), problems)
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"{_text_of(path)}: {error.strerror}; check the card"
+
+
+def _text_of(path: Path) -> str:
+    """A path as text that can be stored and written anywhere: bytes that are no UTF-8 become `\\xff`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _settings_text(camera: str, settings: CameraSettings, species: SpeciesSettings) -> str:
+    """All that decides what is found in a recording and what it is called, besides the model."""
+    of_no_matter = {"source", "gate_source", "name", "enabled", "open_timeout_s", "read_timeout_s", "decode"}
+    of_no_matter |= {"clips", "post_roll_s", "clip_max_s"}
+    found = settings.model_dump(mode="json", exclude=of_no_matter)
+    named = species.model_dump(mode="json", exclude_defaults=True)  # new settings change nothing
+    return json.dumps({"camera": camera, "found": found, "named": named}, sort_keys=True)
+
+
+@contextmanager
+def _json_target(name: str | None) -> Iterator[IO[str] | None]:
+    if name is None or name == "-":
+        yield sys.stdout if name else None
+        return
+    try:
+        with Path(name).open("w", encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        raise ExportError(f"{name}: cannot be written ({error.strerror})", "choose another --json FILE") from None
+
+
+@dataclass(slots=True)
+class _FileCount:
+    """How far one recording is: marked as scanned when it is read and all its visits are stored.
+
+    Attributes:
+        recording: what it was before it was read.
+        error: None until it is read; then why it could not be, or empty.
+        growing: it changed while it was read.
+    """
+
+    recording: Recording
+    ended: int = 0
+    stored: int = 0
+    error: str | None = None
+    growing: bool = False
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def own(self, evidence: Evidence) -> Evidence:
+        """The worker's evidence under the file's stored name, with an id that tells this recording."""
+        number = self.numbers.setdefault(evidence.visit_id, len(self.numbers))
+        visit_id = self.recording.visit_id(evidence.start, number)
+        return replace(evidence, visit_id=visit_id, media=self.recording.path, clip=None)
+
+
+@dataclass(slots=True)
+class _Tally:
+    files: int = 0
+    skipped: int = 0
+    failed: int = 0
+    visits: int = 0
+    seconds: float = 0.0
+    by_name: dict[str, int] = field(default_factory=dict)
+
+
+class _Scan:
+    """One run of `birdwatchd scan`."""
+
+    def __init__(
+        self,
+        config: Config,
+        options: ScanOptions,
+        store: Store,
+        network: Network,
+        json_out: IO[str] | None,
+        stop: Stop,
+    ) -> None:
+        self._config, self._options, self._store, self._stop = config, options, store, stop
+        self._json, self._model, self._tally = json_out, network.model_id, _Tally()
+        self._metrics = Metrics()
+        self._mailbox = Mailbox(self._metrics, when_full="wait")
+        self._counts: dict[str, _FileCount] = {}
+        self._lock = threading.Lock()
+        self._lines = VisitLines() if json_out is not sys.stdout else None
+        self._camera = CameraSettings(source=Source("/"), min_bird=options.min_bird)
+        self._settings = _settings_text(options.camera, self._camera, config.species)
+        self._classify, self._record, _ = build_stages(
+            config,
+            network,
+            self._mailbox,
+            self._metrics,
+            store,
+            tell_nobody,
+            stop=Stop(),  # the stages of a scan end with their input, so that nothing found is thrown away
+            on_visit=self._stored,
+            show_known=True,
+        )
+
+    def run(self, files: Sequence[Path], problems: Sequence[str]) -> int:
+        """Scan these files in order.
+
+        Args:
+            problems: of what could not even be looked at; they count as failed.
+        """
+        for line in problems:
+            self._fail(line)
+        crew = Crew(self._stop)
+        self._mailbox.open_lane(self._options.camera)
+        crew.start("classify", self._classify.run)
+        crew.start("record", self._record.run)
+        worker = ScanProcess(self._options.camera, self._camera)
+        interrupt = Crew(self._stop)
+        interrupt.start("interrupt", lambda: self._interrupt(worker))
+        self._scan_all(files, worker)
+        self._mailbox.close_lane(self._options.camera)
+        crew.join(DEADLINE_S if self._stop.is_set() else None)
+        stopped = self._stop.is_set()
+        self._stop.set("finished")
+        interrupt.join(DEADLINE_S)
+        if crew.failure is not None:
+            if isinstance(crew.failure, BirdwatchError):
+                raise crew.failure
+            return 1
+        self._summary(stopped)
+        return 130 if stopped else 0
+
+    def _scan_all(self, files: Sequence[Path], worker: ScanProcess) -> None:
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("files"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=err, transient=True) as progress:
+            task = progress.add_task("scanning", total=len(files))
+            for path in files:
+                if self._stop.is_set():
+                    break
+                self._scan_one(path, worker, lambda text: progress.update(task, description=text))
+                progress.advance(task)
+            worker.close()
+
+    def _interrupt(self, worker: ScanProcess) -> None:
+        """At a stop, end the worker in the middle of its file and let nobody wait for a full lane."""
+        while not self._stop.wait(0.5):
+            pass
+        if self._stop.reason != "finished":
+            self._mailbox.close_lane(self._options.camera)
+            worker.kill()
+
+    def _scan_one(self, path: Path, worker: ScanProcess, describe: Callable[[str], None]) -> None:
+        try:
+            recording = self._recording(path)
+        except SourceUnusable as error:
+            self._fail(str(error))
+            return
+        if not self._options.again and self._store.scanned(recording):
+            self._repeat(recording)
+            return
+        self._store.forget_recording(recording)
+        count = self._counts[recording.path] = _FileCount(recording)
+        name = plain(_text_of(Path(path.name)))
+
+        def on_status(status: CameraStatus) -> None:
+            if status.notice:
+                log.warning("%s", status.notice)
+            extra = dict(status.extra)
+            if extra.get("duration_s"):
+                describe(f"{name}  {extra['media_s'] / extra['duration_s']:.0%}")
+
+        describe(name)
+        system_name = str(path.absolute())
+        done = worker.scan(system_name, partial(self._take, count), on_status)
+        if self._stop.is_set():
+            return
+        self._tally.files += 1
+        self._tally.seconds += done.seconds
+        growing = self._has_changed(path, recording)
+        problem = done.error.replace(system_name, recording.path)
+        if growing and not problem:
+            problem = f"{recording.path}: changed while it was read; scan it again when it is whole"
+        if problem:
+            self._fail(problem)
+        with self._lock:
+            count.error, count.growing = problem, growing
+        self._mark_if_complete(recording.path)
+
+    def _recording(self, path: Path) -> Recording:
+        """A file as it is now.
+
+        Raises:
+            SourceUnusable: it cannot be looked at, or is no file.
+        """
+        try:
+            facts = path.stat()
+        except OSError as error:
+            raise SourceUnusable(_unreadable(path, error)) from None
+        if not stat.S_ISREG(facts.st_mode):
+            raise SourceUnusable(f"{_text_of(path)}: is no file", "name recordings and folders")
+        media = _text_of(path.absolute())
+        return Recording(media, facts.st_size, facts.st_mtime_ns, self._model, self._settings)
+
+    def _has_changed(self, path: Path, recording: Recording) -> bool:
+        """Whether it is another file than before it was read. One that is gone (a pulled card) has not changed."""
+        try:
+            return self._recording(path) != recording
+        except SourceUnusable:
+            return False
+
+    def _take(self, count: _FileCount, evidence: Evidence) -> None:
+        """Pass on what the worker found."""
+        if self._stop.is_set():  # the worker was killed in mid-file: the next run begins this file again
+            return
+        if evidence.end is not None:
+            with self._lock:
+                count.ended += 1
+        self._mailbox.put(self._options.camera, count.own(evidence))
+
+    def _stored(self, visit: Visit) -> None:
+        """A revision was stored: show finished visits, and count them for their file."""
+        if visit.end is None or visit.media is None:
+            return
+        self._show(visit)
+        with self._lock:
+            if visit.media in self._counts:  # a stopped scan no longer counts
+                self._counts[visit.media].stored += 1
+        self._mark_if_complete(visit.media)
+
+    def _mark_if_complete(self, media: str) -> None:
+        with self._lock:
+            count = self._counts.get(media)
+            if count is None or count.error is None or count.stored < count.ended:
+                return
+            del self._counts[media]
+        self._store.mark_scanned(
+            count.recording,
+            visits=count.stored,
+            error=count.error or None,
+            now=datetime.now(UTC),
+            growing=count.growing,
+        )
+
+    def _repeat(self, recording: Recording) -> None:
+        """A recording that was scanned before: give its visits again, so that the JSON is whole."""
+        self._tally.skipped += 1
+        for visit in self._store.visits_of(recording):
+            self._show(visit)
+
+    def _show(self, visit: Visit) -> None:
+        """Print one finished visit; called by the thread that stores and by the one that repeats."""
+        name = visit.verdict.common_name or visit.verdict.state.value
+        with self._lock:
+            self._tally.visits += 1
+            self._tally.by_name[name] = self._tally.by_name.get(name, 0) + 1
+            if self._json is not None:
+                self._json.write(json.dumps(visit.to_json(), ensure_ascii=False) + "\n")
+                self._json.flush()
+            if self._lines is not None:
+                self._lines.show(visit)
+
+    def _fail(self, line: str) -> None:
+        self._tally.failed += 1
+        say_problem(plain(line))
+
+    def _summary(self, stopped: bool) -> None:
+        t = self._tally
+        parts = [f"{t.files} file{'' if t.files == 1 else 's'} scanned ({t.seconds:.0f} s of video)"]
+        if t.skipped:
+            parts.append(f"{t.skipped} done before")
+        parts += [f"{t.visits} visit{'' if t.visits == 1 else 's'}", f"{t.failed} failed"]
+        err.print(("stopped: " if stopped else "") + ", ".join(parts), soft_wrap=True)
+        for name, number in sorted(t.by_name.items(), key=lambda item: -item[1]):
+            err.print(f"  {number:>4}  {name}", soft_wrap=True)
+        if stopped:
+            err.print("run the same command again to go on", soft_wrap=True)

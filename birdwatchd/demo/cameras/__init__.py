@@ -1,0 +1,1 @@
+"""Simulate cameras: scenes, visits with their truth, and a server of real video."""

@@ -1,0 +1,385 @@
+"""Play the part of a network camera: render a scene in real time and serve it as H.264 over HTTP.
+
+    python -m birdwatchd.demo.cameras.feeder --seed 1 --width 960 --height 540 --fps 12 --seconds 60 --port 0
+
+This is a process of its own and stands for the camera, not for the daemon; that is why it may use PyAV
+outside its home. One thread renders, encodes once and muxes once; libav objects never leave it. The MPEG-TS
+bytes go to every client, beginning with a key frame; parameter sets and program tables come with every one.
+
+On standard output it says one line of JSON when it listens (url, seconds, visits; epoch is null as yet) and
+one when the first client has come: {"started": t, "epoch": t}, the Unix time of frame 0, to which the visits'
+times are relative. It ends on SIGTERM or when its standard input closes, and with --end some time after
+--seconds; without --end the picture goes on with no birds, so that a client is not cut off. An input that is
+/dev/null from the beginning is not waited for.
+"""
+
+import argparse
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from birdwatchd.demo.cameras.scene import Scene, SceneSpec
+from birdwatchd.demo.cameras.visits import schedule
+
+GRACE_S = 2.0
+"""With --end, the stream goes on this long after the schedule."""
+
+_GOP_S = 2.0
+_CLIENT_SECONDS = 8.0  # a client that is further behind than this is let go
+_PATH = "/feeder.ts"
+
+
+@dataclass(frozen=True, slots=True)
+class FeederSettings:
+    """Everything one simulated camera is told."""
+
+    seed: int = 1
+    camera: int = 0
+    cameras: int = 1
+    at_once: int = 1
+    width: int = 960
+    height: int = 540
+    fps: int = 12
+    seconds: float = 60.0
+    port: int = 0
+    end: bool = False
+
+    def scene(self) -> Scene:
+        """This camera's scene, with its share of the visits of all `cameras`."""
+        visits = schedule(self.seed, self.seconds, self.cameras, self.at_once)
+        spec = SceneSpec(self.seed * 101 + self.camera, self.width, self.height, self.fps)
+        return Scene(spec, tuple(visit for visit in visits if visit.camera == self.camera))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The MPEG-TS bytes of one picture; `key` when a client may begin here."""
+
+    data: bytes
+    key: bool
+
+
+class _Sink:
+    """A file-like end for the muxer that keeps what it writes until it is taken."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        data = b"".join(self._parts)
+        self._parts.clear()
+        return data
+
+
+class TransportEncoder:
+    """Pictures in, MPEG-TS chunks out. Belongs to the thread that made it."""
+
+    def __init__(self, width: int, height: int, fps: int) -> None:
+        self._sink = _Sink()
+        options = {"mpegts_flags": "pat_pmt_at_frames+resend_headers", "flush_packets": "1"}
+        self._container = av.open(self._sink, "w", format="mpegts", container_options=options)
+        self._stream = _add_stream(self._container, "libx264", (width, height), fps)
+
+    def encode(self, picture: NDArray[np.uint8], index: int, key: bool = False) -> list[Chunk]:
+        """Encode one RGB picture (H, W, 3) as frame `index`; `key` forces a key frame."""
+        frame = _video_frame(picture, index)
+        if key:
+            frame.pict_type = av.video.frame.PictureType.I
+        return list(self._mux(self._stream.encode(frame)))
+
+    def close(self) -> list[Chunk]:
+        """Encode what is held back and end the stream."""
+        chunks = list(self._mux(self._stream.encode(None)))
+        self._container.close()
+        rest = self._sink.take()
+        return [*chunks, Chunk(rest, False)] if rest else chunks
+
+    def _mux(self, packets: list[Any]) -> Iterator[Chunk]:
+        for packet in packets:
+            self._container.mux_one(packet)
+            data = self._sink.take()
+            if data:
+                yield Chunk(data, packet.is_keyframe)
+
+
+def _add_stream(container: Any, codec: str, size: tuple[int, int], fps: float) -> Any:
+    """An encoder as a cheap camera has: no B-frames, a key frame every two seconds."""
+    rate = Fraction(fps).limit_denominator(1001)
+    stream = container.add_stream(codec, rate=rate)
+    stream.width, stream.height = size
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.time_base = 1 / rate
+    stream.codec_context.gop_size = round(_GOP_S * fps)
+    stream.codec_context.max_b_frames = 0
+    stream.codec_context.thread_count = 1
+    if codec in ("libx264", "libx265"):
+        stream.options = {"preset": "veryfast", "tune": "zerolatency", "crf": "23"}
+    return stream
+
+
+def _video_frame(picture: NDArray[np.uint8], index: int) -> Any:
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+    frame.pts = index
+    return frame
+
+
+def write_clip(path: Path | str, scene: Scene, start_s: float, end_s: float, codec: str = "libx264") -> None:
+    """Write the scene from `start_s` to `end_s` as a video file whose container the path's suffix names.
+
+    The clip's own time begins at 0. Raises ValueError for a span that holds no frame.
+    """
+    spec = scene.spec
+    first, last = round(start_s * spec.fps), round(end_s * spec.fps)
+    if last <= first:
+        raise ValueError(f"{path}: no frame between {start_s} s and {end_s} s; give an end after the start")
+    with av.open(str(path), "w") as container:
+        stream = _add_stream(container, codec, (spec.width, spec.height), spec.fps)
+        for index in range(first, last):
+            for packet in stream.encode(_video_frame(scene.frame(index), index - first)):
+                container.mux_one(packet)
+        for packet in stream.encode(None):
+            container.mux_one(packet)
+
+
+class _Client:
+    """One viewer's queue of chunks: bounded; when it is full the viewer is dropped, as a camera would."""
+
+    def __init__(self, room: int) -> None:
+        self._chunks: queue.Queue[bytes | None] = queue.Queue(room + 1)
+        self._room = room
+        self._begun = self._over = False
+
+    def offer(self, chunk: Chunk) -> None:
+        self._begun = self._begun or chunk.key
+        if not self._begun or self._over:
+            return
+        if self._chunks.qsize() >= self._room:
+            self.finish()
+        else:
+            self._chunks.put_nowait(chunk.data)
+
+    def finish(self) -> None:
+        """Nothing more will come; what is queued may still be read."""
+        if not self._over:
+            self._over = True
+            self._chunks.put_nowait(None)
+
+    def read(self) -> Iterator[bytes]:
+        while (data := self._chunks.get()) is not None:
+            yield data
+
+
+class Broadcast:
+    """Give every chunk to every client there is; forget it when there is none."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._clients: list[_Client] = []
+        self._lock = threading.Lock()
+        self._over = False
+        self.joined = threading.Event()
+        """Set once the first client has come."""
+
+    def join(self) -> _Client:
+        """A new client's queue."""
+        client = _Client(self._room)
+        with self._lock:
+            if self._over:
+                client.finish()
+            self._clients.append(client)
+        self.joined.set()
+        return client
+
+    def leave(self, client: _Client) -> None:
+        """The client is gone."""
+        with self._lock:
+            self._clients.remove(client)
+
+    def watched(self) -> bool:
+        """Whether anyone is there."""
+        with self._lock:
+            return bool(self._clients)
+
+    def send(self, chunk: Chunk) -> None:
+        """Queue the chunk for everyone; never waits."""
+        with self._lock:
+            for client in self._clients:
+                client.offer(chunk)
+
+    def finish(self) -> None:
+        """End every client's stream."""
+        with self._lock:
+            self._over = True
+            for client in self._clients:
+                client.finish()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, port: int, broadcast: Broadcast) -> None:
+        super().__init__(("127.0.0.1", port), _Viewer)
+        self.broadcast = broadcast
+
+
+class _Viewer(BaseHTTPRequestHandler):
+    """Copy the stream to one client until either side ends."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 5.0
+
+    def do_GET(self) -> None:
+        """Answer with the endless stream; any other path is not found."""
+        if self.path.partition("?")[0] != _PATH:
+            self.send_error(404, f"the stream is at {_PATH}")
+            return
+        broadcast = cast(_Server, self.server).broadcast
+        self.send_response(200)
+        self.send_header("Content-Type", "video/mp2t")
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Transfer-Encoding", "chunked")  # or libav takes the end for a failure
+        self.send_header("Connection", "close")
+        self.end_headers()
+        client = broadcast.join()
+        try:
+            for data in client.read():
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self.wfile.write(b"0\r\n\r\n")
+        except OSError:
+            self.close_connection = True  # the viewer went away: cameras do not mind
+        finally:
+            broadcast.leave(client)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: standard error is for failures."""
+
+
+class Feeder:
+    """The simulated camera: `run` until `stop`."""
+
+    def __init__(self, settings: FeederSettings) -> None:
+        self.settings = settings
+        self.scene = settings.scene()
+        self._broadcast = Broadcast(round(_CLIENT_SECONDS * settings.fps))
+        self._server = _Server(settings.port, self._broadcast)
+
+    @property
+    def url(self) -> str:
+        """Where the stream is."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}{_PATH}"
+
+    def run(self, stop: threading.Event) -> None:
+        """Listen, wait for the first client, then stream until `stop` or the end."""
+        threading.Thread(target=self._server.serve_forever, args=(0.1,), name="http", daemon=True).start()
+        visits = [_truth(asdict(visit)) for visit in self.scene.visits]
+        _say({"url": self.url, "seconds": self.settings.seconds, "visits": visits, "epoch": None})
+        while not self._broadcast.joined.wait(0.05):
+            if stop.is_set():
+                break
+        if not stop.is_set():
+            self._stream(stop)
+        self._broadcast.finish()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _stream(self, stop: threading.Event) -> None:
+        """Render and send each frame at its time; frames nobody watches, or that are late, are left out."""
+        settings = self.settings
+        encoder = TransportEncoder(settings.width, settings.height, settings.fps)
+        began, epoch = time.monotonic(), time.time()
+        _say({"started": epoch, "epoch": epoch})
+        last = settings.seconds + GRACE_S if settings.end else float("inf")
+        index, asleep = 0, True
+        while index / settings.fps < last:
+            if stop.wait(max(0.0, began + index / settings.fps - time.monotonic())):
+                break
+            if self._broadcast.watched():
+                for chunk in encoder.encode(self.scene.frame(index), index, key=asleep):
+                    self._broadcast.send(chunk)
+            asleep = not self._broadcast.watched()
+            index = max(index + 1, int((time.monotonic() - began) * settings.fps))
+        for chunk in encoder.close():
+            self._broadcast.send(chunk)
+
+
+def _truth(visit: dict[str, Any]) -> dict[str, Any]:
+    return {key: visit[key] for key in ("species", "start_s", "end_s")}
+
+
+def _say(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def _stop_with_input(stop: threading.Event) -> None:
+    """Raise `stop` when whoever started this process closes its standard input, or dies."""
+    if os.path.sameopenfile(0, null := os.open(os.devnull, os.O_RDONLY)):
+        os.close(null)
+        return
+    os.close(null)
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        stop.set()
+
+    threading.Thread(target=watch, name="stdin", daemon=True).start()
+
+
+def _parse(arguments: list[str] | None) -> FeederSettings:
+    usual = FeederSettings()
+    parser = argparse.ArgumentParser(prog="birdwatchd.demo.cameras.feeder", description="A simulated feeder camera.")
+    parser.add_argument("--seconds", type=float, default=usual.seconds, help="length of the schedule")
+    parser.add_argument("--end", action="store_true", help="end soon after --seconds")
+    for name, what in (
+        ("seed", "fixes scene and schedule"),
+        ("camera", "which of --cameras this is, from 0"),
+        ("cameras", "how many share the schedule"),
+        ("at-once", "birds in the picture at the same time, 1 or 2"),
+        ("width", "pixels"),
+        ("height", "pixels"),
+        ("fps", "frames a second"),
+        ("port", "on 127.0.0.1; 0 takes a free one"),
+    ):
+        field = name.replace("-", "_")
+        parser.add_argument(f"--{name}", type=int, default=getattr(usual, field), help=what)
+    return FeederSettings(**vars(parser.parse_args(arguments)))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one simulated camera; the exit status."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: object) -> None:
+        # Not stop.set() itself: the interrupted thread may be holding the lock that it takes.
+        threading.Thread(target=stop.set, daemon=True).start()
+
+    feeder = Feeder(_parse(arguments))
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    _stop_with_input(stop)
+    feeder.run(stop)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

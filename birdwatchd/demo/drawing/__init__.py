@@ -1,0 +1,1 @@
+"""Draw the demo's birds, other animals and backdrops."""

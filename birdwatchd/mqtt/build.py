@@ -1,0 +1,96 @@
+"""Put the parts that tell together: composer, publisher, announcer, heartbeat, commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from birdwatchd.metrics import Metrics
+from birdwatchd.mqtt.commands import Commands
+from birdwatchd.mqtt.daily_summary import Heartbeat
+from birdwatchd.mqtt.health import Health
+from birdwatchd.mqtt.home_assistant import Discovery
+from birdwatchd.mqtt.payloads import Composer
+from birdwatchd.mqtt.publisher import Publisher
+from birdwatchd.mqtt.retained import Announcer
+from birdwatchd.mqtt.topics import Topics
+from birdwatchd.settings.config import CameraSettings, MqttSettings
+from birdwatchd.store import Decide, Store
+
+__all__ = ["Desk", "open_desk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """All that tells, ready to run.
+
+    Attributes:
+        off: cameras that a command switched off, and none switched on again.
+    """
+
+    composer: Composer
+    publisher: Publisher
+    health: Health
+    off: frozenset[str]
+
+
+def open_desk(
+    store: Store,
+    settings: MqttSettings,
+    station: str,
+    cameras: Mapping[str, CameraSettings],
+    metrics: Metrics,
+    *,
+    switch: Callable[[str, bool], None] = lambda camera, on: None,
+    decide: Decide | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    drain_s: float = 5.0,
+) -> Desk:
+    """Prepare to tell of a station's cameras over MQTT; nothing is sent yet.
+
+    Args:
+        switch: starts or stops a camera, when a command says so.
+        decide: the alert rules, for reviews that come as commands.
+
+    Raises:
+        ConfigError: password file or certificates cannot be read.
+    """
+    topics = Topics(settings.base, station)
+    composer, health = Composer(topics, images=settings.images), Health(metrics)
+    fixed = {key for key, camera in cameras.items() if not camera.enabled}
+    off = frozenset(store.switched_off() & cameras.keys()) if "enable" in settings.commands else frozenset[str]()
+    allowed, at = settings.commands, settings.heartbeat_at
+    announcer = Announcer(
+        store,
+        composer,
+        _discovery(settings, topics, cameras),
+        health,
+        clock,
+        heartbeat=Heartbeat(store, topics.heartbeat, at, len(cameras) - len(fixed)) if at else None,
+        commands=Commands(
+            store,
+            topics,
+            metrics,
+            composer,
+            decide=decide,
+            allowed=allowed,
+            cameras=cameras,
+            off=off,
+            fixed=fixed,
+            switch=switch,
+        ),
+    )
+    publisher = Publisher(store, settings, station, topics, metrics, clock=clock, drain_s=drain_s, announcer=announcer)
+    return Desk(composer, publisher, health, off)
+
+
+def _discovery(settings: MqttSettings, topics: Topics, cameras: Mapping[str, CameraSettings]) -> Discovery:
+    return Discovery(
+        settings.discovery,
+        topics,
+        {key: camera.name for key, camera in cameras.items()},
+        images=settings.images,
+        commands=settings.commands,
+        heartbeat=settings.heartbeat_at is not None,
+    )

@@ -1,0 +1,124 @@
+"""Write what is told over MQTT about a visit. The payload is a contract; a test freezes it.
+
+No place on earth goes into any message: a nest's position is worth money to the wrong people.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from birdwatchd.mqtt.topics import Topics
+from birdwatchd.records import Message, Phase, State, rfc3339
+from birdwatchd.store import Board, Day, Standing, Telling
+
+__all__ = ["Composer", "alert_payload", "day_json", "event_type", "visit_json", "without_image"]
+
+
+class Composer:
+    """Turn a visit revision into messages; called by the store inside the transaction that writes the visit."""
+
+    def __init__(self, topics: Topics, *, images: bool = True) -> None:
+        """
+        Args:
+            images: also send pictures; a retained picture outlives the daemon.
+        """
+        self._topics, self._images = topics, images
+
+    def __call__(self, telling: Telling) -> list[Message]:
+        """The event itself, then the states it changes; an empty `last` or image removes it at the broker."""
+        standing = telling.standing
+        visit = standing.visit
+        event = {"event_type": event_type(standing), **visit_json(standing)}
+        key = f"{visit.visit_id}:{visit.revision}"
+        messages = [Message(self._topics.visit(visit.camera), _encode(event), key=key)]
+        if telling.last_changed:
+            last = _encode(visit_json(telling.last)) if telling.last else b""
+            messages.append(self._state(self._topics.last(visit.camera), last))
+            if self._images:
+                messages.append(self._state(self._topics.image(visit.camera), telling.image or b""))
+        return messages + self._now(visit.camera, telling.today, telling.present)
+
+    def states(self, board: Board) -> list[Message]:
+        """All states of a camera that come from its visits, as they are now."""
+        last = _encode(visit_json(board.last)) if board.last else b""
+        messages = [self._state(self._topics.last(board.camera), last)]
+        if self._images:
+            messages.append(self._state(self._topics.image(board.camera), board.image or b""))
+        return messages + self._now(board.camera, board.today, board.present)
+
+    def brief(self, camera: str, today: Day, present: bool) -> list[Message]:
+        """The states that also change while nothing happens: at midnight, or by another program's hand."""
+        return self._now(camera, today, present)
+
+    def _now(self, camera: str, today: Day | None, present: bool | None) -> list[Message]:
+        messages = []
+        if today is not None:
+            messages.append(self._state(self._topics.today(camera), _encode(day_json(today))))
+        if present is not None:
+            messages.append(self._state(self._topics.present(camera), b"ON" if present else b"OFF"))
+        return messages
+
+    @staticmethod
+    def _state(topic: str, payload: bytes) -> Message:
+        """A retained state; an empty payload removes it at the broker."""
+        return Message(topic, payload, retain=True, coalesce=True)
+
+
+def event_type(standing: Standing) -> str:
+    """`retracted`, else `first_ever`, else `rare`, else the most notable other `first_…`, else `visit`."""
+    if standing.phase is Phase.RETRACTED:
+        return "retracted"
+    verdict = standing.visit.verdict
+    if verdict.rare and verdict.state is State.CONFIRMED and "ever" not in standing.firsts:
+        return "rare"
+    return f"first_{standing.firsts[0]}" if standing.firsts else "visit"
+
+
+def visit_json(standing: Standing) -> dict[str, Any]:
+    """The Visit JSON of the MQTT contract, without `event_type`."""
+    visit, verdict = standing.visit, standing.visit.verdict
+    return {
+        "visit_id": visit.visit_id,
+        "revision": visit.revision,
+        "state": verdict.state.value,
+        "phase": standing.phase.value,
+        "rank": verdict.rank.value,
+        "common_name": verdict.common_name,
+        "scientific_name": verdict.scientific_name,
+        "score": round(verdict.score, 4),
+        "camera": visit.camera,
+        "start": rfc3339(visit.start),
+        "end": rfc3339(visit.end) if visit.end else None,
+        "moments": visit.moments,
+        "count_max": visit.count_max,
+        "box": visit.box.rounded() if visit.box else None,
+        "model": visit.model,
+        "firsts": list(standing.firsts),
+    }
+
+
+def alert_payload(standing: Standing, rule: str, reasons: Sequence[str], image: bytes | None = None) -> bytes:
+    """The JSON of an alert: the Visit JSON with the rule that fired and why, and a JPEG as base64 if one is given."""
+    alert = {"event_type": event_type(standing), **visit_json(standing), "rule": rule, "reasons": list(reasons)}
+    if image:
+        alert["image_b64"] = base64.b64encode(image).decode("ascii")
+    return _encode(alert)
+
+
+def without_image(payload: bytes) -> bytes:
+    """An alert's JSON with its picture left out."""
+    alert: dict[str, Any] = json.loads(payload)
+    alert.pop("image_b64", None)
+    return _encode(alert)
+
+
+def day_json(day: Day) -> dict[str, Any]:
+    """The state `today` of the MQTT contract."""
+    return {"date": day.date.isoformat(), "visits": day.visits, "species": dict(day.species)}
+
+
+def _encode(payload: dict[str, Any]) -> bytes:
+    return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

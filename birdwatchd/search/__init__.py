@@ -1,0 +1,1 @@
+"""Find visits that look alike by their embeddings."""

@@ -1,0 +1,210 @@
+"""Run one birder classifier on one device: pictures in, logits and embeddings out, equal to birder's own.
+
+Everything that can be wrong with a model is found at load, not at the first bird: the weights are read and
+checked, one batch is run to warm up, its numbers must be finite and fit the classes, and on a GPU they must
+agree with the CPU's (a broken driver answers quickly and wrongly). Which device is used is always said.
+
+birder's own module, in float32 on the CPU, is the reference. What answers afterwards is another form of it: DaViT is
+rewritten (`davit`), on the CPU each core takes pictures of its own (`cores`), on a GPU pictures travel as bytes, are
+resized there and go through recorded kernels (`lanes`).
+"""
+
+from __future__ import annotations
+
+# Before torch: it prepares OpenMP.
+from birdwatchd.species.network.torch_errors import torch_border
+
+# isort: split
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from birdwatchd.errors import DeviceLost, ModelUnusable
+from birdwatchd.records import FloatArray
+from birdwatchd.settings.config import ModelSettings
+from birdwatchd.species.network.checkpoint import Checkpoint, read_checkpoint
+from birdwatchd.species.network.cpu import Cores, multiplies_bfloat16
+from birdwatchd.species.network.cuda import Answer, Cuda, Forward, Lanes
+from birdwatchd.species.network.davit import Davit, is_davit
+from birdwatchd.species.network.preprocess import Pixels, Preparation
+from birdwatchd.species.network.reference import read_reference
+from birdwatchd.species.taxonomy import bundled_taxonomy
+
+__all__ = ["Network", "agrees", "load_network"]
+
+log = logging.getLogger(__name__)
+
+Ask = Callable[[Sequence[Pixels]], Answer]
+
+# Least cosine between embeddings of the device and of the CPU in float32. Measured with davit_tiny: bfloat16
+# 0.99998, float16 0.9999996; a broken device gives noise, zeros or NaN.
+_AGREEMENT = {torch.float32: 0.9999, torch.bfloat16: 0.99, torch.float16: 0.99}
+_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load_network(settings: ModelSettings, cache_dir: Path, *, progress: bool = False) -> Network:
+    """Load, place, check and warm up the classifier that the settings ask for.
+
+    Args:
+        settings: the `model` section.
+        cache_dir: where published weights are kept, unless `settings.cache_dir` says otherwise.
+        progress: show a download's progress on stderr; for commands, not for the daemon.
+
+    Raises:
+        ModelUnusable: weights missing or damaged, no such device, or numbers that are wrong.
+        DeviceFull: no room for the network on the device.
+    """
+    device = choose_device(settings.device)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    network = Network(read_checkpoint(settings, cache_dir, progress=progress), device, settings.precision)
+    log.info("model %s: %d classes, %s", network.model_id, len(network.labels), network.device)
+    return network
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device for `auto`, `cpu`, `cuda` or `cuda:N`; `auto` is CUDA where there is one, else the CPU.
+
+    Raises:
+        ModelUnusable: CUDA was asked for by name and is not there.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    device = torch.device(("cuda" if count else "cpu") if wanted == "auto" else wanted)
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ModelUnusable(
+            f"model.device is {wanted}, but this machine offers {count} CUDA devices",
+            "check the driver with nvidia-smi, or set model.device to cpu or auto",
+        )
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
+
+
+class Network:
+    """A classifier that works. Use it from one thread at a time.
+
+    Attributes:
+        name: of the model; `demo` for the bundled one.
+        version: first 12 hex digits of the weights' SHA-256: embeddings of two versions are never compared.
+        labels: the classes, in the order of the logits.
+        size: (height, width) of the input in pixels.
+        dim: length of an embedding.
+        device: for people, such as `cpu, float32` or `cuda:0 (NVIDIA H200), bfloat16`.
+        place: the same as torch names it: `cpu`, `cuda:0`.
+        max_batch: most pictures that are worth giving to `infer` at once; None where memory decides.
+        reference: visits that came with the weights, as this network saw them; mostly none.
+        prepare: brings a picture to what `infer` takes: uint8, shape (3, h, w), RGB; on the CPU (h, w) is `size`.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str = "auto") -> None:
+        net = checkpoint.net.eval()
+        if precision == "auto":
+            low = device.type != "cpu" or (is_davit(net) and multiplies_bfloat16())
+            precision = "bfloat16" if low else "float32"
+        self.name = checkpoint.name
+        self.version = checkpoint.sha256[:12]
+        self.labels = bundled_taxonomy().labels(checkpoint.classes)
+        self.size = checkpoint.size
+        self.reference = read_reference(checkpoint.path, checkpoint.sha256)
+        self.place = str(device)
+        self.device = f"{_device_name(device)}, {precision}"
+        self.max_batch: int | None = None
+        self._preparation = Preparation(checkpoint.transform, checkpoint.size)
+        self.prepare: Callable[[Image.Image], Pixels] = self._preparation.on_host
+        dtype = _PRECISIONS[precision]
+        trial = np.random.default_rng(0).integers(0, 256, (1, 3, *self.size), np.uint8)
+        with torch_border(ModelUnusable, f"{checkpoint.path} cannot be run on the CPU", "use other weights"):
+            self._ask: Ask = Cores(self._preparation, _forward(net, torch.device("cpu"), torch.float32)).ask
+            reference = self._tried(trial, checkpoint.path)
+        self.dim = reference.shape[1]
+        with torch_border(ModelUnusable, f"{self.model_id} cannot be run on {self.device}", "use device cpu"):
+            self._place(net, device, dtype)
+            answer = self._tried(trial, checkpoint.path)
+        if not agrees(reference, answer, _AGREEMENT[dtype]):
+            raise ModelUnusable(
+                f"{self.device} gives other results than the CPU for {checkpoint.path}",
+                "set model.precision to float32; if that fails too, update the driver or use device cpu",
+            )
+
+    @property
+    def model_id(self) -> str:
+        """Name and version as one word, for rows and messages: `davit_tiny_il-all@ba42050975d5`."""
+        return f"{self.name}@{self.version}"
+
+    def infer(self, batch: Sequence[Pixels] | Pixels) -> Answer:
+        """Ask the network.
+
+        Args:
+            batch: what `prepare` gave, n at least 1; on the CPU they have one size and may be one array,
+                uint8, shape (n, 3, height, width).
+
+        Returns:
+            Logits, float32, shape (n, classes), and embeddings, float32, shape (n, dim). They may hold NaN
+            where a reduced precision overflowed.
+
+        Raises:
+            DeviceFull: the batch does not fit into the device's memory.
+            DeviceLost: the device failed; a new process is needed.
+        """
+        with torch_border(DeviceLost, f"{self.device} failed under {self.model_id}", "start birdwatchd again"):
+            return self._ask(list(batch))
+
+    def _place(self, net: Any, device: torch.device, dtype: torch.dtype) -> None:
+        """Give the network the form and the place that suit it; `net` itself is used up."""
+        form = Davit(net, dtype) if is_davit(net) else net
+        form.to(device).to(memory_format=torch.channels_last)
+        forward = _forward(form, device, torch.float32 if isinstance(form, Davit) else dtype)
+        if device.type == "cpu":
+            cores = Cores(self._preparation, forward)
+            self._ask, self.max_batch = cores.ask, cores.worth
+            return
+        self._preparation.to(device)
+        widths = (len(self.labels), self.dim)
+        # Others than DaViT are not known to do without a look at their numbers, which cannot be recorded.
+        self._ask = Lanes(Cuda(device), self._preparation, forward, widths, record=isinstance(form, Davit)).infer
+        self.prepare = self._preparation.for_device
+
+    def _tried(self, trial: Pixels, path: Path) -> FloatArray:
+        """Run one batch, which also warms up; judge its shape and numbers; return its embedding, shape (1, dim)."""
+        logits, embedding = self._ask(list(trial))
+        if logits.shape != (1, len(self.labels)) or embedding.ndim != 2:
+            raise ModelUnusable(
+                f"{path} names {len(self.labels)} classes, but its network answers with {logits.shape[-1]}",
+                "save it again with birder, with the class list it was trained on",
+            )
+        if not (np.isfinite(logits).all() and np.isfinite(embedding).all()):
+            raise ModelUnusable(
+                f"{path} answers with NaN or infinity on {self.device}",
+                "the weights are spoilt, or model.precision is too low for them: try float32",
+            )
+        return embedding
+
+
+def _forward(net: Any, device: torch.device, dtype: torch.dtype) -> Forward:
+    """Input to logits and embeddings; a network that keeps its weights in float32 is given `dtype` by autocast."""
+
+    def forward(inputs: Tensor) -> tuple[Tensor, Tensor]:
+        # What autocast would remember between layers must not outlive a recording.
+        lower = dtype != torch.float32
+        with torch.autocast(device.type, dtype=dtype, cache_enabled=False) if lower else nullcontext():
+            embedding = net.embedding(inputs)
+            return net.classify(embedding), embedding
+
+    return forward
+
+
+def agrees(reference: FloatArray, answer: FloatArray, least: float) -> bool:
+    """Whether two embeddings, shape (n, dim), point the same way: cosine at least `least` in every row."""
+    norms = np.linalg.norm(reference, axis=1) * np.linalg.norm(answer, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosine = (reference * answer).sum(axis=1) / norms
+    return bool((cosine >= least).all())
+
+
+def _device_name(device: torch.device) -> str:
+    return str(device) if device.type == "cpu" else f"{device} ({torch.cuda.get_device_name(device)})"

@@ -1,0 +1,63 @@
+"""Keep what a model's maker saw its birds look like, beside the weights: `demo.seen.safetensors` to `demo.safetensors`.
+
+With it a model knows from the first day on how its birds look to it (`birdwatchd.species.learned.experience`). A model
+without such a file learns it from the visits of its station.
+"""
+
+from __future__ import annotations
+
+# Before torch: it prepares OpenMP.
+from birdwatchd.species.network.torch_errors import torch_border
+
+# isort: split
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from birdwatchd.errors import ModelUnusable
+from birdwatchd.species.learned.experience import Seen
+
+__all__ = ["read_reference", "reference_path", "write_reference"]
+
+
+def reference_path(weights: Path) -> Path:
+    """Where it lies for weights at `weights`."""
+    return weights.with_suffix(".seen.safetensors")
+
+
+def read_reference(weights: Path, sha256: str) -> tuple[Seen, ...]:
+    """The visits that came with the weights; none where there is no such file.
+
+    Args:
+        sha256: of the weights, 64 hex digits.
+
+    Raises:
+        ModelUnusable: the file is damaged, or of other weights.
+    """
+    path = reference_path(weights)
+    if not path.is_file():
+        return ()
+    with torch_border(ModelUnusable, f"{path} cannot be read", "delete it, or install birdwatchd again"):
+        with safe_open(path, "np") as file:
+            described = file.metadata()
+            embeddings, energies = file.get_tensor("embeddings"), file.get_tensor("energies")
+        names, of = json.loads(described["names"]), described["weights"]
+    if of != sha256:
+        raise ModelUnusable(f"{path} belongs to other weights than {weights}", "delete it: it is of no use here")
+    return tuple(Seen(*one) for one in zip(embeddings, names, map(float, energies), strict=True))
+
+
+def write_reference(weights: Path, sha256: str, seen: Sequence[Seen]) -> Path:
+    """Write visits with the same number of moments each beside their weights; returns where."""
+    tensors = {
+        "embeddings": np.stack([np.asarray(visit.embeddings, np.float16) for visit in seen]),
+        "energies": np.array([visit.energy for visit in seen], np.float32),
+    }
+    described = {"weights": sha256, "names": json.dumps([visit.said for visit in seen])}
+    path = reference_path(weights)
+    save_file(tensors, path, described)
+    return path

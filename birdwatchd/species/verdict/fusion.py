@@ -1,0 +1,351 @@
+"""Turn what the network said of a visit's moments into one name, and say how sure we are and why.
+
+Logits are averaged over moments, weighted by the quality of their pictures, then softmax: one lucky frame decides
+nothing, and averaging beats both the maximum and voting. Then what is expected here and now has a say
+(`birdwatchd.species.verdict.prior`). A classifier always answers, so abstaining is done here: a species is `confirmed`
+from its threshold on; else a genus or a family may be; else the species is `uncertain` from `uncertain` on, and
+`unknown` below. Moments that contradict each other confirm nothing. When the best class is no bird (birder's
+`Unknown`), the visit is `rejected` if the network is sure of that, and never has a name. At last experience is heard
+(`birdwatchd.species.learned.experience`): what is like corrected visits is what they are, what is like nothing seen
+here under its name is not confirmed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from birdwatchd.records import FloatArray, Label, Rank, State, Verdict
+from birdwatchd.settings.config import SpeciesSettings
+from birdwatchd.species.learned.experience import Experience, Opinion
+from birdwatchd.species.taxonomy import name_key, species_keys
+from birdwatchd.species.verdict.prior import Expectation, names_of
+from birdwatchd.species.verdict.rollup import Group, Groups
+
+__all__ = ["Fusion", "RunningVerdict", "log_sum", "mean_logits", "unmatched_species"]
+
+TOP = 5
+LEAST_WEIGHT = 0.2  # of a picture of no quality at all, next to 1.2 of a perfect one: a blur is not nothing
+AGREEING = 0.5  # share of the moments that must say the same as all together
+NAMELESS = 2.0  # times the usual distance from what has a name here, from which on a visit loses the name
+Names = tuple[tuple[str, float], ...]
+
+
+class Fusion:
+    """The rules by which logits become a verdict, for the classes of one model."""
+
+    def __init__(
+        self,
+        labels: Sequence[Label],
+        settings: SpeciesSettings,
+        expected: Callable[[datetime], Expectation] | None = None,
+        *,
+        temperature: float = 1.0,
+        experience: Experience | None = None,
+    ) -> None:
+        """
+        Args:
+            expected: what to expect at a time; None where nothing is known of place and season.
+            temperature: what logits are divided by before they become probabilities (`calibration`).
+            experience: what earlier visits taught. May be replaced at any time, from any thread.
+        """
+        self.labels = tuple(labels)
+        self.experience = experience or Experience(self.labels)
+        self._settings, self._expected, self._temperature = settings, expected, temperature
+        self._groups = Groups(self.labels)
+        self._species = np.array([label.is_species for label in self.labels], bool)
+        wanted = {name_key(name): threshold for name, threshold in settings.per_species.items()}
+        self._thresholds = tuple(_threshold(label, wanted, settings.threshold) for label in self.labels)
+
+    def fuse(
+        self,
+        logits: FloatArray,
+        at: datetime | None = None,
+        qualities: Sequence[float] | None = None,
+        embeddings: FloatArray | None = None,
+    ) -> Verdict:
+        """The verdict on all moments of a visit at once.
+
+        Args:
+            logits: float32, shape (moments, classes); no moments at all give `unknown`.
+            at: when the visit began; None leaves place and season out.
+            qualities: of the moments' pictures, 0 … 1; all alike by default.
+            embeddings: shape (moments, dim); without them experience is not heard.
+        """
+        running = self.running(at)
+        given = qualities if qualities is not None else [1.0] * len(logits)
+        seen: Sequence[FloatArray | None] = [None] * len(logits) if embeddings is None else list(embeddings)
+        for row, quality, embedding in zip(logits, given, seen, strict=True):
+            running.add(row, quality, embedding)
+        return running.verdict()
+
+    def running(self, at: datetime | None = None) -> RunningVerdict:
+        """A verdict that is revised as moments arrive, for a new visit that began at a time."""
+        return RunningVerdict(self, at)
+
+    def top(self, logits: FloatArray) -> Names:
+        """What the network alone says of one moment: the five most probable classes."""
+        return self._names(_softmax(np.asarray(logits, np.float64) / self._temperature))
+
+    def judge(
+        self,
+        mean_logits: NDArray[np.float64],
+        votes: Counter[int],
+        at: datetime | None = None,
+        embedding: NDArray[np.float64] | None = None,
+    ) -> Verdict:
+        """The verdict on logits that have been averaged already.
+
+        Args:
+            mean_logits: shape (classes,).
+            votes: how many moments have which class as their best.
+            at: when the visit began.
+            embedding: mean of the moments', shape (dim,); without it experience is not heard.
+        """
+        raw = _softmax(mean_logits / self._temperature)
+        expectation = self._expected(at) if self._expected is not None and at is not None else None
+        p = raw if expectation is None else self._reweighted(raw, expectation.weights)
+        opinion = Opinion()
+        if embedding is not None:
+            opinion = self.experience.opinion(embedding, int(p.argmax()), log_sum(mean_logits))
+        if opinion.lessons and opinion.known:
+            verdict = self._taught(p, votes, opinion)
+        else:
+            verdict = _doubted(self._untaught(p, raw, votes, expectation), opinion)
+        return verdict if expectation is None else self._compared(verdict, raw, expectation)
+
+    def _untaught(
+        self, p: NDArray[np.float64], raw: NDArray[np.float64], votes: Counter[int], expectation: Expectation | None
+    ) -> Verdict:
+        """The verdict of network, place and season."""
+        if expectation is None:
+            return self._verdict(p, votes)
+        likely = int(raw.argmax())
+        strong = raw[likely] >= max(self._settings.rare, self._thresholds[likely]) and expectation.weights[likely] > 0
+        rarity = bool(expectation.rare[likely]) and bool(strong)
+        return self._rarity(p, raw, likely, votes) if rarity else self._verdict(p, votes)
+
+    def _taught(self, p: NDArray[np.float64], votes: Counter[int], opinion: Opinion) -> Verdict:
+        """The verdict on a visit that is like corrected ones: what the network gives to its name is the other's."""
+        best, truth = int(p.argmax()), opinion.truth
+        visits = "a reviewed visit" if opinion.lessons == 1 else f"{opinion.lessons} reviewed visits"
+        nothing = Verdict(State.REJECTED, Rank.BIRD, None, None, float(p[best]), self._names(p))
+        if truth is None:
+            return replace(nothing, reasons=(f"like {visits} that {_were(opinion)} no bird",))
+        reason = f"like {visits} that {_were(opinion)} {truth.common_name}, not {self.labels[best].common_name}"
+        keys = species_keys(truth)
+        index = next((i for i, label in enumerate(self.labels) if set(keys) & set(species_keys(label))), None)
+        if index is None:
+            state = State.CONFIRMED if p[best] >= self._thresholds[best] else State.UNCERTAIN
+            named = replace(nothing, state=state, rank=Rank.SPECIES, common_name=truth.common_name)
+            return replace(named, scientific_name=truth.scientific_name, reasons=(reason,))
+        moved, heard = p.copy(), Counter(votes)
+        moved[index], moved[best] = p[index] + p[best], 0.0
+        heard[index] += heard.pop(best, 0)
+        verdict = replace(self._verdict(moved, heard), raw_score=float(p[index]), raw_top=self._names(p))
+        return replace(verdict, reasons=(reason, *verdict.reasons))
+
+    def _reweighted(self, raw: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Share out anew among the species what the network gave them; how much that is stays."""
+        p, species = raw * weights, self._species
+        total = float(p[species].sum())
+        if total > 0:
+            p[species] *= float(raw[species].sum()) / total
+        result: NDArray[np.float64] = p / p.sum() if p.sum() > 0 else raw
+        return result
+
+    def _compared(self, verdict: Verdict, raw: NDArray[np.float64], expectation: Expectation) -> Verdict:
+        """The verdict with what the network alone would have said."""
+        top = self._names(raw)
+        index = next((i for i, label in enumerate(self.labels) if label.common_name == verdict.common_name), None)
+        raw_score, reasons, rare = float(raw.max()), verdict.reasons, verdict.rare
+        if verdict.rank is Rank.SPECIES and index is not None:
+            raw_score = float(raw[index])
+            rare = rare or (verdict.state is State.CONFIRMED and bool(expectation.rare[index]))
+            if top[0][0] != verdict.common_name:
+                reasons = (*reasons, f"{top[0][1]:.2f} for {top[0][0]}, which is not to be expected here and now")
+        elif verdict.rank is not Rank.BIRD:
+            raw_score = self._groups.share(raw, verdict.rank, verdict.scientific_name or "")
+        return replace(verdict, raw_score=raw_score, raw_top=top, reasons=reasons, rare=rare)
+
+    def _rarity(self, p: NDArray[np.float64], raw: NDArray[np.float64], best: int, votes: Counter[int]) -> Verdict:
+        """The network is sure of what is not to be expected: said, and confirmed if two moments say so."""
+        label = self.labels[best]
+        doubt = "one picture is not enough for a rarity" if votes[best] < 2 else self._conflict(best, votes)
+        state = State.UNCERTAIN if doubt else State.CONFIRMED
+        reasons = (f"{label.common_name} is not to be expected here and now", *_some(doubt))
+        name, scientific = label.common_name, label.scientific_name
+        return Verdict(state, Rank.SPECIES, name, scientific, float(p[best]), self._names(p), reasons, rare=True)
+
+    def _verdict(self, p: NDArray[np.float64], votes: Counter[int]) -> Verdict:
+        best = int(np.argsort(-p, kind="stable")[0])
+        label, score, threshold = self.labels[best], float(p[best]), self._thresholds[best]
+        nothing = Verdict(State.UNKNOWN, Rank.BIRD, None, None, score, self._names(p))
+        if not label.is_species:
+            state = State.REJECTED if score >= threshold else State.UNKNOWN
+            return replace(nothing, state=state, reasons=(f"{score:.2f} for {label.common_name}, which is no species",))
+        named = replace(
+            nothing, rank=Rank.SPECIES, common_name=label.common_name, scientific_name=label.scientific_name
+        )
+        conflict = self._conflict(best, votes)
+        if score >= threshold:
+            return replace(named, state=State.UNCERTAIN if conflict else State.CONFIRMED, reasons=_some(conflict))
+        below = f"{_below(score, threshold)} for {label.common_name}"
+        group = self._certain_group(p)
+        if group is not None and group.rank is not Rank.ORDER:
+            state = State.UNCERTAIN if self._strangers(group, votes) else State.CONFIRMED
+            return _of_group(nothing, group, state, (below, *_some(self._strangers(group, votes))))
+        if score >= self._settings.uncertain:
+            return replace(named, state=State.UNCERTAIN, reasons=(below,))
+        if group is not None:
+            return _of_group(nothing, group, State.UNCERTAIN, (below, "only its order is certain"))
+        return replace(nothing, reasons=(f"{_below(score, self._settings.uncertain)} for {label.common_name}",))
+
+    def _certain_group(self, p: NDArray[np.float64]) -> Group | None:
+        return next((group for group in self._groups.best(p) if group.share >= self._settings.threshold), None)
+
+    def _conflict(self, best: int, votes: Counter[int]) -> str:
+        """In words, that too few moments say by themselves what all of them together say; empty if enough do."""
+        total, mine = votes.total(), votes[best]
+        if total < 2 or mine >= AGREEING * total:
+            return ""
+        return f"pictures contradict each other: {mine} of {total} say {self.labels[best].common_name}"
+
+    def _strangers(self, group: Group, votes: Counter[int]) -> str:
+        total = votes.total()
+        mine = sum(count for index, count in votes.items() if self._groups.has(group, index))
+        return "" if total < 2 or mine >= AGREEING * total else f"{mine} of {total} pictures say {group.name}"
+
+    def _names(self, p: NDArray[np.float64]) -> Names:
+        return tuple((self.labels[i].common_name, float(p[i])) for i in np.argsort(-p, kind="stable")[:TOP])
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What is kept of the moments: never the logits or embeddings themselves."""
+
+    logits: NDArray[np.float64]
+    weight: float = 0.0
+    embedding: NDArray[np.float64] | None = None
+    embeddings: int = 0
+
+
+class RunningVerdict:
+    """One visit's verdict so far. Keeps the sum of the logits, their weight and votes, never the logits."""
+
+    def __init__(self, fusion: Fusion, at: datetime | None = None) -> None:
+        self._fusion, self._at = fusion, at
+        self._sum = _Sum(np.zeros(len(fusion.labels), np.float64))
+        self._votes: Counter[int] = Counter()
+        self.moments = 0
+
+    def add(self, logits: FloatArray, quality: float = 1.0, embedding: FloatArray | None = None) -> None:
+        """Take what the network said of one more moment.
+
+        Args:
+            logits: float32, shape (classes,).
+            quality: of its picture, 0 … 1.
+            embedding: shape (dim,).
+        """
+        if logits.shape != self._sum.logits.shape:
+            raise ValueError(f"logits of shape {logits.shape} given, {self._sum.logits.shape} expected")
+        weight = LEAST_WEIGHT + quality
+        self._sum.logits += np.asarray(logits, np.float64) * weight
+        self._sum.weight += weight
+        if embedding is not None:
+            before = 0.0 if self._sum.embedding is None else self._sum.embedding
+            self._sum.embedding = before + np.asarray(embedding, np.float64)
+            self._sum.embeddings += 1
+        self._votes[int(logits.argmax())] += 1
+        self.moments += 1
+
+    def verdict(self) -> Verdict:
+        """The verdict on all moments so far: that of `Fusion.fuse` in the same order, to the last bit."""
+        if self.moments == 0:
+            return Verdict(State.UNKNOWN, Rank.BIRD, None, None, 0.0, (), ("no picture could be classified",))
+        embedding = None if self._sum.embedding is None else self._sum.embedding / self._sum.embeddings
+        return self._fusion.judge(self._sum.logits / self._sum.weight, self._votes, self._at, embedding)
+
+
+def mean_logits(logits: FloatArray, qualities: Sequence[float]) -> NDArray[np.float64]:
+    """The mean of moments' logits, shape (moments, classes), as verdicts are made of it: shape (classes,)."""
+    weights = [LEAST_WEIGHT + quality for quality in qualities]
+    result: NDArray[np.float64] = np.average(np.asarray(logits, np.float64), axis=0, weights=weights)
+    return result
+
+
+def log_sum(logits: NDArray[np.float64]) -> float:
+    """Logarithm of the summed powers of mean logits, shape (classes,): the energy that `experience` compares."""
+    most = float(logits.max())
+    return most + float(np.log(np.exp(logits - most).sum()))
+
+
+def unmatched_species(settings: SpeciesSettings, labels: Sequence[Label]) -> tuple[tuple[str, str], ...]:
+    """Key and name of what the lists name and no class of the model has, sorted: spelling mistakes, mostly."""
+    species = {key for label in labels for key in species_keys(label)}
+    anything = {key for label in labels for key in names_of(label)}
+    lists = {"allow": settings.allow, "deny": settings.deny, "always": settings.always, "months": settings.months}
+    wrong = [("per_species", name) for name in settings.per_species if name_key(name) not in species]
+    wrong += [(key, name) for key, names in lists.items() for name in names if name_key(name) not in anything]
+    return tuple(sorted(wrong))
+
+
+def _doubted(verdict: Verdict, opinion: Opinion) -> Verdict:
+    """What is like nothing seen here, or like corrected visits as far as can be told, is not confirmed."""
+    if verdict.state is not State.CONFIRMED:
+        return verdict
+    name = verdict.common_name
+    if opinion.lessons:
+        said = f"{_were(opinion)} {opinion.truth.common_name if opinion.truth else 'no bird'}"
+        reason = f"like {opinion.lessons} reviewed that {said}, and no other {name} was seen here to compare it with"
+        return replace(verdict, state=State.UNCERTAIN, reasons=(*verdict.reasons, reason))
+    if opinion.strange <= 1 and not opinion.faint:
+        return verdict
+    reason = "less of a bird in it than in any that was seen here"
+    if opinion.strange > 1:
+        reason = f"{opinion.strange:.1f} times as unlike the {name} seen here as usual"
+    if opinion.strange <= NAMELESS:
+        return replace(verdict, state=State.UNCERTAIN, reasons=(*verdict.reasons, reason))
+    nameless = replace(verdict, state=State.UNKNOWN, rank=Rank.BIRD, common_name=None, scientific_name=None, rare=False)
+    return replace(nameless, reasons=(*verdict.reasons, f"{verdict.score:.2f} for {name}, but {reason}"))
+
+
+def _were(opinion: Opinion) -> str:
+    return "was" if opinion.lessons == 1 else "were"
+
+
+def _threshold(label: Label, wanted: dict[str, float], default: float) -> float:
+    return next((wanted[key] for key in species_keys(label) if key in wanted), default)
+
+
+def _of_group(nothing: Verdict, group: Group, state: State, reasons: tuple[str, ...]) -> Verdict:
+    return replace(
+        nothing,
+        state=state,
+        rank=group.rank,
+        common_name=group.common_name,
+        scientific_name=group.name,
+        score=group.share,
+        reasons=reasons,
+    )
+
+
+def _some(*reasons: str) -> tuple[str, ...]:
+    return tuple(filter(None, reasons))
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    powers = np.exp(logits - logits.max())
+    result: NDArray[np.float64] = powers / powers.sum()
+    return result
+
+
+def _below(score: float, threshold: float) -> str:
+    """Write `0.62 is below 0.70` with as many digits as it takes for that to look true."""
+    digits = next((d for d in (2, 3, 4, 5) if f"{score:.{d}f}" != f"{threshold:.{d}f}"), 6)
+    return f"{score:.{digits}f} is below {threshold:.{digits}f}"

@@ -1,0 +1,1 @@
+"""Run the stages of the main process: classify, record, learn, upkeep."""

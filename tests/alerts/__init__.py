@@ -1,1 +1,0 @@
-"""Tests of telling: topics, payloads, the publisher, Home Assistant, commands."""

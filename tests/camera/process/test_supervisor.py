@@ -1,0 +1,229 @@
+"""Camera processes seen from the main process: killed, hanging, lying, and started in a stranger's folder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from birdwatchd.camera.process import supervisor as process_module
+from birdwatchd.camera.process.supervisor import CameraProcess, probe_camera
+from birdwatchd.camera.process.wire import Pipe, WireError
+from birdwatchd.flow import Mailbox, Stop
+from birdwatchd.metrics import Metrics
+from birdwatchd.records import CameraState, CameraStatus, Evidence, clip_part, clip_path, new_visit_id
+from birdwatchd.settings.config import CameraSettings, Source
+
+AT = datetime(2026, 5, 1, tzinfo=UTC)
+NOBODY = "http://127.0.0.1:9/nobody"
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+
+
+@dataclass
+class Running:
+    """A camera process with its reader thread."""
+
+    settings: CameraSettings
+    stop: Stop = field(default_factory=Stop)
+    metrics: Metrics = field(default_factory=Metrics)
+    statuses: list[CameraStatus] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.mailbox = Mailbox(self.metrics)
+        self.camera = CameraProcess("cam", self.settings, self.mailbox, self.metrics, self.statuses.append)
+        self.thread = threading.Thread(target=self.camera.run, args=(self.stop,))
+        self.thread.start()
+
+    def offline(self) -> int:
+        return sum(s.state is CameraState.OFFLINE for s in self.statuses)
+
+
+@pytest.fixture
+def running() -> Iterator[Callable[..., Running]]:
+    made: list[Running] = []
+
+    def start(source: str, **fields: float) -> Running:
+        timeouts = {"open_timeout_s": 1.0, "read_timeout_s": 1.0} | fields
+        made.append(Running(CameraSettings(source=Source(source), **timeouts)))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.stop.set("test is over")
+        one.thread.join(15)
+        assert not one.thread.is_alive()
+
+
+def test_a_camera_killed_again_and_again_is_always_started_again(running: Callable[..., Running]) -> None:
+    """The watcher of a dead process once told its successor to stop, and the camera was given up for ever."""
+    one = running(NOBODY)
+    seen: set[int] = set()
+    for _ in range(4):
+        wait_for(lambda: one.camera.pid not in (None, *seen))
+        pid = one.camera.pid
+        assert pid is not None
+        seen.add(pid)
+        wait_for(lambda: one.offline() >= 1)
+        one.statuses.clear()
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: one.camera.pid not in (None, *seen), 60.0)
+    assert one.thread.is_alive()
+    assert one.metrics.get("camera_restarts_total", camera="cam") >= 4
+
+
+def test_a_camera_process_that_hangs_is_killed_and_started_again(
+    running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decoder in an endless loop looks alive to everybody but the person who misses the birds."""
+    monkeypatch.setattr(process_module, "HANGS_S", 5.0)
+    one = running(NOBODY)
+    wait_for(lambda: one.offline() >= 1)
+    pid = one.camera.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: one.camera.pid not in (None, pid), 40.0)
+
+
+def test_a_camera_that_waits_long_is_not_taken_for_one_that_hangs(
+    running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a refusal a camera is tried again only after minutes; its process must not be killed meanwhile."""
+    monkeypatch.setattr(process_module, "HANGS_S", 5.0)
+    one = running(NOBODY)
+    wait_for(lambda: one.offline() >= 4, 40.0)  # by then the back-off waits for several seconds at a time
+    pid = one.camera.pid
+    time.sleep(8.0)
+    assert one.camera.pid == pid
+
+
+def test_a_camera_that_is_switched_off_has_no_process(running: Callable[..., Running]) -> None:
+    """Switched off means that nobody watches: no process, no connection to the camera; and the daemon lives on."""
+    one = running(NOBODY)
+    wait_for(lambda: one.camera.pid)
+    one.camera.switch(False)
+    wait_for(lambda: one.statuses and one.statuses[-1].state is CameraState.DISABLED, 8.0)
+    assert one.camera.pid is None
+    assert one.mailbox.take(1, 0.0, 0.05) == [], "its lane stays open, else the daemon would end with its last camera"
+    one.camera.switch(True)
+    wait_for(lambda: one.camera.pid)
+    wait_for(lambda: one.statuses[-1].state is not CameraState.DISABLED)
+    one.camera.switch(False)
+    one.camera.switch(True)
+    wait_for(lambda: one.camera.pid)
+    assert one.thread.is_alive()
+
+
+def test_switching_off_does_not_wait_for_the_next_try(
+    running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A camera whose process dies again and again may wait a minute for its next; `disabled` must show at once."""
+    monkeypatch.setattr(process_module, "RESTART_FIRST_S", 60.0)
+    one = running(NOBODY)
+    wait_for(lambda: one.camera.pid)
+    os.kill(one.camera.pid or 0, signal.SIGKILL)
+    wait_for(lambda: one.offline() and "ended" in one.statuses[-1].detail)
+    one.camera.switch(False)
+    wait_for(lambda: one.statuses[-1].state is CameraState.DISABLED, 3.0)
+
+
+def test_a_process_cannot_say_that_it_was_switched_off() -> None:
+    """What a decoder was talked into must not look like its owner's wish."""
+    camera = CameraProcess("cam", CameraSettings(source=Source(NOBODY)), Mailbox(Metrics()), Metrics(), lambda _: None)
+    reader, writer = os.pipe()
+    with open(writer, "wb") as end:
+        Pipe(end).send(CameraStatus("cam", CameraState.DISABLED, AT))
+    with open(reader, "rb") as end, pytest.raises(WireError, match="switched off"):
+        camera._read(Pipe(end), Stop())
+
+
+def test_a_process_may_not_speak_of_visits_it_did_not_begin() -> None:
+    """A taken-over camera process must not rewrite what another camera saw."""
+    camera = CameraProcess(
+        "cam", CameraSettings(source=Source("x.mp4")), Mailbox(Metrics()), Metrics(), lambda status: None
+    )
+    camera._claimed(Evidence("NEW", "cam", 1, AT, None, AT, (), 1))
+    with pytest.raises(WireError, match="did not begin"):
+        camera._claimed(Evidence("FOREIGN", "cam", 7, AT, None, AT, (), 1))
+
+
+def test_of_a_visit_that_is_over_a_process_can_only_name_the_clip(tmp_path: Path) -> None:
+    """After the end everything has been told; a taken-over process must not rename the bird of an hour ago."""
+    settings = CameraSettings(source=Source("x.mp4"), clips=True)
+    camera = CameraProcess("cam", settings, Mailbox(Metrics()), Metrics(), lambda status: None, home=tmp_path)
+    first = Evidence(new_visit_id(AT), "cam", 1, AT, None, AT, (), 1)
+    clip = clip_path("cam", first.visit_id)
+    with pytest.raises(WireError, match="not over"):
+        camera._claimed(replace(first, clip=clip))
+    camera._open[first.visit_id] = camera._claimed(first)
+    ended = camera._claimed(replace(first, revision=2, end=AT))
+    camera._over(ended)
+    told = camera._claimed(replace(ended, revision=3, count_max=99, clip=clip))
+    assert told == replace(ended, revision=3, clip=clip)
+    with pytest.raises(WireError):
+        camera._claimed(replace(ended, revision=4, clip=clip))
+
+
+def test_a_process_that_died_leaves_no_half_clip(tmp_path: Path) -> None:
+    """A camera that crashes its decoder every minute would fill the disk with parts."""
+    settings = CameraSettings(source=Source("x.mp4"), clips=True)
+    camera = CameraProcess("cam", settings, Mailbox(Metrics()), Metrics(), lambda status: None, home=tmp_path)
+    item = Evidence(new_visit_id(AT), "cam", 1, AT, None, AT, (), 1)
+    camera._open[item.visit_id] = item
+    part = tmp_path / clip_part(clip_path("cam", item.visit_id))
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"half")
+    camera._close_lost()
+    assert not part.exists()
+
+
+def test_nothing_in_the_current_folder_is_executed(tmp_path: Path) -> None:
+    """`cd /media/card && birdwatchd scan .` must not run the card's hashlib.py."""
+    (tmp_path / "hashlib.py").write_text("open('executed', 'w').close()\n")
+    code = (
+        "from birdwatchd.camera.process.supervisor import probe_camera\n"
+        "from birdwatchd.settings.config import CameraSettings, Source\n"
+        f"print(probe_camera('cam', CameraSettings(source=Source({NOBODY!r}))).state)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "offline"
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_probe_says_why_there_is_no_picture() -> None:
+    """`check --probe` is run by someone who stands in front of the camera."""
+    status = probe_camera("cam", CameraSettings(source=Source(NOBODY), open_timeout_s=2.0))
+    assert status.state is CameraState.OFFLINE
+    assert "Connection refused" in status.detail
+
+
+def test_no_process_to_be_had_is_waited_out(running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine out of memory or processes for a minute must not lose its daemon."""
+    real = process_module.spawn
+    failures = [OSError(11, "no"), OSError(12, "no")]
+
+    def scarce(order: dict[str, object]) -> subprocess.Popen[bytes]:
+        if failures:
+            raise failures.pop()
+        return real(order)
+
+    monkeypatch.setattr(process_module, "spawn", scarce)
+    one = running(NOBODY)
+    wait_for(lambda: one.camera.pid is not None, 20.0)
+    assert "cannot be started" in one.statuses[0].detail

@@ -1,0 +1,100 @@
+"""`birdwatchd tune`: what a person is shown of the gate, from drawn video, as a user would run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from birdwatchd.demo.cameras.feeder import write_clip
+from birdwatchd.demo.cameras.scene import Scene, SceneSpec
+from birdwatchd.demo.cameras.visits import ScheduledVisit
+
+
+def tune(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "birdwatchd", "tune", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | {"COLUMNS": "200"},
+    )
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tune") / "tit.mp4"
+    visits = (ScheduledVisit("Great tit", 4.0, 8.0, perch=1),)
+    write_clip(path, Scene(SceneSpec(3, 640, 360, 12), visits), 0.0, 10.0)
+    return path
+
+
+def test_the_sheet_shows_the_visit(clip: Path, tmp_path: Path) -> None:
+    """One picture answers "does it see my birds?"."""
+    result = tune(clip, "--min-bird", "16", "--out", "sheet.png", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "1 visits" in result.stdout
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet is not None
+    assert sheet.shape[1] == 1800
+    assert sheet.shape[0] > 1500
+    bottom = sheet[-220:, :400]  # the pictures of the first visit
+    assert np.unique(bottom.reshape(-1, 3), axis=0).shape[0] > 500
+
+
+def test_without_a_name_it_is_called_after_the_camera(clip: Path, tmp_path: Path) -> None:
+    """People type the shortest command and look into the folder."""
+    result = tune(clip, "--seconds", "3", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "tit-tune.png").is_file()
+
+
+def test_of_two_streams_the_small_one_is_shown(clip: Path, tmp_path: Path) -> None:
+    """That is the one in which motion is looked for, with `min_bird` in its own pixels."""
+    write_clip(tmp_path / "small.mp4", Scene(SceneSpec(3, 320, 180, 12), ()), 0.0, 4.0)
+    (tmp_path / "birdwatchd.yaml").write_text(
+        f"home: home\ncameras: {{nut: {{source: {clip}, gate_source: small.mp4, min_bird: 32}}}}\n"
+    )
+    result = tune("nut", "--seconds", "60", "--out", "small.png", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "0 visits" in result.stdout, "the bird is in the main stream only"
+
+
+def test_the_film_plays_with_every_frame(clip: Path, tmp_path: Path) -> None:
+    """Stepping through it shows when the gate woke up."""
+    result = tune(clip, "--out", "film.mp4", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    with av.open(str(tmp_path / "film.mp4")) as film:
+        assert film.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in film.decode(video=0)) == 120
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("nothing.mp4",), 2, "is no file"),
+        (("broken.mp4",), 1, "broken.mp4"),
+        (("good.mp4", "--out", "sheet.txt"), 2, ".png"),
+        (("good.mp4", "--out", "no/such/folder/sheet.png"), 1, "cannot be written"),
+        (("rtsp://me:secret@127.0.0.1:1/main",), 1, "127.0.0.1"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_a_line(
+    clip: Path, tmp_path: Path, arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    """No traceback, no password, and what to do."""
+    (tmp_path / "broken.mp4").write_text("not a video")
+    (tmp_path / "good.mp4").write_bytes(clip.read_bytes())
+    result = tune(*arguments, "--seconds", "3", cwd=tmp_path)
+    assert result.returncode == status
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "secret" not in result.stdout + result.stderr

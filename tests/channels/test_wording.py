@@ -1,0 +1,47 @@
+"""What an alert says on a phone's screen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from birdwatchd.channels.wording import Note, note_of, reason_in_words
+from birdwatchd.mqtt.payloads import alert_payload
+from birdwatchd.records import Phase, Rank, State, Verdict
+from birdwatchd.store import Standing
+
+HOME = ZoneInfo("Asia/Jerusalem")
+NO_BIRD = Verdict(State.REJECTED, Rank.BIRD, None, None, 0.9, ())
+
+
+@pytest.mark.parametrize(
+    ("changes", "phase", "reasons", "title", "body"),
+    [
+        ({}, Phase.PROVISIONAL, ["every"], "House sparrow, Nut feeder", "09:30, 91% sure"),
+        ({}, Phase.FINAL, ["rare"], "House sparrow, Nut feeder", "rare, 09:30, 91% sure"),
+        ({"count_max": 7}, Phase.FINAL, ["first_year"], "House sparrow, Nut feeder",
+         "first of the year, 09:30, 91% sure, 7 birds"),
+        ({"verdict": NO_BIRD}, Phase.RETRACTED, ["it is no bird; was told as House sparrow"],
+         "Retracted: no bird, Nut feeder", "it is no bird; was told as House sparrow, 09:30"),
+        ({}, Phase.CORRECTED, ["it is House sparrow; was told as Dunnock"], "Corrected: House sparrow, Nut feeder",
+         "it is House sparrow; was told as Dunnock, 09:30, 91% sure"),
+        ({"verdict": replace(NO_BIRD, state=State.UNKNOWN), "camera": "pond"}, Phase.FINAL, ["every"],
+         "unknown bird, pond", "09:30, 90% sure"),
+    ],
+)  # fmt: skip
+def test_which_bird_where_why_and_when(
+    world: Any, changes: dict[str, Any], phase: Phase, reasons: list[str], title: str, body: str
+) -> None:
+    """Two lines, read at a glance: the name first, the station's own clock, and no jargon of rules."""
+    payload = alert_payload(Standing(world.visit("v0", **changes), phase, ()), "r", reasons)
+    assert note_of(payload, HOME, {"nut": "Nut feeder", "pond": ""}) == Note(title, body)
+
+
+def test_occasions_are_words() -> None:
+    """`unseen_30d` is for the configuration."""
+    assert reason_in_words("unseen_30d") == "not seen for 30 days"
+    assert reason_in_words("first_season") == "first of the season"
+    assert reason_in_words("it is no bird") == "it is no bird"

@@ -1,0 +1,96 @@
+"""What `birdwatchd check` says of place and season: loudly, when a name from anywhere is as good as one from here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from birdwatchd.commands.check import check_config, probe_all
+from birdwatchd.errors import ConfigError
+from birdwatchd.settings.config import Config
+from tests.species.verdict.test_ebird import ebird_file
+
+
+def said(capsys: pytest.CaptureFixture[str], **species: Any) -> str:
+    """The output for these settings, as one line."""
+    return said_of(capsys, species=species)
+
+
+def said_of(capsys: pytest.CaptureFixture[str], **config: Any) -> str:
+    """The output for a whole configuration, as one line."""
+    check_config(Config.model_validate(config), None)
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_nothing_active_is_said_loudly(capsys: pytest.CaptureFixture[str]) -> None:
+    """Otherwise the toucan of the valley is found out next year."""
+    assert "No list and no bar chart is active" in said(capsys)
+    assert "No list and no bar chart is active" in said(capsys, threshold=0.8)
+
+
+def test_what_is_active_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """How much of it there is, so that an empty download is noticed."""
+    chart = ebird_file(tmp_path / "chart.txt", {"House Sparrow": [0.5] * 48, "Great Tit": [0.1] * 48})
+    text = said(capsys, allow=["Paridae", "Passer"], months={"Hoopoe": [4]}, bar_chart=chart)
+    assert "No list" not in text
+    assert "2 on `allow`, months of 1, bar chart of 2 species from 4,800 checklists" in text
+
+
+def test_a_file_that_cannot_be_used_fails_the_check(tmp_path: Path) -> None:
+    """`good` must mean that the daemon will start."""
+    with pytest.raises(ConfigError, match="cannot be read"):
+        check_config(Config.model_validate({"species": {"bar_chart": tmp_path / "none.txt"}}), None)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        check_config(Config.model_validate({"species": {"names_file": tmp_path / "none.csv"}}), None)
+    with pytest.raises(ConfigError, match="certificate cannot be used"):
+        check_config(Config.model_validate({"mqtt": {"url": "mqtts://h", "ca_file": tmp_path / "none.pem"}}), None)
+
+
+def test_a_rule_that_tells_nobody_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """It looks as good as any other until the hoopoe has been and gone."""
+    text = said_of(capsys, alerts=[{"name": "rarities", "when": ["rare"]}])
+    assert "Rule rarities tells nobody: name a channel below `to`, or set mqtt.url." in text
+    text = said_of(capsys, alerts=[{"name": "rarities", "when": ["rare"]}], mqtt={"url": "mqtt://h"})
+    assert "rarities: rare; tells MQTT" in text
+    assert "nobody" not in text
+
+
+def test_a_misspelt_name_in_a_rule_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """A rule for Grate tits fits nothing, ever."""
+    text = said_of(capsys, alerts=[{"name": "tits", "species": ["Grate tit", "Paridae"]}])
+    assert "Rule tits names Grate tit, which no bird is called" in text
+    assert text.count("which no bird is called") == 1
+
+
+def test_channels_are_listed_without_their_addresses(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Output of `check` is pasted into forums; a file that is missing must be found before the first rarity."""
+    channels: dict[str, Any] = {"phone": {"apprise": "tgram://hunter2"}, "hook": {"webhook": "https://h/hunter2"}}
+    text = said_of(capsys, channels=channels, alerts=[{"name": "all", "to": ["phone"]}])
+    assert "channel phone (Apprise), for all" in text
+    assert "channel hook (webhook), for no rule; name it below `to` of a rule" in text
+    assert "hunter2" not in text
+    with pytest.raises(ConfigError, match=r"channels\.p\.apprise_file .*none cannot be read"):
+        said_of(capsys, channels={"p": {"apprise_file": tmp_path / "none"}})
+
+
+def test_a_probe_knows_channels_and_sends_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever checks at night does not want to wake the house; an address that is none is found all the same."""
+    monkeypatch.setattr("birdwatchd.commands.check._probe_model", lambda config: "a model")
+    channels = {
+        "push": {"apprise": "json://127.0.0.1:1/hunter2"},
+        "wrong": {"apprise": "tgrm://hunter2"},
+        "hook": {"webhook": "http://127.0.0.1:1/hunter2"},
+    }
+    assert probe_all(Config.model_validate({"home": tmp_path, "channels": channels})) == 1
+    said, logged = capsys.readouterr()
+    lines = [line for line in said.splitlines() if "channel " in line]
+    assert lines == [
+        "works  channel push: JSON by Apprise; nothing was sent, `birdwatchd rules send push` sends a test",
+        "fails  channel wrong: Apprise does not know such an address; see github.com/caronc/apprise for its services",
+        "works  channel hook: a webhook; nothing was sent, `birdwatchd rules send hook` sends a test",
+    ]
+    assert "hunter2" not in said + logged

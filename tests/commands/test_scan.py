@@ -1,0 +1,345 @@
+"""Scanning recordings: any file name, any card, any interruption, and every visit once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from birdwatchd.camera.process import supervisor as process_module
+from birdwatchd.camera.process.supervisor import ScanProcess
+from birdwatchd.camera.process.wire import FileDone, encode
+from birdwatchd.commands import scan
+from birdwatchd.demo.cameras.feeder import write_clip
+from birdwatchd.demo.cameras.scene import Scene, SceneSpec
+from birdwatchd.errors import ConfigError
+from birdwatchd.records import CameraStatus, Evidence, Label, Visit, new_visit_id
+from birdwatchd.settings.config import CameraSettings, Config, Source, SpeciesSettings
+from birdwatchd.store import Store
+
+START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
+WORKER_ID = new_visit_id(START, 7)  # a real worker's ids tell names apart, but not what is behind a name
+
+
+def evidence(number: int = 7, camera: str = "scan") -> Evidence:
+    end = START + timedelta(seconds=9)
+    return Evidence(new_visit_id(START, number), camera, 1, START, end, end, (), 1, "name", 1.0, 9.0)
+
+
+@dataclass
+class Bench:
+    """`run_scan` with a worker that finds one visit in each file, and a network that is never asked."""
+
+    home: Path
+    capsys: pytest.CaptureFixture[str]
+    scanned: list[str] = field(default_factory=list)
+    error: dict[str, str] = field(default_factory=dict)
+    meanwhile: Callable[[Path], None] = lambda path: None
+    model: str = "demo@1"
+    settings: CameraSettings | None = None
+
+    def worker(self, camera: str, settings: CameraSettings) -> Any:
+
+        def read(path: str, on_evidence: Callable[[Evidence], None], on_status: Any) -> FileDone:
+            del on_status
+            self.scanned.append(os.path.basename(path))
+            on_evidence(evidence(camera=camera))
+            self.meanwhile(Path(path))
+            return FileDone(path, 10.0, self.error.get(os.path.basename(path), ""))
+
+        self.settings = settings
+        return SimpleNamespace(scan=read, close=lambda: None, kill=lambda: None)
+
+    def scan(self, *paths: Path, config: Config | None = None, **options: Any) -> list[dict[str, Any]]:
+        """Scan; returns the JSON visits. What was said is in `said`, which files were read in `scanned`."""
+        self.scanned.clear()
+        settings = config or Config(home=self.home)
+        assert scan.run_scan(settings, scan.ScanOptions(paths, "-", **options)) == 0
+        out, self.said = self.capsys.readouterr()
+        return [json.loads(line) for line in out.split("\n") if line]  # a name may hold U+2028
+
+    def visits(self) -> list[Visit]:
+        with Store.open(self.home, zone=ZoneInfo("UTC")) as store:
+            return store.visits()
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Leave the signals of the test process as they were."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], handlers: None) -> Bench:
+    made = Bench(tmp_path / "home", capsys)
+
+    def load_network(settings: object, cache: object) -> Any:
+        labels = (Label("Great tit"),)
+        return SimpleNamespace(model_id=made.model, labels=labels, max_batch=4, device="cpu", reference=())
+
+    monkeypatch.setattr("birdwatchd.species.network.network.load_network", load_network)
+    monkeypatch.setattr(scan, "ScanProcess", made.worker)
+    return made
+
+
+def clip(path: Path, text: str = "x") -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_names_of_any_bytes(tmp_path: Path, bench: Bench) -> None:
+    """Cards come from cameras that know nothing of UTF-8; the worker gets the bytes, everybody else gets text."""
+    path = clip(tmp_path / os.fsdecode(b"a\xff.mp4"))
+    bench.error[path.name] = f"{path}: is cut off"
+    (visit,) = bench.scan(tmp_path)
+    assert bench.scanned == [os.fsdecode(b"a\xff.mp4")]
+    assert visit["media"] == f"{tmp_path}/a\\xff.mp4"
+    assert r"a\xff.mp4: is cut off" in bench.said
+
+
+def test_a_real_worker_reads_a_file_of_any_name(tmp_path: Path) -> None:
+    """The order to the worker, its opening of the file and its answer carry the bytes of the name."""
+    path = tmp_path / os.fsdecode(b"a\xff [b]\n.mkv")
+    write_clip(tmp_path / "a.mkv", Scene(SceneSpec(31, 320, 180, 12), ()), 0.0, 1.0)
+    os.replace(tmp_path / "a.mkv", path)
+    worker = ScanProcess("scan", CameraSettings(source=Source("/")))
+    done = worker.scan(str(path), lambda item: None, lambda status: None)
+    worker.close()
+    assert (done.error, done.media) == ("", str(path))
+    assert done.seconds > 0.5
+
+
+def test_a_name_cannot_write_to_the_terminal(tmp_path: Path, bench: Bench) -> None:
+    """One problem is one line, whatever a stranger called his file."""
+    path = clip(tmp_path / "a\nbirdwatchd: all is well\x1b[2J[bold]\u2028.mp4")
+    bench.error[path.name] = f"{path}: is no video"
+    bench.scan(tmp_path)
+    (line,) = [line for line in bench.said.split("\n") if line.startswith("birdwatchd:")]
+    assert "\x1b[2J" not in bench.said
+    assert "is no video" in line
+
+
+def test_a_file_that_grows_is_scanned_again_and_its_first_part_is_forgotten(tmp_path: Path, bench: Bench) -> None:
+    """A scan beside a copy that still runs must neither miss the rest nor double the beginning."""
+    path = clip(tmp_path / "card" / "a.mkv")
+    bench.meanwhile = lambda path: path.write_text("longer")  # type: ignore[assignment, return-value]
+    (half,) = bench.scan(path)
+    assert "a.mkv: changed while it was read" in bench.said
+    bench.meanwhile = lambda path: None
+    (whole,) = bench.scan(path)
+    assert bench.scanned == ["a.mkv"]
+    assert half["visit_id"] != whole["visit_id"]
+    assert [visit.visit_id for visit in bench.visits()] == [whole["visit_id"]]
+    assert bench.scan(path) == [whole]
+    assert bench.scanned == []
+
+
+def test_a_card_that_is_pulled_ends_nothing(tmp_path: Path, bench: Bench) -> None:
+    """The last visit is stored after the file was read; by then the card may be in somebody's pocket."""
+    path = clip(tmp_path / "card" / "a.mkv")
+    bench.meanwhile = lambda path: path.unlink()
+    assert len(bench.scan(path)) == 1
+    assert "Traceback" not in bench.said
+
+
+def test_failed_files_are_tried_again(tmp_path: Path, bench: Bench) -> None:
+    """A worn reader fails today and reads tomorrow; "done before" would hide the file for ever."""
+    path = clip(tmp_path / "a.mp4")
+    bench.error["a.mp4"] = "a.mp4: breaks off"
+    first = bench.scan(path)
+    assert bench.scan(path) == first
+    assert bench.scanned == ["a.mp4"]
+    assert "1 failed" in bench.said
+    bench.error.clear()
+    assert bench.scan(path) == first
+    assert bench.scan(path) == first
+    assert bench.scanned == []
+    assert len(bench.visits()) == 1
+
+
+def test_another_card_with_the_same_names(tmp_path: Path, bench: Bench) -> None:
+    """Every card begins with IMG_0001: last week's birds are neither lost nor shown as this week's."""
+    path = clip(tmp_path / "card" / "IMG_0001.MP4", "first card")
+    first = bench.scan(path)
+    os.utime(clip(path, "another card"), (5, 5))
+    second = bench.scan(path)
+    assert bench.scanned == ["IMG_0001.MP4"]
+    assert first[0]["visit_id"] != second[0]["visit_id"]
+    assert bench.scan(path) == second
+    assert bench.scanned == []
+    assert len(bench.visits()) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "config"),
+    [
+        ({"min_bird": 16}, {}),
+        ({"camera": "pond"}, {}),
+        ({"again": True}, {}),
+        ({}, {"species": SpeciesSettings(threshold=0.9)}),
+    ],
+)
+def test_other_settings_scan_again_and_take_the_place(
+    tmp_path: Path, bench: Bench, options: dict[str, Any], config: dict[str, Any]
+) -> None:
+    """Who lowers --min-bird wants the birds that were missed, and the others not twice."""
+    path = clip(tmp_path / "a.mp4")
+    (before,) = bench.scan(path)
+    (after,) = bench.scan(path, config=Config(home=bench.home, **config), **options)
+    assert bench.scanned == ["a.mp4"]
+    assert [visit.visit_id for visit in bench.visits()] == [after["visit_id"]]
+    assert (before["visit_id"] == after["visit_id"]) is ("again" in options)
+
+
+def test_another_model_adds_its_own_visits(tmp_path: Path, bench: Bench) -> None:
+    """Two models are compared by scanning twice; each row names its model."""
+    path = clip(tmp_path / "a.mp4")
+    bench.scan(path)
+    bench.model = "demo@2"
+    bench.scan(path)
+    assert sorted(visit.model for visit in bench.visits()) == ["demo@1", "demo@2"]
+
+
+def test_a_file_named_twice_is_one_file(tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`scan . a.mp4 /card/a.mp4` and a link to it: one pass, one set of visits."""
+    monkeypatch.chdir(tmp_path)
+    clip(tmp_path / "a.mp4")
+    (tmp_path / "b.mp4").symlink_to("a.mp4")
+    assert len(bench.scan(Path("a.mp4"), tmp_path / "a.mp4", tmp_path)) == 1
+    assert bench.scanned == ["a.mp4"]
+
+
+def test_what_cannot_be_looked_at_is_one_line(tmp_path: Path, bench: Bench) -> None:
+    """A name too long, a dead link, a pipe: each costs a line, none costs the scan."""
+    clip(tmp_path / "card" / "a.mp4")
+    (tmp_path / "card" / "dead.mp4").symlink_to("nothing")
+    os.mkfifo(tmp_path / "card" / "pipe.mp4")
+    assert len(bench.scan(Path("x" * 300), tmp_path / "card")) == 1
+    assert "File name too long" in bench.said
+    assert "dead.mp4: No such file" in bench.said
+    assert "pipe.mp4: is no file" in bench.said
+    assert "3 failed" in bench.said
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence about a folder looks like a folder without birds."""
+
+    def walk(folder: Path, onerror: Callable[[OSError], None]) -> list[Any]:
+        onerror(PermissionError(13, "Permission denied", f"{folder}/DCIM"))
+        return []
+
+    monkeypatch.setattr(scan.os, "walk", walk)
+    problems: list[tuple[Path, OSError]] = []
+    assert list(scan.find_recordings([tmp_path], lambda *problem: problems.append(problem))) == []
+    ((path, _),) = problems
+    assert path == tmp_path / "DCIM"
+
+
+def test_a_camera_key_is_a_slug(tmp_path: Path, bench: Bench) -> None:
+    """The key goes into folders and topics, as those of the configuration do."""
+    with pytest.raises(ConfigError, match="a-z, 0-9") as caught:
+        bench.scan(clip(tmp_path / "a.mp4"), camera="../Nut\n")
+    assert caught.value.exit_status == 2
+    assert "\n" not in str(caught.value)
+
+
+def test_signals_are_heard_before_the_model_is_loaded(
+    tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C during a download of 200 MB is no KeyboardInterrupt in the middle of somebody's library."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    class Loading(Exception):
+        pass
+
+    def load(settings: object, cache: object) -> Any:
+        assert callable(signal.getsignal(signal.SIGTERM))
+        raise Loading
+
+    monkeypatch.setattr("birdwatchd.species.network.network.load_network", load)
+    with pytest.raises(Loading):
+        bench.scan(clip(tmp_path / "a.mp4"))
+
+
+WORKER = """
+import json, sys, time
+sys.stdin.readline()
+while line := sys.stdin.readline():
+    answer = {answers}[json.loads(line)["file"]]
+    sys.stdout.buffer.write(bytes.fromhex(answer))
+    sys.stdout.buffer.flush()
+    if {hang}:
+        time.sleep(60)
+"""
+
+
+def fake_worker(monkeypatch: pytest.MonkeyPatch, answers: dict[str, bytes], *, hang: bool = False) -> None:
+    script = WORKER.format(answers={name: answer.hex() for name, answer in answers.items()}, hang=hang)
+
+    def spawn(order: dict[str, Any]) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        process_module.command(process, order)
+        return process
+
+    monkeypatch.setattr(process_module, "spawn", spawn)
+
+
+OPEN = Evidence(WORKER_ID, "scan", 1, START, None, START, (), 1, "bad", 1.0, None)
+GOOD = encode(FileDone("good", 3.0, ""))
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"\xff" * 64, encode(evidence(camera="another"))],
+    ids=["no message", "another camera"],
+)
+def test_a_worker_that_talks_nonsense_costs_one_file(monkeypatch: pytest.MonkeyPatch, nonsense: bytes) -> None:
+    """A file that takes the decoder over must not end the scan of 20,000 others, nor leave a visit open."""
+    fake_worker(monkeypatch, {"bad": encode(OPEN) + nonsense, "good": GOOD})
+    worker = ScanProcess("scan", CameraSettings(source=Source("/")))
+    found: list[Evidence] = []
+    done = worker.scan("bad", found.append, lambda status: None)
+    assert done.error.startswith("bad: makes the decoder talk nonsense")
+    assert [(item.end, item.lost) for item in found] == [(None, False), (START, True)]
+    assert worker.scan("good", found.append, lambda status: None) == FileDone("good", 3.0, "")
+    worker.close()
+
+
+def test_a_worker_that_falls_silent_costs_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some files hang a decoder for ever; nobody sits beside the scan to kill it."""
+    fake_worker(monkeypatch, {"bad": encode(OPEN)}, hang=True)
+    monkeypatch.setattr(ScanProcess, "patience_s", 0.5)
+    settings = CameraSettings(source=Source("/"), open_timeout_s=0.2, read_timeout_s=0.2)
+    worker = ScanProcess("scan", settings)
+    statuses: list[CameraStatus] = []
+    found: list[Evidence] = []
+    done = worker.scan("bad", found.append, statuses.append)
+    assert "hangs the decoder" in done.error
+    assert found[-1].lost
+    worker.close()
+
+
+def test_a_killed_scan_starts_no_further_worker_on_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C between two files must not wait for the next one to be read."""
+    fake_worker(monkeypatch, {"good": b""}, hang=True)
+    worker = ScanProcess("scan", CameraSettings(source=Source("/")))
+    worker.kill()
+    assert worker.scan("good", lambda item: None, lambda status: None).error
+    worker.close()

@@ -1,0 +1,109 @@
+"""What a person sees: names from outside are shown as they are, and no terminal obeys them."""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from birdwatchd.commands import check, terminal
+from birdwatchd.commands.terminal import VisitLines, plain, say_problem, setup_log, visits_table
+from birdwatchd.demo import run as demo
+from birdwatchd.errors import BirdwatchError
+from birdwatchd.records import Rank, State, Verdict, Visit
+from birdwatchd.settings.config import CameraSettings, Config, ModelSettings, Source
+
+START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
+EVIL = "[/b][red]x\x1b[2J:bird:"
+SHOWN = r"[/b][red]x\x1b[2J:bird:"
+
+
+def visit(camera: str, name: str) -> Visit:
+    verdict = Verdict(State.CONFIRMED, Rank.SPECIES, name, None, 0.9, ((name, 0.9),))
+    return Visit("v1", camera, 1, START, START + timedelta(seconds=3), verdict, 1, 1, None, "demo@1")
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """Both consoles, printing to one text without colours."""
+    text = io.StringIO()
+    for module in (terminal, check, demo):
+        for name in ("out", "err"):
+            if hasattr(module, name):
+                old: Console = getattr(module, name)
+                console = Console(file=text, width=200, highlight=False, emoji=old._emoji, color_system=None)
+                monkeypatch.setattr(module, name, console)
+    yield text
+    assert "\x1b" not in text.getvalue()
+
+
+def test_a_visit_shows_names_as_they_are(screen: io.StringIO) -> None:
+    """A label of somebody's own weights, or a key of an old database, must not paint over the screen."""
+    VisitLines(UTC).show(visit(EVIL, EVIL))
+    terminal.out.print(visits_table([visit(EVIL, EVIL)], UTC), soft_wrap=True)
+    assert screen.getvalue().count(SHOWN) == 4
+
+
+def test_an_error_shows_names_as_they_are(screen: io.StringIO) -> None:
+    """A file name from a camera-trap card can hold anything but a slash."""
+    say_problem(f"{EVIL}\nthe second")
+    assert screen.getvalue() == f"birdwatchd: {SHOWN}\nbirdwatchd: the second\n"
+
+
+def test_check_shows_names_as_they_are(screen: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check` is asked when something is wrong already; it must not fall over the thing itself."""
+    config = Config(
+        home=Path(f"/tmp/{EVIL}"), model=ModelSettings(name=EVIL), cameras={"nut": CameraSettings(source=Source("a"))}
+    )
+
+    def fails(*_: object) -> str:
+        raise BirdwatchError(EVIL)
+
+    monkeypatch.setattr(check, "_probe_store", lambda config: f"{config.home} is writable")
+    monkeypatch.setattr(check, "_probe_model", fails)
+    monkeypatch.setattr(check, "_probe_camera", fails)
+    check.check_config(config, Path(EVIL))
+    assert check.probe_all(config) == 1
+    assert screen.getvalue().count(SHOWN) == 6
+
+
+def test_the_demo_shows_its_home_as_it_is(screen: io.StringIO) -> None:
+    """`--home` is typed by people, and shells complete brackets."""
+    config = Config(home=Path(f"/tmp/{EVIL}"))
+    demo._announce(config, [])
+    assert not demo.summary(demo.Comparison((), (), ()), 0, config)
+    assert screen.getvalue().count(SHOWN) == 3
+
+
+def test_a_log_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a camera or broker says of itself must not forge a second line in the journal."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    try:
+        setup_log()
+        logging.getLogger("birdwatchd").warning("camera %s is away", "nut\n2026 ERROR forged\x1b[2J")
+    finally:
+        root.handlers[:], root.level = before, level
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(r"WARNING camera nut\\n2026 ERROR forged\\x1b\[2J is away$", line)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Blaumeise Ω דרור", "Blaumeise Ω דרור"),
+        ("a\x9b2J", r"a\x9b2J"),
+        ("gpj.\u202eexe", r"gpj.\u202eexe"),
+        ("no UTF-8 \udcff", r"no UTF-8 \udcff"),
+        ("a\r\tb", r"a\r\tb"),
+    ],
+)
+def test_only_what_cannot_be_printed_is_replaced(text: str, shown: str) -> None:
+    """Names of birds and folders are written in every script; those stay."""
+    assert plain(text) == shown

@@ -1,0 +1,213 @@
+"""Published weights arrive whole or not at all, are checked at every start, and their absence explains itself."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from birder.model_registry import registry
+
+from birdwatchd.errors import ModelUnusable
+from birdwatchd.settings.config import ModelSettings
+from birdwatchd.species.network import checkpoint
+from birdwatchd.species.network.network import load_network
+from tests.support.random_networks import SMALL, Saved
+
+NAME = "davit_testling_published"
+
+
+@dataclass
+class Publisher:
+    """A web server on this machine that holds one file, and how it behaves."""
+
+    url: str
+    content: bytes
+    status: int = 200
+    send: int | None = None
+    silent_s: float = 0.0
+    asked: int = 0
+
+
+@pytest.fixture
+def publisher(small: Saved, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
+    """Serve the small network's `.pt`, and tell birder's registry about it."""
+    monkeypatch.setenv("no_proxy", "*")
+    publisher = Publisher("", small.pt.read_bytes())
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            publisher.asked += 1
+            self.send_response(publisher.status)
+            self.send_header("Content-Length", str(len(publisher.content)))
+            self.end_headers()
+            self.wfile.write(publisher.content[: publisher.send])
+            self.wfile.flush()
+            time.sleep(publisher.silent_s)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    publisher.url = f"http://127.0.0.1:{server.server_port}/models"
+    _publish(publisher.url, hashlib.sha256(publisher.content).hexdigest())
+    yield publisher
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
+    del registry._pretrained_nets[NAME]
+
+
+def _publish(url: str, sha256: str) -> None:
+    registry.register_weights(
+        NAME,
+        {
+            "url": url,
+            "description": "for tests",
+            "resolution": (64, 64),
+            "formats": {"pt": {"file_size": 0.1, "sha256": sha256}},
+            "net": {"network": SMALL, "tag": "published"},
+        },
+    )
+
+
+def settings(**more: object) -> ModelSettings:
+    """By name, on the CPU."""
+    return ModelSettings.model_validate({"name": NAME, "device": "cpu"} | more)
+
+
+def refusal(cache: Path, **more: object) -> str:
+    """Load by name, expect a refusal, and return its sentence."""
+    with pytest.raises(ModelUnusable) as caught:
+        load_network(settings(**more), cache)
+    return str(caught.value)
+
+
+def test_weights_are_fetched_once(publisher: Publisher, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The first start downloads; the next one must work in the field, with no network at all."""
+    cache = tmp_path / "home" / "models"
+    network = load_network(settings(), cache)
+    again = load_network(settings(download=False), cache)
+    assert (cache / f"{NAME}.pt").read_bytes() == publisher.content
+    assert (publisher.asked, network.name, again.model_id) == (1, NAME, network.model_id)
+    assert capfd.readouterr().err == "", "a progress bar in a daemon's log"
+
+
+def test_progress_is_shown_when_asked_for(
+    publisher: Publisher, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A person who waits for 107 MB on a slow line wants to see that something moves."""
+    load_network(settings(), tmp_path, progress=True)
+    assert f"{NAME}.pt" in capfd.readouterr().err
+
+
+def test_cache_dir_of_the_settings_goes_first(publisher: Publisher, tmp_path: Path) -> None:
+    """Who puts weights on another disk does not want them in the home folder."""
+    load_network(settings(cache_dir=tmp_path / "mine"), tmp_path / "home")
+    assert (tmp_path / "mine" / f"{NAME}.pt").exists()
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_server_that_dies_in_mid_file_leaves_nothing(publisher: Publisher, tmp_path: Path) -> None:
+    """Half a file under the final name would be taken for the model at the next start."""
+    publisher.send = len(publisher.content) // 2
+    message = refusal(tmp_path / "cache")
+    assert "broke off" in message
+    assert f"{publisher.url}/{NAME}.pt" in message
+    assert str(tmp_path / "cache" / f"{NAME}.pt") in message
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_server_that_falls_silent_is_given_up(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a time-out the daemon would stand at its start for ever, with no camera watched."""
+    publisher.send, publisher.silent_s = 1000, 20.0
+    monkeypatch.setattr(checkpoint, "download", partial(checkpoint.download, silence_s=0.3))
+    began = time.monotonic()
+    assert "silent" in refusal(tmp_path / "cache")
+    assert time.monotonic() - began < 10
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_another_file_than_published_is_thrown_away(publisher: Publisher, tmp_path: Path) -> None:
+    """A captive portal's login page, or an attacker's weights, must never be loaded."""
+    publisher.content = publisher.content[:-1] + bytes([publisher.content[-1] ^ 1])
+    assert "sha256 differs" in refusal(tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_file_that_is_gone_at_the_publisher_says_so(publisher: Publisher, tmp_path: Path) -> None:
+    """404 is not a network problem, and retrying does not help."""
+    publisher.status = 404
+    assert "404" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["short", "flipped"])
+def test_a_cached_file_is_checked_at_every_start(publisher: Publisher, tmp_path: Path, damage: str) -> None:
+    """Disks rot: one flipped bit in a weight changes species and raises no error anywhere."""
+    path = tmp_path / f"{NAME}.pt"
+    spoilt = bytearray(publisher.content)
+    spoilt[len(spoilt) // 2] ^= 4
+    path.write_bytes(publisher.content[:-100] if damage == "short" else bytes(spoilt))
+    message = refusal(tmp_path)
+    assert "damaged" in message
+    assert f"{path} " in message
+    assert "delete it" in message
+    assert publisher.asked == 0
+    assert path.exists(), "a person's file was removed without asking"
+
+
+def test_without_network_the_error_says_which_file_to_put_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Feeders stand where no internet is: one message must suffice to carry the file there on a stick."""
+
+    def unreachable(*_args: object, **_more: object) -> None:
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "create_connection", unreachable)
+    with pytest.raises(ModelUnusable) as caught:
+        load_network(ModelSettings(device="cpu"), tmp_path)
+    message = str(caught.value)
+    assert "https://huggingface.co/birder-project/davit_tiny_il-all/resolve/main/davit_tiny_il-all.pt" in message
+    assert f"put it at {tmp_path / 'davit_tiny_il-all.pt'}" in message
+    assert "{name: demo}" in message
+
+
+def test_download_false_never_asks(publisher: Publisher, tmp_path: Path) -> None:
+    """`download: false` is a promise to people who must account for every connection."""
+    message = refusal(tmp_path / "cache", download=False)
+    assert "model.download is false" in message
+    assert f"{publisher.url}/{NAME}.pt" in message
+    assert publisher.asked == 0
+
+
+def test_a_cache_folder_that_cannot_be_made_is_named(publisher: Publisher, tmp_path: Path) -> None:
+    """A wrong owner after `sudo` is common, and is not the network's fault."""
+    (tmp_path / "file").write_text("in the way")
+    message = refusal(tmp_path / "file" / "cache")
+    assert str(tmp_path / "file" / "cache") in message
+
+
+def test_an_unknown_name_lists_close_ones(tmp_path: Path) -> None:
+    """Nobody types `davit_tiny_il-all` right the first time."""
+    assert "davit_tiny_il-all" in refusal(tmp_path, name="davit_tiny_il_all")
+    assert "demo" in refusal(tmp_path, name="demmo")
+
+
+def test_a_published_detector_is_no_classifier(tmp_path: Path) -> None:
+    """birder publishes networks of other kinds under similar names."""
+    classifiers = set(registry.list_pretrained_models(task="image_classification"))
+    other = next(name for name in registry.list_pretrained_models() if name not in classifiers)
+    assert "no classifier" in refusal(tmp_path, name=other)

@@ -1,0 +1,230 @@
+"""Verdicts: one name per visit, with "not sure" as a first-class answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from birdwatchd.records import FloatArray, Label, Rank, State
+from birdwatchd.settings.config import SpeciesSettings
+from birdwatchd.species.verdict.fusion import Fusion, unmatched_species
+
+LABELS = (
+    Label("House sparrow", "Passer domesticus", "Passeridae", "Passeriformes"),
+    Label("Great tit", "Parus major", "Paridae", "Passeriformes"),
+    Label("Eurasian jay", "Garrulus glandarius", "Corvidae", "Passeriformes"),
+    Label("Common chaffinch", "Fringilla coelebs"),
+    Label("Syrian woodpecker", "Dendrocopos syriacus"),
+    Label("Unknown", is_species=False),
+)
+SPARROW, TIT, UNKNOWN = 0, 1, 5
+
+
+def logits_for(index: int, p: float) -> FloatArray:
+    """Logits that give class `index` probability p, and the others equal shares of the rest."""
+    rest = (1 - p) / (len(LABELS) - 1)
+    return np.log([p if i == index else rest for i in range(len(LABELS))]).astype(np.float32)
+
+
+def fusion(**settings: object) -> Fusion:
+    """With the default thresholds 0.7 and 0.35, unless told."""
+    return Fusion(LABELS, SpeciesSettings.model_validate(settings))
+
+
+@pytest.mark.parametrize(
+    ("p", "state", "name", "rank"),
+    [
+        (0.9, State.CONFIRMED, "House sparrow", Rank.SPECIES),
+        (0.71, State.CONFIRMED, "House sparrow", Rank.SPECIES),
+        (0.69, State.UNCERTAIN, "House sparrow", Rank.SPECIES),
+        (0.36, State.UNCERTAIN, "House sparrow", Rank.SPECIES),
+        (0.34, State.UNKNOWN, None, Rank.BIRD),
+    ],
+)
+def test_the_state_follows_the_score(p: float, state: State, name: str | None, rank: Rank) -> None:
+    """A record that says `House sparrow` on a guess spoils the data set it ends up in."""
+    verdict = fusion().fuse(logits_for(SPARROW, p)[None])
+    assert (verdict.state, verdict.common_name, verdict.rank) == (state, name, rank)
+    assert verdict.scientific_name == ("Passer domesticus" if name else None)
+    assert verdict.score == pytest.approx(p, abs=1e-6)
+    assert bool(verdict.reasons) == (state is not State.CONFIRMED)
+
+
+def test_reasons_are_sentences_that_are_true() -> None:
+    """A person who sees `uncertain` asks why; "0.70 is below 0.70" is no answer."""
+    assert fusion().fuse(logits_for(SPARROW, 0.62)[None]).reasons == ("0.62 is below 0.70 for House sparrow",)
+    assert fusion().fuse(logits_for(TIT, 0.6996)[None]).reasons == ("0.6996 is below 0.7000 for Great tit",)
+    assert fusion().fuse(logits_for(TIT, 0.3)[None]).reasons == ("0.30 is below 0.35 for Great tit",)
+
+
+@pytest.mark.parametrize("key", ["House sparrow", "house_sparrow", "HOUSE SPARROW", "passer domesticus"])
+def test_a_threshold_of_its_own_for_one_species(key: str) -> None:
+    """Sparrows look like many things; who asks for more certainty there must get it, however it is spelt."""
+    strict = fusion(per_species={key: 0.95})
+    assert strict.fuse(logits_for(SPARROW, 0.9)[None]).state is State.UNCERTAIN
+    assert strict.fuse(logits_for(TIT, 0.9)[None]).state is State.CONFIRMED
+
+
+@pytest.mark.parametrize(("p", "state"), [(0.95, State.REJECTED), (0.5, State.UNKNOWN), (0.2, State.UNKNOWN)])
+def test_what_is_no_species_is_never_named(p: float, state: State) -> None:
+    """A squirrel must not be alerted as a new species called `Unknown`."""
+    verdict = fusion().fuse(logits_for(UNKNOWN, p)[None])
+    assert (verdict.state, verdict.common_name, verdict.scientific_name) == (state, None, None)
+    assert verdict.rank is Rank.BIRD
+    assert verdict.top[0] == ("Unknown", pytest.approx(p, abs=1e-6))
+    assert "no species" in verdict.reasons[0]
+
+
+def test_one_lucky_frame_does_not_decide() -> None:
+    """The maximum over frames would call this a jay because of a single odd frame."""
+    sparrow, jay = logits_for(SPARROW, 0.8), logits_for(2, 0.97)
+    verdict = fusion().fuse(np.stack([sparrow, sparrow, jay, sparrow, sparrow]))
+    assert verdict.common_name == "House sparrow"
+
+
+def test_top_five_are_sorted_and_named() -> None:
+    """A reviewer picks the right name from this list."""
+    verdict = fusion().fuse(logits_for(TIT, 0.5)[None])
+    assert len(verdict.top) == 5
+    assert verdict.top[0][0] == "Great tit"
+    scores = [p for _, p in verdict.top]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_no_moment_at_all_is_unknown() -> None:
+    """A visit whose pictures were all unreadable still happened and needs a verdict."""
+    verdict = fusion().fuse(np.empty((0, len(LABELS)), np.float32))
+    assert (verdict.state, verdict.score, verdict.top) == (State.UNKNOWN, 0.0, ())
+    assert fusion().running().verdict() == verdict
+
+
+def test_logits_of_another_model_are_refused() -> None:
+    """numpy would broadcast a single number over all classes and go on."""
+    with pytest.raises(ValueError, match="expected"):
+        fusion().running().add(np.zeros(1, np.float32))
+
+
+many = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 12), st.just(len(LABELS))),
+    elements=st.floats(-60, 60, width=32),
+)
+
+
+@given(many, st.data())
+def test_revising_ends_where_the_batch_ends(logits: FloatArray, data: st.DataObject) -> None:
+    """The final message of a visit must agree with the row that a later recount would write."""
+    running = fusion().running()
+    for row in logits:
+        running.add(row)
+        if data.draw(st.booleans()):
+            running.verdict()
+    assert running.moments == len(logits)
+    assert running.verdict() == fusion().fuse(logits)
+
+
+@given(many)
+def test_the_verdict_is_the_softmax_of_the_mean(logits: FloatArray) -> None:
+    """Checked against the formula written out, since every number that users see comes from here."""
+    mean = logits.astype(np.float64).mean(axis=0)
+    p = np.exp(mean - mean.max()) / np.exp(mean - mean.max()).sum()
+    verdict = fusion().fuse(logits)
+    assert [q for _, q in verdict.top] == pytest.approx(sorted(p, reverse=True)[:5], abs=1e-9)
+    named = verdict.state in (State.CONFIRMED, State.UNCERTAIN)
+    assert named == (verdict.common_name is not None)
+    if verdict.rank is Rank.ORDER:
+        assert verdict.score == pytest.approx(p[:3].sum(), abs=1e-9)  # the three songbirds
+    else:
+        assert verdict.score == pytest.approx(p.max(), abs=1e-9)
+        assert verdict.common_name in {None, *(label.common_name for label in LABELS if label.is_species)}
+        assert verdict.rank is (Rank.SPECIES if named else Rank.BIRD)
+
+
+@given(many, st.randoms(use_true_random=False))
+def test_the_order_of_moments_does_not_matter(logits: FloatArray, random: np.random.Generator) -> None:
+    """Two cameras' crops arrive interleaved as they like; the name must not hang on it."""
+    shuffled = logits.copy().tolist()
+    random.shuffle(shuffled)
+    other = fusion().fuse(np.asarray(shuffled, np.float32))
+    assert other.score == pytest.approx(fusion().fuse(logits).score, abs=1e-9)
+
+
+def test_misspelt_species_are_found() -> None:
+    """A threshold for a name that no class has is silently ignored for years."""
+    names = {"house_sparrow": 0.8, "Parus major": 0.8, "Grate tit": 0.8, "Dodo": 0.9}
+    lists = {"allow": ["Passeridae", "Moa"], "always": ["Parus"], "months": {"Passeriformes": [5], "Roc": [1]}}
+    settings = SpeciesSettings.model_validate({"per_species": names, **lists})
+    wrong = [("allow", "Moa"), ("months", "Roc"), ("per_species", "Dodo"), ("per_species", "Grate tit")]
+    assert unmatched_species(settings, LABELS) == tuple(wrong)
+
+
+WARBLERS = (
+    Label("Common chiffchaff", "Phylloscopus collybita", "Phylloscopidae", "Passeriformes"),
+    Label("Willow warbler", "Phylloscopus trochilus", "Phylloscopidae", "Passeriformes"),
+    Label("House sparrow", "Passer domesticus", "Passeridae", "Passeriformes"),
+    Label("Spanish sparrow", "Passer hispaniolensis", "Passeridae", "Passeriformes"),
+    Label("Rock sparrow", "Petronia petronia", "Passeridae", "Passeriformes"),
+    Label("Hoopoe", "Upupa epops", "Upupidae", "Bucerotiformes"),
+    Label("Unknown", is_species=False),
+)
+
+
+def warblers(*p: float, **settings: object) -> tuple[State, Rank, str | None, str | None, float]:
+    """The verdict on one picture with these probabilities."""
+    fused = Fusion(WARBLERS, SpeciesSettings.model_validate(settings))
+    verdict = fused.fuse(np.log(np.array([p])).astype(np.float32))
+    return verdict.state, verdict.rank, verdict.common_name, verdict.scientific_name, round(verdict.score, 3)
+
+
+def test_look_alikes_are_answered_with_their_genus() -> None:
+    """Chiffchaff or willow warbler: nobody can tell in a picture, and everybody can tell that it is one of them."""
+    found = warblers(0.48, 0.46, 0.01, 0.01, 0.01, 0.02, 0.01)
+    assert found == (State.CONFIRMED, Rank.GENUS, "Phylloscopus sp.", "Phylloscopus", 0.94)
+
+
+def test_or_with_their_family() -> None:
+    """Three sparrows of two genera."""
+    found = warblers(0.02, 0.02, 0.33, 0.2, 0.39, 0.03, 0.01)
+    assert found == (State.CONFIRMED, Rank.FAMILY, "Passeridae", "Passeridae", 0.92)
+
+
+def test_an_order_is_never_confirmed() -> None:
+    """`Passeriformes` is true of half of all birds; an alert that says it helps nobody."""
+    found = warblers(0.2, 0.15, 0.2, 0.1, 0.2, 0.1, 0.05)
+    assert found == (State.UNCERTAIN, Rank.ORDER, "Passeriformes", "Passeriformes", 0.85)
+
+
+def test_a_genus_of_one_adds_nothing_to_its_species() -> None:
+    """A species below its bar must not be confirmed under its genus' name."""
+    assert warblers(0.02, 0.02, 0.02, 0.02, 0.02, 0.65, 0.25)[:3] == (State.UNCERTAIN, Rank.SPECIES, "Hoopoe")
+
+
+def test_no_bird_is_in_no_group() -> None:
+    """The leaf's share must not make it a sparrow."""
+    assert warblers(0.05, 0.05, 0.1, 0.1, 0.1, 0.1, 0.5)[:2] == (State.UNKNOWN, Rank.BIRD)
+
+
+def test_better_pictures_count_more() -> None:
+    """One sharp picture of a tit and one blur that could be anything."""
+    tit, sparrow = logits_for(TIT, 0.9), logits_for(SPARROW, 0.9)
+    pair = np.stack([tit, sparrow])
+    assert fusion().fuse(pair, qualities=[0.9, 0.1]).common_name == "Great tit"
+    assert fusion().fuse(pair, qualities=[0.1, 0.9]).common_name == "House sparrow"
+
+
+def test_moments_that_contradict_each_other_confirm_nothing() -> None:
+    """Two birds in one visit, or one that looks like two: one picture shouts, and two whisper otherwise."""
+    loud, soft = logits_for(TIT, 0.99999), logits_for(SPARROW, 0.4)
+    verdict = fusion().fuse(np.stack([loud, soft, soft]))
+    assert verdict.score > 0.7
+    assert (verdict.state, verdict.common_name) == (State.UNCERTAIN, "Great tit")
+    assert verdict.reasons == ("pictures contradict each other: 1 of 3 say Great tit",)
+
+
+def test_two_moments_that_agree_are_confirmed() -> None:
+    """Agreement is not contradiction, also when a third sees something else."""
+    tit, sparrow = logits_for(TIT, 0.95), logits_for(SPARROW, 0.6)
+    assert fusion().fuse(np.stack([tit, tit, sparrow])).state is State.CONFIRMED

@@ -1,0 +1,137 @@
+"""Lives of the part of birdwatchd that tells: visits of a simulated week go into a store and from there to a broker.
+
+Each line on stdin is one life: `life` is forked and writes and tells until it is killed, `last` tells what is left and
+ends. Forking saves the second that importing takes. A trigger in the database notes every message about a visit in the
+transaction that made it: that is the truth that the test compares with.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from birdwatchd.metrics import Metrics
+from birdwatchd.mqtt import retained as announcer
+from birdwatchd.mqtt.build import Desk, open_desk
+from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit, new_visit_id
+from birdwatchd.settings.config import CameraSettings, MqttSettings, Source
+from birdwatchd.store import MomentRow, Opinion, Review, Store
+
+ZONE = ZoneInfo("Asia/Jerusalem")
+START = datetime(2026, 10, 21, 3, 0, tzinfo=UTC)  # the clocks are set back on the 25th
+KILLS = int(os.environ.get("BIRDWATCHD_KILLS", "50"))
+WEEK = timedelta(days=7)
+STEP = WEEK / (70 + KILLS)  # about one visit per life, and some for the last
+CAMERAS = {key: CameraSettings(source=Source(f"/tmp/{key}.mp4"), name=key.title()) for key in ("nut", "pond")}
+SPECIES = (("House sparrow", "Passer domesticus"), ("Great tit", "Parus major"), ("Hoopoe", "Upupa epops"))
+BOX = Box(0.1, 0.2, 0.3, 0.4)
+AUDIT = (
+    "CREATE TABLE IF NOT EXISTS audit (visit_id TEXT, revision INTEGER)",
+    """CREATE TRIGGER IF NOT EXISTS told AFTER INSERT ON outbox WHEN NEW.key IS NOT NULL
+       BEGIN INSERT INTO audit VALUES (NEW.visit_id, NEW.revision); END""",
+)
+
+
+class Week:
+    """The simulated time: it goes on with the visits."""
+
+    def __init__(self, store: Store) -> None:
+        self.number = len(store.visits())
+
+    def now(self) -> datetime:
+        return START + self.number * STEP
+
+    def over(self) -> bool:
+        return self.now() >= START + WEEK
+
+
+def visit_of(number: int) -> Visit:
+    """The first revision of a visit; its bird depends on its number only."""
+    chance = random.Random(number)
+    start = START + number * STEP
+    common, scientific = chance.choice(SPECIES)
+    state = chance.choice((State.CONFIRMED, State.CONFIRMED, State.UNCERTAIN))
+    verdict = Verdict(state, Rank.SPECIES, common, scientific, 0.9, ((common, 0.9),))
+    camera = chance.choice(tuple(CAMERAS))
+    return Visit(new_visit_id(start, number), camera, 1, start, None, verdict, 1, 1, BOX, "demo@1", last_seen=start)
+
+
+def changes(visit: Visit, number: int) -> Iterator[tuple[Visit, list[MomentRow]]]:
+    """A visit as it becomes known: a bird, a second one, and the end."""
+    moment = Moment(0, visit.start, BOX, 0.5, Crop(b"\xff\xd8" + visit.visit_id.encode() * 80, 64, 64))
+    yield visit, [MomentRow(moment, np.ones(8, np.float32), ())]
+    fields = {name: getattr(visit, name) for name in visit.__slots__} | {"count_max": 2, "revision": 2}
+    yield Visit(**fields), []
+    end = visit.start + timedelta(seconds=9)
+    yield Visit(**(fields | {"revision": 3, "end": end, "last_seen": end})), []
+
+
+def live(store: Store, desk: Desk, week: Week, pause_s: float) -> None:
+    """See birds until the week is over, or until killed; every seventh turns out to be none, later."""
+    while not week.over():
+        number = week.number
+        for visit, moments in changes(visit_of(number), number):
+            store.record(visit, moments, desk.composer, week.now())
+            desk.publisher.wake()
+            time.sleep(pause_s)
+        week.number += 1
+        if number % 7 == 6:
+            store.review(visit_of(number - 3).visit_id, Review(Opinion.NOT_A_BIRD, "me"), desk.composer, week.now())
+
+
+def be(home: Path, url: str, *, last: bool) -> None:
+    """One life."""
+    announcer.MINUTE_S = 0.2
+    with Store.open(home, zone=ZONE, latitude=31.8) as store:
+        with sqlite3.connect(store.path, timeout=10) as database:
+            for line in AUDIT:
+                database.execute(line)
+        week = Week(store)
+        settings = MqttSettings(url=url, heartbeat="06:00", commands=("enable",))
+        desk = open_desk(store, settings, "reserve1", CAMERAS, Metrics(), clock=week.now, drain_s=30.0)
+        store.close_interrupted(week.now(), desk.composer, CAMERAS.keys())
+        stop = threading.Event()
+        publisher = threading.Thread(target=desk.publisher.run, args=(stop,))
+        publisher.start()
+        live(store, desk, week, 0.002 if last else 0.004)
+        if last:
+            while store.outbox_depth():
+                time.sleep(0.05)
+            time.sleep(2.5 * announcer.MINUTE_S)
+        else:
+            threading.Event().wait(60)  # to be killed
+        stop.set()
+        publisher.join()
+
+
+def main(home: Path, url: str) -> None:
+    print("ready", flush=True)
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                be(home, url, last=line.strip() == "last")
+                status = 0
+            finally:
+                if status:
+                    traceback.print_exc()
+                os._exit(status)
+        print(child, flush=True)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
