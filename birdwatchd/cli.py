@@ -18,7 +18,8 @@ from birdwatchd import __version__
 from birdwatchd.commands.arguments import named_cameras, overridden, parse_since
 from birdwatchd.commands.terminal import VisitLines, err, out, say_problem, setup_log, visits_table
 from birdwatchd.errors import BirdwatchError, ConfigError
-from birdwatchd.settings.config import Config, find_config, load_config
+from birdwatchd.settings.config import Config
+from birdwatchd.settings.load import find_config, load_config
 
 __all__ = ["app", "run_cli"]
 
@@ -108,8 +109,9 @@ def demo(
 @app.command()
 def run(config: ConfigOption = None, verbose: VerboseOption = False) -> int:
     """Run the daemon."""
-    from birdwatchd.daemon import Daemon, stop_on_signals
+    from birdwatchd.daemon import Daemon
     from birdwatchd.flow import Stop
+    from birdwatchd.service import stop_on_signals
 
     stop = Stop()
     stop_on_signals(stop)
@@ -129,8 +131,9 @@ def watch(
     verbose: VerboseOption = False,
 ) -> int:
     """Run the daemon on cameras named here instead of in a configuration file."""
-    from birdwatchd.daemon import Daemon, stop_on_signals
+    from birdwatchd.daemon import Daemon
     from birdwatchd.flow import Stop
+    from birdwatchd.service import stop_on_signals
 
     stop = Stop()
     stop_on_signals(stop)

@@ -8,41 +8,37 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import os
-import signal
-import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
 from birdwatchd.alerts.engine import alarms_of
 from birdwatchd.camera.process.supervisor import CameraProcess
 from birdwatchd.channels.channel import Channel, open_channels
 from birdwatchd.errors import BirdwatchError, ConfigError, StoreBusy, StoreFull
-from birdwatchd.flow import Crew, Handover, Mailbox, Stop
+from birdwatchd.flow import Crew, Mailbox, Stop
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.build import Desk, open_desk
+from birdwatchd.mqtt.build import Desk, open_desk, tell_nobody
 from birdwatchd.mqtt.publisher import Publisher
-from birdwatchd.records import CameraState, CameraStatus, Message, Prediction, Visit
+from birdwatchd.records import CameraState, CameraStatus, Visit
 from birdwatchd.settings.config import Config
+from birdwatchd.stages.classify import Classify
 from birdwatchd.stages.learn import Learning
-from birdwatchd.stages.stages import Classify, Judged, Record, Upkeep
+from birdwatchd.stages.record import Record
+from birdwatchd.stages.upkeep import Upkeep
 from birdwatchd.store.alert_log import Decide
-from birdwatchd.store.revision import MomentRow
 from birdwatchd.store.store import Compose, Store
 
 if TYPE_CHECKING:
     from birdwatchd.species.network.network import Network
+from birdwatchd.service import notify
+from birdwatchd.stages.build import build_stages
 
-__all__ = ["Daemon", "build_stages", "model_cache", "stop_on_signals", "tell_nobody"]
+__all__ = ["Daemon"]
 
 log = logging.getLogger(__name__)
-
 DEADLINE_S = 9.0  # for everything after the stop; service managers and people expect ten seconds at most
 DRAIN_S = 2.0  # of it for telling the broker what is left; what cannot be told stays in the outbox
 RETRY_S = 5.0  # between tries to write at the start, where nothing else can go on
@@ -83,7 +79,7 @@ class Daemon:
         station = self.config.station
         with Store.open(self.config.home, zone=station.zone, latitude=station.latitude) as store:
             store.sweep(datetime.now(UTC))
-            network = load_network(self.config.model, model_cache(self.config))
+            network = load_network(self.config.model, self.config.model_cache)
             _give_memory_back()
             return self._run(store, network)
 
@@ -224,67 +220,9 @@ class Daemon:
                 return
 
 
-def build_stages(
-    config: Config,
-    network: Network,
-    mailbox: Mailbox,
-    metrics: Metrics,
-    store: Store,
-    compose: Compose,
-    *,
-    decide: Decide | None = None,
-    stop: Stop,
-    on_visit: Callable[[Visit], None],
-    wake: Callable[[], None] = lambda: None,
-    show_known: bool = False,
-) -> tuple[Classify, Record, Learning]:
-    """Put the stages between mailbox and database together; the same for live cameras and recordings.
-
-    Args:
-        decide: says which alert rules fire; None where nobody is to be alerted (recordings).
-        show_known: give `on_visit` also what was stored before (a recording that is read again).
-    """
-    from birdwatchd.species.network.classifier import Classifier
-    from birdwatchd.species.verdict.build import fusion_for
-
-    handover: Handover[tuple[Judged, ...]] = Handover("record", metrics)
-    temperature = store.temperature(network.model_id)
-    fusion = fusion_for(network.labels, config.species, config.station.zone, temperature=temperature)
-    learning = Learning(store, network, fusion, config.species)
-    learning.run_once(time.monotonic())
-
-    def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
-        rows = [MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits) for p in predictions]
-        recorded = store.record(visit, rows, compose, datetime.now(UTC), decide)
-        return (recorded.recorded and not recorded.only_clip) or show_known
-
-    classify = Classify(
-        mailbox,
-        handover,
-        Classifier(network, config.model, metrics),
-        fusion.running,
-        metrics,
-        max_wait_s=config.model.max_wait_ms / 1000,
-        stop=stop,
-    )
-    record = Record(handover, write, network.model_id, metrics, stop=stop, wake=wake, on_visit=on_visit)
-    return classify, record, learning
-
-
-def tell_nobody(telling: object) -> Sequence[Message]:
-    """Compose no messages: there is no broker, or nobody wants to hear of it."""
-    del telling
-    return ()
-
-
 def _tell_state(publisher: Publisher | None, status: CameraStatus) -> None:
     if publisher is not None and status.state in _MQTT_STATE:
         publisher.camera_status(status.camera, _MQTT_STATE[status.state])
-
-
-def model_cache(config: Config) -> Path:
-    """Where weights are kept."""
-    return config.model.cache_dir or config.home / "models"
 
 
 def _give_memory_back() -> None:
@@ -296,36 +234,3 @@ def _give_memory_back() -> None:
 
 def _beating(*beats: float) -> bool:
     return all(time.monotonic() - beat < STUCK_S for beat in beats)
-
-
-def stop_on_signals(stop: Stop) -> None:
-    """SIGTERM and SIGINT set the flag, nothing else; a second one leaves at once.
-
-    So does the first one while the stop is not `armed` yet: a download or a slow load has nothing to save.
-    """
-    received: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        del frame
-        if received or not stop.armed:
-            os._exit(0 if not received and number == signal.SIGTERM else 128 + number)
-        received.append(number)
-        # Not stop.set() itself: the interrupted thread may be holding the lock that it takes.
-        threading.Thread(target=stop.set, args=(f"received {signal.Signals(number).name}",)).start()
-
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
-
-
-def notify(state: str) -> None:
-    """Tell systemd (sd_notify(3)); does nothing where no service manager listens."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.sendto(state.encode(), address)
-        except OSError as error:
-            log.debug("service manager does not listen (%s)", error.strerror)

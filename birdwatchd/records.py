@@ -292,6 +292,13 @@ class Verdict:
     raw_top: tuple[tuple[str, float], ...] = ()
     rare: bool = False
 
+    @property
+    def species(self) -> str | None:
+        """The name by which firsts are decided, or None where the verdict does not confirm a species."""
+        if self.state is not State.CONFIRMED or self.rank is not Rank.SPECIES:
+            return None
+        return self.scientific_name or self.common_name
+
 
 @dataclass(frozen=True, slots=True)
 class Visit:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from birdwatchd.address import Source
 from birdwatchd.camera.process import supervisor as camera_process
 from birdwatchd.flow import Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraStatus, Evidence
-from birdwatchd.settings.config import CameraSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["Camera", "Usage", "bare_argv", "cpu_of_children_s", "cpu_of_command", "environment", "swift"]
 

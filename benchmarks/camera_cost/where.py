@@ -16,14 +16,15 @@ from typing import Any
 
 import cv2
 
+from birdwatchd.address import Source
+from birdwatchd.camera.best_shot import MomentPicker
 from birdwatchd.camera.capture.replay import recall
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.stream import Stream
-from birdwatchd.camera.crops import MomentPicker
 from birdwatchd.camera.motion.detector import Gate
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.tracking.tracker import Tracker
-from birdwatchd.settings.config import CameraSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["Spent", "main"]
 

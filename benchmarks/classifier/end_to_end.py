@@ -31,13 +31,14 @@ from PIL import Image
 
 from benchmarks.classifier.machine import described
 from benchmarks.classifier.ways import network
-from birdwatchd.daemon import build_stages, tell_nobody
 from birdwatchd.flow import Mailbox, Stop
 from birdwatchd.metrics import Metrics
+from birdwatchd.mqtt.build import tell_nobody
 from birdwatchd.records import Box, Crop, Evidence, Moment
 from birdwatchd.settings.config import Config
 from birdwatchd.species.network.network import Network, load_network
 from birdwatchd.species.taxonomy import bundled_taxonomy
+from birdwatchd.stages.build import build_stages
 from birdwatchd.store import Store
 
 CAMERAS, OF_A_VISIT = 8, 8

@@ -17,6 +17,7 @@ from benchmarks.detection.clips import Clip
 from benchmarks.detection.score import Look, PredictedVisit, Score, Seen, Shot, score
 from benchmarks.detection.small_stream import small_stream_of
 from benchmarks.detection.truth import Truth
+from birdwatchd.address import Source
 from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.capture.full_frames import FullFrames
 from birdwatchd.camera.capture.replay import recall
@@ -24,7 +25,7 @@ from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.observer import Observer
 from birdwatchd.records import Evidence
-from birdwatchd.settings.config import CameraSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["METHODS", "Outcome", "run"]
 

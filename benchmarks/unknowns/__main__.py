@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from benchmarks.unknowns.drawn import NO_BIRDS, SPECIES, Drawn, demo_network, draw_visits
 from birdwatchd.records import State, Verdict
-from birdwatchd.settings.config import SpeciesSettings
+from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Experience, Seen
 from birdwatchd.species.network.network import Network
 from birdwatchd.species.verdict.fusion import Fusion

@@ -16,7 +16,7 @@ from birdwatchd.demo.cameras.visits import ScheduledVisit
 from birdwatchd.demo.drawing.birds import SPECIES
 from birdwatchd.demo.drawing.strangers import STRANGERS
 from birdwatchd.records import FloatArray, Label
-from birdwatchd.settings.config import ModelSettings
+from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.learned.experience import Seen
 from birdwatchd.species.network.network import Network, load_network
 from birdwatchd.species.verdict.fusion import log_sum, mean_logits

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from birdwatchd.records import Label, Rank, Verdict
-from birdwatchd.species.taxonomy import name_key
-from birdwatchd.species.verdict.prior import names_of
+from birdwatchd.species.taxonomy import name_key, names_of
 
 __all__ = ["Kin"]
 

@@ -16,7 +16,9 @@ from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Label, Message, Phase, State
 from birdwatchd.settings.agreement import BROKER
-from birdwatchd.settings.config import AlertSettings, ChannelSettings, Config
+from birdwatchd.settings.alerts import AlertSettings
+from birdwatchd.settings.channels import ChannelSettings
+from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import bundled_taxonomy
 from birdwatchd.species.verdict.build import shown_labels
 from birdwatchd.store import Alerting, Fired, Outcome, Standing

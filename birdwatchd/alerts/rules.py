@@ -18,7 +18,6 @@ from birdwatchd.settings.alerts import AlertSettings, unseen_days
 from birdwatchd.settings.base import Point
 from birdwatchd.species.taxonomy import name_key
 from birdwatchd.store import Fired, Standing
-from birdwatchd.store.news import species_of
 
 __all__ = ["WHY_NOT", "Judgement", "Past", "Station", "bird_key", "judge", "occasions", "reconsider"]
 
@@ -106,7 +105,7 @@ def _holds(occasion: str, standing: Standing, past: Past) -> bool:
     days = unseen_days(occasion)
     if days is None:
         return occasion.removeprefix("first_") in standing.firsts
-    species = species_of(standing.visit.verdict)
+    species = standing.visit.verdict.species
     if species is None:
         return False
     last = past.last_seen(species, standing.visit.start)

@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 import cv2
 import numpy as np
 
+from birdwatchd.camera.best_shot import MomentPicker
 from birdwatchd.camera.capture.full_frames import FullView
 from birdwatchd.camera.capture.stream import Frame
-from birdwatchd.camera.crops import MomentPicker
 from birdwatchd.camera.motion.detector import Gate, GateSettings, Look
 from birdwatchd.camera.motion.grid import scaled_min_bird
 from birdwatchd.camera.sampling import Attention, AttentionSettings
@@ -24,7 +24,7 @@ from birdwatchd.camera.tracking.boxes import nearest, within_reach
 from birdwatchd.camera.tracking.tracker import Departure, Step, Track, Tracker, TrackerSettings
 from birdwatchd.camera.visit import OpenVisit, Perches, place_at
 from birdwatchd.records import Box, Evidence, Moment, new_visit_id
-from birdwatchd.settings.config import CameraSettings
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["Observer", "Recall"]
 

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from birdwatchd.camera.best_shot import MomentPicker
 from birdwatchd.camera.capture.frame import Frame
-from birdwatchd.camera.crops import MomentPicker
 from birdwatchd.records import Box
 
 __all__ = ["OpenVisit", "Perches", "place_at"]

@@ -22,7 +22,8 @@ from birdwatchd.errors import ChannelError, ChannelRefused, StoreBusy, StoreFull
 from birdwatchd.flow import Backoff
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.publisher import Stopping
-from birdwatchd.settings.config import ChannelSettings, Config
+from birdwatchd.settings.channels import ChannelSettings
+from birdwatchd.settings.config import Config
 from birdwatchd.store import OutboxRow, Store
 
 __all__ = ["Channel", "Send", "open_channels", "sender_of"]

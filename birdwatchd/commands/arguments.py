@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from birdwatchd.address import Source
 from birdwatchd.errors import ConfigError
-from birdwatchd.settings.config import CameraSettings, Config, Source
+from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.settings.config import Config
 
 __all__ = ["named_cameras", "overridden", "parse_since"]
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from birdwatchd.commands.terminal import err, out, shown
-from birdwatchd.daemon import model_cache
 from birdwatchd.errors import StoreError
 from birdwatchd.records import Label
 from birdwatchd.settings.config import Config
@@ -43,7 +42,7 @@ def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
 
     station = config.station
     with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
-        network = load_network(config.model, model_cache(config), progress=True)
+        network = load_network(config.model, config.model_cache, progress=True)
         reviewed = _reviewed(store, network.model_id, network.labels)
         if len(reviewed.truth) < ENOUGH:
             raise StoreError(

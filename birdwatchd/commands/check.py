@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from birdwatchd.commands.terminal import out, shown
-from birdwatchd.daemon import model_cache
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.records import CameraState
-from birdwatchd.settings.config import Config, SpeciesSettings
+from birdwatchd.settings.config import Config
+from birdwatchd.settings.species import SpeciesSettings
 
 __all__ = ["check_config", "probe_all"]
 
@@ -156,7 +156,7 @@ def _probe_model(config: Config) -> str:
     from birdwatchd.species.verdict.prior import Prior
 
     began = datetime.now(UTC)
-    network = load_network(config.model, model_cache(config))
+    network = load_network(config.model, config.model_cache)
     took = (datetime.now(UTC) - began).total_seconds()
     labels = shown_labels(network.labels, config.species)
     if wrong := unmatched_species(config.species, labels):

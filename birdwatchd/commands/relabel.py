@@ -16,10 +16,9 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from birdwatchd.alerts.engine import alarms_of
-from birdwatchd.commands.review import composer_of
 from birdwatchd.commands.terminal import err, name_of, out, shown
-from birdwatchd.daemon import model_cache
 from birdwatchd.metrics import Metrics
+from birdwatchd.mqtt.build import composer_of
 from birdwatchd.records import Crop, Moment, Prediction, Verdict, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.learn import experience_of
@@ -62,7 +61,7 @@ def run_relabel(config: Config, options: RelabelOptions) -> int:
 
     station = config.station
     with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
-        network = load_network(config.model, model_cache(config), progress=True)
+        network = load_network(config.model, config.model_cache, progress=True)
         temperature = store.temperature(network.model_id)
         fusion = fusion_for(network.labels, config.species, station.zone, temperature=temperature)
         fusion.experience = experience_of(store, network, fusion.labels, config.species)

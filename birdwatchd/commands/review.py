@@ -10,15 +10,14 @@ from datetime import UTC, datetime
 from birdwatchd.alerts.engine import alarms_of
 from birdwatchd.commands.terminal import name_of, out, shown
 from birdwatchd.errors import ConfigError
-from birdwatchd.mqtt.payloads import Composer
-from birdwatchd.mqtt.topics import Topics
+from birdwatchd.mqtt.build import composer_of
 from birdwatchd.records import Label, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import bundled_taxonomy, name_key
 from birdwatchd.species.verdict.build import shown_labels
 from birdwatchd.store import Opinion, Review, Store
 
-__all__ = ["ReviewOptions", "composer_of", "run_review", "species_named"]
+__all__ = ["ReviewOptions", "run_review", "species_named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +78,6 @@ def species_named(name: str, config: Config, *, any_name: bool = False) -> Label
     near = _near(name, [one for label in labels for one in (label.common_name, label.scientific_name) if one])
     hint = f"did you mean {near}? " if near else ""
     raise ConfigError(f"no species is called {name}", f"{hint}to use the name as it is written, add --any-name")
-
-
-def composer_of(config: Config) -> Composer | None:
-    """Who writes the messages; None where there is no broker."""
-    if not config.mqtt.url:
-        return None
-    return Composer(Topics(config.mqtt.base, config.station.name), images=config.mqtt.images)
 
 
 def _near(name: str, names: Sequence[str]) -> str:

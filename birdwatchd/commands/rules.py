@@ -22,7 +22,8 @@ from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.errors import ChannelError, ConfigError
 from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.records import Phase, Rank, State, Verdict, Visit, new_visit_id
-from birdwatchd.settings.config import AlertSettings, Config
+from birdwatchd.settings.alerts import AlertSettings
+from birdwatchd.settings.config import Config
 from birdwatchd.store import Catalogue, Standing
 
 __all__ = ["RehearsalOptions", "rehearse", "run_rehearsal", "send_test"]

@@ -24,14 +24,20 @@ from typing import IO, TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from birdwatchd.address import Source
 from birdwatchd.camera.process.supervisor import ScanProcess
 from birdwatchd.commands.terminal import VisitLines, err, plain, say_problem
-from birdwatchd.daemon import build_stages, model_cache, stop_on_signals, tell_nobody
 from birdwatchd.errors import BirdwatchError, ConfigError, ExportError, SourceUnusable
 from birdwatchd.flow import Crew, Mailbox, Stop
 from birdwatchd.metrics import Metrics
+from birdwatchd.mqtt.build import tell_nobody
 from birdwatchd.records import CameraStatus, Evidence, Visit
-from birdwatchd.settings.config import CameraSettings, Config, Source, SpeciesSettings, check_slug
+from birdwatchd.service import stop_on_signals
+from birdwatchd.settings.base import check_slug
+from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.settings.config import Config
+from birdwatchd.settings.species import SpeciesSettings
+from birdwatchd.stages.build import build_stages
 from birdwatchd.store.scans import Recording
 from birdwatchd.store.store import Store
 
@@ -108,7 +114,7 @@ def run_scan(config: Config, options: ScanOptions) -> int:
         return 0
     from birdwatchd.species.network.network import load_network
 
-    network = load_network(config.model, model_cache(config))
+    network = load_network(config.model, config.model_cache)
     stop.armed = True
     with ExitStack() as stack:
         json_out = stack.enter_context(_json_target(options.json_file))

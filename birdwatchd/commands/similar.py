@@ -97,7 +97,6 @@ def _of_picture(config: Config, path: Path) -> _Question:
 
     if not path.is_file():
         raise ConfigError(f"{path} is neither a visit nor a picture", "see `birdwatchd visits` for the ids")
-    from birdwatchd.daemon import model_cache
     from birdwatchd.species.network.network import load_network
 
     try:
@@ -105,7 +104,7 @@ def _of_picture(config: Config, path: Path) -> _Question:
             picture = image.convert("RGB")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         raise ConfigError(f"{path} is no picture that can be read", "give a JPEG or PNG of the bird") from None
-    network = load_network(config.model, model_cache(config), progress=True)
+    network = load_network(config.model, config.model_cache, progress=True)
     _, embeddings = network.infer(network.prepare(picture)[None])
     return _Question(network.model_id, embeddings[0], network.place)
 

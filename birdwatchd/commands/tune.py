@@ -14,7 +14,7 @@ from typing import IO
 from birdwatchd.camera.process.supervisor import close_stdin, spawn
 from birdwatchd.commands.terminal import err, out, shown
 from birdwatchd.errors import ConfigError, ExportError, SourceUnusable
-from birdwatchd.settings.config import CameraSettings
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["KINDS", "TuneOptions", "run_tune"]
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from birdwatchd.commands.terminal import out, shown
-from birdwatchd.daemon import model_cache
 from birdwatchd.errors import ConfigError, ExportError, StoreError
 from birdwatchd.records import Label
 from birdwatchd.settings.config import Config
@@ -47,7 +46,7 @@ def run_why(config: Config, options: WhyOptions) -> int:
     from birdwatchd.species.network.checkpoint import read_checkpoint
     from birdwatchd.species.network.heatmap import overlay, why
 
-    checkpoint = read_checkpoint(config.model, model_cache(config), progress=True)
+    checkpoint = read_checkpoint(config.model, config.model_cache, progress=True)
     labels = bundled_taxonomy().labels(checkpoint.classes)
     index = _index_of(options.species, labels) if options.species is not None else None
     try:

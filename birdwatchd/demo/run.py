@@ -22,8 +22,9 @@ from typing import IO, Any
 import numpy as np
 from rich.table import Table
 
+from birdwatchd.address import Source
 from birdwatchd.commands.terminal import VisitLines, err, out, shown
-from birdwatchd.daemon import Daemon, stop_on_signals
+from birdwatchd.daemon import Daemon
 from birdwatchd.demo.broker import DemoBroker
 from birdwatchd.demo.latency import Heard, told_in
 from birdwatchd.errors import BirdwatchError
@@ -31,7 +32,12 @@ from birdwatchd.flow import Stop
 from birdwatchd.mqtt.subscriber import Listener
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import State, Visit
-from birdwatchd.settings.config import CameraSettings, Config, ModelSettings, MqttSettings, Source, StationSettings
+from birdwatchd.service import stop_on_signals
+from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.settings.config import Config
+from birdwatchd.settings.model import ModelSettings
+from birdwatchd.settings.mqtt import MqttSettings
+from birdwatchd.settings.station import StationSettings
 from birdwatchd.store.reader import Catalogue, StoredMoment
 
 __all__ = ["Comparison", "DemoSettings", "Feeder", "Sighting", "compare", "run_demo", "summary"]

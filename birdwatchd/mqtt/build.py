@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,10 +15,13 @@ from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.mqtt.publisher import Publisher
 from birdwatchd.mqtt.retained import Announcer
 from birdwatchd.mqtt.topics import Topics
-from birdwatchd.settings.config import CameraSettings, MqttSettings
+from birdwatchd.records import Message
+from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.settings.config import Config
+from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.store import Decide, Store
 
-__all__ = ["Desk", "open_desk"]
+__all__ = ["Desk", "composer_of", "open_desk", "tell_nobody"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +97,16 @@ def _discovery(settings: MqttSettings, topics: Topics, cameras: Mapping[str, Cam
         commands=settings.commands,
         heartbeat=settings.heartbeat_at is not None,
     )
+
+
+def composer_of(config: Config) -> Composer | None:
+    """Who writes the messages; None where there is no broker."""
+    if not config.mqtt.url:
+        return None
+    return Composer(Topics(config.mqtt.base, config.station.name), images=config.mqtt.images)
+
+
+def tell_nobody(telling: object) -> Sequence[Message]:
+    """Compose no messages: there is no broker, or nobody wants to hear of it."""
+    del telling
+    return ()

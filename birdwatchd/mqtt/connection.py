@@ -25,7 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from birdwatchd.address import Secret
 from birdwatchd.errors import BrokerError, BrokerRefused, BrokerUnreachable, ConfigError
 from birdwatchd.records import Message
-from birdwatchd.settings.config import MqttSettings
+from birdwatchd.settings.mqtt import MqttSettings
 
 __all__ = ["Ack", "Connection", "Credentials", "Heard", "Link", "Protocol", "broker_errors"]
 

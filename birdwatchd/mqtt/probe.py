@@ -7,7 +7,7 @@ import time
 
 from birdwatchd.errors import BrokerUnreachable
 from birdwatchd.mqtt.connection import Connection, Credentials, Link, Protocol
-from birdwatchd.settings.config import MqttSettings
+from birdwatchd.settings.mqtt import MqttSettings
 
 __all__ = ["probe"]
 

@@ -29,7 +29,7 @@ from birdwatchd.mqtt.reconnect import Temper
 from birdwatchd.mqtt.retained import Announcer
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Message
-from birdwatchd.settings.config import MqttSettings
+from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.store import OutboxRow, Store
 
 __all__ = ["Publisher", "Stopping"]

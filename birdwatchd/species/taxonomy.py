@@ -69,3 +69,9 @@ def _label(row: Mapping[str, str]) -> Label:
         family=row["family"] or None,
         order=row["order"] or None,
     )
+
+
+def names_of(label: Label) -> frozenset[str]:
+    """Every name by which a list may mean this class: species, genus, family, order."""
+    names = (label.common_name, label.english_name, label.scientific_name, label.genus, label.family, label.order)
+    return frozenset(name_key(name) for name in names if name)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from birdwatchd.errors import StoreBusy, StoreFull
 from birdwatchd.records import Label
-from birdwatchd.settings.config import SpeciesSettings
+from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Experience, Seen
 from birdwatchd.species.verdict.fusion import Fusion, log_sum, mean_logits
 from birdwatchd.store import Catalogue
@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 5.0  # between looks for new reviews
 AGAIN_S = 3600.0  # after which what was seen meanwhile counts too
-# Visits that are learned from, of reviewed and of others each: the newest. So many of 768 numbers took 4 s on two cores
-# and 108 MB, after each review; twice as many took 6 s and 180 MB.
 VISITS = 1000
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from birdwatchd.records import Phase, Rank, State, Verdict, Visit
+from birdwatchd.records import Phase, State, Visit
 
 __all__ = [
     "FIRSTS",
@@ -24,7 +24,6 @@ __all__ = [
     "periods_of",
     "saying",
     "season_of",
-    "species_of",
 ]
 
 FIRSTS = ("ever", "year", "season", "today")  # most notable first
@@ -90,13 +89,6 @@ class Telling:
     image: bytes | None
     today: Day | None = None
     present: bool | None = None
-
-
-def species_of(verdict: Verdict) -> str | None:
-    """The name by which firsts are decided, or None where the verdict does not confirm a species."""
-    if verdict.state is not State.CONFIRMED or verdict.rank is not Rank.SPECIES:
-        return None
-    return verdict.scientific_name or verdict.common_name
 
 
 def season_of(day: date, latitude: float | None = None) -> tuple[int, str]:

@@ -1,7 +1,7 @@
 """Read what was seen: the questions that commands, pages and exports ask of the database.
 
 `Catalogue` only reads; `open_existing` creates nothing, so that a mistyped `--home` is an error and not an
-empty answer. `Store` (writer.py) is a Catalogue that also writes.
+empty answer. `Store` (store.py) is a Catalogue that also writes.
 """
 
 from __future__ import annotations

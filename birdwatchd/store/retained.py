@@ -31,7 +31,7 @@ EFFORT_GAP = timedelta(minutes=5)  # a longer silence is a time without effort, 
 
 
 class Ledger(Catalogue):
-    """A catalogue that also writes small notes; `Store` (writer.py) adds the visits."""
+    """A catalogue that also writes small notes; `Store` (store.py) adds the visits."""
 
     def __init__(self, home: Path, engine: Engine, zone: ZoneInfo) -> None:
         super().__init__(home, engine)

@@ -27,7 +27,6 @@ from birdwatchd.store.news import (
     decide_phase,
     is_news,
     saying,
-    species_of,
 )
 from birdwatchd.store.reader import model_parts, standings, to_standing
 from birdwatchd.store.reviews import has_review, verdict_of
@@ -167,7 +166,7 @@ class Revision:
         query = sa.select(visit.species, visit.firsts, visit.told_as).where(visit.id == self._visit.visit_id)
         stored = self._connection.execute(query).first()
         told = Told(**stored.told_as) if stored and stored.told_as else None
-        species = species_of(self._visit.verdict)
+        species = self._visit.verdict.species
         same = stored is not None and stored.species == species
         if stored is not None and stored.species and stored.firsts and not same:
             self._given_up = stored.species, tuple(stored.firsts)
@@ -223,7 +222,7 @@ class Revision:
             "rank": verdict.rank.value,
             "common_name": verdict.common_name,
             "scientific_name": verdict.scientific_name,
-            "species": species_of(verdict),
+            "species": verdict.species,
             "score": float(verdict.score),
             "top": [[name, float(p)] for name, p in verdict.top],
             "reasons": list(verdict.reasons),

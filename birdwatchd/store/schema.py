@@ -61,8 +61,6 @@ metadata = sa.MetaData(
 )
 
 _JSON = sa.JSON(none_as_null=True)
-
-# `switched_off`: by a command (mqtt/commands.py), until another one switches it on.
 camera = sa.Table(
     "camera",
     metadata,
@@ -72,8 +70,6 @@ camera = sa.Table(
     sa.Column("first_seen", UtcTime, nullable=False),
     sa.Column("switched_off", sa.Boolean),
 )
-
-# `dim` stays empty until the first embedding of this model; a model whose vectors change length is refused.
 model = sa.Table(
     "model",
     metadata,
@@ -86,7 +82,7 @@ model = sa.Table(
 
 # `species` is filled for confirmed visits of rank species only (scientific name, else common name): what
 # "firsts" are decided by. `raw_*` are what the network alone says, where place and season had a say. `told_*`
-# say what the world knows: `told_revision` was last put into the outbox, saying `told_as` (see telling.py);
+# say what the world knows: `told_revision` was last put into the outbox, saying `told_as` (see news.py);
 # `told_at` is when the broker first acknowledged any of it.
 visit = sa.Table(
     "visit",
@@ -171,8 +167,6 @@ review = sa.Table(
     sa.Column("by", sa.String(255), nullable=False),
     sa.Index(None, "visit_id"),
 )
-
-# Verdicts that were put aside, oldest first: by a person's review, or when visits were named anew.
 superseded = sa.Table(
     "superseded",
     metadata,
@@ -193,8 +187,6 @@ superseded = sa.Table(
     sa.Column("model_id", sa.ForeignKey("model.id"), nullable=False),
     sa.Index(None, "visit_id"),
 )
-
-# The temperature of each model, from so many reviewed visits (`birdwatchd calibrate`).
 calibration = sa.Table(
     "calibration",
     metadata,
@@ -248,10 +240,8 @@ outbox = sa.Table(
 )
 
 # Topics under which a broker may hold something retained of ours; one that is not wanted any more is emptied there
-# before its row goes (ledger.py).
+# before its row goes (retained.py).
 announced = sa.Table("announced", metadata, sa.Column("topic", sa.Text, primary_key=True))
-
-# What is told once a day, and the local date on which it last was.
 daily = sa.Table(
     "daily",
     metadata,
@@ -270,7 +260,7 @@ effort = sa.Table(
     sa.Index(None, "camera_id", "to"),
 )
 
-# One row for each recording that was read to its end and each model (see recording.py). `settings` is what else
+# One row for each recording that was read to its end and each model (see scans.py). `settings` is what else
 # decides what is found, as JSON text. `growing`: the file changed while it was read, so that whatever is there next
 # time takes its place.
 scanned = sa.Table(

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from birdwatchd.camera.best_shot import MIN_GAP_S, MomentPicker, quality_of
 from birdwatchd.camera.capture.stream import Frame, _luma
-from birdwatchd.camera.crops import MIN_GAP_S, MomentPicker, crop_picture, encode_crop, quality_of, square_around
+from birdwatchd.camera.crops import crop_picture, encode_crop, square_around
 from birdwatchd.records import Box
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from birdwatchd.address import Source
 from birdwatchd.camera.capture.stream import Frame, Stream, _luma
 from birdwatchd.camera.motion.detector import Gate, GateSettings, Look
 from birdwatchd.camera.observer import Observer
@@ -22,7 +23,7 @@ from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.demo.cameras.visits import ScheduledVisit, schedule
 from birdwatchd.records import Box, Evidence, Region
-from birdwatchd.settings.config import CameraSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
 
 
 def now() -> datetime:

@@ -24,7 +24,8 @@ from birdwatchd.errors import ChannelRefused, ChannelUnreachable, ConfigError, S
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.records import Message, Phase
-from birdwatchd.settings.config import ChannelSettings, Config
+from birdwatchd.settings.channels import ChannelSettings
+from birdwatchd.settings.config import Config
 from birdwatchd.store import Standing, Store
 from tests.support.peer import Peer, serving
 

@@ -16,7 +16,8 @@ import pytest
 from birdwatchd.alerts.engine import alarms_of
 from birdwatchd.cli import run_cli
 from birdwatchd.records import Rank, State, Verdict, Visit
-from birdwatchd.settings.config import Config, load_config
+from birdwatchd.settings.config import Config
+from birdwatchd.settings.load import load_config
 from birdwatchd.store import Store
 from tests.support.peer import Peer
 

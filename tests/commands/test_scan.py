@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from birdwatchd.address import Source
 from birdwatchd.camera.process import supervisor as process_module
 from birdwatchd.camera.process.supervisor import ScanProcess
 from birdwatchd.camera.process.wire import FileDone, encode
@@ -25,7 +26,9 @@ from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.errors import ConfigError
 from birdwatchd.records import CameraStatus, Evidence, Label, Visit, new_visit_id
-from birdwatchd.settings.config import CameraSettings, Config, Source, SpeciesSettings
+from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.settings.config import Config
+from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.store import Store
 
 START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)

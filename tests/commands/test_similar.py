@@ -105,7 +105,7 @@ def test_a_picture_is_compared_by_the_model(
     tmp_path: Path, keep: Keep, similar: Callable[..., list[tuple[str, float]]]
 ) -> None:
     """With the bundled model itself: a file that it has seen is found again."""
-    from birdwatchd.settings.config import ModelSettings
+    from birdwatchd.settings.model import ModelSettings
     from birdwatchd.species.network.network import load_network
 
     network = load_network(ModelSettings(name="demo"), tmp_path)

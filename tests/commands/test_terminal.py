@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from birdwatchd.address import Source
 from birdwatchd.commands import check, terminal
 from birdwatchd.commands.terminal import VisitLines, plain, say_problem, setup_log, visits_table
 from birdwatchd.demo import run as demo
 from birdwatchd.errors import BirdwatchError
 from birdwatchd.records import Rank, State, Verdict, Visit
-from birdwatchd.settings.config import CameraSettings, Config, ModelSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.settings.config import Config
+from birdwatchd.settings.model import ModelSettings
 
 START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
 EVIL = "[/b][red]x\x1b[2J:bird:"

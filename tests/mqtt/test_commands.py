@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
+from birdwatchd.address import Source
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.build import open_desk
 from birdwatchd.mqtt.commands import Commands
 from birdwatchd.mqtt.connection import Heard
 from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.records import State
-from birdwatchd.settings.config import CameraSettings, MqttSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.settings.mqtt import MqttSettings
 from tests.mqtt.test_retained import BELOW, Daemon, kept
 
 NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)

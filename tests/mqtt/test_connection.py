@@ -17,7 +17,7 @@ from birdwatchd.errors import BrokerRefused, BrokerUnreachable
 from birdwatchd.mqtt.connection import Connection, Credentials, Protocol
 from birdwatchd.mqtt.probe import probe
 from birdwatchd.records import Message
-from birdwatchd.settings.config import MqttSettings
+from birdwatchd.settings.mqtt import MqttSettings
 
 Wait = Callable[..., None]
 
@@ -135,7 +135,7 @@ def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(world: Any) -> N
     files = {"cert_file": world.folder / "me.pem", "key_file": world.folder / "locked.key"}
     script = f"""
 from birdwatchd.mqtt.connection import Credentials
-from birdwatchd.settings.config import MqttSettings
+from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.errors import ConfigError
 try:
     Credentials.read(MqttSettings(url="mqtts://h", **{ {key: str(path) for key, path in files.items()}!r}))

@@ -21,7 +21,7 @@ from birdwatchd.mqtt.home_assistant import EVENT_TYPES, Discovery
 from birdwatchd.mqtt.payloads import visit_json
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Phase
-from birdwatchd.settings.config import parse_config
+from birdwatchd.settings.load import parse_config
 from birdwatchd.store import Standing
 from tests.mqtt.test_retained import Daemon
 

@@ -22,7 +22,7 @@ from birdwatchd.mqtt.connection import Ack, Connection, Protocol
 from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.mqtt.probe import probe
 from birdwatchd.records import Message, Phase
-from birdwatchd.settings.config import MqttSettings
+from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.store import Standing
 
 STATUS = "birdwatch/reserve1/status"
@@ -157,7 +157,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 from birdwatchd.mqtt.publisher import Publisher
 from birdwatchd.mqtt.topics import Topics
-from birdwatchd.settings.config import MqttSettings
+from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.metrics import Metrics
 from birdwatchd.store import Store
 store = Store.open(Path({str(world.folder / "other")!r}), zone=ZoneInfo("UTC"))

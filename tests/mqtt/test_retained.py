@@ -15,13 +15,15 @@ from typing import Any
 
 import pytest
 
+from birdwatchd.address import Source
 from birdwatchd.errors import StoreBusy
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.build import Desk, open_desk
 from birdwatchd.mqtt.connection import Heard
 from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.records import Message, State
-from birdwatchd.settings.config import CameraSettings, MqttSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.settings.mqtt import MqttSettings
 
 BELOW = "birdwatch/reserve1/"
 DEVICE = "homeassistant/device/birdwatch_reserve1"
@@ -275,7 +277,9 @@ import threading
 from pathlib import Path
 from zoneinfo import ZoneInfo
 from birdwatchd.mqtt.build import open_desk
-from birdwatchd.settings.config import CameraSettings, MqttSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.settings.mqtt import MqttSettings
+from birdwatchd.address import Source
 from birdwatchd.metrics import Metrics
 from birdwatchd.store import Store
 store = Store.open(Path({str(world.folder / "home")!r}), zone=ZoneInfo("Asia/Jerusalem"))

@@ -13,22 +13,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from birdwatchd.address import Secret, Source
 from birdwatchd.alerts.rules import WHY_NOT
 from birdwatchd.commands.arguments import named_cameras, parse_since
 from birdwatchd.errors import ConfigError, StoreError
-from birdwatchd.settings.alerts import OCCASIONS
-from birdwatchd.settings.config import (
-    AlertSettings,
-    CameraSettings,
-    ChannelSettings,
-    Config,
-    MqttSettings,
-    Secret,
-    Source,
-    check_slug,
-    load_config,
-    parse_config,
-)
+from birdwatchd.settings.alerts import OCCASIONS, AlertSettings
+from birdwatchd.settings.base import check_slug
+from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.settings.channels import ChannelSettings
+from birdwatchd.settings.config import Config
+from birdwatchd.settings.load import load_config, parse_config
+from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.store.media import Media
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "birdwatchd.yaml"

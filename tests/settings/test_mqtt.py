@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from birdwatchd.errors import ConfigError
-from birdwatchd.settings.config import MqttSettings, parse_config
+from birdwatchd.settings.load import parse_config
+from birdwatchd.settings.mqtt import MqttSettings
 
 
 def test_certificates_without_tls_are_a_mistake() -> None:

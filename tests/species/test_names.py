@@ -9,7 +9,7 @@ import pytest
 
 from birdwatchd.errors import ConfigError
 from birdwatchd.records import Label
-from birdwatchd.settings.config import SpeciesSettings
+from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.names import read_names, translated
 from birdwatchd.species.verdict.build import fusion_for
 from birdwatchd.species.verdict.fusion import Fusion, unmatched_species

@@ -15,7 +15,8 @@ from birdwatchd.commands.relabel import RelabelOptions, run_relabel
 from birdwatchd.errors import StoreBusy
 from birdwatchd.flow import Stop
 from birdwatchd.records import Box, Crop, FloatArray, Label, Moment, Rank, State, Verdict, Visit
-from birdwatchd.settings.config import Config, SpeciesSettings
+from birdwatchd.settings.config import Config
+from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Seen
 from birdwatchd.species.verdict.fusion import Fusion
 from birdwatchd.stages.learn import AGAIN_S, Learning

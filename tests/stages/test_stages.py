@@ -27,9 +27,11 @@ from birdwatchd.records import (
     State,
     Visit,
 )
-from birdwatchd.settings.config import SpeciesSettings
+from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.verdict.fusion import Fusion
-from birdwatchd.stages.stages import Classify, Judged, Record, Upkeep
+from birdwatchd.stages.classify import Classify, Judged
+from birdwatchd.stages.record import Record
+from birdwatchd.stages.upkeep import Upkeep
 
 AT = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
 LABELS = (Label("Great tit", "Parus major"), Label("House sparrow", "Passer domesticus"))

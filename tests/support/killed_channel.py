@@ -12,7 +12,7 @@ from birdwatchd.address import Secret
 from birdwatchd.channels.channel import Channel
 from birdwatchd.channels.webhook import Webhook
 from birdwatchd.metrics import Metrics
-from birdwatchd.settings.config import ChannelSettings
+from birdwatchd.settings.channels import ChannelSettings
 from birdwatchd.store import Store
 
 home, url = sys.argv[1:]

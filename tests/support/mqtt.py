@@ -24,7 +24,7 @@ from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.mqtt.publisher import Publisher
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Box, Rank, State, Verdict, Visit
-from birdwatchd.settings.config import MqttSettings
+from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.store import Store
 
 TOPICS = Topics("birdwatch", "reserve1")

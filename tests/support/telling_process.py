@@ -21,11 +21,13 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from birdwatchd.address import Source
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt import retained as announcer
 from birdwatchd.mqtt.build import Desk, open_desk
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit, new_visit_id
-from birdwatchd.settings.config import CameraSettings, MqttSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.store import MomentRow, Opinion, Review, Store
 
 ZONE = ZoneInfo("Asia/Jerusalem")

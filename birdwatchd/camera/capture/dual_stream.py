@@ -22,7 +22,7 @@ from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import CatchUp
 from birdwatchd.errors import SourceError
 from birdwatchd.flow import Stop
-from birdwatchd.settings.config import CameraSettings
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["Pair"]
 

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+from birdwatchd.address import Source
 from birdwatchd.camera.capture.clock import Playback
 from birdwatchd.camera.capture.packet import Packet
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnusable
 from birdwatchd.flow import Backoff, Stop
-from birdwatchd.settings.config import CameraSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["Feed", "Retry"]
 

@@ -15,8 +15,9 @@ import av
 import av.error
 import av.logging
 
+from birdwatchd.address import Source
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnreachable, SourceUnusable
-from birdwatchd.settings.config import CameraSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["LibavErrors", "open_container"]
 

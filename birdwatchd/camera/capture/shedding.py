@@ -1,15 +1,20 @@
-"""Leave packets undecoded when decoding itself is too slow, so that an overloaded machine sees less and not nothing.
+"""Shed load on an overloaded machine: first frames are not looked at, then packets are not even decoded.
 
-A picture that comes late is decoded and not looked at (`worker`); that helps where looking is what takes too long.
-Where decoding alone takes more time than there is, everything would be ever later: a file would play in slow motion, a
-live stream would back up into the camera, and no picture would be looked at any more. So from some delay on all packets
-are left out, undecoded, until the stream has been caught up with and a key frame comes. They are counted, and the ring
-has them all the same.
+A frame that comes late is decoded and not looked at (`Pace`); that helps where looking is what takes too long. Where
+decoding alone takes more time than there is, everything would be ever later: a file would play in slow motion, a live
+stream would back up into the camera, and no frame would be looked at any more. So from some delay on all packets are
+left out, undecoded, until the stream has been caught up with and a key frame comes (`CatchUp`). Both are counted, and
+the ring has all packets all the same.
 """
 
 from __future__ import annotations
 
-__all__ = ["CAUGHT_UP_S", "TOO_LATE_S", "CatchUp"]
+from dataclasses import dataclass
+from datetime import datetime
+
+from birdwatchd.camera.capture.frame import Frame, Picture
+
+__all__ = ["CAUGHT_UP_S", "TOO_LATE_S", "CatchUp", "Pace"]
 
 TOO_LATE_S = 1.5
 LATE_S, LATE_FOR_S = 0.7, 1.0  # so late nothing is looked at; longer than this, decoding alone does not catch up soon
@@ -67,3 +72,36 @@ class CatchUp:
     def _is_over(is_key: bool, lag_s: float, for_s: float) -> bool:
         enough = CAUGHT_UP_S if for_s < PATIENCE_S else NEARLY_S
         return lag_s < enough and (is_key or for_s > LONGEST_S)
+
+
+NOT_LOOKED_AT_S, IN_TIME_S = 0.7, 0.3  # behind by more: frames are decoded but not looked at, until caught up
+
+
+@dataclass(slots=True)
+class Pace:
+    """At most `max_fps` pictures a second, and none while the picture is late; `skipped` counts those."""
+
+    max_fps: float
+    late: bool = False
+    last_at: datetime | None = None
+    skipped: int = 0
+
+    def wants(self, frame: Picture | Frame, lag_s: float) -> bool:
+        """Whether to look at this one.
+
+        Args:
+            lag_s: how late it is.
+        """
+        if lag_s > NOT_LOOKED_AT_S:
+            self.late = True
+        elif lag_s < IN_TIME_S:
+            self.late = False
+        if self.late:
+            self.skipped += 1
+            return False
+        if self.last_at is not None:
+            since = (frame.at - self.last_at).total_seconds()
+            if 0 <= since < 0.9 / self.max_fps:
+                return False
+        self.last_at = frame.at
+        return True

@@ -16,6 +16,7 @@ from typing import Any
 
 import av.error
 
+from birdwatchd.address import Source
 from birdwatchd.camera.capture.clock import FileClock, LiveClock, Playback
 from birdwatchd.camera.capture.decoder import MAX_PIXELS, Acceleration, size_of
 from birdwatchd.camera.capture.frame import Frame, Picture
@@ -24,7 +25,7 @@ from birdwatchd.camera.capture.open import LibavErrors, open_container
 from birdwatchd.camera.capture.packet import Codec, Packet, is_annex_b, parameter_sets
 from birdwatchd.camera.capture.shedding import CatchUp
 from birdwatchd.errors import SourceUnreachable, SourceUnusable
-from birdwatchd.settings.config import CameraSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["Frame", "Stream"]
 

@@ -15,9 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.camera.motion.background import Background, BackgroundSettings, Light, rate
-from birdwatchd.camera.motion.false_motion import Newness, newness_of, unexplained_by_light, unexplained_by_sway
+from birdwatchd.camera.motion.false_motion import (
+    Newness,
+    is_ghost,
+    newness_of,
+    unexplained_by_light,
+    unexplained_by_sway,
+)
 from birdwatchd.camera.motion.foreground import Difference, difference_of
-from birdwatchd.camera.motion.ghost import is_ghost
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid, Mask
 from birdwatchd.camera.motion.rois import Measure, around, places_of, square
 from birdwatchd.camera.motion.tone import tone_of

@@ -1,6 +1,6 @@
 """Say which cells of a look differ from the background, once its light and the camera's shaking are taken out.
 
-What is left is marked cell by cell; what it is, is for others to ask (`explain.py`, `gate.py`).
+What is left is marked cell by cell; what it is, is for others to ask (`false_motion.py`, `detector.py`).
 """
 
 from __future__ import annotations

@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+from birdwatchd.address import Source
 from birdwatchd.camera.capture.decoder import Acceleration
 from birdwatchd.camera.capture.frame import Picture
-from birdwatchd.camera.capture.pace import Pace
 from birdwatchd.camera.capture.replay import recall
 from birdwatchd.camera.capture.ring import Ring
+from birdwatchd.camera.capture.shedding import Pace
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.process.wire import FileDone, Pipe
 from birdwatchd.errors import SourceError
 from birdwatchd.flow import Stop
 from birdwatchd.records import CameraState, CameraStatus
-from birdwatchd.settings.config import CameraSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["scan_file"]
 

@@ -26,7 +26,7 @@ from birdwatchd.camera.process.wire import FileDone, Pipe, WireError
 from birdwatchd.flow import Backoff, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Evidence, clip_part, clip_path
-from birdwatchd.settings.config import CameraSettings
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["CameraProcess", "ScanProcess", "probe_camera"]
 

@@ -27,10 +27,9 @@ from birdwatchd.camera.capture.decoder import Acceleration, devices_here, device
 from birdwatchd.camera.capture.dual_stream import Pair
 from birdwatchd.camera.capture.feed import Retry
 from birdwatchd.camera.capture.frame import Frame, Picture
-from birdwatchd.camera.capture.pace import Pace
 from birdwatchd.camera.capture.replay import recall
 from birdwatchd.camera.capture.ring import Ring
-from birdwatchd.camera.capture.shedding import CatchUp
+from birdwatchd.camera.capture.shedding import CatchUp, Pace
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.clips.recorder import Clips, ClipSettings, VisitClips
 from birdwatchd.camera.observer import Observer
@@ -39,7 +38,7 @@ from birdwatchd.camera.process.wire import Pipe
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnusable
 from birdwatchd.flow import Stop
 from birdwatchd.records import CameraState, CameraStatus, Evidence
-from birdwatchd.settings.config import CameraSettings
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["main"]
 

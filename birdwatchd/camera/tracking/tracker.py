@@ -1,8 +1,8 @@
 """Follow regions from look to look as tracks: one bird, one id, from its first picture to its last.
 
 A track is predicted with a constant velocity and matched with the nearest region of like size (birds that share a
-region: `crowd.py`). It becomes a bird when it is credible (`belief.py`). What appears and never stirs (a digit of a
-clock, a fallen leaf, the perch from which a bird has left) is furniture, and goes into the background.
+region: `occlusion.py`). It becomes a bird when it is credible (`confirmation.py`). What appears and never stirs (a
+digit of a clock, a fallen leaf, the perch from which a bird has left) is furniture, and goes into the background.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from birdwatchd.camera.tracking.boxes import at_edge, share_in, touch
 from birdwatchd.camera.tracking.confirmation import Weather, credible, lives
-from birdwatchd.camera.tracking.identity import put_right
+from birdwatchd.camera.tracking.identity import goes_on_as, has_left, put_right
 from birdwatchd.camera.tracking.occlusion import (
     Eyes,
     find_hidden,
@@ -24,7 +24,6 @@ from birdwatchd.camera.tracking.occlusion import (
     split_crowded,
 )
 from birdwatchd.camera.tracking.settings import TrackerSettings
-from birdwatchd.camera.tracking.succession import goes_on_as, has_left
 from birdwatchd.camera.tracking.track import Departure, Step, Track
 from birdwatchd.records import Box, Region
 

@@ -19,7 +19,7 @@ from birdwatchd.camera.capture.stream import Frame
 from birdwatchd.camera.motion.grid import FloatGrid
 from birdwatchd.camera.observer import Observer
 from birdwatchd.records import Box, Evidence, Moment
-from birdwatchd.settings.config import CameraSettings
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["UNBELIEVED", "Glance", "Ignored", "Mood", "NoteTaker", "Notes", "Picture", "VisitNote"]
 

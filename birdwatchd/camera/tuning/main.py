@@ -35,7 +35,7 @@ from birdwatchd.camera.tuning.sheet import draw_sheet
 from birdwatchd.camera.tuning.video import Film
 from birdwatchd.errors import BirdwatchError, ExportError, SourceError, SourceUnusable
 from birdwatchd.flow import Stop
-from birdwatchd.settings.config import CameraSettings
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["Order", "main", "run"]
 

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from birdwatchd.errors import ModelUnusable
-from birdwatchd.settings.config import ModelSettings
+from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.download import DownloadFailed, download, sha256_of
 
 with quiet_import():

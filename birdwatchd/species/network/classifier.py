@@ -16,7 +16,7 @@ from PIL import Image
 from birdwatchd.errors import DeviceLost
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Crop, FloatArray, Moment, Prediction
-from birdwatchd.settings.config import ModelSettings
+from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.preprocess import Pixels
 from birdwatchd.species.network.torch_errors import DeviceFull
 

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from birdwatchd.errors import DeviceLost, ModelUnusable
 from birdwatchd.records import FloatArray
-from birdwatchd.settings.config import ModelSettings
+from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.checkpoint import Checkpoint, read_checkpoint
 from birdwatchd.species.network.cpu import Cores, multiplies_bfloat16
 from birdwatchd.species.network.cuda import Answer, Cuda, Forward, Lanes

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from birdwatchd.records import Label
-from birdwatchd.settings.config import SpeciesSettings
+from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.names import read_names, translated
 from birdwatchd.species.verdict.fusion import Fusion, unmatched_species
 from birdwatchd.species.verdict.prior import Prior

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.records import FloatArray, Label, Rank, State, Verdict
-from birdwatchd.settings.config import SpeciesSettings
+from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Experience, Opinion
-from birdwatchd.species.taxonomy import name_key, species_keys
-from birdwatchd.species.verdict.prior import Expectation, names_of
+from birdwatchd.species.taxonomy import name_key, names_of, species_keys
+from birdwatchd.species.verdict.prior import Expectation
 from birdwatchd.species.verdict.rollup import Group, Groups
 
 __all__ = ["Fusion", "RunningVerdict", "log_sum", "mean_logits", "unmatched_species"]

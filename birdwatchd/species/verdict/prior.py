@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.records import Label
-from birdwatchd.settings.config import SpeciesSettings
-from birdwatchd.species.taxonomy import name_key
+from birdwatchd.settings.species import SpeciesSettings
+from birdwatchd.species.taxonomy import name_key, names_of
 from birdwatchd.species.verdict.ebird import QUARTERS, BarChart, quarter_of, read_bar_chart
 
-__all__ = ["Expectation", "Prior", "matched", "names_of"]
+__all__ = ["Expectation", "Prior", "matched"]
 
 UNLISTED = 0.03  # weight of what is on no allow list, or out of its months: a twentieth to a thirtieth of the others
 NEVER = 0.001  # share of checklists taken for a species that was never reported: nobody looked everywhere
@@ -121,12 +121,6 @@ def matched(labels: Sequence[Label], chart: BarChart) -> list[int | None]:
         if index is not None and rows.get(epithet) is not None:
             found[index] = rows[epithet]
     return found
-
-
-def names_of(label: Label) -> frozenset[str]:
-    """Every name by which a list may mean this class: species, genus, family, order."""
-    names = (label.common_name, label.english_name, label.scientific_name, label.genus, label.family, label.order)
-    return frozenset(name_key(name) for name in names if name)
 
 
 def _first(by_name: dict[str, int], names: Iterable[str | None]) -> int | None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from birdwatchd.address import Source
 from birdwatchd.camera.capture.decoder import Acceleration, devices_to_try
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
-from birdwatchd.settings.config import CameraSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
 
 
 @pytest.mark.parametrize(

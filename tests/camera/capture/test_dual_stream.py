@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from birdwatchd.address import Source
 from birdwatchd.camera.capture.dual_stream import REST_S, Pair
 from birdwatchd.camera.capture.feed import Feed
 from birdwatchd.camera.capture.full_frames import FullFrames
@@ -27,7 +28,7 @@ from birdwatchd.demo.cameras.visits import ScheduledVisit, schedule
 from birdwatchd.flow import Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Evidence
-from birdwatchd.settings.config import CameraSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
 
 MAIN, SUB = (1280, 720), (480, 270)
 START = datetime(2026, 5, 1, 6, 0, tzinfo=UTC)

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from birdwatchd.address import Source
 from birdwatchd.camera.capture.replay import recall
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.demo.cameras.visits import ScheduledVisit
-from birdwatchd.settings.config import CameraSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
 
 
 def now() -> datetime:

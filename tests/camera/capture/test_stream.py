@@ -20,13 +20,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from birdwatchd.address import Source
 from birdwatchd.camera.capture.clock import MAX_LAG_S, FileClock, LiveClock, Playback
 from birdwatchd.camera.capture.shedding import CAUGHT_UP_S, TOO_LATE_S, CatchUp
 from birdwatchd.camera.capture.stream import Frame, Stream
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnreachable, SourceUnusable
-from birdwatchd.settings.config import CameraSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
 
 START = datetime(2026, 5, 1, 6, 0, tzinfo=UTC)
 

@@ -15,6 +15,7 @@ import av
 import numpy as np
 import pytest
 
+from birdwatchd.address import Source
 from birdwatchd.camera.capture.packet import Packet
 from birdwatchd.camera.capture.ring import PACKET_COST, Ring
 from birdwatchd.camera.capture.stream import Stream
@@ -27,7 +28,7 @@ from birdwatchd.demo.cameras.visits import ScheduledVisit
 from birdwatchd.flow import Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraStatus, Evidence, clip_path, new_visit_id
-from birdwatchd.settings.config import CameraSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
 
 FPS = 12
 SECONDS = 12

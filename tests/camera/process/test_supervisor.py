@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from birdwatchd.address import Source
 from birdwatchd.camera.process import supervisor as process_module
 from birdwatchd.camera.process.supervisor import CameraProcess, probe_camera
 from birdwatchd.camera.process.wire import Pipe, WireError
 from birdwatchd.flow import Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Evidence, clip_part, clip_path, new_visit_id
-from birdwatchd.settings.config import CameraSettings, Source
+from birdwatchd.settings.cameras import CameraSettings
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 NOBODY = "http://127.0.0.1:9/nobody"

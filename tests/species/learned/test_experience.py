@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from birdwatchd.records import FloatArray, Label, Rank, State
-from birdwatchd.settings.config import SpeciesSettings
+from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Experience, Opinion, Seen
 from birdwatchd.species.learned.metric import Metric
 from birdwatchd.species.verdict.fusion import Fusion

@@ -13,7 +13,7 @@ from PIL import Image
 from birdwatchd.errors import DeviceLost
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import FloatArray, Moment
-from birdwatchd.settings.config import ModelSettings
+from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.classifier import Classifier
 from birdwatchd.species.network.network import load_network
 from birdwatchd.species.network.preprocess import Pixels

@@ -14,7 +14,7 @@ import torch
 from birder.data.transforms.classification import get_rgb_stats
 from torch import Tensor
 
-from birdwatchd.settings.config import ModelSettings
+from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.cpu import Cores, multiplies_bfloat16
 from birdwatchd.species.network.network import load_network
 from birdwatchd.species.network.preprocess import Pixels, Preparation

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from birdwatchd.errors import ModelUnusable
 from birdwatchd.metrics import Metrics
-from birdwatchd.settings.config import ModelSettings
+from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.classifier import Classifier
 from birdwatchd.species.network.cuda import Lanes
 from birdwatchd.species.network.davit import Davit

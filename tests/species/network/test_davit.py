@@ -19,7 +19,7 @@ from birder.net.davit import DaViT
 from PIL import Image
 
 from birdwatchd.errors import ModelUnusable
-from birdwatchd.settings.config import ModelSettings
+from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network import davit
 from birdwatchd.species.network.davit import Davit, is_davit
 from birdwatchd.species.network.network import load_network

@@ -16,7 +16,7 @@ from birder.inference.classification import infer_image
 from PIL import Image
 
 from birdwatchd.errors import ModelUnusable
-from birdwatchd.settings.config import ModelSettings
+from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.network import load_network
 
 DEMO = ModelSettings(name="demo", device="cpu")

@@ -23,7 +23,7 @@ from PIL import Image
 
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import FloatArray, Prediction
-from birdwatchd.settings.config import ModelSettings
+from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.classifier import Classifier
 from birdwatchd.species.network.network import Network, load_network
 from tests.support.random_networks import Saved, moment

@@ -9,7 +9,7 @@ from PIL import Image
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.demo.cameras.visits import ScheduledVisit
 from birdwatchd.demo.drawing.birds import SPECIES
-from birdwatchd.settings.config import ModelSettings
+from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.checkpoint import Checkpoint, read_checkpoint
 from birdwatchd.species.network.heatmap import overlay, why
 

@@ -16,7 +16,7 @@ import pytest
 from birder.model_registry import registry
 
 from birdwatchd.errors import ModelUnusable
-from birdwatchd.settings.config import ModelSettings
+from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network import checkpoint
 from birdwatchd.species.network.network import load_network
 from tests.support.random_networks import SMALL, Saved

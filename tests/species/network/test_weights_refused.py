@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from birdwatchd.errors import ModelUnusable
-from birdwatchd.settings.config import ModelSettings
+from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.network import Network, agrees, load_network
 from tests.support.random_networks import SMALL, Saved, class_names, save
 

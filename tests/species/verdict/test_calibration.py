@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from birdwatchd.records import Label, State
-from birdwatchd.settings.config import SpeciesSettings
+from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.verdict.calibration import fit_temperature, out_of_fold, reliability
 from birdwatchd.species.verdict.fusion import Fusion
 

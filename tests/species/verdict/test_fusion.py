@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from birdwatchd.records import FloatArray, Label, Rank, State
-from birdwatchd.settings.config import SpeciesSettings
+from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.verdict.fusion import Fusion, unmatched_species
 
 LABELS = (

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdwatchd.records import FloatArray, Label, Rank, State
-from birdwatchd.settings.config import SpeciesSettings
+from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.verdict.ebird import BarChart, Taxon
 from birdwatchd.species.verdict.fusion import Fusion
 from birdwatchd.species.verdict.prior import Prior, matched

@@ -1,0 +1,72 @@
+"""Build the stages between mailbox and database; the same for live cameras and recordings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from birdwatchd.flow import Handover, Mailbox, Stop
+from birdwatchd.metrics import Metrics
+from birdwatchd.records import Prediction, Visit
+from birdwatchd.settings.config import Config
+from birdwatchd.stages.classify import Classify, Judged
+from birdwatchd.stages.learn import Learning
+from birdwatchd.stages.record import Record
+from birdwatchd.store.alert_log import Decide
+from birdwatchd.store.revision import MomentRow
+from birdwatchd.store.store import Compose, Store
+
+if TYPE_CHECKING:
+    from birdwatchd.species.network.network import Network
+
+
+__all__ = ["build_stages"]
+
+
+def build_stages(
+    config: Config,
+    network: Network,
+    mailbox: Mailbox,
+    metrics: Metrics,
+    store: Store,
+    compose: Compose,
+    *,
+    decide: Decide | None = None,
+    stop: Stop,
+    on_visit: Callable[[Visit], None],
+    wake: Callable[[], None] = lambda: None,
+    show_known: bool = False,
+) -> tuple[Classify, Record, Learning]:
+    """Put the stages between mailbox and database together; the same for live cameras and recordings.
+
+    Args:
+        decide: says which alert rules fire; None where nobody is to be alerted (recordings).
+        show_known: give `on_visit` also what was stored before (a recording that is read again).
+    """
+    from birdwatchd.species.network.classifier import Classifier
+    from birdwatchd.species.verdict.build import fusion_for
+
+    handover: Handover[tuple[Judged, ...]] = Handover("record", metrics)
+    temperature = store.temperature(network.model_id)
+    fusion = fusion_for(network.labels, config.species, config.station.zone, temperature=temperature)
+    learning = Learning(store, network, fusion, config.species)
+    learning.run_once(time.monotonic())
+
+    def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
+        rows = [MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits) for p in predictions]
+        recorded = store.record(visit, rows, compose, datetime.now(UTC), decide)
+        return (recorded.recorded and not recorded.only_clip) or show_known
+
+    classify = Classify(
+        mailbox,
+        handover,
+        Classifier(network, config.model, metrics),
+        fusion.running,
+        metrics,
+        max_wait_s=config.model.max_wait_ms / 1000,
+        stop=stop,
+    )
+    record = Record(handover, write, network.model_id, metrics, stop=stop, wake=wake, on_visit=on_visit)
+    return classify, record, learning

@@ -1,0 +1,149 @@
+"""Keep up what runs beside the visits: camera states to log, effort and MQTT; the service manager's watchdog."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from birdwatchd.errors import StoreBusy, StoreFull
+from birdwatchd.flow import Stop
+from birdwatchd.metrics import Metrics
+from birdwatchd.records import (
+    CameraState,
+    CameraStatus,
+)
+
+__all__ = ["Upkeep", "log"]
+
+log = logging.getLogger(__name__)
+RING_GAUGES = ("ring_seconds", "ring_bytes")  # how far back a camera's kept video reaches, and its memory
+KEPT_CHANGES = 8  # changes of state per camera that wait to be logged and told; different notices likewise
+
+
+class Upkeep:
+    """What has to happen on the side: camera states to log, effort and MQTT; the service manager's watchdog."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        on_status: Callable[[CameraStatus], None],
+        on_change: Callable[[CameraStatus], None],
+        healthy: Callable[[], bool],
+        beat_service: Callable[[], None],
+    ) -> None:
+        """
+        Args:
+            on_status: is given every report (effort).
+            on_change: is told when a camera's state changes (MQTT).
+            healthy: whether every stage beats.
+            beat_service: tells the service manager that all is well.
+        """
+        self._metrics, self._on_status, self._on_change = metrics, on_status, on_change
+        self._healthy, self._beat_service = healthy, beat_service
+        self._lock = threading.Lock()
+        self._new: dict[str, deque[CameraStatus]] = {}
+        self._notices: dict[str, dict[str, bool]] = {}  # of each camera, and whether they are logged
+        self._frames: dict[str, tuple[int, int]] = {}  # that came and were late, as each camera's process counted last
+        self._trouble = self._store_busy = False
+        self.cameras: dict[str, CameraStatus] = {}
+
+    def take_status(self, status: CameraStatus) -> None:
+        """Called by the camera readers; quick. Keeps the newest report of each state, a few changes per camera.
+
+        Should nobody look for long (a locked database), the oldest changes of a camera that comes and goes are
+        forgotten; what it is now is never.
+        """
+        with self._lock:
+            notices = self._notices.setdefault(status.camera, {})
+            if status.notice and len(notices) < KEPT_CHANGES:
+                notices.setdefault(status.notice, False)
+            mine = self._new.setdefault(status.camera, deque(maxlen=KEPT_CHANGES))
+            if mine and mine[-1].state is status.state:
+                mine[-1] = status
+            else:
+                mine.append(status)
+
+    def run(self, stop: Stop) -> None:
+        """Every half second, and once more at the stop (which comes when the cameras have said their last)."""
+        while not stop.wait(0.5):
+            self.run_once()
+        self.run_once()
+
+    def run_once(self) -> None:
+        """Handle what cameras reported since the last time."""
+        with self._lock:
+            news, self._new = self._new, {}
+            notices = [(camera, text) for camera, said in self._notices.items() for text in said if not said[text]]
+            for camera, text in notices:
+                self._notices[camera][text] = True
+        for camera, text in notices:
+            log.warning("camera %s: %s", camera, text)
+        self._store_busy = False
+        for status in (status for reports in news.values() for status in reports):
+            self._metrics.set("camera_fps", status.fps, camera=status.camera)
+            self._count_frames(status)
+            self._metrics.set("camera_lag_seconds", status.lag_s, camera=status.camera)
+            for name, value in status.extra:
+                if name in RING_GAUGES:
+                    self._metrics.set(f"camera_{name}", value, camera=status.camera)
+            before = self.cameras.get(status.camera)
+            self.cameras[status.camera] = status
+            self._note_effort(status)
+            if before is None or before.state is not status.state:
+                self._say(before, status)
+                self._on_change(status)
+            elif before.detail != status.detail:
+                self._say_detail(status)
+        if self._healthy():
+            self._beat_service()
+
+    def _count_frames(self, status: CameraStatus) -> None:
+        """Count what came, and what of it came too late to be looked at, also across a camera's processes.
+
+        A process counts from its own start; the counters here must not fall when it is started again.
+        """
+        frames, late = self._frames.get(status.camera, (0, 0))
+        if status.frames < frames or status.late < late:
+            frames = late = 0  # another process
+        self._frames[status.camera] = status.frames, status.late
+        self._metrics.add("frames_total", status.frames - frames, camera=status.camera)
+        self._metrics.add("frames_skipped_total", status.late - late, camera=status.camera)
+
+    def _note_effort(self, status: CameraStatus) -> None:
+        """A busy or full database costs seconds of effort here, never the daemon; the next report extends the span.
+
+        It is asked once a round: each try may wait for seconds, and the watchdog must be fed meanwhile.
+        """
+        if self._store_busy:
+            return
+        try:
+            self._on_status(status)
+        except (StoreBusy, StoreFull) as error:
+            self._metrics.add("store_retries_total")
+            if not self._trouble:
+                log.error("camera effort is not written: %s", error)
+            self._trouble = self._store_busy = True
+        else:
+            self._trouble = False
+
+    def _say_detail(self, status: CameraStatus) -> None:
+        """Something about a camera that is no change of its state."""
+        if status.detail:
+            level = logging.WARNING if status.state is CameraState.ONLINE else logging.INFO
+            log.log(level, "camera %s: %s", status.camera, status.detail)
+        else:
+            log.info("camera %s: nothing is lost any more", status.camera)
+
+    def _say(self, before: CameraStatus | None, status: CameraStatus) -> None:
+        if status.state is CameraState.ONLINE:
+            log.info("camera %s: online, %d×%d pixels", status.camera, status.width, status.height)
+            if status.detail:
+                self._say_detail(status)
+        elif status.state is CameraState.OFFLINE:
+            level = logging.ERROR if status.refused else logging.WARNING
+            log.log(level, "camera %s: offline: %s", status.camera, status.detail)
+        elif status.state in (CameraState.FINISHED, CameraState.DISABLED) and before is not None:
+            log.info("camera %s: stopped%s", status.camera, f" ({status.detail})" if status.detail else "")
