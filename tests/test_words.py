@@ -1,0 +1,73 @@
+"""Hold the vocabulary: names are the field's words, seconds end in `_s`, and private words that went stay away."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "birdwatchd"
+
+# Names that were replaced by the field's terms, by the folder in which they must not come back ("" is everywhere).
+GONE: dict[str, set[str]] = {
+    "": set(),
+}
+# Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
+SECONDS: set[str] = set()
+_TIME = re.compile(r"(^|_)(at|now|since|until|before|after|due|begun|began)$")
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def names(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Every name that a module defines or uses, with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id, node.lineno
+        elif isinstance(node, ast.Attribute):
+            yield node.attr, node.lineno
+        elif isinstance(node, ast.arg):
+            yield node.arg, node.lineno
+        elif isinstance(node, ast.keyword) and node.arg:
+            yield node.arg, node.value.lineno
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name, node.lineno
+
+
+def below(folder: str, path: Path) -> bool:
+    return path.relative_to(PACKAGE).as_posix().startswith(folder)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_private_words_stay_away(path: Path) -> None:
+    """Somebody of the field should have guessed the name."""
+    gone = {word for folder, words in GONE.items() if below(folder, path) for word in words}
+    found = [
+        f"{path.relative_to(PACKAGE)}:{line}: {name}"
+        for name, line in names(ast.parse(path.read_text()))
+        if name in gone
+    ]
+    assert path.stem not in gone
+    assert found == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_seconds_say_so(path: Path) -> None:
+    """`at` is a datetime; a float that is a time or a span ends in `_s`."""
+    if not any(below(folder, path) for folder in SECONDS):
+        return
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.arg) and node.annotation:
+            name, kind = node.arg, ast.unparse(node.annotation)
+        elif isinstance(node, ast.AnnAssign):
+            name, kind = ast.unparse(node.target).split(".")[-1], ast.unparse(node.annotation)
+        else:
+            continue
+        assert not (kind.startswith("float") and _TIME.search(name)), (
+            f"{path.relative_to(PACKAGE)}:{node.lineno}: {name}"
+        )
