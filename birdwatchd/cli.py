@@ -1,4 +1,4 @@
-"""The door: every command a person types. Parses, calls one part, shows the result; decides nothing.
+"""Define the command line: parse what a person types, call the one module that does it, print the result.
 
 Heavy libraries are imported inside the commands that need them, so that `--help` answers at once.
 """
@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from birdwatchd import __version__
 from birdwatchd.commands.arguments import named_cameras, overridden, parse_since
@@ -24,14 +25,35 @@ from birdwatchd.settings.load import find_config, load_config
 __all__ = ["app", "run_cli"]
 
 
+SECTIONS = ("Look", "Teach", "Run", "Mend")  # of `birdwatchd --help`, in this order
+
+
 def _leave(status: int | None, **_: object) -> None:
     """A command's return value is the exit status."""
     raise typer.Exit(status or 0)
 
 
+class Sections(TyperGroup):
+    """Lists the commands by what one does with them, each with its whole first sentence."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write one section for each `rich_help_panel`, those of `SECTIONS` first."""
+        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in SECTIONS}
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None:
+                first = (command.help or "").split("\n\n")[0].replace("\n", " ")
+                sections.setdefault(getattr(command, "rich_help_panel", None) or "Commands", []).append((name, first))
+        for title, rows in ((title, rows) for title, rows in sections.items() if rows):
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
 app = typer.Typer(
     name="birdwatchd",
+    cls=Sections,
     help="Know which birds visit your cameras.",
+    epilog="Help on one command, with an example: birdwatchd COMMAND --help",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -45,18 +67,18 @@ ConfigOption = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help="Configuration; without it ./birdwatchd.yaml, then /etc/birdwatchd/birdwatchd.yaml, then defaults.",
+        help="Configuration file [default: ./birdwatchd.yaml, then /etc/birdwatchd/birdwatchd.yaml, then built-in].",
     ),
 ]
-HomeOption = Annotated[Path | None, typer.Option("--home", metavar="DIR", help="Database and pictures live here.")]
+HomeOption = Annotated[Path | None, typer.Option("--home", metavar="DIR", help="Folder of the database and pictures.")]
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME-OR-FILE", help="Classifier; 'demo' knows only eight cartoon birds."),
+    typer.Option("--model", metavar="NAME-OR-FILE", help="Classifier; 'demo' knows eight cartoon birds only."),
 ]
 MinBirdOption = Annotated[
-    int, typer.Option("--min-bird", min=8, max=2000, help="Smallest bird, pixels of the source frame.")
+    int, typer.Option("--min-bird", min=8, max=2000, help="Smallest bird, in pixels of the frame.")
 ]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Verbose output.")]
 
 
 def run_cli(arguments: Sequence[str]) -> int:
@@ -89,26 +111,26 @@ def _main(
     del version
 
 
-@app.command()
+@app.command(rich_help_panel="Look", epilog="Example: birdwatchd demo --seconds 60")
 def demo(
     seconds: Annotated[
-        float | None, typer.Option("--seconds", metavar="N", min=15, help="End after N seconds; else at Ctrl-C.")
+        float | None, typer.Option("--seconds", metavar="N", min=15, help="End after N seconds instead of at Ctrl-C.")
     ] = None,
     home: HomeOption = None,
-    cameras: Annotated[int, typer.Option(min=1, max=8, help="How many simulated cameras.")] = 2,
-    seed: Annotated[int, typer.Option(help="Another number, other visits.")] = 1,
+    cameras: Annotated[int, typer.Option(min=1, max=8, help="Number of simulated cameras.")] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated visits.")] = 1,
     verbose: VerboseOption = False,
 ) -> int:
-    """Try the whole system with nothing to configure: simulated cameras, demo model, a broker of its own."""
+    """Try the whole system with nothing to configure: simulated cameras, demo model, built-in broker."""
     from birdwatchd.demo.run import DemoSettings, run_demo
 
     setup_log(verbose=verbose)
     return run_demo(DemoSettings(seconds, home or Path("birdwatchd-demo"), cameras, seed))
 
 
-@app.command()
+@app.command(rich_help_panel="Run", epilog="Example: birdwatchd run -c /etc/birdwatchd/birdwatchd.yaml")
 def run(config: ConfigOption = None, verbose: VerboseOption = False) -> int:
-    """Run the daemon."""
+    """Watch the cameras of the configuration until stopped."""
     from birdwatchd.daemon import Daemon
     from birdwatchd.flow import Stop
     from birdwatchd.service import stop_on_signals
@@ -121,7 +143,7 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> int:
     return Daemon(settings, stop, on_visit=lines.show).run()
 
 
-@app.command()
+@app.command(rich_help_panel="Look", epilog="Example: birdwatchd watch rtsp://user:password@192.0.2.10/main")
 def watch(
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="RTSP or HTTP URL, /dev/video0, or file.")],
     config: ConfigOption = None,
@@ -130,7 +152,7 @@ def watch(
     min_bird: MinBirdOption = 24,
     verbose: VerboseOption = False,
 ) -> int:
-    """Run the daemon on cameras named here instead of in a configuration file."""
+    """Watch cameras or files without a configuration file."""
     from birdwatchd.daemon import Daemon
     from birdwatchd.flow import Stop
     from birdwatchd.service import stop_on_signals
@@ -143,21 +165,25 @@ def watch(
     return Daemon(settings, stop, on_visit=VisitLines().show).run()
 
 
-@app.command()
+@app.command(rich_help_panel="Run", epilog="Example: birdwatchd scan /media/card --json visits.jsonl")
 def scan(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Video files and folders.")],
     config: ConfigOption = None,
     home: HomeOption = None,
     model: ModelOption = None,
     json_file: Annotated[
-        str | None, typer.Option("--json", metavar="FILE", help="One JSON object per visit; '-' is stdout.")
+        str | None,
+        typer.Option("--json", metavar="FILE", help="Write one JSON object per visit to FILE; '-' is stdout."),
     ] = None,
-    camera: Annotated[str, typer.Option(help="Key of the camera these recordings come from.")] = "scan",
+    camera: Annotated[str, typer.Option(help="Key of the camera that made these recordings.")] = "scan",
     min_bird: MinBirdOption = 24,
     again: Annotated[bool, typer.Option("--again", help="Scan also what was scanned before.")] = False,
     verbose: VerboseOption = False,
 ) -> int:
-    """Find the visits in recordings: files, folders, camera-trap cards. Resumes where it was stopped."""
+    """Find the visits in recordings: files, folders, camera-trap cards.
+
+    A scan that was interrupted continues where it stopped.
+    """
     from birdwatchd.commands.scan import ScanOptions, run_scan
 
     setup_log(verbose=verbose)
@@ -165,14 +191,14 @@ def scan(
     return run_scan(settings, ScanOptions(tuple(paths), json_file, camera, min_bird, again))
 
 
-@app.command()
+@app.command(rich_help_panel="Mend", epilog="Example: birdwatchd check -c birdwatchd.yaml --probe")
 def check(
     config: ConfigOption = None,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Open each camera, the model, the database and the broker.")
+        bool, typer.Option("--probe", help="Test each camera, the model, the database and the broker.")
     ] = False,
 ) -> int:
-    """Say whether the configuration is good, and with --probe whether everything it names works."""
+    """Check the configuration; with --probe also test cameras, model, database and broker."""
     from birdwatchd.commands.check import check_config, probe_all
 
     path = config or find_config()
@@ -181,24 +207,25 @@ def check(
     return probe_all(settings) if probe else 0
 
 
-@app.command()
+@app.command(rich_help_panel="Mend", epilog="Example: birdwatchd tune nut_feeder --seconds 120 --out nut_feeder.png")
 def tune(
     camera: Annotated[
         str, typer.Argument(metavar="CAMERA-or-FILE", help="A camera of the configuration, or a file, URL or device.")
     ],
     config: ConfigOption = None,
     seconds: Annotated[
-        float | None, typer.Option(min=2, max=36000, help="How much to watch; 60 s of a camera, 600 s of a file.")
+        float | None,
+        typer.Option(min=2, max=36000, help="How long to watch [default: 60 s of a camera, 600 s of a file]."),
     ] = None,
     out_file: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="A sheet (.png, .jpg) or a video (.mp4); default NAME-tune.png."),
+        typer.Option("--out", metavar="FILE", help="A sheet (.png, .jpg) or a video (.mp4) [default: NAME-tune.png]."),
     ] = None,
     min_bird: Annotated[
-        int | None, typer.Option("--min-bird", min=8, max=2000, help="Smallest bird, pixels of the source frame.")
+        int | None, typer.Option("--min-bird", min=8, max=2000, help="Smallest bird, in pixels of the frame.")
     ] = None,
 ) -> int:
-    """Draw what the motion gate sees: what moves, what is followed, what is ignored and why."""
+    """Draw what motion detection sees: what moves, what is followed, what is ignored and why."""
     from birdwatchd.commands.tune import TuneOptions, run_tune
 
     cameras = _config(config).cameras
@@ -211,19 +238,17 @@ def tune(
     return run_tune(TuneOptions(name, settings, long, out_file or Path(f"{name}-tune.png")))
 
 
-@app.command()
+@app.command(rich_help_panel="Look", epilog="Example: birdwatchd visits --since 7d --species 'Eurasian hoopoe'")
 def visits(
     config: ConfigOption = None,
     home: HomeOption = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="T", help="A date, a time, or how long ago: 2026-05-01, 12h, 7d.")
-    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="T", help="Only visits since then: 2026-05-01, 12h, 7d.")] = None,
     camera: Annotated[str | None, typer.Option(help="Only this camera.")] = None,
     species: Annotated[str | None, typer.Option(help="Only this species, common or scientific name.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The newest N.")] = 1000,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most N visits, the newest.")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> int:
-    """List what was seen, newest last."""
+    """List visits, newest last."""
     from birdwatchd.store.reader import Catalogue
 
     settings = overridden(_config(config), home=home)
@@ -241,90 +266,103 @@ def visits(
     return 0
 
 
-@app.command()
+@app.command(
+    rich_help_panel="Teach", epilog="Example: birdwatchd review 01JTJC2Q8ZK4V7XW5N3M9R6BDA --species 'House sparrow'"
+)
 def review(
-    visit_id: Annotated[str, typer.Argument(metavar="VISIT_ID", help="As `birdwatchd visits` shows it.")],
+    visit_id: Annotated[
+        str, typer.Argument(metavar="VISIT_ID", help="Id of the visit, as `birdwatchd visits` lists it.")
+    ],
     config: ConfigOption = None,
     home: HomeOption = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="The name is right.")] = False,
     species: Annotated[
-        str | None, typer.Option(metavar="NAME", help="It is this species: common, scientific or local name.")
+        str | None, typer.Option(metavar="NAME", help="The right species: common, scientific or local name.")
     ] = None,
-    not_a_bird: Annotated[bool, typer.Option("--not-a-bird", help="A leaf, a squirrel, a hand.")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Take back the last review of this visit.")] = False,
-    any_name: Annotated[bool, typer.Option("--any-name", help="Take a name that no table has.")] = False,
-    by: Annotated[str, typer.Option(help="Who says so; you by default.")] = "",
+    not_a_bird: Annotated[bool, typer.Option("--not-a-bird", help="It was a leaf, a squirrel, a hand …")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Undo the last review of this visit.")] = False,
+    any_name: Annotated[
+        bool, typer.Option("--any-name", help="Accept a name that is not in the species table.")
+    ] = False,
+    by: Annotated[str, typer.Option(help="Name of the reviewer [default: your user name].")] = "",
 ) -> int:
-    """Say what a visit really was."""
+    """Confirm or correct a visit."""
     from birdwatchd.commands.review import ReviewOptions, run_review
     from birdwatchd.store import Opinion
 
     wanted = [confirm, species is not None, not_a_bird, undo]
     if sum(wanted) != 1:
-        raise ConfigError("say one thing of a visit", "use --confirm, --species NAME, --not-a-bird or --undo")
+        raise ConfigError("choose one review", "use one of --confirm, --species NAME, --not-a-bird and --undo")
     opinions = (Opinion.CONFIRM, Opinion.SPECIES, Opinion.NOT_A_BIRD, None)
     opinion = opinions[wanted.index(True)]
     settings = overridden(_config(config), home=home)
     return run_review(settings, ReviewOptions(visit_id, opinion, species or "", undo, any_name, by))
 
 
-@app.command()
+@app.command(rich_help_panel="Look", epilog="Example: birdwatchd similar 01JTJC2Q8ZK4V7XW5N3M9R6BDA -n 20")
 def similar(
     what: Annotated[str, typer.Argument(metavar="VISIT_ID-or-IMAGE", help="A visit, or a picture of a bird.")],
     config: ConfigOption = None,
     home: HomeOption = None,
     model: ModelOption = None,
-    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="How many.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="Number of visits to list.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> int:
-    """Past visits that look like this one."""
+    """List the visits that look most like a visit or a picture."""
     from birdwatchd.commands.similar import SimilarOptions, run_similar
 
     settings = overridden(_config(config), home=home, model=model)
     return run_similar(settings, SimilarOptions(what, count, as_json))
 
 
-@app.command()
+@app.command(rich_help_panel="Look", epilog="Example: birdwatchd why 01JTJC2Q8ZK4V7XW5N3M9R6BDA --out why.png")
 def why(
     what: Annotated[str, typer.Argument(metavar="VISIT_ID-or-IMAGE", help="A visit, or a picture of a bird.")],
     config: ConfigOption = None,
     home: HomeOption = None,
     model: ModelOption = None,
-    species: Annotated[str | None, typer.Option(help="Why this one? The most probable by default.")] = None,
-    moment: Annotated[int | None, typer.Option(min=0, help="Which picture of the visit; the best by default.")] = None,
-    out_file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Default NAME-why.png.")] = None,
+    species: Annotated[str | None, typer.Option(help="Species to explain [default: the most probable].")] = None,
+    moment: Annotated[int | None, typer.Option(min=0, help="Number of the picture [default: the best].")] = None,
+    out_file: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Picture to write [default: NAME-why.png].")
+    ] = None,
 ) -> int:
-    """Draw what in a picture speaks for its name."""
+    """Show which parts of a picture led to its name."""
     from birdwatchd.commands.why import WhyOptions, run_why
 
     return run_why(overridden(_config(config), home=home, model=model), WhyOptions(what, species, moment, out_file))
 
 
-@app.command()
+@app.command(rich_help_panel="Teach", epilog="Example: birdwatchd calibrate --dry-run")
 def calibrate(
     config: ConfigOption = None,
     home: HomeOption = None,
     model: ModelOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the table and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the result without saving it.")] = False,
 ) -> int:
-    """Make probabilities honest: fit them to the visits that people reviewed."""
+    """Calibrate confidence from your reviews."""
     from birdwatchd.commands.calibrate import run_calibrate
 
     return run_calibrate(overridden(_config(config), home=home, model=model), dry_run=dry_run)
 
 
-@app.command()
+@app.command(rich_help_panel="Teach", epilog="Example: birdwatchd relabel --since 30d --dry-run")
 def relabel(
     config: ConfigOption = None,
     home: HomeOption = None,
     model: ModelOption = None,
     since: Annotated[str | None, typer.Option(metavar="T", help="Only visits since then: 2026-05-01, 12h, 7d.")] = None,
     camera: Annotated[str | None, typer.Option(help="Only this camera.")] = None,
-    tell: Annotated[bool, typer.Option("--tell", help="Say over MQTT what changed; alert rules decide anew.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change and write nothing.")] = False,
+    tell: Annotated[
+        bool, typer.Option("--tell", help="Publish changes over MQTT and apply the alert rules to them.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change without changing it.")] = False,
     verbose: VerboseOption = False,
 ) -> int:
-    """Name stored visits anew, after settings or the model changed; both verdicts are kept, reviews stand."""
+    """Classify stored visits again, after settings or the model changed.
+
+    The earlier verdicts are kept, and reviews stay as they are.
+    """
     from birdwatchd.commands.relabel import RelabelOptions, run_relabel
 
     setup_log(verbose=verbose)
@@ -333,20 +371,24 @@ def relabel(
     return run_relabel(settings, RelabelOptions(after, camera, tell, dry_run))
 
 
-rules = typer.Typer(name="rules", help="Try alert rules and channels.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(rules)
+rules = typer.Typer(
+    name="rules", cls=Sections, help="Test alert rules and channels.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(rules, rich_help_panel="Mend")
 
 
-@rules.command("test")
+@rules.command("test", epilog="Example: birdwatchd rules test --since 30d --all")
 def rules_test(
     config: ConfigOption = None,
     home: HomeOption = None,
     since: Annotated[str | None, typer.Option(metavar="T", help="Only visits since then: 2026-05-01, 12h, 7d.")] = None,
     until: Annotated[str | None, typer.Option(metavar="T", help="Only visits before then.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line; the last is the summary.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Show also the visits that are not told, and why.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per line; the last is the summary.")
+    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also list visits that trigger no rule, and why.")] = False,
 ) -> int:
-    """Go through the stored visits and say which alert rules would have told of them; nothing is sent or written."""
+    """List which stored visits would have triggered which alert rule; nothing is sent or written."""
     from birdwatchd.commands.rules import RehearsalOptions, run_rehearsal
 
     settings, now = overridden(_config(config), home=home), datetime.now(UTC)
@@ -356,12 +398,14 @@ def rules_test(
     return run_rehearsal(settings, RehearsalOptions(after, before, as_json, every))
 
 
-@rules.command("send")
+@rules.command("send", epilog="Example: birdwatchd rules send phone")
 def rules_send(
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="A name below `channels:`.")],
+    channel: Annotated[
+        str, typer.Argument(metavar="CHANNEL", help="Name of a channel in the configuration (channels:).")
+    ],
     config: ConfigOption = None,
 ) -> int:
-    """Send a message by one channel that says it is a test."""
+    """Send a test message through a channel."""
     from birdwatchd.commands.rules import send_test
 
     return send_test(_config(config), channel)

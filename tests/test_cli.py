@@ -1,0 +1,50 @@
+"""The help that a person reads first: every command in its section, whole, and with an example that works."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+
+from birdwatchd.cli import SECTIONS, app
+
+
+def commands(group: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *path, name)
+        else:
+            yield (*path, name), command
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_the_example_of_a_command_can_be_typed(path: tuple[str, ...]) -> None:
+    """An example with a misspelt option teaches the wrong thing."""
+    command, example = COMMANDS[path], COMMANDS[path].epilog
+    assert example.startswith("Example: birdwatchd ")
+    words = shlex.split(example.removeprefix("Example: birdwatchd "))
+    assert tuple(words[: len(path)]) == path
+    context = command.make_context(path[-1], words[len(path) :])
+    assert context.params  # parsed, and every value is one that the option takes
+
+
+def test_help_sorts_commands_by_what_one_does() -> None:
+    """Thirteen commands in one list are a wall; and a description that is cut says nothing."""
+    helped = subprocess.run(
+        [sys.executable, "-m", "birdwatchd", "--help"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    places = [helped.index(f"\n{section}:\n") for section in SECTIONS]
+    assert places == sorted(places)
+    assert "Commands:" not in helped  # every command has its section
+    assert "..." not in helped
+    assert helped.count("\n  review ") == 1
+    for (name, *_), command in COMMANDS.items():
+        assert f"\n  {name} " in helped, command
