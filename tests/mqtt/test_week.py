@@ -34,7 +34,7 @@ class Teller:
         command = [sys.executable, "-m", "tests.support.telling_process", str(home), url]
         self.process = subprocess.Popen(
             command,
-            cwd=Path(__file__).parent.parent.parent,
+            cwd=Path(__file__).parents[2],
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

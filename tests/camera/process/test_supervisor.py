@@ -197,7 +197,7 @@ def test_nothing_in_the_current_folder_is_executed(tmp_path: Path) -> None:
     (tmp_path / "hashlib.py").write_text("open('executed', 'w').close()\n")
     code = (
         "from birdwatchd.camera.process.supervisor import probe_camera\n"
-        "from birdwatchd.settings.config import CameraSettings, Source\n"
+        "from birdwatchd.address import Source\nfrom birdwatchd.settings.cameras import CameraSettings\n"
         f"print(probe_camera('cam', CameraSettings(source=Source({NOBODY!r}))).state)\n"
     )
     done = subprocess.run(

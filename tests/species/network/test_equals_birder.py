@@ -154,7 +154,7 @@ def test_birder_is_silent_in_a_daemon(small: Saved) -> None:
     assert not (small.pt.parent / "models").exists()
 
 
-@pytest.mark.parametrize("module", ["network", "batching"])
+@pytest.mark.parametrize("module", ["network.network", "network.classifier"])
 def test_threads_that_wait_leave_the_cores_to_the_cameras(module: str) -> None:
     """OpenMP threads that spin made a picture cost 2.4 s instead of 0.4 s beside busy camera processes."""
     environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
