@@ -91,7 +91,8 @@ def _page(parts: list[Part]) -> str:
 _INTRODUCTION = """\
 # What seeing costs
 
-Written by `python -m benchmarks.camera_cost --markdown docs/cost.md`; see `benchmarks/camera_cost/README.md`.
+Written by `python -m benchmarks.camera_cost --markdown docs/measurements/camera-cost.md`; see
+`benchmarks/camera_cost/README.md`.
 
 What is measured is the process that the daemon starts for each camera, with the daemon's own end of its pipe. The video
 is drawn and then encoded in H.264 as cameras encode: 1920 × 1080 at 15 pictures a second, no B pictures, a key frame

@@ -184,7 +184,8 @@ def _digits(value: float) -> str:
 _INTRODUCTION = """\
 # How quickly birds are named
 
-Written by `python -m benchmarks.classifier --markdown docs/naming-speed.md`; see `benchmarks/classifier/README.md`.
+Written by `python -m benchmarks.classifier --markdown docs/measurements/classifier.md`; see
+`benchmarks/classifier/README.md`.
 
 From resized pictures in the host's memory to logits in the host's memory: the way to the device and back and the
 network are in it, and for ours (which takes bytes) normalising; birder's is given floats that were normalised before.

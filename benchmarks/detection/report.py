@@ -148,7 +148,8 @@ def _table(methods: Sequence[str], by_case: Mapping[str, Mapping[str, Outcome]],
 
 _INTRODUCTION = """# How well birds are seen
 
-Written by `python -m benchmarks.detection --markdown docs/seeing.md`; see `benchmarks/detection/README.md`.
+Written by `python -m benchmarks.detection --markdown docs/measurements/detection.md`; see
+`benchmarks/detection/README.md`.
 
 Drawn feeder scenes whose truth is known to the pixel, encoded in H.264 and H.265 as cameras encode, are given as files
 to birdwatchd (`ours`; `two-streams` looks for motion in a copy of 640 × 360 pixels at 600 kbit/s and cuts its pictures

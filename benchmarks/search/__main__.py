@@ -33,7 +33,7 @@ from birdwatchd.store import Catalogue
 ADDED = 100  # vectors that come between two questions
 INTRODUCTION = """# What it costs to find what looks alike
 
-Written by `python -m benchmarks.search --markdown docs/similar-speed.md`; see `benchmarks/search/README.md`.
+Written by `python -m benchmarks.search --markdown docs/measurements/search.md`; see `benchmarks/search/README.md`.
 """
 
 

@@ -76,7 +76,7 @@ def run_rehearsal(config: Config, options: RehearsalOptions) -> int:
         StoreError: there is no database.
     """
     if not config.alerts:
-        raise ConfigError("there are no alert rules", "write some below `alerts:`, see docs/alerts.md")
+        raise ConfigError("there are no alert rules", "write some below `alerts:`, see docs/reference/alerts.md")
     for rule_name, bird in unknown_names(config.alerts, station_of(config).kin):
         err.print(f"rule {shown(rule_name)} names {shown(bird)}, which no bird is called: check the spelling")
     tallies = {rule.name: Counter[str]() for rule in config.alerts}

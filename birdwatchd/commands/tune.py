@@ -88,7 +88,8 @@ def _tell(last: dict[str, object], options: TuneOptions) -> int:
         raise SourceUnusable(shown(message))
     if last.get("kind") != "done":
         raise ExportError(
-            f"{options.settings.source}: the process that watched it died", "try another file; see docs/tuning.md"
+            f"{options.settings.source}: the process that watched it died",
+            "try another file; see docs/how-to/tune-a-camera.md",
         )
     ignored = last.get("ignored")
     reasons = ", ".join(f"{why} {count}" for why, count in ignored.items()) if isinstance(ignored, dict) else ""

@@ -1,7 +1,7 @@
 """Describe the station and its cameras to Home Assistant: one retained message per device, all its entities in it.
 
 Ids come from station name and config keys, never from display names, so that a camera may be renamed at any time.
-Every camera has topics of its own; nothing is filtered out of a shared one. See docs/home-assistant.md, and
+Every camera has topics of its own; nothing is filtered out of a shared one. See docs/tutorials/home-assistant.md, and
 https://www.home-assistant.io/integrations/mqtt/ for the rules.
 """
 

@@ -1,4 +1,5 @@
-"""Random visits through random rules: what is told must be what a slow and obvious reading of docs/alerts.md says.
+"""Random visits through random rules: what is told must be what a slow and obvious reading of docs/reference/alerts.md
+says.
 
 The reference keeps everything in lists and looks at all of it for every question. It shares no code with the rules.
 Which visit is a first is the store's business and tested there; the reference takes it from the store, together with
@@ -112,7 +113,7 @@ class Seen:
 
 
 class Reference:
-    """What docs/alerts.md says, word by word."""
+    """What docs/reference/alerts.md says, word by word."""
 
     def __init__(self, rules: list[dict[str, Any]], visits: list[Seen]) -> None:
         self.rules, self.visits = rules, visits

@@ -67,14 +67,16 @@ def strings(value: Any) -> Iterator[str]:
 
 def test_every_entity_that_is_named_exists_and_every_one_is_named() -> None:
     """An automation on an entity that does not exist never runs, and nothing says so."""
-    text = (DOCS / "home-assistant.md").read_text(encoding="utf-8")
+    text = (DOCS / "tutorials/home-assistant.md").read_text(encoding="utf-8")
     assert set(ENTITY.findall(text)) == entities()
-    assert {name for block in blocks("home-assistant.md", "yaml") for name in ENTITY.findall(block)} <= entities()
+    assert {
+        name for block in blocks("tutorials/home-assistant.md", "yaml") for name in ENTITY.findall(block)
+    } <= entities()
 
 
 def test_configurations_are_valid() -> None:
     """The first thing that people copy."""
-    for file in ("home-assistant.md", "mqtt.md"):
+    for file in ("tutorials/home-assistant.md", "reference/mqtt.md"):
         found = [block for block in blocks(file, "yaml") if block.startswith("mqtt:")]
         assert found
         for block in found:
@@ -84,7 +86,7 @@ def test_configurations_are_valid() -> None:
 
 def test_automations_have_the_parts_that_home_assistant_wants() -> None:
     """Triggers and actions in the words of today, inputs that exist, and no input that nobody uses."""
-    automations = [one for one in parsed("home-assistant.md") if "triggers" in one]
+    automations = [one for one in parsed("tutorials/home-assistant.md") if "triggers" in one]
     assert len(automations) == 3
     for automation in automations:
         assert all("trigger" in one for one in automation["triggers"])
@@ -95,7 +97,7 @@ def test_automations_have_the_parts_that_home_assistant_wants() -> None:
 
 def test_the_blueprint_knows_the_events_that_are_sent(world: Any) -> None:
     """Event types, phases and attributes are those of the contract."""
-    (blueprint,) = [one for one in parsed("home-assistant.md") if "blueprint" in one]
+    (blueprint,) = [one for one in parsed("tutorials/home-assistant.md") if "blueprint" in one]
     kinds = blueprint["blueprint"]["input"]["kinds"]
     assert tuple(kinds["selector"]["select"]["options"]) == EVENT_TYPES
     assert set(kinds["default"]) < set(EVENT_TYPES)
@@ -109,7 +111,7 @@ def test_the_blueprint_knows_the_events_that_are_sent(world: Any) -> None:
 
 def test_the_answers_of_the_phone_are_commands() -> None:
     """What the buttons send must be what birdwatchd understands."""
-    blueprint, answer, *_ = [one for one in parsed("home-assistant.md") if "triggers" in one]
+    blueprint, answer, *_ = [one for one in parsed("tutorials/home-assistant.md") if "triggers" in one]
     actions = {text.split("_")[0] for text in strings(blueprint) if text.startswith(("CONFIRM_", "RETRACT_"))}
     assert {action.lower() for action in actions} == {"confirm", "retract"}
     topic = answer["actions"][0]["data"]["topic"]
@@ -119,7 +121,7 @@ def test_the_answers_of_the_phone_are_commands() -> None:
 
 def test_the_messages_that_are_shown_are_the_messages_that_are_sent(world: Any) -> None:
     """People write their templates by the example."""
-    visit, heartbeat = (json.loads(block) for block in blocks("mqtt.md", "json"))
+    visit, heartbeat = (json.loads(block) for block in blocks("reference/mqtt.md", "json"))
     standing = Standing(world.visit("v0", end=world.start), Phase.FINAL, ())
     assert list(visit) == ["event_type", *visit_json(standing)]
     sent = json.loads(Heartbeat(world.store, "t", time(7), 2).payload(world.start))
@@ -128,7 +130,9 @@ def test_the_messages_that_are_shown_are_the_messages_that_are_sent(world: Any) 
 
 def test_every_topic_of_the_table_is_used(world: Any, wait_until: Wait) -> None:
     """The table of topics, against what a real broker is told."""
-    table = re.findall(r"^\| `(birdwatch/reserve1/[^`]+)` \| (yes|no) \|", (DOCS / "mqtt.md").read_text(), re.MULTILINE)
+    table = re.findall(
+        r"^\| `(birdwatch/reserve1/[^`]+)` \| (yes|no) \|", (DOCS / "reference/mqtt.md").read_text(), re.MULTILINE
+    )
     broker = world.mosquitto()
     listener = world.subscriber(broker.port)
     daemon = Daemon(world, broker.url, cameras=("nut",), heartbeat="00:00", commands=COMMANDS)
@@ -149,7 +153,7 @@ def test_every_topic_of_the_table_is_used(world: Any, wait_until: Wait) -> None:
     assert told == [topics.alert, topics.visit("<camera>")]
 
 
-LINES = [line for block in blocks("mqtt.md", "sh") for line in block.splitlines()]
+LINES = [line for block in blocks("reference/mqtt.md", "sh") for line in block.splitlines()]
 OPTIONS = {"mosquitto_sub": {"-h", "-t", "-q", "-v", "-F", "-C", "-N"}, "mosquitto_pub": {"-h", "-t", "-q", "-m"}}
 
 

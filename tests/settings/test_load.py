@@ -312,13 +312,13 @@ def test_a_wrong_channel_does_not_show_its_address(channels: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-DOCS = Path(__file__).parents[2] / "docs" / "alerts.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "alerts.md"
 
 
 @pytest.mark.parametrize("example", re.findall(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL))
 def test_the_examples_of_the_documentation_are_valid(example: str) -> None:
     """They are copied as they stand."""
-    config = parse_config(example, "docs/alerts.md", {"BOT_TOKEN": "1:a", "CHAT_ID": "2"})
+    config = parse_config(example, "docs/reference/alerts.md", {"BOT_TOKEN": "1:a", "CHAT_ID": "2"})
     assert config.alerts or config.channels
 
 
