@@ -175,7 +175,7 @@ def scan(
         str | None,
         typer.Option("--json", metavar="FILE", help="Write one JSON object per visit to FILE; '-' is stdout."),
     ] = None,
-    camera: Annotated[str, typer.Option(help="Key of the camera that made these recordings.")] = "scan",
+    camera: Annotated[str, typer.Option(metavar="KEY", help="Key of the camera that made these recordings.")] = "scan",
     min_bird: MinBirdOption = 24,
     again: Annotated[bool, typer.Option("--again", help="Scan also what was scanned before.")] = False,
     verbose: VerboseOption = False,
@@ -243,8 +243,10 @@ def visits(
     config: ConfigOption = None,
     home: HomeOption = None,
     since: Annotated[str | None, typer.Option(metavar="T", help="Only visits since then: 2026-05-01, 12h, 7d.")] = None,
-    camera: Annotated[str | None, typer.Option(help="Only this camera.")] = None,
-    species: Annotated[str | None, typer.Option(help="Only this species, common or scientific name.")] = None,
+    camera: Annotated[str | None, typer.Option(metavar="KEY", help="Only this camera.")] = None,
+    species: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only this species, common or scientific name.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most N visits, the newest.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> int:
@@ -284,7 +286,7 @@ def review(
     any_name: Annotated[
         bool, typer.Option("--any-name", help="Accept a name that is not in the species table.")
     ] = False,
-    by: Annotated[str, typer.Option(help="Name of the reviewer [default: your user name].")] = "",
+    by: Annotated[str, typer.Option(metavar="NAME", help="Name of the reviewer [default: your user name].")] = "",
 ) -> int:
     """Confirm or correct a visit."""
     from birdwatchd.commands.review import ReviewOptions, run_review
@@ -321,7 +323,9 @@ def why(
     config: ConfigOption = None,
     home: HomeOption = None,
     model: ModelOption = None,
-    species: Annotated[str | None, typer.Option(help="Species to explain [default: the most probable].")] = None,
+    species: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Species to explain [default: the most probable].")
+    ] = None,
     moment: Annotated[int | None, typer.Option(min=0, help="Number of the picture [default: the best].")] = None,
     out_file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Picture to write [default: NAME-why.png].")
@@ -352,7 +356,7 @@ def relabel(
     home: HomeOption = None,
     model: ModelOption = None,
     since: Annotated[str | None, typer.Option(metavar="T", help="Only visits since then: 2026-05-01, 12h, 7d.")] = None,
-    camera: Annotated[str | None, typer.Option(help="Only this camera.")] = None,
+    camera: Annotated[str | None, typer.Option(metavar="KEY", help="Only this camera.")] = None,
     tell: Annotated[
         bool, typer.Option("--tell", help="Publish changes over MQTT and apply the alert rules to them.")
     ] = False,
