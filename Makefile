@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test clean
+.PHONY: demo test coverage clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/birdwatchd demo --seconds $(SECONDS)
@@ -16,6 +16,10 @@ test: $(VENV)/test.installed
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/system  # two at once: most of them wait for something
 	$(BIN)/python -m pytest tests/system  # these want the machine for themselves
+
+coverage: $(VENV)/test.installed
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=
+	$(BIN)/coverage report
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("birdwatchd needs Python 3.11 or newer; try: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
