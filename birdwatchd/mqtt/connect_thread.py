@@ -1,4 +1,7 @@
-"""Open a connection in a thread of its own: a name server that is away takes half a minute, a stop has ten seconds."""
+"""Connect to the broker in a background thread, so that a slow DNS lookup cannot delay a stop.
+
+An unreachable name server blocks for half a minute, and a stop has ten seconds.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,27 @@ import threading
 from birdwatchd.errors import BrokerError
 from birdwatchd.mqtt.connection import Connection
 
-__all__ = ["Knock"]
+__all__ = ["ConnectAttempt"]
 
 
-class Knock:
-    """One try to open a connection, which nobody else may touch until it is `over`; who stops forgets it."""
+class ConnectAttempt:
+    """One attempt to open a connection. Nobody else may touch the connection until `done`; a stop abandons it."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection, self._answered = connection, False
-        self._thread = threading.Thread(target=self._open, name="knock", daemon=True)
+        self._connection, self._finished = connection, False
+        self._thread = threading.Thread(target=self._open, name="mqtt connect", daemon=True)
         self._thread.start()
 
-    def over(self, wait_s: float) -> bool:
-        """Wait at most so long for the end; whether it has come."""
+    def done(self, wait_s: float) -> bool:
+        """Wait at most `wait_s` for the attempt to end; whether it has ended.
+
+        Raises:
+            RuntimeError: the attempt ended with an error that is not a BrokerError, which is a bug.
+        """
         self._thread.join(wait_s)
         if self._thread.is_alive():
             return False
-        if not self._answered:
+        if not self._finished:
             raise RuntimeError("connecting to the broker failed unexpectedly, see above")
         return True
 
@@ -32,4 +39,4 @@ class Knock:
             self._connection.open()
         except BrokerError as error:
             self._connection.error = error
-        self._answered = True
+        self._finished = True

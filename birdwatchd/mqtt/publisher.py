@@ -20,7 +20,7 @@ from typing import Literal, Protocol
 
 from birdwatchd.errors import BrokerRefused, BrokerUnreachable, StoreBusy, StoreFull
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.connect_thread import Knock
+from birdwatchd.mqtt.connect_thread import ConnectAttempt
 from birdwatchd.mqtt.connection import Ack, Connection, Credentials, Link
 from birdwatchd.mqtt.connection import Protocol as Mqtt
 from birdwatchd.mqtt.packet_limit import Sizes
@@ -97,7 +97,7 @@ class Publisher:
         for end in (self._woken, self._waker):
             end.setblocking(False)
         self._up = self._trying = False  # what was last noticed of the connection
-        self._knocking: Knock | None = None
+        self._attempt: ConnectAttempt | None = None
         self._greeting_since: float | None = None
         self._next_try = self._measured_at = float("-inf")
         self._too_large: set[str] = set()
@@ -138,11 +138,11 @@ class Publisher:
             self._connection.serve(0.0)
         elif now >= self._next_try and not (self._up or self._trying):  # first notice how the last try ended
             self._greeting_since, self._trying = None, True
-            self._knocking = Knock(self._connection)
-        if self._knocking is not None:
-            if not self._knocking.over(POLL_S):
+            self._attempt = ConnectAttempt(self._connection)
+        if self._attempt is not None:
+            if not self._attempt.done(POLL_S):
                 return 0.0
-            self._knocking = None
+            self._attempt = None
         self._follow(now)
         try:
             self._measure(now)
