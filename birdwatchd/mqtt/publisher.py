@@ -25,7 +25,7 @@ from birdwatchd.mqtt.connection import Ack, Connection, Credentials, Link
 from birdwatchd.mqtt.connection import Protocol as Mqtt
 from birdwatchd.mqtt.packet_limit import Sizes
 from birdwatchd.mqtt.payloads import without_image
-from birdwatchd.mqtt.reconnect import Temper
+from birdwatchd.mqtt.reconnect import ReconnectPolicy
 from birdwatchd.mqtt.retained import Announcer
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Message
@@ -86,7 +86,7 @@ class Publisher:
         self._will = Message(topics.status, b"offline", retain=True)
         self._credentials = Credentials.read(settings)
         self._connection = self._connect_with(Mqtt.V5)
-        self._temper = Temper(f"broker {settings.host}:{settings.port}", self._client_id, chance)
+        self._reconnect = ReconnectPolicy(f"broker {settings.host}:{settings.port}", self._client_id, chance)
         self._cursor = 0  # rows up to here were given to this connection
         self._sent: dict[int, int | str] = {}  # message id -> row id, or topic of a state
         self._done: list[int] = []  # rows the broker has, not yet deleted
@@ -176,7 +176,7 @@ class Publisher:
             if now - self._greeting_since > connection.patience_s:
                 connection.give_up()
         if connection.link is Link.UP:
-            self._temper.is_up(now)
+            self._reconnect.still_up(now)
             if not self._up:
                 self._came_up()
         elif connection.link is Link.DOWN and (self._up or self._trying):
@@ -184,7 +184,7 @@ class Publisher:
 
     def _came_up(self) -> None:
         self._up, self._trying = True, False
-        self._temper.came_up(self._connection.protocol.text)
+        self._reconnect.connected(self._connection.protocol.text)
         self._metrics.set("mqtt_connected", 1)
         self._metrics.add("mqtt_connects_total")
         with self._lock:
@@ -220,7 +220,7 @@ class Publisher:
             log.warning("the broker hangs up on messages of more than %d bytes", self._sizes.limit)
             self._replace(connection.protocol)
             was_up = False  # nobody else was at fault
-        self._next_try = now + self._temper.went_down(error, now, was_up, connection.taken_over)
+        self._next_try = now + self._reconnect.disconnected(error, now, was_up, connection.taken_over)
         if not was_up and connection.protocol is Mqtt.V311 and not connection.ever_up:
             self._replace(Mqtt.V5)
 

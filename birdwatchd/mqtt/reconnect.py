@@ -1,8 +1,8 @@
-"""Decide how patiently to knock at the broker again, and say each change once and no more.
+"""Decide how long to wait before the next connection attempt, and log each change of the connection once.
 
-Away: 1 s … 60 s. Refused (password, rights): 1 … 5 minutes, since only a person can help. Thrown out again
-    and again by somebody with our id: say so once and slow down, else two daemons would throw each other out
-    every second.
+Without it two daemons with one client id would disconnect each other every second, and a wrong password would fill the
+log. Three cases: unreachable waits 1 s … 60 s; refused (password, access rights) waits 1 … 5 minutes, since only a
+person can help; and a client id that another client uses is logged once, then slows down as if unreachable.
 """
 
 from __future__ import annotations
@@ -13,56 +13,66 @@ from collections.abc import Callable
 from birdwatchd.errors import BrokerError, BrokerRefused
 from birdwatchd.flow import Backoff
 
-__all__ = ["Temper"]
+__all__ = ["ReconnectPolicy"]
 
 log = logging.getLogger(__name__)
 
-STEADY_S = 30.0  # a connection that lasted this long was a good one
-QUARREL = 3  # this many short connections in a row look like another client with our id
+STABLE_S = 30.0  # a connection that lasted this long resets the back-off
+CLIENT_ID_CONFLICTS = 3  # this many short connections in a row look like another client with our id
 
 
-class Temper:
-    """The memory of one broker's behaviour. All times are monotonic seconds."""
+class ReconnectPolicy:
+    """Back-off and log of one broker connection. All times are monotonic seconds."""
 
     def __init__(self, where: str, client_id: str, chance: Callable[[], float]) -> None:
+        """
+        Args:
+            where: names the broker in log lines.
+            chance: numbers in 0 … 1 for the jitter.
+        """
         self._where, self._client_id = where, client_id
-        self._away = Backoff(1.0, 60.0, chance)
+        self._unreachable = Backoff(1.0, 60.0, chance)
         self._refused = Backoff(80.0, 300.0, chance)  # jitter takes up to a quarter: never below 60
-        self._since: float | None = None
-        self._short = 0
-        self._quarrel = False
-        self._said = ""
+        self._up_since_s: float | None = None
+        self._short_connections = 0
+        self._id_conflict = False
+        self._logged = ""
 
-    def is_up(self, now: float) -> None:
-        """The connection is up (still)."""
-        self._since = now if self._since is None else self._since
-        if now - self._since >= STEADY_S:
-            if self._quarrel:
+    def connected(self, protocol: str) -> None:
+        """Log that the connection is established."""
+        self._log_change("connected", logging.INFO, f"{self._where}: connected, {protocol}")
+
+    def still_up(self, now_s: float) -> None:
+        """Note that the connection is up; after `STABLE_S` the back-off and the suspicion of a conflict are reset."""
+        self._up_since_s = now_s if self._up_since_s is None else self._up_since_s
+        if now_s - self._up_since_s >= STABLE_S:
+            if self._id_conflict:
                 log.info("%s: connected, nobody takes our id %s any more", self._where, self._client_id)
-            self._away.reset()
+            self._unreachable.reset()
             self._refused.reset()
-            self._short, self._quarrel = 0, False
+            self._short_connections, self._id_conflict = 0, False
 
-    def came_up(self, protocol: str) -> None:
-        """Say that the broker is there."""
-        self._say("up", logging.INFO, f"{self._where}: connected, {protocol}")
+    def disconnected(self, error: BrokerError, now_s: float, was_up: bool, taken_over: bool) -> float:
+        """Log why there is no connection; seconds until the next attempt.
 
-    def went_down(self, error: BrokerError, now: float, was_up: bool, taken_over: bool) -> float:
-        """Say why there is no connection; seconds until the next try."""
-        lasted = now - self._since if self._since is not None else 0.0
-        self._since = None
-        refused = isinstance(error, BrokerRefused)  # we hung up ourselves then
-        self._short += was_up and lasted < STEADY_S and not refused
-        if taken_over or self._short >= QUARREL:
-            self._complain(taken_over)
+        Args:
+            was_up: the connection had been established.
+            taken_over: the broker said that another client connected with our id.
+        """
+        lasted_s = now_s - self._up_since_s if self._up_since_s is not None else 0.0
+        self._up_since_s = None
+        refused = isinstance(error, BrokerRefused)  # we disconnected ourselves then
+        self._short_connections += was_up and lasted_s < STABLE_S and not refused
+        if taken_over or self._short_connections >= CLIENT_ID_CONFLICTS:
+            self._log_conflict(taken_over)
         if refused:
-            self._say(f"refused {error.message}", logging.ERROR, str(error))
+            self._log_change(f"refused {error.message}", logging.ERROR, str(error))
             return self._refused.next_wait()
-        self._say("away", logging.WARNING, f"{error.message}; messages wait in the outbox")
-        return self._away.next_wait()
+        self._log_change("unreachable", logging.WARNING, f"{error.message}; messages wait in the outbox")
+        return self._unreachable.next_wait()
 
-    def _complain(self, certain: bool) -> None:
-        if not self._quarrel:
+    def _log_conflict(self, certain: bool) -> None:
+        if not self._id_conflict:
             seems = "took" if certain else "may be taking"
             log.error(
                 "%s: another client %s our id %s; does a second birdwatchd use the same station.name?",
@@ -70,9 +80,9 @@ class Temper:
                 seems,
                 self._client_id,
             )
-        self._quarrel = True
+        self._id_conflict = True
 
-    def _say(self, key: str, level: int, text: str) -> None:
-        if key != self._said and not self._quarrel:
+    def _log_change(self, state: str, level: int, text: str) -> None:
+        if state != self._logged and not self._id_conflict:
             log.log(level, "%s", text)
-        self._said = key
+        self._logged = state
