@@ -14,7 +14,29 @@ PACKAGE = Path(__file__).parent.parent / "birdwatchd"
 # Names that were replaced by the field's terms, by the folder in which they must not come back ("" is everywhere).
 GONE: dict[str, set[str]] = {
     "": set(),
-    "mqtt": {"Knock", "knock", "_knocking", "Temper", "QUARREL", "temper", "_temper"},
+    "mqtt": {
+        "Knock",
+        "knock",
+        "_knocking",
+        "Temper",
+        "QUARREL",
+        "temper",
+        "_temper",
+        "Heard",
+        "deaf",
+        "_deaf",
+        "GREETING",
+        "GREETING_S",
+        "_greeting_since",
+        "SILENCE_S",
+        "KEPT_HEARD",
+        "MAX_HEARD_BYTES",
+        "patience_s",
+        "hung_up",
+        "may_be_older",
+        "ever_up",
+        "Mqtt",
+    },
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
 SECONDS: set[str] = set()

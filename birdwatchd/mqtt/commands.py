@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from birdwatchd.errors import StoreError
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.connection import Heard
+from birdwatchd.mqtt.connection import Received
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Message
 from birdwatchd.store import Compose, Decide, Opinion, Review, Store
@@ -74,7 +74,7 @@ class Commands:
             return []
         return [self._state(camera) for camera in self._cameras]
 
-    def take(self, heard: Heard, now: datetime) -> list[Message]:
+    def take(self, heard: Received, now: datetime) -> list[Message]:
         """Carry out one command; returns the states that it changed."""
         camera, leaf = self._address(heard.topic)
         where = f"a command on {heard.topic[:200]!r}"
@@ -88,7 +88,7 @@ class Commands:
         except StoreError as error:
             return self._ignore(f"{where} cannot be carried out: {error}")
 
-    def _objection(self, heard: Heard, camera: str, leaf: str) -> str:
+    def _objection(self, heard: Received, camera: str, leaf: str) -> str:
         if heard.retained:
             return "is retained; commands must not be, clear it at the broker"
         if len(heard.payload) > MAX_BYTES:

@@ -1,8 +1,8 @@
-"""One connection to the broker: paho, driven by the caller's thread, with its errors in our words.
+"""Connect to an MQTT broker with paho, driven by the caller's thread, and translate paho's, socket and TLS errors.
 
-paho gets no thread of its own: the owner calls `serve`, so that every wait listens to the owner's wake-up and
-nothing happens behind its back. paho keeps QoS 1 messages that were not acknowledged over a reconnect of the
-same `Connection` and sends them again (with the duplicate flag) itself; the owner must not.
+paho gets no thread of its own: the owner calls `loop`, so that every wait also ends at the owner's wake-up. paho keeps
+unacknowledged QoS 1 messages over a reconnect of the same `Connection` and resends them itself, with the duplicate
+flag; the owner must not.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from birdwatchd.errors import BrokerError, BrokerRefused, BrokerUnreachable, Con
 from birdwatchd.records import Message
 from birdwatchd.settings.mqtt import MqttSettings
 
-__all__ = ["Ack", "Connection", "Credentials", "Heard", "Link", "Protocol", "broker_errors"]
+__all__ = ["Ack", "Connection", "Credentials", "Link", "ProtocolVersion", "Received", "broker_errors"]
 
 CONNECT_TIMEOUT_S = 4.0  # for TCP and for TLS; leaves room within the daemon's 10 s for stopping
-GREETING_S = 5.0  # a broker that takes longer to say hello is as good as away
-SILENCE_S = 0.8  # after this a silent broker is tried with MQTT 3.1.1, which all of them speak
-KEPT_HEARD = 64  # nobody has so much to say to us; what comes beyond is forgotten
-MAX_HEARD_BYTES = 16_384  # an MQTT 5 broker keeps larger ones to itself
+CONNACK_TIMEOUT_S = 5.0
+FIRST_CONNACK_TIMEOUT_S = 0.8  # of an untested MQTT 5 connection: then MQTT 3.1.1 is tried, which every broker speaks
+MAX_RECEIVED = 64  # messages kept until the owner reads them; later ones are dropped
+MAX_RECEIVED_BYTES = 16_384  # an MQTT 5 broker does not forward larger packets to us
 KEEPALIVE_S = 30  # a half-open connection is noticed after at most twice that
 
 UNSUPPORTED_PROTOCOL, TAKEN_OVER = 0x84, 0x8E
@@ -48,29 +48,29 @@ _REFUSED = {
 }
 
 
-class Protocol(Enum):
-    """Version of MQTT."""
+class ProtocolVersion(Enum):
+    """Version of the MQTT protocol."""
 
     V5 = MQTTProtocolVersion.MQTTv5
     V311 = MQTTProtocolVersion.MQTTv311
 
     @property
     def text(self) -> str:
-        """For people."""
-        return "MQTT 5" if self is Protocol.V5 else "MQTT 3.1.1"
+        """The version as people write it."""
+        return "MQTT 5" if self is ProtocolVersion.V5 else "MQTT 3.1.1"
 
 
 class Link(Enum):
-    """Where a connection stands."""
+    """State of a connection."""
 
     DOWN = "down"
-    GREETING = "greeting"  # CONNECT is on its way, CONNACK has not come
+    CONNECTING = "connecting"  # CONNECT was sent, CONNACK has not arrived
     UP = "up"
 
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The broker's answer to one message. `code` is an MQTT 5 reason code; 0x80 and above mean no."""
+    """The broker's PUBACK of one message. `code` is an MQTT 5 reason code; 0x80 and above are failures."""
 
     mid: int
     code: int
@@ -83,8 +83,8 @@ class Ack:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """A message that came from the broker. `retained`: it is old, the broker only kept it."""
+class Received:
+    """A message from the broker. `retained`: it was published before we subscribed."""
 
     topic: str
     payload: bytes
@@ -93,19 +93,24 @@ class Heard:
 
 @dataclass(slots=True)
 class Limits:
-    """What the broker said it accepts."""
+    """Limits from the broker's CONNACK; names and defaults are MQTT 5's.
 
-    packet: int | None = None
-    receive: int = 65_535
+    Attributes:
+        maximum_packet_size: bytes; None for no limit.
+        receive_maximum: unacknowledged messages.
+    """
+
+    maximum_packet_size: int | None = None
+    receive_maximum: int = 65_535
 
 
 @contextmanager
 def broker_errors(settings: MqttSettings) -> Iterator[None]:
-    """Translate what sockets and TLS raise.
+    """Translate errors of sockets, name resolution and TLS.
 
     Raises:
-        BrokerRefused: the certificates do not fit; trying again at once will not help.
-        BrokerUnreachable: everything else.
+        BrokerRefused: TLS cannot be agreed on or a certificate is not trusted; retrying at once will not help.
+        BrokerUnreachable: any other of them.
     """
     where = f"broker {settings.host}:{settings.port}"
     try:
@@ -130,10 +135,10 @@ def broker_errors(settings: MqttSettings) -> Iterator[None]:
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext:
-    """Certificates of the settings, the system's authorities unless `ca_file` names another.
+    """TLS context with the certificates of the settings; the system's authorities unless `ca_file` names another.
 
     Raises:
-        ConfigError: a file is missing or no certificate, or the key has a passphrase.
+        ConfigError: a file is missing or not a certificate, or the key has a passphrase.
     """
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
@@ -148,20 +153,20 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext:
 
 
 def _no_passphrase() -> str:
-    """Without this OpenSSL would ask at the terminal, and wait."""
+    """Fail where OpenSSL would otherwise prompt at the terminal and block."""
     raise ConfigError("mqtt.key_file has a passphrase", "store the key without one, for the daemon's user only")
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who we are and whom we trust, read once: what happens to the files later is for the next start."""
+    """Password and TLS context, read once; later changes of the files take effect at the next start."""
 
     password: Secret
-    context: ssl.SSLContext | None
+    tls: ssl.SSLContext | None
 
     @classmethod
     def read(cls, settings: MqttSettings) -> Credentials:
-        """What the settings name.
+        """Read the files that the settings name.
 
         Raises:
             ConfigError: password file or certificates cannot be read.
@@ -171,36 +176,34 @@ class Credentials:
 
 @dataclass(slots=True)
 class Connection:
-    """A paho client of one protocol version, with its unacknowledged messages. Belongs to one thread.
+    """A paho client of one protocol version, with its unacknowledged messages. Not thread-safe.
 
     Attributes:
-        link: whether it is up.
-        limits: what the broker accepts, once up.
-        acks: answers since the owner last looked; the owner empties it.
-        heard: messages since the owner last looked, at most `KEPT_HEARD`; the owner empties it.
-        deaf: the broker refused a subscription.
-        error: why it went down or never came up.
-        ever_up: this protocol version is known to work.
-        unsupported: the broker said that it does not speak this version.
-        hung_up: the broker closed the connection without a greeting, as some old ones do.
-        silent: the broker did not greet in time; an old one may be waiting for the rest of a CONNECT that it
-            misreads.
-        taken_over: it went down because another client came with our id.
+        limits: of the broker, once up.
+        acks: PUBACKs since the owner last read them; the owner empties it.
+        received: messages since the owner last read them, at most `MAX_RECEIVED`; the owner empties it.
+        subscribe_refused: the broker refused a subscription.
+        error: why the connection failed or was lost.
+        ever_connected: this protocol version is known to work.
+        version_unsupported: the broker answered that it does not support this version.
+        closed_before_connack: the broker closed the connection without a CONNACK, as some old ones do.
+        connack_timed_out: no CONNACK in time; an old broker may be waiting for more of a CONNECT that it misreads.
+        taken_over: the connection was lost because another client connected with our id.
     """
 
     settings: MqttSettings
-    protocol: Protocol
+    protocol: ProtocolVersion
     client: paho.Client
     link: Link = Link.DOWN
     limits: Limits = field(default_factory=Limits)
     acks: list[Ack] = field(default_factory=list)
-    heard: list[Heard] = field(default_factory=list)
-    deaf: bool = False
+    received: list[Received] = field(default_factory=list)
+    subscribe_refused: bool = False
     error: BrokerError | None = None
-    ever_up: bool = False
-    unsupported: bool = False
-    hung_up: bool = False
-    silent: bool = False
+    ever_connected: bool = False
+    version_unsupported: bool = False
+    closed_before_connack: bool = False
+    connack_timed_out: bool = False
     taken_over: bool = False
 
     @classmethod
@@ -208,28 +211,28 @@ class Connection:
         cls,
         settings: MqttSettings,
         client_id: str,
-        protocol: Protocol,
+        protocol: ProtocolVersion,
         credentials: Credentials,
         will: Message | None = None,
     ) -> Connection:
         """Prepare a connection; nothing is sent yet."""
-        extra: dict[str, Any] = {} if protocol is Protocol.V5 else {"clean_session": True}
+        extra: dict[str, Any] = {} if protocol is ProtocolVersion.V5 else {"clean_session": True}
         client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id, protocol=protocol.value, reconnect_on_failure=False, **extra
         )
         if settings.username:
             client.username_pw_set(settings.username, credentials.password.reveal())
-        if credentials.context is not None:
-            client.tls_set_context(credentials.context)
+        if credentials.tls is not None:
+            client.tls_set_context(credentials.tls)
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         client.connect_timeout = CONNECT_TIMEOUT_S
-        client.max_inflight_messages_set(0)  # unlimited here: the owner keeps the window
-        asking = None
-        if protocol is Protocol.V5:
-            asking = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho
-            asking.MaximumPacketSize = MAX_HEARD_BYTES
-        client.connect_async(settings.host, settings.port, keepalive=KEEPALIVE_S, properties=asking)
+        client.max_inflight_messages_set(0)  # unlimited here: the owner limits them
+        properties = None
+        if protocol is ProtocolVersion.V5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho
+            properties.MaximumPacketSize = MAX_RECEIVED_BYTES
+        client.connect_async(settings.host, settings.port, keepalive=KEEPALIVE_S, properties=properties)
         connection = cls(settings, protocol, client)
         client.on_connect = connection._on_connect
         client.on_disconnect = connection._on_disconnect
@@ -239,19 +242,19 @@ class Connection:
         return connection
 
     def open(self) -> None:
-        """Connect and send CONNECT; waits for TCP and TLS only. `serve` until `link` is UP or DOWN.
+        """Open the socket and send CONNECT; waits for TCP and TLS only. Call `loop` until `link` is UP or DOWN.
 
         Raises:
-            BrokerUnreachable, BrokerRefused: it could not even be reached.
+            BrokerUnreachable, BrokerRefused: the socket or TLS could not be opened.
         """
         self.error = None
-        self.unsupported = self.hung_up = self.silent = self.taken_over = False
+        self.version_unsupported = self.closed_before_connack = self.connack_timed_out = self.taken_over = False
         with broker_errors(self.settings):
             self.client.reconnect()
-        self.link = Link.GREETING
+        self.link = Link.CONNECTING
 
-    def serve(self, wait_s: float, wake: socket.socket | None = None) -> None:
-        """Read and write what there is; wait at most `wait_s` for more, less if `wake` can be read."""
+    def loop(self, wait_s: float, wake: socket.socket | None = None) -> None:
+        """Run paho's network loop once; wait at most `wait_s` for the socket, less if `wake` becomes readable."""
         sock = self.client.socket()
         if sock is None or self.link is Link.DOWN:
             self._down("the connection was closed")
@@ -273,24 +276,27 @@ class Connection:
             self._down("the connection broke")
 
     @property
-    def patience_s(self) -> float:
-        """How long to wait for the greeting: short while an older version may be the reason for the silence."""
-        return SILENCE_S if self.protocol is Protocol.V5 and not self.ever_up else GREETING_S
+    def connack_timeout_s(self) -> float:
+        """How long to wait for CONNACK: short while an unsupported protocol version may be why none comes."""
+        untested = self.protocol is ProtocolVersion.V5 and not self.ever_connected
+        return FIRST_CONNACK_TIMEOUT_S if untested else CONNACK_TIMEOUT_S
 
-    def give_up(self) -> None:
-        """The greeting did not come in time: hang up and say so."""
+    def abort_connecting(self) -> None:
+        """CONNACK did not come in time: close the connection and set `error`."""
         self.close()
         where = f"broker {self.settings.host}:{self.settings.port}"
         self.error = BrokerUnreachable(f"{where} does not greet", "check that mqtt.url is a broker")
-        self.silent, self.hung_up = True, False
+        self.connack_timed_out, self.closed_before_connack = True, False
 
     @property
-    def may_be_older(self) -> bool:
-        """Whether an older protocol version is worth a try."""
-        return self.unsupported or ((self.hung_up or self.silent) and not self.ever_up)
+    def may_need_downgrade(self) -> bool:
+        """Whether an older protocol version is worth trying."""
+        return self.version_unsupported or (
+            (self.closed_before_connack or self.connack_timed_out) and not self.ever_connected
+        )
 
     def publish(self, message: Message) -> int | None:
-        """Send with QoS 1; the id by which the answer will come, or None if MQTT cannot carry such a message."""
+        """Publish with QoS 1; the message id that its `Ack` will have, or None if MQTT cannot carry the message."""
         try:
             info = self.client.publish(message.topic, message.payload, qos=1, retain=message.retain)
         except ValueError:  # a topic with + or #, or more than 256 MB
@@ -298,20 +304,20 @@ class Connection:
         return int(info.mid)
 
     def subscribe(self, filters: Sequence[str]) -> None:
-        """Ask for messages; what comes is in `heard`."""
-        self.deaf = False
+        """Subscribe to topic filters with QoS 1; messages arrive in `received`."""
+        self.subscribe_refused = False
         if filters:
             self.client.subscribe([(one, 1) for one in filters])
 
-    def size_of(self, message: Message) -> int:
-        """Bytes of the packet, a few more rather than fewer (fixed header 5, lengths and ids 2 + 2, properties 1)."""
+    def packet_size(self, message: Message) -> int:
+        """Bytes of the PUBLISH packet, rounded up (fixed header 5, topic length and id 2 + 2, properties 1)."""
         return len(message.payload) + len(message.topic.encode()) + 10
 
     def close(self) -> None:
-        """Say goodbye, so that the last will is not published (also while greeting), and hang up."""
+        """Send DISCONNECT, so that the last will is not published (also while connecting), and close the socket."""
         if self.link is not Link.DOWN:
             self.client.disconnect()
-            self.serve(0.0)
+            self.loop(0.0)
         sock = self.client.socket()
         if sock is not None:
             sock.close()
@@ -320,7 +326,7 @@ class Connection:
     def _down(self, why: str) -> None:
         if self.link is not Link.DOWN or self.error is None:
             where = f"broker {self.settings.host}:{self.settings.port}"
-            self.hung_up = self.link is Link.GREETING and self.error is None
+            self.closed_before_connack = self.link is Link.CONNECTING and self.error is None
             self.error = self.error or BrokerUnreachable(f"{where} is away ({why})", "it is tried again")
         self.link = Link.DOWN
 
@@ -329,12 +335,12 @@ class Connection:
     ) -> None:
         where = f"broker {self.settings.host}:{self.settings.port}"
         if not reason.is_failure:
-            self.link, self.ever_up = Link.UP, True
+            self.link, self.ever_connected = Link.UP, True
             self.limits = Limits(
                 getattr(properties, "MaximumPacketSize", None), getattr(properties, "ReceiveMaximum", 65_535)
             )
         elif reason.value == UNSUPPORTED_PROTOCOL:
-            self.unsupported = True
+            self.version_unsupported = True
             self.error = BrokerRefused(f"{where} does not speak {self.protocol.text}", "use another broker")
         elif reason.value in _REFUSED:
             self.error = BrokerRefused(f"{where} refused: {_REFUSED[reason.value]}")
@@ -353,12 +359,12 @@ class Connection:
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         try:
             topic = message.topic
-        except UnicodeDecodeError:  # not every broker looks
+        except UnicodeDecodeError:  # not every broker checks topics
             return
-        if len(self.heard) < KEPT_HEARD:
-            self.heard.append(Heard(topic, bytes(message.payload), message.retain))
+        if len(self.received) < MAX_RECEIVED:
+            self.received.append(Received(topic, bytes(message.payload), message.retain))
 
     def _on_subscribe(
         self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Any
     ) -> None:
-        self.deaf = self.deaf or any(reason.is_failure for reason in reasons)
+        self.subscribe_refused = self.subscribe_refused or any(reason.is_failure for reason in reasons)

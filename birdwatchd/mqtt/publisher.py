@@ -21,8 +21,7 @@ from typing import Literal, Protocol
 from birdwatchd.errors import BrokerRefused, BrokerUnreachable, StoreBusy, StoreFull
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.connect_thread import ConnectAttempt
-from birdwatchd.mqtt.connection import Ack, Connection, Credentials, Link
-from birdwatchd.mqtt.connection import Protocol as Mqtt
+from birdwatchd.mqtt.connection import Ack, Connection, Credentials, Link, ProtocolVersion
 from birdwatchd.mqtt.packet_limit import Sizes
 from birdwatchd.mqtt.payloads import without_image
 from birdwatchd.mqtt.reconnect import ReconnectPolicy
@@ -85,7 +84,7 @@ class Publisher:
         self._client_id = f"birdwatchd-{station}"
         self._will = Message(topics.status, b"offline", retain=True)
         self._credentials = Credentials.read(settings)
-        self._connection = self._connect_with(Mqtt.V5)
+        self._connection = self._connect_with(ProtocolVersion.V5)
         self._reconnect = ReconnectPolicy(f"broker {settings.host}:{settings.port}", self._client_id, chance)
         self._cursor = 0  # rows up to here were given to this connection
         self._sent: dict[int, int | str] = {}  # message id -> row id, or topic of a state
@@ -98,12 +97,12 @@ class Publisher:
             end.setblocking(False)
         self._up = self._trying = False  # what was last noticed of the connection
         self._attempt: ConnectAttempt | None = None
-        self._greeting_since: float | None = None
+        self._connecting_since: float | None = None
         self._next_try = self._measured_at = float("-inf")
         self._too_large: set[str] = set()
         self._sizes = Sizes()
         self._forbidden: set[str] = set()
-        self._deaf = False
+        self._subscribe_refused_logged = False
 
     def wake(self) -> None:
         """There may be new rows. Cheap, never waits, from any thread."""
@@ -135,9 +134,9 @@ class Publisher:
             Seconds after which to come back, if nothing happens at the connection before.
         """
         if self._connection.link is not Link.DOWN:
-            self._connection.serve(0.0)
+            self._connection.loop(0.0)
         elif now >= self._next_try and not (self._up or self._trying):  # first notice how the last try ended
-            self._greeting_since, self._trying = None, True
+            self._connecting_since, self._trying = None, True
             self._attempt = ConnectAttempt(self._connection)
         if self._attempt is not None:
             if not self._attempt.done(POLL_S):
@@ -159,22 +158,22 @@ class Publisher:
         if self._connection.link is Link.DOWN:
             stop.wait(min(seconds, MEASURE_S))
             return
-        self._connection.serve(min(seconds, POLL_S), self._woken)
+        self._connection.loop(min(seconds, POLL_S), self._woken)
         try:
             self._woken.recv(4096)
         except BlockingIOError:
             return
 
-    def _connect_with(self, protocol: Mqtt) -> Connection:
+    def _connect_with(self, protocol: ProtocolVersion) -> Connection:
         return Connection.make(self._settings, self._client_id, protocol, self._credentials, self._will)
 
     def _follow(self, now: float) -> None:
         """Notice that the connection came up, went down, or does not get anywhere."""
         connection = self._connection
-        if connection.link is Link.GREETING:
-            self._greeting_since = now if self._greeting_since is None else self._greeting_since
-            if now - self._greeting_since > connection.patience_s:
-                connection.give_up()
+        if connection.link is Link.CONNECTING:
+            self._connecting_since = now if self._connecting_since is None else self._connecting_since
+            if now - self._connecting_since > connection.connack_timeout_s:
+                connection.abort_connecting()
         if connection.link is Link.UP:
             self._reconnect.still_up(now)
             if not self._up:
@@ -195,24 +194,24 @@ class Publisher:
 
     def _announce(self, now: float) -> None:
         """Let the announcer hear what came, and take what it has to say."""
-        heard, self._connection.heard = self._connection.heard, []
+        received, self._connection.received = self._connection.received, []
         if self._announcer is None:
             return
-        for one in heard:
-            self._announcer.hear(one)
+        for message in received:
+            self._announcer.hear(message)
         messages = self._announcer.turn(now)
         with self._lock:
             self._unsent.update((message.topic, message) for message in messages)
-        if self._connection.deaf and not self._deaf:
-            self._deaf = True
+        if self._connection.subscribe_refused and not self._subscribe_refused_logged:
+            self._subscribe_refused_logged = True
             log.error("the broker lets us hear nothing; allow reading %s", " and ".join(self._announcer.filters))
 
     def _went_down(self, now: float) -> None:
         was_up, self._up, self._trying = self._up, False, False
         self._metrics.set("mqtt_connected", 0)
         connection = self._connection
-        if not was_up and connection.may_be_older and connection.protocol is Mqtt.V5:
-            self._replace(Mqtt.V311)  # at once: an old broker is no reason to wait
+        if not was_up and connection.may_need_downgrade and connection.protocol is ProtocolVersion.V5:
+            self._replace(ProtocolVersion.V311)  # at once: an old broker is no reason to wait
             self._next_try = now
             return
         error = connection.error or BrokerUnreachable("broker is away")
@@ -221,10 +220,10 @@ class Publisher:
             self._replace(connection.protocol)
             was_up = False  # nobody else was at fault
         self._next_try = now + self._reconnect.disconnected(error, now, was_up, connection.taken_over)
-        if not was_up and connection.protocol is Mqtt.V311 and not connection.ever_up:
-            self._replace(Mqtt.V5)
+        if not was_up and connection.protocol is ProtocolVersion.V311 and not connection.ever_connected:
+            self._replace(ProtocolVersion.V5)
 
-    def _replace(self, protocol: Mqtt) -> None:
+    def _replace(self, protocol: ProtocolVersion) -> None:
         """Go on with a fresh client, which knows of no message; what was on its way is read again."""
         self._connection = self._connect_with(protocol)
         self._sent.clear()
@@ -276,7 +275,7 @@ class Publisher:
 
     def _send(self) -> None:
         """Fill the window: states first, then rows in order."""
-        room = min(WINDOW, self._connection.limits.receive) - len(self._sent)
+        room = min(WINDOW, self._connection.limits.receive_maximum) - len(self._sent)
         with self._lock:
             states = list(self._unsent.values())[: max(0, room)]
             for message in states:
@@ -305,8 +304,9 @@ class Publisher:
 
         A state that is too large is emptied, since an old one would lie; an alert goes without its picture.
         """
-        limit = min((n for n in (self._connection.limits.packet, self._sizes.limit) if n is not None), default=None)
-        if limit is None or self._connection.size_of(message) <= limit:
+        limits = (self._connection.limits.maximum_packet_size, self._sizes.limit)
+        limit = min((n for n in limits if n is not None), default=None)
+        if limit is None or self._connection.packet_size(message) <= limit:
             return message
         self._metrics.add("mqtt_dropped_total")
         if message.topic not in self._too_large:
@@ -315,7 +315,7 @@ class Publisher:
             log.warning("%s: %d bytes are more than the broker accepts (%d); left out", message.topic, size, limit)
         if message.topic == self._topics.alert:
             message = message.with_payload(without_image(message.payload))
-            return message if self._connection.size_of(message) <= limit else None
+            return message if self._connection.packet_size(message) <= limit else None
         return message.with_payload(b"") if message.retain else None
 
     def _hand_over(self, message: Message, what: int | str) -> bool:
@@ -325,7 +325,7 @@ class Publisher:
             log.error("MQTT cannot carry a message on %r; it is dropped", message.topic)
             return False
         self._sent[mid] = what
-        self._sizes.sent(mid, self._connection.size_of(message))
+        self._sizes.sent(mid, self._connection.packet_size(message))
         return True
 
     def _measure(self, now: float) -> None:
@@ -355,4 +355,4 @@ class Publisher:
                 return
             if self._connection.link is Link.UP and not (self._sent or self._done or self._unsent):
                 return
-            self._connection.serve(min(0.1, until - now))
+            self._connection.loop(min(0.1, until - now))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from birdwatchd.mqtt.commands import Commands
-from birdwatchd.mqtt.connection import KEPT_HEARD, Heard
+from birdwatchd.mqtt.connection import MAX_RECEIVED, Received
 from birdwatchd.mqtt.daily_summary import Heartbeat
 from birdwatchd.mqtt.health import Health
 from birdwatchd.mqtt.home_assistant import Discovery
@@ -52,7 +52,7 @@ class Announcer:
     _greet: bool = False
     _greet_from: float = float("-inf")
     _next: float = float("-inf")
-    _heard: list[Heard] = field(default_factory=list)
+    _heard: list[Received] = field(default_factory=list)
     _gone: set[str] = field(default_factory=set)  # removed at the broker, not yet struck out
     _held: dict[str, bytes] = field(default_factory=dict)  # what the broker has of the states that change by themselves
     _read_at: dict[str, int] = field(default_factory=dict)  # by state: the newest row there was when it was read
@@ -82,13 +82,13 @@ class Announcer:
         self._greet, self._greet_from = True, float("-inf")
         self._held.clear()
 
-    def hear(self, heard: Heard) -> None:
+    def hear(self, heard: Received) -> None:
         """Take a message from the broker."""
         if heard.topic in self.discovery.births:
             if heard.payload == b"online" and not heard.retained:  # a retained one is older than our greeting
                 self._greet = True
             return
-        if len(self._heard) < KEPT_HEARD:  # more only if the database is held for long
+        if len(self._heard) < MAX_RECEIVED:  # more only if the database is held for long
             self._heard.append(heard)
 
     def delivered(self, topic: str) -> None:

@@ -17,7 +17,7 @@ from birdwatchd.address import Source
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.build import open_desk
 from birdwatchd.mqtt.commands import Commands
-from birdwatchd.mqtt.connection import Heard
+from birdwatchd.mqtt.connection import Received
 from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.records import State
 from birdwatchd.settings.cameras import CameraSettings
@@ -48,7 +48,7 @@ class Desk:
 
     def send(self, leaf: str, payload: bytes, *, at: datetime = NOW, retained: bool = False) -> list[tuple[str, bytes]]:
         topic = leaf if leaf.startswith("/") else f"{BELOW}{leaf}"
-        return [(m.topic, m.payload) for m in self.commands.take(Heard(topic, payload, retained), at)]
+        return [(m.topic, m.payload) for m in self.commands.take(Received(topic, payload, retained), at)]
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_a_bird_that_is_still_there_is_not_reviewed(desk: Desk, world: Any, capl
 def test_nothing_that_is_sent_raises(desk: Desk, topic: str, payload: bytes, retained: bool, below: bool) -> None:
     """Whoever can write to a topic must not be able to end the daemon."""
     where = f"{BELOW}nut/set/{topic}" if below else topic
-    assert desk.commands.take(Heard(where, payload, retained), NOW) == []
+    assert desk.commands.take(Received(where, payload, retained), NOW) == []
     assert desk.switched == []
 
 
@@ -214,13 +214,13 @@ def test_without_permission_no_camera_stays_off(world: Any) -> None:
     assert off == {("enable",): {"nut"}, ("confirm",): frozenset()}
 
 
-def test_a_deaf_connection_is_said_once(world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_subscription_is_logged_once(world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture) -> None:
     """A broker that lets us write but not read makes every button dead; the log must say why."""
     broker = world.mosquitto()
     daemon = Daemon(world, broker.url, commands=("enable",))
     wait_until(daemon.said_all)
     connection, refusal = daemon.desk.publisher._connection, ReasonCode(PacketTypes.SUBACK, identifier=0x87)
-    assert not connection.deaf
+    assert not connection.subscribe_refused
     for _ in range(3):
         connection._on_subscribe(connection.client, None, 1, [refusal], None)
         daemon.desk.publisher.wake()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from birdwatchd.errors import BrokerRefused, BrokerUnreachable
-from birdwatchd.mqtt.connection import Connection, Credentials, Protocol
+from birdwatchd.mqtt.connection import Connection, Credentials, ProtocolVersion
 from birdwatchd.mqtt.probe import probe
 from birdwatchd.records import Message
 from birdwatchd.settings.mqtt import MqttSettings
@@ -116,15 +116,15 @@ def test_a_topic_that_is_no_text_is_ignored(world: Any, wait_until: Wait) -> Non
 
     threading.Thread(target=broker, daemon=True).start()
     settings = MqttSettings(url=f"mqtt://127.0.0.1:{listening.getsockname()[1]}")
-    connection = Connection.make(settings, "x", Protocol.V5, Credentials.read(settings))
+    connection = Connection.make(settings, "x", ProtocolVersion.V5, Credentials.read(settings))
     connection.open()
 
-    def heard() -> bool:
-        connection.serve(0.1)
-        return bool(connection.heard)
+    def received() -> bool:
+        connection.loop(0.1)
+        return bool(connection.received)
 
-    wait_until(heard)
-    assert [one.topic for one in connection.heard] == ["t"]
+    wait_until(received)
+    assert [one.topic for one in connection.received] == ["t"]
 
 
 def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked(world: Any) -> None:

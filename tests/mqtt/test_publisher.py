@@ -18,7 +18,7 @@ import pytest
 
 from birdwatchd.demo.broker import DemoBroker
 from birdwatchd.errors import BrokerRefused
-from birdwatchd.mqtt.connection import Ack, Connection, Protocol
+from birdwatchd.mqtt.connection import Ack, Connection, ProtocolVersion
 from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.mqtt.probe import probe
 from birdwatchd.records import Message, Phase
@@ -220,7 +220,7 @@ def test_a_wrong_password_is_said_once_in_words(world: Any, wait_until: Wait, ca
             waits.append(running.publisher.run_once(now))
             link = running.publisher._connection
             if waits[-1] <= 0.5:
-                link.serve(0.05)
+                link.loop(0.05)
                 now += 0.01
             else:
                 now += waits[-1]
@@ -237,7 +237,7 @@ def test_files_that_change_while_the_daemon_runs_do_not_end_it(world: Any) -> No
     password.write_text("secret")
     running = world.publisher("mqtt://127.0.0.1:1", username="bw", password_file=password)
     password.unlink()
-    for protocol in (Protocol.V311, Protocol.V5):
+    for protocol in (ProtocolVersion.V311, ProtocolVersion.V5):
         running.publisher._replace(protocol)
         assert running.publisher._connection.client.password == "secret"
 

@@ -19,7 +19,7 @@ from birdwatchd.address import Source
 from birdwatchd.errors import StoreBusy
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.build import Desk, open_desk
-from birdwatchd.mqtt.connection import Heard
+from birdwatchd.mqtt.connection import Received
 from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.records import Message, State
 from birdwatchd.settings.cameras import CameraSettings
@@ -204,7 +204,7 @@ def test_commands_that_cannot_be_carried_out_do_not_pile_up(world: Any, monkeypa
     running = Daemon(world, "mqtt://127.0.0.1:1", commands=("enable",))
     announcer = running.desk.publisher._announcer
     for _ in range(1000):
-        announcer.hear(Heard(f"{BELOW}nut/set/enabled", b"OFF", False))
+        announcer.hear(Received(f"{BELOW}nut/set/enabled", b"OFF", False))
     assert len(announcer._heard) <= 100
 
 
@@ -339,7 +339,7 @@ def test_an_old_broker_that_hangs_up_on_a_picture_loses_only_the_picture(
     world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MQTT 3.1.1 has no word for "too large": without learning it, one picture would block every visit after it."""
-    from birdwatchd.mqtt.connection import Protocol
+    from birdwatchd.mqtt.connection import ProtocolVersion
 
     broker = world.mosquitto("allow_anonymous true", "max_packet_size 20000")
     listener = world.subscriber(broker.port)
@@ -347,8 +347,8 @@ def test_an_old_broker_that_hangs_up_on_a_picture_loses_only_the_picture(
     world.store.enqueue([Message(f"{BELOW}nut/image", b"x" * 30_000, retain=True, coalesce=True)], now)
     world.store.enqueue([Message("birdwatch/after", b"still here")], now)
     running = world.publisher(broker.url)
-    running.publisher._replace(Protocol.V311)
-    running.publisher._connection.ever_up = True
+    running.publisher._replace(ProtocolVersion.V311)
+    running.publisher._connection.ever_connected = True
     monkeypatch.setattr(running.publisher._temper._away, "next_wait", lambda: 0.05)
     running.start()
     wait_until(lambda: listener.payloads("birdwatch/after"))
