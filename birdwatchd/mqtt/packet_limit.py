@@ -1,50 +1,51 @@
-"""Find out which message is too large for a broker that does not say so: MQTT 3.1.1 knows no limit, it hangs up.
+"""Infer the broker's maximum packet size from lost connections, for brokers that do not announce one (MQTT 3.1.1).
 
-A large message that was on its way when three connections in a row broke is taken to be what the broker hangs up on.
-Without this, one picture would hold back every visit after it.
+Such a broker closes the connection when a packet is too large, and the same message would be resent for ever: one
+picture would hold back every visit after it. A large message that was in flight when three connections in a row were
+lost is taken to be the cause.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["Sizes"]
+__all__ = ["PacketLimit"]
 
-PATIENCE = 3  # connections
-SMALL = 4096  # bytes that every broker takes
+LOST_CONNECTIONS = 3  # in a row with the same largest message, before it is taken to be the cause
+ALWAYS_ACCEPTED = 4096  # bytes; every broker takes packets of this size
 
 
 @dataclass(slots=True)
-class Sizes:
-    """Sizes of the packets on their way, by message id.
+class PacketLimit:
+    """Sizes of the packets in flight, and the limit inferred from them.
 
     Attributes:
-        limit: bytes that the broker seems to take, once that is known.
+        limit: bytes that the broker seems to accept; None while nothing is known.
     """
 
     limit: int | None = None
-    _flying: dict[int, int] = field(default_factory=dict)
-    _suspect: int | None = None
-    _broken: int = 0
+    _in_flight: dict[int, int] = field(default_factory=dict)  # size by message id
+    _suspect: int | None = None  # the largest message in flight when the last connection was lost
+    _losses: int = 0
 
     def sent(self, mid: int, size: int) -> None:
-        """A packet is on its way."""
-        self._flying[mid] = size
+        """A packet of `size` bytes was sent."""
+        self._in_flight[mid] = size
 
     def acknowledged(self, mid: int) -> None:
-        """The broker has one."""
-        self._flying.pop(mid, None)
+        """The broker acknowledged a packet."""
+        self._in_flight.pop(mid, None)
 
-    def broke_off(self) -> bool:
-        """The connection broke; True if a limit was learned from it."""
-        largest = max(self._flying, key=lambda mid: self._flying[mid], default=None)
-        self._broken = self._broken + 1 if largest == self._suspect else 1
+    def connection_lost(self) -> bool:
+        """The connection was lost; True if a limit was inferred from it."""
+        largest = max(self._in_flight, key=lambda mid: self._in_flight[mid], default=None)
+        self._losses = self._losses + 1 if largest == self._suspect else 1
         self._suspect = largest
-        if largest is None or self._flying[largest] <= SMALL or self._broken < PATIENCE:
+        if largest is None or self._in_flight[largest] <= ALWAYS_ACCEPTED or self._losses < LOST_CONNECTIONS:
             return False
-        self.limit, self._suspect = self._flying[largest] - 1, None
+        self.limit, self._suspect = self._in_flight[largest] - 1, None
         return True
 
-    def forget(self) -> None:
-        """Nothing is on its way any more."""
-        self._flying.clear()
+    def reset_in_flight(self) -> None:
+        """Nothing is in flight any more; the limit stays."""
+        self._in_flight.clear()

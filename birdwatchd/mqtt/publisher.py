@@ -22,7 +22,7 @@ from birdwatchd.errors import BrokerRefused, BrokerUnreachable, StoreBusy, Store
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.connect_thread import ConnectAttempt
 from birdwatchd.mqtt.connection import Ack, Connection, Credentials, Link, ProtocolVersion
-from birdwatchd.mqtt.packet_limit import Sizes
+from birdwatchd.mqtt.packet_limit import PacketLimit
 from birdwatchd.mqtt.payloads import without_image
 from birdwatchd.mqtt.reconnect import ReconnectPolicy
 from birdwatchd.mqtt.retained import Announcer
@@ -100,7 +100,7 @@ class Publisher:
         self._connecting_since: float | None = None
         self._next_try = self._measured_at = float("-inf")
         self._too_large: set[str] = set()
-        self._sizes = Sizes()
+        self._packet_limit = PacketLimit()
         self._forbidden: set[str] = set()
         self._subscribe_refused_logged = False
 
@@ -215,8 +215,8 @@ class Publisher:
             self._next_try = now
             return
         error = connection.error or BrokerUnreachable("broker is away")
-        if was_up and self._sizes.broke_off():
-            log.warning("the broker hangs up on messages of more than %d bytes", self._sizes.limit)
+        if was_up and self._packet_limit.connection_lost():
+            log.warning("the broker hangs up on messages of more than %d bytes", self._packet_limit.limit)
             self._replace(connection.protocol)
             was_up = False  # nobody else was at fault
         self._next_try = now + self._reconnect.disconnected(error, now, was_up, connection.taken_over)
@@ -227,7 +227,7 @@ class Publisher:
         """Go on with a fresh client, which knows of no message; what was on its way is read again."""
         self._connection = self._connect_with(protocol)
         self._sent.clear()
-        self._sizes.forget()
+        self._packet_limit.reset_in_flight()
         self._cursor = 0
 
     def _settle(self, now: float) -> None:
@@ -235,7 +235,7 @@ class Publisher:
         acks, self._connection.acks = self._connection.acks, []
         for ack in acks:
             what = self._sent.pop(ack.mid, None)
-            self._sizes.acknowledged(ack.mid)
+            self._packet_limit.acknowledged(ack.mid)
             if what is None:
                 continue
             if ack.failed and isinstance(what, str) and not what.startswith(self._topics.below):
@@ -304,7 +304,7 @@ class Publisher:
 
         A state that is too large is emptied, since an old one would lie; an alert goes without its picture.
         """
-        limits = (self._connection.limits.maximum_packet_size, self._sizes.limit)
+        limits = (self._connection.limits.maximum_packet_size, self._packet_limit.limit)
         limit = min((n for n in limits if n is not None), default=None)
         if limit is None or self._connection.packet_size(message) <= limit:
             return message
@@ -325,7 +325,7 @@ class Publisher:
             log.error("MQTT cannot carry a message on %r; it is dropped", message.topic)
             return False
         self._sent[mid] = what
-        self._sizes.sent(mid, self._connection.packet_size(message))
+        self._packet_limit.sent(mid, self._connection.packet_size(message))
         return True
 
     def _measure(self, now: float) -> None:
