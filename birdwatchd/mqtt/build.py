@@ -1,4 +1,4 @@
-"""Put the parts that tell together: composer, publisher, announcer, heartbeat, commands."""
+"""Put the parts that tell together: composer, publisher, retained, heartbeat, commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from birdwatchd.mqtt.health import Health
 from birdwatchd.mqtt.home_assistant import Discovery
 from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.mqtt.publisher import Publisher
-from birdwatchd.mqtt.retained import Announcer
+from birdwatchd.mqtt.retained import RetainedTopics
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Message
 from birdwatchd.settings.cameras import CameraSettings
@@ -64,7 +64,7 @@ def open_desk(
     fixed = {key for key, camera in cameras.items() if not camera.enabled}
     off = frozenset(store.switched_off() & cameras.keys()) if "enable" in settings.commands else frozenset[str]()
     allowed, at = settings.commands, settings.heartbeat_at
-    announcer = Announcer(
+    retained = RetainedTopics(
         store,
         composer,
         _discovery(settings, topics, cameras),
@@ -84,7 +84,7 @@ def open_desk(
             switch=switch,
         ),
     )
-    publisher = Publisher(store, settings, station, topics, metrics, clock=clock, drain_s=drain_s, announcer=announcer)
+    publisher = Publisher(store, settings, station, topics, metrics, clock=clock, drain_s=drain_s, retained=retained)
     return Desk(composer, publisher, health, off)
 
 

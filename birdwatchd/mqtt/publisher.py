@@ -4,7 +4,7 @@ Any number of rows may wait; at most `WINDOW` are on their way. When the broker 
 paho sends what was on its way again after a reconnect, so the ids of those messages are kept over reconnects
 and a row is given to one `Connection` only once. State topics that belong to no visit (is the station, is a
 camera online) live in memory in their newest form and are sent again after every reconnect: the broker may
-have lost them. An `Announcer` adds what else belongs to the broker, and takes what the broker has to say.
+have lost them. `RetainedTopics` supplies the other retained topics and takes the messages received.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from birdwatchd.mqtt.connection import Ack, Connection, Credentials, Link, Proto
 from birdwatchd.mqtt.packet_limit import PacketLimit
 from birdwatchd.mqtt.payloads import without_image
 from birdwatchd.mqtt.reconnect import ReconnectPolicy
-from birdwatchd.mqtt.retained import Announcer
+from birdwatchd.mqtt.retained import RetainedTopics
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Message
 from birdwatchd.settings.mqtt import MqttSettings
@@ -67,20 +67,20 @@ class Publisher:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
         drain_s: float = 5.0,
-        announcer: Announcer | None = None,
+        retained: RetainedTopics | None = None,
     ) -> None:
         """
         Args:
             clock: wall time, for the database.
             chance: numbers in 0 … 1 that spread reconnects.
             drain_s: how long a clean stop may take to send what is left.
-            announcer: what else is told; None to tell of visits and of who is online only.
+            retained: further retained topics; None for visits and online states only.
 
         Raises:
             ConfigError: password file or certificates cannot be read.
         """
         self._store, self._settings, self._topics, self._metrics = store, settings, topics, metrics
-        self._clock, self._drain_s, self._announcer = clock, drain_s, announcer
+        self._clock, self._drain_s, self._retained = clock, drain_s, retained
         self._client_id = f"birdwatchd-{station}"
         self._will = Message(topics.status, b"offline", retain=True)
         self._credentials = Credentials.read(settings)
@@ -146,7 +146,7 @@ class Publisher:
         try:
             self._measure(now)
             self._settle(now)
-            self._announce(now)
+            self._update_retained(now)
             if self._connection.link is Link.UP:
                 self._send()
         except (StoreBusy, StoreFull):
@@ -188,23 +188,23 @@ class Publisher:
         self._metrics.add("mqtt_connects_total")
         with self._lock:
             self._unsent = dict(self._states)
-        if self._announcer is not None:
-            self._announcer.connected()
-            self._connection.subscribe(self._announcer.filters)
+        if self._retained is not None:
+            self._retained.connected()
+            self._connection.subscribe(self._retained.topic_filters)
 
-    def _announce(self, now: float) -> None:
-        """Let the announcer hear what came, and take what it has to say."""
+    def _update_retained(self, now: float) -> None:
+        """Pass on the messages received, and queue the retained messages that are due."""
         received, self._connection.received = self._connection.received, []
-        if self._announcer is None:
+        if self._retained is None:
             return
         for message in received:
-            self._announcer.hear(message)
-        messages = self._announcer.turn(now)
+            self._retained.receive(message)
+        messages = self._retained.due(now)
         with self._lock:
             self._unsent.update((message.topic, message) for message in messages)
         if self._connection.subscribe_refused and not self._subscribe_refused_logged:
             self._subscribe_refused_logged = True
-            log.error("the broker lets us hear nothing; allow reading %s", " and ".join(self._announcer.filters))
+            log.error("the broker lets us hear nothing; allow reading %s", " and ".join(self._retained.topic_filters))
 
     def _went_down(self, now: float) -> None:
         was_up, self._up, self._trying = self._up, False, False
@@ -249,8 +249,8 @@ class Publisher:
                 self._metrics.add("mqtt_dropped_total")
             if isinstance(what, int):
                 self._done.append(what)
-            elif self._announcer is not None:
-                self._announcer.delivered(what)
+            elif self._retained is not None:
+                self._retained.acknowledged(what)
         if self._done:
             self._store.delivered(self._done, self._clock())
             self._metrics.add("mqtt_delivered_total", len(self._done))
@@ -289,12 +289,12 @@ class Publisher:
                 self._send_row(row)
 
     def _send_row(self, row: OutboxRow) -> None:
-        if row.message.retain and self._announcer is not None:
+        if row.message.retain and self._retained is not None:
             topic = row.message.topic
-            if not self._announcer.wants(topic) or self._announcer.outdated(topic, row.id):
+            if not self._retained.is_in_use(topic) or self._retained.is_superseded(topic, row.id):
                 self._done.append(row.id)  # of a camera that is gone, or told already as it is now
                 return
-            self._announcer.noted(row.message)
+            self._retained.sent(row.message)
         message = self._fitting(row.message)
         if message is None or not self._hand_over(message, row.id):
             self._done.append(row.id)
@@ -337,7 +337,7 @@ class Publisher:
     def _finish(self, until: float) -> None:
         """Send what is left until shortly before the deadline, then say `offline` and hang up."""
         self._drain(until - GOODBYE_S)
-        self._announcer = None
+        self._retained = None
         if self._connection.link is Link.UP:
             with self._lock:
                 self._states[self._topics.status] = Message(self._topics.status, b"offline", retain=True)

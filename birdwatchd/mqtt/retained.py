@@ -1,12 +1,12 @@
-"""Keep at the broker what belongs there, and nothing else: descriptions, states, the traces of cameras that are gone.
+"""Maintain the retained topics: discovery, states and health are published, topics no longer in use are removed.
 
-All that is retained can be told again at any time: after every connect (the broker may have lost it), and when Home
-Assistant has started. States come fresh from the database then. Every topic was written down before anything was sent
-to it; one that is not wanted any more gets an empty message, and is struck out when the broker has acknowledged that.
+A broker may lose what it retained, and it keeps topics of cameras that no longer exist. So everything is republished
+after each connect and after each birth message of Home Assistant, states fresh from the database. Every topic is
+written to the database before anything is published to it; a stale one gets an empty message and is struck out when
+the broker has acknowledged it.
 
-Order keeps states right: what is returned here is handed to the broker before any row of the outbox that is read later,
-and states that were in the outbox when a newer reading was made are not sent (`outdated`), so that an older value can
-never follow a newer one.
+An older state must never follow a newer one. What `due` returns is published before any row of the outbox that is read
+later, and states that were already in the outbox when `due` read the database are not published (`is_superseded`).
 """
 
 from __future__ import annotations
@@ -25,20 +25,22 @@ from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.records import Message
 from birdwatchd.store import Store
 
-__all__ = ["Announcer"]
+__all__ = ["RetainedTopics"]
 
 log = logging.getLogger(__name__)
 
-MINUTE_S = 60.0
-BETWEEN_BIRTHS_S = 2.0  # somebody may play with the birth topic; each greeting reads every camera's picture
+UPDATE_INTERVAL_S = 60.0  # of health, and of states that change without a visit
+REPUBLISH_INTERVAL_S = 2.0  # at least between two answers to birth messages: each reads every camera's picture
 
 
 @dataclass(slots=True)
-class Announcer:
-    """What a station says beside its visits. Belongs to the publisher's thread.
+class RetainedTopics:
+    """The retained topics of one station. Used by the publisher's thread only.
 
     Attributes:
         clock: wall time.
+        heartbeat: the daily summary; None if it is switched off.
+        commands: None if commands are not taken.
     """
 
     store: Store
@@ -48,126 +50,132 @@ class Announcer:
     clock: Callable[[], datetime]
     heartbeat: Heartbeat | None = None
     commands: Commands | None = None
-    _ghosts: set[str] | None = None
-    _greet: bool = False
-    _greet_from: float = float("-inf")
-    _next: float = float("-inf")
-    _heard: list[Received] = field(default_factory=list)
-    _gone: set[str] = field(default_factory=set)  # removed at the broker, not yet struck out
-    _held: dict[str, bytes] = field(default_factory=dict)  # what the broker has of the states that change by themselves
-    _read_at: dict[str, int] = field(default_factory=dict)  # by state: the newest row there was when it was read
-    _wanted: frozenset[str] = frozenset()
-    _by_themselves: frozenset[str] = frozenset()
+    _stale_topics: set[str] | None = None  # to be removed at the broker; None until read from the database
+    _removed_topics: set[str] = field(default_factory=set)  # removed at the broker, not yet struck out
+    _republish: bool = False
+    _republish_from_s: float = float("-inf")
+    _next_update_s: float = float("-inf")
+    _received: list[Received] = field(default_factory=list)
+    _retained: dict[str, bytes] = field(default_factory=dict)  # what the broker has of the time-dependent states
+    _read_at_row: dict[str, int] = field(default_factory=dict)  # by topic: newest outbox row when the state was read
+    _topics_in_use: frozenset[str] = frozenset()
+    _time_dependent: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         topics, cameras = self.discovery.topics, self.discovery.cameras
-        self._wanted = frozenset(self._topics())
-        self._by_themselves = frozenset(name(camera) for camera in cameras for name in (topics.today, topics.present))
+        self._topics_in_use = frozenset(self._all_topics())
+        self._time_dependent = frozenset(name(camera) for camera in cameras for name in (topics.today, topics.present))
 
     @property
-    def filters(self) -> list[str]:
-        """What to subscribe to."""
+    def topic_filters(self) -> list[str]:
+        """What to subscribe to: Home Assistant's birth messages and commands."""
         return self.discovery.births + (self.commands.filters if self.commands else [])
 
-    def wants(self, topic: str) -> bool:
+    def is_in_use(self, topic: str) -> bool:
         """Whether something may be retained under this topic."""
-        return topic in self._wanted
+        return topic in self._topics_in_use
 
-    def outdated(self, topic: str, row: int) -> bool:
-        """Whether a state in the outbox is older than what `turn` has returned of it."""
-        return row <= self._read_at.get(topic, 0)
+    def is_superseded(self, topic: str, row: int) -> bool:
+        """Whether a state in the outbox is older than what `due` has returned for its topic."""
+        return row <= self._read_at_row.get(topic, 0)
 
     def connected(self) -> None:
-        """The broker is there (again), and may have forgotten everything."""
-        self._greet, self._greet_from = True, float("-inf")
-        self._held.clear()
+        """The broker is connected (again) and may have lost everything."""
+        self._republish, self._republish_from_s = True, float("-inf")
+        self._retained.clear()
 
-    def hear(self, heard: Received) -> None:
-        """Take a message from the broker."""
-        if heard.topic in self.discovery.births:
-            if heard.payload == b"online" and not heard.retained:  # a retained one is older than our greeting
-                self._greet = True
+    def receive(self, received: Received) -> None:
+        """Take a message from the broker; commands are executed by `due`."""
+        if received.topic in self.discovery.births:
+            if received.payload == b"online" and not received.retained:  # a retained one is from before we connected
+                self._republish = True
             return
-        if len(self._heard) < MAX_RECEIVED:  # more only if the database is held for long
-            self._heard.append(heard)
+        if len(self._received) < MAX_RECEIVED:  # more only if the database is locked for long
+            self._received.append(received)
 
-    def delivered(self, topic: str) -> None:
-        """The broker has acknowledged a retained message of ours."""
-        if self._ghosts and topic in self._ghosts:
-            self._ghosts.discard(topic)
-            self._gone.add(topic)
+    def acknowledged(self, topic: str) -> None:
+        """The broker has acknowledged a retained message that `due` returned."""
+        if self._stale_topics and topic in self._stale_topics:
+            self._stale_topics.discard(topic)
+            self._removed_topics.add(topic)
 
-    def turn(self, now: float) -> list[Message]:
-        """All that is to be sent now, each topic's newest.
+    def sent(self, message: Message) -> None:
+        """A retained message from the outbox was sent."""
+        if message.topic in self._time_dependent:
+            self._retained[message.topic] = message.payload
+
+    def due(self, now: float) -> list[Message]:
+        """All retained messages to publish now, the newest of each topic; executes the commands received.
 
         Args:
             now: monotonic seconds.
 
         Raises:
-            StoreBusy, StoreFull: call again; nothing is forgotten.
+            StoreBusy, StoreFull: call again; nothing is lost.
         """
         at = self.clock()
-        if self._ghosts is None:
-            self._ghosts = set(self.store.announce(self._wanted))
-            if self._ghosts:
-                log.info("%d retained topics are not wanted any more and are removed at the broker", len(self._ghosts))
-        if self._gone:
-            self.store.unannounce(sorted(self._gone))
-            self._gone.clear()
-        greet, due = self._greet and now >= self._greet_from, now >= self._next
-        newest = self.store.newest_row() if greet or due else 0
-        messages = self._greeting(at, newest) if greet else []
-        if due:
-            messages += self._minute(at, newest)
-            self._next = now + MINUTE_S
-        if greet:
-            self._greet, self._greet_from = False, now + BETWEEN_BIRTHS_S
-        self._held.update((one.topic, one.payload) for one in messages if one.topic in self._by_themselves)
-        while self._heard:
-            heard = self._heard.pop(0)
+        self._find_stale_topics()
+        if self._removed_topics:
+            self.store.unannounce(sorted(self._removed_topics))
+            self._removed_topics.clear()
+        republish, update = self._republish and now >= self._republish_from_s, now >= self._next_update_s
+        newest = self.store.newest_row() if republish or update else 0
+        messages = self._everything(at, newest) if republish else []
+        if update:
+            messages += self._updates(at, newest)
+            self._next_update_s = now + UPDATE_INTERVAL_S
+        if republish:
+            self._republish, self._republish_from_s = False, now + REPUBLISH_INTERVAL_S
+        self._retained.update((one.topic, one.payload) for one in messages if one.topic in self._time_dependent)
+        while self._received:
+            received = self._received.pop(0)
             if self.commands is not None:
-                messages += self.commands.take(heard, at)
+                messages += self.commands.take(received, at)
         return messages
 
-    def _greeting(self, at: datetime, newest: int) -> list[Message]:
-        """Descriptions first, so that Home Assistant knows whose states they are; then removals, then states."""
+    def _find_stale_topics(self) -> None:
+        if self._stale_topics is not None:
+            return
+        self._stale_topics = set(self.store.announce(self._topics_in_use))
+        if self._stale_topics:
+            log.info(
+                "%d retained topics are not wanted any more and are removed at the broker", len(self._stale_topics)
+            )
+
+    def _everything(self, at: datetime, newest: int) -> list[Message]:
+        """Discovery first, so that Home Assistant knows whose states follow; then removals, then states."""
         messages = self.discovery.messages
-        messages += [Message(topic, b"", retain=True, coalesce=True) for topic in sorted(self._ghosts or ())]
+        messages += [Message(topic, b"", retain=True, coalesce=True) for topic in sorted(self._stale_topics or ())]
         messages += self.commands.states() if self.commands else []
         for camera in self.discovery.cameras:
             states = self.composer.states(self.store.board(camera, at))
-            self._read_at |= {one.topic: newest for one in states}
+            self._read_at_row |= {one.topic: newest for one in states}
             messages += [*states, self._health(camera, at)]
         return messages
 
-    def _minute(self, at: datetime, newest: int) -> list[Message]:
-        """Health; what midnight or another program changed; the daily summary, which goes through the outbox."""
+    def _updates(self, at: datetime, newest: int) -> list[Message]:
+        """Health, and states that midnight or another program changed; the daily summary goes through the outbox."""
         if self.heartbeat is not None:
             self.heartbeat.beat(at)
         messages = [self._health(camera, at) for camera in self.discovery.cameras]
         day = at.astimezone(self.store.zone).date()
         for camera in self.discovery.cameras:
             states = self.composer.brief(camera, self.store.day(day, camera), self.store.present(camera))
-            self._read_at |= {one.topic: newest for one in states}
-            messages += [one for one in states if self._held.get(one.topic) != one.payload]
+            self._read_at_row |= {one.topic: newest for one in states}
+            messages += [one for one in states if self._retained.get(one.topic) != one.payload]
         return messages
-
-    def noted(self, message: Message) -> None:
-        """A message from the outbox is on its way."""
-        if message.topic in self._by_themselves:
-            self._held[message.topic] = message.payload
 
     def _health(self, camera: str, at: datetime) -> Message:
         topic = self.discovery.topics.health(camera)
         return Message(topic, self.health.payload(camera, at), retain=True, coalesce=True)
 
-    def _topics(self) -> list[str]:
-        """Every retained topic there may be."""
+    def _all_topics(self) -> list[str]:
+        """Every topic under which something may be retained with this configuration."""
         topics = self.discovery.topics
-        wanted = [topics.status, *(message.topic for message in self.discovery.messages)]
-        wanted += [message.topic for message in self.commands.states()] if self.commands else []
-        wanted += [topics.heartbeat] if self.heartbeat else []
+        found = [topics.status, *(message.topic for message in self.discovery.messages)]
+        found += [message.topic for message in self.commands.states()] if self.commands else []
+        found += [topics.heartbeat] if self.heartbeat else []
         for camera in self.discovery.cameras:
-            wanted += [topics.camera_status(camera), topics.last(camera), topics.today(camera), topics.present(camera)]
-            wanted += [topics.health(camera), *([topics.image(camera)] if self.discovery.images else [])]
-        return wanted
+            found += [topics.camera_status(camera), topics.last(camera), topics.today(camera), topics.present(camera)]
+            found += [topics.health(camera), *([topics.image(camera)] if self.discovery.images else [])]
+        return found

@@ -136,10 +136,10 @@ def test_today_begins_anew_at_midnight(world: Any, wait_until: Wait) -> None:
     broker = world.mosquitto()
     daemon = Daemon(world, broker.url, clock=lambda: at[0])
     wait_until(daemon.said_all)
-    announcer = daemon.desk.publisher._announcer
-    assert announcer is not None
+    retained = daemon.desk.publisher._retained
+    assert retained is not None
     at[0] += timedelta(minutes=1)
-    announcer._next = float("-inf")  # a minute is over
+    retained._next_update_s = float("-inf")  # a minute is over
     daemon.desk.publisher.wake()
     listener = world.subscriber(broker.port, f"{BELOW}nut/today")
     wait_until(lambda: listener.got and json.loads(listener.got[-1][1])["date"] == "2026-05-02")
@@ -191,7 +191,7 @@ def test_home_assistant_is_born_where_it_always_is(world: Any, wait_until: Wait)
         wait_until(lambda assistant=assistant: len(assistant.got) == 3)
         assistant.client.publish(topic, b"online", qos=1)
         wait_until(lambda assistant=assistant: len(assistant.got) == 6)
-        daemon.desk.publisher._announcer._greet_from = float("-inf")
+        daemon.desk.publisher._retained._republish_from_s = float("-inf")
 
 
 def test_commands_that_cannot_be_carried_out_do_not_pile_up(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,10 +202,10 @@ def test_commands_that_cannot_be_carried_out_do_not_pile_up(world: Any, monkeypa
 
     monkeypatch.setattr(world.store, "announce", busy)
     running = Daemon(world, "mqtt://127.0.0.1:1", commands=("enable",))
-    announcer = running.desk.publisher._announcer
+    retained = running.desk.publisher._retained
     for _ in range(1000):
-        announcer.hear(Received(f"{BELOW}nut/set/enabled", b"OFF", False))
-    assert len(announcer._heard) <= 100
+        retained.receive(Received(f"{BELOW}nut/set/enabled", b"OFF", False))
+    assert len(retained._received) <= 100
 
 
 def test_a_broker_that_forgot_everything_is_told_again(world: Any, wait_until: Wait) -> None:
@@ -254,7 +254,7 @@ def test_a_removed_camera_leaves_no_ghost(world: Any, wait_until: Wait, away: bo
     held = kept(world, broker.port, wait_until)
     assert of_camera(held, "pond") == set()
     assert len(of_camera(held, "nut")) >= 5
-    wait_until(lambda: world.store.announce(after.desk.publisher._announcer._wanted) == [])
+    wait_until(lambda: world.store.announce(after.desk.publisher._retained._topics_in_use) == [])
 
 
 def test_a_review_of_a_removed_camera_brings_no_ghost(world: Any, wait_until: Wait) -> None:
@@ -349,7 +349,7 @@ def test_an_old_broker_that_hangs_up_on_a_picture_loses_only_the_picture(
     running = world.publisher(broker.url)
     running.publisher._replace(ProtocolVersion.V311)
     running.publisher._connection.ever_connected = True
-    monkeypatch.setattr(running.publisher._temper._away, "next_wait", lambda: 0.05)
+    monkeypatch.setattr(running.publisher._reconnect._unreachable, "next_wait", lambda: 0.05)
     running.start()
     wait_until(lambda: listener.payloads("birdwatch/after"))
     wait_until(lambda: world.store.outbox_depth() == 0)

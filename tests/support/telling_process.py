@@ -23,7 +23,7 @@ import numpy as np
 
 from birdwatchd.address import Source
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt import retained as announcer
+from birdwatchd.mqtt import retained
 from birdwatchd.mqtt.build import Desk, open_desk
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit, new_visit_id
 from birdwatchd.settings.cameras import CameraSettings
@@ -94,7 +94,7 @@ def live(store: Store, desk: Desk, week: Week, pause_s: float) -> None:
 
 def be(home: Path, url: str, *, last: bool) -> None:
     """One life."""
-    announcer.MINUTE_S = 0.2
+    retained.UPDATE_INTERVAL_S = 0.2
     with Store.open(home, zone=ZONE, latitude=31.8) as store:
         with sqlite3.connect(store.path, timeout=10) as database:
             for line in AUDIT:
@@ -110,7 +110,7 @@ def be(home: Path, url: str, *, last: bool) -> None:
         if last:
             while store.outbox_depth():
                 time.sleep(0.05)
-            time.sleep(2.5 * announcer.MINUTE_S)
+            time.sleep(2.5 * retained.UPDATE_INTERVAL_S)
         else:
             threading.Event().wait(60)  # to be killed
         stop.set()
