@@ -61,7 +61,7 @@ def open_desk(
     """
     topics = Topics(settings.base, station)
     composer, health = Composer(topics, images=settings.images), Health(metrics)
-    fixed = {key for key, camera in cameras.items() if not camera.enabled}
+    disabled = {key for key, camera in cameras.items() if not camera.enabled}
     off = frozenset(store.switched_off() & cameras.keys()) if "enable" in settings.commands else frozenset[str]()
     allowed, at = settings.commands, settings.heartbeat_at
     retained = RetainedTopics(
@@ -70,7 +70,7 @@ def open_desk(
         _discovery(settings, topics, cameras),
         health,
         clock,
-        heartbeat=Heartbeat(store, topics.heartbeat, at, len(cameras) - len(fixed)) if at else None,
+        heartbeat=Heartbeat(store, topics.heartbeat, at, len(cameras) - len(disabled)) if at else None,
         commands=Commands(
             store,
             topics,
@@ -79,8 +79,8 @@ def open_desk(
             decide=decide,
             allowed=allowed,
             cameras=cameras,
-            off=off,
-            fixed=fixed,
+            switched_off=off,
+            disabled=disabled,
             switch=switch,
         ),
     )

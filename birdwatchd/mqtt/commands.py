@@ -1,8 +1,8 @@
-"""Carry out what others ask of us over MQTT: switch a camera, confirm or retract a visit. Nothing unless allowed.
+"""Execute commands received over MQTT: switch a camera on or off, confirm or retract a visit. All are off by default.
 
-`<camera>/set/enabled` takes `ON` or `OFF`; `<camera>/set/confirm` and `<camera>/set/retract` take a visit's id, or
-`last` for the newest visit that was told and is over. Whoever may write to these topics may do these things: the
-broker's access rules say who. What is retained, too big, unknown or not allowed is ignored, and said once.
+`<camera>/set/enabled` takes `ON` or `OFF`; `<camera>/set/confirm` and `<camera>/set/retract` take a visit id, or `last`
+for the newest finished visit that was published. Whoever may write to these topics may give the commands: access rules
+of the broker decide who. Retained, too large, unknown and forbidden commands are ignored, and each is logged once.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ __all__ = ["Commands"]
 
 log = logging.getLogger(__name__)
 
-MAX_BYTES = 64  # twice a visit's id
-MAX_SAID = 100  # different complaints in the log; after that they are only counted
-REPEAT = timedelta(seconds=2)  # a button pressed twice, or a message that QoS 1 brought twice, means one visit
+MAX_BYTES = 64  # twice the length of a visit id
+MAX_LOGGED = 100  # different warnings; later ones are only counted
+REPEAT = timedelta(seconds=2)  # a double press, or a duplicate of QoS 1, means one visit
 _VISIT_ID = re.compile(r"[0-9A-Za-z]{1,64}")
-_WANTS = {"enabled": "enable", "confirm": "confirm", "retract": "retract"}
+_PERMISSIONS = {"enabled": "enable", "confirm": "confirm", "retract": "retract"}
 _OPINIONS = {"confirm": Opinion.CONFIRM, "retract": Opinion.NOT_A_BIRD}
 
 
 class Commands:
-    """Belongs to the publisher's thread."""
+    """Executes commands and keeps the switched state of each camera. Used by the publisher's thread only."""
 
     def __init__(
         self,
@@ -44,43 +44,43 @@ class Commands:
         decide: Decide | None = None,
         allowed: Collection[str],
         cameras: Collection[str],
-        off: Collection[str],
-        fixed: Collection[str],
+        switched_off: Collection[str],
+        disabled: Collection[str],
         switch: Callable[[str, bool], None],
     ) -> None:
         """
         Args:
-            decide: the alert rules: what they told of a visit is taken back with it.
+            decide: the alert rules, which send a correction when a visit they alerted about is retracted.
             cameras: all config keys.
-            off: those that were switched off by an earlier command.
-            fixed: those that the configuration switches off, so that no command can switch them on.
+            switched_off: those that an earlier command switched off.
+            disabled: those with `enabled: false` in the configuration; no command can switch them on.
             switch: starts or stops a camera.
         """
         self._store, self._topics, self._metrics, self._compose = store, topics, metrics, compose
         self._decide = decide
-        self._allowed, self._cameras, self._fixed, self._switch = allowed, cameras, fixed, switch
-        self._off = set(off) | set(fixed)
-        self._pressed: dict[tuple[str, str], datetime] = {}
-        self._said: set[str] = set()
+        self._allowed, self._cameras, self._disabled, self._switch = allowed, cameras, disabled, switch
+        self._off = set(switched_off) | set(disabled)
+        self._last_pressed: dict[tuple[str, str], datetime] = {}
+        self._logged: set[str] = set()
 
     @property
-    def filters(self) -> list[str]:
+    def topic_filters(self) -> list[str]:
         """What to subscribe to."""
         return [self._topics.command("+", "#")] if self._allowed else []
 
     def states(self) -> list[Message]:
-        """Whether each camera is switched on, for those who may switch it."""
+        """The state topic of each camera's switch; none where the command is not allowed."""
         if "enable" not in self._allowed:
             return []
         return [self._state(camera) for camera in self._cameras]
 
-    def take(self, heard: Received, now: datetime) -> list[Message]:
-        """Carry out one command; returns the states that it changed."""
-        camera, leaf = self._address(heard.topic)
-        where = f"a command on {heard.topic[:200]!r}"
-        if objection := self._objection(heard, camera, leaf):
+    def execute(self, command: Received, now: datetime) -> list[Message]:
+        """Execute one command; the states that it changed."""
+        camera, leaf = self._parse(command.topic)
+        where = f"a command on {command.topic[:200]!r}"
+        if objection := self._objection(command, camera, leaf):
             return self._ignore(f"{where} {objection}")
-        text = heard.payload.decode("utf-8", "replace").strip()
+        text = command.payload.decode("utf-8", "replace").strip()
         try:
             if leaf == "enabled":
                 return self._set_enabled(camera, text, where, now)
@@ -88,18 +88,20 @@ class Commands:
         except StoreError as error:
             return self._ignore(f"{where} cannot be carried out: {error}")
 
-    def _objection(self, heard: Received, camera: str, leaf: str) -> str:
-        if heard.retained:
+    def _objection(self, command: Received, camera: str, leaf: str) -> str:
+        """Why a command is ignored, for the log; empty if it is not."""
+        if command.retained:
             return "is retained; commands must not be, clear it at the broker"
-        if len(heard.payload) > MAX_BYTES:
-            return f"is too big ({len(heard.payload)} bytes)"
-        if camera not in self._cameras or leaf not in _WANTS:
+        if len(command.payload) > MAX_BYTES:
+            return f"is too big ({len(command.payload)} bytes)"
+        if camera not in self._cameras or leaf not in _PERMISSIONS:
             return "is not known"
-        if _WANTS[leaf] not in self._allowed:
-            return f"is not allowed; add {_WANTS[leaf]} to mqtt.commands"
+        if _PERMISSIONS[leaf] not in self._allowed:
+            return f"is not allowed; add {_PERMISSIONS[leaf]} to mqtt.commands"
         return ""
 
-    def _address(self, topic: str) -> tuple[str, str]:
+    def _parse(self, topic: str) -> tuple[str, str]:
+        """Camera and command of a topic; empty if it is not one of ours."""
         for camera in self._cameras:
             begin = self._topics.command(camera, "")
             if topic.startswith(begin):
@@ -109,7 +111,7 @@ class Commands:
     def _set_enabled(self, camera: str, text: str, where: str, now: datetime) -> list[Message]:
         if text not in ("ON", "OFF"):
             return self._ignore(f"{where} says {text!r}; send ON or OFF")
-        if camera in self._fixed:
+        if camera in self._disabled:
             self._ignore(f"{where} is ignored: the configuration has `enabled: false` for this camera")
             return [self._state(camera)]  # so that the switch goes back
         on = text == "ON"
@@ -121,11 +123,11 @@ class Commands:
         return [self._state(camera)]
 
     def _review(self, camera: str, leaf: str, text: str, where: str, now: datetime) -> list[Message]:
-        before = self._pressed.get((camera, leaf))
+        previous = self._last_pressed.get((camera, leaf))
         if text == "last":
-            if before is not None and timedelta(0) <= now - before < REPEAT:
+            if previous is not None and timedelta(0) <= now - previous < REPEAT:
                 return []
-            self._pressed[camera, leaf] = now
+            self._last_pressed[camera, leaf] = now
         elif not _VISIT_ID.fullmatch(text):
             return self._ignore(f"{where} says {text!r}; send `last` or the id of a visit")
         visit_id = self._store.last_told(camera) if text == "last" else text
@@ -144,7 +146,7 @@ class Commands:
 
     def _ignore(self, why: str) -> list[Message]:
         self._metrics.add("mqtt_commands_ignored_total")
-        if why not in self._said and len(self._said) < MAX_SAID:
-            self._said.add(why)
+        if why not in self._logged and len(self._logged) < MAX_LOGGED:
+            self._logged.add(why)
             log.warning("%s", why)
         return []

@@ -44,8 +44,8 @@ class Discovery:
     heartbeat: bool = True
 
     @property
-    def births(self) -> list[str]:
-        """Where Home Assistant says that it has started: its default does not follow the prefix, people may."""
+    def birth_topics(self) -> list[str]:
+        """Where Home Assistant publishes its birth message: its default topic, and one below the discovery prefix."""
         return list(dict.fromkeys(("homeassistant/status", f"{self.prefix}/status"))) if self.prefix else []
 
     @property

@@ -69,7 +69,7 @@ class RetainedTopics:
     @property
     def topic_filters(self) -> list[str]:
         """What to subscribe to: Home Assistant's birth messages and commands."""
-        return self.discovery.births + (self.commands.filters if self.commands else [])
+        return self.discovery.birth_topics + (self.commands.topic_filters if self.commands else [])
 
     def is_in_use(self, topic: str) -> bool:
         """Whether something may be retained under this topic."""
@@ -86,7 +86,7 @@ class RetainedTopics:
 
     def receive(self, received: Received) -> None:
         """Take a message from the broker; commands are executed by `due`."""
-        if received.topic in self.discovery.births:
+        if received.topic in self.discovery.birth_topics:
             if received.payload == b"online" and not received.retained:  # a retained one is from before we connected
                 self._republish = True
             return
@@ -130,7 +130,7 @@ class RetainedTopics:
         while self._received:
             received = self._received.pop(0)
             if self.commands is not None:
-                messages += self.commands.take(received, at)
+                messages += self.commands.execute(received, at)
         return messages
 
     def _find_stale_topics(self) -> None:

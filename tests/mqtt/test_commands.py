@@ -41,14 +41,14 @@ class Desk:
             Composer(world.topics),
             allowed=allowed or ("enable", "confirm", "retract"),
             cameras=("nut", "pond", "attic"),
-            off=world.store.switched_off(),
-            fixed=("attic",),
+            switched_off=world.store.switched_off(),
+            disabled=("attic",),
             switch=lambda camera, on: self.switched.append((camera, on)),
         )
 
     def send(self, leaf: str, payload: bytes, *, at: datetime = NOW, retained: bool = False) -> list[tuple[str, bytes]]:
         topic = leaf if leaf.startswith("/") else f"{BELOW}{leaf}"
-        return [(m.topic, m.payload) for m in self.commands.take(Received(topic, payload, retained), at)]
+        return [(m.topic, m.payload) for m in self.commands.execute(Received(topic, payload, retained), at)]
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_a_bird_that_is_still_there_is_not_reviewed(desk: Desk, world: Any, capl
 def test_nothing_that_is_sent_raises(desk: Desk, topic: str, payload: bytes, retained: bool, below: bool) -> None:
     """Whoever can write to a topic must not be able to end the daemon."""
     where = f"{BELOW}nut/set/{topic}" if below else topic
-    assert desk.commands.take(Received(where, payload, retained), NOW) == []
+    assert desk.commands.execute(Received(where, payload, retained), NOW) == []
     assert desk.switched == []
 
 
