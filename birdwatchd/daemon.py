@@ -20,7 +20,7 @@ from birdwatchd.channels.channel import Channel, open_channels
 from birdwatchd.errors import BirdwatchError, ConfigError, StoreBusy, StoreFull
 from birdwatchd.flow import Crew, Mailbox, Stop
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.build import Desk, open_desk, tell_nobody
+from birdwatchd.mqtt.build import MqttService, build_mqtt, no_messages
 from birdwatchd.mqtt.publisher import Publisher
 from birdwatchd.records import CameraState, CameraStatus, Visit
 from birdwatchd.settings.config import Config
@@ -64,7 +64,7 @@ class Daemon:
         self.metrics = Metrics()
         self.mailbox = Mailbox(self.metrics)
         self.cameras: list[CameraProcess] = []
-        self._desk: Desk | None = None
+        self._mqtt: MqttService | None = None
 
     def run(self) -> int:
         """Run until the stop; returns the exit status.
@@ -84,12 +84,12 @@ class Daemon:
             return self._run(store, network)
 
     def _run(self, store: Store, network: Network) -> int:
-        compose: Compose = tell_nobody
+        compose: Compose = no_messages
         decide = alarms_of(self.config, network.labels)
         if decide is not None:
             decide.warn_of_unknown_names()
         if self.config.mqtt.url:
-            self._desk = open_desk(
+            self._mqtt = build_mqtt(
                 store,
                 self.config.mqtt,
                 self.config.station.name,
@@ -99,8 +99,8 @@ class Daemon:
                 decide=decide,
                 drain_s=DRAIN_S,
             )
-            compose = self._desk.composer
-        publisher = self._desk.publisher if self._desk else None
+            compose = self._mqtt.composer
+        publisher = self._mqtt.publisher if self._mqtt else None
         channels = open_channels(self.config, store, self.metrics, drain_s=DRAIN_S)
         self._close_interrupted(store, compose, decide)
         classify, record, learning = build_stages(
@@ -193,15 +193,15 @@ class Daemon:
                     self.metrics,
                     partial(self._take_status, upkeep),
                     home=self.config.home,
-                    on=self._desk is None or key not in self._desk.off,
+                    on=self._mqtt is None or key not in self._mqtt.switched_off,
                 )
                 self.cameras.append(camera)
         for camera in self.cameras:
             crew.start(f"camera {camera.camera}", partial(camera.run, self._stop))
 
     def _take_status(self, upkeep: Upkeep, status: CameraStatus) -> None:
-        if self._desk is not None:
-            self._desk.health.note(status)
+        if self._mqtt is not None:
+            self._mqtt.health.note(status)
         upkeep.take_status(status)
 
     def _switch(self, key: str, on: bool) -> None:

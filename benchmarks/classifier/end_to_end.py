@@ -33,7 +33,7 @@ from benchmarks.classifier.machine import described
 from benchmarks.classifier.ways import network
 from birdwatchd.flow import Mailbox, Stop
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.build import tell_nobody
+from birdwatchd.mqtt.build import no_messages
 from birdwatchd.records import Box, Crop, Evidence, Moment
 from birdwatchd.settings.config import Config
 from birdwatchd.species.network.network import Network, load_network
@@ -106,7 +106,7 @@ def _end_to_end(config: Config, net: Network, moments: list[Moment], home: Path)
     mailbox = Mailbox(metrics, lane_crops=len(moments))
     with Store.open(home, zone=config.station.zone) as store:
         classify, record, _ = build_stages(
-            config, net, mailbox, metrics, store, tell_nobody, stop=stop, on_visit=lambda visit: None
+            config, net, mailbox, metrics, store, no_messages, stop=stop, on_visit=lambda visit: None
         )
         for camera in range(CAMERAS):
             mailbox.open_lane(f"c{camera}")

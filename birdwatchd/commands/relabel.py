@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from birdwatchd.alerts.engine import alarms_of
 from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.build import composer_of
+from birdwatchd.mqtt.build import build_composer
 from birdwatchd.records import Crop, Moment, Prediction, Verdict, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.learn import experience_of
@@ -87,7 +87,7 @@ class _Work:
     ) -> None:
         self._store, self._fusion, self._classifier, self._model = store, fusion, classifier, model
         self._options = options
-        self._compose = composer_of(config) if options.tell else None
+        self._compose = build_composer(config) if options.tell else None
         self._decide = alarms_of(config, fusion.labels) if options.tell else None
         self._changes: Counter[tuple[str, str]] = Counter()
         self._kept = self._blind = 0

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from birdwatchd.alerts.engine import alarms_of
 from birdwatchd.commands.terminal import name_of, out, shown
 from birdwatchd.errors import ConfigError
-from birdwatchd.mqtt.build import composer_of
+from birdwatchd.mqtt.build import build_composer
 from birdwatchd.records import Label, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import bundled_taxonomy, name_key
@@ -46,11 +46,11 @@ def run_review(config: Config, options: ReviewOptions) -> int:
     with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
         before, decide = store.visit(options.visit_id), alarms_of(config)
         if options.undo:
-            after = store.take_back_review(options.visit_id, composer_of(config), now, decide)
+            after = store.take_back_review(options.visit_id, build_composer(config), now, decide)
         else:
             assert options.opinion is not None
             review = Review(options.opinion, options.by or _me(), label)
-            after = store.review(options.visit_id, review, composer_of(config), now, decide)
+            after = store.review(options.visit_id, review, build_composer(config), now, decide)
     out.print(_told(before, after), soft_wrap=True)
     return 0
 

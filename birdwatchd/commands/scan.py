@@ -30,7 +30,7 @@ from birdwatchd.commands.terminal import VisitLines, err, plain, say_problem
 from birdwatchd.errors import BirdwatchError, ConfigError, ExportError, SourceUnusable
 from birdwatchd.flow import Crew, Mailbox, Stop
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.build import tell_nobody
+from birdwatchd.mqtt.build import no_messages
 from birdwatchd.records import CameraStatus, Evidence, Visit
 from birdwatchd.service import stop_on_signals
 from birdwatchd.settings.base import check_slug
@@ -213,7 +213,7 @@ class _Scan:
             self._mailbox,
             self._metrics,
             store,
-            tell_nobody,
+            no_messages,
             stop=Stop(),  # the stages of a scan end with their input, so that nothing found is thrown away
             on_visit=self._stored,
             show_known=True,

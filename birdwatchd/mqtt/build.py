@@ -1,4 +1,4 @@
-"""Put the parts that tell together: composer, publisher, retained, heartbeat, commands."""
+"""Build the MQTT service from the configuration: composer, publisher, retained topics, daily summary, commands."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from birdwatchd.settings.config import Config
 from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.store import Decide, Store
 
-__all__ = ["Desk", "composer_of", "open_desk", "tell_nobody"]
+__all__ = ["MqttService", "build_composer", "build_mqtt", "no_messages"]
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """All that tells, ready to run.
+class MqttService:
+    """The parts of MQTT that the daemon uses.
 
     Attributes:
-        off: cameras that a command switched off, and none switched on again.
+        switched_off: cameras that are off because of a command.
     """
 
     composer: Composer
     publisher: Publisher
     health: Health
-    off: frozenset[str]
+    switched_off: frozenset[str]
 
 
-def open_desk(
+def build_mqtt(
     store: Store,
     settings: MqttSettings,
     station: str,
@@ -49,12 +49,12 @@ def open_desk(
     decide: Decide | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     drain_s: float = 5.0,
-) -> Desk:
-    """Prepare to tell of a station's cameras over MQTT; nothing is sent yet.
+) -> MqttService:
+    """Build the MQTT service of a station; nothing is sent yet.
 
     Args:
-        switch: starts or stops a camera, when a command says so.
-        decide: the alert rules, for reviews that come as commands.
+        switch: starts or stops a camera, on a command.
+        decide: the alert rules, for visits that commands confirm or retract.
 
     Raises:
         ConfigError: password file or certificates cannot be read.
@@ -62,7 +62,8 @@ def open_desk(
     topics = Topics(settings.base, station)
     composer, health = Composer(topics, images=settings.images), Health(metrics)
     disabled = {key for key, camera in cameras.items() if not camera.enabled}
-    off = frozenset(store.switched_off() & cameras.keys()) if "enable" in settings.commands else frozenset[str]()
+    can_switch = "enable" in settings.commands
+    switched_off = frozenset(store.switched_off() & cameras.keys()) if can_switch else frozenset[str]()
     allowed, at = settings.commands, settings.heartbeat_at
     retained = RetainedTopics(
         store,
@@ -79,13 +80,13 @@ def open_desk(
             decide=decide,
             allowed=allowed,
             cameras=cameras,
-            switched_off=off,
+            switched_off=switched_off,
             disabled=disabled,
             switch=switch,
         ),
     )
     publisher = Publisher(store, settings, station, topics, metrics, clock=clock, drain_s=drain_s, retained=retained)
-    return Desk(composer, publisher, health, off)
+    return MqttService(composer, publisher, health, switched_off)
 
 
 def _discovery(settings: MqttSettings, topics: Topics, cameras: Mapping[str, CameraSettings]) -> Discovery:
@@ -99,14 +100,14 @@ def _discovery(settings: MqttSettings, topics: Topics, cameras: Mapping[str, Cam
     )
 
 
-def composer_of(config: Config) -> Composer | None:
-    """Who writes the messages; None where there is no broker."""
+def build_composer(config: Config) -> Composer | None:
+    """The composer of MQTT messages; None if no broker is configured."""
     if not config.mqtt.url:
         return None
     return Composer(Topics(config.mqtt.base, config.station.name), images=config.mqtt.images)
 
 
-def tell_nobody(telling: object) -> Sequence[Message]:
-    """Compose no messages: there is no broker, or nobody wants to hear of it."""
+def no_messages(telling: object) -> Sequence[Message]:
+    """Compose no messages: for use without a broker, and for scans that publish nothing."""
     del telling
     return ()

@@ -15,7 +15,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from birdwatchd.address import Source
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.build import open_desk
+from birdwatchd.mqtt.build import build_mqtt
 from birdwatchd.mqtt.commands import Commands
 from birdwatchd.mqtt.connection import Received
 from birdwatchd.mqtt.payloads import Composer
@@ -28,7 +28,7 @@ NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
 Wait = Callable[..., None]
 
 
-class Desk:
+class CommandBench:
     """Commands for three cameras, and what they did."""
 
     def __init__(self, world: Any, *allowed: str) -> None:
@@ -52,8 +52,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(world: Any) -> Desk:
-    return Desk(world)
+def bench(world: Any) -> CommandBench:
+    return CommandBench(world)
 
 
 def over(world: Any, visit_id: str, **changes: Any) -> None:
@@ -62,52 +62,52 @@ def over(world: Any, visit_id: str, **changes: Any) -> None:
     world.record(world.visit(visit_id, **({"end": visit.start + timedelta(seconds=1)} | changes)))
 
 
-def test_a_camera_is_switched_and_says_so(desk: Desk, world: Any) -> None:
+def test_a_camera_is_switched_and_says_so(bench: CommandBench, world: Any) -> None:
     """The switch in Home Assistant shows what is so, and a restart of the daemon does not change it."""
-    assert desk.send("nut/set/enabled", b"OFF") == [(f"{BELOW}nut/enabled", b"OFF")]
-    assert desk.switched == [("nut", False)]
-    again = Desk(world)
+    assert bench.send("nut/set/enabled", b"OFF") == [(f"{BELOW}nut/enabled", b"OFF")]
+    assert bench.switched == [("nut", False)]
+    again = CommandBench(world)
     assert [m.payload for m in again.commands.states()] == [b"OFF", b"ON", b"OFF"]
     assert again.send("nut/set/enabled", b"ON") == [(f"{BELOW}nut/enabled", b"ON")]
     assert world.store.switched_off() == set()
 
 
-def test_what_the_configuration_switches_off_stays_off(desk: Desk) -> None:
+def test_what_the_configuration_switches_off_stays_off(bench: CommandBench) -> None:
     """The file is the owner's word; the switch goes back to where it was."""
-    assert desk.send("attic/set/enabled", b"ON") == [(f"{BELOW}attic/enabled", b"OFF")]
-    assert desk.switched == []
+    assert bench.send("attic/set/enabled", b"ON") == [(f"{BELOW}attic/enabled", b"OFF")]
+    assert bench.switched == []
 
 
-def test_the_last_visit_is_confirmed(desk: Desk, world: Any) -> None:
+def test_the_last_visit_is_confirmed(bench: CommandBench, world: Any) -> None:
     """One tap on a phone for the bird that was `perhaps a hoopoe`, and those who listen hear of it."""
     over(world, "v1")
     over(world, "v2", verdict=world.verdict(State.UNCERTAIN))
-    desk.send("nut/set/confirm", b"last")
+    bench.send("nut/set/confirm", b"last")
     visit = world.store.visit("v2")
     assert (visit.verdict.state, visit.verdict.reasons) == (State.CONFIRMED, ("reviewed by MQTT",))
     told = [json.loads(row.message.payload) for row in world.store.pending(0, 99) if row.visit_id == "v2"]
     assert [(event["state"], event["phase"]) for event in told] == [("uncertain", "final"), ("confirmed", "corrected")]
 
 
-def test_a_visit_named_by_its_id_is_retracted(desk: Desk, world: Any) -> None:
+def test_a_visit_named_by_its_id_is_retracted(bench: CommandBench, world: Any) -> None:
     """A notification names its visit; another bird may have come before the button is pressed."""
     over(world, "v1")
     over(world, "v2")
-    desk.send("nut/set/retract", b"v1")
+    bench.send("nut/set/retract", b"v1")
     assert [world.store.visit(one).verdict.state for one in ("v1", "v2")] == [State.REJECTED, State.CONFIRMED]
 
 
-def test_a_button_pressed_twice_means_one_visit(desk: Desk, world: Any) -> None:
+def test_a_button_pressed_twice_means_one_visit(bench: CommandBench, world: Any) -> None:
     """QoS 1 may bring a message twice, and fingers tremble; the visit before must not go as well."""
     for number in (1, 2, 3):
         over(world, f"v{number}")
-    desk.send("nut/set/retract", b"last")
-    desk.send("nut/set/retract", b"last", at=NOW + timedelta(seconds=1))
+    bench.send("nut/set/retract", b"last")
+    bench.send("nut/set/retract", b"last", at=NOW + timedelta(seconds=1))
     states = [world.store.visit(f"v{number}").verdict.state.value for number in (1, 2, 3)]
     assert states == ["confirmed", "confirmed", "rejected"]
-    desk.send("nut/set/retract", b"last", at=NOW + timedelta(seconds=5))
+    bench.send("nut/set/retract", b"last", at=NOW + timedelta(seconds=5))
     assert world.store.visit("v2").verdict.state is State.REJECTED
-    desk.send("nut/set/retract", b"v2", at=NOW + timedelta(seconds=9))
+    bench.send("nut/set/retract", b"v2", at=NOW + timedelta(seconds=9))
     assert len(world.store.reviews()) == 2, "the same word again is no new review"
 
 
@@ -129,53 +129,57 @@ def test_a_button_pressed_twice_means_one_visit(desk: Desk, world: Any) -> None:
     ],
 )
 def test_what_makes_no_sense_is_ignored_and_said_once(
-    desk: Desk, caplog: pytest.LogCaptureFixture, leaf: str, payload: bytes, retained: bool, complaint: str
+    bench: CommandBench, caplog: pytest.LogCaptureFixture, leaf: str, payload: bytes, retained: bool, complaint: str
 ) -> None:
     """A script that went wild must neither change anything nor fill the log."""
     for second in range(0, 30, 3):
-        assert desk.send(leaf, payload, retained=retained, at=NOW + timedelta(seconds=second)) == []
+        assert bench.send(leaf, payload, retained=retained, at=NOW + timedelta(seconds=second)) == []
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 1
     assert complaint in said[0]
-    assert desk.metrics.get("mqtt_commands_ignored_total") == 10
-    assert desk.switched == []
+    assert bench.metrics.get("mqtt_commands_ignored_total") == 10
+    assert bench.switched == []
 
 
 def test_only_what_is_allowed_is_done(world: Any, caplog: pytest.LogCaptureFixture) -> None:
     """Off by default, and each kind by itself: who may confirm birds need not be able to blind a camera."""
-    desk = Desk(world, "confirm")
+    bench = CommandBench(world, "confirm")
     over(world, "v1")
-    desk.send("nut/set/enabled", b"OFF")
-    desk.send("nut/set/retract", b"last")
-    assert (desk.switched, world.store.visit("v1").verdict.state) == ([], State.CONFIRMED)
+    bench.send("nut/set/enabled", b"OFF")
+    bench.send("nut/set/retract", b"last")
+    assert (bench.switched, world.store.visit("v1").verdict.state) == ([], State.CONFIRMED)
     assert "add enable to mqtt.commands" in caplog.text
-    assert desk.commands.states() == []
+    assert bench.commands.states() == []
 
 
-def test_a_visit_of_another_camera_is_left_alone(desk: Desk, world: Any) -> None:
+def test_a_visit_of_another_camera_is_left_alone(bench: CommandBench, world: Any) -> None:
     """Access rules at the broker are per camera; a topic must not reach beyond its own."""
     over(world, "v1")
-    desk.send("pond/set/retract", b"v1")
+    bench.send("pond/set/retract", b"v1")
     assert world.store.visit("v1").verdict.state is State.CONFIRMED
 
 
-def test_a_bird_that_is_still_there_is_not_reviewed(desk: Desk, world: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bird_that_is_still_there_is_not_reviewed(
+    bench: CommandBench, world: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     """`last` is the last that is over; one named by its id is told to be still there."""
     over(world, "v1")
     world.record(world.visit("v2"))
-    desk.send("nut/set/retract", b"last")
+    bench.send("nut/set/retract", b"last")
     assert [world.store.visit(one).verdict.state for one in ("v1", "v2")] == [State.REJECTED, State.CONFIRMED]
-    desk.send("nut/set/retract", b"v2")
+    bench.send("nut/set/retract", b"v2")
     assert "is still there" in caplog.text
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(topic=st.text(max_size=40), payload=st.binary(max_size=80), retained=st.booleans(), below=st.booleans())
-def test_nothing_that_is_sent_raises(desk: Desk, topic: str, payload: bytes, retained: bool, below: bool) -> None:
+def test_nothing_that_is_sent_raises(
+    bench: CommandBench, topic: str, payload: bytes, retained: bool, below: bool
+) -> None:
     """Whoever can write to a topic must not be able to end the daemon."""
     where = f"{BELOW}nut/set/{topic}" if below else topic
-    assert desk.commands.execute(Received(where, payload, retained), NOW) == []
-    assert desk.switched == []
+    assert bench.commands.execute(Received(where, payload, retained), NOW) == []
+    assert bench.switched == []
 
 
 def test_commands_come_over_the_wire(world: Any, wait_until: Wait) -> None:
@@ -194,7 +198,7 @@ def test_commands_come_over_the_wire(world: Any, wait_until: Wait) -> None:
     assert sender.payloads(f"{BELOW}pond/enabled") == [b"ON"]
     daemon.end()
     quiet = Daemon(world, broker.url)
-    wait_until(quiet.said_all)
+    wait_until(quiet.all_sent)
     sender.client.publish(f"{BELOW}nut/set/enabled", b"ON", qos=1)
     held = kept(world, broker.port, wait_until)
     assert f"{BELOW}nut/enabled" not in held, "the echo of a switch that is no more is removed"
@@ -206,9 +210,9 @@ def test_without_permission_no_camera_stays_off(world: Any) -> None:
     world.store.switch_camera("nut", on=False, now=NOW)
     cameras = {"nut": CameraSettings(source=Source("x.mp4"))}
     off = {
-        commands: open_desk(
+        commands: build_mqtt(
             world.store, MqttSettings(url="mqtt://x", commands=commands), "reserve1", cameras, Metrics()
-        ).off
+        ).switched_off
         for commands in (("enable",), ("confirm",))
     }
     assert off == {("enable",): {"nut"}, ("confirm",): frozenset()}
@@ -218,11 +222,11 @@ def test_a_refused_subscription_is_logged_once(world: Any, wait_until: Wait, cap
     """A broker that lets us write but not read makes every button dead; the log must say why."""
     broker = world.mosquitto()
     daemon = Daemon(world, broker.url, commands=("enable",))
-    wait_until(daemon.said_all)
-    connection, refusal = daemon.desk.publisher._connection, ReasonCode(PacketTypes.SUBACK, identifier=0x87)
+    wait_until(daemon.all_sent)
+    connection, refusal = daemon.mqtt.publisher._connection, ReasonCode(PacketTypes.SUBACK, identifier=0x87)
     assert not connection.subscribe_refused
     for _ in range(3):
         connection._on_subscribe(connection.client, None, 1, [refusal], None)
-        daemon.desk.publisher.wake()
+        daemon.mqtt.publisher.wake()
         wait_until(lambda: "lets us hear nothing; allow reading homeassistant/status and" in caplog.text)
     assert caplog.text.count("lets us hear nothing") == 1

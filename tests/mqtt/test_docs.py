@@ -136,11 +136,11 @@ def test_every_topic_of_the_table_is_used(world: Any, wait_until: Wait) -> None:
     broker = world.mosquitto()
     listener = world.subscriber(broker.port)
     daemon = Daemon(world, broker.url, cameras=("nut",), heartbeat="00:00", commands=COMMANDS)
-    daemon.desk.publisher.camera_status("nut", "online")
+    daemon.mqtt.publisher.camera_status("nut", "online")
     world.record(world.visit("v1"))
-    daemon.desk.publisher.wake()
+    daemon.mqtt.publisher.wake()
     wait_until(lambda: listener.payloads("birdwatch/reserve1/nut/visit"))
-    wait_until(daemon.said_all)
+    wait_until(daemon.all_sent)
     newcomer = world.subscriber(broker.port, client_id="newcomer")
     wait_until(lambda: len(newcomer.got) >= 8)
     kept = {topic for topic, _, _ in newcomer.got}
@@ -180,7 +180,7 @@ def test_the_lines_to_type_run(world: Any, wait_until: Wait, line: str) -> None:
         pytest.skip("install mosquitto-clients")  # the test above has looked at the line
     broker = world.mosquitto()
     daemon = Daemon(world, broker.url, cameras=("nut_feeder",), commands=COMMANDS)
-    wait_until(daemon.said_all)
+    wait_until(daemon.all_sent)
     arguments[arguments.index("broker.example")] = "127.0.0.1"
     arguments += ["-p", str(broker.port), *(["-W", "5", "-C", "1"] if program == "mosquitto_sub" else [])]
     running = subprocess.Popen([program, *arguments], stdout=subprocess.PIPE)

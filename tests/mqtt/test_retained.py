@@ -18,7 +18,7 @@ import pytest
 from birdwatchd.address import Source
 from birdwatchd.errors import StoreBusy
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.build import Desk, open_desk
+from birdwatchd.mqtt.build import MqttService, build_mqtt
 from birdwatchd.mqtt.connection import Received
 from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.records import Message, State
@@ -31,7 +31,7 @@ Wait = Callable[..., None]
 
 
 class Daemon:
-    """The telling part with some cameras, in a thread."""
+    """The MQTT service with some cameras, its publisher in a thread."""
 
     def __init__(self, world: Any, url: str, cameras: Collection[str] = ("nut", "pond"), **settings: Any) -> None:
         now = settings.pop("clock", lambda: datetime(2026, 5, 1, 6, 45, tzinfo=UTC))
@@ -39,10 +39,10 @@ class Daemon:
         names = settings.pop("names", {})
         every = {key: CameraSettings(source=Source("x.mp4"), name=names.get(key, "")) for key in cameras}
         self.metrics, self.world = Metrics(), world
-        mqtt = MqttSettings(url=url, **({"heartbeat": ""} | settings))
-        self.desk: Desk = open_desk(world.store, mqtt, station, every, self.metrics, clock=now)
+        chosen = MqttSettings(url=url, **({"heartbeat": ""} | settings))
+        self.mqtt: MqttService = build_mqtt(world.store, chosen, station, every, self.metrics, clock=now)
         self.stop = threading.Event()
-        self.thread = threading.Thread(target=self.desk.publisher.run, args=(self.stop,), daemon=True)
+        self.thread = threading.Thread(target=self.mqtt.publisher.run, args=(self.stop,), daemon=True)
         self.thread.start()
         world.endings.append(self.end)
 
@@ -51,12 +51,12 @@ class Daemon:
         self.thread.join(15)
         assert not self.thread.is_alive()
 
-    def said_all(self) -> bool:
-        """Everything that there was to say is with the broker: seen twice, as a message may just be in no list."""
+    def all_sent(self) -> bool:
+        """Every message was acknowledged: seen twice, since a message may be in no list for a moment."""
         return self._is_quiet() and not self.stop.wait(0.1) and self._is_quiet()
 
     def _is_quiet(self) -> bool:
-        publisher = self.desk.publisher
+        publisher = self.mqtt.publisher
         quiet = not (publisher._sent or publisher._unsent or publisher._done)
         return self.metrics.get("mqtt_connected") == 1 and quiet and not self.world.store.outbox_depth()
 
@@ -79,7 +79,7 @@ def test_the_broker_is_told_everything_at_once(world: Any, wait_until: Wait) -> 
     world.store.delivered([row.id for row in world.store.pending(0, 99)], world.start)
     broker = world.mosquitto()
     daemon = Daemon(world, broker.url)
-    wait_until(daemon.said_all)
+    wait_until(daemon.all_sent)
     held = kept(world, broker.port, wait_until)
     assert json.loads(held[f"{BELOW}nut/last"])["visit_id"] == "v1"
     assert json.loads(held[f"{BELOW}nut/today"]) == {
@@ -102,7 +102,7 @@ def test_no_older_state_follows_the_newest(world: Any, wait_until: Wait) -> None
     broker = world.mosquitto()
     listener = world.subscriber(broker.port, f"{BELOW}nut/+")
     daemon = Daemon(world, broker.url)
-    wait_until(daemon.said_all)
+    wait_until(daemon.all_sent)
     assert json.loads(kept(world, broker.port, wait_until)[f"{BELOW}nut/last"])["moments"] == 5
     assert [json.loads(payload)["revision"] for payload in listener.payloads(f"{BELOW}nut/last")] == [2]
     assert [json.loads(payload)["revision"] for payload in listener.payloads(f"{BELOW}nut/visit")] == [1]
@@ -113,7 +113,7 @@ def test_present_and_today_follow_the_birds(world: Any, wait_until: Wait) -> Non
     broker = world.mosquitto()
     listener = world.subscriber(broker.port, f"{BELOW}nut/+")
     daemon = Daemon(world, broker.url)
-    wait_until(daemon.said_all)
+    wait_until(daemon.all_sent)
     now = datetime(2026, 5, 1, 6, 45, tzinfo=UTC)
     end = world.start + timedelta(seconds=5)
     states = [
@@ -122,10 +122,10 @@ def test_present_and_today_follow_the_birds(world: Any, wait_until: Wait) -> Non
         ({"revision": 3, "end": end, "verdict": world.verdict(State.REJECTED)}, b"OFF", 0),
     ]
     for changes, present, visits in states:
-        world.store.record(world.visit("v1", **changes), [], daemon.desk.composer, now)
-        daemon.desk.publisher.wake()
+        world.store.record(world.visit("v1", **changes), [], daemon.mqtt.composer, now)
+        daemon.mqtt.publisher.wake()
         wait_until(lambda present=present: listener.payloads(f"{BELOW}nut/present")[-1] == present)
-        wait_until(daemon.said_all)
+        wait_until(daemon.all_sent)
         assert json.loads(listener.payloads(f"{BELOW}nut/today")[-1])["visits"] == visits
 
 
@@ -135,12 +135,12 @@ def test_today_begins_anew_at_midnight(world: Any, wait_until: Wait) -> None:
     world.store.record(world.visit("v1", start=at[0]), [], None, at[0])
     broker = world.mosquitto()
     daemon = Daemon(world, broker.url, clock=lambda: at[0])
-    wait_until(daemon.said_all)
-    retained = daemon.desk.publisher._retained
+    wait_until(daemon.all_sent)
+    retained = daemon.mqtt.publisher._retained
     assert retained is not None
     at[0] += timedelta(minutes=1)
     retained._next_update_s = float("-inf")  # a minute is over
-    daemon.desk.publisher.wake()
+    daemon.mqtt.publisher.wake()
     listener = world.subscriber(broker.port, f"{BELOW}nut/today")
     wait_until(lambda: listener.got and json.loads(listener.got[-1][1])["date"] == "2026-05-02")
     assert json.loads(listener.got[-1][1]) == {"date": "2026-05-02", "visits": 0, "species": {}}
@@ -153,11 +153,11 @@ def test_what_waited_over_midnight_is_not_told_as_today(world: Any, wait_until: 
     broker = world.mosquitto()
     listener = world.subscriber(broker.port, f"{BELOW}nut/#")
     daemon = Daemon(world, broker.url, clock=lambda: evening + timedelta(hours=9))
-    wait_until(daemon.said_all)
+    wait_until(daemon.all_sent)
     assert [json.loads(text)["date"] for text in listener.payloads(f"{BELOW}nut/today")] == ["2026-05-02"]
     assert [json.loads(text)["visit_id"] for text in listener.payloads(f"{BELOW}nut/visit")] == ["v1"]
-    world.store.record(world.visit("v1", 2, start=evening, count_max=2), [], daemon.desk.composer, evening)
-    daemon.desk.publisher.wake()
+    world.store.record(world.visit("v1", 2, start=evening, count_max=2), [], daemon.mqtt.composer, evening)
+    daemon.mqtt.publisher.wake()
     wait_until(lambda: b'"revision":2' in listener.payloads(f"{BELOW}nut/last")[-1])
 
 
@@ -165,7 +165,7 @@ def test_home_assistants_birth_is_answered(world: Any, wait_until: Wait) -> None
     """After a restart of Home Assistant no entity may show `unknown`: descriptions again, then states."""
     broker = world.mosquitto()
     daemon = Daemon(world, broker.url)
-    wait_until(daemon.said_all)
+    wait_until(daemon.all_sent)
     assistant = world.subscriber(broker.port, "#", client_id="home assistant")
     wait_until(lambda: any(topic == f"{BELOW}nut/health" for topic, _, _ in assistant.got))
     before = len(assistant.got)
@@ -173,7 +173,7 @@ def test_home_assistants_birth_is_answered(world: Any, wait_until: Wait) -> None
     for _ in range(20):  # somebody plays with it
         assistant.client.publish("homeassistant/status", b"online", qos=1)
     wait_until(lambda: any(topic == f"{BELOW}pond/health" for topic, _, _ in assistant.got[before:]))
-    wait_until(daemon.said_all)
+    wait_until(daemon.all_sent)
     again = [topic for topic, _, _ in assistant.got[before:] if topic != "homeassistant/status"]
     assert again[:3] == [f"{DEVICE}/config", f"{DEVICE}_nut/config", f"{DEVICE}_pond/config"]
     leaves = ("last", "image", "today", "present", "health")
@@ -185,13 +185,13 @@ def test_home_assistant_is_born_where_it_always_is(world: Any, wait_until: Wait)
     """Its birth topic does not follow the discovery prefix unless somebody changes both."""
     broker = world.mosquitto()
     daemon = Daemon(world, broker.url, discovery="ha")
-    wait_until(daemon.said_all)
+    wait_until(daemon.all_sent)
     for number, topic in enumerate(("homeassistant/status", "ha/status")):
         assistant = world.subscriber(broker.port, "ha/device/#", client_id=f"home assistant {number}")
         wait_until(lambda assistant=assistant: len(assistant.got) == 3)
         assistant.client.publish(topic, b"online", qos=1)
         wait_until(lambda assistant=assistant: len(assistant.got) == 6)
-        daemon.desk.publisher._retained._republish_from_s = float("-inf")
+        daemon.mqtt.publisher._retained._republish_from_s = float("-inf")
 
 
 def test_commands_that_cannot_be_carried_out_do_not_pile_up(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ def test_commands_that_cannot_be_carried_out_do_not_pile_up(world: Any, monkeypa
 
     monkeypatch.setattr(world.store, "announce", busy)
     running = Daemon(world, "mqtt://127.0.0.1:1", commands=("enable",))
-    retained = running.desk.publisher._retained
+    retained = running.mqtt.publisher._retained
     for _ in range(1000):
         retained.receive(Received(f"{BELOW}nut/set/enabled", b"OFF", False))
     assert len(retained._received) <= 100
@@ -213,13 +213,13 @@ def test_a_broker_that_forgot_everything_is_told_again(world: Any, wait_until: W
     bird(world)
     broker = world.mosquitto()
     daemon = Daemon(world, broker.url)
-    wait_until(daemon.said_all)
+    wait_until(daemon.all_sent)
     before = kept(world, broker.port, wait_until)
     broker.stop(signal.SIGKILL)
     wait_until(lambda: daemon.metrics.get("mqtt_connected") == 0)
     (world.folder / "mosquitto.db").unlink(missing_ok=True)
     broker.start()
-    wait_until(daemon.said_all)
+    wait_until(daemon.all_sent)
     after = kept(world, broker.port, wait_until)
     assert set(after) == set(before)
     assert after[f"{BELOW}nut/last"] == before[f"{BELOW}nut/last"]
@@ -236,8 +236,8 @@ def test_a_removed_camera_leaves_no_ghost(world: Any, wait_until: Wait, away: bo
     bird(world, "pond", "v2")
     broker = world.mosquitto()
     daemon = Daemon(world, broker.url)
-    daemon.desk.publisher.camera_status("pond", "online")
-    wait_until(daemon.said_all)
+    daemon.mqtt.publisher.camera_status("pond", "online")
+    wait_until(daemon.all_sent)
     assert len(of_camera(kept(world, broker.port, wait_until), "pond")) == 6
     if away:
         broker.stop()
@@ -250,11 +250,11 @@ def test_a_removed_camera_leaves_no_ghost(world: Any, wait_until: Wait, away: bo
         after.end()  # stopped again before the broker came back
         broker.start()
         after = Daemon(world, broker.url, cameras=("nut",))
-    wait_until(after.said_all)
+    wait_until(after.all_sent)
     held = kept(world, broker.port, wait_until)
     assert of_camera(held, "pond") == set()
     assert len(of_camera(held, "nut")) >= 5
-    wait_until(lambda: world.store.announce(after.desk.publisher._retained._topics_in_use) == [])
+    wait_until(lambda: world.store.announce(after.mqtt.publisher._retained._topics_in_use) == [])
 
 
 def test_a_review_of_a_removed_camera_brings_no_ghost(world: Any, wait_until: Wait) -> None:
@@ -262,10 +262,10 @@ def test_a_review_of_a_removed_camera_brings_no_ghost(world: Any, wait_until: Wa
     bird(world, "pond", "v2")
     broker = world.mosquitto()
     daemon = Daemon(world, broker.url, cameras=("nut",))
-    wait_until(daemon.said_all)
+    wait_until(daemon.all_sent)
     bird(world, "pond", "v2", revision=2, count_max=2)
-    daemon.desk.publisher.wake()
-    wait_until(daemon.said_all)
+    daemon.mqtt.publisher.wake()
+    wait_until(daemon.all_sent)
     assert of_camera(kept(world, broker.port, wait_until), "pond") == set()
 
 
@@ -276,7 +276,7 @@ def test_ghosts_go_also_after_kill_9(world: Any, wait_until: Wait) -> None:
 import threading
 from pathlib import Path
 from zoneinfo import ZoneInfo
-from birdwatchd.mqtt.build import open_desk
+from birdwatchd.mqtt.build import build_mqtt
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.address import Source
@@ -284,7 +284,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.store import Store
 store = Store.open(Path({str(world.folder / "home")!r}), zone=ZoneInfo("Asia/Jerusalem"))
 cameras = {{"gone": CameraSettings(source=Source("x.mp4"))}}
-open_desk(store, MqttSettings(url={broker.url!r}), "reserve1", cameras, Metrics()).publisher.run(threading.Event())
+build_mqtt(store, MqttSettings(url={broker.url!r}), "reserve1", cameras, Metrics()).publisher.run(threading.Event())
 """
     killed = subprocess.Popen([sys.executable, "-c", script])
     listener = world.subscriber(broker.port, f"{BELOW}gone/health")
@@ -293,7 +293,7 @@ open_desk(store, MqttSettings(url={broker.url!r}), "reserve1", cameras, Metrics(
     killed.wait(10)
     assert of_camera(kept(world, broker.port, wait_until), "gone")
     daemon = Daemon(world, broker.url)
-    wait_until(daemon.said_all)
+    wait_until(daemon.all_sent)
     held = kept(world, broker.port, wait_until)
     assert of_camera(held, "gone") == set()
     assert f"{BELOW}heartbeat" not in held, "nobody wants a heartbeat any more"
@@ -304,16 +304,16 @@ def test_a_new_station_name_takes_its_old_topics_along(world: Any, wait_until: W
     bird(world)
     broker = world.mosquitto()
     daemon = Daemon(world, broker.url)
-    wait_until(daemon.said_all)
+    wait_until(daemon.all_sent)
     daemon.end()
     quiet = Daemon(world, broker.url, discovery="", images=False)
-    wait_until(quiet.said_all)
+    wait_until(quiet.all_sent)
     held = kept(world, broker.port, wait_until)
     assert not [topic for topic in held if topic.startswith("homeassistant/") or topic.endswith("/image")]
     assert f"{BELOW}nut/last" in held
     quiet.end()
     moved = Daemon(world, broker.url, station="reserve2", discovery="ha")
-    wait_until(moved.said_all)
+    wait_until(moved.all_sent)
     held = kept(world, broker.port, wait_until)
     assert {topic.split("/")[1] for topic in held if topic.startswith("birdwatch/")} == {"reserve2"}
     assert "ha/device/birdwatch_reserve2_nut/config" in held
@@ -328,7 +328,7 @@ def test_discovery_that_is_forbidden_holds_nothing_back(
     broker = world.mosquitto("allow_anonymous true", f"acl_file {rules}")
     bird(world)
     daemon = Daemon(world, broker.url)
-    wait_until(daemon.said_all)
+    wait_until(daemon.all_sent)
     assert f"{BELOW}nut/last" in kept(world, broker.port, wait_until)
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert len([text for text in said if f"refused {DEVICE}_nut/config" in text]) == 1
@@ -365,9 +365,9 @@ def test_no_message_names_a_place(world: Any, wait_until: Wait) -> None:
     broker = world.mosquitto()
     everything = world.subscriber(broker.port, "#")
     daemon = Daemon(world, broker.url, heartbeat="00:00", commands=("enable", "confirm", "retract"))
-    wait_until(daemon.said_all)
-    world.store.record(replace(world.visit("v2"), end=world.start), [], daemon.desk.composer, world.start)
-    daemon.desk.publisher.wake()
+    wait_until(daemon.all_sent)
+    world.store.record(replace(world.visit("v2"), end=world.start), [], daemon.mqtt.composer, world.start)
+    daemon.mqtt.publisher.wake()
     wait_until(lambda: any(b'"v2"' in payload for _, payload, _ in everything.got))
     assert any(topic == f"{BELOW}heartbeat" for topic, _, _ in everything.got)
     for topic, payload, _ in everything.got:

@@ -24,7 +24,7 @@ import numpy as np
 from birdwatchd.address import Source
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt import retained
-from birdwatchd.mqtt.build import Desk, open_desk
+from birdwatchd.mqtt.build import MqttService, build_mqtt
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit, new_visit_id
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.mqtt import MqttSettings
@@ -79,17 +79,17 @@ def changes(visit: Visit, number: int) -> Iterator[tuple[Visit, list[MomentRow]]
     yield Visit(**(fields | {"revision": 3, "end": end, "last_seen": end})), []
 
 
-def live(store: Store, desk: Desk, week: Week, pause_s: float) -> None:
+def live(store: Store, mqtt: MqttService, week: Week, pause_s: float) -> None:
     """See birds until the week is over, or until killed; every seventh turns out to be none, later."""
     while not week.over():
         number = week.number
         for visit, moments in changes(visit_of(number), number):
-            store.record(visit, moments, desk.composer, week.now())
-            desk.publisher.wake()
+            store.record(visit, moments, mqtt.composer, week.now())
+            mqtt.publisher.wake()
             time.sleep(pause_s)
         week.number += 1
         if number % 7 == 6:
-            store.review(visit_of(number - 3).visit_id, Review(Opinion.NOT_A_BIRD, "me"), desk.composer, week.now())
+            store.review(visit_of(number - 3).visit_id, Review(Opinion.NOT_A_BIRD, "me"), mqtt.composer, week.now())
 
 
 def be(home: Path, url: str, *, last: bool) -> None:
@@ -101,12 +101,12 @@ def be(home: Path, url: str, *, last: bool) -> None:
                 database.execute(line)
         week = Week(store)
         settings = MqttSettings(url=url, heartbeat="06:00", commands=("enable",))
-        desk = open_desk(store, settings, "reserve1", CAMERAS, Metrics(), clock=week.now, drain_s=30.0)
-        store.close_interrupted(week.now(), desk.composer, CAMERAS.keys())
+        mqtt = build_mqtt(store, settings, "reserve1", CAMERAS, Metrics(), clock=week.now, drain_s=30.0)
+        store.close_interrupted(week.now(), mqtt.composer, CAMERAS.keys())
         stop = threading.Event()
-        publisher = threading.Thread(target=desk.publisher.run, args=(stop,))
+        publisher = threading.Thread(target=mqtt.publisher.run, args=(stop,))
         publisher.start()
-        live(store, desk, week, 0.002 if last else 0.004)
+        live(store, mqtt, week, 0.002 if last else 0.004)
         if last:
             while store.outbox_depth():
                 time.sleep(0.05)
