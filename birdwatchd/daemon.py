@@ -201,7 +201,7 @@ class Daemon:
 
     def _take_status(self, upkeep: Upkeep, status: CameraStatus) -> None:
         if self._mqtt is not None:
-            self._mqtt.health.note(status)
+            self._mqtt.health.report(status)
         upkeep.take_status(status)
 
     def _switch(self, key: str, on: bool) -> None:

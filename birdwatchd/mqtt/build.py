@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.commands import Commands
-from birdwatchd.mqtt.daily_summary import Heartbeat
-from birdwatchd.mqtt.health import Health
+from birdwatchd.mqtt.daily_summary import DailySummary
+from birdwatchd.mqtt.health import CameraHealth
 from birdwatchd.mqtt.home_assistant import Discovery
 from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.mqtt.publisher import Publisher
@@ -34,7 +34,7 @@ class MqttService:
 
     composer: Composer
     publisher: Publisher
-    health: Health
+    health: CameraHealth
     switched_off: frozenset[str]
 
 
@@ -60,25 +60,24 @@ def build_mqtt(
         ConfigError: password file or certificates cannot be read.
     """
     topics = Topics(settings.base, station)
-    composer, health = Composer(topics, images=settings.images), Health(metrics)
+    composer, health = Composer(topics, images=settings.images), CameraHealth(metrics)
     disabled = {key for key, camera in cameras.items() if not camera.enabled}
     can_switch = "enable" in settings.commands
     switched_off = frozenset(store.switched_off() & cameras.keys()) if can_switch else frozenset[str]()
-    allowed, at = settings.commands, settings.heartbeat_at
     retained = RetainedTopics(
         store,
         composer,
         _discovery(settings, topics, cameras),
         health,
         clock,
-        heartbeat=Heartbeat(store, topics.heartbeat, at, len(cameras) - len(disabled)) if at else None,
+        daily_summary=_daily_summary(store, settings, topics, cameras),
         commands=Commands(
             store,
             topics,
             metrics,
             composer,
             decide=decide,
-            allowed=allowed,
+            allowed=settings.commands,
             cameras=cameras,
             switched_off=switched_off,
             disabled=disabled,
@@ -87,6 +86,15 @@ def build_mqtt(
     )
     publisher = Publisher(store, settings, station, topics, metrics, clock=clock, drain_s=drain_s, retained=retained)
     return MqttService(composer, publisher, health, switched_off)
+
+
+def _daily_summary(
+    store: Store, settings: MqttSettings, topics: Topics, cameras: Mapping[str, CameraSettings]
+) -> DailySummary | None:
+    if settings.heartbeat_at is None:
+        return None
+    enabled = sum(camera.enabled for camera in cameras.values())
+    return DailySummary(store, topics.heartbeat, settings.heartbeat_at, enabled)
 
 
 def _discovery(settings: MqttSettings, topics: Topics, cameras: Mapping[str, CameraSettings]) -> Discovery:

@@ -1,7 +1,7 @@
-"""Sum up the day before in less than a kilobyte, for stations at the far end of a thin line.
+"""Compose the daily summary, less than a kilobyte about the day before, for stations with a narrow or costly uplink.
 
-One message a day at a local time of the owner's choice, through the outbox: a station that was out of reach for a
-week is heard of with its newest summary, and the age of the oldest message that it could not send.
+It is published on the retained topic `heartbeat`, once a day from a local time of the owner's choice on, through the
+outbox: after a week without a connection the newest summary arrives, with the age of the oldest unsent message.
 """
 
 from __future__ import annotations
@@ -17,46 +17,46 @@ from birdwatchd import __version__
 from birdwatchd.records import CameraState, Message
 from birdwatchd.store import Store
 
-__all__ = ["LIMIT", "Heartbeat"]
+__all__ = ["MAX_PACKET_BYTES", "DailySummary"]
 
-LIMIT = 1024  # bytes of the whole packet
-OVERHEAD = 10  # of these for what MQTT puts around topic and payload
-NAME = "heartbeat"
+MAX_PACKET_BYTES = 1024
+HEADER_BYTES = 10  # of these, for what MQTT adds to topic and payload
+NAME = "heartbeat"  # in the table of what is published once a day
 
 
 @dataclass(slots=True)
-class Heartbeat:
-    """Tells once a day, also over restarts; a day on which nothing ran at that time is made up for at the next start.
+class DailySummary:
+    """Enqueues the summary once a day, also over restarts; one that was missed is enqueued at the next start.
 
     Attributes:
-        at: local time from which on the day's summary is due.
-        cameras: how many cameras are to be watched.
+        due: local time of day from which on the summary is due.
+        cameras: how many cameras are enabled.
     """
 
     store: Store
     topic: str
-    at: time
+    due: time
     cameras: int
-    _told: date | None = None
+    _enqueued_on: date | None = None
 
-    def beat(self, now: datetime) -> bool:
-        """Put the summary into the outbox if it is due and was not told today; whether it was put there.
+    def enqueue_if_due(self, now: datetime) -> bool:
+        """Put the summary into the outbox if it is due and was not published today; whether it was.
 
         Raises:
-            StoreBusy, StoreFull: nothing was told; try again.
+            StoreBusy, StoreFull: nothing was enqueued; call again.
         """
         local = now.astimezone(self.store.zone)
         today = local.date()
-        if today == self._told or local.time() < self.at:
+        if today == self._enqueued_on or local.time() < self.due:
             return False
-        told = not self.store.told_on(NAME, today) and self.store.tell_daily(
+        enqueued = not self.store.told_on(NAME, today) and self.store.tell_daily(
             NAME, today, Message(self.topic, self.payload(now), retain=True, coalesce=True), now
         )
-        self._told = today
-        return told
+        self._enqueued_on = today
+        return enqueued
 
     def payload(self, now: datetime) -> bytes:
-        """The summary of the local day before `now`, as many of its species by name as fit, the most frequent first."""
+        """The summary of the local day before `now` as JSON, with as many species as fit, most frequent first."""
         yesterday = now.astimezone(self.store.zone).date() - timedelta(days=1)
         day = self.store.day(yesterday)
         disk = shutil.disk_usage(self.store.home)
@@ -72,18 +72,19 @@ class Heartbeat:
             "oldest_unsent_s": None if oldest is None else round(oldest),
             "version": __version__,
         }
-        room = LIMIT - OVERHEAD - len(self.topic)
-        texts = list(_shorter_and_shorter(facts, day.species))
-        return next((text for text in texts if len(text) <= room), texts[-1])
+        room = MAX_PACKET_BYTES - HEADER_BYTES - len(self.topic)
+        payloads = list(_ever_shorter(facts, day.species))
+        return next((payload for payload in payloads if len(payload) <= room), payloads[-1])
 
     def _effort_s(self, day: date) -> float:
-        """Seconds in which cameras gave pictures on a local day, summed over cameras."""
+        """Seconds in which cameras were online on a local day, summed over cameras."""
         start, end = self.store.bounds(day)
         spans = [span for span in self.store.efforts(start) if span.state == CameraState.ONLINE]
         return sum(max(0.0, (min(s.end, end) - max(s.start, start)).total_seconds()) for s in spans)
 
 
-def _shorter_and_shorter(facts: dict[str, Any], species: tuple[tuple[str, int], ...]) -> Iterator[bytes]:
+def _ever_shorter(facts: dict[str, Any], species: tuple[tuple[str, int], ...]) -> Iterator[bytes]:
+    """The payload with all species, then with one fewer each time."""
     for kept in range(len(species), -1, -1):
         named = {"species": dict(species[:kept]), "other_species": len(species) - kept}
         yield json.dumps(facts | named, ensure_ascii=False, separators=(",", ":")).encode()

@@ -18,8 +18,8 @@ from datetime import datetime
 
 from birdwatchd.mqtt.commands import Commands
 from birdwatchd.mqtt.connection import MAX_RECEIVED, Received
-from birdwatchd.mqtt.daily_summary import Heartbeat
-from birdwatchd.mqtt.health import Health
+from birdwatchd.mqtt.daily_summary import DailySummary
+from birdwatchd.mqtt.health import CameraHealth
 from birdwatchd.mqtt.home_assistant import Discovery
 from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.records import Message
@@ -39,16 +39,16 @@ class RetainedTopics:
 
     Attributes:
         clock: wall time.
-        heartbeat: the daily summary; None if it is switched off.
+        daily_summary: None if it is switched off.
         commands: None if commands are not taken.
     """
 
     store: Store
     composer: Composer
     discovery: Discovery
-    health: Health
+    health: CameraHealth
     clock: Callable[[], datetime]
-    heartbeat: Heartbeat | None = None
+    daily_summary: DailySummary | None = None
     commands: Commands | None = None
     _stale_topics: set[str] | None = None  # to be removed at the broker; None until read from the database
     _removed_topics: set[str] = field(default_factory=set)  # removed at the broker, not yet struck out
@@ -155,8 +155,8 @@ class RetainedTopics:
 
     def _updates(self, at: datetime, newest: int) -> list[Message]:
         """Health, and states that midnight or another program changed; the daily summary goes through the outbox."""
-        if self.heartbeat is not None:
-            self.heartbeat.beat(at)
+        if self.daily_summary is not None:
+            self.daily_summary.enqueue_if_due(at)
         messages = [self._health(camera, at) for camera in self.discovery.cameras]
         day = at.astimezone(self.store.zone).date()
         for camera in self.discovery.cameras:
@@ -174,7 +174,7 @@ class RetainedTopics:
         topics = self.discovery.topics
         found = [topics.status, *(message.topic for message in self.discovery.messages)]
         found += [message.topic for message in self.commands.states()] if self.commands else []
-        found += [topics.heartbeat] if self.heartbeat else []
+        found += [topics.heartbeat] if self.daily_summary else []
         for camera in self.discovery.cameras:
             found += [topics.camera_status(camera), topics.last(camera), topics.today(camera), topics.present(camera)]
             found += [topics.health(camera), *([topics.image(camera)] if self.discovery.images else [])]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from birdwatchd.mqtt.daily_summary import LIMIT, Heartbeat
+from birdwatchd.mqtt.daily_summary import MAX_PACKET_BYTES, DailySummary
 from birdwatchd.records import Rank, State, Verdict
 from birdwatchd.store import Store
 
@@ -15,8 +15,8 @@ TOPIC = "birdwatch/reserve1/heartbeat"
 DAY = datetime(2026, 4, 30, 21, 0, tzinfo=UTC)  # midnight in Jerusalem: the first of May begins
 
 
-def heart(store: Store, at: time = time(7, 0)) -> Heartbeat:
-    return Heartbeat(store, TOPIC, at, cameras=2)
+def new_summary(store: Store, due: time = time(7, 0)) -> DailySummary:
+    return DailySummary(store, TOPIC, due, cameras=2)
 
 
 def record(world: Any, name: str, times: int, state: State = State.CONFIRMED) -> None:
@@ -41,7 +41,7 @@ def test_it_says_what_was_yesterday(world: Any) -> None:
     record(world, "leaf", 4, State.REJECTED)
     for minute in range(-60, 30):
         world.store.effort("nut", DAY + timedelta(minutes=minute), "online")
-    assert heart(world.store).beat(DAY + timedelta(hours=31))
+    assert new_summary(world.store).enqueue_if_due(DAY + timedelta(hours=31))
     found = summary(world.store)
     assert found["date"] == "2026-05-01"
     assert (found["visits"], found["species"], found["other_species"]) == (6, {"House sparrow": 3, "Great tit": 1}, 0)
@@ -52,22 +52,22 @@ def test_it_says_what_was_yesterday(world: Any) -> None:
 
 def test_it_comes_once_a_day_also_over_restarts(world: Any) -> None:
     """A daemon that is restarted ten times a day must not use up the far-away line's budget."""
-    store, told = world.store, []
-    beats = heart(store)
+    store, enqueued = world.store, []
+    daily_summary = new_summary(store)
     for quarter in range(4 * 24 * 3):  # three days
         now = DAY + timedelta(minutes=15 * quarter)
         if quarter % 5 == 0:
-            beats = heart(store)
-        if beats.beat(now):
-            told.append(now.astimezone(store.zone).strftime("%d %H:%M"))
-    assert told == ["01 07:00", "02 07:00", "03 07:00"]
+            daily_summary = new_summary(store)
+        if daily_summary.enqueue_if_due(now):
+            enqueued.append(now.astimezone(store.zone).strftime("%d %H:%M"))
+    assert enqueued == ["01 07:00", "02 07:00", "03 07:00"]
     assert len(store.pending(0, 99)) == 1, "only the newest waits"
 
 
 def test_what_was_missed_is_made_up_for(world: Any) -> None:
-    """The generator ran from nine to five: the summary of seven o'clock is told at nine."""
-    assert not heart(world.store).beat(DAY + timedelta(hours=6, minutes=59))
-    assert heart(world.store).beat(DAY + timedelta(hours=9))
+    """The generator ran from nine to five: the summary of seven o'clock is enqueued at nine."""
+    assert not new_summary(world.store).enqueue_if_due(DAY + timedelta(hours=6, minutes=59))
+    assert new_summary(world.store).enqueue_if_due(DAY + timedelta(hours=9))
     assert summary(world.store)["date"] == "2026-04-30"
 
 
@@ -75,9 +75,9 @@ def test_it_fits_into_a_kilobyte(world: Any) -> None:
     """Sixty species with long names: the most frequent are named, the others counted, none forgotten."""
     for number in range(60):
         record(world, f"Very long-winded Madagascan wárbler number {number}", 1 + (number == 7))
-    payload = heart(world.store).payload(DAY + timedelta(hours=31))
+    payload = new_summary(world.store).payload(DAY + timedelta(hours=31))
     found = json.loads(payload)
-    assert 900 < len(payload) + len(TOPIC) + 10 <= LIMIT == 1024
+    assert 900 < len(payload) + len(TOPIC) + 10 <= MAX_PACKET_BYTES == 1024
     assert next(iter(found["species"])).endswith("number 7")
     assert len(found["species"]) + found["other_species"] == 60
     assert 5 < len(found["species"]) < 20
@@ -88,6 +88,6 @@ def test_the_oldest_message_that_waits_is_named(world: Any) -> None:
     """That a station could not be heard for three days is itself the news."""
     world.record(world.visit("v0"))
     then = world.store.pending(0, 1)[0].created_at
-    found = json.loads(heart(world.store).payload(then + timedelta(days=3)))
+    found = json.loads(new_summary(world.store).payload(then + timedelta(days=3)))
     assert found["oldest_unsent_s"] == 3 * 86_400
     assert found["unsent"] == world.store.outbox_depth() > 0

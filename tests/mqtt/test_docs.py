@@ -16,7 +16,7 @@ import paho.mqtt.client as paho
 import pytest
 import yaml
 
-from birdwatchd.mqtt.daily_summary import Heartbeat
+from birdwatchd.mqtt.daily_summary import DailySummary
 from birdwatchd.mqtt.home_assistant import EVENT_TYPES, Discovery
 from birdwatchd.mqtt.payloads import visit_json
 from birdwatchd.mqtt.topics import Topics
@@ -124,7 +124,7 @@ def test_the_messages_that_are_shown_are_the_messages_that_are_sent(world: Any) 
     visit, heartbeat = (json.loads(block) for block in blocks("reference/mqtt.md", "json"))
     standing = Standing(world.visit("v0", end=world.start), Phase.FINAL, ())
     assert list(visit) == ["event_type", *visit_json(standing)]
-    sent = json.loads(Heartbeat(world.store, "t", time(7), 2).payload(world.start))
+    sent = json.loads(DailySummary(world.store, "t", time(7), 2).payload(world.start))
     assert set(heartbeat) == set(sent)
 
 

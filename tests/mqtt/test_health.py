@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.health import Health
+from birdwatchd.mqtt.health import CameraHealth
 from birdwatchd.records import CameraState, CameraStatus
 
 START = datetime(2026, 5, 1, 6, 0, tzinfo=UTC)
@@ -20,14 +20,14 @@ class Camera:
 
     def __init__(self) -> None:
         self.metrics = Metrics()
-        self.health = Health(self.metrics)
+        self.health = CameraHealth(self.metrics)
         self.at, self.frames = START, 0
 
     def runs(self, seconds: int, state: CameraState = CameraState.ONLINE, fps: float = 15.0) -> None:
         for _ in range(seconds):
             self.at += timedelta(seconds=1)
             self.frames += round(fps)
-            self.health.note(CameraStatus("nut", state, self.at, fps, self.frames))
+            self.health.report(CameraStatus("nut", state, self.at, fps, self.frames))
 
     def says(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.health.payload("nut", self.at))
@@ -62,7 +62,7 @@ def test_a_frozen_stream_ages(camera: Camera) -> None:
 def test_an_offline_camera_has_no_frame_rate(camera: Camera) -> None:
     """The last report's rate is not the rate of now."""
     camera.runs(10)
-    camera.health.note(CameraStatus("nut", CameraState.OFFLINE, camera.at, 15.0, camera.frames))
+    camera.health.report(CameraStatus("nut", CameraState.OFFLINE, camera.at, 15.0, camera.frames))
     assert camera.says()["fps"] == 0.0
 
 
