@@ -29,7 +29,7 @@ from birdwatchd.demo.broker import DemoBroker
 from birdwatchd.demo.latency import Heard, told_in
 from birdwatchd.errors import BirdwatchError
 from birdwatchd.flow import Stop
-from birdwatchd.mqtt.subscriber import Listener
+from birdwatchd.mqtt.subscriber import Subscriber
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import State, Visit
 from birdwatchd.service import stop_on_signals
@@ -129,7 +129,7 @@ def run_demo(settings: DemoSettings) -> int:
         mqtt = MqttSettings(url=broker.start())
         stack.callback(broker.stop)
         topics = Topics(mqtt.base, STATION)
-        stack.enter_context(Listener(mqtt, (topics.visit("+"),), heard.hear))
+        stack.enter_context(Subscriber(mqtt, (topics.visit("+"),), heard.hear))
         config = Config(
             station=StationSettings(name=STATION),
             home=settings.home.absolute(),

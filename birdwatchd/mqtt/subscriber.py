@@ -1,4 +1,7 @@
-"""Hear what a subscriber would hear, and when: the other end of the wire, for the demo and for tests."""
+"""Subscribe to topics of a broker and pass on each message with its time of arrival.
+
+The daemon does not use it: it is the other end of the connection, with which the demo measures what was published.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,31 @@ from types import TracebackType
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
+from birdwatchd.errors import BrokerUnreachable
 from birdwatchd.mqtt.connection import broker_errors
 from birdwatchd.settings.mqtt import MqttSettings
 
-__all__ = ["Listener"]
+__all__ = ["Subscriber"]
 
-Hear = Callable[[str, bytes, datetime], None]
+SUBSCRIBE_TIMEOUT_S = 10.0
+
+OnMessage = Callable[[str, bytes, datetime], None]
 
 
-class Listener:
-    """Subscribe to some topics for as long as the context lasts; `hear` is called in paho's thread."""
+class Subscriber:
+    """A context manager that is subscribed while its block runs. `on_message` is called in paho's thread."""
 
-    def __init__(self, settings: MqttSettings, topic_filters: tuple[str, ...], hear: Hear) -> None:
+    def __init__(self, settings: MqttSettings, topic_filters: tuple[str, ...], on_message: OnMessage) -> None:
         """
         Args:
-            hear: gets topic, payload and the time of arrival (UTC).
+            on_message: gets topic, payload and time of arrival (UTC).
+
+        Raises:
+            ConfigError: the password file cannot be read.
         """
-        self._settings, self._filters, self._hear = settings, topic_filters, hear
+        self._settings, self._topic_filters, self._deliver = settings, topic_filters, on_message
         self._subscribed = threading.Event()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
         if settings.username:
@@ -35,25 +45,38 @@ class Listener:
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
 
-    def __enter__(self) -> Listener:
+    def __enter__(self) -> Subscriber:
+        """Connect and subscribe.
+
+        Raises:
+            BrokerUnreachable, BrokerRefused: the broker cannot be connected to, or did not confirm in time.
+        """
         with broker_errors(self._settings):
             self._client.connect(self._settings.host, self._settings.port)
         self._client.loop_start()
-        self._subscribed.wait(10.0)
+        if not self._subscribed.wait(SUBSCRIBE_TIMEOUT_S):
+            self._disconnect()
+            where = f"broker {self._settings.host}:{self._settings.port}"
+            raise BrokerUnreachable(f"{where} did not confirm a subscription", "see the broker's log")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def _on_connect(self, client: paho.Client, *_: object) -> None:
-        client.subscribe([(topic, 1) for topic in self._filters])
+    def _on_connect(
+        self, client: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: object
+    ) -> None:
+        if not reason.is_failure:
+            client.subscribe([(topic, 1) for topic in self._topic_filters])
 
     def _on_subscribe(self, *_: object) -> None:
         self._subscribed.set()
 
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
-        del client, userdata
-        self._hear(message.topic, bytes(message.payload), datetime.now(UTC))
+        self._deliver(message.topic, bytes(message.payload), datetime.now(UTC))
