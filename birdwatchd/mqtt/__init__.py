@@ -1,1 +1,1 @@
-"""Speak MQTT: connection, topics, payloads, retained state, commands and Home Assistant's discovery."""
+"""Publish over MQTT: connection, topics, payloads, retained topics, commands and Home Assistant's discovery."""

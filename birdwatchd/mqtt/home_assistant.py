@@ -1,7 +1,7 @@
-"""Describe the station and its cameras to Home Assistant: one retained message per device, all its entities in it.
+"""Build Home Assistant's MQTT discovery messages: one retained message per device, with all its entities.
 
-Ids come from station name and config keys, never from display names, so that a camera may be renamed at any time.
-Every camera has topics of its own; nothing is filtered out of a shared one. See docs/tutorials/home-assistant.md, and
+Entity ids come from the station name and the config keys, never from display names, so that a camera may be renamed at
+any time. Every camera has topics of its own; no template filters a shared one. See docs/tutorials/home-assistant.md, and
 https://www.home-assistant.io/integrations/mqtt/ for the rules.
 """
 
@@ -20,20 +20,21 @@ __all__ = ["EVENT_TYPES", "Discovery"]
 
 EVENT_TYPES = ("visit", "first_today", "first_season", "first_year", "first_ever", "rare", "retracted")
 _NAME = "{{ value_json.common_name or value_json.scientific_name if value_json is defined else none }}"
-_ONLINE = "{{ 'online' if value == 'online' else 'offline' }}"  # a word that it does not know changes nothing there
+# Home Assistant ignores values other than these two; after `disabled` it would stay at the last one.
+_ONLINE = "{{ 'online' if value == 'online' else 'offline' }}"
 _SCORE = "{{ (value_json.score * 100) | round(1) if value_json is defined else none }}"
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What Home Assistant is told of one station.
+    """The discovery messages of one station.
 
     Attributes:
-        prefix: of all its discovery topics; empty for none at all.
-        cameras: names for people, by key.
-        images: there is a picture of the newest bird.
+        prefix: Home Assistant's discovery prefix; empty for no discovery.
+        cameras: display names, by key.
+        images: pictures are published.
         commands: those that are allowed; only these get a switch or a button.
-        heartbeat: there is a daily summary.
+        heartbeat: the daily summary is published.
     """
 
     prefix: str
@@ -50,7 +51,7 @@ class Discovery:
 
     @property
     def messages(self) -> list[Message]:
-        """All descriptions, the station's first: the cameras name it as what they come by."""
+        """All discovery messages, the station's first: the cameras refer to it as `via_device`."""
         if not self.prefix:
             return []
         devices = {self._station_id: self._station()}
@@ -71,7 +72,7 @@ class Discovery:
         return {"ids": [device], "name": name, "mf": "birdwatchd", "sw": __version__}
 
     def _station(self) -> dict[str, Any]:
-        mine = self._station_id
+        device_id = self._station_id
         cmps: dict[str, Any] = {
             "status": {
                 "p": "binary_sensor",
@@ -94,34 +95,34 @@ class Discovery:
         if not self.heartbeat:
             cmps["heartbeat"] = {"p": "sensor"}
         name = f"birdwatchd {self.topics.station}"
-        return self._config(mine, self._device(mine, name), cmps, slug(self.topics.station))
+        return self._config(device_id, self._device(device_id, name), cmps, slug(self.topics.station))
 
     def _camera(self, camera: str) -> dict[str, Any]:
-        mine, topics = self._camera_id(camera), self.topics
-        watching = {"topic": topics.camera_status(camera), "value_template": _ONLINE}
-        online = [{"topic": topics.status}, watching]
-        device = self._device(mine, self.cameras[camera] or camera) | {"via_device": self._station_id}
-        cmps = _seeing(topics, camera) | _diagnostics(topics.health(camera))
-        cmps |= self._image(camera) | self._controls(camera)
-        config = self._config(mine, device, cmps, slug(camera))
+        device_id, topics = self._camera_id(camera), self.topics
+        camera_online = {"topic": topics.camera_status(camera), "value_template": _ONLINE}
+        online = [{"topic": topics.status}, camera_online]
+        device = self._device(device_id, self.cameras[camera] or camera) | {"via_device": self._station_id}
+        cmps = _visit_entities(topics, camera) | _diagnostic_entities(topics.health(camera))
+        cmps |= self._image_entity(camera) | self._command_entities(camera)
+        config = self._config(device_id, device, cmps, slug(camera))
         return config | {"availability": online, "availability_mode": "all"}
 
     def _config(self, device_id: str, device: dict[str, Any], cmps: dict[str, Any], prefix: str) -> dict[str, Any]:
-        """Put a device together; every entity gets its id, and a name by which it is first called."""
+        """The discovery payload of a device; every entity gets its unique id and its first entity id."""
         for leaf, cmp in cmps.items():
-            if len(cmp) > 1:  # a platform alone takes an entity away that was there before
+            if len(cmp) > 1:  # a platform alone removes an entity that existed before
                 cmp["unique_id"] = f"{device_id}_{leaf}"
                 cmp["default_entity_id"] = f"{cmp['p']}.{prefix}_{leaf}"
         return {"dev": device, "o": {"name": "birdwatchd", "sw": __version__}, "qos": 1, "cmps": cmps}
 
-    def _image(self, camera: str) -> dict[str, Any]:
+    def _image_entity(self, camera: str) -> dict[str, Any]:
         if not self.images:
             return {"image": {"p": "image"}}
         topic = self.topics.image(camera)
         return {"image": {"p": "image", "name": "Last bird", "image_topic": topic, "content_type": "image/jpeg"}}
 
-    def _controls(self, camera: str) -> dict[str, Any]:
-        """A switch and two buttons, as far as commands are allowed."""
+    def _command_entities(self, camera: str) -> dict[str, Any]:
+        """A switch and two buttons, for the commands that are allowed."""
         topics, station = self.topics, [{"topic": self.topics.status}]
         switch = {
             "p": "switch",
@@ -129,7 +130,7 @@ class Discovery:
             "icon": "mdi:cctv",
             "state_topic": topics.enabled(camera),
             "command_topic": topics.command(camera, "enabled"),
-            "availability": station,  # not the camera's: what is switched off must be there to be switched on
+            "availability": station,  # not the camera's: a switched-off camera must be available to be switched on
         }
         cmps: dict[str, Any] = {"enabled": switch if "enable" in self.commands else {"p": "switch"}}
         for leaf, name, icon in (("confirm", "Confirm last", "mdi:check"), ("retract", "No bird", "mdi:bird-off")):
@@ -139,7 +140,7 @@ class Discovery:
         return cmps
 
 
-def _seeing(topics: Topics, camera: str) -> dict[str, Any]:
+def _visit_entities(topics: Topics, camera: str) -> dict[str, Any]:
     last = topics.last(camera)
     return {
         "species": {
@@ -161,7 +162,7 @@ def _seeing(topics: Topics, camera: str) -> dict[str, Any]:
         "today": {
             "p": "sensor",
             "name": "Visits today",
-            "state_class": "total",  # it falls when a visit proves no bird; only a new date begins anew
+            "state_class": "total",  # it decreases when a visit is rejected, so not total_increasing
             "state_topic": topics.today(camera),
             "value_template": "{{ value_json.visits }}",
             "last_reset_value_template": "{{ value_json.date }}T00:00:00",
@@ -185,7 +186,7 @@ def _seeing(topics: Topics, camera: str) -> dict[str, Any]:
     }
 
 
-def _diagnostics(health: str) -> dict[str, Any]:
+def _diagnostic_entities(health: str) -> dict[str, Any]:
     diagnostic = {"p": "sensor", "entity_category": "diagnostic", "state_topic": health, "state_class": "measurement"}
     fps = {"name": "Frames per second", "unit_of_measurement": "fps", "value_template": "{{ value_json.fps }}"}
     age = {"name": "Age of last frame", "unit_of_measurement": "s", "device_class": "duration"}
@@ -194,7 +195,7 @@ def _diagnostics(health: str) -> dict[str, Any]:
 
 
 def slug(key: str) -> str:
-    """A config key as a part of a Home Assistant entity id, where a hyphen is not allowed."""
+    """A config key as part of an entity id, in which Home Assistant allows no hyphen."""
     return key.replace("-", "_")
 
 

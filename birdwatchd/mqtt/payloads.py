@@ -1,6 +1,6 @@
-"""Write what is told over MQTT about a visit. The payload is a contract; a test freezes it.
+"""Serialise visits to the JSON payloads of MQTT and of alerts. The payload is a contract; a test freezes it.
 
-No place on earth goes into any message: a nest's position is worth money to the wrong people.
+No message holds the station's position: where a rare bird nests is worth money to the wrong people.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ __all__ = ["Composer", "alert_payload", "day_json", "event_type", "visit_json", 
 
 
 class Composer:
-    """Turn a visit revision into messages; called by the store inside the transaction that writes the visit."""
+    """Composes the messages of a visit revision, inside the transaction in which the store writes it."""
 
     def __init__(self, topics: Topics, *, images: bool = True) -> None:
         """
         Args:
-            images: also send pictures; a retained picture outlives the daemon.
+            images: also publish pictures; a retained picture outlives the daemon.
         """
         self._topics, self._images = topics, images
 
     def __call__(self, telling: Telling) -> list[Message]:
-        """The event itself, then the states it changes; an empty `last` or image removes it at the broker."""
+        """The visit's event, then the states that it changes; an empty `last` or image removes it at the broker."""
         standing = telling.standing
         visit = standing.visit
         event = {"event_type": event_type(standing), **visit_json(standing)}
@@ -39,21 +39,21 @@ class Composer:
             messages.append(self._state(self._topics.last(visit.camera), last))
             if self._images:
                 messages.append(self._state(self._topics.image(visit.camera), telling.image or b""))
-        return messages + self._now(visit.camera, telling.today, telling.present)
+        return messages + self._today_and_present(visit.camera, telling.today, telling.present)
 
     def states(self, board: Board) -> list[Message]:
-        """All states of a camera that come from its visits, as they are now."""
+        """All states of a camera that depend on its visits, as of now."""
         last = _encode(visit_json(board.last)) if board.last else b""
         messages = [self._state(self._topics.last(board.camera), last)]
         if self._images:
             messages.append(self._state(self._topics.image(board.camera), board.image or b""))
-        return messages + self._now(board.camera, board.today, board.present)
+        return messages + self._today_and_present(board.camera, board.today, board.present)
 
-    def brief(self, camera: str, today: Day, present: bool) -> list[Message]:
-        """The states that also change while nothing happens: at midnight, or by another program's hand."""
-        return self._now(camera, today, present)
+    def time_dependent_states(self, camera: str, today: Day, present: bool) -> list[Message]:
+        """The states that also change without a visit: at midnight, or when another program writes to the database."""
+        return self._today_and_present(camera, today, present)
 
-    def _now(self, camera: str, today: Day | None, present: bool | None) -> list[Message]:
+    def _today_and_present(self, camera: str, today: Day | None, present: bool | None) -> list[Message]:
         messages = []
         if today is not None:
             messages.append(self._state(self._topics.today(camera), _encode(day_json(today))))

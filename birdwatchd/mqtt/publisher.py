@@ -238,7 +238,7 @@ class Publisher:
             self._packet_limit.acknowledged(ack.mid)
             if what is None:
                 continue
-            if ack.failed and isinstance(what, str) and not what.startswith(self._topics.below):
+            if ack.failed and isinstance(what, str) and not what.startswith(self._topics.prefix):
                 self._not_ours(what, ack.reason)
                 continue
             if ack.failed and ack.code not in POISON:
@@ -266,7 +266,7 @@ class Publisher:
         """The broker took the connection but not a message (access rules, quota): keep the rows, try again later."""
         self._connection.close()
         self._replace(self._connection.protocol)
-        rights = f"let the user of mqtt.username write below {self._topics.below}"
+        rights = f"let the user of mqtt.username write below {self._topics.prefix}"
         self._connection.error = BrokerRefused(
             f"broker {self._settings.host}:{self._settings.port} refused a message: {ack.reason.lower()}",
             rights if ack.code == NOT_AUTHORIZED else "see the broker's log",

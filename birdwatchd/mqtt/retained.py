@@ -160,7 +160,9 @@ class RetainedTopics:
         messages = [self._health(camera, at) for camera in self.discovery.cameras]
         day = at.astimezone(self.store.zone).date()
         for camera in self.discovery.cameras:
-            states = self.composer.brief(camera, self.store.day(day, camera), self.store.present(camera))
+            states = self.composer.time_dependent_states(
+                camera, self.store.day(day, camera), self.store.present(camera)
+            )
             self._read_at_row |= {one.topic: newest for one in states}
             messages += [one for one in states if self._retained.get(one.topic) != one.payload]
         return messages

@@ -1,4 +1,4 @@
-"""Name the MQTT topics, all below `<base>/<station>`."""
+"""Name the MQTT topics of a station, all below `<base>/<station>/`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Topics:
     station: str
 
     @property
-    def below(self) -> str:
-        """What all of them begin with."""
+    def prefix(self) -> str:
+        """What every topic begins with."""
         return f"{self.base}/{self.station}/"
 
     @property
@@ -46,28 +46,28 @@ class Topics:
         return self._of(camera, "image")
 
     def today(self, camera: str) -> str:
-        """How many visits the station's day has had so far, retained."""
+        """The number of visits of the station's day so far, retained."""
         return self._of(camera, "today")
 
     def present(self, camera: str) -> str:
-        """`ON` while a bird is there, else `OFF`, retained."""
+        """`ON` while a bird is present, else `OFF`, retained."""
         return self._of(camera, "present")
 
     def health(self, camera: str) -> str:
-        """How well the camera works, each minute, retained."""
+        """Frame rate, age of the last frame, reconnects and drops, each minute, retained."""
         return self._of(camera, "health")
 
     def enabled(self, camera: str) -> str:
-        """`ON` / `OFF`: whether the camera is switched on, retained; only where commands may switch it."""
+        """`ON` / `OFF`: whether the camera is switched on, retained; only where the command `enable` is allowed."""
         return self._of(camera, "enabled")
 
     def command(self, camera: str, leaf: str) -> str:
-        """What others may send to us."""
+        """A command topic: `set/enabled`, `set/confirm` or `set/retract`."""
         return self._of(camera, f"set/{leaf}")
 
     @property
     def heartbeat(self) -> str:
-        """A small summary of the day before, retained."""
+        """The daily summary, retained."""
         return f"{self.base}/{self.station}/heartbeat"
 
     def _of(self, camera: str, leaf: str) -> str:
