@@ -21,7 +21,7 @@ from birdwatchd.channels.wording import note_of
 from birdwatchd.errors import ChannelError, ChannelRefused, StoreBusy, StoreFull
 from birdwatchd.flow import Backoff
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.publisher import Stopping
+from birdwatchd.mqtt.publisher import StopSignal
 from birdwatchd.settings.channels import ChannelSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.store import OutboxRow, Store
@@ -68,7 +68,7 @@ class Channel:
         self._said, self._said_old = "", False  # what is wrong, as it was last logged; empty while all is well
         self._next_try = self._measured_at = float("-inf")
 
-    def run(self, stop: Stopping) -> None:
+    def run(self, stop: StopSignal) -> None:
         """Send until the stop, then what is left, as long as all goes well and time allows."""
         while not stop.is_set():
             began = time.monotonic()

@@ -1,10 +1,10 @@
-"""Take messages from the outbox to the broker, in order, and delete a row only when the broker has it.
+"""Publish the outbox to the broker, in order, and delete each row when the broker has acknowledged it.
 
-Any number of rows may wait; at most `WINDOW` are on their way. When the broker is away only the outbox grows.
-paho sends what was on its way again after a reconnect, so the ids of those messages are kept over reconnects
-and a row is given to one `Connection` only once. State topics that belong to no visit (is the station, is a
-camera online) live in memory in their newest form and are sent again after every reconnect: the broker may
-have lost them. `RetainedTopics` supplies the other retained topics and takes the messages received.
+Any number of rows may wait; at most `MAX_IN_FLIGHT` are unacknowledged. While the broker is unreachable only the outbox
+grows. paho resends unacknowledged messages after a reconnect, so their ids are kept over reconnects and a row is given
+to one `Connection` only once. The online states of station and cameras belong to no visit: the newest of each is kept
+in memory and published again after every connect, since the broker may have lost it. `RetainedTopics` supplies the
+other retained topics and takes the messages received.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ from birdwatchd.records import Message
 from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.store import OutboxRow, Store
 
-__all__ = ["Publisher", "Stopping"]
+__all__ = ["Publisher", "StopSignal"]
 
 log = logging.getLogger(__name__)
 
-WINDOW = 16  # messages on their way; most brokers accept 20
+MAX_IN_FLIGHT = 16  # unacknowledged messages; most brokers accept 20
 POLL_S = 0.5  # how late a row written by another process may be noticed
-MEASURE_S = 5.0
-GOODBYE_S = 1.0  # kept back from draining for `offline` and DISCONNECT
+METRICS_INTERVAL_S = 5.0
+DISCONNECT_S = 1.0  # of the time for draining, reserved for `offline` and DISCONNECT
 NOT_AUTHORIZED = 0x87
-POISON = {0x90, 0x95, 0x99}  # bad topic name, packet too large, bad payload format: never will be taken
+NEVER_ACCEPTED = {0x90, 0x95, 0x99}  # topic name invalid, packet too large, payload format invalid
 
 
-class Stopping(Protocol):
+class StopSignal(Protocol):
     """What `run` needs of a stop (`flow.Stop`, `threading.Event`)."""
 
     def is_set(self) -> bool:
-        """Whether the end was asked for."""
+        """Whether to stop."""
 
-    def wait(self, seconds: float, /) -> bool:
-        """Sleep, but wake when the end is asked for; True if it is."""
+    def wait(self, timeout_s: float, /) -> bool:
+        """Sleep, but wake at once on a stop; True if there is one."""
 
 
 class Publisher:
-    """The stage between outbox and broker. `run` it in a thread; `wake` and `camera_status` come from others."""
+    """The stage between outbox and broker. `run` it in a thread; other threads call `wake` and `camera_status`."""
 
     def __init__(
         self,
@@ -72,9 +72,9 @@ class Publisher:
         """
         Args:
             clock: wall time, for the database.
-            chance: numbers in 0 … 1 that spread reconnects.
-            drain_s: how long a clean stop may take to send what is left.
-            retained: further retained topics; None for visits and online states only.
+            chance: numbers in 0 … 1 for the jitter of reconnects.
+            drain_s: how long a clean stop may take to publish what is left.
+            retained: the other retained topics; None to publish visits and online states only.
 
         Raises:
             ConfigError: password file or certificates cannot be read.
@@ -84,186 +84,187 @@ class Publisher:
         self._client_id = f"birdwatchd-{station}"
         self._will = Message(topics.status, b"offline", retain=True)
         self._credentials = Credentials.read(settings)
-        self._connection = self._connect_with(ProtocolVersion.V5)
+        self._connection = self._new_connection(ProtocolVersion.V5)
         self._reconnect = ReconnectPolicy(f"broker {settings.host}:{settings.port}", self._client_id, chance)
-        self._cursor = 0  # rows up to here were given to this connection
-        self._sent: dict[int, int | str] = {}  # message id -> row id, or topic of a state
-        self._done: list[int] = []  # rows the broker has, not yet deleted
+        self._cursor = 0  # rows up to this id were given to this connection
+        self._in_flight: dict[int, int | str] = {}  # message id -> row id, or topic of a state
+        self._delivered: list[int] = []  # acknowledged rows, not yet deleted
         self._lock = threading.Lock()
         self._states = {topics.status: Message(topics.status, b"online", retain=True)}
-        self._unsent: dict[str, Message] = {}  # states to send, by topic, in order
-        self._woken, self._waker = socket.socketpair()
-        for end in (self._woken, self._waker):
+        self._pending: dict[str, Message] = {}  # states to publish, by topic, in order
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        for end in (self._wake_reader, self._wake_writer):
             end.setblocking(False)
-        self._up = self._trying = False  # what was last noticed of the connection
+        self._was_up = self._was_connecting = False  # the connection's state at the last look
         self._attempt: ConnectAttempt | None = None
-        self._connecting_since: float | None = None
-        self._next_try = self._measured_at = float("-inf")
-        self._too_large: set[str] = set()
+        self._connecting_since_s: float | None = None
+        self._next_attempt_s = self._metrics_at_s = float("-inf")
+        self._too_large_topics: set[str] = set()
         self._packet_limit = PacketLimit()
-        self._forbidden: set[str] = set()
+        self._refused_topics: set[str] = set()
         self._subscribe_refused_logged = False
 
     def wake(self) -> None:
-        """There may be new rows. Cheap, never waits, from any thread."""
+        """Look for new rows at once. Never blocks; thread-safe."""
         try:
-            self._waker.send(b"!")
-        except OSError:  # full: it will wake anyway; closed: it has ended
+            self._wake_writer.send(b"!")
+        except OSError:  # full: it will wake anyway; closed: the publisher has ended
             return
 
     def camera_status(self, camera: str, state: Literal["online", "offline", "disabled"]) -> None:
-        """Tell the state of a camera, now and after every reconnect. From any thread."""
+        """Publish the state of a camera, now and after every reconnect. Thread-safe."""
         message = Message(self._topics.camera_status(camera), state.encode(), retain=True)
         with self._lock:
-            self._states[message.topic] = self._unsent[message.topic] = message
+            self._states[message.topic] = self._pending[message.topic] = message
         self.wake()
 
-    def run(self, stop: Stopping) -> None:
-        """Publish until the stop, then send what is left, say `offline` and hang up."""
+    def run(self, stop: StopSignal) -> None:
+        """Publish until the stop, then publish what is left and `offline`, and disconnect."""
         while not stop.is_set():
             self._wait(self.run_once(time.monotonic()), stop)
         self._finish(time.monotonic() + self._drain_s)
 
-    def run_once(self, now: float) -> float:
-        """Do what can be done without waiting (except for some of the time that connecting takes).
+    def run_once(self, now_s: float) -> float:
+        """Do all that can be done now; blocks only for part of a connection attempt.
 
         Args:
-            now: monotonic seconds.
+            now_s: monotonic seconds.
 
         Returns:
-            Seconds after which to come back, if nothing happens at the connection before.
+            Seconds until the next call, unless something happens at the connection before.
         """
         if self._connection.link is not Link.DOWN:
             self._connection.loop(0.0)
-        elif now >= self._next_try and not (self._up or self._trying):  # first notice how the last try ended
-            self._connecting_since, self._trying = None, True
+        elif now_s >= self._next_attempt_s and not (self._was_up or self._was_connecting):
+            # Where it was, the end of the last connection has not been handled yet.
+            self._connecting_since_s, self._was_connecting = None, True
             self._attempt = ConnectAttempt(self._connection)
         if self._attempt is not None:
             if not self._attempt.done(POLL_S):
                 return 0.0
             self._attempt = None
-        self._follow(now)
+        self._track_connection(now_s)
         try:
-            self._measure(now)
-            self._settle(now)
-            self._update_retained(now)
+            self._update_metrics(now_s)
+            self._handle_acks(now_s)
+            self._update_retained(now_s)
             if self._connection.link is Link.UP:
                 self._send()
         except (StoreBusy, StoreFull):
             self._metrics.add("publish_store_retries_total")
             return 2 * POLL_S
-        return POLL_S if self._connection.link is not Link.DOWN else max(0.0, self._next_try - now)
+        return POLL_S if self._connection.link is not Link.DOWN else max(0.0, self._next_attempt_s - now_s)
 
-    def _wait(self, seconds: float, stop: Stopping) -> None:
+    def _wait(self, wait_s: float, stop: StopSignal) -> None:
         if self._connection.link is Link.DOWN:
-            stop.wait(min(seconds, MEASURE_S))
+            stop.wait(min(wait_s, METRICS_INTERVAL_S))
             return
-        self._connection.loop(min(seconds, POLL_S), self._woken)
+        self._connection.loop(min(wait_s, POLL_S), self._wake_reader)
         try:
-            self._woken.recv(4096)
+            self._wake_reader.recv(4096)
         except BlockingIOError:
             return
 
-    def _connect_with(self, protocol: ProtocolVersion) -> Connection:
+    def _new_connection(self, protocol: ProtocolVersion) -> Connection:
         return Connection.make(self._settings, self._client_id, protocol, self._credentials, self._will)
 
-    def _follow(self, now: float) -> None:
-        """Notice that the connection came up, went down, or does not get anywhere."""
+    def _track_connection(self, now_s: float) -> None:
+        """React to a connection that was established or lost, or that gets no CONNACK."""
         connection = self._connection
         if connection.link is Link.CONNECTING:
-            self._connecting_since = now if self._connecting_since is None else self._connecting_since
-            if now - self._connecting_since > connection.connack_timeout_s:
+            self._connecting_since_s = now_s if self._connecting_since_s is None else self._connecting_since_s
+            if now_s - self._connecting_since_s > connection.connack_timeout_s:
                 connection.abort_connecting()
         if connection.link is Link.UP:
-            self._reconnect.still_up(now)
-            if not self._up:
-                self._came_up()
-        elif connection.link is Link.DOWN and (self._up or self._trying):
-            self._went_down(now)
+            self._reconnect.still_up(now_s)
+            if not self._was_up:
+                self._on_connected()
+        elif connection.link is Link.DOWN and (self._was_up or self._was_connecting):
+            self._on_disconnected(now_s)
 
-    def _came_up(self) -> None:
-        self._up, self._trying = True, False
+    def _on_connected(self) -> None:
+        self._was_up, self._was_connecting = True, False
         self._reconnect.connected(self._connection.protocol.text)
         self._metrics.set("mqtt_connected", 1)
         self._metrics.add("mqtt_connects_total")
         with self._lock:
-            self._unsent = dict(self._states)
+            self._pending = dict(self._states)
         if self._retained is not None:
             self._retained.connected()
             self._connection.subscribe(self._retained.topic_filters)
 
-    def _update_retained(self, now: float) -> None:
-        """Pass on the messages received, and queue the retained messages that are due."""
+    def _update_retained(self, now_s: float) -> None:
+        """Pass on the messages received, and put the retained messages that are due among the pending."""
         received, self._connection.received = self._connection.received, []
         if self._retained is None:
             return
         for message in received:
             self._retained.receive(message)
-        messages = self._retained.due(now)
+        messages = self._retained.due(now_s)
         with self._lock:
-            self._unsent.update((message.topic, message) for message in messages)
+            self._pending.update((message.topic, message) for message in messages)
         if self._connection.subscribe_refused and not self._subscribe_refused_logged:
             self._subscribe_refused_logged = True
             log.error("the broker lets us hear nothing; allow reading %s", " and ".join(self._retained.topic_filters))
 
-    def _went_down(self, now: float) -> None:
-        was_up, self._up, self._trying = self._up, False, False
+    def _on_disconnected(self, now_s: float) -> None:
+        was_up, self._was_up, self._was_connecting = self._was_up, False, False
         self._metrics.set("mqtt_connected", 0)
         connection = self._connection
         if not was_up and connection.may_need_downgrade and connection.protocol is ProtocolVersion.V5:
-            self._replace(ProtocolVersion.V311)  # at once: an old broker is no reason to wait
-            self._next_try = now
+            self._replace(ProtocolVersion.V311)  # at once: an old broker needs no back-off
+            self._next_attempt_s = now_s
             return
         error = connection.error or BrokerUnreachable("broker is away")
         if was_up and self._packet_limit.connection_lost():
             log.warning("the broker hangs up on messages of more than %d bytes", self._packet_limit.limit)
             self._replace(connection.protocol)
-            was_up = False  # nobody else was at fault
-        self._next_try = now + self._reconnect.disconnected(error, now, was_up, connection.taken_over)
+            was_up = False  # the packet was the cause, not another client with our id
+        self._next_attempt_s = now_s + self._reconnect.disconnected(error, now_s, was_up, connection.taken_over)
         if not was_up and connection.protocol is ProtocolVersion.V311 and not connection.ever_connected:
             self._replace(ProtocolVersion.V5)
 
     def _replace(self, protocol: ProtocolVersion) -> None:
-        """Go on with a fresh client, which knows of no message; what was on its way is read again."""
-        self._connection = self._connect_with(protocol)
-        self._sent.clear()
+        """Continue with a new client without unacknowledged messages; those are read from the outbox again."""
+        self._connection = self._new_connection(protocol)
+        self._in_flight.clear()
         self._packet_limit.reset_in_flight()
         self._cursor = 0
 
-    def _settle(self, now: float) -> None:
-        """Delete the rows that the broker has."""
+    def _handle_acks(self, now_s: float) -> None:
+        """Delete the rows that the broker has acknowledged; react to what it refused."""
         acks, self._connection.acks = self._connection.acks, []
         for ack in acks:
-            what = self._sent.pop(ack.mid, None)
+            what = self._in_flight.pop(ack.mid, None)
             self._packet_limit.acknowledged(ack.mid)
             if what is None:
                 continue
             if ack.failed and isinstance(what, str) and not what.startswith(self._topics.prefix):
-                self._not_ours(what, ack.reason)
+                self._on_topic_refused(what, ack.reason)
                 continue
-            if ack.failed and ack.code not in POISON:
-                self._refused(ack, now)
+            if ack.failed and ack.code not in NEVER_ACCEPTED:
+                self._on_message_refused(ack, now_s)
                 break
             if ack.failed:
                 log.error("the broker will not take message %s (%s); it is dropped", what, ack.reason.lower())
                 self._metrics.add("mqtt_dropped_total")
             if isinstance(what, int):
-                self._done.append(what)
+                self._delivered.append(what)
             elif self._retained is not None:
                 self._retained.acknowledged(what)
-        if self._done:
-            self._store.delivered(self._done, self._clock())
-            self._metrics.add("mqtt_delivered_total", len(self._done))
-            self._done = []
+        if self._delivered:
+            self._store.delivered(self._delivered, self._clock())
+            self._metrics.add("mqtt_delivered_total", len(self._delivered))
+            self._delivered = []
 
-    def _not_ours(self, topic: str, reason: str) -> None:
-        """Discovery, or what an earlier station name left: that it cannot be told must not hold back any visit."""
-        if topic not in self._forbidden:
-            self._forbidden.add(topic)
+    def _on_topic_refused(self, topic: str, reason: str) -> None:
+        """A topic outside ours (discovery, stale ones of an earlier station name) was refused; visits go on."""
+        if topic not in self._refused_topics:
+            self._refused_topics.add(topic)
             log.error("the broker refused %s (%s); allow mqtt.username to write it", topic, reason.lower())
 
-    def _refused(self, ack: Ack, now: float) -> None:
-        """The broker took the connection but not a message (access rules, quota): keep the rows, try again later."""
+    def _on_message_refused(self, ack: Ack, now_s: float) -> None:
+        """A message was refused (access rules, quota): disconnect, keep the rows, try again later."""
         self._connection.close()
         self._replace(self._connection.protocol)
         rights = f"let the user of mqtt.username write below {self._topics.prefix}"
@@ -271,17 +272,17 @@ class Publisher:
             f"broker {self._settings.host}:{self._settings.port} refused a message: {ack.reason.lower()}",
             rights if ack.code == NOT_AUTHORIZED else "see the broker's log",
         )
-        self._went_down(now)
+        self._on_disconnected(now_s)
 
     def _send(self) -> None:
-        """Fill the window: states first, then rows in order."""
-        room = min(WINDOW, self._connection.limits.receive_maximum) - len(self._sent)
+        """Publish up to `MAX_IN_FLIGHT` messages: states first, then rows in order."""
+        room = min(MAX_IN_FLIGHT, self._connection.limits.receive_maximum) - len(self._in_flight)
         with self._lock:
-            states = list(self._unsent.values())[: max(0, room)]
+            states = list(self._pending.values())[: max(0, room)]
             for message in states:
-                del self._unsent[message.topic]
+                del self._pending[message.topic]
         for message in states:
-            self._hand_over(self._fitting(message) or message.with_payload(b""), message.topic)
+            self._publish(self._fit_to_limit(message) or message.with_payload(b""), message.topic)
         room -= len(states)
         if room > 0:
             for row in self._store.pending(self._cursor, room):
@@ -292,25 +293,25 @@ class Publisher:
         if row.message.retain and self._retained is not None:
             topic = row.message.topic
             if not self._retained.is_in_use(topic) or self._retained.is_superseded(topic, row.id):
-                self._done.append(row.id)  # of a camera that is gone, or told already as it is now
+                self._delivered.append(row.id)  # of a removed camera, or already published in a newer form_s
                 return
             self._retained.sent(row.message)
-        message = self._fitting(row.message)
-        if message is None or not self._hand_over(message, row.id):
-            self._done.append(row.id)
+        message = self._fit_to_limit(row.message)
+        if message is None or not self._publish(message, row.id):
+            self._delivered.append(row.id)
 
-    def _fitting(self, message: Message) -> Message | None:
-        """The message as the broker will take it, None if in no way.
+    def _fit_to_limit(self, message: Message) -> Message | None:
+        """The message in a form that the broker accepts; None if there is none.
 
-        A state that is too large is emptied, since an old one would lie; an alert goes without its picture.
+        A state that is too large is emptied, since the old one would be wrong; an alert loses its picture.
         """
         limits = (self._connection.limits.maximum_packet_size, self._packet_limit.limit)
         limit = min((n for n in limits if n is not None), default=None)
         if limit is None or self._connection.packet_size(message) <= limit:
             return message
         self._metrics.add("mqtt_dropped_total")
-        if message.topic not in self._too_large:
-            self._too_large.add(message.topic)
+        if message.topic not in self._too_large_topics:
+            self._too_large_topics.add(message.topic)
             size = len(message.payload)
             log.warning("%s: %d bytes are more than the broker accepts (%d); left out", message.topic, size, limit)
         if message.topic == self._topics.alert:
@@ -318,41 +319,41 @@ class Publisher:
             return message if self._connection.packet_size(message) <= limit else None
         return message.with_payload(b"") if message.retain else None
 
-    def _hand_over(self, message: Message, what: int | str) -> bool:
+    def _publish(self, message: Message, what: int | str) -> bool:
         mid = self._connection.publish(message)
         if mid is None:
             self._metrics.add("mqtt_dropped_total")
             log.error("MQTT cannot carry a message on %r; it is dropped", message.topic)
             return False
-        self._sent[mid] = what
+        self._in_flight[mid] = what
         self._packet_limit.sent(mid, self._connection.packet_size(message))
         return True
 
-    def _measure(self, now: float) -> None:
-        if now - self._measured_at >= MEASURE_S:
-            self._measured_at = now
+    def _update_metrics(self, now_s: float) -> None:
+        if now_s - self._metrics_at_s >= METRICS_INTERVAL_S:
+            self._metrics_at_s = now_s
             self._metrics.set("outbox_depth", self._store.outbox_depth())
             self._metrics.set("outbox_oldest_seconds", self._store.outbox_oldest(self._clock()) or 0.0)
 
-    def _finish(self, until: float) -> None:
-        """Send what is left until shortly before the deadline, then say `offline` and hang up."""
-        self._drain(until - GOODBYE_S)
+    def _finish(self, deadline_s: float) -> None:
+        """Publish what is left until shortly before the deadline (monotonic), then `offline`, and disconnect."""
+        self._drain(deadline_s - DISCONNECT_S)
         self._retained = None
         if self._connection.link is Link.UP:
             with self._lock:
                 self._states[self._topics.status] = Message(self._topics.status, b"offline", retain=True)
-                self._unsent = {self._topics.status: self._states[self._topics.status]}
-            self._drain(until)
+                self._pending = {self._topics.status: self._states[self._topics.status]}
+            self._drain(deadline_s)
         self._connection.close()
-        for end in (self._woken, self._waker):
+        for end in (self._wake_reader, self._wake_writer):
             end.close()
 
-    def _drain(self, until: float) -> None:
-        """Serve until nothing is left, the broker is away, or `until` (monotonic)."""
-        while (now := time.monotonic()) < until:
-            self.run_once(now)
+    def _drain(self, deadline_s: float) -> None:
+        """Publish until nothing is left, the connection is lost, or the deadline (monotonic)."""
+        while (now_s := time.monotonic()) < deadline_s:
+            self.run_once(now_s)
             if self._connection.link is Link.DOWN:
                 return
-            if self._connection.link is Link.UP and not (self._sent or self._done or self._unsent):
+            if self._connection.link is Link.UP and not (self._in_flight or self._delivered or self._pending):
                 return
-            self._connection.loop(min(0.1, until - now))
+            self._connection.loop(min(0.1, deadline_s - now_s))

@@ -104,11 +104,11 @@ class RetainedTopics:
         if message.topic in self._time_dependent:
             self._retained[message.topic] = message.payload
 
-    def due(self, now: float) -> list[Message]:
+    def due(self, now_s: float) -> list[Message]:
         """All retained messages to publish now, the newest of each topic; executes the commands received.
 
         Args:
-            now: monotonic seconds.
+            now_s: monotonic seconds.
 
         Raises:
             StoreBusy, StoreFull: call again; nothing is lost.
@@ -118,14 +118,14 @@ class RetainedTopics:
         if self._removed_topics:
             self.store.unannounce(sorted(self._removed_topics))
             self._removed_topics.clear()
-        republish, update = self._republish and now >= self._republish_from_s, now >= self._next_update_s
+        republish, update = self._republish and now_s >= self._republish_from_s, now_s >= self._next_update_s
         newest = self.store.newest_row() if republish or update else 0
         messages = self._everything(at, newest) if republish else []
         if update:
             messages += self._updates(at, newest)
-            self._next_update_s = now + UPDATE_INTERVAL_S
+            self._next_update_s = now_s + UPDATE_INTERVAL_S
         if republish:
-            self._republish, self._republish_from_s = False, now + REPUBLISH_INTERVAL_S
+            self._republish, self._republish_from_s = False, now_s + REPUBLISH_INTERVAL_S
         self._retained.update((one.topic, one.payload) for one in messages if one.topic in self._time_dependent)
         while self._received:
             received = self._received.pop(0)

@@ -98,18 +98,20 @@ def test_a_broker_that_restarts_costs_nothing(world: Any, wait_until: Wait, quie
     broker = world.mosquitto()
     world.subscriber(broker.port, VISIT, client_id="patient", keep=True).close()
     running = world.publisher(broker.url).start()
-    on_its_way: set[tuple[str, int]] = set()
+    unacknowledged: set[tuple[str, int]] = set()
     for number in range(60):
         world.bird()
         running.publisher.wake()
         if number == 15:
             wait_until(lambda: running.metrics.get("mqtt_delivered_total") > 5)
-            wait_until(lambda: not quiet or (world.store.outbox_depth() == 0 and not running.publisher._sent))
+            wait_until(lambda: not quiet or (world.store.outbox_depth() == 0 and not running.publisher._in_flight))
             broker.stop(signal.SIGTERM)
             wait_until(lambda: not running.connected())
-            flying = set(running.publisher._sent.values())
-            on_its_way = {(row.visit_id, row.revision) for row in world.store.pending(0, 999) if row.id in flying}
-            assert not (quiet and on_its_way)
+            in_flight = set(running.publisher._in_flight.values())
+            unacknowledged = {
+                (row.visit_id, row.revision) for row in world.store.pending(0, 999) if row.id in in_flight
+            }
+            assert not (quiet and unacknowledged)
         if number == 45:
             running.stop.wait(2.0)
             assert world.store.outbox_depth() > 30
@@ -119,7 +121,7 @@ def test_a_broker_that_restarts_costs_nothing(world: Any, wait_until: Wait, quie
     wait_until(lambda: len(keys(patient)) >= 120)
     got = keys(patient)
     assert set(got) == set(world.expected())
-    assert {key for key in got if got.count(key) > 1} <= on_its_way
+    assert {key for key in got if got.count(key) > 1} <= unacknowledged
     assert in_order(got)
 
 
@@ -306,7 +308,7 @@ def test_who_is_over_quota_is_not_sent_to_the_access_rules(world: Any, caplog: p
         (0x97, "Quota exceeded", "see the broker's log"),
         (0x87, "Not authorized", "let the user of mqtt.username write below birdwatch/reserve1/"),
     ):
-        running.publisher._refused(Ack(1, code, reason), 0.0)
+        running.publisher._on_message_refused(Ack(1, code, reason), 0.0)
         assert caplog.messages[-1].endswith(f"refused a message: {reason.lower()}; {hint}")
 
 
