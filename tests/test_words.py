@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "birdwatchd"
 # Names that were replaced by the field's terms, by the folder in which they must not come back ("" is everywhere).
 GONE: dict[str, set[str]] = {
     "": {"Desk", "open_desk", "_desk", "tell_nobody", "composer_of"},
+    "alerts": {"Kin", "kin"},
     "mqtt": {
         "Knock",
         "knock",

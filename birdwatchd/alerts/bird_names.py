@@ -1,4 +1,4 @@
-"""Know by which names a rule may mean a bird: its own, in any language, and those of its genus, family and order."""
+"""Index the names of birds, so that a rule may name a species in any language, or its genus, family or order."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from collections.abc import Iterable, Sequence
 from birdwatchd.records import Label, Rank, Verdict
 from birdwatchd.species.taxonomy import name_key, names_of
 
-__all__ = ["Kin"]
+__all__ = ["NameIndex"]
 
 
-class Kin:
-    """Who belongs to whom, from the labels of a table or of a model."""
+class NameIndex:
+    """The names of some labels and of the groups above them. All names are compared by their `name_key`."""
 
     def __init__(self, labels: Iterable[Label]) -> None:
-        self._names: dict[str, frozenset[str]] = {}
-        self._above: dict[str, frozenset[str]] = {}
+        self._synonyms: dict[str, frozenset[str]] = {}
+        self._groups: dict[str, frozenset[str]] = {}  # of a genus, family or order: itself and the groups above it
         for label in labels:
             names = names_of(label)
             for own in (label.common_name, label.english_name, label.scientific_name):
                 if own:
-                    self._names[name_key(own)] = names
-            ranks = [name_key(name) for name in (label.genus, label.family, label.order) if name]
-            for number, rank in enumerate(ranks):
-                self._above.setdefault(rank, frozenset(ranks[number:]))
+                    self._synonyms[name_key(own)] = names
+            groups = [name_key(name) for name in (label.genus, label.family, label.order) if name]
+            for number, group in enumerate(groups):
+                self._groups.setdefault(group, frozenset(groups[number:]))
 
-    def names(self, verdict: Verdict) -> frozenset[str]:
-        """Every name, reduced to its key, that means the bird of this verdict."""
+    def keys_of(self, verdict: Verdict) -> frozenset[str]:
+        """The keys of every name that includes the bird of this verdict: its synonyms and the groups it belongs to."""
         own = [name_key(name) for name in (verdict.scientific_name, verdict.common_name) if name]
-        found = frozenset(own).union(*(self._names.get(key, frozenset()) for key in own))
+        keys = frozenset(own).union(*(self._synonyms.get(key, frozenset()) for key in own))
         groups = list(own)
         if verdict.rank is Rank.SPECIES and verdict.scientific_name:
             groups = [name_key(verdict.scientific_name.split()[0])]
-        return found.union(groups, *(self._above.get(key, frozenset()) for key in groups))
+        return keys.union(groups, *(self._groups.get(key, frozenset()) for key in groups))
 
     def unknown(self, names: Sequence[str]) -> list[str]:
-        """Those of some names that mean no bird here: spelling mistakes, mostly."""
-        every = self._above.keys() | {key for names in self._names.values() for key in names}
-        return [name for name in names if name_key(name) not in every]
+        """Those of some names that are not in the index: mostly spelling mistakes."""
+        known = self._groups.keys() | {key for names in self._synonyms.values() for key in names}
+        return [name for name in names if name_key(name) not in known]

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from birdwatchd.alerts.bird_names import Kin
+from birdwatchd.alerts.bird_names import NameIndex
 from birdwatchd.alerts.daytime import Daytime
 from birdwatchd.alerts.rules import Station, bird_key, judge, reconsider
 from birdwatchd.mqtt.payloads import alert_payload
@@ -51,7 +51,7 @@ class Alarms:
 
     def warn_of_unknown_names(self) -> None:
         """Log names of rules that mean no bird: spelling mistakes, mostly."""
-        for rule, name in unknown_names(self._rules, self._station.kin):
+        for rule, name in unknown_names(self._rules, self._station.bird_names):
             log.warning("alerts: rule %s names %s, which no bird is called: check the spelling", rule, name)
 
     def _one(self, rule: AlertSettings, asked: Alerting) -> Outcome | None:
@@ -126,9 +126,9 @@ def _what_changed(fired: Fired, now: Standing) -> str:
     return f"it is {how}{name}; was told as {before}"
 
 
-def unknown_names(rules: Sequence[AlertSettings], kin: Kin) -> list[tuple[str, str]]:
+def unknown_names(rules: Sequence[AlertSettings], bird_names: NameIndex) -> list[tuple[str, str]]:
     """Rule and name of what rules name and no bird is called."""
-    return [(rule.name, name) for rule in rules for name in kin.unknown(rule.species)]
+    return [(rule.name, name) for rule in rules for name in bird_names.unknown(rule.species)]
 
 
 def station_of(config: Config, labels: Sequence[Label] = ()) -> Station:
@@ -142,8 +142,8 @@ def station_of(config: Config, labels: Sequence[Label] = ()) -> Station:
     """
     place = config.station
     daytime = Daytime(place.zone, place.latitude, place.longitude)
-    kin = Kin(shown_labels((*bundled_taxonomy().all, *labels), config.species))
-    return Station(daytime, kin, {key: camera.zones for key, camera in config.cameras.items()})
+    bird_names = NameIndex(shown_labels((*bundled_taxonomy().all, *labels), config.species))
+    return Station(daytime, bird_names, {key: camera.zones for key, camera in config.cameras.items()})
 
 
 def alarms_of(config: Config, labels: Sequence[Label] = ()) -> Alarms | None:

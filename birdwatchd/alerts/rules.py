@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from birdwatchd.alerts.bird_names import Kin
+from birdwatchd.alerts.bird_names import NameIndex
 from birdwatchd.alerts.daytime import Daytime
 from birdwatchd.records import Phase, State, Verdict, Visit
 from birdwatchd.settings.alerts import AlertSettings, unseen_days
@@ -47,7 +47,7 @@ class Station:
     """
 
     daytime: Daytime
-    kin: Kin
+    bird_names: NameIndex
     zones: Mapping[str, Mapping[str, Sequence[Point]]] = field(default_factory=dict)
 
 
@@ -81,7 +81,9 @@ def misfit(rule: AlertSettings, standing: Standing, station: Station, past: Past
     inside = station.daytime.inside
     fits: dict[str, Callable[[], object]] = {
         "state": lambda: verdict.state.value in rule.states,
-        "species": lambda: not rule.species or station.kin.names(verdict) & {name_key(name) for name in rule.species},
+        "species": lambda: (
+            not rule.species or station.bird_names.keys_of(verdict) & {name_key(name) for name in rule.species}
+        ),
         "camera": lambda: not rule.cameras or visit.camera in rule.cameras,
         "zone": lambda: not rule.zones or _in_zone(rule, visit, station),
         "count": lambda: visit.count_max >= rule.min_count,
@@ -178,4 +180,4 @@ def reconsider(
 def _is_what_was_told(fired: Fired, verdict: Verdict, station: Station, *, settled: bool) -> bool:
     """Whether what was told of a bird is true of its verdict now; what was told as final, to the letter."""
     exact = bird_key(verdict)
-    return fired.species == exact if settled else fired.species in ("", exact, *station.kin.names(verdict))
+    return fired.species == exact if settled else fired.species in ("", exact, *station.bird_names.keys_of(verdict))

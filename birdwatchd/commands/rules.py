@@ -77,7 +77,7 @@ def run_rehearsal(config: Config, options: RehearsalOptions) -> int:
     """
     if not config.alerts:
         raise ConfigError("there are no alert rules", "write some below `alerts:`, see docs/reference/alerts.md")
-    for rule_name, bird in unknown_names(config.alerts, station_of(config).kin):
+    for rule_name, bird in unknown_names(config.alerts, station_of(config).bird_names):
         err.print(f"rule {shown(rule_name)} names {shown(bird)}, which no bird is called: check the spelling")
     tallies = {rule.name: Counter[str]() for rule in config.alerts}
     with Catalogue.open_existing(config.home) as catalogue:

@@ -1,8 +1,8 @@
 """Build Home Assistant's MQTT discovery messages: one retained message per device, with all its entities.
 
 Entity ids come from the station name and the config keys, never from display names, so that a camera may be renamed at
-any time. Every camera has topics of its own; no template filters a shared one. See docs/tutorials/home-assistant.md, and
-https://www.home-assistant.io/integrations/mqtt/ for the rules.
+any time. Every camera has topics of its own; no template filters a shared one. See docs/tutorials/home-assistant.md,
+and https://www.home-assistant.io/integrations/mqtt/ for the rules.
 """
 
 from __future__ import annotations

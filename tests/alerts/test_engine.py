@@ -306,7 +306,7 @@ def test_names_that_mean_no_bird_are_found(bench: Callable[..., Bench]) -> None:
     good = ["Great Tit", "great_tit", "Parus", "PARIDAE", "Passeriformes", "Upupa epops"]
     rule = {"name": "r", "species": [*good, "Grate tit"]}
     made = bench(rule)
-    assert unknown_names(made.config.alerts, station_of(made.config).kin) == [("r", "Grate tit")]
+    assert unknown_names(made.config.alerts, station_of(made.config).bird_names) == [("r", "Grate tit")]
 
 
 def test_names_in_the_users_language_work_in_rules(tmp_path: Any, world: Any) -> None:
