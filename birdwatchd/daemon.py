@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from birdwatchd.alerts.engine import alarms_of
+from birdwatchd.alerts.engine import build_alert_engine
 from birdwatchd.camera.process.supervisor import CameraProcess
 from birdwatchd.channels.channel import Channel, open_channels
 from birdwatchd.errors import BirdwatchError, ConfigError, StoreBusy, StoreFull
@@ -85,9 +85,9 @@ class Daemon:
 
     def _run(self, store: Store, network: Network) -> int:
         compose: Compose = no_messages
-        decide = alarms_of(self.config, network.labels)
+        decide = build_alert_engine(self.config, network.labels)
         if decide is not None:
-            decide.warn_of_unknown_names()
+            decide.log_unknown_names()
         if self.config.mqtt.url:
             self._mqtt = build_mqtt(
                 store,

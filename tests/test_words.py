@@ -14,7 +14,24 @@ PACKAGE = Path(__file__).parent.parent / "birdwatchd"
 # Names that were replaced by the field's terms, by the folder in which they must not come back ("" is everywhere).
 GONE: dict[str, set[str]] = {
     "": {"Desk", "open_desk", "_desk", "tell_nobody", "composer_of"},
-    "alerts": {"Kin", "kin"},
+    "alerts": {
+        "Kin",
+        "kin",
+        "Alarms",
+        "alarms_of",
+        "station_of",
+        "Judgement",
+        "judge",
+        "judgement",
+        "reconsider",
+        "Past",
+        "past",
+        "misfit",
+        "bird_key",
+        "asked",
+        "told",
+        "tell",
+    },
     "mqtt": {
         "Knock",
         "knock",

@@ -1,1 +1,1 @@
-"""Tell others: MQTT topics and payloads, the outbox's publisher."""
+"""Decide which visits trigger an alert: rules, sun and clock, names, and the engine that the store calls."""

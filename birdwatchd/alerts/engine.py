@@ -1,6 +1,7 @@
-"""Turn what alert rules decide into notes for the database and messages for broker and channels.
+"""Apply the alert rules to each visit revision and compose the alert messages for broker and channels.
 
-`Alarms` is what the store calls inside the transaction that writes a visit revision; it waits for nothing.
+The store calls `AlertEngine` inside the transaction that writes the revision, so that no alert is lost and none is
+decided twice; it waits for nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import replace
 
 from birdwatchd.alerts.bird_names import NameIndex
 from birdwatchd.alerts.daytime import Daytime
-from birdwatchd.alerts.rules import Station, bird_key, judge, reconsider
+from birdwatchd.alerts.rules import Station, evaluate, follow_up, taxon_key
 from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Label, Message, Phase, State
@@ -23,13 +24,13 @@ from birdwatchd.species.taxonomy import bundled_taxonomy
 from birdwatchd.species.verdict.build import shown_labels
 from birdwatchd.store import Alerting, Fired, Outcome, Standing
 
-__all__ = ["Alarms", "alarms_of", "station_of", "unknown_names"]
+__all__ = ["AlertEngine", "build_alert_engine", "build_station", "unknown_names"]
 
 log = logging.getLogger(__name__)
 
 
-class Alarms:
-    """The rules of one station, and who is told."""
+class AlertEngine:
+    """The alert rules of one station, with the channels that they notify."""
 
     def __init__(
         self,
@@ -40,81 +41,80 @@ class Alarms:
     ) -> None:
         """
         Args:
-            topics: None where there is no broker.
+            topics: None if no broker is configured.
         """
         self._rules, self._station, self._topics, self._channels = tuple(rules), station, topics, channels
 
-    def __call__(self, asked: Alerting) -> list[Outcome]:
-        """What comes of one visit revision."""
-        found = (self._one(rule, asked) for rule in self._rules)
+    def __call__(self, change: Alerting) -> list[Outcome]:
+        """What the rules decide for one visit revision."""
+        found = (self._apply(rule, change) for rule in self._rules)
         return [outcome for outcome in found if outcome is not None]
 
-    def warn_of_unknown_names(self) -> None:
-        """Log names of rules that mean no bird: spelling mistakes, mostly."""
+    def log_unknown_names(self) -> None:
+        """Warn of names in rules that no bird has: mostly spelling mistakes."""
         for rule, name in unknown_names(self._rules, self._station.bird_names):
             log.warning("alerts: rule %s names %s, which no bird is called: check the spelling", rule, name)
 
-    def _one(self, rule: AlertSettings, asked: Alerting) -> Outcome | None:
-        standing = asked.standing
-        fired = asked.fired.get(rule.name)
+    def _apply(self, rule: AlertSettings, change: Alerting) -> Outcome | None:
+        fired = change.fired.get(rule.name)
         if fired is None:
-            judgement = judge(rule, standing, self._station, asked.history)
-            return self._fire(rule, judgement.reasons, asked) if judgement.fires else None
-        news = reconsider(rule, fired, standing, self._station, asked.history)
-        if news is None:
+            result = evaluate(rule, change.standing, self._station, change.history)
+            return self._fire(rule, result.reasons, change) if result.fires else None
+        update = follow_up(rule, fired, change.standing, self._station, change.history)
+        if update is None:
             return None
-        note, phase = news
+        updated, phase = update
         if phase is None:
-            return Outcome(note)
-        said = replace(standing, phase=phase)
-        reasons = (_what_changed(fired, said),)
-        return Outcome(note, self._messages(rule, fired.channels, said, reasons, None))
+            return Outcome(updated)
+        corrected = replace(change.standing, phase=phase)
+        reasons = (_what_changed(fired, corrected),)
+        return Outcome(updated, self._messages(rule, fired.channels, corrected, reasons, None))
 
-    def _fire(self, rule: AlertSettings, reasons: Sequence[str], asked: Alerting) -> Outcome:
-        """Tell of a visit. Channels are not told of one that is over for longer than they keep messages."""
-        visit = asked.standing.visit
+    def _fire(self, rule: AlertSettings, reasons: Sequence[str], change: Alerting) -> Outcome:
+        """The first alert of a rule for a visit; channels get none of a visit that ended longer ago than `max_age`."""
+        visit = change.standing.visit
         broker = (BROKER,) if rule.mqtt and self._topics is not None else ()
-        age = asked.now - (visit.end or visit.last_seen or visit.start)
-        there = [name for name in dict.fromkeys(rule.to) if name in self._channels]
-        fresh = [name for name in there if age <= self._channels[name].max_age]
+        age = change.now - (visit.end or visit.last_seen or visit.start)
+        configured = [name for name in dict.fromkeys(rule.to) if name in self._channels]
+        channels = [name for name in configured if age <= self._channels[name].max_age]
+        recipients = (*broker, *channels)
         verdict = visit.verdict
-        told = (*broker, *fresh)
-        note = Fired(
+        fired = Fired(
             rule=rule.name,
             state=verdict.state.value,
-            species=bird_key(verdict),
+            species=taxon_key(verdict),
             name=verdict.common_name,
             phase=Phase.PROVISIONAL if visit.end is None else Phase.FINAL,
             stands=True,
-            channels=told,
+            channels=recipients,
         )
-        wants_image = rule.mqtt_image or any(self._channels[name].image for name in fresh)
-        image = asked.picture() if wants_image else None
-        return Outcome(note, self._messages(rule, told, asked.standing, reasons, image))
+        needs_image = rule.mqtt_image or any(self._channels[name].image for name in channels)
+        image = change.picture() if needs_image else None
+        return Outcome(fired, self._messages(rule, recipients, change.standing, reasons, image))
 
     def _messages(
         self,
         rule: AlertSettings,
-        told: Collection[str],
-        standing: Standing,
+        recipients: Collection[str],
+        stored: Standing,
         reasons: Sequence[str],
         image: bytes | None,
     ) -> tuple[Message, ...]:
-        key = f"{standing.visit.visit_id}:{standing.visit.revision}"
-        plain = alert_payload(standing, rule.name, reasons)
-        shown = alert_payload(standing, rule.name, reasons, image) if image else plain
+        key = f"{stored.visit.visit_id}:{stored.visit.revision}"
+        without_image = alert_payload(stored, rule.name, reasons)
+        with_image = alert_payload(stored, rule.name, reasons, image) if image else without_image
         messages = []
-        if BROKER in told and self._topics is not None:
-            messages.append(Message(self._topics.alert, shown if rule.mqtt_image else plain, key=key))
-        for name in told:
+        if BROKER in recipients and self._topics is not None:
+            messages.append(Message(self._topics.alert, with_image if rule.mqtt_image else without_image, key=key))
+        for name in recipients:
             if name in self._channels:
-                payload = shown if self._channels[name].image else plain
+                payload = with_image if self._channels[name].image else without_image
                 messages.append(Message("alert", payload, key=key, channel=name))
         return tuple(messages)
 
 
 def _what_changed(fired: Fired, now: Standing) -> str:
-    """In words, for those who were told."""
+    """In words, for those who got the alert."""
     verdict = now.visit.verdict
     before = fired.name or "a bird without a name"
     if verdict.state is State.REJECTED:
@@ -127,15 +127,15 @@ def _what_changed(fired: Fired, now: Standing) -> str:
 
 
 def unknown_names(rules: Sequence[AlertSettings], bird_names: NameIndex) -> list[tuple[str, str]]:
-    """Rule and name of what rules name and no bird is called."""
+    """Rule and name for each name in a rule that no bird has."""
     return [(rule.name, name) for rule in rules for name in bird_names.unknown(rule.species)]
 
 
-def station_of(config: Config, labels: Sequence[Label] = ()) -> Station:
-    """What rules need to know of a station: its birds are those of the bundled table, in the user's language.
+def build_station(config: Config, labels: Sequence[Label] = ()) -> Station:
+    """What rules need to know of the station; its names are those of the bundled table, in the user's language.
 
     Args:
-        labels: of the model, which may know more.
+        labels: of the model, which may know more birds.
 
     Raises:
         ConfigError: the names file cannot be used.
@@ -146,11 +146,11 @@ def station_of(config: Config, labels: Sequence[Label] = ()) -> Station:
     return Station(daytime, bird_names, {key: camera.zones for key, camera in config.cameras.items()})
 
 
-def alarms_of(config: Config, labels: Sequence[Label] = ()) -> Alarms | None:
-    """The rules of a configuration; None where there are none.
+def build_alert_engine(config: Config, labels: Sequence[Label] = ()) -> AlertEngine | None:
+    """The engine with the rules of a configuration; None if there are no rules.
 
     Args:
-        labels: of the model, where it is known; the bundled table is always known.
+        labels: of the model, where it is loaded; those of the bundled table are always known.
 
     Raises:
         ConfigError: the names file cannot be used.
@@ -158,4 +158,4 @@ def alarms_of(config: Config, labels: Sequence[Label] = ()) -> Alarms | None:
     if not config.alerts:
         return None
     topics = Topics(config.mqtt.base, config.station.name) if config.mqtt.url else None
-    return Alarms(config.alerts, station_of(config, labels), topics, config.channels)
+    return AlertEngine(config.alerts, build_station(config, labels), topics, config.channels)

@@ -1,7 +1,7 @@
-"""Decide which alert rules fire for a visit, and what is to be said when a visit that was told proves another bird.
+"""Decide whether an alert rule fires for a visit, and whether a visit it fired for needs a correction.
 
-Pure functions of a rule, a visit, the station and what was told before. All times are the visit's start, never the time
-of deciding: so a rule decides of stored visits what it decided, or would have decided, when they came.
+Pure functions of a rule, a visit, the station and the history. All times are the visit's start, never the time of the
+decision: so a rule decides for stored visits what it decided, or would have decided, when they happened.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from birdwatchd.settings.base import Point
 from birdwatchd.species.taxonomy import name_key
 from birdwatchd.store import Fired, Standing
 
-__all__ = ["WHY_NOT", "Judgement", "Past", "Station", "bird_key", "judge", "occasions", "reconsider"]
+__all__ = ["WHY_NOT", "AlertHistory", "RuleResult", "Station", "evaluate", "follow_up", "taxon_key"]
 
-# Why a rule does not fire, in the order in which it is asked; the first that holds is the reason.
+# Why a rule does not fire, in the order in which the conditions are checked; the first is the reason.
 WHY_NOT = ("state", "species", "camera", "zone", "count", "hours", "quiet", "when", "cooldown", "daily_cap")
 
 
-class Past(Protocol):
-    """What a rule may ask about other visits; the visit that is judged is never among them."""
+class AlertHistory(Protocol):
+    """Queries about other visits; the visit under evaluation is never among them."""
 
     def last_seen(self, species: str, before: datetime) -> datetime | None:
-        """When the newest other visit of this confirmed species began, not later than `before`."""
+        """Start of the newest other visit of this confirmed species, not later than `before`."""
 
     def fired_within(self, rule: str, species: str, start: datetime, span: timedelta) -> bool:
-        """Whether the rule told of another visit of `species` that began less than `span` before or after `start`."""
+        """Whether the rule's alert stands for another visit of `species` that began less than `span` from `start`."""
 
     def fired_between(self, rule: str, since: datetime, until: datetime) -> int:
-        """For how many other visits that began in this time, `until` left out, the rule fired, taken back or not."""
+        """For how many other visits with `since` <= start < `until` the rule fired, retracted or not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """What rules need to know of where they are.
+    """What rules need to know of the station.
 
     Attributes:
         zones: the polygons of each camera, by name.
@@ -52,12 +52,12 @@ class Station:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """What a rule says of a visit that it has not told of.
+class RuleResult:
+    """Whether a rule fires for a visit for which it has not fired before.
 
     Attributes:
-        reasons: the occasions of `when` that hold, if it fires.
-        why_not: one of `WHY_NOT` if it does not, else empty.
+        reasons: if it fires, the values of `when` that apply.
+        why_not: if it does not, one of `WHY_NOT`, else empty.
     """
 
     reasons: tuple[str, ...] = ()
@@ -65,21 +65,21 @@ class Judgement:
 
     @property
     def fires(self) -> bool:
-        """Whether it is to be told."""
+        """Whether to send an alert."""
         return not self.why_not
 
 
-def judge(rule: AlertSettings, standing: Standing, station: Station, past: Past) -> Judgement:
-    """Whether a rule fires for a visit for which it has not fired."""
-    why_not = misfit(rule, standing, station, past) or _held_back(rule, standing.visit, station, past)
-    return Judgement(why_not=why_not) if why_not else Judgement(occasions(rule, standing, past))
+def evaluate(rule: AlertSettings, stored: Standing, station: Station, history: AlertHistory) -> RuleResult:
+    """Evaluate a rule for a visit for which it has not fired before."""
+    why_not = first_mismatch(rule, stored, station, history) or _suppressed_by(rule, stored.visit, station, history)
+    return RuleResult(why_not=why_not) if why_not else RuleResult(_occasions(rule, stored, history))
 
 
-def misfit(rule: AlertSettings, standing: Standing, station: Station, past: Past) -> str:
-    """Which key of the rule a visit does not fit, as in `WHY_NOT`; empty if it fits all."""
-    visit, verdict = standing.visit, standing.visit.verdict
+def first_mismatch(rule: AlertSettings, stored: Standing, station: Station, history: AlertHistory) -> str:
+    """The first condition of a rule that a visit does not meet, as in `WHY_NOT`; empty if it meets all."""
+    visit, verdict = stored.visit, stored.visit.verdict
     inside = station.daytime.inside
-    fits: dict[str, Callable[[], object]] = {
+    conditions: dict[str, Callable[[], object]] = {
         "state": lambda: verdict.state.value in rule.states,
         "species": lambda: (
             not rule.species or station.bird_names.keys_of(verdict) & {name_key(name) for name in rule.species}
@@ -89,29 +89,29 @@ def misfit(rule: AlertSettings, standing: Standing, station: Station, past: Past
         "count": lambda: visit.count_max >= rule.min_count,
         "hours": lambda: not rule.hours or any(inside(window, visit.start) for window in rule.hours),
         "quiet": lambda: not any(inside(window, visit.start) for window in rule.quiet),
-        "when": lambda: occasions(rule, standing, past),
+        "when": lambda: _occasions(rule, stored, history),
     }
-    return next((key for key, holds in fits.items() if not holds()), "")
+    return next((key for key, holds in conditions.items() if not holds()), "")
 
 
-def occasions(rule: AlertSettings, standing: Standing, past: Past) -> tuple[str, ...]:
-    """Those of the rule's occasions that hold for a visit."""
-    return tuple(occasion for occasion in rule.when if _holds(occasion, standing, past))
+def _occasions(rule: AlertSettings, stored: Standing, history: AlertHistory) -> tuple[str, ...]:
+    """Those values of the rule's `when` that apply to a visit."""
+    return tuple(occasion for occasion in rule.when if _holds(occasion, stored, history))
 
 
-def _holds(occasion: str, standing: Standing, past: Past) -> bool:
+def _holds(occasion: str, stored: Standing, history: AlertHistory) -> bool:
     if occasion == "every":
         return True
     if occasion == "rare":
-        return standing.visit.verdict.rare
+        return stored.visit.verdict.rare
     days = unseen_days(occasion)
     if days is None:
-        return occasion.removeprefix("first_") in standing.firsts
-    species = standing.visit.verdict.species
+        return occasion.removeprefix("first_") in stored.firsts
+    species = stored.visit.verdict.species
     if species is None:
         return False
-    last = past.last_seen(species, standing.visit.start)
-    return last is None or standing.visit.start - last >= timedelta(days=days)
+    last = history.last_seen(species, stored.visit.start)
+    return last is None or stored.visit.start - last >= timedelta(days=days)
 
 
 def _in_zone(rule: AlertSettings, visit: Visit, station: Station) -> bool:
@@ -121,7 +121,7 @@ def _in_zone(rule: AlertSettings, visit: Visit, station: Station) -> bool:
 
 
 def contains(polygon: Sequence[Point], point: Point) -> bool:
-    """Whether a point lies in a polygon: a ray from it to the right crosses an odd number of edges."""
+    """Whether a point lies in a polygon (ray casting: a ray to the right crosses an odd number of edges)."""
     x, y = point
     inside = False
     for (x1, y1), (x2, y2) in zip(polygon, (*polygon[1:], polygon[0]), strict=True):
@@ -130,54 +130,55 @@ def contains(polygon: Sequence[Point], point: Point) -> bool:
     return inside
 
 
-def _held_back(rule: AlertSettings, visit: Visit, station: Station, past: Past) -> str:
-    """`cooldown` or `daily_cap` where one of them keeps a fitting visit from being told; else empty."""
-    if rule.cooldown and past.fired_within(rule.name, bird_key(visit.verdict), visit.start, rule.cooldown):
+def _suppressed_by(rule: AlertSettings, visit: Visit, station: Station, history: AlertHistory) -> str:
+    """`cooldown` or `daily_cap` if one of them suppresses the alert of a matching visit; else empty."""
+    if rule.cooldown and history.fired_within(rule.name, taxon_key(visit.verdict), visit.start, rule.cooldown):
         return "cooldown"
     if rule.daily_cap is not None:
         since, until = station.daytime.local_day(visit.start)
-        if past.fired_between(rule.name, since, until) >= rule.daily_cap:
+        if history.fired_between(rule.name, since, until) >= rule.daily_cap:
             return "daily_cap"
     return ""
 
 
-def bird_key(verdict: Verdict) -> str:
-    """The name that a cooldown goes by, whatever its rank; empty for a bird without a name."""
+def taxon_key(verdict: Verdict) -> str:
+    """The key of the named taxon, of whatever rank, that a cooldown applies to; empty for a bird without a name."""
     return name_key(verdict.scientific_name or verdict.common_name or "")
 
 
-def reconsider(
-    rule: AlertSettings, fired: Fired, standing: Standing, station: Station, past: Past
+def follow_up(
+    rule: AlertSettings, fired: Fired, stored: Standing, station: Station, history: AlertHistory
 ) -> tuple[Fired, Phase | None] | None:
-    """What a rule makes of a visit that it has told of: nothing, a note to itself, or something to add.
+    """Decide whether a new revision of a visit, for which a rule has fired, needs a correction or a retraction.
 
-    While the bird is there nothing is added: names may come and go. When the visit is over, and whenever it is revised
-    later, it is told if another bird of it does not fit the rule, or fits it again, and if it is another bird than was
-    told: a name in the place of none, or of its genus, while the visit lasted makes no other bird of it.
+    None is sent while the bird is present, since names may change until the visit ends. When it has ended, and at every
+    later revision, one is sent if the new name makes the rule match no longer, or match again, or if it is another bird
+    than the one alerted. A name that only became more precise while the visit lasted (none, genus, species) is not
+    another bird.
 
     Returns:
-        The new note, and the phase to tell it as; None there where nothing is to be told; None where nothing changed.
+        None if nothing changed; else the new state of the alert, and the phase to send, or None to send nothing.
     """
-    visit, verdict = standing.visit, standing.visit.verdict
+    visit, verdict = stored.visit, stored.visit.verdict
     if visit.end is None:
         return None
-    state, species = verdict.state.value, bird_key(verdict)
+    state, species = verdict.state.value, taxon_key(verdict)
     same = (state, species) == (fired.state, fired.species)
-    settled = fired.phase is not Phase.PROVISIONAL
-    if same and settled:
+    final = fired.phase is not Phase.PROVISIONAL
+    if same and final:
         return None
-    fits = fired.stands if same else not misfit(rule, standing, station, past)
-    tell: Phase | None = None
-    if fired.stands and not fits:
-        tell = Phase.RETRACTED if verdict.state is State.REJECTED else Phase.CORRECTED
-    elif fits and not (fired.stands and _is_what_was_told(fired, verdict, station, settled=settled)):
-        tell = Phase.CORRECTED
-    phase = tell or (fired.phase if settled else Phase.FINAL)
-    note = replace(fired, state=state, species=species, name=verdict.common_name, phase=phase, stands=fits)
-    return note, tell
+    matches = fired.stands if same else not first_mismatch(rule, stored, station, history)
+    to_send: Phase | None = None
+    if fired.stands and not matches:
+        to_send = Phase.RETRACTED if verdict.state is State.REJECTED else Phase.CORRECTED
+    elif matches and not (fired.stands and _was_alerted(fired, verdict, station, final=final)):
+        to_send = Phase.CORRECTED
+    phase = to_send or (fired.phase if final else Phase.FINAL)
+    updated = replace(fired, state=state, species=species, name=verdict.common_name, phase=phase, stands=matches)
+    return updated, to_send
 
 
-def _is_what_was_told(fired: Fired, verdict: Verdict, station: Station, *, settled: bool) -> bool:
-    """Whether what was told of a bird is true of its verdict now; what was told as final, to the letter."""
-    exact = bird_key(verdict)
-    return fired.species == exact if settled else fired.species in ("", exact, *station.bird_names.keys_of(verdict))
+def _was_alerted(fired: Fired, verdict: Verdict, station: Station, *, final: bool) -> bool:
+    """Whether the alert named the bird of this verdict: exactly if it was final, else also by a group or synonym."""
+    exact = taxon_key(verdict)
+    return fired.species == exact if final else fired.species in ("", exact, *station.bird_names.keys_of(verdict))

@@ -44,7 +44,7 @@ def _say_who_is_told(config: Config) -> None:
     Raises:
         ConfigError: a file with an address or headers cannot be used.
     """
-    from birdwatchd.alerts.engine import station_of, unknown_names
+    from birdwatchd.alerts.engine import build_station, unknown_names
 
     for name, settings in config.channels.items():
         settings.read_address(name)
@@ -60,7 +60,7 @@ def _say_who_is_told(config: Config) -> None:
         if not told:
             _warn(f"Rule {rule.name} tells nobody:", "name a channel below `to`, or set mqtt.url.")
     if config.alerts:
-        for rule_name, bird in unknown_names(config.alerts, station_of(config).bird_names):
+        for rule_name, bird in unknown_names(config.alerts, build_station(config).bird_names):
             what = f"Rule {rule_name} names {bird}, which no bird is called:"
             _warn(what, "check the spelling, or the names of your own model.")
 

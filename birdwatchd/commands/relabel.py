@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from birdwatchd.alerts.engine import alarms_of
+from birdwatchd.alerts.engine import build_alert_engine
 from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.build import build_composer
@@ -88,7 +88,7 @@ class _Work:
         self._store, self._fusion, self._classifier, self._model = store, fusion, classifier, model
         self._options = options
         self._compose = build_composer(config) if options.tell else None
-        self._decide = alarms_of(config, fusion.labels) if options.tell else None
+        self._decide = build_alert_engine(config, fusion.labels) if options.tell else None
         self._changes: Counter[tuple[str, str]] = Counter()
         self._kept = self._blind = 0
 

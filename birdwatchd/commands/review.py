@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from birdwatchd.alerts.engine import alarms_of
+from birdwatchd.alerts.engine import build_alert_engine
 from birdwatchd.commands.terminal import name_of, out, shown
 from birdwatchd.errors import ConfigError
 from birdwatchd.mqtt.build import build_composer
@@ -44,7 +44,7 @@ def run_review(config: Config, options: ReviewOptions) -> int:
         label = species_named(options.species, config, any_name=options.any_name)
     station, now = config.station, datetime.now(UTC)
     with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
-        before, decide = store.visit(options.visit_id), alarms_of(config)
+        before, decide = store.visit(options.visit_id), build_alert_engine(config)
         if options.undo:
             after = store.take_back_review(options.visit_id, build_composer(config), now, decide)
         else:

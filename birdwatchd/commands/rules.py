@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from birdwatchd.alerts.engine import station_of, unknown_names
-from birdwatchd.alerts.rules import WHY_NOT, Judgement, bird_key, judge
+from birdwatchd.alerts.engine import build_station, unknown_names
+from birdwatchd.alerts.rules import WHY_NOT, RuleResult, evaluate, taxon_key
 from birdwatchd.channels.channel import sender_of
 from birdwatchd.channels.wording import reason_in_words
 from birdwatchd.commands.terminal import err, name_of, out, shown
@@ -53,18 +53,18 @@ class Ledger:
         return self.catalogue.last_seen(species, before, self.visit_id)
 
     def fired_within(self, rule: str, species: str, start: datetime, span: timedelta) -> bool:
-        """See `birdwatchd.alerts.rules.Past`."""
+        """See `birdwatchd.alerts.rules.AlertHistory`."""
         starts = self.by_species[rule, species]
         return bisect_left(starts, start + span) > bisect_right(starts, start - span)
 
     def fired_between(self, rule: str, since: datetime, until: datetime) -> int:
-        """See `birdwatchd.alerts.rules.Past`."""
+        """See `birdwatchd.alerts.rules.AlertHistory`."""
         starts = self.by_rule[rule]
         return bisect_left(starts, until) - bisect_left(starts, since)
 
     def note(self, rule: str, visit: Visit) -> None:
         """The rule fired."""
-        insort(self.by_species[rule, bird_key(visit.verdict)], visit.start)
+        insort(self.by_species[rule, taxon_key(visit.verdict)], visit.start)
         insort(self.by_rule[rule], visit.start)
 
 
@@ -77,30 +77,30 @@ def run_rehearsal(config: Config, options: RehearsalOptions) -> int:
     """
     if not config.alerts:
         raise ConfigError("there are no alert rules", "write some below `alerts:`, see docs/reference/alerts.md")
-    for rule_name, bird in unknown_names(config.alerts, station_of(config).bird_names):
+    for rule_name, bird in unknown_names(config.alerts, build_station(config).bird_names):
         err.print(f"rule {shown(rule_name)} names {shown(bird)}, which no bird is called: check the spelling")
     tallies = {rule.name: Counter[str]() for rule in config.alerts}
     with Catalogue.open_existing(config.home) as catalogue:
-        for standing, rule, judgement in rehearse(config, catalogue, options.since, options.until):
-            tallies[rule.name][judgement.why_not] += 1
-            if judgement.fires or options.every:
-                _show(standing.visit, rule, judgement, config.station.zone, as_json=options.as_json)
+        for standing, rule, result in rehearse(config, catalogue, options.since, options.until):
+            tallies[rule.name][result.why_not] += 1
+            if result.fires or options.every:
+                _show(standing.visit, rule, result, config.station.zone, as_json=options.as_json)
     _sum_up(tallies, as_json=options.as_json)
     return 0
 
 
 def rehearse(
     config: Config, catalogue: Catalogue, since: datetime | None = None, until: datetime | None = None
-) -> Iterator[tuple[Standing, AlertSettings, Judgement]]:
+) -> Iterator[tuple[Standing, AlertSettings, RuleResult]]:
     """What each rule would have made of each stored visit, in the order in which they began."""
-    station, ledger = station_of(config), Ledger(catalogue)
+    station, ledger = build_station(config), Ledger(catalogue)
     for standing in catalogue.standings(since, until):
         ledger.visit_id = standing.visit.visit_id
         for rule in config.alerts:
-            judgement = judge(rule, standing, station, ledger)
-            if judgement.fires:
+            result = evaluate(rule, standing, station, ledger)
+            if result.fires:
                 ledger.note(rule.name, standing.visit)
-            yield standing, rule, judgement
+            yield standing, rule, result
 
 
 def send_test(config: Config, channel: str) -> int:
@@ -125,15 +125,15 @@ def send_test(config: Config, channel: str) -> int:
     return 0
 
 
-def _show(visit: Visit, rule: AlertSettings, judgement: Judgement, zone: tzinfo, *, as_json: bool) -> None:
+def _show(visit: Visit, rule: AlertSettings, result: RuleResult, zone: tzinfo, *, as_json: bool) -> None:
     if as_json:
-        said = {"rule": rule.name, "fires": judgement.fires, "reasons": list(judgement.reasons)}
-        line = {**said, "why_not": judgement.why_not or None, "visit": visit.to_json()}
+        said = {"rule": rule.name, "fires": result.fires, "reasons": list(result.reasons)}
+        line = {**said, "why_not": result.why_not or None, "visit": visit.to_json()}
         sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
         return
     when = visit.start.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-    why = ", ".join(reason_in_words(reason) for reason in judgement.reasons) or f"not: {judgement.why_not}"
-    style = "bold green" if judgement.fires else "dim"
+    why = ", ".join(reason_in_words(reason) for reason in result.reasons) or f"not: {result.why_not}"
+    style = "bold green" if result.fires else "dim"
     bird, place = shown(f"{name_of(visit.verdict):<28}"), shown(f"{visit.camera:<12}")
     out.print(f"{when}  {shown(f'{rule.name:<14}')} {place} [{style}]{bird}[/] {shown(why)}", soft_wrap=True)
 

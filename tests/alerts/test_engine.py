@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from birdwatchd.alerts.engine import Alarms, alarms_of, station_of, unknown_names
+from birdwatchd.alerts.engine import AlertEngine, build_alert_engine, build_station, unknown_names
 from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
@@ -37,7 +37,7 @@ class Bench:
         whole = {"alerts": rules, "channels": CHANNELS, "cameras": {"nut": {"source": "a.mp4"}}}
         mqtt = {"url": "mqtt://broker"} if broker else {}
         self.config = Config.model_validate({**whole, "mqtt": mqtt, "station": {"name": "reserve1"}})
-        self.decide = alarms_of(self.config)
+        self.decide = build_alert_engine(self.config)
         self.compose = Composer(world.topics) if broker else None
 
     def visit(self, name: str, verdict: Verdict, **changes: Any) -> Visit:
@@ -263,7 +263,7 @@ def test_a_failing_rule_keeps_nothing(bench: Callable[..., Bench]) -> None:
     """The decision is part of the transaction: a visit without its alert, or an alert without its visit, is a lie."""
     made = bench(EVERY)
     real = made.decide
-    assert isinstance(real, Alarms)
+    assert isinstance(real, AlertEngine)
 
     class PowerCutError(BaseException):
         pass
@@ -306,7 +306,7 @@ def test_names_that_mean_no_bird_are_found(bench: Callable[..., Bench]) -> None:
     good = ["Great Tit", "great_tit", "Parus", "PARIDAE", "Passeriformes", "Upupa epops"]
     rule = {"name": "r", "species": [*good, "Grate tit"]}
     made = bench(rule)
-    assert unknown_names(made.config.alerts, station_of(made.config).bird_names) == [("r", "Grate tit")]
+    assert unknown_names(made.config.alerts, build_station(made.config).bird_names) == [("r", "Grate tit")]
 
 
 def test_names_in_the_users_language_work_in_rules(tmp_path: Any, world: Any) -> None:
@@ -316,7 +316,7 @@ def test_names_in_the_users_language_work_in_rules(tmp_path: Any, world: Any) ->
     rule = {"name": "r", "species": ["Kohlmeise"]}
     config = Config.model_validate({"alerts": [rule], "species": {"names_file": names}, "mqtt": {"url": "mqtt://h"}})
     tit = Verdict(State.CONFIRMED, Rank.SPECIES, "Kohlmeise", "Parus major", 0.9, ())
-    decide = alarms_of(config)
+    decide = build_alert_engine(config)
     store: Store = world.store
     store.record(world.visit("v1", verdict=tit), [], None, world.start, decide)
     store.record(world.visit("v2", verdict=SPARROW), [], None, world.start, decide)

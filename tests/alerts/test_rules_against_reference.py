@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from birdwatchd.alerts.engine import Alarms, station_of
+from birdwatchd.alerts.engine import AlertEngine, build_station
 from birdwatchd.alerts.rules import Station
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Box, Rank, State, Verdict, Visit
@@ -214,7 +214,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def station() -> Station:
     """Its table of birds is the same for all rules."""
-    return station_of(config_of([]))
+    return build_station(config_of([]))
 
 
 def config_of(rules: list[dict[str, Any]]) -> Config:
@@ -247,7 +247,7 @@ def test_what_is_told_is_what_the_reference_tells(
     with store._writer.begin() as connection:
         connection.execute(sa.delete(schema.visit))
     named = [{**rule, "name": f"r{number}"} for number, rule in enumerate(rules)]
-    decide = Alarms(config_of(named).alerts, station, Topics("b", "s"), {})
+    decide = AlertEngine(config_of(named).alerts, station, Topics("b", "s"), {})
     moments = [(night.astimezone(UTC) + timedelta(minutes=after), camera) for after, camera in starts]
     reference = Reference(named, [Seen(number, *one) for number, one in enumerate(moments)])
     for step in steps:

@@ -204,7 +204,7 @@ def test_rules_know_the_birds_of_the_model(
     """The daemon's rules know families of a model of one's own; here they would take back what it told rightly."""
     asked: list[str] = []
     names = lambda config, labels=(): asked.extend(label.scientific_name for label in labels)  # noqa: E731
-    monkeypatch.setattr("birdwatchd.commands.relabel.alarms_of", names)
+    monkeypatch.setattr("birdwatchd.commands.relabel.build_alert_engine", names)
     keep("v1", "new@2")
     bench.relabel(SUMMER, tell=True)
     assert "Passer domesticus" in asked

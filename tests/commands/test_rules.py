@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from birdwatchd.alerts.engine import alarms_of
+from birdwatchd.alerts.engine import build_alert_engine
 from birdwatchd.cli import run_cli
 from birdwatchd.records import Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
@@ -59,7 +59,7 @@ def visits() -> list[Visit]:
 def watched(file: Path) -> Config:
     """The visits came, and were told as they came."""
     config = load_config(file)
-    decide = alarms_of(config)
+    decide = build_alert_engine(config)
     with Store.open(config.home, zone=ZoneInfo("Asia/Jerusalem")) as store:
         for visit in visits():
             store.record(visit, [], None, visit.start, decide)
