@@ -78,7 +78,7 @@ def evaluate(rule: AlertSettings, stored: Standing, station: Station, history: A
 def first_mismatch(rule: AlertSettings, stored: Standing, station: Station, history: AlertHistory) -> str:
     """The first condition of a rule that a visit does not meet, as in `WHY_NOT`; empty if it meets all."""
     visit, verdict = stored.visit, stored.visit.verdict
-    inside = station.daytime.inside
+    is_within = station.daytime.is_within
     conditions: dict[str, Callable[[], object]] = {
         "state": lambda: verdict.state.value in rule.states,
         "species": lambda: (
@@ -87,8 +87,8 @@ def first_mismatch(rule: AlertSettings, stored: Standing, station: Station, hist
         "camera": lambda: not rule.cameras or visit.camera in rule.cameras,
         "zone": lambda: not rule.zones or _in_zone(rule, visit, station),
         "count": lambda: visit.count_max >= rule.min_count,
-        "hours": lambda: not rule.hours or any(inside(window, visit.start) for window in rule.hours),
-        "quiet": lambda: not any(inside(window, visit.start) for window in rule.quiet),
+        "hours": lambda: not rule.hours or any(is_within(window, visit.start) for window in rule.hours),
+        "quiet": lambda: not any(is_within(window, visit.start) for window in rule.quiet),
         "when": lambda: _occasions(rule, stored, history),
     }
     return next((key for key, holds in conditions.items() if not holds()), "")

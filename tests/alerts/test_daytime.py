@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from birdwatchd.alerts.daytime import Daytime, sun_on
+from birdwatchd.alerts.daytime import Daytime, sunrise_and_sunset
 from birdwatchd.settings.hours import read_window
 
 JERUSALEM = Daytime(ZoneInfo("Asia/Jerusalem"), 31.8, 35.0)
@@ -21,7 +21,7 @@ LONDON = Daytime(ZoneInfo("Europe/London"), 51.5, 0.0)
 
 def inside(daytime: Daytime, text: str, local: str) -> bool:
     """Whether a time on the station's clock (with its date) lies in a stretch."""
-    return daytime.inside(read_window(text), datetime.fromisoformat(local).replace(tzinfo=daytime.zone))
+    return daytime.is_within(read_window(text), datetime.fromisoformat(local).replace(tzinfo=daytime.zone))
 
 
 def height_of_sun(at: datetime, latitude: float, longitude: float) -> float:
@@ -57,8 +57,8 @@ def test_night_is_when_the_sun_is_down(place: tuple[float, float], at: datetime,
     height = height_of_sun(at, *place)
     assume(abs(height + 0.833) > 1.2)  # within a few minutes of rising or setting both answers are right
     daytime = Daytime(ZoneInfo(zone), *place)
-    assert daytime.inside(read_window("sunset..sunrise"), at) is (height < -0.833)
-    assert daytime.inside(read_window("sunrise..sunset"), at) is (height > -0.833)
+    assert daytime.is_within(read_window("sunset..sunrise"), at) is (height < -0.833)
+    assert daytime.is_within(read_window("sunrise..sunset"), at) is (height > -0.833)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_night_is_when_the_sun_is_down(place: tuple[float, float], at: datetime,
 )
 def test_the_sun_of_greenwich(day: date, rise: str, fall: str) -> None:
     """A sign or a zone wrong in the formula shifts every quiet hour by as much."""
-    found = sun_on(day, 51.48, 0.0, ZoneInfo("UTC"))
+    found = sunrise_and_sunset(day, 51.48, 0.0, ZoneInfo("UTC"))
     for at, known in zip(found, (rise, fall), strict=True):
         wanted = datetime.fromisoformat(f"{day}T{known}+00:00")
         assert abs(at - wanted) <= timedelta(minutes=3)
@@ -84,7 +84,7 @@ def test_the_sun_of_greenwich(day: date, rise: str, fall: str) -> None:
 def test_no_day_is_without_a_night(zone: str, latitude: float, longitude: float) -> None:
     """Where the sun sets about midnight by UTC, one date by UTC has no sunset: it was taken for a day without end."""
     days = [date(2026, 1, 1) + timedelta(days=n) for n in range(366)]
-    found = [sun_on(day, latitude, longitude, ZoneInfo(zone)) for day in days]
+    found = [sunrise_and_sunset(day, latitude, longitude, ZoneInfo(zone)) for day in days]
     for (rise, fall), (next_rise, next_fall) in pairwise(found):
         assert timedelta(hours=9) < fall - rise < timedelta(hours=16)
         for one, other in ((rise, next_rise), (fall, next_fall)):
@@ -126,10 +126,10 @@ def test_the_clock_counts_where_there_is_no_sun_in_it() -> None:
     window = read_window("22:00..01:30")
     first = datetime(2026, 10, 25, 0, 15, tzinfo=UTC)  # 01:15 summer time
     second = first + timedelta(hours=1)  # 01:15 again
-    assert LONDON.inside(window, first)
-    assert LONDON.inside(window, second)
-    assert not LONDON.inside(window, first + timedelta(minutes=20))
-    assert not LONDON.inside(window, second + timedelta(minutes=20))
+    assert LONDON.is_within(window, first)
+    assert LONDON.is_within(window, second)
+    assert not LONDON.is_within(window, first + timedelta(minutes=20))
+    assert not LONDON.is_within(window, second + timedelta(minutes=20))
 
 
 def test_a_day_has_as_many_hours_as_the_clock_gives_it() -> None:
