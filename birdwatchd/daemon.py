@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from birdwatchd.alerts.engine import build_alert_engine
 from birdwatchd.camera.process.supervisor import CameraProcess
-from birdwatchd.channels.channel import Channel, open_channels
+from birdwatchd.channels.channel import Channel, build_channels
 from birdwatchd.errors import BirdwatchError, ConfigError, StoreBusy, StoreFull
 from birdwatchd.flow import Crew, Mailbox, Stop
 from birdwatchd.metrics import Metrics
@@ -101,7 +101,7 @@ class Daemon:
             )
             compose = self._mqtt.composer
         publisher = self._mqtt.publisher if self._mqtt else None
-        channels = open_channels(self.config, store, self.metrics, drain_s=DRAIN_S)
+        channels = build_channels(self.config, store, self.metrics, drain_s=DRAIN_S)
         self._close_interrupted(store, compose, decide)
         classify, record, learning = build_stages(
             self.config,

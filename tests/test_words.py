@@ -57,7 +57,7 @@ GONE: dict[str, set[str]] = {
     },
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
-SECONDS: set[str] = {"alerts", "mqtt"}
+SECONDS: set[str] = {"alerts", "channels", "mqtt"}
 _TIME = re.compile(r"(^|_)(at|now|since|until|before|after|due|begun|began)$")
 
 

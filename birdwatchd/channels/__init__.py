@@ -1,1 +1,1 @@
-"""Send alerts to people: Apprise and webhooks."""
+"""Send alerts to people through channels other than MQTT: Apprise and webhooks."""

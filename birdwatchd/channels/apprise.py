@@ -1,7 +1,7 @@
-"""Send a message by Apprise, the one library for pushes, e-mail and messengers; its only home.
+"""Send notifications through Apprise (push, e-mail, messengers) and translate its failures.
 
-Imported when the first message is sent: Apprise loads a hundred services. What it logs may hold addresses, so its log
-goes nowhere; only the HTTP status is taken from it, because Apprise itself says no more than yes or no.
+Apprise is imported when the first message is sent, since it loads a hundred services. Its log may hold addresses, so it
+is silenced; only the HTTP status is read from it, because Apprise itself reports no more than success or failure.
 """
 
 from __future__ import annotations
@@ -12,34 +12,34 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from birdwatchd.address import Secret
-from birdwatchd.channels.webhook import from_status
+from birdwatchd.channels.webhook import status_error
 from birdwatchd.errors import ChannelError, ChannelRefused, ChannelUnreachable
 
 if TYPE_CHECKING:
     import apprise
 
-__all__ = ["Push", "service_of"]
+__all__ = ["AppriseSender", "build_service"]
 
-_LOUD = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib")  # these log addresses and their paths
+_LOGGERS = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib")  # these log addresses and their paths
 _STATUS = re.compile(r"\berror=(\d{3})\b")  # how Apprise's services log an HTTP status
 
 
-def service_of(address: Secret) -> apprise.NotifyBase:
-    """The service that an address means.
+def build_service(address: Secret) -> apprise.NotifyBase:
+    """The Apprise service for an address.
 
     Raises:
-        ChannelRefused: Apprise makes nothing of it.
+        ChannelRefused: Apprise cannot use the address.
     """
     import apprise
 
-    for name in _LOUD:
-        quiet = logging.getLogger(name)
-        quiet.propagate = False
-        quiet.setLevel(logging.WARNING)
-        if not quiet.handlers:
-            quiet.addHandler(logging.NullHandler())  # without any, logging would print warnings all the same
-    # With a timeout (60 s by default) services run in a pool of Apprise's own, for whose threads Python waits when it
-    # ends. They wait no more than four seconds for a connection and four for an answer by themselves.
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        logger.propagate = False
+        logger.setLevel(logging.WARNING)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())  # without any, logging would print warnings all the same
+    # With a timeout (60 s by default) services run in a thread pool of Apprise, which Python joins at exit. Without one
+    # they still wait at most four seconds for a connection and four for an answer.
     asset = apprise.AppriseAsset(
         app_id="birdwatchd", app_desc="birdwatchd", app_url="", async_mode=False, service_timeout=0
     )
@@ -49,8 +49,8 @@ def service_of(address: Secret) -> apprise.NotifyBase:
     return service
 
 
-class Push:
-    """One address of Apprise."""
+class AppriseSender:
+    """Sends to one Apprise address."""
 
     def __init__(self, address: Secret) -> None:
         self._address = address
@@ -60,16 +60,16 @@ class Push:
         """Send one message.
 
         Args:
-            image: a JPEG, for services that take one.
+            image: a JPEG, for services that support attachments.
 
         Raises:
-            ChannelUnreachable, ChannelRefused: it was not taken.
+            ChannelUnreachable, ChannelRefused: it was not delivered.
         """
         import apprise
         from apprise.attachment.memory import AttachMemory
 
         if self._apprise is None:
-            service = service_of(self._address)
+            service = build_service(self._address)
             self._apprise = apprise.Apprise(asset=service.asset)
             self._apprise.add(service)
         attach = None
@@ -82,8 +82,8 @@ class Push:
 
 
 def _failure(messages: Iterable[str]) -> ChannelError:
-    """What Apprise's log says of why; without a status it may be anything, and is tried again."""
+    """The error for the HTTP status in Apprise's log; without a status the cause is unknown, and it is tried again."""
     found = [int(match[1]) for text in messages for match in _STATUS.finditer(text)]
     if found and found[-1] >= 300:
-        return from_status(found[-1])
+        return status_error(found[-1])
     return ChannelUnreachable("the service could not be reached, or did not take the message")

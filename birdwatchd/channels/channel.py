@@ -1,9 +1,9 @@
-"""Take alerts from the outbox to one channel that is not MQTT, in order, and delete a row only when it was taken.
+"""Deliver alerts from the outbox to one channel, in order, and delete each row when it was delivered.
 
-Each channel is a stage in a thread of its own: one that is away holds up nobody else. A row that was sent and not yet
-deleted when the power goes is sent again: at least once, and (visit_id, revision, rule) says which are the same. What
-nobody answers to waits, until it is older than `max_age`: a push of last week helps nobody. What is refused is tried
-`TRIES` times and dropped.
+Each channel is a stage in a thread of its own, so that an unreachable one delays no other. Delivery is at least once: a
+row that was sent but not yet deleted when the power fails is sent again, and (visit_id, revision, rule) identifies the
+duplicate. Messages for an unreachable channel wait until they are older than `max_age`, since a push about last week
+helps nobody. A message that is refused is tried `MAX_ATTEMPTS` times and dropped.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from birdwatchd.address import Secret
-from birdwatchd.channels.apprise import Push
+from birdwatchd.channels.apprise import AppriseSender
 from birdwatchd.channels.webhook import Webhook
-from birdwatchd.channels.wording import note_of
+from birdwatchd.channels.wording import notification_of
 from birdwatchd.errors import ChannelError, ChannelRefused, StoreBusy, StoreFull
 from birdwatchd.flow import Backoff
 from birdwatchd.metrics import Metrics
@@ -26,13 +26,13 @@ from birdwatchd.settings.channels import ChannelSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.store import OutboxRow, Store
 
-__all__ = ["Channel", "Send", "open_channels", "sender_of"]
+__all__ = ["Channel", "Send", "build_channels", "build_sender"]
 
 log = logging.getLogger(__name__)
 
 POLL_S = 1.0  # how late a row may be noticed; a push takes about as long
-MEASURE_S = 5.0
-TRIES = 3  # for a message that is refused; a wrong address is seldom right a minute later
+METRICS_INTERVAL_S = 5.0
+MAX_ATTEMPTS = 3  # for a message that is refused; a wrong address is seldom right a minute later
 
 Send = Callable[[bytes], None]
 
@@ -54,118 +54,117 @@ class Channel:
     ) -> None:
         """
         Args:
-            send: takes an alert's JSON to the channel, or raises a ChannelError.
-            clock: wall time, to which the age of messages is reckoned.
-            chance: numbers in 0 … 1 that spread the tries.
+            send: delivers an alert's JSON, or raises a ChannelError.
+            clock: wall time, for the age of messages.
+            chance: numbers in 0 … 1 for the jitter of retries.
             drain_s: how long a clean stop may take to send what is left.
         """
         self.name, self._max_age, self._send = name, settings.max_age, send
         self._store, self._metrics, self._clock, self._drain_s = store, metrics, clock, drain_s
-        self._away = Backoff(5.0, 600.0, chance)
+        self._unreachable = Backoff(5.0, 600.0, chance)
         self._refused = Backoff(80.0, 600.0, chance)  # jitter takes up to a quarter: never below 60
-        self._sent: int | None = None  # a row that was taken and is not yet deleted
-        self._refusals = 0  # in a row
-        self._said, self._said_old = "", False  # what is wrong, as it was last logged; empty while all is well
-        self._next_try = self._measured_at = float("-inf")
+        self._delivered: int | None = None  # id of a row that was delivered and is not yet deleted
+        self._refusals = 0  # consecutive
+        self._logged, self._old_logged = "", False  # the last logged state; empty while the channel works
+        self._next_attempt_s = self._metrics_at_s = float("-inf")
 
     def run(self, stop: StopSignal) -> None:
-        """Send until the stop, then what is left, as long as all goes well and time allows."""
+        """Deliver until the stop, then what is left while the channel works and time allows."""
         while not stop.is_set():
-            began = time.monotonic()
-            wait = self.run_once(began)
-            self._next_try += time.monotonic() - began  # the pause begins where a try that took long has ended
-            stop.wait(min(POLL_S, wait))
-        until = time.monotonic() + self._drain_s
-        while not self._said and time.monotonic() < until and self.run_once(time.monotonic()) == 0.0:
+            began_s = time.monotonic()
+            wait_s = self.run_once(began_s)
+            self._next_attempt_s += time.monotonic() - began_s  # the back-off starts at the end of a slow attempt
+            stop.wait(min(POLL_S, wait_s))
+        deadline_s = time.monotonic() + self._drain_s
+        while not self._logged and time.monotonic() < deadline_s and self.run_once(time.monotonic()) == 0.0:
             continue
 
-    def run_once(self, now: float) -> float:
-        """Send the oldest message, if there is one and it is time.
+    def run_once(self, now_s: float) -> float:
+        """Deliver the oldest message, if there is one and it is time.
 
         Args:
-            now: monotonic seconds.
+            now_s: monotonic seconds.
 
         Returns:
-            Seconds after which to come back; 0 if there may be more to do at once.
+            Seconds until the next call; 0 if there may be another message.
         """
         try:
-            self._measure(now)
-            self._settle()
-            if now < self._next_try:
-                return self._next_try - now
+            self._update_metrics(now_s)
+            self._delete_delivered()
+            if now_s < self._next_attempt_s:
+                return self._next_attempt_s - now_s
             rows = self._store.pending(0, 1, self.name)
             if not rows:
                 return POLL_S
             if self._drop_old(rows[0]):
                 return 0.0
-            wait = self._try(rows[0])
-            self._next_try = now + wait
-            self._settle()
+            wait_s = self._deliver(rows[0])
+            self._next_attempt_s = now_s + wait_s
+            self._delete_delivered()
         except (StoreBusy, StoreFull):
             self._metrics.add("publish_store_retries_total")
             return POLL_S
-        return wait
+        return wait_s
 
-    def _try(self, row: OutboxRow) -> float:
-        """Send one message; seconds until the next may be tried."""
+    def _deliver(self, row: OutboxRow) -> float:
+        """Send one message; seconds until the next attempt."""
         try:
             self._send(row.message.payload)
         except ChannelRefused as error:
             self._metrics.add("channel_failures_total", channel=self.name)
             self._refusals += 1
-            self._say("refused", logging.ERROR, f"{error}; after {TRIES} tries messages are dropped")
-            if self._refusals >= TRIES:
-                self._drop(1, "refused")
-                self._sent = row.id
+            self._log_change("refused", logging.ERROR, f"{error}; after {MAX_ATTEMPTS} tries messages are dropped")
+            if self._refusals >= MAX_ATTEMPTS:
+                self._count_dropped(1, "refused")
+                self._delivered = row.id
             return self._refused.next_wait()
         except ChannelError as error:
             self._metrics.add("channel_failures_total", channel=self.name)
-            self._say("away", logging.WARNING, f"{error.message}; messages wait in the outbox")
-            return self._away.next_wait()
-        self._sent, self._refusals, self._said_old = row.id, 0, False
+            self._log_change("unreachable", logging.WARNING, f"{error.message}; messages wait in the outbox")
+            return self._unreachable.next_wait()
+        self._delivered, self._refusals, self._old_logged = row.id, 0, False
         self._metrics.add("channel_sent_total", channel=self.name)
-        if self._said:
-            self._say("", logging.INFO, "takes messages again")
-        self._away.reset()
+        if self._logged:
+            self._log_change("", logging.INFO, "takes messages again")
+        self._unreachable.reset()
         self._refused.reset()
         return 0.0
 
-    def _settle(self) -> None:
-        """Delete the row that was taken; it is not sent again while this must wait."""
-        if self._sent is not None:
-            self._store.delivered([self._sent], self._clock())
-            self._sent = None
+    def _delete_delivered(self) -> None:
+        """Delete the row that was delivered (or dropped); while this cannot be done, it is not sent again."""
+        if self._delivered is not None:
+            self._store.delivered([self._delivered], self._clock())
+            self._delivered = None
 
     def _drop_old(self, oldest: OutboxRow) -> bool:
-        before = self._clock() - self._max_age
-        if oldest.created_at >= before:
+        limit = self._clock() - self._max_age
+        if oldest.created_at >= limit:
             return False
-        count = self._store.drop_older(self.name, before)
-        self._drop(count, "old")
-        if not self._said_old:
+        count = self._store.drop_older(self.name, limit)
+        self._count_dropped(count, "old")
+        if not self._old_logged:
             log.warning("channel %s: messages older than %s are dropped", self.name, self._max_age)
-        self._said_old = True
+        self._old_logged = True
         return True
 
-    def _drop(self, count: int, reason: str) -> None:
+    def _count_dropped(self, count: int, reason: str) -> None:
         self._metrics.add("channel_dropped_total", count, channel=self.name, reason=reason)
 
-    def _say(self, state: str, level: int, text: str) -> None:
-        """Log a change of state, once."""
-        if state != self._said:
+    def _log_change(self, state: str, level: int, text: str) -> None:
+        if state != self._logged:
             log.log(level, "channel %s: %s", self.name, text)
-        self._said = state
+        self._logged = state
 
-    def _measure(self, now: float) -> None:
-        if now - self._measured_at >= MEASURE_S:
-            self._measured_at = now
+    def _update_metrics(self, now_s: float) -> None:
+        if now_s - self._metrics_at_s >= METRICS_INTERVAL_S:
+            self._metrics_at_s = now_s
             self._metrics.set("channel_outbox_depth", self._store.outbox_depth(self.name), channel=self.name)
             oldest = self._store.outbox_oldest(self._clock(), self.name) or 0.0
             self._metrics.set("channel_outbox_oldest_seconds", oldest, channel=self.name)
 
 
-def sender_of(name: str, settings: ChannelSettings, config: Config) -> Send:
-    """What takes an alert's JSON to a channel.
+def build_sender(name: str, settings: ChannelSettings, config: Config) -> Send:
+    """The function that delivers an alert's JSON to a channel.
 
     Raises:
         ConfigError: a file with the address or headers cannot be used.
@@ -173,25 +172,25 @@ def sender_of(name: str, settings: ChannelSettings, config: Config) -> Send:
     address: Secret = settings.read_address(name)
     if settings.is_webhook:
         return Webhook(address, settings.read_headers(name)).send
-    push = Push(address)
+    service = AppriseSender(address)
     zone, cameras = config.station.zone, {key: camera.name for key, camera in config.cameras.items()}
 
     def send(payload: bytes) -> None:
-        note = note_of(payload, zone, cameras)
-        push.send(note.title, note.body, note.image)
+        notification = notification_of(payload, zone, cameras)
+        service.send(notification.title, notification.body, notification.image)
 
     return send
 
 
-def open_channels(config: Config, store: Store, metrics: Metrics, *, drain_s: float = 2.0) -> list[Channel]:
-    """All channels of a configuration; what waits for channels that are gone is deleted.
+def build_channels(config: Config, store: Store, metrics: Metrics, *, drain_s: float = 2.0) -> list[Channel]:
+    """All channels of a configuration; messages that wait for removed channels are deleted.
 
     Raises:
         ConfigError: a file with an address or headers cannot be used.
     """
-    senders = {name: sender_of(name, settings, config) for name, settings in config.channels.items()}
-    if gone := store.keep_channels(config.channels.keys()):
-        log.warning("%d messages were for channels that are not in the configuration any more; dropped", gone)
+    senders = {name: build_sender(name, settings, config) for name, settings in config.channels.items()}
+    if dropped := store.keep_channels(config.channels.keys()):
+        log.warning("%d messages were for channels that are not in the configuration any more; dropped", dropped)
     return [
         Channel(name, config.channels[name], send, store, metrics, drain_s=drain_s) for name, send in senders.items()
     ]

@@ -1,7 +1,7 @@
-"""Post the JSON of an alert to a URL, and say in our words what came of it.
+"""Post the JSON of an alert to a URL (webhook), and translate HTTP, socket and TLS errors.
 
-The URL and the headers are secrets as a whole: a path may be the password. No error here holds any part of them, nor of
-what the other side said beyond its status.
+URL and headers are secrets as a whole, since a path may be the password. No error here holds any part of them, nor of
+the response beyond its status.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from birdwatchd import __version__
 from birdwatchd.address import Secret
 from birdwatchd.errors import ChannelError, ChannelRefused, ChannelUnreachable
 
-__all__ = ["Webhook", "from_status"]
+__all__ = ["Webhook", "status_error"]
 
 TIMEOUT_S = 5.0  # for connecting and for each wait after that; leaves room within the daemon's 10 s for stopping
-LATER = {408, 425, 429}  # request timeout, too early, too many requests: no refusal, come again
+RETRY_LATER = {408, 425, 429}  # request timeout, too early, too many requests
 
 
-# No handler of redirects among them: a POST would become a GET without its body, and its headers go to somebody else.
+# Without a redirect handler: a redirected POST would become a GET without its body, and its headers go to another host.
 _HANDLERS = (
     urllib.request.ProxyHandler,
     urllib.request.HTTPHandler,
@@ -38,13 +38,13 @@ _HANDLERS = (
 
 
 class Webhook:
-    """One URL that takes JSON by HTTP POST."""
+    """Posts JSON to one URL."""
 
     def __init__(self, address: Secret, headers: Mapping[str, Secret]) -> None:
         """
         Args:
             address: http or https; user and password in it are sent as basic authentication.
-            headers: more to send, by name.
+            headers: additional ones, by name.
         """
         parts = urlsplit(address.reveal())
         self._headers = {"Content-Type": "application/json", "User-Agent": f"birdwatchd/{__version__}"}
@@ -61,18 +61,18 @@ class Webhook:
         """Post one JSON.
 
         Raises:
-            ChannelUnreachable, ChannelRefused: it was not taken.
+            ChannelUnreachable, ChannelRefused: it was not delivered.
         """
         request = urllib.request.Request(self._url, data=payload, headers=self._headers, method="POST")  # noqa: S310  # the settings allow http and https only
         with _webhook_errors(), self._opener.open(request, timeout=TIMEOUT_S):
             pass
 
 
-def from_status(status: int) -> ChannelError:
-    """What an HTTP status other than 2xx means."""
+def status_error(status: int) -> ChannelError:
+    """The error for an HTTP status other than 2xx."""
     name = HTTPStatus(status).phrase if status in HTTPStatus.__members__.values() else ""
     text = f"the other side answers {status} {name}".rstrip()
-    if status >= 500 or status in LATER:
+    if status >= 500 or status in RETRY_LATER:
         return ChannelUnreachable(text)
     if 300 <= status < 400:
         return ChannelRefused(text, "it sends us elsewhere; write the final address")
@@ -81,12 +81,12 @@ def from_status(status: int) -> ChannelError:
 
 @contextmanager
 def _webhook_errors() -> Iterator[None]:
-    """Translate what urllib, http.client, sockets and TLS raise; their own words may hold the address."""
+    """Translate errors of urllib, http.client, sockets and TLS; their own messages may hold the address."""
     try:
         yield
     except urllib.error.HTTPError as error:
         error.close()
-        raise from_status(error.code) from None
+        raise status_error(error.code) from None
     except urllib.error.URLError as error:
         raise _from_system(error.reason) from None
     except UnicodeError:  # a label of the name is empty or too long

@@ -1,4 +1,4 @@
-"""Say an alert in a few words, for a phone's screen."""
+"""Format an alert as a short notification for a phone: a title and a line of text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from birdwatchd.records import Phase
 from birdwatchd.settings.alerts import unseen_days
 
-__all__ = ["Note", "note_of", "reason_in_words"]
+__all__ = ["Notification", "describe_reason", "notification_of"]
 
 _PHASES = {Phase.CORRECTED: "Corrected: ", Phase.RETRACTED: "Retracted: "}
 _OCCASIONS = {
@@ -24,7 +24,7 @@ _OCCASIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class Notification:
     """A message for people; `image` is a JPEG."""
 
     title: str
@@ -32,29 +32,29 @@ class Note:
     image: bytes | None = None
 
 
-def note_of(payload: bytes, zone: tzinfo, cameras: Mapping[str, str]) -> Note:
-    """An alert's JSON in words.
+def notification_of(payload: bytes, zone: tzinfo, cameras: Mapping[str, str]) -> Notification:
+    """Format an alert's JSON.
 
     Args:
-        zone: whose clock is shown.
+        zone: for the time of day.
         cameras: display names by key.
     """
     alert: dict[str, Any] = json.loads(payload)
     bird = alert["common_name"] or ("no bird" if alert["state"] == "rejected" else "unknown bird")
     where = cameras.get(alert["camera"]) or alert["camera"]
     title = f"{_PHASES.get(alert['phase'], '')}{bird}, {where}"
-    at = datetime.fromisoformat(alert["start"]).astimezone(zone)
-    facts = [reason_in_words(reason) for reason in alert["reasons"] if reason != "every"]
-    facts.append(f"{at:%H:%M}")
+    start = datetime.fromisoformat(alert["start"]).astimezone(zone)
+    facts = [describe_reason(reason) for reason in alert["reasons"] if reason != "every"]
+    facts.append(f"{start:%H:%M}")
     if alert["state"] != "rejected":
         facts.append(f"{alert['score']:.0%} sure")
     if alert["count_max"] > 1:
         facts.append(f"{alert['count_max']} birds")
     image = alert.get("image_b64")
-    return Note(title, ", ".join(facts), base64.b64decode(image) if image else None)
+    return Notification(title, ", ".join(facts), base64.b64decode(image) if image else None)
 
 
-def reason_in_words(reason: str) -> str:
-    """An occasion of a rule (`first_ever`) for people; anything else as it is."""
+def describe_reason(reason: str) -> str:
+    """A value of a rule's `when` (`first_ever`) in words; any other text as it is."""
     days = unseen_days(reason)
     return _OCCASIONS.get(reason, reason) if days is None else f"not seen for {days} days"

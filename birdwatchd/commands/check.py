@@ -141,11 +141,11 @@ def _probe_broker(config: Config) -> str:
 
 
 def _probe_channel(config: Config, name: str) -> str:
-    from birdwatchd.channels.apprise import service_of
+    from birdwatchd.channels.apprise import build_service
 
     settings = config.channels[name]
     address = settings.read_address(name)
-    kind = "a webhook" if settings.is_webhook else f"{service_of(address).service_name} by Apprise"
+    kind = "a webhook" if settings.is_webhook else f"{build_service(address).service_name} by Apprise"
     return f"{kind}; nothing was sent, `birdwatchd rules send {name}` sends a test"
 
 

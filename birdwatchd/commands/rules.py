@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from birdwatchd.alerts.engine import build_station, unknown_names
 from birdwatchd.alerts.rules import WHY_NOT, RuleResult, evaluate, taxon_key
-from birdwatchd.channels.channel import sender_of
-from birdwatchd.channels.wording import reason_in_words
+from birdwatchd.channels.channel import build_sender
+from birdwatchd.channels.wording import describe_reason
 from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.errors import ChannelError, ConfigError
 from birdwatchd.mqtt.payloads import alert_payload
@@ -118,7 +118,7 @@ def send_test(config: Config, channel: str) -> int:
     visit = Visit(new_visit_id(now), "test", 1, now, now, verdict, 0, 1, None, "test")
     payload = alert_payload(Standing(visit, Phase.FINAL, ()), "test", ("this is a test, there is no bird",))
     try:
-        sender_of(channel, config.channels[channel], config)(payload)
+        build_sender(channel, config.channels[channel], config)(payload)
     except ChannelError as error:
         raise type(error)(f"channel {channel}: {error.message}", error.hint) from None
     out.print(f"channel {shown(channel)} took the message", soft_wrap=True)
@@ -132,7 +132,7 @@ def _show(visit: Visit, rule: AlertSettings, result: RuleResult, zone: tzinfo, *
         sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
         return
     when = visit.start.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-    why = ", ".join(reason_in_words(reason) for reason in result.reasons) or f"not: {result.why_not}"
+    why = ", ".join(describe_reason(reason) for reason in result.reasons) or f"not: {result.why_not}"
     style = "bold green" if result.fires else "dim"
     bird, place = shown(f"{name_of(visit.verdict):<28}"), shown(f"{visit.camera:<12}")
     out.print(f"{when}  {shown(f'{rule.name:<14}')} {place} [{style}]{bird}[/] {shown(why)}", soft_wrap=True)

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from birdwatchd.address import Secret
-from birdwatchd.channels.channel import Channel, open_channels, sender_of
+from birdwatchd.channels.channel import Channel, build_channels, build_sender
 from birdwatchd.channels.webhook import Webhook
 from birdwatchd.errors import ChannelRefused, ChannelUnreachable, ConfigError, StoreBusy
 from birdwatchd.metrics import Metrics
@@ -207,7 +207,7 @@ def test_a_webhook_gets_its_headers_and_its_password(world: Any, peer: Peer, tmp
     address = peer.url.replace("http://", "http://user:p%40ss@")
     settings = {"webhook": address, "headers_file": tmp_path / "headers"}
     config = Config.model_validate({"channels": {"hook": settings}})
-    sender_of("hook", config.channels["hook"], config)(b"{}")
+    build_sender("hook", config.channels["hook"], config)(b"{}")
     headers = peer.headers[0]
     assert (headers["X-Token"], headers["X-From"]) == ("hunter2", "the garden")
     assert base64.b64decode(headers["Authorization"].removeprefix("Basic ")) == b"user:p@ss"
@@ -246,7 +246,7 @@ def test_apprise_sends_words_and_the_picture(world: Any, peer: Peer) -> None:
     camera = {"source": "a.mp4", "name": "Nut feeder"}
     station = {"timezone": "Asia/Jerusalem"}
     config = Config.model_validate({"channels": {"p": settings}, "cameras": {"nut": camera}, "station": station})
-    sender_of("p", config.channels["p"], config)(alert(world, b"jpeg"))
+    build_sender("p", config.channels["p"], config)(alert(world, b"jpeg"))
     (got,) = peer.got
     assert got["title"] == "House sparrow, Nut feeder"
     assert got["message"] == "first ever, not seen for 30 days, 09:30, 91% sure, 2 birds"
@@ -261,8 +261,8 @@ def test_a_service_that_hangs_does_not_hold_the_end(peer: Peer) -> None:
     script = f"""
 import threading
 from birdwatchd.address import Secret
-from birdwatchd.channels.apprise import Push
-push = Push(Secret("json://127.0.0.1:{peer.port}/"))
+from birdwatchd.channels.apprise import AppriseSender
+push = AppriseSender(Secret("json://127.0.0.1:{peer.port}/"))
 threading.Thread(target=push.send, args=("title", "body", None), daemon=True).start()
 input()
 """
@@ -279,7 +279,7 @@ input()
 def test_apprise_says_why_it_failed(world: Any, peer: Peer) -> None:
     """A wrong token is told to a person; a service that is away is tried again."""
     config = Config.model_validate({"channels": {"p": {"apprise": f"json://127.0.0.1:{peer.port}/"}}})
-    send = sender_of("p", config.channels["p"], config)
+    send = build_sender("p", config.channels["p"], config)
     for status, error in ((403, ChannelRefused), (503, ChannelUnreachable), (429, ChannelUnreachable)):
         peer.status = status
         with pytest.raises(error, match=str(status)):
@@ -289,7 +289,7 @@ def test_apprise_says_why_it_failed(world: Any, peer: Peer) -> None:
         send(alert(world))
     wrong = Config.model_validate({"channels": {"p": {"apprise": "nonsense://x"}}})
     with pytest.raises(ChannelRefused, match="does not know such an address"):
-        sender_of("p", wrong.channels["p"], wrong)(alert(world))
+        build_sender("p", wrong.channels["p"], wrong)(alert(world))
 
 
 @pytest.fixture
@@ -316,7 +316,7 @@ def test_no_address_is_ever_said(world: Any, peer: Peer, everything_logged: list
     failures = []
     for number, settings in enumerate((*secrets, {"apprise": "tgram://hunter2"}, {"apprise": "hunter2"})):
         config = Config.model_validate({"channels": {f"c{number}": settings}})
-        (channel,) = open_channels(config, world.store, metrics)
+        (channel,) = build_channels(config, world.store, metrics)
         now = 0.0
         for status in (200, 404, 500, 302):
             world.store.enqueue([Message("alert", alert(world), channel=channel.name)], datetime.now(UTC))
@@ -337,7 +337,7 @@ def test_what_waits_for_a_channel_that_is_gone_goes(world: Any, caplog: pytest.L
     world.store.enqueue([Message("b/s/nut/visit", b"{}")], NOW)
     config = Config.model_validate({"channels": {"hook": {"webhook": "http://h"}}})
     wait_for(world.store, "hook", 3)
-    open_channels(config, world.store, Metrics())
+    build_channels(config, world.store, Metrics())
     assert [world.store.outbox_depth(name) for name in ("gone", "hook", None)] == [0, 1, 1]
     assert "2 messages were for channels" in caplog.text
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from birdwatchd.channels.wording import Note, note_of, reason_in_words
+from birdwatchd.channels.wording import Notification, describe_reason, notification_of
 from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.records import Phase, Rank, State, Verdict
 from birdwatchd.store import Standing
@@ -37,11 +37,11 @@ def test_which_bird_where_why_and_when(
 ) -> None:
     """Two lines, read at a glance: the name first, the station's own clock, and no jargon of rules."""
     payload = alert_payload(Standing(world.visit("v0", **changes), phase, ()), "r", reasons)
-    assert note_of(payload, HOME, {"nut": "Nut feeder", "pond": ""}) == Note(title, body)
+    assert notification_of(payload, HOME, {"nut": "Nut feeder", "pond": ""}) == Notification(title, body)
 
 
 def test_occasions_are_words() -> None:
     """`unseen_30d` is for the configuration."""
-    assert reason_in_words("unseen_30d") == "not seen for 30 days"
-    assert reason_in_words("first_season") == "first of the season"
-    assert reason_in_words("it is no bird") == "it is no bird"
+    assert describe_reason("unseen_30d") == "not seen for 30 days"
+    assert describe_reason("first_season") == "first of the season"
+    assert describe_reason("it is no bird") == "it is no bird"
