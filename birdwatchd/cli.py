@@ -393,13 +393,13 @@ def rules_test(
     every: Annotated[bool, typer.Option("--all", help="Also list visits that trigger no rule, and why.")] = False,
 ) -> int:
     """List which stored visits would have triggered which alert rule; nothing is sent or written."""
-    from birdwatchd.commands.rules import RehearsalOptions, run_rehearsal
+    from birdwatchd.commands.rules import BacktestOptions, run_backtest
 
     settings, now = overridden(_config(config), home=home), datetime.now(UTC)
     zone = settings.station.zone
     after = parse_since(since, now, zone) if since else None
     before = parse_since(until, now, zone, "--until") if until else None
-    return run_rehearsal(settings, RehearsalOptions(after, before, as_json, every))
+    return run_backtest(settings, BacktestOptions(after, before, as_json, every))
 
 
 @rules.command("send", epilog="Example: birdwatchd rules send phone")

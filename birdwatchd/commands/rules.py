@@ -1,7 +1,7 @@
-"""Try alert rules on the visits that are stored, and channels with a message that says it is a test.
+"""Backtest alert rules on the stored visits, and send a test message through a channel.
 
-A rehearsal writes nothing and sends nothing. It goes through the visits in the order in which they began, each as it
-stands now, as if the rules of the configuration had been there from the first of them on.
+A backtest writes nothing and sends nothing. It evaluates the visits in the order in which they began, each as it is
+stored now, as if the configured rules had existed from the first of them on.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from birdwatchd.settings.alerts import AlertSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.store import Catalogue, Standing
 
-__all__ = ["RehearsalOptions", "rehearse", "run_rehearsal", "send_test"]
+__all__ = ["BacktestOptions", "backtest", "run_backtest", "send_test"]
 
 
 @dataclass(frozen=True, slots=True)
-class RehearsalOptions:
-    """What the command line asked for; `every` shows also the visits that no rule would have told of."""
+class BacktestOptions:
+    """What the command line asked for; `every` also shows the visits for which no rule fires."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -40,39 +40,39 @@ class RehearsalOptions:
 
 
 @dataclass(slots=True)
-class Ledger:
-    """What would have been told so far."""
+class BacktestHistory:
+    """The `AlertHistory` of a backtest: alerts that would have been sent so far, and the stored visits."""
 
     catalogue: Catalogue
     visit_id: str = ""
-    by_species: defaultdict[tuple[str, str], list[datetime]] = field(default_factory=lambda: defaultdict(list))
-    by_rule: defaultdict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
+    starts_by_species: defaultdict[tuple[str, str], list[datetime]] = field(default_factory=lambda: defaultdict(list))
+    starts_by_rule: defaultdict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
 
     def last_seen(self, species: str, before: datetime) -> datetime | None:
-        """As the database has it."""
+        """From the database; see `birdwatchd.alerts.rules.AlertHistory`."""
         return self.catalogue.last_seen(species, before, self.visit_id)
 
     def fired_within(self, rule: str, species: str, start: datetime, span: timedelta) -> bool:
         """See `birdwatchd.alerts.rules.AlertHistory`."""
-        starts = self.by_species[rule, species]
+        starts = self.starts_by_species[rule, species]
         return bisect_left(starts, start + span) > bisect_right(starts, start - span)
 
     def fired_between(self, rule: str, since: datetime, until: datetime) -> int:
         """See `birdwatchd.alerts.rules.AlertHistory`."""
-        starts = self.by_rule[rule]
+        starts = self.starts_by_rule[rule]
         return bisect_left(starts, until) - bisect_left(starts, since)
 
-    def note(self, rule: str, visit: Visit) -> None:
-        """The rule fired."""
-        insort(self.by_species[rule, taxon_key(visit.verdict)], visit.start)
-        insort(self.by_rule[rule], visit.start)
+    def add(self, rule: str, visit: Visit) -> None:
+        """Add an alert of a rule."""
+        insort(self.starts_by_species[rule, taxon_key(visit.verdict)], visit.start)
+        insort(self.starts_by_rule[rule], visit.start)
 
 
-def run_rehearsal(config: Config, options: RehearsalOptions) -> int:
-    """Print which visits the rules would have told of, and why not of the others.
+def run_backtest(config: Config, options: BacktestOptions) -> int:
+    """Print for which visits the rules would have fired, and why not for the others.
 
     Raises:
-        ConfigError: there are no rules.
+        ConfigError: no rules are configured.
         StoreError: there is no database.
     """
     if not config.alerts:
@@ -81,34 +81,34 @@ def run_rehearsal(config: Config, options: RehearsalOptions) -> int:
         err.print(f"rule {shown(rule_name)} names {shown(bird)}, which no bird is called: check the spelling")
     tallies = {rule.name: Counter[str]() for rule in config.alerts}
     with Catalogue.open_existing(config.home) as catalogue:
-        for standing, rule, result in rehearse(config, catalogue, options.since, options.until):
+        for stored, rule, result in backtest(config, catalogue, options.since, options.until):
             tallies[rule.name][result.why_not] += 1
             if result.fires or options.every:
-                _show(standing.visit, rule, result, config.station.zone, as_json=options.as_json)
-    _sum_up(tallies, as_json=options.as_json)
+                _print_visit(stored.visit, rule, result, config.station.zone, as_json=options.as_json)
+    _print_summary(tallies, as_json=options.as_json)
     return 0
 
 
-def rehearse(
+def backtest(
     config: Config, catalogue: Catalogue, since: datetime | None = None, until: datetime | None = None
 ) -> Iterator[tuple[Standing, AlertSettings, RuleResult]]:
-    """What each rule would have made of each stored visit, in the order in which they began."""
-    station, ledger = build_station(config), Ledger(catalogue)
-    for standing in catalogue.standings(since, until):
-        ledger.visit_id = standing.visit.visit_id
+    """The result of each rule for each stored visit, in the order in which the visits began."""
+    station, history = build_station(config), BacktestHistory(catalogue)
+    for stored in catalogue.standings(since, until):
+        history.visit_id = stored.visit.visit_id
         for rule in config.alerts:
-            result = evaluate(rule, standing, station, ledger)
+            result = evaluate(rule, stored, station, history)
             if result.fires:
-                ledger.note(rule.name, standing.visit)
-            yield standing, rule, result
+                history.add(rule.name, stored.visit)
+            yield stored, rule, result
 
 
 def send_test(config: Config, channel: str) -> int:
-    """Send a message by a channel that says it is a test.
+    """Send a test message through a channel.
 
     Raises:
         ConfigError: there is no such channel, or its files cannot be used.
-        ChannelError: the channel did not take it.
+        ChannelError: the message was not delivered.
     """
     if channel not in config.channels:
         known = ", ".join(config.channels) or "none; write one below `channels:`"
@@ -125,10 +125,10 @@ def send_test(config: Config, channel: str) -> int:
     return 0
 
 
-def _show(visit: Visit, rule: AlertSettings, result: RuleResult, zone: tzinfo, *, as_json: bool) -> None:
+def _print_visit(visit: Visit, rule: AlertSettings, result: RuleResult, zone: tzinfo, *, as_json: bool) -> None:
     if as_json:
-        said = {"rule": rule.name, "fires": result.fires, "reasons": list(result.reasons)}
-        line = {**said, "why_not": result.why_not or None, "visit": visit.to_json()}
+        decision = {"rule": rule.name, "fires": result.fires, "reasons": list(result.reasons)}
+        line = {**decision, "why_not": result.why_not or None, "visit": visit.to_json()}
         sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
         return
     when = visit.start.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
@@ -138,8 +138,8 @@ def _show(visit: Visit, rule: AlertSettings, result: RuleResult, zone: tzinfo, *
     out.print(f"{when}  {shown(f'{rule.name:<14}')} {place} [{style}]{bird}[/] {shown(why)}", soft_wrap=True)
 
 
-def _sum_up(tallies: dict[str, Counter[str]], *, as_json: bool) -> None:
-    """How often each rule would have told, and how often each key kept it from that."""
+def _print_summary(tallies: dict[str, Counter[str]], *, as_json: bool) -> None:
+    """How often each rule would have fired, and which conditions were not met how often."""
     if as_json:
         summary = {
             rule: {"fires": tally[""], "why_not": {why: tally[why] for why in WHY_NOT if tally[why]}}
@@ -148,6 +148,6 @@ def _sum_up(tallies: dict[str, Counter[str]], *, as_json: bool) -> None:
         sys.stdout.write(json.dumps({"summary": summary}) + "\n")
         return
     for rule, tally in tallies.items():
-        held = ", ".join(f"{tally[why]} {why}" for why in WHY_NOT if tally[why])
-        told = f"[bold]{shown(rule)}[/]: {tally['']} of {tally.total()} visits would have been told"
-        out.print(f"{told}{f'; not: {held}' if held else ''}", soft_wrap=True)
+        not_fired = ", ".join(f"{tally[why]} {why}" for why in WHY_NOT if tally[why])
+        fired = f"[bold]{shown(rule)}[/]: {tally['']} of {tally.total()} visits would have been told"
+        out.print(f"{fired}{f'; not: {not_fired}' if not_fired else ''}", soft_wrap=True)

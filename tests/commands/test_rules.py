@@ -83,7 +83,7 @@ def told(home: Path) -> list[tuple[str, str]]:
     return [(alert["rule"], alert["visit_id"]) for alert in alerts]
 
 
-def test_a_rehearsal_tells_what_was_told(watched: Config, answer: Callable[..., str]) -> None:
+def test_a_backtest_fires_where_the_rules_fired(watched: Config, answer: Callable[..., str]) -> None:
     """Rules that are tried on the past must mean the same when they are let loose."""
     lines = [json.loads(line) for line in answer("test", "--json").splitlines()]
     said = [(line["rule"], line["visit"]["visit_id"]) for line in lines[:-1]]
@@ -97,7 +97,7 @@ def test_a_rehearsal_tells_what_was_told(watched: Config, answer: Callable[..., 
     }
 
 
-def test_a_rehearsal_writes_and_sends_nothing(watched: Config, answer: Callable[..., str], peer: Peer) -> None:
+def test_a_backtest_writes_and_sends_nothing(watched: Config, answer: Callable[..., str], peer: Peer) -> None:
     """It is run on the live database, in the middle of the season."""
 
     def everything() -> str:
@@ -129,7 +129,7 @@ def test_only_what_was_asked_for_is_gone_through(watched: Config, answer: Callab
     assert until[-2] == "birds: 1 of 1 visits would have been told"
 
 
-def test_without_rules_there_is_nothing_to_rehearse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_rules_there_is_nothing_to_backtest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An empty answer would look as if nothing ever fits."""
     file = tmp_path / "b.yaml"
     file.write_text(f"home: {tmp_path}\n")
