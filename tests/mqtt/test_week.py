@@ -20,18 +20,18 @@ import pytest
 from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.store import Store
 from tests.support.mqtt import TOPICS
-from tests.support.telling_process import CAMERAS, KILLS, START, STEP, WEEK, ZONE
+from tests.support.publishing_process import CAMERAS, KILLS, START, STEP, WEEK, ZONE
 from tests.support.wire_cutter import WireCutter
 
 SEED = int(os.environ.get("BIRDWATCHD_SEED", "2026"))
 BELOW = "birdwatch/reserve1/"
 
 
-class Teller:
+class Lives:
     """The process that forks lives, and kills them."""
 
     def __init__(self, home: Path, url: str) -> None:
-        command = [sys.executable, "-m", "tests.support.telling_process", str(home), url]
+        command = [sys.executable, "-m", "tests.support.publishing_process", str(home), url]
         self.process = subprocess.Popen(
             command,
             cwd=Path(__file__).parents[2],
@@ -76,13 +76,13 @@ def later() -> Iterator[Callable[[Any], Any]]:
         thing.close()
 
 
-def live_through(teller: Teller, broker: Any, cutter: WireCutter, chance: random.Random) -> None:
+def live_through(lives: Lives, broker: Any, cutter: WireCutter, chance: random.Random) -> None:
     """Kill the telling part at random points, meanwhile cutting wires and restarting the broker."""
     for number in range(KILLS):
         cutter.chance = chance.choice((0.0, 0.05, 0.4))
         if number % 12 == 7:
             broker.stop(signal.SIGTERM)
-        teller.kill_after(chance.uniform(1.2, 1.6) if number % 16 == 3 else chance.uniform(0.02, 0.4))
+        lives.kill_after(chance.uniform(1.2, 1.6) if number % 16 == 3 else chance.uniform(0.02, 0.4))
         if (number % 12 == 9 or number == KILLS - 1) and broker.process.poll() is not None:
             broker.start()
     cutter.chance, cutter.left = 0.3, 2  # twice more while the last life tells the rest
@@ -138,12 +138,12 @@ def test_a_week_of_kills_cuts_and_restarts(world: Any, tmp_path: Path, wait_unti
     listener = world.subscriber(broker.port, client_id="patient", keep=True)
     cutter = later(WireCutter(broker.port, SEED))
     home = tmp_path / "week"
-    teller = later(Teller(home, cutter.url))
+    lives = later(Lives(home, cutter.url))
     began = time.monotonic()
-    live_through(teller, broker, cutter, random.Random(SEED))
+    live_through(lives, broker, cutter, random.Random(SEED))
     with Store.open(home, zone=ZONE) as store:
         killed_at = len(store.visits())
-    teller.end()
+    lives.end()
     took = time.monotonic() - began
     wait_until(lambda: (f"{BELOW}status", b"offline") in [message[:2] for message in listener.got[-3:]])
     late = world.subscriber(broker.port, client_id="after the week")

@@ -1,8 +1,8 @@
-"""Lives of the part of birdwatchd that tells: visits of a simulated week go into a store and from there to a broker.
+"""Processes with a store and a publisher, to be killed: visits of a simulated week are stored and published.
 
-Each line on stdin is one life: `life` is forked and writes and tells until it is killed, `last` tells what is left and
+Each line on stdin forks one process: `life` stores and publishes until it is killed, `last` publishes what is left and
 ends. Forking saves the second that importing takes. A trigger in the database notes every message about a visit in the
-transaction that made it: that is the truth that the test compares with.
+transaction that made it, which is the truth that the test compares with.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ AUDIT = (
 
 
 class Week:
-    """The simulated time: it goes on with the visits."""
+    """The simulated time, which advances with the number of visits."""
 
     def __init__(self, store: Store) -> None:
         self.number = len(store.visits())
@@ -70,7 +70,7 @@ def visit_of(number: int) -> Visit:
 
 
 def changes(visit: Visit, number: int) -> Iterator[tuple[Visit, list[MomentRow]]]:
-    """A visit as it becomes known: a bird, a second one, and the end."""
+    """The revisions of a visit: one bird, two birds, and the end."""
     moment = Moment(0, visit.start, BOX, 0.5, Crop(b"\xff\xd8" + visit.visit_id.encode() * 80, 64, 64))
     yield visit, [MomentRow(moment, np.ones(8, np.float32), ())]
     fields = {name: getattr(visit, name) for name in visit.__slots__} | {"count_max": 2, "revision": 2}
@@ -80,7 +80,7 @@ def changes(visit: Visit, number: int) -> Iterator[tuple[Visit, list[MomentRow]]
 
 
 def live(store: Store, mqtt: MqttService, week: Week, pause_s: float) -> None:
-    """See birds until the week is over, or until killed; every seventh turns out to be none, later."""
+    """Store visits until the week is over, or until killed; every seventh is reviewed as no bird later."""
     while not week.over():
         number = week.number
         for visit, moments in changes(visit_of(number), number):
