@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["AppriseSender", "build_service"]
 
 _LOGGERS = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib")  # these log addresses and their paths
+# How the address parsers of some services fail on a malformed address, beside Apprise's own exceptions. (What their
+# constructors raise, Apprise catches.)
+_PARSER_ERRORS = (AttributeError, LookupError, TypeError, ValueError)
 _STATUS = re.compile(r"\berror=(\d{3})\b")  # how Apprise's services log an HTTP status
 
 
@@ -43,7 +46,13 @@ def build_service(address: Secret) -> apprise.NotifyBase:
     asset = apprise.AppriseAsset(
         app_id="birdwatchd", app_desc="birdwatchd", app_url="", async_mode=False, service_timeout=0
     )
-    service = apprise.Apprise.instantiate(address.reveal(), asset=asset)
+    text = address.reveal()
+    try:
+        service = apprise.Apprise.instantiate(text, asset=asset)
+    except (apprise.exception.AppriseException, *_PARSER_ERRORS) as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is None:
+            raise  # by the call itself, not from within Apprise: a mistake of ours
+        service = None
     if service is None:
         raise ChannelRefused("Apprise does not know such an address", "see github.com/caronc/apprise for its services")
     return service

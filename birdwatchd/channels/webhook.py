@@ -88,14 +88,25 @@ def _webhook_errors() -> Iterator[None]:
         error.close()
         raise status_error(error.code) from None
     except urllib.error.URLError as error:
+        if isinstance(error.reason, str):  # such as "no host given"
+            raise _invalid_address() from None
         raise _from_system(error.reason) from None
     except UnicodeError:  # a label of the name is empty or too long
         raise ChannelRefused("the other side's name is none", "check the address") from None
+    except (http.client.InvalidURL, ValueError):
+        raise _invalid_address() from None
     except (OSError, http.client.HTTPException) as error:
         raise _from_system(error) from None
 
 
-def _from_system(error: object) -> ChannelError:
+def _invalid_address() -> ChannelRefused:
+    return ChannelRefused(
+        "the address or that of a proxy is invalid",
+        "check it, and the environment variables http_proxy and https_proxy",
+    )
+
+
+def _from_system(error: BaseException) -> ChannelError:
     if isinstance(error, ssl.SSLCertVerificationError):
         return ChannelRefused("its certificate is not trusted", "check the address and the system's authorities")
     if isinstance(error, ssl.SSLError):

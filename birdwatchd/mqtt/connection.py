@@ -34,6 +34,7 @@ CONNACK_TIMEOUT_S = 5.0
 FIRST_CONNACK_TIMEOUT_S = 0.8  # of an untested MQTT 5 connection: then MQTT 3.1.1 is tried, which every broker speaks
 MAX_RECEIVED = 64  # messages kept until the owner reads them; later ones are dropped
 MAX_RECEIVED_BYTES = 16_384  # an MQTT 5 broker does not forward larger packets to us
+MAX_PACKET_BYTES = 268_435_455  # of the MQTT standard, for what follows the fixed header
 KEEPALIVE_S = 30  # a half-open connection is noticed after at most twice that
 
 UNSUPPORTED_PROTOCOL, TAKEN_OVER = 0x84, 0x8E
@@ -120,7 +121,7 @@ def broker_errors(settings: MqttSettings) -> Iterator[None]:
         raise BrokerRefused(
             f"{where}: its certificate is not trusted ({why})", "check mqtt.url and mqtt.ca_file"
         ) from error
-    except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError) as error:
         raise BrokerUnreachable(f"{where} hung up while TLS began", "check the port, and that it runs") from error
     except ssl.SSLError as error:
         why = (error.reason or "unknown reason").lower().replace("_", " ")
@@ -297,9 +298,11 @@ class Connection:
 
     def publish(self, message: Message) -> int | None:
         """Publish with QoS 1; the message id that its `Ack` will have, or None if MQTT cannot carry the message."""
+        if self.packet_size(message) > MAX_PACKET_BYTES:  # paho would keep it, and fail at every reconnect
+            return None
         try:
             info = self.client.publish(message.topic, message.payload, qos=1, retain=message.retain)
-        except ValueError:  # a topic with + or #, or more than 256 MB
+        except ValueError:  # how paho reports a topic with a wildcard, or one that is too long
             return None
         return int(info.mid)
 
