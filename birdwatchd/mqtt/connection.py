@@ -117,14 +117,14 @@ def broker_errors(settings: MqttSettings) -> Iterator[None]:
     try:
         yield
     except ssl.SSLCertVerificationError as error:
-        why = error.verify_message or "unknown reason"
+        why = getattr(error, "verify_message", "") or "unknown reason"  # raised in Python, it has none
         raise BrokerRefused(
             f"{where}: its certificate is not trusted ({why})", "check mqtt.url and mqtt.ca_file"
         ) from error
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError) as error:
         raise BrokerUnreachable(f"{where} hung up while TLS began", "check the port, and that it runs") from error
     except ssl.SSLError as error:
-        why = (error.reason or "unknown reason").lower().replace("_", " ")
+        why = (getattr(error, "reason", "") or "unknown reason").lower().replace("_", " ")
         raise BrokerRefused(f"{where}: no TLS ({why})", "check the port and mqtts:// in mqtt.url") from error
     except TimeoutError as error:
         raise BrokerUnreachable(f"{where} does not answer", "check mqtt.url and the network") from error
