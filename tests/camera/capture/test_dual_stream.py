@@ -16,9 +16,9 @@ from birdwatchd.address import Source
 from birdwatchd.camera.capture.dual_stream import REST_S, Pair
 from birdwatchd.camera.capture.feed import Feed
 from birdwatchd.camera.capture.full_frames import FullFrames
-from birdwatchd.camera.capture.pace import LATE_S
 from birdwatchd.camera.capture.replay import recall
 from birdwatchd.camera.capture.ring import Ring
+from birdwatchd.camera.capture.shedding import NOT_LOOKED_AT_S
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.process.supervisor import CameraProcess
@@ -243,7 +243,7 @@ def test_pictures_that_wait_on_purpose_in_quiet_are_not_late(pair: tuple[Path, P
     pauses = [after - before for before, after in pairwise(came) if after - before > REST_S * 0.9]
     assert len(pauses) >= 8  # it did wait
     assert sorted(lags)[len(lags) // 2] < 0.35
-    assert max(lags) < LATE_S + 0.3  # a machine that is busy may be late once
+    assert max(lags) < NOT_LOOKED_AT_S + 0.3  # a machine that is busy may be late once
 
 
 def test_without_both_the_camera_is_offline(tmp_path: Path) -> None:
