@@ -14,9 +14,10 @@ PACKAGE = Path(__file__).parent.parent / "birdwatchd"
 # Names that were replaced by the field's terms, by the folder in which they must not come back ("" is everywhere).
 GONE: dict[str, set[str]] = {
     "": set(),
+    "flow.py": {"Hand", "do", "_obey", "_Order"},
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
-SECONDS: set[str] = set()
+SECONDS: set[str] = {"flow.py"}
 _TIME = re.compile(r"(^|_)(at|now|since|until|before|after|due|begun|began)$")
 
 
