@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,7 @@ from benchmarks.detection.truth import Truth
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.capture.full_frames import FullFrames
-from birdwatchd.camera.capture.replay import recall
+from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.observer import Observer
@@ -87,9 +88,7 @@ def watch(clip: Clip) -> Seen:
     """birdwatchd, as its camera process puts it together."""
     settings = CameraSettings(source=Source(str(clip.path)), min_bird=clip.case.min_bird)
     ring = Ring(settings.ring_mb * 2**20)
-    observer = Observer(
-        clip.case.name, settings, media=clip.path.name, recall=lambda since: recall(ring.since(since), since)
-    )
+    observer = Observer(clip.case.name, settings, media=clip.path.name, replay=partial(replay, ring))
     with Stream(settings.source, settings, lambda: datetime.now(UTC)) as stream:
         return _shown(observer, stream.frames(keep=ring.append))
 
@@ -104,7 +103,7 @@ def watch_two_streams(clip: Clip) -> Seen:
         clip.case.name,
         settings,
         media=clip.path.name,
-        recall=lambda since: recall(ring.since(since), since),
+        replay=partial(replay, ring),
         full=full,
     )
     start = datetime.now(UTC)

@@ -288,7 +288,7 @@ def test_where_a_step_of_light_is_still_being_learned_nothing_has_left(
     observer = Observer(
         "cam",
         CameraSettings(source=Source("x.mp4"), min_bird=16),
-        recall=lambda since: iter([frame for frame in frames if frame.at >= since]),
+        replay=lambda since: iter([frame for frame in frames if frame.at >= since]),
         attention=AttentionSettings(quiet_fps=15.0, calm_fps=15.0),
     )
     found = [evidence for frame in frames for evidence in observer.look(frame)]

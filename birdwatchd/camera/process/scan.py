@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.decoder import Acceleration
 from birdwatchd.camera.capture.frame import Picture
-from birdwatchd.camera.capture.replay import recall
+from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import Pace
 from birdwatchd.camera.capture.stream import Stream
@@ -29,7 +30,7 @@ def scan_file(
 ) -> None:
     """Read one recording as fast as it can be decoded and send its visits, then a `FileDone`."""
     ring = Ring(settings.ring_mb * 2**20)
-    observer = Observer(camera, settings, media=media, recall=lambda since: recall(ring.since(since), since))
+    observer = Observer(camera, settings, media=media, replay=partial(replay, ring))
     pace = Pace(settings.max_fps)
     seconds, error = 0.0, ""
     try:

@@ -27,7 +27,7 @@ from birdwatchd.camera.capture.decoder import Acceleration, devices_here, device
 from birdwatchd.camera.capture.dual_stream import Pair
 from birdwatchd.camera.capture.feed import Retry
 from birdwatchd.camera.capture.frame import Frame, Picture
-from birdwatchd.camera.capture.replay import recall
+from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import CatchUp, Pace
 from birdwatchd.camera.capture.stream import Stream
@@ -74,7 +74,7 @@ class CameraWatch:
                 settings, self._ring, stop, now_utc, self._acceleration, self._catch_up, lambda: self._observer.quiet
             )
         self._observer = Observer(
-            camera, settings, recall=self._recall, full=self._pair.full if self._pair is not None else None
+            camera, settings, replay=self._replay, full=self._pair.full if self._pair is not None else None
         )
         self._said = CameraStatus(camera, CameraState.STARTING, now_utc())
         self._clips: Clips | None = None
@@ -177,11 +177,11 @@ class CameraWatch:
             self._report(CameraState.ONLINE, picture=picture, fps=fps, detail=loss)
             self._online, self._reported_at, self._frames_before = True, elapsed, self._frames
 
-    def _recall(self, since: datetime) -> Iterator[Frame]:
+    def _replay(self, since: datetime) -> Iterator[Frame]:
         """Frames of the recent past: of the main stream, or of the small one while that is all there is."""
         pair = self._pair
         ring = self._ring if pair is None or pair.full_feed.alive else pair.gate_feed.ring
-        return recall(ring.since(since), since)
+        return replay(ring, since)
 
     def _open(self) -> Stream:
         source = self._settings.source

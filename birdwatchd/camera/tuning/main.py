@@ -19,13 +19,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
 
 from birdwatchd.camera.capture.frame import Frame
-from birdwatchd.camera.capture.replay import recall
+from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.motion.grid import scaled_min_bird
@@ -89,9 +90,7 @@ def run(order: Order, stop: Stop, talk: Talk) -> Notes:
     """
     order = replace(order, settings=_watched(order.settings))
     ring = Ring(order.settings.ring_mb * 2**20)
-    observer = Observer(
-        order.name, order.settings, media=order.name, recall=lambda since: recall(ring.since(since), since)
-    )
+    observer = Observer(order.name, order.settings, media=order.name, replay=partial(replay, ring))
     taker = NoteTaker(order.name, order.settings, observer)
     problem = ""
     with ExitStack() as stack:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from birdwatchd.address import Source
 from birdwatchd.camera.capture.dual_stream import REST_S, Pair
 from birdwatchd.camera.capture.feed import Feed
 from birdwatchd.camera.capture.full_frames import FullFrames
-from birdwatchd.camera.capture.replay import recall
+from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import NOT_LOOKED_AT_S
 from birdwatchd.camera.capture.stream import Stream
@@ -57,9 +58,7 @@ class Lockstep:
         self.skew, self.main_until_s = timedelta(seconds=skew_s), main_until_s
         self.alive = True
         self.full = FullFrames(self.ring, lambda: self.alive, turn_s=1e9)
-        self.observer = Observer(
-            "cam", self.settings, media="cam", full=self.full, recall=lambda t: recall(self.ring.since(t), t)
-        )
+        self.observer = Observer("cam", self.settings, media="cam", full=self.full, replay=partial(replay, self.ring))
         self.packets = 0
 
     def run(self) -> list[Evidence]:
