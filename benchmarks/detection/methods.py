@@ -20,7 +20,7 @@ from benchmarks.detection.small_stream import small_stream_of
 from benchmarks.detection.truth import Truth
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.frame import Frame
-from birdwatchd.camera.capture.full_frames import FullFrames
+from birdwatchd.camera.capture.full_frames import OnDemandFrames
 from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.stream import Stream
@@ -98,7 +98,7 @@ def watch_two_streams(clip: Clip) -> Seen:
     small = Source(str(small_stream_of(clip.path, clip.case.fps)))
     settings = CameraSettings(source=Source(str(clip.path)), gate_source=small, min_bird=clip.case.min_bird)
     ring = Ring(settings.ring_mb * 2**20)
-    full = FullFrames(ring, lambda: True, turn_s=60.0)
+    full = OnDemandFrames(ring, lambda: True, turn_s=60.0)
     observer = Observer(
         clip.case.name,
         settings,

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from birdwatchd.camera.best_shot import MomentPicker
-from birdwatchd.camera.capture.full_frames import FullView
+from birdwatchd.camera.capture.full_frames import FullFrameSource
 from birdwatchd.camera.capture.stream import Frame
 from birdwatchd.camera.motion.detector import Gate, GateSettings, Look
 from birdwatchd.camera.motion.grid import scaled_min_bird
@@ -51,7 +51,7 @@ class Observer:
         *,
         media: str | None = None,
         replay: Replay | None = None,
-        full: FullView | None = None,
+        full: FullFrameSource | None = None,
         attention: AttentionSettings | None = None,
     ) -> None:
         """
@@ -150,7 +150,7 @@ class Observer:
             return
         wanting = [visit.known_since for visit in self._visits.values() if visit.picker.wants_more and visit.places]
         if not wanting or not self._full.alive:
-            self._full.rest()
+            self._full.release()
             return
         for frame in self._full.read(min(wanting), until, all_of_them=all_of_them):
             self._offer_full(frame, tuple(self._visits.values()))

@@ -16,7 +16,7 @@ from birdwatchd.camera.capture.clock import Playback
 from birdwatchd.camera.capture.decoder import Acceleration, PacketDecoder
 from birdwatchd.camera.capture.feed import Feed
 from birdwatchd.camera.capture.frame import Frame
-from birdwatchd.camera.capture.full_frames import FullFrames
+from birdwatchd.camera.capture.full_frames import OnDemandFrames
 from birdwatchd.camera.capture.packet import Packet
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import CatchUp
@@ -24,7 +24,7 @@ from birdwatchd.errors import SourceError
 from birdwatchd.flow import Stop
 from birdwatchd.settings.cameras import CameraSettings
 
-__all__ = ["Pair"]
+__all__ = ["DualStream"]
 
 GATE_RING_BYTES = 8 * 2**20  # of the small stream: two minutes at 500 kbit/s, for clips while the main one is lost
 START_S = 6.0  # how long the small stream may take at first, while the main one is there already
@@ -35,7 +35,7 @@ CAUGHT_UP_S = 0.3
 SAME_CLOCK = timedelta(seconds=60)  # pictures further back than this were dated by a clock that was set
 
 
-class Pair:
+class DualStream:
     """Both streams of one camera, read by one thread."""
 
     def __init__(
@@ -72,7 +72,7 @@ class Pair:
             quiet=quiet,
         )
         self._acceleration, self._catch_up = acceleration, catch_up or CatchUp()
-        self.full = FullFrames(
+        self.full = OnDemandFrames(
             ring, lambda: self._at is not self.full_feed and self.full_feed.alive, acceleration=acceleration
         )
         self._stop, self._clock = stop, clock
@@ -153,7 +153,7 @@ class Pair:
         self._cursor = feed.ring.cursor(since) if since is not None else 0
         self._at, self._decoder, self._skip_until = feed, None, since
         self._catching_up = since is not None
-        self.full.rest()
+        self.full.release()
 
     def _frames_of(self, packet: Packet) -> Iterator[Frame]:
         if self._catch_up.leaves_out(packet.is_key, self._lag_of(packet.at), time.monotonic()):

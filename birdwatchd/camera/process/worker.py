@@ -24,7 +24,7 @@ import cv2
 
 from birdwatchd.camera.capture.clock import Playback
 from birdwatchd.camera.capture.decoder import Acceleration, devices_here, devices_to_try
-from birdwatchd.camera.capture.dual_stream import Pair
+from birdwatchd.camera.capture.dual_stream import DualStream
 from birdwatchd.camera.capture.feed import Retry
 from birdwatchd.camera.capture.frame import Frame, Picture
 from birdwatchd.camera.capture.replay import replay
@@ -68,19 +68,19 @@ class CameraWatch:
         self._ring = Ring(settings.ring_mb * 2**20)
         self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notice)
         self._catch_up = CatchUp()
-        self._pair: Pair | None = None
+        self._dual: DualStream | None = None
         if settings.gate_source is not None:
-            self._pair = Pair(
+            self._dual = DualStream(
                 settings, self._ring, stop, now_utc, self._acceleration, self._catch_up, lambda: self._observer.quiet
             )
         self._observer = Observer(
-            camera, settings, replay=self._replay, full=self._pair.full if self._pair is not None else None
+            camera, settings, replay=self._replay, full=self._dual.full if self._dual is not None else None
         )
         self._said = CameraStatus(camera, CameraState.STARTING, now_utc())
         self._clips: Clips | None = None
         if home is not None:
             of_visit = ClipSettings(settings.pre_roll_s, settings.post_roll_s, settings.clip_max_s)
-            spare = self._pair.gate_feed.ring if self._pair is not None else None
+            spare = self._dual.gate_feed.ring if self._dual is not None else None
             self._clips = Clips(camera, of_visit, home, self._ring, now_utc, self._notice, spare=spare)
             self._visit_clips = VisitClips(self._clips)
         self._retry = Retry()
@@ -99,8 +99,8 @@ class CameraWatch:
         while not self._stop.is_set() and not self._ended:
             self._online_since, self._online = None, False
             try:
-                if self._pair is not None:
-                    self._watch_pair(self._pair)
+                if self._dual is not None:
+                    self._watch_dual(self._dual)
                 else:
                     self._watch_stream()
             except SourceError as error:
@@ -141,8 +141,8 @@ class CameraWatch:
                 self._take(picture, stream.frame)
         self._ended = True
 
-    def _watch_pair(self, pair: Pair) -> None:
-        for frame in pair.frames():
+    def _watch_dual(self, dual: DualStream) -> None:
+        for frame in dual.frames():
             if self._stop.is_set():
                 return
             if frame is not None:
@@ -151,12 +151,12 @@ class CameraWatch:
             with self._turn:
                 self._send(self._observer.pass_time(now_utc()))
                 self._tell_clips()
-            error = pair.error
+            error = dual.error
             if error is not None and time.monotonic() - self._reported_at >= REPORT_WAITING_S * (not self._online):
                 self._reported_at, self._online = time.monotonic(), False
                 self._report_error(error)
-        if pair.error is not None:  # files that cannot be read
-            self._report_error(pair.error)
+        if dual.error is not None:  # files that cannot be read
+            self._report_error(dual.error)
         self._ended = True
 
     def _take(self, picture: Seen, frame_of: Callable[[Seen], Frame]) -> None:
@@ -173,14 +173,14 @@ class CameraWatch:
         elapsed = time.monotonic()
         if not self._online or elapsed - self._reported_at >= REPORT_EVERY_S:
             fps = (self._frames - self._frames_before) / (elapsed - self._reported_at) if self._online else 0.0
-            loss = self._pair.loss if self._pair is not None else ""
+            loss = self._dual.loss if self._dual is not None else ""
             self._report(CameraState.ONLINE, picture=picture, fps=fps, detail=loss)
             self._online, self._reported_at, self._frames_before = True, elapsed, self._frames
 
     def _replay(self, since: datetime) -> Iterator[Frame]:
         """Frames of the recent past: of the main stream, or of the small one while that is all there is."""
-        pair = self._pair
-        ring = self._ring if pair is None or pair.full_feed.alive else pair.gate_feed.ring
+        dual = self._dual
+        ring = self._ring if dual is None or dual.full_feed.alive else dual.gate_feed.ring
         return replay(ring, since)
 
     def _open(self) -> Stream:
@@ -228,8 +228,8 @@ class CameraWatch:
         refused: bool = False,
     ) -> None:
         size = (picture.width, picture.height) if picture else (0, 0)
-        if picture and self._pair is not None:
-            size = self._pair.full.size or size  # what the camera can do, not what is looked at
+        if picture and self._dual is not None:
+            size = self._dual.full.size or size  # what the camera can do, not what is looked at
         self._said = CameraStatus(
             camera=self._camera,
             state=state,

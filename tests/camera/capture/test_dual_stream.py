@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from birdwatchd.address import Source
-from birdwatchd.camera.capture.dual_stream import REST_S, Pair
+from birdwatchd.camera.capture.dual_stream import REST_S, DualStream
 from birdwatchd.camera.capture.feed import Feed
-from birdwatchd.camera.capture.full_frames import FullFrames
+from birdwatchd.camera.capture.full_frames import OnDemandFrames
 from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import NOT_LOOKED_AT_S
@@ -57,7 +57,7 @@ class Lockstep:
         self.ring = Ring(2**26)
         self.skew, self.main_until_s = timedelta(seconds=skew_s), main_until_s
         self.alive = True
-        self.full = FullFrames(self.ring, lambda: self.alive, turn_s=1e9)
+        self.full = OnDemandFrames(self.ring, lambda: self.alive, turn_s=1e9)
         self.observer = Observer("cam", self.settings, media="cam", full=self.full, replay=partial(replay, self.ring))
         self.packets = 0
 
@@ -152,7 +152,7 @@ def test_a_main_stream_that_stalls_in_mid_visit_leaves_no_visit_without_a_pictur
     film(main, MAIN, visits, 12.0)
     film(sub, SUB, visits, 12.0)
     both = Lockstep(main, sub, main_until_s=5.0)
-    both.full = FullFrames(both.ring, lambda: True)
+    both.full = OnDemandFrames(both.ring, lambda: True)
     both.observer = Observer("cam", both.settings, media="cam", full=both.full)
     evidence = both.run()
     assert [len(sides) > 0 for sides in crops(evidence).values()] == [True]
@@ -232,7 +232,7 @@ def test_a_feed_that_is_started_again_does_not_read_twice(pair: tuple[Path, Path
 def test_pictures_that_wait_on_purpose_in_quiet_are_not_late(pair: tuple[Path, Path]) -> None:
     """Late ones would not be looked at; here they come some at a time, and every one of them in time."""
     settings = CameraSettings(source=Source(str(pair[0])), gate_source=Source(str(pair[1])))
-    both = Pair(settings, Ring(2**26), Stop(), lambda: datetime.now(UTC), quiet=lambda: True)
+    both = DualStream(settings, Ring(2**26), Stop(), lambda: datetime.now(UTC), quiet=lambda: True)
     came, lags = [], []
     for frame in both.frames():
         if frame is not None:
