@@ -30,9 +30,9 @@ from birdwatchd.settings.cameras import CameraSettings
 __all__ = ["Spent", "main"]
 
 _STEPS: tuple[tuple[type, str, str], ...] = (
-    (Stream, "_decoded", "decoding"),
+    (Stream, "_decode", "decoding"),
     (Stream, "_packet", "copying and dating packets"),
-    (Stream, "frame", "brightness in place"),
+    (Stream, "download", "brightness in place"),
     (Gate, "look", "gate: looks"),
     (Gate, "search", "gate: searches in other frames"),
     (Gate, "absorb", "gate: absorbing"),
@@ -93,8 +93,8 @@ def _watch(path: Path) -> None:
     ring = Ring(settings.ring_mb * 2**20)
     observer = Observer("where", settings, media=path.name, replay=partial(replay, ring))
     with Stream(settings.source, settings, lambda: datetime.now(UTC)) as stream:
-        for picture in stream.pictures(keep=ring.append):
-            observer.look(stream.frame(picture))
+        for frame in stream.decoded_frames(keep=ring.append):
+            observer.look(stream.download(frame))
     observer.finish()
 
 

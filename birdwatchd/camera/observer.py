@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from birdwatchd.camera.best_shot import MomentPicker
+from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.capture.full_frames import FullFrameSource
-from birdwatchd.camera.capture.stream import Frame
 from birdwatchd.camera.motion.detector import Gate, GateSettings, Look
 from birdwatchd.camera.motion.grid import scaled_min_bird
 from birdwatchd.camera.sampling import Attention, AttentionSettings

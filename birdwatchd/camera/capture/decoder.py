@@ -16,7 +16,7 @@ import av
 import av.error
 from av.codec.hwaccel import HWAccel, hwdevices_available
 
-from birdwatchd.camera.capture.frame import Frame, Picture
+from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.packet import Codec, Packet
 from birdwatchd.errors import SourceUnusable
 
@@ -92,13 +92,13 @@ class PacketDecoder:
     def _frames(self, raw: Any, packet: Packet) -> list[Frame]:
         try:
             on_cpu = self._context.decode
-            pictures = self._device.decode(raw, on_cpu) if self._device and raw is not None else on_cpu(raw)
+            decoded = self._device.decode(raw, on_cpu) if self._device and raw is not None else on_cpu(raw)
         except av.error.FFmpegError:  # the live decoder met the same packet and counted it
             return []
         frames = []
-        for picture in pictures:
-            media_s, at = picture.opaque or (packet.media_s, packet.at)
-            frames.append(Picture(picture, at, media_s, 0.0).frame())
+        for av_frame in decoded:
+            media_s, at = av_frame.opaque or (packet.media_s, packet.at)
+            frames.append(DecodedFrame(av_frame, at, media_s, 0.0).download())
         return frames
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from birdwatchd.camera.capture.frame import Frame, Picture
+from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 
 __all__ = ["CAUGHT_UP_S", "TOO_LATE_S", "CatchUp", "Pace"]
 
@@ -86,7 +86,7 @@ class Pace:
     last_at: datetime | None = None
     skipped: int = 0
 
-    def wants(self, frame: Picture | Frame, lag_s: float) -> bool:
+    def wants(self, frame: DecodedFrame | Frame, lag_s: float) -> bool:
         """Whether to look at this one.
 
         Args:

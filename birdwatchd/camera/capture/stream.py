@@ -1,6 +1,6 @@
-"""Read one camera or media file: its packets, and the pictures decoded from them, each dated once.
+"""Read one camera or media file: its packets, and the frames decoded from them, each dated once.
 
-A packet is dated when it comes and its picture takes that date, so that a picture decoded again later is the same one.
+A packet is dated when it comes and its frame takes that date, so that a frame decoded again later is the same one.
 libav objects never leave the thread that made them, and a failed stream is never reused: the caller opens a new one.
 """
 
@@ -19,15 +19,14 @@ import av.error
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.clock import FileClock, LiveClock, Playback
 from birdwatchd.camera.capture.decoder import MAX_PIXELS, Acceleration, size_of
-from birdwatchd.camera.capture.frame import Frame, Picture
-from birdwatchd.camera.capture.frame import luma_of as _luma  # noqa: F401  # where tests that draw frames look for it
+from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.open import LibavErrors, open_container
 from birdwatchd.camera.capture.packet import Codec, Packet, is_annex_b, parameter_sets
 from birdwatchd.camera.capture.shedding import CatchUp
 from birdwatchd.errors import SourceUnreachable, SourceUnusable
 from birdwatchd.settings.cameras import CameraSettings
 
-__all__ = ["Frame", "Stream"]
+__all__ = ["Stream"]
 
 # Streams that carry no time of their own: libav invents 25 pictures a second for them, whatever really comes.
 _WITHOUT_TIME = {"mpjpeg", "mjpeg", "h264", "hevc", "image2pipe", "jpeg_pipe"}
@@ -35,8 +34,8 @@ _MAX_BAD_PACKETS = 200  # undecodable packets in a row before the stream is give
 _REORDERED = timedelta(seconds=1)  # packets may be older than the newest one by this much; more is a clock that was set
 
 
-def keep_nothing(packet: Packet) -> None:
-    """What `frames` does with packets when nobody wants them."""
+def ignore(packet: Packet) -> None:
+    """What `frames` does with packets when they need not be kept."""
 
 
 class Stream:
@@ -82,12 +81,11 @@ class Stream:
         self._context.thread_count = 1  # one core per camera, and no frames held back
         self._context.thread_type = "NONE"
         self._context.options = {"max_pixels": str(MAX_PIXELS)}
-        self._context.copy_opaque = True  # a picture brings the date of its packet
+        self._context.copy_opaque = True  # a frame brings the date of its packet
         self._file_clock = FileClock(self._recorded_at())
         rate = self._stream.average_rate or self._stream.guessed_rate or 15
         self._frame_s = 1.0 / min(max(float(rate), 1.0), 240.0)
         self._reading = LibavErrors(source, opening=False)
-        self.bad_packets = 0
         self._bad_in_row = 0
         self._read_timeout_s = settings.read_timeout_s
         names = set(self._container.format.name.split(","))
@@ -127,7 +125,7 @@ class Stream:
             if raw.size:
                 yield self._packet(raw)
 
-    def frames(self, keep: Callable[[Packet], None] = keep_nothing) -> Iterator[Frame]:
+    def frames(self, keep: Callable[[Packet], None] = ignore) -> Iterator[Frame]:
         """Give frames until the end of a file, or until the stream breaks.
 
         Args:
@@ -137,35 +135,35 @@ class Stream:
             SourceUnreachable: nothing came within the read time-out, or the stream ended (live sources).
             SourceUnusable: too many packets in a row could not be decoded (files).
         """
-        for picture in self.pictures(keep):
-            yield self.frame(picture)
+        for decoded in self.decoded_frames(keep):
+            yield self.download(decoded)
 
-    def pictures(self, keep: Callable[[Packet], None] = keep_nothing) -> Iterator[Picture]:
-        """As `frames`, for who does not look at every one: `frame` gives the frame of one that is wanted."""
-        picture_at = time.monotonic()
+    def decoded_frames(self, keep: Callable[[Packet], None] = ignore) -> Iterator[DecodedFrame]:
+        """As `frames`, for callers that do not look at every one: `download` those that are looked at."""
+        frame_at_s = time.monotonic()
         packet: Packet | None = None
         for raw in self._demuxed():
             if raw.size:
                 packet = self._packet(raw)
                 keep(packet)
                 if self._catch_up and self._catch_up.leaves_out(packet.is_key, self._lag_s(), time.monotonic()):
-                    picture_at = time.monotonic()
+                    frame_at_s = time.monotonic()
                     continue
-            for picture in self._decoded(raw, packet):
-                yield picture
-                picture_at = time.monotonic()
-            silent = time.monotonic() - picture_at
-            if self._source.is_live and silent > self._read_timeout_s:
-                raise SourceUnreachable(f"{self._source}: no picture for {silent:.0f} s", "it will be opened again")
+            for decoded in self._decode(raw, packet):
+                yield decoded
+                frame_at_s = time.monotonic()
+            silent_s = time.monotonic() - frame_at_s
+            if self._source.is_live and silent_s > self._read_timeout_s:
+                raise SourceUnreachable(f"{self._source}: no picture for {silent_s:.0f} s", "it will be opened again")
 
-    def frame(self, picture: Picture) -> Frame:
-        """The frame of a picture that was just given.
+    def download(self, decoded: DecodedFrame) -> Frame:
+        """The frame in system memory, of one that was just given.
 
         Raises:
             SourceUnusable: its pixel format is not supported.
         """
         with self._reading:
-            return picture.frame()
+            return decoded.download()
 
     def _demuxed(self) -> Iterator[Any]:
         """libav's packets; at the end of a file an empty one, which gets out what the decoder still holds."""
@@ -218,8 +216,8 @@ class Stream:
         width, height = size_of(changed, data) or (changed.width, changed.height)
         self.codec = replace(changed, width=width, height=height)
 
-    def _decoded(self, raw: Any, packet: Packet | None) -> list[Picture]:
-        """The pictures of a packet; none for a damaged one, an error for too many damaged ones in a row."""
+    def _decode(self, raw: Any, packet: Packet | None) -> list[DecodedFrame]:
+        """The frames of a packet; none for a damaged one, an error for too many damaged ones in a row."""
         if packet is None:
             return []
         with self._reading:
@@ -227,24 +225,23 @@ class Stream:
                 raw.opaque = (packet.media_s, packet.at)
             on_cpu = self._context.decode
             try:
-                pictures = self._device.decode(raw, on_cpu) if self._device else on_cpu(raw)
+                av_frames = self._device.decode(raw, on_cpu) if self._device else on_cpu(raw)
             except av.error.InvalidDataError:
-                self.bad_packets += 1
                 self._bad_in_row += 1
                 if self._bad_in_row > _MAX_BAD_PACKETS:
                     raise SourceUnusable(f"{self._source}: cannot be decoded", "check the codec") from None
                 return []
-        if pictures:
+        if av_frames:
             self._bad_in_row = 0
-        return [self._picture(picture, packet) for picture in pictures]
+        return [self._dated_frame(av_frame, packet) for av_frame in av_frames]
 
-    def _picture(self, picture: Any, packet: Packet) -> Picture:
-        # A decoder that drops what came with the packet holds no pictures back: its date is that of the last one.
-        media_s, at = picture.opaque or (packet.media_s, packet.at)
+    def _dated_frame(self, av_frame: Any, packet: Packet) -> DecodedFrame:
+        # A decoder that drops what came with the packet holds no frames back: its date is that of the last packet.
+        media_s, at = av_frame.opaque or (packet.media_s, packet.at)
         if not self._source.is_live and self._playback is None:
             media_s = self._file_clock.shown(media_s)
-            return Picture(picture, self._file_clock.at(media_s), media_s, 0.0)
-        return Picture(picture, at, media_s, self._lag_s())
+            return DecodedFrame(av_frame, self._file_clock.at(media_s), media_s, 0.0)
+        return DecodedFrame(av_frame, at, media_s, self._lag_s())
 
     def _lag_s(self) -> float:
         """How long ago the newest packet was sent; 0 for recordings, which nobody waits for."""

@@ -8,7 +8,7 @@ from functools import partial
 
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.decoder import Acceleration
-from birdwatchd.camera.capture.frame import Picture
+from birdwatchd.camera.capture.frame import DecodedFrame
 from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import Pace
@@ -36,17 +36,17 @@ def scan_file(
     try:
         with Stream(settings.source, settings, _now, acceleration=acceleration) as stream:
             duration, reported = stream.duration_s, 0.0
-            for picture in stream.pictures(keep=ring.append):
-                seconds = picture.media_s
+            for frame in stream.decoded_frames(keep=ring.append):
+                seconds = frame.media_s
                 if stop.is_set():
                     error = "not finished: stopped"
                     break
-                if pace.wants(picture, 0.0):
-                    for item in observer.look(stream.frame(picture)):
+                if pace.wants(frame, 0.0):
+                    for item in observer.look(stream.download(frame)):
                         pipe.send(item)
                 if time.monotonic() - reported > REPORT_EVERY_S:
                     reported = time.monotonic()
-                    pipe.send(_progress(camera, picture, seconds, duration))
+                    pipe.send(_progress(camera, frame, seconds, duration))
             error = error or _cut_off(settings.source, seconds, duration)
     except SourceError as problem:
         error = str(problem)
@@ -55,9 +55,9 @@ def scan_file(
     pipe.send(FileDone(media, seconds, error))
 
 
-def _progress(camera: str, picture: Picture, seconds: float, duration: float | None) -> CameraStatus:
+def _progress(camera: str, frame: DecodedFrame, seconds: float, duration: float | None) -> CameraStatus:
     extra = (("media_s", seconds), ("duration_s", duration or 0.0))
-    return CameraStatus(camera, CameraState.ONLINE, _now(), width=picture.width, height=picture.height, extra=extra)
+    return CameraStatus(camera, CameraState.ONLINE, _now(), width=frame.width, height=frame.height, extra=extra)
 
 
 def _cut_off(source: Source, seconds: float, duration: float | None) -> str:

@@ -26,7 +26,7 @@ from birdwatchd.camera.capture.clock import Playback
 from birdwatchd.camera.capture.decoder import Acceleration, devices_here, devices_to_try
 from birdwatchd.camera.capture.dual_stream import DualStream
 from birdwatchd.camera.capture.feed import Retry
-from birdwatchd.camera.capture.frame import Frame, Picture
+from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import CatchUp, Pace
@@ -45,7 +45,7 @@ __all__ = ["main"]
 REPORT_EVERY_S = 1.0
 REPORT_WAITING_S = 5.0
 MEMORY_LIMIT = 4 * 2**30  # bytes: a hostile stream must not bring the out-of-memory killer to the others
-Seen = TypeVar("Seen", Picture, Frame)
+AnyFrame = TypeVar("AnyFrame", DecodedFrame, Frame)
 STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are closed without it
 
 
@@ -135,10 +135,10 @@ class CameraWatch:
     def _watch_stream(self) -> None:
         self._ring.clear()  # what comes now does not follow on
         with self._open() as stream:
-            for picture in stream.pictures(keep=self._ring.append):
+            for frame in stream.decoded_frames(keep=self._ring.append):
                 if self._stop.is_set():
                     return
-                self._take(picture, stream.frame)
+                self._take(frame, stream.download)
         self._ended = True
 
     def _watch_dual(self, dual: DualStream) -> None:
@@ -159,22 +159,22 @@ class CameraWatch:
             self._report_error(dual.error)
         self._ended = True
 
-    def _take(self, picture: Seen, frame_of: Callable[[Seen], Frame]) -> None:
-        """Look at a picture, unless it is one too many, and say now and then that pictures come."""
+    def _take(self, frame: AnyFrame, download: Callable[[AnyFrame], Frame]) -> None:
+        """Look at a frame, unless it is one too many, and report now and then that frames come."""
         self._frames += 1
         if self._online_since is None:
             self._online_since = time.monotonic()
         with self._turn:
             if self._catch_up.take_caught_up():
                 self._pace.late = False
-            if self._pace.wants(picture, picture.lag_s):
-                self._send(self._observer.look(frame_of(picture)))
+            if self._pace.wants(frame, frame.lag_s):
+                self._send(self._observer.look(download(frame)))
             self._tell_clips()
         elapsed = time.monotonic()
         if not self._online or elapsed - self._reported_at >= REPORT_EVERY_S:
             fps = (self._frames - self._frames_before) / (elapsed - self._reported_at) if self._online else 0.0
             loss = self._dual.loss if self._dual is not None else ""
-            self._report(CameraState.ONLINE, picture=picture, fps=fps, detail=loss)
+            self._report(CameraState.ONLINE, frame=frame, fps=fps, detail=loss)
             self._online, self._reported_at, self._frames_before = True, elapsed, self._frames
 
     def _replay(self, since: datetime) -> Iterator[Frame]:
@@ -222,13 +222,13 @@ class CameraWatch:
         self,
         state: CameraState,
         *,
-        picture: Picture | Frame | None = None,
+        frame: DecodedFrame | Frame | None = None,
         fps: float = 0.0,
         detail: str = "",
         refused: bool = False,
     ) -> None:
-        size = (picture.width, picture.height) if picture else (0, 0)
-        if picture and self._dual is not None:
+        size = (frame.width, frame.height) if frame else (0, 0)
+        if frame and self._dual is not None:
             size = self._dual.full.size or size  # what the camera can do, not what is looked at
         self._said = CameraStatus(
             camera=self._camera,
@@ -241,7 +241,7 @@ class CameraWatch:
             height=size[1],
             detail=detail,
             refused=refused,
-            lag_s=round(picture.lag_s, 3) if picture else 0.0,
+            lag_s=round(frame.lag_s, 3) if frame else 0.0,
             extra=(("ring_seconds", round(self._ring.seconds, 1)), ("ring_bytes", self._ring.bytes)),
         )
         self._pipe.send(self._said)

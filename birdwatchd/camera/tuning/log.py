@@ -15,7 +15,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.camera.capture.stream import Frame
+from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.motion.grid import FloatGrid
 from birdwatchd.camera.observer import Observer
 from birdwatchd.records import Box, Evidence, Moment
@@ -262,5 +262,5 @@ class NoteTaker:
         empty = bool(self._glances) and self._glances[-1].mood is Mood.WATCHING and not self._observer.tracks
         due = self._picture is None or (empty and not self._picture_empty)
         if due or (empty and self.seconds - self._picture_s > RENEW_S):
-            self._picture = np.asarray(frame.picture.to_ndarray(format="bgr24"), np.uint8)
+            self._picture = np.asarray(frame.av_frame.to_ndarray(format="bgr24"), np.uint8)
             self._picture_s, self._picture_empty = self.seconds, empty

@@ -16,7 +16,7 @@ import av.error
 import cv2
 import numpy as np
 
-from birdwatchd.camera.capture.stream import Frame
+from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.tuning.draw import WHITE, Colour, clock, label
 from birdwatchd.camera.tuning.log import Picture
@@ -85,7 +85,7 @@ class Film:
         if self._stream is None:
             self._begin(frame)
         width, height = self._size
-        small = frame.picture.reformat(width=width, height=height, format="bgr24")
+        small = frame.av_frame.reformat(width=width, height=height, format="bgr24")
         picture: Picture = np.ascontiguousarray(small.to_ndarray())
         draw_look(picture, observer, seconds)
         drawn = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format="yuv420p")

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.clock import MAX_LAG_S, FileClock, LiveClock, Playback
+from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.capture.shedding import CAUGHT_UP_S, TOO_LATE_S, CatchUp
-from birdwatchd.camera.capture.stream import Frame, Stream
+from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnreachable, SourceUnusable
@@ -392,8 +393,8 @@ def test_where_decoding_is_too_slow_everything_up_to_a_key_frame_is_left_out_and
             nonlocal kept
             kept += 1
 
-        for picture in stream.pictures(keep):
-            lags.append(picture.lag_s)
+        for frame in stream.decoded_frames(keep):
+            lags.append(frame.lag_s)
             passed[0] += 0.2  # twice as long as there is
     assert kept == len(lags) + catch_up.left_out == 200
     assert 60 < len(lags) < 120  # half of them can be decoded
@@ -452,5 +453,5 @@ def test_a_recording_is_decoded_whole_however_long_it_takes(clip: Path) -> None:
     settings = CameraSettings(source=Source(str(clip)))
     catch_up = CatchUp()
     with Stream(settings.source, settings, now, catch_up=catch_up) as stream:
-        assert len(list(stream.pictures())) == 30
+        assert len(list(stream.decoded_frames())) == 30
     assert catch_up.left_out == 0
