@@ -14,8 +14,9 @@ PACKAGE = Path(__file__).parent.parent / "birdwatchd"
 # Names that were replaced by the field's terms, by the folder in which they must not come back ("" is everywhere).
 GONE: dict[str, set[str]] = {
     "": set(),
+    "camera": {"FullFrames", "FullView", "Pair", "Recall", "recall"}
+    | {"CatchUp", "Pace", "begin_anew", "leaves_out", "take_caught_up"},
     "camera/capture": {"Picture"},
-    "camera": {"Pair", "FullFrames", "FullView", "recall", "Recall"},
     "flow.py": {"Hand", "do", "_obey", "_Order"},
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.

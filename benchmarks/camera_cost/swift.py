@@ -42,7 +42,7 @@ class SwiftWorld:
 def main() -> int:
     """Run the worker with this world's clocks in place of the real ones."""
     world = SwiftWorld(datetime.now(UTC))
-    worker.now_utc = world.now
+    worker.utc_now = world.now
     worker.Playback = world.playback
     return worker.main()
 

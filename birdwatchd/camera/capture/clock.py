@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["FileClock", "LiveClock", "Playback"]
+__all__ = ["FileClock", "LiveClock", "Playback", "utc_now"]
 
 MAX_LAG_S = 5.0  # a picture older than this at arrival is a timestamp that jumped, not a slow network
 CREEP = 0.002  # seconds of delay given back per second: follows cameras whose clock runs slow
+
+
+def utc_now() -> datetime:
+    """Wall time, for what is handed a clock."""
+    return datetime.now(UTC)
 
 
 class LiveClock:

@@ -19,7 +19,7 @@ from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.capture.full_frames import OnDemandFrames
 from birdwatchd.camera.capture.packet import Packet
 from birdwatchd.camera.capture.ring import Ring
-from birdwatchd.camera.capture.shedding import CatchUp
+from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.errors import SourceError
 from birdwatchd.flow import Stop
 from birdwatchd.settings.cameras import CameraSettings
@@ -44,8 +44,8 @@ class DualStream:
         ring: Ring,
         stop: Stop,
         clock: Callable[[], datetime],
+        shedder: LoadShedder,
         acceleration: Acceleration | None = None,
-        catch_up: CatchUp | None = None,
         quiet: Callable[[], bool] = lambda: False,
     ) -> None:
         """
@@ -53,9 +53,9 @@ class DualStream:
             settings: with a `gate_source`.
             ring: for the packets of the main stream.
             clock: wall time, UTC.
+            shedder: drops packets that are far too late, and counts them.
             acceleration: decodes the main stream on a graphics device where that works; the small one is not worth it.
-            quiet: whether nothing happens, so that pictures may be looked at some at a time.
-            catch_up: counts the packets that are left out when decoding is far too late.
+            quiet: whether nothing happens, so that frames may be looked at some at a time.
         """
         assert settings.gate_source is not None
         playback = Playback(clock, time.monotonic, stop.wait)
@@ -71,7 +71,7 @@ class DualStream:
             playback=playback,
             quiet=quiet,
         )
-        self._acceleration, self._catch_up = acceleration, catch_up or CatchUp()
+        self._acceleration, self._shedder = acceleration, shedder
         self.full = OnDemandFrames(
             ring, lambda: self._at is not self.full_feed and self.full_feed.alive, acceleration=acceleration
         )
@@ -122,7 +122,7 @@ class DualStream:
                 continue
             if not news.whole:
                 self._decoder = None
-                self._catch_up.left_out += max(0, news.cursor - len(news.packets) - self._cursor - 1)  # gone unread
+                self._shedder.dropped_packets += max(0, news.cursor - len(news.packets) - self._cursor - 1)  # unread
             self._cursor = news.cursor
             for packet in news.packets:
                 yield from self._frames_of(packet)
@@ -156,7 +156,7 @@ class DualStream:
         self.full.release()
 
     def _frames_of(self, packet: Packet) -> Iterator[Frame]:
-        if self._catch_up.leaves_out(packet.is_key, self._lag_of(packet.at), time.monotonic()):
+        if self._shedder.drops_packet(packet.is_key, self._lag_of(packet.at), time.monotonic()):
             return
         if self._decoder is None or packet.codec != self._decoder.codec:
             if not packet.is_key:

@@ -22,7 +22,7 @@ from birdwatchd.camera.capture.decoder import MAX_PIXELS, Acceleration, size_of
 from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.open import LibavErrors, open_container
 from birdwatchd.camera.capture.packet import Codec, Packet, is_annex_b, parameter_sets
-from birdwatchd.camera.capture.shedding import CatchUp
+from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.errors import SourceUnreachable, SourceUnusable
 from birdwatchd.settings.cameras import CameraSettings
 
@@ -49,7 +49,7 @@ class Stream:
         *,
         playback: Playback | None = None,
         acceleration: Acceleration | None = None,
-        catch_up: CatchUp | None = None,
+        shedder: LoadShedder | None = None,
     ) -> None:
         """Open the source.
 
@@ -57,7 +57,7 @@ class Stream:
             clock: gives the current UTC time (live streams stamp packets with it).
             playback: a file gives each packet when it is due, dated as if a camera sent it now.
             acceleration: decodes on a graphics device where that works; on the CPU by default.
-            catch_up: leaves packets undecoded when they are far too late; without it every one is decoded.
+            shedder: drops packets that are far too late; without it every one is decoded.
 
         Raises:
             SourceUnreachable, SourceRefused, SourceUnusable: see their classes.
@@ -65,9 +65,9 @@ class Stream:
         self._source, self._clock = source, clock
         self._playback = playback if not source.is_live else None
         self._live_clock = LiveClock()
-        self._catch_up = catch_up
-        if catch_up is not None:
-            catch_up.begin_anew()
+        self._shedder = shedder
+        if shedder is not None:
+            shedder.reopen()
         with LibavErrors(source, opening=True):
             self._container = open_container(source, settings)
         if not self._container.streams.video:
@@ -146,7 +146,7 @@ class Stream:
             if raw.size:
                 packet = self._packet(raw)
                 keep(packet)
-                if self._catch_up and self._catch_up.leaves_out(packet.is_key, self._lag_s(), time.monotonic()):
+                if self._shedder and self._shedder.drops_packet(packet.is_key, self._lag_s(), time.monotonic()):
                     frame_at_s = time.monotonic()
                     continue
             for decoded in self._decode(raw, packet):

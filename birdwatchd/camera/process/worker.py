@@ -16,25 +16,26 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import cv2
 
-from birdwatchd.camera.capture.clock import Playback
+from birdwatchd.camera.capture.clock import Playback, utc_now
 from birdwatchd.camera.capture.decoder import Acceleration, devices_here, devices_to_try
 from birdwatchd.camera.capture.dual_stream import DualStream
 from birdwatchd.camera.capture.feed import Retry
 from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
-from birdwatchd.camera.capture.shedding import CatchUp, Pace
+from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.clips.recorder import Clips, ClipSettings, VisitClips
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.process.scan import scan_file
 from birdwatchd.camera.process.wire import Pipe
+from birdwatchd.camera.sampling import FrameSampler
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnusable
 from birdwatchd.flow import Stop
 from birdwatchd.records import CameraState, CameraStatus, Evidence
@@ -47,11 +48,6 @@ REPORT_WAITING_S = 5.0
 MEMORY_LIMIT = 4 * 2**30  # bytes: a hostile stream must not bring the out-of-memory killer to the others
 AnyFrame = TypeVar("AnyFrame", DecodedFrame, Frame)
 STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are closed without it
-
-
-def now_utc() -> datetime:
-    """Wall time."""
-    return datetime.now(UTC)
 
 
 class CameraWatch:
@@ -67,26 +63,26 @@ class CameraWatch:
         self._camera, self._settings, self._pipe, self._stop = camera, settings, pipe, stop
         self._ring = Ring(settings.ring_mb * 2**20)
         self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notice)
-        self._catch_up = CatchUp()
+        self._shedder = LoadShedder()
+        self._sampler = FrameSampler(settings.max_fps, self._shedder)
         self._dual: DualStream | None = None
         if settings.gate_source is not None:
             self._dual = DualStream(
-                settings, self._ring, stop, now_utc, self._acceleration, self._catch_up, lambda: self._observer.quiet
+                settings, self._ring, stop, utc_now, self._shedder, self._acceleration, lambda: self._observer.quiet
             )
         self._observer = Observer(
             camera, settings, replay=self._replay, full=self._dual.full if self._dual is not None else None
         )
-        self._said = CameraStatus(camera, CameraState.STARTING, now_utc())
+        self._said = CameraStatus(camera, CameraState.STARTING, utc_now())
         self._clips: Clips | None = None
         if home is not None:
             of_visit = ClipSettings(settings.pre_roll_s, settings.post_roll_s, settings.clip_max_s)
             spare = self._dual.gate_feed.ring if self._dual is not None else None
-            self._clips = Clips(camera, of_visit, home, self._ring, now_utc, self._notice, spare=spare)
+            self._clips = Clips(camera, of_visit, home, self._ring, utc_now, self._notice, spare=spare)
             self._visit_clips = VisitClips(self._clips)
         self._retry = Retry()
         self._turn = threading.Lock()
         self._frames = 0
-        self._pace = Pace(settings.max_fps)
         self._ended = False
         self._online_since: float | None = None
         self._reported_at, self._frames_before, self._online = float("-inf"), 0, False
@@ -149,7 +145,7 @@ class CameraWatch:
                 self._take(frame, lambda frame: frame)
                 continue
             with self._turn:
-                self._send(self._observer.pass_time(now_utc()))
+                self._send(self._observer.pass_time(utc_now()))
                 self._tell_clips()
             error = dual.error
             if error is not None and time.monotonic() - self._reported_at >= REPORT_WAITING_S * (not self._online):
@@ -165,9 +161,7 @@ class CameraWatch:
         if self._online_since is None:
             self._online_since = time.monotonic()
         with self._turn:
-            if self._catch_up.take_caught_up():
-                self._pace.late = False
-            if self._pace.wants(frame, frame.lag_s):
+            if self._sampler.takes(frame):
                 self._send(self._observer.look(download(frame)))
             self._tell_clips()
         elapsed = time.monotonic()
@@ -185,14 +179,14 @@ class CameraWatch:
 
     def _open(self) -> Stream:
         source = self._settings.source
-        playback = None if source.is_live else Playback(now_utc, time.monotonic, self._stop.wait)
+        playback = None if source.is_live else Playback(utc_now, time.monotonic, self._stop.wait)
         return Stream(
             source,
             self._settings,
-            now_utc,
+            utc_now,
             playback=playback,
             acceleration=self._acceleration,
-            catch_up=self._catch_up,
+            shedder=self._shedder,
         )
 
     def _wait_out(self, seconds: float) -> bool:
@@ -202,7 +196,7 @@ class CameraWatch:
             if self._stop.wait(min(0.5, left)):
                 return False
             with self._turn:
-                self._send(self._observer.pass_time(now_utc()))
+                self._send(self._observer.pass_time(utc_now()))
                 self._tell_clips()
         return not self._stop.is_set()
 
@@ -233,10 +227,10 @@ class CameraWatch:
         self._said = CameraStatus(
             camera=self._camera,
             state=state,
-            at=now_utc(),
+            at=utc_now(),
             fps=round(fps, 2),
-            frames=self._frames + self._catch_up.left_out,
-            late=self._pace.skipped + self._catch_up.left_out,
+            frames=self._frames + self._shedder.dropped_packets,
+            late=self._shedder.dropped_frames + self._shedder.dropped_packets,
             width=size[0],
             height=size[1],
             detail=detail,
@@ -251,7 +245,7 @@ class CameraWatch:
 
     def _notice(self, text: str) -> None:
         """Tell a person something that changes no state."""
-        self._pipe.send(replace(self._said, at=now_utc(), notice=text))
+        self._pipe.send(replace(self._said, at=utc_now(), notice=text))
 
 
 def _await_stop(orders: BinaryIO, stop: Stop, grace: Callable[[], None]) -> None:
@@ -283,17 +277,16 @@ def _run_camera(order: dict[str, Any], orders: BinaryIO, pipe: Pipe) -> None:
 
 
 def _run_scan(order: dict[str, Any], orders: BinaryIO, pipe: Pipe) -> None:
-    stop = Stop()
     camera, base = order["camera"], order["settings"]
 
     def say(text: str) -> None:
-        pipe.send(CameraStatus(camera, CameraState.ONLINE, now_utc(), notice=text))
+        pipe.send(CameraStatus(camera, CameraState.ONLINE, utc_now(), notice=text))
 
     acceleration = Acceleration(devices_to_try(base["decode"], devices_here()), say)
     for line in iter(orders.readline, b""):
         path = json.loads(line)["file"]
         settings = CameraSettings.model_validate(base | {"source": Path(path).absolute().as_posix()})
-        scan_file(camera, settings, path, pipe, stop, acceleration)
+        scan_file(camera, settings, path, pipe, acceleration)
 
 
 def _limit_memory(order: dict[str, Any]) -> None:

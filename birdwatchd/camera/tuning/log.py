@@ -15,7 +15,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.camera.capture.frame import Frame
+from birdwatchd.camera.capture.frame import DecodedFrame
 from birdwatchd.camera.motion.grid import FloatGrid
 from birdwatchd.camera.observer import Observer
 from birdwatchd.records import Box, Evidence, Moment
@@ -138,7 +138,7 @@ class NoteTaker:
 
     def __init__(self, name: str, settings: CameraSettings, observer: Observer) -> None:
         self._name, self._settings, self._observer = name, settings, observer
-        self._first: Frame | None = None
+        self._first: DecodedFrame | None = None
         self._origin = datetime.min
         self._seen = observer.last_look
         self._picture: Picture | None = None
@@ -161,15 +161,15 @@ class NoteTaker:
         """Frames read so far."""
         return self._frames
 
-    def note(self, frame: Frame, evidence: Iterable[Evidence], *, looked: bool = True) -> None:
-        """Take down one frame, after the observer had it; `looked` is False where it was not shown to it."""
+    def note(self, frame: DecodedFrame, evidence: Iterable[Evidence]) -> None:
+        """Take down one frame, after the observer had it if it was shown to it."""
         if self._first is None:
             self._first = frame
             self._origin = frame.at - timedelta(seconds=frame.media_s) if not self._live else frame.at
         self._frames += 1
         self._size = (frame.width, frame.height)
         self.seconds = max(self.seconds, self._seconds_of(frame.at))
-        if looked and self._observer.last_look is not self._seen:
+        if self._observer.last_look is not self._seen:
             self._note_look()
         self._note_evidence(evidence)
         self._keep_picture(frame)
@@ -257,7 +257,7 @@ class NoteTaker:
             if list(self._visits).index(item.visit_id) < WITH_PICTURES:
                 visit.moments += item.moments
 
-    def _keep_picture(self, frame: Frame) -> None:
+    def _keep_picture(self, frame: DecodedFrame) -> None:
         """Keep a colour picture, best of a moment at which nothing is there."""
         empty = bool(self._glances) and self._glances[-1].mood is Mood.WATCHING and not self._observer.tracks
         due = self._picture is None or (empty and not self._picture_empty)

@@ -15,22 +15,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
 
-from birdwatchd.camera.capture.frame import Frame
-from birdwatchd.camera.capture.replay import replay
-from birdwatchd.camera.capture.ring import Ring
+from birdwatchd.camera.capture.clock import utc_now
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.motion.grid import scaled_min_bird
-from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.process.observed_stream import ObservedStream
 from birdwatchd.camera.tuning.log import Notes, NoteTaker
 from birdwatchd.camera.tuning.sheet import draw_sheet
 from birdwatchd.camera.tuning.video import Film
@@ -42,7 +37,6 @@ __all__ = ["Order", "main", "run"]
 
 MEMORY_LIMIT = 4 * 2**30  # address space, as in the camera processes
 REPORT_EVERY_S = 0.5
-LATE_S = 0.7  # a live picture that is behind by more is not looked at, as in the camera processes
 JPEG_QUALITY = 92
 
 
@@ -88,29 +82,28 @@ def run(order: Order, stop: Stop, talk: Talk) -> Notes:
         SourceError: there was not one picture.
         ExportError: the file cannot be written.
     """
-    order = replace(order, settings=_watched(order.settings))
-    ring = Ring(order.settings.ring_mb * 2**20)
-    observer = Observer(order.name, order.settings, media=order.name, replay=partial(replay, ring))
-    taker = NoteTaker(order.name, order.settings, observer)
+    settings = _watched(order.settings)
+    stream = ObservedStream(order.name, settings, order.name)
+    taker = NoteTaker(order.name, settings, stream.observer)
     problem = ""
     with ExitStack() as stack:
         film = stack.enter_context(Film(order.out)) if order.out.suffix.lower() == ".mp4" else None
+        frames = stack.enter_context(closing(stream.frames()))
         try:
-            for frame, wanted in _frames(order, stop, ring):
-                evidence = observer.look(frame) if wanted else []
-                taker.note(frame, evidence, looked=wanted)
+            for frame, evidence in frames:
+                taker.note(frame, evidence or ())
                 if film is not None:
-                    film.add(frame, taker.seconds, observer)
+                    film.add(frame, taker.seconds, stream.observer)
                 talk.progress(taker)
-                if taker.seconds >= order.seconds:
+                if taker.seconds >= order.seconds or stop.is_set():
                     break
         except SourceError as error:
             if not taker.frames:
                 raise
             problem = str(error)
         if not taker.frames:
-            raise SourceUnusable(f"{order.settings.source}: gave no picture", "was it stopped at once?")
-    notes = taker.finish(observer.finish(), problem)
+            raise SourceUnusable(f"{settings.source}: gave no picture", "was it stopped at once?")
+    notes = taker.finish(stream.observer.finish(), problem)
     if film is None:
         _write_picture(order.out, notes)
     return notes
@@ -127,24 +120,9 @@ def _watched(settings: CameraSettings) -> CameraSettings:
     small = settings.model_copy(update={"source": settings.gate_source, "gate_source": None})
     widths = []
     for each in (settings, small):
-        with Stream(each.source, each, lambda: datetime.now(UTC)) as stream:
+        with Stream(each.source, each, utc_now) as stream:
             widths.append(stream.codec.width)
     return small.model_copy(update={"min_bird": scaled_min_bird(settings.min_bird, widths[1], widths[0])})
-
-
-def _frames(order: Order, stop: Stop, ring: Ring) -> Iterator[tuple[Frame, bool]]:
-    """Frames until the stop, each with whether a camera process would have looked at it (`max_fps`, lateness)."""
-    last_s: float | None = None
-    with Stream(order.settings.source, order.settings, lambda: datetime.now(UTC)) as stream:
-        for frame in stream.frames(keep=ring.append):
-            if stop.is_set():
-                return
-            at_s = frame.at.timestamp()
-            soon = last_s is not None and 0 <= at_s - last_s < 0.9 / order.settings.max_fps
-            wanted = not soon and frame.lag_s <= LATE_S
-            if wanted:
-                last_s = at_s
-            yield frame, wanted
 
 
 def _write_picture(path: Path, notes: Notes) -> None:

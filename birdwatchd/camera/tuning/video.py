@@ -16,7 +16,7 @@ import av.error
 import cv2
 import numpy as np
 
-from birdwatchd.camera.capture.frame import Frame
+from birdwatchd.camera.capture.frame import DecodedFrame
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.tuning.draw import WHITE, Colour, clock, label
 from birdwatchd.camera.tuning.log import Picture
@@ -72,7 +72,7 @@ class Film:
         except OSError as problem:
             raise self._unwritable(problem) from None
 
-    def add(self, frame: Frame, seconds: float, observer: Observer) -> None:
+    def add(self, frame: DecodedFrame, seconds: float, observer: Observer) -> None:
         """Draw and write one frame; a second one within the same millisecond is left out.
 
         Raises:
@@ -95,7 +95,7 @@ class Film:
         except OSError as error:
             raise self._unwritable(error) from None
 
-    def _begin(self, frame: Frame) -> None:
+    def _begin(self, frame: DecodedFrame) -> None:
         scale = min(1.0, WIDEST / frame.width)
         self._size = (max(2, round(frame.width * scale / 2) * 2), max(2, round(frame.height * scale / 2) * 2))
         options = {"crf": QUALITY, "preset": "veryfast"}

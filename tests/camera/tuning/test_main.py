@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
 
+from birdwatchd.address import Source
+from birdwatchd.camera.capture.decoder import Acceleration
+from birdwatchd.camera.capture.frame import DecodedFrame, Frame
+from birdwatchd.camera.capture.stream import Stream
+from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.process.scan import scan_file
+from birdwatchd.camera.process.wire import Pipe
+from birdwatchd.camera.tuning import main as tuning
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.demo.cameras.visits import ScheduledVisit
+from birdwatchd.flow import Stop
+from birdwatchd.settings.cameras import CameraSettings
 
 
 def tune(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -48,6 +63,58 @@ def test_the_sheet_shows_the_visit(clip: Path, tmp_path: Path) -> None:
     assert sheet.shape[0] > 1500
     bottom = sheet[-220:, :400]  # the pictures of the first visit
     assert np.unique(bottom.reshape(-1, 3), axis=0).shape[0] > 500
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, bool]]:
+    """Each frame that any observer is shown: its second, and whether the gate looked at it."""
+    shown: list[tuple[float, bool]] = []
+    look = Observer.look
+
+    def noted(observer: Observer, frame: Frame) -> list[Any]:
+        before = observer.last_look
+        evidence = look(observer, frame)
+        shown.append((frame.media_s, observer.last_look is not before))
+        return evidence
+
+    monkeypatch.setattr(Observer, "look", noted)
+    return shown
+
+
+def late_by(*lags_s: float) -> Callable[..., Iterator[DecodedFrame]]:
+    """`Stream.decoded_frames` of a camera whose frames come late by these times, again and again."""
+    decoded_frames = Stream.decoded_frames
+
+    def late(stream: Stream, *arguments: Any, **options: Any) -> Iterator[DecodedFrame]:
+        lags = itertools.cycle(lags_s)
+        for frame in decoded_frames(stream, *arguments, **options):
+            yield replace(frame, lag_s=next(lags))
+
+    return late
+
+
+@pytest.mark.parametrize(("fps", "lags_s"), [(12, (0.0,)), (50, (0.0,)), (12, (0.1, 0.5, 0.8, 0.6, 0.4, 0.2))])
+def test_it_looks_at_the_frames_that_a_scan_looks_at(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    looks: list[tuple[float, bool]],
+    fps: int,
+    lags_s: tuple[float, ...],
+) -> None:
+    """A sheet is there to show what the daemon sees; one frame more or less, and it may find another bird."""
+    path = tmp_path / "tit.mp4"
+    write_clip(path, Scene(SceneSpec(3, 320, 180, fps), (ScheduledVisit("Great tit", 3.0, 5.0, perch=1),)), 0.0, 6.0)
+    monkeypatch.setattr(Stream, "decoded_frames", late_by(*lags_s))
+    settings = CameraSettings(source=Source(str(path)), min_bird=8, decode="cpu")
+    scan_file("tit", settings, str(path), Pipe(io.BytesIO()), Acceleration((), print))
+    scanned = list(looks)
+    looks.clear()
+    notes = tuning.run(tuning.Order("tit", settings, 60.0, tmp_path / "tit.png"), Stop(), tuning.Talk(io.BytesIO()))
+    assert looks == scanned
+    by_gate = [media_s for media_s, looked in scanned if looked]
+    assert [glance.at_s for glance in notes.glances] == pytest.approx(by_gate, abs=1e-5)
+    assert len(notes.visits) == 1
+    assert len(scanned) < notes.frames or (fps == 12 and max(lags_s) == 0.0)
 
 
 def test_without_a_name_it_is_called_after_the_camera(clip: Path, tmp_path: Path) -> None:
