@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdwatchd.camera.process.wire import FileDone, Pipe, WireError, decode, encode
+from birdwatchd.camera.process.wire import FileDone, Item, Pipe, TuneDone, WireError, decode, encode
 from birdwatchd.flow import Backoff, Crew, Handover, Mailbox, Stop, WorkerThread
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Box, CameraState, CameraStatus, Crop, Evidence, Moment, new_visit_id
@@ -224,24 +224,29 @@ statuses = st.builds(
 )
 
 
+scans = st.builds(FileDone, st.text(), st.floats(0, 9), st.text())
+counts = st.lists(st.tuples(st.text(max_size=9), st.integers(0, 2**40)), max_size=5).map(tuple)
+tunings = st.builds(TuneDone, st.floats(0, 9), st.integers(0, 9), counts, st.text("abc: ", max_size=9))
+
+
 @settings(max_examples=60)
-@given(st.lists(evidences | statuses | st.builds(FileDone, st.text(), st.floats(0, 9), st.text()), max_size=5))
-def test_records_cross_a_pipe_unchanged(items: list[Evidence | CameraStatus | FileDone]) -> None:
+@given(st.lists(evidences | statuses | scans | tunings, max_size=5))
+def test_records_cross_a_pipe_unchanged(items: list[Item]) -> None:
     """What the camera saw must be what is stored, whatever is in names and pictures."""
     stream = io.BytesIO()
     pipe = Pipe(stream)
     for item in items:
         pipe.send(item)
     stream.seek(0)
-    assert [pipe.receive() for _ in items] == items
-    assert pipe.receive() is None
+    assert [pipe.receive(type(item)) for item in items] == items
+    assert pipe.receive(Evidence) is None
 
 
 @given(evidences, st.integers(1, 60))
 def test_a_message_cut_off_is_the_end_not_a_crash(item: Evidence, missing: int) -> None:
     """kill -9 of a camera leaves half a message in the pipe."""
     data = encode(item)
-    assert Pipe(io.BytesIO(data[:-missing])).receive() is None
+    assert Pipe(io.BytesIO(data[:-missing])).receive(Evidence) is None
 
 
 @given(st.binary(max_size=200), st.binary(max_size=50))

@@ -7,10 +7,9 @@ everything is dated and paced as at a camera, read as fast as it can be, and not
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 from birdwatchd.camera.capture.clock import Playback
 from birdwatchd.camera.process import worker
@@ -39,15 +38,13 @@ class SwiftWorld:
         return Playback(self.now, self.monotonic, self.wait)
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run the worker with this world's clocks in place of the real ones."""
     world = SwiftWorld(datetime.now(UTC))
     worker.utc_now = world.now
     worker.Playback = world.playback
-    return worker.main()
+    worker.main()
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    os._exit(code)  # as the worker does
+    main()

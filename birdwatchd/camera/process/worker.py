@@ -1,26 +1,18 @@
-"""The process of one camera: read its stream for ever and tell the main process what was seen.
+"""The child process of one camera: watch its stream for ever, or scan files, and send what was seen to the parent.
 
-Started as `python -m birdwatchd.camera.process.worker`. Orders come as JSON lines on stdin (the first says what to do,
-so that credentials never stand in a command line); records go out on stdout. The end of stdin is the stop: it comes
-when the main process asks for it and also when it dies, so no camera process is ever left behind.
+Started as `python -P -m birdwatchd.camera.process.worker`; see `birdwatchd.camera.process.child`.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import resource
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
-
-import cv2
+from typing import NoReturn, TypeVar
 
 from birdwatchd.camera.capture.clock import Playback, utc_now
 from birdwatchd.camera.capture.decoder import Acceleration, devices_here, devices_to_try
@@ -33,6 +25,7 @@ from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.clips.recorder import Clips, ClipSettings, VisitClips
 from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.process.child import Parent, run_child
 from birdwatchd.camera.process.scan import scan_file
 from birdwatchd.camera.process.wire import Pipe
 from birdwatchd.camera.sampling import FrameSampler
@@ -45,7 +38,6 @@ __all__ = ["main"]
 
 REPORT_EVERY_S = 1.0
 REPORT_WAITING_S = 5.0
-MEMORY_LIMIT = 4 * 2**30  # bytes: a hostile stream must not bring the out-of-memory killer to the others
 AnyFrame = TypeVar("AnyFrame", DecodedFrame, Frame)
 STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are closed without it
 
@@ -248,79 +240,43 @@ class CameraWatch:
         self._pipe.send(replace(self._said, at=utc_now(), notice=text))
 
 
-def _await_stop(orders: BinaryIO, stop: Stop, grace: Callable[[], None]) -> None:
-    """Read stdin to its end (orders that nobody reads are dropped), then stop, by force if a read hangs."""
-    while orders.readline():
-        pass
-    stop.set("main process asked")
-    grace()
-
-
-def _run_camera(order: dict[str, Any], orders: BinaryIO, pipe: Pipe) -> None:
-    stop = Stop()
+def _watch_camera(parent: Parent) -> None:
+    order, stop, done = parent.order, Stop(), threading.Event()
     settings = CameraSettings.model_validate(order["settings"])
     home = Path(order["home"]) if order.get("home") else None
-    watch = CameraWatch(order["camera"], settings, pipe, stop, home=home)
-    done = threading.Event()
+    watch = CameraWatch(order["camera"], settings, parent.pipe, stop, home=home)
 
-    def grace() -> None:
-        if not done.wait(STOP_GRACE_S):  # the main thread hangs in a read: finish without it
+    def finish_without_it() -> None:
+        if not done.wait(STOP_GRACE_S):  # the main thread hangs in a read
             try:
                 watch.finish(CameraState.FINISHED)
             except OSError:
                 os._exit(1)  # nobody listens any more
             os._exit(0)
 
-    threading.Thread(target=_await_stop, args=(orders, stop, grace), daemon=True).start()
+    parent.stop_at_end(stop, finish_without_it)
     watch.run()
     done.set()
 
 
-def _run_scan(order: dict[str, Any], orders: BinaryIO, pipe: Pipe) -> None:
-    camera, base = order["camera"], order["settings"]
+def _scan_files(parent: Parent) -> None:
+    camera, base = parent.order["camera"], parent.order["settings"]
 
-    def say(text: str) -> None:
-        pipe.send(CameraStatus(camera, CameraState.ONLINE, utc_now(), notice=text))
+    def notify(text: str) -> None:
+        parent.pipe.send(CameraStatus(camera, CameraState.ONLINE, utc_now(), notice=text))
 
-    acceleration = Acceleration(devices_to_try(base["decode"], devices_here()), say)
-    for line in iter(orders.readline, b""):
-        path = json.loads(line)["file"]
+    acceleration = Acceleration(devices_to_try(base["decode"], devices_here()), notify)
+    for order in parent.further_orders():
+        path = order["file"]
         settings = CameraSettings.model_validate(base | {"source": Path(path).absolute().as_posix()})
-        scan_file(camera, settings, path, pipe, acceleration)
+        scan_file(camera, settings, path, parent.pipe, acceleration)
 
 
-def _limit_memory(order: dict[str, Any]) -> None:
-    """Bound the address space; where a graphics device may decode, only the data in it.
-
-    CUDA reserves addresses for all memory of device and machine together, of which next to none is ever used.
-    """
-    with_device = devices_to_try(order.get("settings", {}).get("decode", "cpu"), devices_here())
-    kind = resource.RLIMIT_DATA if with_device else resource.RLIMIT_AS
-    resource.setrlimit(kind, (MEMORY_LIMIT, MEMORY_LIMIT))
-
-
-def main() -> int:
+def main() -> NoReturn:
     """Entry point of the child process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the main process, which closes our stdin
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise for a service manager that signals the whole group
-    cv2.setNumThreads(1)
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not end up between records
-    orders = sys.stdin.buffer
-    order = json.loads(orders.readline() or b"{}")
-    pipe = Pipe(out)
-    _limit_memory(order)
-    try:
-        if order.get("mode") == "scan":
-            _run_scan(order, orders, pipe)
-        elif order.get("mode") == "camera":
-            _run_camera(order, orders, pipe)
-    except BrokenPipeError:
-        return 1  # the main process is gone
-    return 0
+    modes = {"camera": _watch_camera, "scan": _scan_files}
+    run_child(lambda parent: modes[parent.order["mode"]](parent))
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    os._exit(code)  # skip destructors: libav's and OpenCV's threads have nothing left to save
+    main()

@@ -5,10 +5,15 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +114,7 @@ def test_it_looks_at_the_frames_that_a_scan_looks_at(
     scan_file("tit", settings, str(path), Pipe(io.BytesIO()), Acceleration((), print))
     scanned = list(looks)
     looks.clear()
-    notes = tuning.run(tuning.Order("tit", settings, 60.0, tmp_path / "tit.png"), Stop(), tuning.Talk(io.BytesIO()))
+    notes = tuning.run(tuning.Order("tit", settings, 60.0, tmp_path / "tit.png"), Stop(), Pipe(io.BytesIO()))
     assert looks == scanned
     by_gate = [media_s for media_s, looked in scanned if looked]
     assert [glance.at_s for glance in notes.glances] == pytest.approx(by_gate, abs=1e-5)
@@ -142,6 +147,44 @@ def test_the_film_plays_with_every_frame(clip: Path, tmp_path: Path) -> None:
     with av.open(str(tmp_path / "film.mp4")) as film:
         assert film.streams.video[0].codec_context.name == "h264"
         assert sum(1 for _ in film.decode(video=0)) == 120
+
+
+class EndlessCamera(BaseHTTPRequestHandler):
+    """Sends pictures for ever."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=bird")
+        self.end_headers()
+        jpeg = cv2.imencode(".jpg", np.full((120, 160, 3), 90, np.uint8))[1].tobytes()
+        head = f"--bird\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
+        with suppress(OSError):  # nobody looks any more
+            while True:
+                self.wfile.write(head + jpeg + b"\r\n")
+                self.server.sent.set()  # type: ignore[attr-defined]
+                time.sleep(0.05)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_what_was_seen_until_ctrl_c_is_drawn(tmp_path: Path) -> None:
+    """Nobody waits an hour for the sheet of a camera that has been understood after a minute."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), EndlessCamera) as server:
+        server.daemon_threads, server.sent = True, threading.Event()  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        command = [sys.executable, "-m", "birdwatchd", "tune", f"http://127.0.0.1:{server.server_address[1]}/"]
+        process = subprocess.Popen(
+            [*command, "--seconds", "3600", "--out", "sheet.png"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        )
+        assert server.sent.wait(60)  # type: ignore[attr-defined]
+        time.sleep(2.0)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        server.shutdown()
+    assert process.returncode == 0, said
+    assert "drawing what was seen so far" in said
+    assert cv2.imread(str(tmp_path / "sheet.png")) is not None
 
 
 @pytest.mark.parametrize(
