@@ -6,10 +6,7 @@ stranger's.
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +14,15 @@ from birdwatchd.camera.process.supervisor import ChildProcess, spawn
 from birdwatchd.camera.process.wire import ChildFailed, TuneDone, WireError
 from birdwatchd.commands.terminal import err, out, shown
 from birdwatchd.errors import ConfigError, ExportError, SourceUnusable
+from birdwatchd.flow import Stop
 from birdwatchd.records import CameraStatus
+from birdwatchd.service import stop_on_signals
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["KINDS", "TuneOptions", "run_tune"]
 
 KINDS = (".png", ".jpg", ".jpeg", ".mp4")
+POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +59,12 @@ def run_tune(options: TuneOptions) -> int:
         },
         "birdwatchd.camera.tuning.main",
     )
-
-    def draw_now() -> None:
-        err.print("drawing what was seen so far")
-        child.ask_to_stop()
-
+    stop = Stop()
+    stop_on_signals(stop)  # sets a flag only: an exception could break off the reading of a record
+    stop.armed = True
+    threading.Thread(target=_draw_at_stop, args=(child, stop), daemon=True).start()
     try:
-        with _on_interrupt(draw_now):
-            done = _receive(child)
+        done = _receive(child)
     except ChildFailed as error:
         raise SourceUnusable(shown(str(error))) from None
     except WireError:
@@ -83,19 +81,11 @@ def run_tune(options: TuneOptions) -> int:
     return 0
 
 
-@contextmanager
-def _on_interrupt(act: Callable[[], None]) -> Iterator[None]:
-    """Within it the first Ctrl-C runs `act` in a thread; no exception may break off the reading of a record."""
-
-    def handle(*_: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        threading.Thread(target=act).start()
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _draw_at_stop(child: ChildProcess, stop: Stop) -> None:
+    while not stop.wait(POLL_S):
+        pass
+    err.print("drawing what was seen so far")
+    child.ask_to_stop()
 
 
 def _receive(child: ChildProcess) -> TuneDone | None:
