@@ -17,6 +17,7 @@ GONE: dict[str, set[str]] = {
     "camera": {"FullFrames", "FullView", "Pair", "Recall", "recall"}
     | {"CatchUp", "Pace", "begin_anew", "leaves_out", "take_caught_up"},
     "camera/capture": {"Picture"},
+    "camera/tuning": {"Film", "Glance", "Mood", "NoteTaker", "Notes", "Picture", "ink"},
     "flow.py": {"Hand", "do", "_obey", "_Order"},
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.

@@ -21,9 +21,9 @@ from birdwatchd.camera.motion.grid import scaled_min_bird
 from birdwatchd.camera.process.child import Parent, run_child
 from birdwatchd.camera.process.observed_stream import ObservedStream
 from birdwatchd.camera.process.wire import Pipe, TuneDone
-from birdwatchd.camera.tuning.log import Notes, NoteTaker
+from birdwatchd.camera.tuning.log import TuningLog, TuningResults
 from birdwatchd.camera.tuning.sheet import draw_sheet
-from birdwatchd.camera.tuning.video import Film
+from birdwatchd.camera.tuning.video import AnnotatedVideo
 from birdwatchd.errors import ExportError, SourceError, SourceUnusable
 from birdwatchd.flow import Stop
 from birdwatchd.records import CameraState, CameraStatus
@@ -50,8 +50,8 @@ class Order:
     out: Path
 
 
-def run(order: Order, stop: Stop, pipe: Pipe) -> Notes:
-    """Watch, then write the sheet or the video; returns the notes it was drawn from.
+def run(order: Order, stop: Stop, pipe: Pipe) -> TuningResults:
+    """Watch, then write the sheet or the video; returns the results it was drawn from.
 
     Args:
         stop: ends the watching, not the drawing.
@@ -63,32 +63,32 @@ def run(order: Order, stop: Stop, pipe: Pipe) -> Notes:
     """
     settings = _watched(order.settings)
     stream = ObservedStream(order.camera, settings, order.camera)
-    taker = NoteTaker(order.camera, settings, stream.observer)
+    log = TuningLog(order.camera, settings, stream.observer)
     problem, reported_s = "", 0.0
     with ExitStack() as stack:
-        film = stack.enter_context(Film(order.out)) if order.out.suffix.lower() == ".mp4" else None
+        video = stack.enter_context(AnnotatedVideo(order.out)) if order.out.suffix.lower() == ".mp4" else None
         frames = stack.enter_context(closing(stream.frames()))
         try:
             for frame, evidence in frames:
-                taker.note(frame, evidence or ())
-                if film is not None:
-                    film.add(frame, taker.seconds, stream.observer)
+                log.add(frame, evidence or ())
+                if video is not None:
+                    video.add(frame, log.seconds, stream.observer)
                 if time.monotonic() - reported_s >= REPORT_EVERY_S:
                     reported_s = time.monotonic()
-                    extra = (("media_s", taker.seconds), ("visits", float(taker.visits)))
+                    extra = (("media_s", log.seconds), ("visits", float(log.visits)))
                     pipe.send(CameraStatus(order.camera, CameraState.ONLINE, utc_now(), extra=extra))
-                if taker.seconds >= order.seconds or stop.is_set():
+                if log.seconds >= order.seconds or stop.is_set():
                     break
         except SourceError as error:
-            if not taker.frames:
+            if not log.frames:
                 raise
             problem = str(error)
-        if not taker.frames:
+        if not log.frames:
             raise SourceUnusable(f"{settings.source}: gave no picture", "was it stopped at once?")
-    notes = taker.finish(stream.observer.finish(), problem)
-    if film is None:
-        _write_picture(order.out, notes)
-    return notes
+    results = log.finish(stream.observer.finish(), problem)
+    if video is None:
+        _write_image(order.out, results)
+    return results
 
 
 def _watched(settings: CameraSettings) -> CameraSettings:
@@ -107,9 +107,11 @@ def _watched(settings: CameraSettings) -> CameraSettings:
     return small.model_copy(update={"min_bird": scaled_min_bird(settings.min_bird, widths[1], widths[0])})
 
 
-def _write_picture(path: Path, notes: Notes) -> None:
+def _write_image(path: Path, results: TuningResults) -> None:
     kind = ".png" if path.suffix.lower() == ".png" else ".jpg"
-    ok, data = cv2.imencode(kind, draw_sheet(notes), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == ".jpg" else [])
+    ok, data = cv2.imencode(
+        kind, draw_sheet(results), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == ".jpg" else []
+    )
     assert ok  # there is room in memory for what was just drawn
     try:
         path.write_bytes(data.tobytes())
@@ -122,9 +124,9 @@ def _tune(parent: Parent) -> None:
     given, stop = parent.order, Stop()
     settings = CameraSettings.model_validate(given["settings"])
     parent.stop_at_end(stop)
-    notes = run(Order(given["camera"], settings, given["seconds"], Path(given["out"])), stop, parent.pipe)
-    ignored = tuple((why, ignored.count) for why, ignored in notes.ignored.items())
-    parent.pipe.send(TuneDone(round(notes.seconds, 3), len(notes.visits), ignored, notes.problem))
+    results = run(Order(given["camera"], settings, given["seconds"], Path(given["out"])), stop, parent.pipe)
+    ignored = tuple((why, ignored.count) for why, ignored in results.ignored.items())
+    parent.pipe.send(TuneDone(round(results.seconds, 3), len(results.visits), ignored, results.problem))
 
 
 def main() -> NoReturn:

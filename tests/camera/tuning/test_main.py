@@ -114,12 +114,12 @@ def test_it_looks_at_the_frames_that_a_scan_looks_at(
     scan_file("tit", settings, str(path), Pipe(io.BytesIO()), Acceleration((), print))
     scanned = list(looks)
     looks.clear()
-    notes = tuning.run(tuning.Order("tit", settings, 60.0, tmp_path / "tit.png"), Stop(), Pipe(io.BytesIO()))
+    results = tuning.run(tuning.Order("tit", settings, 60.0, tmp_path / "tit.png"), Stop(), Pipe(io.BytesIO()))
     assert looks == scanned
     by_gate = [media_s for media_s, looked in scanned if looked]
-    assert [glance.at_s for glance in notes.glances] == pytest.approx(by_gate, abs=1e-5)
-    assert len(notes.visits) == 1
-    assert len(scanned) < notes.frames or (fps == 12 and max(lags_s) == 0.0)
+    assert [sample.at_s for sample in results.samples] == pytest.approx(by_gate, abs=1e-5)
+    assert len(results.visits) == 1
+    assert len(scanned) < results.frames or (fps == 12 and max(lags_s) == 0.0)
 
 
 def test_without_a_name_it_is_called_after_the_camera(clip: Path, tmp_path: Path) -> None:
