@@ -16,7 +16,7 @@ GONE: dict[str, set[str]] = {
     "": set(),
     "camera": {"FullFrames", "FullView", "Pair", "Recall", "recall"}
     | {"CatchUp", "Pace", "begin_anew", "leaves_out", "take_caught_up"},
-    "camera/capture": {"Picture"},
+    "camera/capture": {"News", "Picture", "dated", "hold_s", "jumps", "rest", "shown", "size_of", "whole"},
     "camera/tuning": {"Film", "Glance", "Mood", "NoteTaker", "Notes", "Picture", "ink"},
     "flow.py": {"Hand", "do", "_obey", "_Order"},
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -120,7 +120,7 @@ def _in_step(main: Stream, small: Stream, ring: Ring) -> Iterator[Frame]:
     waiting = next(packets, None)
     for frame in small.frames():
         while waiting is not None and waiting.media_s <= frame.media_s:
-            ring.append(waiting.dated(frame.at - timedelta(seconds=frame.media_s - waiting.media_s)))
+            ring.append(replace(waiting, at=frame.at - timedelta(seconds=frame.media_s - waiting.media_s)))
             waiting = next(packets, None)
         yield frame
 

@@ -84,11 +84,11 @@ class OnDemandFrames:
         """
         if not self._reading:
             self._reading, self._cursor, self._decoder = True, self._ring.cursor(since), None
-        news = self._ring.after(self._cursor)
-        if not news.whole:
+        new = self._ring.after(self._cursor)
+        if not new.contiguous:
             self._decoder = None
-        number, end_s = news.cursor - len(news.packets), time.monotonic() + self._turn_s
-        for packet in news.packets:
+        number, end_s = new.cursor - len(new.packets), time.monotonic() + self._turn_s
+        for packet in new.packets:
             if packet.at > until or (not all_of_them and time.monotonic() > end_s):
                 return
             number += 1

@@ -37,6 +37,6 @@ def _decoded(packets: Sequence[Packet], since: datetime) -> Iterator[Frame]:
         for frame in decoder.decode(packet):
             if frame.at >= since:
                 yield frame
-    for frame in decoder.rest(packets[-1]):
+    for frame in decoder.flush(packets[-1]):
         if frame.at >= since:
             yield frame

@@ -81,7 +81,7 @@ class ClipFile:
         if shown_s < 0:
             return
         pts = round(shown_s * _TICKS)
-        dts = max(pts - round(packet.hold_s * _TICKS), self._last_dts + 1)
+        dts = max(pts - round(packet.reorder_delay_s * _TICKS), self._last_dts + 1)
         self._last_dts = dts
         self.seconds = max(self.seconds, shown_s)
         self.ends = first.at + timedelta(seconds=self.seconds)

@@ -153,14 +153,14 @@ class Clips:
 
     def _write_on(self, clip: _Open) -> None:
         until = clip.end + timedelta(seconds=self._settings.post_roll_s) if clip.end is not None else None
-        news = clip.ring.after(clip.cursor)
-        clip.cursor = news.cursor
-        if clip.file is not None and not news.whole:
+        new = clip.ring.after(clip.cursor)
+        clip.cursor = new.cursor
+        if clip.file is not None and not new.contiguous:
             self._finish(clip)
             return
         try:
-            for packet in news.packets:
-                if until is not None and packet.at - timedelta(seconds=packet.hold_s) > until:
+            for packet in new.packets:
+                if until is not None and packet.at - timedelta(seconds=packet.reorder_delay_s) > until:
                     self._finish(clip)
                     return
                 if not self._add(clip, packet):

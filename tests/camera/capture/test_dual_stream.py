@@ -4,6 +4,7 @@ other."""
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from birdwatchd.address import Source
-from birdwatchd.camera.capture.dual_stream import REST_S, DualStream
+from birdwatchd.camera.capture.dual_stream import PAUSE_S, DualStream
 from birdwatchd.camera.capture.feed import Feed
 from birdwatchd.camera.capture.full_frames import OnDemandFrames
 from birdwatchd.camera.capture.replay import replay
@@ -75,7 +76,7 @@ class Lockstep:
                     at = frame.at + timedelta(seconds=waiting.media_s - frame.media_s) + self.skew
                     self.alive = waiting.media_s < self.main_until_s
                     if self.alive:
-                        self.ring.append(waiting.dated(at))
+                        self.ring.append(replace(waiting, at=at))
                         self.packets += 1
                     waiting = next(packets, None)
                 found += self.observer.look(frame)
@@ -239,7 +240,7 @@ def test_pictures_that_wait_on_purpose_in_quiet_are_not_late(pair: tuple[Path, P
             came.append(time.monotonic())
             lags.append(frame.lag_s)
     assert len(came) == 12 * 12
-    pauses = [after - before for before, after in pairwise(came) if after - before > REST_S * 0.9]
+    pauses = [after - before for before, after in pairwise(came) if after - before > PAUSE_S * 0.9]
     assert len(pauses) >= 8  # it did wait
     assert sorted(lags)[len(lags) // 2] < 0.35
     assert max(lags) < LATE_FRAME_S + 0.3  # a machine that is busy may be late once

@@ -304,9 +304,8 @@ def test_live_time_is_never_in_the_future_and_settles_on_the_smallest_delay(dela
         arrival = START + timedelta(seconds=number * 0.1 + delay)
         at = clock.at(base + number * 0.1, arrival)
         assert at <= arrival + timedelta(milliseconds=1)
-    settled = START + timedelta(seconds=(len(delays) - 1) * 0.1 + min(delays))
-    assert abs((at - settled).total_seconds()) < 0.1
-    assert clock.jumps == 0
+        settled = START + timedelta(seconds=number * 0.1 + min(delays[: number + 1]))
+        assert abs((at - settled).total_seconds()) < 0.1
 
 
 @pytest.mark.parametrize("jump", [-1e5, -3600.0, 1e5, 30.0])
@@ -350,7 +349,7 @@ def test_a_slow_clock_in_the_camera_does_not_add_up() -> None:
 def test_file_time_never_runs_backwards(stamps: list[float | None]) -> None:
     """Start after end, or a negative length, would break every export."""
     clock = FileClock(START)
-    seconds = [clock.shown(clock.seconds(stamp, 0.1)) for stamp in stamps]
+    seconds = [clock.never_back(clock.seconds(stamp, 0.1)) for stamp in stamps]
     assert seconds == sorted(seconds)
     assert seconds[0] >= 0.0
 
