@@ -17,6 +17,8 @@ GONE: dict[str, set[str]] = {
     "camera": {"FullFrames", "FullView", "Pair", "Recall", "recall"}
     | {"CatchUp", "Pace", "begin_anew", "leaves_out", "take_caught_up"},
     "camera/capture": {"News", "Picture", "dated", "hold_s", "jumps", "rest", "shown", "size_of", "whole"},
+    "camera/clips": {"Clips", "afterwords", "say", "spare"},
+    "camera/process": {"_await_stop", "_claimed", "_heard_at", "close_stdin"},
     "camera/tuning": {"Film", "Glance", "Mood", "NoteTaker", "Notes", "Picture", "ink"},
     "flow.py": {"Hand", "do", "_obey", "_Order"},
 }

@@ -186,34 +186,36 @@ class CameraProcess:
         try:
             while not stop.is_set() and not self._finished:
                 if self._off.is_set():
-                    self._rest(stop)
+                    self._stay_off(stop)
                     backoff.reset()
                     continue
-                began = time.monotonic()
-                status = self._run_process(stop)
+                start_s = time.monotonic()
+                ending = self._run_process(stop)
                 self._close_lost()
                 if stop.is_set() or self._finished or self._off.is_set():
                     continue
-                if time.monotonic() - began > HEALTHY_S:
+                if time.monotonic() - start_s > HEALTHY_S:
                     backoff.reset()
-                wait = backoff.next_wait()
+                wait_s = backoff.next_wait()
                 self._metrics.add("camera_restarts_total", camera=self.camera)
-                log.warning("camera %s: its process ended (%s); starting it again in %.1f s", self.camera, status, wait)
-                self._tell(CameraState.OFFLINE, f"camera process ended ({status})")
-                again = time.monotonic() + wait
-                while time.monotonic() < again and not (self._off.is_set() or stop.wait(min(wait, POLL_S))):
+                log.warning(
+                    "camera %s: its process ended (%s); starting it again in %.1f s", self.camera, ending, wait_s
+                )
+                self._report(CameraState.OFFLINE, f"camera process ended ({ending})")
+                again_s = time.monotonic() + wait_s
+                while time.monotonic() < again_s and not (self._off.is_set() or stop.wait(min(wait_s, POLL_S))):
                     pass
         finally:
             self._close_lost()
             self._mailbox.close_lane(self.camera)
 
-    def _rest(self, stop: Stop) -> None:
-        """Be switched off until somebody switches on, or the stop."""
-        self._tell(CameraState.DISABLED, "switched off")
+    def _stay_off(self, stop: Stop) -> None:
+        """Run no process until somebody switches on, or the stop."""
+        self._report(CameraState.DISABLED, "switched off")
         while self._off.is_set() and not stop.wait(POLL_S):
             pass
         if not stop.is_set():
-            self._tell(CameraState.STARTING, "switched on")
+            self._report(CameraState.STARTING, "switched on")
 
     def _run_process(self, stop: Stop) -> str:
         order = {"mode": "camera", "camera": self.camera, "settings": self._settings.reveal(), "home": self._home}
@@ -248,11 +250,11 @@ class CameraProcess:
         while (item := child.receive(Evidence, CameraStatus)) is not None:
             self._received_s = time.monotonic()
             if isinstance(item, Evidence):
-                item = self._claimed(item)
+                item = self._checked(item)
                 if item.end is None:
                     self._open[item.visit_id] = item
                 else:
-                    self._over(item)
+                    self._close(item)
                 self._metrics.add("evidence_total", camera=self.camera)
                 self._mailbox.put(self.camera, item)
             elif isinstance(item, CameraStatus):
@@ -262,10 +264,10 @@ class CameraProcess:
                 self._finished = item.state is CameraState.FINISHED and over
                 self._on_status(item)
 
-    def _claimed(self, item: Evidence) -> Evidence:
-        """A process may speak only of visits that it began itself: it could have been taken over.
+    def _checked(self, item: Evidence) -> Evidence:
+        """Evidence of a visit that the process began itself: it could have been taken over.
 
-        Of one that is over it can only say which clip it has; everything else stays as it was said before.
+        Of a visit that is over it can only say which clip it has; everything else stays as it was.
 
         Raises:
             WireError: the visit is not new and not one of its own, or has a clip before its end.
@@ -282,7 +284,7 @@ class CameraProcess:
             raise WireError(f"a clip of a visit '{item.visit_id}' that is not over")
         return item
 
-    def _over(self, item: Evidence) -> None:
+    def _close(self, item: Evidence) -> None:
         self._open.pop(item.visit_id, None)
         if self._home is not None and item.clip is None:
             self._ended[item.visit_id] = replace(item, moments=())
@@ -305,7 +307,7 @@ class CameraProcess:
                 with suppress(OSError):  # most have none; what cannot be deleted is found by the next sweep
                     (self._home / clip_part(clip_path(self.camera, visit_id))).unlink()
 
-    def _tell(self, state: CameraState, detail: str) -> None:
+    def _report(self, state: CameraState, detail: str) -> None:
         self._on_status(CameraStatus(self.camera, state, datetime.now(UTC), detail=detail))
 
 

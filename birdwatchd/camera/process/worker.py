@@ -23,7 +23,7 @@ from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.camera.capture.stream import Stream
-from birdwatchd.camera.clips.recorder import Clips, ClipSettings, VisitClips
+from birdwatchd.camera.clips.recorder import ClipRecorder, ClipSettings, VisitClips
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.process.child import Parent, run_child
 from birdwatchd.camera.process.scan import scan_file
@@ -43,7 +43,7 @@ STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are
 
 
 class CameraWatch:
-    """Watch one camera until told to stop: connect, look, lose it, connect again."""
+    """Watches one camera until the stop: connect, look, lose it, connect again."""
 
     def __init__(
         self, camera: str, settings: CameraSettings, pipe: Pipe, stop: Stop, *, home: Path | None = None
@@ -54,7 +54,7 @@ class CameraWatch:
         """
         self._camera, self._settings, self._pipe, self._stop = camera, settings, pipe, stop
         self._ring = Ring(settings.ring_mb * 2**20)
-        self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notice)
+        self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notify)
         self._shedder = LoadShedder()
         self._sampler = FrameSampler(settings.max_fps, self._shedder)
         self._dual: DualStream | None = None
@@ -65,19 +65,19 @@ class CameraWatch:
         self._observer = Observer(
             camera, settings, replay=self._replay, full=self._dual.full if self._dual is not None else None
         )
-        self._said = CameraStatus(camera, CameraState.STARTING, utc_now())
-        self._clips: Clips | None = None
+        self._last_status = CameraStatus(camera, CameraState.STARTING, utc_now())
+        self._clips: ClipRecorder | None = None
         if home is not None:
             of_visit = ClipSettings(settings.pre_roll_s, settings.post_roll_s, settings.clip_max_s)
-            spare = self._dual.gate_feed.ring if self._dual is not None else None
-            self._clips = Clips(camera, of_visit, home, self._ring, utc_now, self._notice, spare=spare)
+            fallback = self._dual.gate_feed.ring if self._dual is not None else None
+            self._clips = ClipRecorder(camera, of_visit, home, self._ring, utc_now, self._notify, fallback=fallback)
             self._visit_clips = VisitClips(self._clips)
         self._retry = Retry()
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._frames = 0
         self._ended = False
-        self._online_since: float | None = None
-        self._reported_at, self._frames_before, self._online = float("-inf"), 0, False
+        self._online_since_s: float | None = None
+        self._reported_s, self._frames_before, self._online = float("-inf"), 0, False
 
     def run(self) -> None:
         """Watch until the stop, or until a file that plays the camera has ended."""
@@ -85,7 +85,7 @@ class CameraWatch:
         if self._clips is not None:
             threading.Thread(target=self._clips.run, name="clips", daemon=True).start()
         while not self._stop.is_set() and not self._ended:
-            self._online_since, self._online = None, False
+            self._online_since_s, self._online = None, False
             try:
                 if self._dual is not None:
                     self._watch_dual(self._dual)
@@ -97,27 +97,27 @@ class CameraWatch:
         self.finish(CameraState.FINISHED)
 
     def _try_later(self, error: SourceError) -> None:
-        """Say why there is no picture, and wait; a file that cannot be read further is over instead."""
+        """Report why there are no frames, and wait; a file that cannot be read further is over instead."""
         if isinstance(error, SourceUnusable) and not self._settings.source.is_live:
             self._report(CameraState.OFFLINE, detail=str(error))
             self._ended = True
             return
-        lasted = time.monotonic() - self._online_since if self._online_since is not None else None
-        until = time.monotonic() + self._retry.wait_s(error, lasted)
-        while True:  # reporting all the while: a process that says nothing is taken for one that hangs
+        lasted_s = time.monotonic() - self._online_since_s if self._online_since_s is not None else None
+        until_s = time.monotonic() + self._retry.wait_s(error, lasted_s)
+        while True:  # report all the while: a process that says nothing is taken for one that hangs
             self._report_error(error)
-            if not self._wait_out(min(REPORT_WAITING_S, max(0.0, until - time.monotonic()))):
+            if not self._wait_out(min(REPORT_WAITING_S, max(0.0, until_s - time.monotonic()))):
                 return
-            if time.monotonic() >= until:
+            if time.monotonic() >= until_s:
                 return
 
     def finish(self, state: CameraState) -> None:
-        """Close every open visit and say that this was all. May be called from the stop's thread."""
-        with self._turn:
+        """Close every open visit and report the end. May be called from the thread that waits for the stop."""
+        with self._lock:
             self._send(self._observer.finish())
             if self._clips is not None:
                 self._clips.close()
-            self._tell_clips()
+            self._send_clips()
             self._report(state)
 
     def _watch_stream(self) -> None:
@@ -136,12 +136,10 @@ class CameraWatch:
             if frame is not None:
                 self._take(frame, lambda frame: frame)
                 continue
-            with self._turn:
-                self._send(self._observer.pass_time(utc_now()))
-                self._tell_clips()
+            self._pass_time()
             error = dual.error
-            if error is not None and time.monotonic() - self._reported_at >= REPORT_WAITING_S * (not self._online):
-                self._reported_at, self._online = time.monotonic(), False
+            if error is not None and time.monotonic() - self._reported_s >= REPORT_WAITING_S * (not self._online):
+                self._reported_s, self._online = time.monotonic(), False
                 self._report_error(error)
         if dual.error is not None:  # files that cannot be read
             self._report_error(dual.error)
@@ -150,18 +148,18 @@ class CameraWatch:
     def _take(self, frame: AnyFrame, download: Callable[[AnyFrame], Frame]) -> None:
         """Look at a frame, unless it is one too many, and report now and then that frames come."""
         self._frames += 1
-        if self._online_since is None:
-            self._online_since = time.monotonic()
-        with self._turn:
+        if self._online_since_s is None:
+            self._online_since_s = time.monotonic()
+        with self._lock:
             if self._sampler.takes(frame):
                 self._send(self._observer.look(download(frame)))
-            self._tell_clips()
-        elapsed = time.monotonic()
-        if not self._online or elapsed - self._reported_at >= REPORT_EVERY_S:
-            fps = (self._frames - self._frames_before) / (elapsed - self._reported_at) if self._online else 0.0
+            self._send_clips()
+        now_s = time.monotonic()
+        if not self._online or now_s - self._reported_s >= REPORT_EVERY_S:
+            fps = (self._frames - self._frames_before) / (now_s - self._reported_s) if self._online else 0.0
             loss = self._dual.loss if self._dual is not None else ""
             self._report(CameraState.ONLINE, frame=frame, fps=fps, detail=loss)
-            self._online, self._reported_at, self._frames_before = True, elapsed, self._frames
+            self._online, self._reported_s, self._frames_before = True, now_s, self._frames
 
     def _replay(self, since: datetime) -> Iterator[Frame]:
         """Frames of the recent past: of the main stream, or of the small one while that is all there is."""
@@ -182,15 +180,19 @@ class CameraWatch:
         )
 
     def _wait_out(self, seconds: float) -> bool:
-        """Let time pass for open visits; False when the stop came."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            if self._stop.wait(min(0.5, left)):
+        """Wait, while visits may end; False when the stop came."""
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0:
+            if self._stop.wait(min(0.5, left_s)):
                 return False
-            with self._turn:
-                self._send(self._observer.pass_time(utc_now()))
-                self._tell_clips()
+            self._pass_time()
         return not self._stop.is_set()
+
+    def _pass_time(self) -> None:
+        """No frames come now: visits may end all the same."""
+        with self._lock:
+            self._send(self._observer.pass_time(utc_now()))
+            self._send_clips()
 
     def _send(self, evidence: Iterable[Evidence]) -> None:
         for item in evidence:
@@ -198,10 +200,10 @@ class CameraWatch:
             if self._clips is not None:
                 self._visit_clips.follow(item)
 
-    def _tell_clips(self) -> None:
-        """Tell of the clips that became whole."""
+    def _send_clips(self) -> None:
+        """Send the revisions of visits whose clips became whole."""
         if self._clips is not None:
-            for item in self._visit_clips.afterwords():
+            for item in self._visit_clips.take_revisions():
                 self._pipe.send(item)
 
     def _report(
@@ -216,7 +218,7 @@ class CameraWatch:
         size = (frame.width, frame.height) if frame else (0, 0)
         if frame and self._dual is not None:
             size = self._dual.full.size or size  # what the camera can do, not what is looked at
-        self._said = CameraStatus(
+        self._last_status = CameraStatus(
             camera=self._camera,
             state=state,
             at=utc_now(),
@@ -230,14 +232,14 @@ class CameraWatch:
             lag_s=round(frame.lag_s, 3) if frame else 0.0,
             extra=(("ring_seconds", round(self._ring.seconds, 1)), ("ring_bytes", self._ring.bytes)),
         )
-        self._pipe.send(self._said)
+        self._pipe.send(self._last_status)
 
     def _report_error(self, error: SourceError) -> None:
         self._report(CameraState.OFFLINE, detail=str(error), refused=isinstance(error, SourceRefused))
 
-    def _notice(self, text: str) -> None:
-        """Tell a person something that changes no state."""
-        self._pipe.send(replace(self._said, at=utc_now(), notice=text))
+    def _notify(self, text: str) -> None:
+        """Send a person a line about something that changes no state."""
+        self._pipe.send(replace(self._last_status, at=utc_now(), notice=text))
 
 
 def _watch_camera(parent: Parent) -> None:

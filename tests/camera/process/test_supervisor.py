@@ -181,9 +181,9 @@ def test_a_process_may_not_speak_of_visits_it_did_not_begin() -> None:
     camera = CameraProcess(
         "cam", CameraSettings(source=Source("x.mp4")), Mailbox(Metrics()), Metrics(), lambda status: None
     )
-    camera._claimed(Evidence("NEW", "cam", 1, AT, None, AT, (), 1))
+    camera._checked(Evidence("NEW", "cam", 1, AT, None, AT, (), 1))
     with pytest.raises(WireError, match="did not begin"):
-        camera._claimed(Evidence("FOREIGN", "cam", 7, AT, None, AT, (), 1))
+        camera._checked(Evidence("FOREIGN", "cam", 7, AT, None, AT, (), 1))
 
 
 def test_of_a_visit_that_is_over_a_process_can_only_name_the_clip(tmp_path: Path) -> None:
@@ -193,14 +193,14 @@ def test_of_a_visit_that_is_over_a_process_can_only_name_the_clip(tmp_path: Path
     first = Evidence(new_visit_id(AT), "cam", 1, AT, None, AT, (), 1)
     clip = clip_path("cam", first.visit_id)
     with pytest.raises(WireError, match="not over"):
-        camera._claimed(replace(first, clip=clip))
-    camera._open[first.visit_id] = camera._claimed(first)
-    ended = camera._claimed(replace(first, revision=2, end=AT))
-    camera._over(ended)
-    told = camera._claimed(replace(ended, revision=3, count_max=99, clip=clip))
+        camera._checked(replace(first, clip=clip))
+    camera._open[first.visit_id] = camera._checked(first)
+    ended = camera._checked(replace(first, revision=2, end=AT))
+    camera._close(ended)
+    told = camera._checked(replace(ended, revision=3, count_max=99, clip=clip))
     assert told == replace(ended, revision=3, clip=clip)
     with pytest.raises(WireError):
-        camera._claimed(replace(ended, revision=4, clip=clip))
+        camera._checked(replace(ended, revision=4, clip=clip))
 
 
 def test_a_process_that_died_leaves_no_half_clip(tmp_path: Path) -> None:
