@@ -205,10 +205,10 @@ class Handover(Generic[T]):
             beat: called about every second of waiting, so that a giver who waits is not taken for one that is stuck.
         """
         with self._changed:
-            began = time.monotonic()
+            start_s = time.monotonic()
             while not self._changed.wait_for(lambda: len(self._items) < self._bound or self._closed, 1.0):
                 beat()
-            self._metrics.add(f"{self._name}_wait_seconds", time.monotonic() - began)
+            self._metrics.add(f"{self._name}_wait_seconds", time.monotonic() - start_s)
             self._items.append(item)
             self._changed.notify_all()
 

@@ -23,7 +23,7 @@ GONE: dict[str, set[str]] = {
     "flow.py": {"Hand", "do", "_obey", "_Order"},
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
-SECONDS: set[str] = {"flow.py"}
+SECONDS: set[str] = {"camera/capture", "camera/clips", "camera/process", "camera/tuning", "flow.py"}
 _TIME = re.compile(r"(^|_)(at|now|since|until|before|after|due|begun|began)$")
 
 
