@@ -1,4 +1,4 @@
-"""A camera with two streams: motion is looked for in the small one, and the main one waits undecoded in its ring.
+"""Read both streams of a camera: the small one for motion detection, the main one waits undecoded in its ring.
 
 Each stream has its feed and its back-off. When the small one is lost, the main one is decoded and looked at instead,
 from the last frame on that was seen; when the main one is lost, crops come from the small one. Only when both are

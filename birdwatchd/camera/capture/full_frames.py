@@ -18,7 +18,7 @@ from birdwatchd.camera.capture.ring import Ring
 
 __all__ = ["FullFrameSource", "OnDemandFrames"]
 
-TURN_S = 0.05  # of decoding in one turn: less than the small stream's pictures are apart
+TURN_S = 0.05  # of decoding in one turn: less than the small stream's frames are apart
 
 
 class FullFrameSource(Protocol):
@@ -57,8 +57,6 @@ class OnDemandFrames:
         self._reading = False
         self._cursor = 0
         self._size: tuple[int, int] | None = None
-        self.decoded = 0
-        """Packets decoded so far."""
 
     @property
     def alive(self) -> bool:
@@ -106,5 +104,4 @@ class OnDemandFrames:
             if not packet.is_key:
                 return []
             self._decoder = PacketDecoder(packet.codec, self._acceleration)
-        self.decoded += 1
         return self._decoder.decode(packet)

@@ -87,7 +87,7 @@ def is_annex_b(name: str, extradata: bytes) -> bool:
 
 
 def parameter_sets(name: str, data: bytes) -> bytes:
-    """The parameter sets before the first picture of an Annex B packet, each with a start code; empty without any.
+    """The parameter sets before the first slice of an Annex B packet, each with a start code; empty without any.
 
     Args:
         name: `h264` or `hevc`.

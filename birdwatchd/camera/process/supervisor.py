@@ -121,8 +121,8 @@ def spawn(order: Mapping[str, Any], module: str = "birdwatchd.camera.process.wor
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "2",
-        "MALLOC_MMAP_THRESHOLD_": "4194304",  # bytes: the grids of a look are not given back to the kernel and
-        "MALLOC_TRIM_THRESHOLD_": "33554432",  # fetched anew, page by page, in every look
+        "MALLOC_MMAP_THRESHOLD_": "4194304",  # bytes: a frame's grids are not given back to the kernel and
+        "MALLOC_TRIM_THRESHOLD_": "33554432",  # fetched again, page by page, for every frame
         "PYTHONUNBUFFERED": "1",
         "BIRDWATCHD_CAMERA": str(order["camera"]),  # for people who look at the process list: ps e
     }
@@ -312,7 +312,7 @@ class CameraProcess:
 
 
 def probe_camera(camera: str, settings: CameraSettings) -> CameraStatus:
-    """Open a camera in a process of its own until it gives a picture or fails; returns which."""
+    """Open a camera in a process of its own until it gives a frame or fails; returns which."""
     child = spawn({"mode": "camera", "camera": camera, "settings": settings.reveal()})
     timer = threading.Timer(settings.open_timeout_s + settings.read_timeout_s + 5.0, child.kill)
     timer.start()

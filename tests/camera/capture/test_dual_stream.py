@@ -17,7 +17,9 @@ import pytest
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.dual_stream import PAUSE_S, DualStream
 from birdwatchd.camera.capture.feed import Feed
+from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.capture.full_frames import OnDemandFrames
+from birdwatchd.camera.capture.packet import Packet
 from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import LATE_FRAME_S, LoadShedder
@@ -50,6 +52,16 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, tuple[S
     return main, sub, visits
 
 
+class CountedFrames(OnDemandFrames):
+    """Knows how many packets it has decoded."""
+
+    decoded = 0
+
+    def _decoded(self, packet: Packet) -> list[Frame]:
+        self.decoded += 1
+        return super()._decoded(packet)
+
+
 class Lockstep:
     """Both streams read in step: before each small picture, the main stream's packets up to its time."""
 
@@ -58,7 +70,7 @@ class Lockstep:
         self.ring = Ring(2**26)
         self.skew, self.main_until_s = timedelta(seconds=skew_s), main_until_s
         self.alive = True
-        self.full = OnDemandFrames(self.ring, lambda: self.alive, turn_s=1e9)
+        self.full = CountedFrames(self.ring, lambda: self.alive, turn_s=1e9)
         self.observer = Observer("cam", self.settings, media="cam", full=self.full, replay=partial(replay, self.ring))
         self.packets = 0
 
@@ -153,7 +165,7 @@ def test_a_main_stream_that_stalls_in_mid_visit_leaves_no_visit_without_a_pictur
     film(main, MAIN, visits, 12.0)
     film(sub, SUB, visits, 12.0)
     both = Lockstep(main, sub, main_until_s=5.0)
-    both.full = OnDemandFrames(both.ring, lambda: True)
+    both.full = CountedFrames(both.ring, lambda: True)
     both.observer = Observer("cam", both.settings, media="cam", full=both.full)
     evidence = both.run()
     assert [len(sides) > 0 for sides in crops(evidence).values()] == [True]
