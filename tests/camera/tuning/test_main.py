@@ -140,13 +140,13 @@ def test_of_two_streams_the_small_one_is_shown(clip: Path, tmp_path: Path) -> No
     assert "0 visits" in result.stdout, "the bird is in the main stream only"
 
 
-def test_the_film_plays_with_every_frame(clip: Path, tmp_path: Path) -> None:
+def test_the_video_plays_with_every_frame(clip: Path, tmp_path: Path) -> None:
     """Stepping through it shows when the gate woke up."""
-    result = tune(clip, "--out", "film.mp4", cwd=tmp_path)
+    result = tune(clip, "--out", "annotated.mp4", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    with av.open(str(tmp_path / "film.mp4")) as film:
-        assert film.streams.video[0].codec_context.name == "h264"
-        assert sum(1 for _ in film.decode(video=0)) == 120
+    with av.open(str(tmp_path / "annotated.mp4")) as video:
+        assert video.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in video.decode(video=0)) == 120
 
 
 class EndlessCamera(BaseHTTPRequestHandler):
