@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from birdwatchd.camera.capture.clock import Playback
 from birdwatchd.camera.capture.decoder import Acceleration, PacketDecoder
@@ -61,16 +62,9 @@ class DualStream:
         playback = Playback(clock, time.monotonic, stop.wait)
         gate_settings = settings.model_copy(update={"source": settings.gate_source})
         self._quiet = quiet
-        self.full_feed = Feed(settings.source, settings, ring, stop, clock, playback=playback, quiet=quiet)
-        self.gate_feed = Feed(
-            settings.gate_source,
-            gate_settings,
-            Ring(GATE_RING_BYTES),
-            stop,
-            clock,
-            playback=playback,
-            quiet=quiet,
-        )
+        feed = partial(Feed, stop=stop, clock=clock, playback=playback, quiet=quiet)
+        self.full_feed = feed(settings.source, settings, ring)
+        self.gate_feed = feed(settings.gate_source, gate_settings, Ring(GATE_RING_BYTES))
         self._acceleration, self._shedder = acceleration, shedder
         self.full = OnDemandFrames(
             ring, lambda: self._watched is not self.full_feed and self.full_feed.alive, acceleration=acceleration

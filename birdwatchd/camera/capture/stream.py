@@ -68,17 +68,8 @@ class Stream:
         self._shedder = shedder
         if shedder is not None:
             shedder.reopen()
-        with LibavErrors(source, opening=True):
-            self._container = open_container(source, settings)
-        if not self._container.streams.video:
-            self._container.close()
-            raise SourceUnusable(f"{source}: has no video stream", "is it a sound recording?")
-        self._stream = self._container.streams.video[0]
+        self._container, self._stream = _open_video(source, settings)
         self._context = self._stream.codec_context
-        if self._context is None:
-            self._container.close()
-            raise SourceUnusable(f"{source}: is coded in a way that has no decoder", "this codec is not supported")
-        configure(self._context)
         self._file_clock = FileClock(self._recorded_at())
         rate = self._stream.average_rate or self._stream.guessed_rate or 15
         self._frame_s = 1.0 / min(max(float(rate), 1.0), 240.0)
@@ -256,6 +247,20 @@ class Stream:
             return self._clock()
         end_s = Path(self._source.location).stat().st_mtime
         return datetime.fromtimestamp(end_s - (self.duration_s or 0.0), UTC)
+
+
+def _open_video(source: Source, settings: CameraSettings) -> tuple[Any, Any]:
+    """libav's container and its first video stream, whose decoder is configured."""
+    with LibavErrors(source, opening=True):
+        container = open_container(source, settings)
+    stream = container.streams.video[0] if container.streams.video else None
+    if stream is not None and stream.codec_context is not None:
+        configure(stream.codec_context)
+        return container, stream
+    container.close()
+    if stream is None:
+        raise SourceUnusable(f"{source}: has no video stream", "is it a sound recording?")
+    raise SourceUnusable(f"{source}: is coded in a way that has no decoder", "this codec is not supported")
 
 
 def _codec_of(context: Any) -> Codec:
