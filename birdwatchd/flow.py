@@ -1,8 +1,8 @@
-"""Hand work from stage to stage and bring it to an end: Stop, Mailbox, Handover, Crew, Hand.
+"""Threads and the bounded queues between them, and how they stop: Stop, Mailbox, Handover, Crew, WorkerThread.
 
 Every queue here is bounded and counted, and its class says what happens when it is full. Every wait listens to a
-stop or to the end of its queue. Blanket `except`s live in `Crew`, where an error is the end of all, and in `Hand`,
-which gives it to whoever waits for the work; nowhere else in the project.
+stop or to the end of its queue. Blanket `except`s live in `Crew`, where an error ends everything, and in
+`WorkerThread`, which passes it on to whoever waits for the result; nowhere else in the project.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from typing import Any, Generic, Literal, TypeVar
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Evidence, Moment
 
-__all__ = ["Backoff", "Crew", "Hand", "Handover", "Mailbox", "Stop"]
+__all__ = ["Backoff", "Crew", "Handover", "Mailbox", "Stop", "WorkerThread"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
 class Stop:
-    """One flag that ends the system, with the time it was raised.
+    """One flag that ends the system, with the time it was raised (`since_s`, monotonic seconds).
 
-    `armed` says that there is something to bring to an end; before that a signal may simply leave.
+    `armed` says that there is something to finish first; before that a signal may end the process at once.
     """
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self.armed = False
         self.reason = ""
-        self.since: float | None = None
+        self.since_s: float | None = None
 
     def set(self, reason: str = "") -> None:
         """Raise the flag. The first reason stays. Not for signal handlers: it takes a lock."""
         if not self._event.is_set():
             self.reason = reason
-            self.since = time.monotonic()
+            self.since_s = time.monotonic()
             self._event.set()
 
     def is_set(self) -> bool:
@@ -57,15 +57,15 @@ class Stop:
         """Sleep, but wake at once when the flag is raised; True if it is."""
         return self._event.wait(seconds)
 
-    def for_seconds(self, now: float) -> float:
-        """How long ago the flag was raised, monotonic seconds; 0 while it is not."""
-        return 0.0 if self.since is None else now - self.since
+    def for_seconds(self, now_s: float) -> float:
+        """How long ago the flag was raised, seconds; 0 while it is not. `now_s` is of the monotonic clock."""
+        return 0.0 if self.since_s is None else now_s - self.since_s
 
 
 class Backoff:
     """Waiting times that double from `first_s` to `last_s`, each shortened by up to a quarter by chance.
 
-    The jitter keeps a hundred cameras behind one switch from knocking at the same instant.
+    The jitter keeps a hundred cameras behind one switch from connecting at the same instant.
     """
 
     def __init__(self, first_s: float, last_s: float, chance: Callable[[], float]) -> None:
@@ -205,10 +205,10 @@ class Handover(Generic[T]):
             beat: called about every second of waiting, so that a giver who waits is not taken for one that is stuck.
         """
         with self._changed:
-            began = time.monotonic()
+            start_s = time.monotonic()
             while not self._changed.wait_for(lambda: len(self._items) < self._bound or self._closed, 1.0):
                 beat()
-            self._metrics.add(f"{self._name}_wait_seconds", time.monotonic() - began)
+            self._metrics.add(f"{self._name}_wait_seconds", time.monotonic() - start_s)
             self._items.append(item)
             self._changed.notify_all()
 
@@ -268,33 +268,36 @@ class Crew:
         return [thread.name for thread in self._threads if thread.is_alive()]
 
 
-class Hand:
-    """A thread that works for one owner, one order after another, and ends with it. It never keeps a process alive."""
+class WorkerThread:
+    """A thread that runs what it is given, one call after another, and ends with its owner.
+
+    It is a daemon thread: it never keeps a process alive.
+    """
 
     def __init__(self, name: str) -> None:
-        self._orders: queue.Queue[_Order | None] = queue.Queue(1)
-        threading.Thread(target=_obey, args=(self._orders,), name=name, daemon=True).start()
-        weakref.finalize(self, self._orders.put, None).atexit = False
+        self._tasks: queue.Queue[_Task | None] = queue.Queue(1)
+        threading.Thread(target=_work, args=(self._tasks,), name=name, daemon=True).start()
+        weakref.finalize(self, self._tasks.put, None).atexit = False
 
-    def do(self, work: Callable[[], T]) -> Future[T]:
-        """Order some work; waits while the order before the last is not begun.
+    def submit(self, call: Callable[[], T]) -> Future[T]:
+        """Run `call` in this thread; blocks while another call waits for its turn.
 
         Returns:
-            What comes of it, or the error that it raised, whatever it is.
+            A future with the result of `call`, or with the error that it raised, whatever it is.
         """
-        answer: Future[T] = Future()
-        self._orders.put((answer, work))
-        return answer
+        future: Future[T] = Future()
+        self._tasks.put((future, call))
+        return future
 
 
-_Order = tuple["Future[Any]", Callable[[], Any]]
+_Task = tuple["Future[Any]", Callable[[], Any]]
 
 
-def _obey(orders: queue.Queue[_Order | None]) -> None:
-    while (order := orders.get()) is not None:
-        answer, work = order
+def _work(tasks: queue.Queue[_Task | None]) -> None:
+    while (task := tasks.get()) is not None:
+        future, call = task
         try:
-            answer.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - its owner's, who waits for it
-            answer.set_exception(error)
-        del order, answer, work  # nothing of it is kept while waiting for the next
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the future
+            future.set_exception(error)
+        del task, future, call  # keep nothing of it alive while waiting for the next

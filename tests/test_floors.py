@@ -207,6 +207,8 @@ def test_only_the_crew_catches_everything() -> None:
         ("birdwatchd.commands.similar", ("torch", "birder", "cv2", "av")),
         ("birdwatchd.camera.process.worker", ("torch", "birder", "sqlalchemy", "paho", "typer", "rich")),
         ("birdwatchd.camera.process.supervisor", ("torch", "birder", "cv2", "av")),
+        ("birdwatchd.camera.process.scan_process", ("torch", "birder", "cv2", "av")),
+        ("birdwatchd.commands.tune", ("torch", "birder", "cv2", "av")),
     ],
 )
 def test_nobody_pays_for_libraries_they_do_not_use(module: str, unwanted: tuple[str, ...]) -> None:

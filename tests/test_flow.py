@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdwatchd.camera.process.wire import FileDone, Pipe, WireError, decode, encode
-from birdwatchd.flow import Backoff, Crew, Hand, Handover, Mailbox, Stop
+from birdwatchd.camera.process.wire import FileDone, Item, Pipe, TuneDone, WireError, decode, encode
+from birdwatchd.flow import Backoff, Crew, Handover, Mailbox, Stop, WorkerThread
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Box, CameraState, CameraStatus, Crop, Evidence, Moment, new_visit_id
 
@@ -131,18 +131,18 @@ def test_a_recording_waits_instead_of_losing_pictures() -> None:
 def test_a_full_handover_makes_the_giver_wait_and_counts_the_time() -> None:
     """A slow disk must show as a number, not as memory."""
     metrics = Metrics()
-    hand: Handover[int] = Handover("record", metrics, bound=1)
-    hand.put(1)
-    giver = threading.Thread(target=hand.put, args=(2,))
+    handover: Handover[int] = Handover("record", metrics, bound=1)
+    handover.put(1)
+    giver = threading.Thread(target=handover.put, args=(2,))
     giver.start()
     giver.join(0.2)
     assert giver.is_alive()
-    assert hand.take() == 1
+    assert handover.take() == 1
     giver.join(5)
     assert metrics.get("record_wait_seconds") > 0.1
-    hand.close()
-    assert hand.take() == 2
-    assert hand.take() == "ended"
+    handover.close()
+    assert handover.take() == 2
+    assert handover.take() == "ended"
 
 
 def test_an_unexpected_end_of_one_stage_stops_all_and_keeps_the_reason() -> None:
@@ -224,24 +224,29 @@ statuses = st.builds(
 )
 
 
+scans = st.builds(FileDone, st.text(), st.floats(0, 9), st.text())
+counts = st.lists(st.tuples(st.text(max_size=9), st.integers(0, 2**40)), max_size=5).map(tuple)
+tunings = st.builds(TuneDone, st.floats(0, 9), st.integers(0, 9), counts, st.text("abc: ", max_size=9))
+
+
 @settings(max_examples=60)
-@given(st.lists(evidences | statuses | st.builds(FileDone, st.text(), st.floats(0, 9), st.text()), max_size=5))
-def test_records_cross_a_pipe_unchanged(items: list[Evidence | CameraStatus | FileDone]) -> None:
+@given(st.lists(evidences | statuses | scans | tunings, max_size=5))
+def test_records_cross_a_pipe_unchanged(items: list[Item]) -> None:
     """What the camera saw must be what is stored, whatever is in names and pictures."""
     stream = io.BytesIO()
     pipe = Pipe(stream)
     for item in items:
         pipe.send(item)
     stream.seek(0)
-    assert [pipe.receive() for _ in items] == items
-    assert pipe.receive() is None
+    assert [pipe.receive(type(item)) for item in items] == items
+    assert pipe.receive(Evidence) is None
 
 
 @given(evidences, st.integers(1, 60))
 def test_a_message_cut_off_is_the_end_not_a_crash(item: Evidence, missing: int) -> None:
     """kill -9 of a camera leaves half a message in the pipe."""
     data = encode(item)
-    assert Pipe(io.BytesIO(data[:-missing])).receive() is None
+    assert Pipe(io.BytesIO(data[:-missing])).receive(Evidence) is None
 
 
 @given(st.binary(max_size=200), st.binary(max_size=50))
@@ -302,32 +307,32 @@ def test_visit_ids_sort_by_time() -> None:
     assert early < late
 
 
-def test_a_hand_works_in_order_and_gives_errors_to_who_waits() -> None:
-    """And it goes on afterwards, whatever an order has raised."""
-    hand, workers = Hand("right"), set[threading.Thread]()
+def test_a_worker_thread_works_in_order_and_gives_errors_to_who_waits() -> None:
+    """And it goes on afterwards, whatever a call has raised."""
+    worker, threads = WorkerThread("right"), set[threading.Thread]()
 
     def work(number: int) -> int:
-        workers.add(threading.current_thread())
+        threads.add(threading.current_thread())
         if number == 2:
             raise KeyboardInterrupt("in the middle")
         return 10 * number
 
-    answers = [hand.do(partial(work, number)) for number in range(5)]
+    futures = [worker.submit(partial(work, number)) for number in range(5)]
     with pytest.raises(KeyboardInterrupt, match="in the middle"):
-        answers[2].result(20)
-    assert [answer.result(20) for answer in answers[:2] + answers[3:]] == [0, 10, 30, 40]
-    (thread,) = workers
+        futures[2].result(20)
+    assert [future.result(20) for future in futures[:2] + futures[3:]] == [0, 10, 30, 40]
+    (thread,) = threads
     assert (thread.name, thread.daemon) == ("right", True)
-    del hand
+    del worker
     thread.join(20)
     assert not thread.is_alive(), "it ends with its owner"
 
 
-def test_a_hand_at_work_keeps_no_process_alive() -> None:
+def test_a_worker_thread_at_work_keeps_no_process_alive() -> None:
     """A network that hangs in a driver must not hold up the end of the daemon."""
     program = (
-        "import time\nfrom birdwatchd.flow import Hand\nhand = Hand('stuck')\nhand.do(lambda: time.sleep(60))\n"
-        "hand.do(lambda: None)\ntime.sleep(0.2)"
+        "import time\nfrom birdwatchd.flow import WorkerThread\nworker = WorkerThread('stuck')\n"
+        "worker.submit(lambda: time.sleep(60))\nworker.submit(lambda: None)\ntime.sleep(0.2)"
     )
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", program], check=True, timeout=50)

@@ -58,6 +58,17 @@ GONE: dict[str, set[str]] = {
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
 SECONDS: set[str] = {"alerts", "channels", "mqtt"}
+    "": set(),
+    "camera": {"FullFrames", "FullView", "Pair", "Recall", "recall"}
+    | {"CatchUp", "Pace", "begin_anew", "leaves_out", "take_caught_up"},
+    "camera/capture": {"News", "Picture", "dated", "hold_s", "jumps", "rest", "shown", "size_of", "whole"},
+    "camera/clips": {"Clips", "afterwords", "say", "spare"},
+    "camera/process": {"_await_stop", "_claimed", "_heard_at", "close_stdin"},
+    "camera/tuning": {"Film", "Glance", "Mood", "NoteTaker", "Notes", "Picture", "ink"},
+    "flow.py": {"Hand", "do", "_obey", "_Order"},
+}
+# Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
+SECONDS: set[str] = {"camera/capture", "camera/clips", "camera/process", "camera/tuning", "flow.py"}
 _TIME = re.compile(r"(^|_)(at|now|since|until|before|after|due|begun|began)$")
 
 

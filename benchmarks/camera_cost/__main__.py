@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.camera_cost import cpu, dvr_scan, eight, memory, two_streams
+from benchmarks.camera_cost import capacity, cpu, dvr_scan, memory, two_streams
 from benchmarks.camera_cost.part import Part, as_json, from_json
 
 __all__ = ["main"]
@@ -26,7 +26,7 @@ def main() -> None:
         "cpu": lambda: cpu.measure(work, given.runs),
         "dvr-scan": lambda: _dvr_scan(work, given.runs, given.dvr_scan),
         "two-streams": lambda: two_streams.measure(work, given.runs),
-        "eight": lambda: eight.measure(work, given.cameras, given.seconds),
+        "eight": lambda: capacity.measure(work, given.cameras, given.seconds),
         "memory": lambda: memory.measure(work, given.hour_s),
     }
     done = {part.name: part for part in from_json(json.loads(given.add.read_text()))} if given.add else {}

@@ -11,7 +11,7 @@ from benchmarks.camera_cost import machine
 from benchmarks.camera_cost.arithmetic import median_and_spread
 from benchmarks.camera_cost.clips import Video, first_picture_of
 from benchmarks.camera_cost.part import Part
-from benchmarks.camera_cost.process import Camera, bare_argv, cpu_of_command, environment, swift
+from benchmarks.camera_cost.process import Camera, bare_argv, cpu_of_command, environment, virtual_time
 from benchmarks.camera_cost.turns import in_turns
 
 __all__ = ["Round", "measure", "ratios"]
@@ -46,10 +46,10 @@ def measure(work: Path, runs: int) -> Part:
 
 def _round(video: Video) -> Round:
     first = first_picture_of(video)
-    with swift():
+    with virtual_time():
         ours = Camera("cost", video.path).measured()
     bare = cpu_of_command(bare_argv(video.path), env=environment())
-    with swift():
+    with virtual_time():
         ours_start = Camera("cost", first.path).measured()
     bare_start = cpu_of_command(bare_argv(first.path), env=environment())
     if ours.frames != video.frames or ours.shed:

@@ -11,7 +11,7 @@ from benchmarks.camera_cost import machine
 from benchmarks.camera_cost.arithmetic import median_and_spread
 from benchmarks.camera_cost.clips import drawn
 from benchmarks.camera_cost.part import Part
-from benchmarks.camera_cost.process import Camera, bare_argv, cpu_of_command, environment, swift
+from benchmarks.camera_cost.process import Camera, bare_argv, cpu_of_command, environment, virtual_time
 from benchmarks.detection.baselines import version_of
 
 __all__ = ["measure"]
@@ -30,7 +30,7 @@ def measure(work: Path, runs: int, program: Path) -> Part:
         turns: list[tuple[float, float, float]] = []
         while len(turns) < runs and not (len(turns) >= 3 and turns[0][0] > SLOW_S):
             theirs = cpu_of_command(argv, cwd=work)
-            with swift():
+            with virtual_time():
                 ours = Camera("cost", video.path).measured().cpu_s
             turns.append((theirs, ours, cpu_of_command(bare_argv(video.path), env=environment())))
             print(f"dvr-scan: {scene} {len(turns)}/{runs} {turns[-1]} s", file=sys.stderr)

@@ -15,7 +15,7 @@ from benchmarks.camera_cost import machine
 from benchmarks.camera_cost.arithmetic import Slope, blocks, slope
 from benchmarks.camera_cost.clips import FPS, drawn, looped
 from benchmarks.camera_cost.part import Part
-from benchmarks.camera_cost.process import Camera, swift
+from benchmarks.camera_cost.process import Camera, virtual_time
 
 __all__ = ["Hour", "growth", "measure"]
 
@@ -70,7 +70,7 @@ def _watched(path: Path, seconds: float) -> Hour:
     camera = Camera("cost", path, home=home)
     samples: list[tuple[float, float]] = []
     began = time.monotonic()
-    with swift():
+    with virtual_time():
         thread = threading.Thread(target=camera.run)
         thread.start()
         while thread.is_alive():

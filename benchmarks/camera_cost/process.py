@@ -20,7 +20,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraStatus, Evidence
 from birdwatchd.settings.cameras import CameraSettings
 
-__all__ = ["Camera", "Usage", "bare_argv", "cpu_of_children_s", "cpu_of_command", "environment", "swift"]
+__all__ = ["Camera", "Usage", "bare_argv", "cpu_of_children_s", "cpu_of_command", "environment", "virtual_time"]
 
 _ROOT = Path(__file__).parents[2]
 _REAL_SPAWN = camera_process.spawn
@@ -60,9 +60,9 @@ def bare_argv(path: Path, *, paced: bool = False) -> list[str]:
 
 
 @contextmanager
-def swift() -> Iterator[None]:
-    """Within it cameras read as fast as they can (`benchmarks.camera_cost.swift`), not as as their camera sends."""
-    camera_process.spawn = partial(_REAL_SPAWN, module="benchmarks.camera_cost.swift")
+def virtual_time() -> Iterator[None]:
+    """Within it cameras read as fast as they can (`benchmarks.camera_cost.virtual_time`), not as their camera sends."""
+    camera_process.spawn = partial(_REAL_SPAWN, module="benchmarks.camera_cost.virtual_time")
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import cv2
 
 from birdwatchd.address import Source
 from birdwatchd.camera.best_shot import MomentPicker
-from birdwatchd.camera.capture.replay import recall
+from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.motion.detector import Gate
@@ -29,9 +30,9 @@ from birdwatchd.settings.cameras import CameraSettings
 __all__ = ["Spent", "main"]
 
 _STEPS: tuple[tuple[type, str, str], ...] = (
-    (Stream, "_decoded", "decoding"),
+    (Stream, "_decode", "decoding"),
     (Stream, "_packet", "copying and dating packets"),
-    (Stream, "frame", "brightness in place"),
+    (Stream, "download", "brightness in place"),
     (Gate, "look", "gate: looks"),
     (Gate, "search", "gate: searches in other frames"),
     (Gate, "absorb", "gate: absorbing"),
@@ -90,10 +91,10 @@ def main() -> None:
 def _watch(path: Path) -> None:
     settings = CameraSettings(source=Source(str(path)), decode="cpu")
     ring = Ring(settings.ring_mb * 2**20)
-    observer = Observer("where", settings, media=path.name, recall=lambda since: recall(ring.since(since), since))
+    observer = Observer("where", settings, media=path.name, replay=partial(replay, ring))
     with Stream(settings.source, settings, lambda: datetime.now(UTC)) as stream:
-        for picture in stream.pictures(keep=ring.append):
-            observer.look(stream.frame(picture))
+        for frame in stream.decoded_frames(keep=ring.append):
+            observer.look(stream.download(frame))
     observer.finish()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -19,8 +20,8 @@ from benchmarks.detection.small_stream import small_stream_of
 from benchmarks.detection.truth import Truth
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.frame import Frame
-from birdwatchd.camera.capture.full_frames import FullFrames
-from birdwatchd.camera.capture.replay import recall
+from birdwatchd.camera.capture.full_frames import OnDemandFrames
+from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.observer import Observer
@@ -87,9 +88,7 @@ def watch(clip: Clip) -> Seen:
     """birdwatchd, as its camera process puts it together."""
     settings = CameraSettings(source=Source(str(clip.path)), min_bird=clip.case.min_bird)
     ring = Ring(settings.ring_mb * 2**20)
-    observer = Observer(
-        clip.case.name, settings, media=clip.path.name, recall=lambda since: recall(ring.since(since), since)
-    )
+    observer = Observer(clip.case.name, settings, media=clip.path.name, replay=partial(replay, ring))
     with Stream(settings.source, settings, lambda: datetime.now(UTC)) as stream:
         return _shown(observer, stream.frames(keep=ring.append))
 
@@ -99,12 +98,12 @@ def watch_two_streams(clip: Clip) -> Seen:
     small = Source(str(small_stream_of(clip.path, clip.case.fps)))
     settings = CameraSettings(source=Source(str(clip.path)), gate_source=small, min_bird=clip.case.min_bird)
     ring = Ring(settings.ring_mb * 2**20)
-    full = FullFrames(ring, lambda: True, turn_s=60.0)
+    full = OnDemandFrames(ring, lambda: True, turn_s=60.0)
     observer = Observer(
         clip.case.name,
         settings,
         media=clip.path.name,
-        recall=lambda since: recall(ring.since(since), since),
+        replay=partial(replay, ring),
         full=full,
     )
     start = datetime.now(UTC)
@@ -121,7 +120,7 @@ def _in_step(main: Stream, small: Stream, ring: Ring) -> Iterator[Frame]:
     waiting = next(packets, None)
     for frame in small.frames():
         while waiting is not None and waiting.media_s <= frame.media_s:
-            ring.append(waiting.dated(frame.at - timedelta(seconds=frame.media_s - waiting.media_s)))
+            ring.append(replace(waiting, at=frame.at - timedelta(seconds=frame.media_s - waiting.media_s)))
             waiting = next(packets, None)
         yield frame
 

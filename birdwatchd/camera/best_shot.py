@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.camera.capture.stream import Frame
+from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.crops import crop_picture, encode_crop, square_around
 from birdwatchd.records import Box, Moment
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.camera.capture.stream import Frame
+from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.records import Box, Crop
 
 __all__ = ["PixelRect", "crop_picture", "encode_crop", "square_around"]
@@ -66,7 +66,7 @@ def square_around(box: Box, width: int, height: int, margin: float = MARGIN) -> 
 def crop_picture(frame: Frame, box: Box) -> NDArray[np.uint8]:
     """The bird in colour: uint8 RGB, shape (side, side, 3), side at most MAX_SIDE; a copy."""
     rect = square_around(box, frame.width, frame.height)
-    rgb = _colour(frame.picture, frame.luma, rect)
+    rgb = _colour(frame.av_frame, frame.luma, rect)
     longest = max(rgb.shape[:2])
     if longest > MAX_SIDE:
         size = (round(rgb.shape[1] * MAX_SIDE / longest), round(rgb.shape[0] * MAX_SIDE / longest))

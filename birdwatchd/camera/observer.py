@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from birdwatchd.camera.best_shot import MomentPicker
-from birdwatchd.camera.capture.full_frames import FullView
-from birdwatchd.camera.capture.stream import Frame
+from birdwatchd.camera.capture.frame import Frame
+from birdwatchd.camera.capture.full_frames import FullFrameSource
 from birdwatchd.camera.motion.detector import Gate, GateSettings, Look
 from birdwatchd.camera.motion.grid import scaled_min_bird
 from birdwatchd.camera.sampling import Attention, AttentionSettings
@@ -26,7 +26,7 @@ from birdwatchd.camera.visit import OpenVisit, Perches, place_at
 from birdwatchd.records import Box, Evidence, Moment, new_visit_id
 from birdwatchd.settings.cameras import CameraSettings
 
-__all__ = ["Observer", "Recall"]
+__all__ = ["Observer", "Replay"]
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 CROWD = 1.8  # times a bird's size: a region larger than that holds other birds as well
@@ -35,9 +35,9 @@ UNSEEN_S = 0.5  # a bird that is noticed so soon after frames that were not look
 SETTLED_S = 30.0  # after a step of the light; what differs later is something else
 UNSETTLED = 0.01  # share of the picture that differs while what a step of the light left behind is being learned
 RELIT_S = 2.0  # what seems to have left so soon after a step of the light, or before, may be there still
-RECALL_SHARE = 4  # frames of the past that are searched per look, so that the present does not wait
+REPLAY_SHARE = 4  # frames of the past that are searched per look, so that the present does not wait
 
-Recall = Callable[[datetime], Iterator[Frame]]
+Replay = Callable[[datetime], Iterator[Frame]]
 """Gives the frames from a time on once more, out of the ring of packets (`birdwatchd.camera.capture.replay`)."""
 
 
@@ -50,18 +50,18 @@ class Observer:
         settings: CameraSettings,
         *,
         media: str | None = None,
-        recall: Recall | None = None,
-        full: FullView | None = None,
+        replay: Replay | None = None,
+        full: FullFrameSource | None = None,
         attention: AttentionSettings | None = None,
     ) -> None:
         """
         Args:
             camera: key of the camera.
             media: name of the file that is scanned; evidence then carries seconds from its start.
-            recall: gives frames of the recent past again; without it nothing is searched afterwards.
+            replay: gives frames of the recent past again; without it nothing is searched afterwards.
             full: the main stream, where `look` gets frames of a smaller one; crops come from it while it is alive.
         """
-        self._camera, self._settings, self._media, self._recall = camera, settings, media, recall
+        self._camera, self._settings, self._media, self._replay = camera, settings, media, replay
         self._full = full
         self._full_at = 0.0  # of the newest full-resolution frame
         self._attention = Attention(attention or AttentionSettings())
@@ -150,7 +150,7 @@ class Observer:
             return
         wanting = [visit.known_since for visit in self._visits.values() if visit.picker.wants_more and visit.places]
         if not wanting or not self._full.alive:
-            self._full.rest()
+            self._full.release()
             return
         for frame in self._full.read(min(wanting), until, all_of_them=all_of_them):
             self._offer_full(frame, tuple(self._visits.values()))
@@ -181,8 +181,8 @@ class Observer:
         """A visit ends and has no picture: it was over before its frames were asked for, or the main stream broke."""
         if self._full is None or visit.picker.has_something:
             return
-        if self._recall is not None and self._full.alive:
-            for frame in self._recall(visit.known_since):
+        if self._replay is not None and self._full.alive:
+            for frame in self._replay(visit.known_since):
                 if frame.at > visit.last_seen:
                     break
                 self._offer_full(frame, (visit,))
@@ -248,7 +248,7 @@ class Observer:
             if visit is None:
                 continue
             visit.count_max = track.count_max
-            self._search_on(visit, RECALL_SHARE)
+            self._search_on(visit, REPLAY_SHARE)
             moment = visit.picker.due(self._full_at if from_full else at)
             if moment is not None:
                 visit.revision += 1
@@ -271,10 +271,10 @@ class Observer:
         visit.places.append((start, track.born_box))
         self._visits[track.number] = visit
         unseen_s = track.first_at - self._attention.seen_all_since
-        if self._recall is not None and unseen_s < UNSEEN_S:
+        if self._replay is not None and unseen_s < UNSEEN_S:
             visit.search_since = start - timedelta(seconds=self._settings.pre_roll_s)
             if not self._crops_from_full:
-                visit.search = self._recall(visit.search_since)
+                visit.search = self._replay(visit.search_since)
         return visit
 
     def _closings(self, step: Step, at: float) -> list[Evidence]:
@@ -329,7 +329,7 @@ class Observer:
             if visit is not None:
                 visit.start, visit.start_s = min(since, visit.start), min(self._picture_since_s, visit.start_s)
                 visit.last_seen = max(visit.last_seen, visit.start)
-            elif self._recall is not None:
+            elif self._replay is not None:
                 result += self._told_afterwards(departure, since, at)
         return result
 
@@ -338,7 +338,7 @@ class Observer:
         assert self._origin is not None
         end = self._origin + timedelta(seconds=departure.at)
         picker = MomentPicker(self._settings.max_moments)
-        frames = self._recall(max(since, end - timedelta(seconds=max(2.0, self._settings.pre_roll_s))))  # type: ignore[misc]
+        frames = self._replay(max(since, end - timedelta(seconds=max(2.0, self._settings.pre_roll_s))))  # type: ignore[misc]
         moments: list[Moment] = []
         last_s = self._picture_since_s
         for frame in frames:

@@ -1,6 +1,8 @@
 """Decide which frames of a camera are looked at: few in quiet, every one while something may be a bird.
 
-The frames that quiet left out are kept until the next look, which may have a second thought about them.
+`FrameSampler` holds the rate that the settings allow and what lateness drops; every process that shows frames to an
+observer asks it. Of what it takes, `Attention` in the observer looks at as much as the scene is worth. The frames that
+quiet left out are kept until the next look, which may have a second thought about them.
 """
 
 from __future__ import annotations
@@ -8,11 +10,33 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from birdwatchd.camera.capture.frame import Frame
+from birdwatchd.camera.capture.frame import DecodedFrame, Frame
+from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.camera.tracking.tracker import Step, Track
 
-__all__ = ["Attention", "AttentionSettings"]
+__all__ = ["Attention", "AttentionSettings", "FrameSampler"]
+
+EARLY_SHARE = 0.9  # of a frame's time: a camera that sends `max_fps` frames, some a little early, keeps every one
+
+
+class FrameSampler:
+    """Which of a stream's decoded frames an observer is shown: those in time, and at most `max_fps` a second."""
+
+    def __init__(self, max_fps: float, shedder: LoadShedder) -> None:
+        self._least_s = EARLY_SHARE / max_fps
+        self._shedder = shedder
+        self._last: datetime | None = None
+
+    def takes(self, frame: DecodedFrame | Frame) -> bool:
+        """Decide on the next frame."""
+        if self._shedder.drops_frame(frame.lag_s):
+            return False
+        if self._last is not None and 0 <= (frame.at - self._last).total_seconds() < self._least_s:
+            return False
+        self._last = frame.at
+        return True
 
 
 @dataclass(frozen=True, slots=True)

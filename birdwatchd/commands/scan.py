@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from birdwatchd.address import Source
-from birdwatchd.camera.process.supervisor import ScanProcess
+from birdwatchd.camera.process.scan_process import ScanProcess
 from birdwatchd.commands.terminal import VisitLines, err, plain, say_problem
 from birdwatchd.errors import BirdwatchError, ConfigError, ExportError, SourceUnusable
 from birdwatchd.flow import Crew, Mailbox, Stop

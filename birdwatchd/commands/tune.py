@@ -1,4 +1,4 @@
-"""Show a person what the motion gate sees of one camera: start the process that watches, and say what came of it.
+"""Show a person what the motion gate sees of one camera: start the process that watches, and report what came of it.
 
 The stream is decoded in a process of its own (`birdwatchd.camera.tuning.main`), never in the command's: it may be a
 stranger's.
@@ -6,20 +6,23 @@ stranger's.
 
 from __future__ import annotations
 
-import json
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from birdwatchd.camera.process.supervisor import close_stdin, spawn
+from birdwatchd.camera.process.supervisor import ChildProcess, spawn
+from birdwatchd.camera.process.wire import ChildFailed, TuneDone, WireError
 from birdwatchd.commands.terminal import err, out, shown
 from birdwatchd.errors import ConfigError, ExportError, SourceUnusable
+from birdwatchd.flow import Stop
+from birdwatchd.records import CameraStatus
+from birdwatchd.service import stop_on_signals
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["KINDS", "TuneOptions", "run_tune"]
 
 KINDS = (".png", ".jpg", ".jpeg", ".mp4")
-MOST_LINE = 2**16  # bytes of one line that the watching process may say
+POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,54 +50,63 @@ def run_tune(options: TuneOptions) -> int:
     """
     if options.out.suffix.lower() not in KINDS:
         raise ConfigError(f"--out {options.out}: is no picture or video", f"end it in {', '.join(KINDS)}")
-    order = {
-        "camera": options.name,
-        "name": options.name,
-        "settings": options.settings.reveal(),
-        "seconds": options.seconds,
-        "out": str(options.out.absolute()),
-    }
-    process = spawn(order, "birdwatchd.camera.tuning.main")
-    assert process.stdout is not None
+    child = spawn(
+        {
+            "camera": options.name,
+            "settings": options.settings.reveal() | {"decode": "cpu"},
+            "seconds": options.seconds,
+            "out": str(options.out.absolute()),
+        },
+        "birdwatchd.camera.tuning.main",
+    )
+    stop = Stop()
+    stop_on_signals(stop)  # sets a flag only: an exception could break off the reading of a record
+    stop.armed = True
+    threading.Thread(target=_draw_at_stop, args=(child, stop), daemon=True).start()
     try:
-        last = _listen(process.stdout)
-    except KeyboardInterrupt:
-        err.print("drawing what was seen so far")
-        close_stdin(process)
-        last = _listen(process.stdout)
-    close_stdin(process)
-    process.wait()
-    process.stdout.close()
-    return _tell(last, options)
-
-
-def _listen(stream: IO[bytes]) -> dict[str, object]:
-    """Read progress until the last word; empty when the process ended without one."""
-    with err.status("watching") as status:
-        while line := stream.readline(MOST_LINE):
-            try:
-                said = json.loads(line)
-                if said["kind"] != "progress":
-                    return dict(said)
-                status.update(f"watching: {float(said['seconds']):.0f} s, {int(said['visits'])} visits")
-            except (ValueError, KeyError, TypeError):
-                return {}
-    return {}
-
-
-def _tell(last: dict[str, object], options: TuneOptions) -> int:
-    if last.get("kind") == "failed":
-        message = str(last.get("error", ""))
-        raise SourceUnusable(shown(message))
-    if last.get("kind") != "done":
+        done = _receive(child)
+    except ChildFailed as error:
+        raise SourceUnusable(shown(str(error))) from None
+    except WireError:
+        done = None
+    finally:
+        child.kill()  # it has nothing more to say
+        child.bury()
+    if done is None:
         raise ExportError(
             f"{options.settings.source}: the process that watched it died",
             "try another file; see docs/how-to/tune-a-camera.md",
         )
-    ignored = last.get("ignored")
-    reasons = ", ".join(f"{why} {count}" for why, count in ignored.items()) if isinstance(ignored, dict) else ""
-    seen = f"{last.get('seconds')} s watched, {last.get('visits')} visits; ignored: {reasons or 'nothing'}"
-    out.print(shown(f"{options.out}: {seen}"), soft_wrap=True)
-    if last.get("problem"):
-        err.print(shown(f"it ended early: {last['problem']}"), soft_wrap=True)
+    _show(done, options.out)
     return 0
+
+
+def _draw_at_stop(child: ChildProcess, stop: Stop) -> None:
+    while not stop.wait(POLL_S):
+        pass
+    err.print("drawing what was seen so far")
+    child.ask_to_stop()
+
+
+def _receive(child: ChildProcess) -> TuneDone | None:
+    """Show progress until the last word; None when the process ended without one.
+
+    Raises:
+        WireError: see `ChildProcess.receive`.
+    """
+    with err.status("watching") as status:
+        while (item := child.receive(CameraStatus, TuneDone)) is not None:
+            if isinstance(item, TuneDone):
+                return item
+            if isinstance(item, CameraStatus):
+                progress = dict(item.extra)
+                status.update(f"watching: {progress.get('media_s', 0):.0f} s, {progress.get('visits', 0):.0f} visits")
+    return None
+
+
+def _show(done: TuneDone, path: Path) -> None:
+    reasons = ", ".join(f"{why} {count}" for why, count in done.ignored)
+    seen = f"{done.seconds} s watched, {done.visits} visits; ignored: {reasons or 'nothing'}"
+    out.print(shown(f"{path}: {seen}"), soft_wrap=True)
+    if done.problem:
+        err.print(shown(f"it ended early: {done.problem}"), soft_wrap=True)

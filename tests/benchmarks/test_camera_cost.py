@@ -13,11 +13,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))  # benchmarks are no part of the installed package
 
 from benchmarks.camera_cost.arithmetic import blocks, median_and_spread, slope
+from benchmarks.camera_cost.capacity import Run, conclusion, shed_after
 from benchmarks.camera_cost.cpu import Round, ratios
-from benchmarks.camera_cost.eight import Crowd, conclusion, shed_after
 from benchmarks.camera_cost.memory import growth
 from benchmarks.camera_cost.part import Part, as_json, from_json, table
-from benchmarks.camera_cost.swift import SwiftWorld
+from benchmarks.camera_cost.virtual_time import VirtualClock
 from benchmarks.camera_cost.where import Spent
 
 BEGINNING = datetime(2026, 5, 1, 6, 0, tzinfo=UTC)
@@ -94,22 +94,22 @@ def test_shed_pictures_are_counted_from_where_cameras_have_settled() -> None:
     """Eight processes that start at once are late at first, and that is told apart."""
     assert shed_after([(1, 0), (100, 20), (160, 30), (600, 32)], 150) == (440, 2)
     assert shed_after([(1, 0), (20, 5)], 150) == (0, 0)
-    assert Crowd(1, 600, 600, 32, 440, 2, 1, 1, 0, 0, 0).shed_share == pytest.approx(2 / 440)
-    assert Crowd(1, 10, 10, 0, 0, 0, 1, 1, 0, 0, 0).shed_share == 0
+    assert Run(1, 600, 600, 32, 440, 2, 1, 1, 0, 0, 0).shed_share == pytest.approx(2 / 440)
+    assert Run(1, 10, 10, 0, 0, 0, 1, 1, 0, 0, 0).shed_share == 0
 
 
-def crowd(cameras: int, shed: int, *, others_s: float = 0.0, behind_s: float = 0.0) -> Crowd:
-    return Crowd(cameras, 100, 100, shed, 100, shed, 1.0, 10.0, others_s, 0.0, behind_s)
+def run(cameras: int, shed: int, *, others_s: float = 0.0, behind_s: float = 0.0) -> Run:
+    return Run(cameras, 100, 100, shed, 100, shed, 1.0, 10.0, others_s, 0.0, behind_s)
 
 
 def test_how_many_cameras_fit_is_told_only_of_a_machine_that_did_nothing_else() -> None:
     """A figure that says more about a neighbour's work than about ours is none."""
-    watched, bare = [crowd(8, 0), crowd(12, 1), crowd(16, 30)], [crowd(12, 0), crowd(16, 0, behind_s=9.0)]
+    watched, bare = [run(8, 0), run(12, 1), run(16, 30)], [run(12, 0), run(16, 0, behind_s=9.0)]
     said = conclusion(watched, bare)
     assert "**12 cameras fit" in said
     assert "16 are too many" in said
     assert "16 do not keep up" in said
-    assert "cameras fit on" not in conclusion([crowd(8, 90, others_s=1000.0)], bare)
+    assert "cameras fit on" not in conclusion([run(8, 90, others_s=1000.0)], bare)
 
 
 def test_a_table_has_as_many_cells_in_every_row() -> None:
@@ -126,9 +126,9 @@ def test_a_part_comes_back_from_json_as_it_was() -> None:
     assert part.as_markdown().startswith("## Title\n\nText.\n\n| a | b |")
 
 
-def test_in_a_swift_world_waiting_is_what_passes_time_and_nothing_is_late() -> None:
+def test_in_virtual_time_waiting_is_what_passes_time_and_nothing_is_late() -> None:
     """Pictures keep the dates that a camera would have given them, however fast they are read."""
-    playback = SwiftWorld(BEGINNING).playback()
+    playback = VirtualClock(BEGINNING).playback()
     for seconds in (0.0, 0.5, 1.0):
         playback.wait_for(seconds)
         assert playback.late_s(seconds) == pytest.approx(0.0)

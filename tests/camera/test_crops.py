@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdwatchd.camera.best_shot import MIN_GAP_S, MomentPicker, quality_of
-from birdwatchd.camera.capture.stream import Frame, _luma
+from birdwatchd.camera.capture.frame import Frame, luma_of
 from birdwatchd.camera.crops import crop_picture, encode_crop, square_around
 from birdwatchd.records import Box
 
@@ -67,7 +67,7 @@ def test_a_crop_is_no_larger_than_bird_and_margin(box: Box, width: int, height: 
 
 def frame_of(rgb: np.ndarray[Any, Any], pixel_format: str, at: datetime = AT) -> Frame:
     picture = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=pixel_format)
-    return Frame(picture, _luma(picture), picture.width, picture.height, at, 0.0, 0.0)
+    return Frame(picture, luma_of(picture), picture.width, picture.height, at, 0.0, 0.0)
 
 
 def painted(width: int = 320, height: int = 200) -> np.ndarray[Any, Any]:
@@ -84,7 +84,7 @@ def test_colours_are_right_in_every_pixel_format(pixel_format: str, box: Box) ->
     """A kingfisher with red and blue swapped is another species."""
     frame = frame_of(painted(), pixel_format)
     rect = square_around(box, frame.width, frame.height)
-    expected = frame.picture.to_ndarray(format="rgb24")[rect.top : rect.bottom, rect.left : rect.right]
+    expected = frame.av_frame.to_ndarray(format="rgb24")[rect.top : rect.bottom, rect.left : rect.right]
     difference = np.abs(crop_picture(frame, box).astype(int) - expected.astype(int))
     assert difference.mean() < 2.0
     assert difference.max() < 16

@@ -14,7 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from birdwatchd.address import Source
-from birdwatchd.camera.capture.stream import Frame, Stream, _luma
+from birdwatchd.camera.capture.frame import Frame, luma_of
+from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.motion.detector import Gate, GateSettings, Look
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.sampling import AttentionSettings
@@ -102,7 +103,7 @@ def drawn(scene: Scene, first: int, last: int) -> Iterator[Frame]:
         picture = av.VideoFrame.from_ndarray(scene.frame(index), format="rgb24").reformat(format="yuv420p")
         second = index / scene.spec.fps
         at = datetime(2026, 5, 1, tzinfo=UTC) + timedelta(seconds=second)
-        yield Frame(picture, _luma(picture), picture.width, picture.height, at, second, 0.0)
+        yield Frame(picture, luma_of(picture), picture.width, picture.height, at, second, 0.0)
 
 
 def test_a_clock_that_is_set_back_does_not_stop_the_watching() -> None:
@@ -288,7 +289,7 @@ def test_where_a_step_of_light_is_still_being_learned_nothing_has_left(
     observer = Observer(
         "cam",
         CameraSettings(source=Source("x.mp4"), min_bird=16),
-        recall=lambda since: iter([frame for frame in frames if frame.at >= since]),
+        replay=lambda since: iter([frame for frame in frames if frame.at >= since]),
         attention=AttentionSettings(quiet_fps=15.0, calm_fps=15.0),
     )
     found = [evidence for frame in frames for evidence in observer.look(frame)]

@@ -18,9 +18,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from birdwatchd.address import Source
-from birdwatchd.camera.process import supervisor as process_module
-from birdwatchd.camera.process.supervisor import ScanProcess
-from birdwatchd.camera.process.wire import FileDone, encode
+from birdwatchd.camera.process import scan_process
+from birdwatchd.camera.process.scan_process import ScanProcess
+from birdwatchd.camera.process.supervisor import ChildProcess
+from birdwatchd.camera.process.wire import Failure, FileDone, TuneDone, encode
 from birdwatchd.commands import scan
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
@@ -294,14 +295,15 @@ while line := sys.stdin.readline():
 def fake_worker(monkeypatch: pytest.MonkeyPatch, answers: dict[str, bytes], *, hang: bool = False) -> None:
     script = WORKER.format(answers={name: answer.hex() for name, answer in answers.items()}, hang=hang)
 
-    def spawn(order: dict[str, Any]) -> subprocess.Popen[bytes]:
+    def spawn(order: dict[str, Any]) -> ChildProcess:
         process = subprocess.Popen(
             [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
-        process_module.command(process, order)
-        return process
+        child = ChildProcess(process, order["camera"])
+        child.command(order)
+        return child
 
-    monkeypatch.setattr(process_module, "spawn", spawn)
+    monkeypatch.setattr(scan_process, "spawn", spawn)
 
 
 OPEN = Evidence(WORKER_ID, "scan", 1, START, None, START, (), 1, "bad", 1.0, None)
@@ -310,8 +312,8 @@ GOOD = encode(FileDone("good", 3.0, ""))
 
 @pytest.mark.parametrize(
     "nonsense",
-    [b"\xff" * 64, encode(evidence(camera="another"))],
-    ids=["no message", "another camera"],
+    [b"\xff" * 64, encode(evidence(camera="another")), encode(TuneDone(1.0, 1, ()))],
+    ids=["no message", "another camera", "of another process"],
 )
 def test_a_worker_that_talks_nonsense_costs_one_file(monkeypatch: pytest.MonkeyPatch, nonsense: bytes) -> None:
     """A file that takes the decoder over must not end the scan of 20,000 others, nor leave a visit open."""
@@ -322,6 +324,17 @@ def test_a_worker_that_talks_nonsense_costs_one_file(monkeypatch: pytest.MonkeyP
     assert done.error.startswith("bad: makes the decoder talk nonsense")
     assert [(item.end, item.lost) for item in found] == [(None, False), (START, True)]
     assert worker.scan("good", found.append, lambda status: None) == FileDone("good", 3.0, "")
+    worker.close()
+
+
+def test_a_worker_that_says_why_it_cannot_go_on_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own words say more than that it is gone."""
+    fake_worker(monkeypatch, {"bad": encode(OPEN) + encode(Failure("no room for the frames"))})
+    worker = ScanProcess("scan", CameraSettings(source=Source("/")))
+    found: list[Evidence] = []
+    done = worker.scan("bad", found.append, lambda status: None)
+    assert done.error == "bad: no room for the frames; this file is skipped"
+    assert [item.end for item in found] == [None, START]
     worker.close()
 
 

@@ -119,8 +119,8 @@ def test_while_stopping_late_crops_are_given_up_but_ends_never() -> None:
     """Ten seconds are enough to write what happened, not to classify a backlog on a slow machine."""
     stop = Stop()
     stop.set("test")
-    assert stop.since is not None
-    stop.since -= 60
+    assert stop.since_s is not None
+    stop.since_s -= 60
     oracle = Oracle({0: (9, 0)})
     stage = classify(oracle, stop)
     stage._mailbox.open_lane("cam")

@@ -1,8 +1,8 @@
-"""Make decoders apart from any stream: for packets that were kept, and on a graphics device where there is one.
+"""Decode packets, on a graphics device where there is one: what is needed apart from any open stream.
 
 `decode: auto` tries NVIDIA's decoder, then VA-API, each only where its device exists, so that it costs nothing
-elsewhere. A device that fails to open, or fails within its first pictures, is given up for the CPU and said so once;
-the packets it had are decoded again, so that no picture is missing.
+elsewhere. A device that fails to open, or within its first frames, is given up for the CPU with one notice; the packets
+it had are decoded again, so that no frame is missing.
 """
 
 from __future__ import annotations
@@ -16,15 +16,24 @@ import av
 import av.error
 from av.codec.hwaccel import HWAccel, hwdevices_available
 
-from birdwatchd.camera.capture.frame import Frame, Picture
+from birdwatchd.camera.capture.frame import DecodedFrame, Frame
+from birdwatchd.camera.capture.open import error_text
 from birdwatchd.camera.capture.packet import Codec, Packet
 from birdwatchd.errors import SourceUnusable
 
-__all__ = ["MAX_PIXELS", "Acceleration", "DeviceDecoder", "PacketDecoder", "devices_here", "devices_to_try", "size_of"]
+__all__ = [
+    "Acceleration",
+    "DeviceDecoder",
+    "PacketDecoder",
+    "configure",
+    "devices_here",
+    "devices_to_try",
+    "frame_size",
+]
 
-MAX_PIXELS = 40_000_000  # of one picture; 8K has 33 million
-PROVEN = 8  # pictures after which a device is trusted with this stream
-PATIENCE = 60  # packets within which it must have given that many
+MAX_PIXELS = 40_000_000  # of one frame; 8K has 33 million
+PROVEN_FRAMES = 8  # after which a device is trusted with this stream
+PROBATION_PACKETS = 60  # within which it must have given that many frames
 _PREFERENCE = ("cuda", "vaapi")
 
 
@@ -48,18 +57,23 @@ def open_decoder(codec: Codec, accelerator: Any = None) -> Any:
         context.pix_fmt = codec.pix_fmt
     context.color_range, context.colorspace = codec.color_range, codec.colorspace
     context.reorder_depth = codec.reorder
-    context.thread_count = 1
-    context.thread_type = "NONE"
-    context.options = {"max_pixels": str(MAX_PIXELS)}
-    context.copy_opaque = True
+    configure(context)
     return context
 
 
-def _raw_packet(data: bytes) -> Any:
+def configure(context: Any) -> None:
+    """Set what all our decoders have in common on a libav decoder that is not open yet."""
+    context.thread_count = 1  # one core per camera, and no frames held back
+    context.thread_type = "NONE"
+    context.options = {"max_pixels": str(MAX_PIXELS)}
+    context.copy_opaque = True  # a frame brings the date of its packet
+
+
+def _av_packet(data: bytes) -> Any:
     """libav's packet of these bytes: a copy, because decoders read a little beyond the end of what they are given."""
-    raw = av.Packet(len(data))
-    raw.update(data)
-    return raw
+    av_packet = av.Packet(len(data))
+    av_packet.update(data)
+    return av_packet
 
 
 class PacketDecoder:
@@ -79,37 +93,38 @@ class PacketDecoder:
 
     def decode(self, packet: Packet) -> list[Frame]:
         """The frames that this packet brings out, dated as when they were decoded first; none if it is damaged."""
-        raw = _raw_packet(packet.data)
-        raw.pts, raw.dts, raw.time_base = packet.pts, packet.dts, packet.time_base
-        raw.is_keyframe = packet.is_key
-        raw.opaque = (packet.media_s, packet.at)
-        return self._frames(raw, packet)
+        av_packet = _av_packet(packet.data)
+        av_packet.pts, av_packet.dts, av_packet.time_base = packet.pts, packet.dts, packet.time_base
+        av_packet.is_keyframe = packet.is_key
+        av_packet.opaque = (packet.media_s, packet.at)
+        return self._frames(av_packet, packet)
 
-    def rest(self, last: Packet) -> list[Frame]:
+    def flush(self, last: Packet) -> list[Frame]:
         """The frames still held back after the last packet; ends the decoder."""
         return self._frames(None, last)
 
-    def _frames(self, raw: Any, packet: Packet) -> list[Frame]:
+    def _frames(self, av_packet: Any, packet: Packet) -> list[Frame]:
         try:
             on_cpu = self._context.decode
-            pictures = self._device.decode(raw, on_cpu) if self._device and raw is not None else on_cpu(raw)
+            device = self._device if av_packet is not None else None
+            decoded = device.decode(av_packet, on_cpu) if device else on_cpu(av_packet)
         except av.error.FFmpegError:  # the live decoder met the same packet and counted it
             return []
         frames = []
-        for picture in pictures:
-            media_s, at = picture.opaque or (packet.media_s, packet.at)
-            frames.append(Picture(picture, at, media_s, 0.0).frame())
+        for av_frame in decoded:
+            media_s, at = av_frame.opaque or (packet.media_s, packet.at)
+            frames.append(DecodedFrame(av_frame, at, media_s, 0.0).download())
         return frames
 
 
-def size_of(codec: Codec, data: bytes) -> tuple[int, int] | None:
-    """Width and height of the picture in a key frame's packet, found by decoding it; None if it is damaged."""
+def frame_size(codec: Codec, data: bytes) -> tuple[int, int] | None:
+    """(width, height) of the frame in a key frame's packet, found by decoding it; None if it is damaged."""
     context = open_decoder(codec)
     try:
-        pictures = context.decode(_raw_packet(data)) or context.decode(None)
+        av_frames = context.decode(_av_packet(data)) or context.decode(None)
     except av.error.FFmpegError:
         return None
-    return (pictures[0].width, pictures[0].height) if pictures else None
+    return (av_frames[0].width, av_frames[0].height) if av_frames else None
 
 
 Decode = Callable[[Any], list[Any]]
@@ -137,13 +152,13 @@ def devices_to_try(wanted: Literal["auto", "cpu", "cuda", "vaapi"], devices: Col
 class Acceleration:
     """The devices that one camera's decoding may still use; what failed once is not tried again by this process."""
 
-    def __init__(self, devices: Sequence[str], say: Callable[[str], None]) -> None:
+    def __init__(self, devices: Sequence[str], notify: Callable[[str], None]) -> None:
         """
         Args:
             devices: to try, in order.
-            say: is told, in one line, what failed and what decodes instead.
+            notify: gets one line on what failed and what decodes instead.
         """
-        self._devices, self._say = list(devices), say
+        self._devices, self._notify = list(devices), notify
         self._failures: list[str] = []
 
     def begin(self, codec: Codec) -> DeviceDecoder | None:
@@ -154,33 +169,33 @@ class Acceleration:
             try:
                 context = open_decoder(codec, HWAccel(device, allow_software_fallback=False, is_hw_owned=True))
             except av.error.FFmpegError as error:
-                self._fail(device, _words(error))
+                self._fail(device, error_text(error))
                 continue
             if context.is_hwaccel:
-                self._tell(f"with {device}")
+                self._announce(f"with {device}")
                 return DeviceDecoder(context, partial(self._give_up, device))
             self._fail(device, f"it does not know {codec.name}")
         if tried:
-            self._tell("on the CPU")
+            self._announce("on the CPU")
         return None
 
     def _give_up(self, device: str, why: str) -> None:
         self._fail(device, why)
-        self._tell("on the CPU")
+        self._announce("on the CPU")
 
     def _fail(self, device: str, why: str) -> None:
         self._devices.remove(device)
         self._failures.append(f"{device} failed ({why})")
 
-    def _tell(self, what: str) -> None:
-        """Say what decodes, if something else failed; nothing if all went as it should."""
+    def _announce(self, what: str) -> None:
+        """Notify of what decodes if something else failed, else say nothing."""
         if self._failures:
-            self._say(f"decodes {what}: {', '.join(self._failures)}")
+            self._notify(f"decodes {what}: {', '.join(self._failures)}")
             self._failures.clear()
 
 
 class DeviceDecoder:
-    """One stream's decoder on a graphics device, on probation for its first pictures."""
+    """One stream's decoder on a graphics device, on probation for its first frames."""
 
     def __init__(self, context: Any, failed: Callable[[str], None]) -> None:
         self._context, self._failed = context, failed
@@ -188,42 +203,38 @@ class DeviceDecoder:
         self._held: list[Any] = []
         self._proven = False
 
-    def decode(self, raw: Any, on_cpu: Decode) -> list[Any]:
-        """The pictures that a packet brings out, still on the device; from the CPU once the device has failed.
+    def decode(self, av_packet: Any, on_cpu: Decode) -> list[Any]:
+        """PyAV's frames that a packet brings out, still on the device; from the CPU once the device has failed.
 
         Args:
             on_cpu: decodes a packet on the CPU; used from the stream's first packet on, or not at all.
         """
         if self._context is None:
-            return on_cpu(raw)
+            return on_cpu(av_packet)
         if not self._proven:
-            self._held.append(raw)
+            self._held.append(av_packet)
         try:
-            pictures: list[Any] = self._context.decode(raw)
+            av_frames: list[Any] = self._context.decode(av_packet)
         except av.error.FFmpegError as error:
             if self._proven:
                 raise
-            return self._fall_back(_words(error), on_cpu)
-        self._given += len(pictures)
-        if self._given >= PROVEN:
+            return self._fall_back(error_text(error), on_cpu)
+        self._given += len(av_frames)
+        if self._given >= PROVEN_FRAMES:
             self._proven = True
             self._held.clear()
-        elif len(self._held) > PATIENCE:
-            return pictures + self._fall_back("it gives no pictures", on_cpu)
-        return pictures
+        elif len(self._held) > PROBATION_PACKETS:
+            return av_frames + self._fall_back("it gives no pictures", on_cpu)
+        return av_frames
 
     def _fall_back(self, why: str, on_cpu: Decode) -> list[Any]:
         self._failed(why)
         self._context = None
-        pictures: list[Any] = []
-        for raw in self._held:
+        av_frames: list[Any] = []
+        for av_packet in self._held:
             try:
-                pictures += on_cpu(raw)
+                av_frames += on_cpu(av_packet)
             except av.error.InvalidDataError:
                 continue  # damaged for the CPU as well; the stream counts damage from here on
         self._held.clear()
-        return pictures[self._given :]
-
-
-def _words(error: av.error.FFmpegError) -> str:
-    return str(error.strerror or type(error).__name__)
+        return av_frames[self._given :]

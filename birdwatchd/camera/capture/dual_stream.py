@@ -1,7 +1,7 @@
-"""A camera with two streams: motion is looked for in the small one, and the main one waits undecoded in its ring.
+"""Read both streams of a camera: the small one for motion detection, the main one waits undecoded in its ring.
 
 Each stream has its feed and its back-off. When the small one is lost, the main one is decoded and looked at instead,
-from the last picture on that was seen; when the main one is lost, crops come from the small one. Only when both are
+from the last frame on that was seen; when the main one is lost, crops come from the small one. Only when both are
 lost is the camera offline.
 """
 
@@ -11,31 +11,32 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from birdwatchd.camera.capture.clock import Playback
 from birdwatchd.camera.capture.decoder import Acceleration, PacketDecoder
 from birdwatchd.camera.capture.feed import Feed
 from birdwatchd.camera.capture.frame import Frame
-from birdwatchd.camera.capture.full_frames import FullFrames
+from birdwatchd.camera.capture.full_frames import OnDemandFrames
 from birdwatchd.camera.capture.packet import Packet
 from birdwatchd.camera.capture.ring import Ring
-from birdwatchd.camera.capture.shedding import CatchUp
+from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.errors import SourceError
 from birdwatchd.flow import Stop
 from birdwatchd.settings.cameras import CameraSettings
 
-__all__ = ["Pair"]
+__all__ = ["DualStream"]
 
 GATE_RING_BYTES = 8 * 2**20  # of the small stream: two minutes at 500 kbit/s, for clips while the main one is lost
 START_S = 6.0  # how long the small stream may take at first, while the main one is there already
 STEADY_S = 3.0  # for how long the small stream must be back before it is looked at again: each change costs learning
 WAIT_S = 0.2  # for packets
-REST_S = 0.6  # between turns in quiet: nine pictures at once cost less than one at a time, for caches stay warm
-CAUGHT_UP_S = 0.3
-SAME_CLOCK = timedelta(seconds=60)  # pictures further back than this were dated by a clock that was set
+PAUSE_S = 0.6  # between turns in quiet: nine frames at once cost less than one at a time, because caches stay warm
+RESUMED_S = 0.3  # after a switch: behind by less, what was missed meanwhile has been seen
+SAME_CLOCK = timedelta(seconds=60)  # frames further back than this were dated by a clock that was set
 
 
-class Pair:
+class DualStream:
     """Both streams of one camera, read by one thread."""
 
     def __init__(
@@ -44,8 +45,8 @@ class Pair:
         ring: Ring,
         stop: Stop,
         clock: Callable[[], datetime],
+        shedder: LoadShedder,
         acceleration: Acceleration | None = None,
-        catch_up: CatchUp | None = None,
         quiet: Callable[[], bool] = lambda: False,
     ) -> None:
         """
@@ -53,42 +54,35 @@ class Pair:
             settings: with a `gate_source`.
             ring: for the packets of the main stream.
             clock: wall time, UTC.
+            shedder: drops packets that are far too late, and counts them.
             acceleration: decodes the main stream on a graphics device where that works; the small one is not worth it.
-            quiet: whether nothing happens, so that pictures may be looked at some at a time.
-            catch_up: counts the packets that are left out when decoding is far too late.
+            quiet: whether nothing happens, so that frames may be looked at some at a time.
         """
         assert settings.gate_source is not None
         playback = Playback(clock, time.monotonic, stop.wait)
         gate_settings = settings.model_copy(update={"source": settings.gate_source})
         self._quiet = quiet
-        self.full_feed = Feed(settings.source, settings, ring, stop, clock, playback=playback, quiet=quiet)
-        self.gate_feed = Feed(
-            settings.gate_source,
-            gate_settings,
-            Ring(GATE_RING_BYTES),
-            stop,
-            clock,
-            playback=playback,
-            quiet=quiet,
-        )
-        self._acceleration, self._catch_up = acceleration, catch_up or CatchUp()
-        self.full = FullFrames(
-            ring, lambda: self._at is not self.full_feed and self.full_feed.alive, acceleration=acceleration
+        feed = partial(Feed, stop=stop, clock=clock, playback=playback, quiet=quiet)
+        self.full_feed = feed(settings.source, settings, ring)
+        self.gate_feed = feed(settings.gate_source, gate_settings, Ring(GATE_RING_BYTES))
+        self._acceleration, self._shedder = acceleration, shedder
+        self.full = OnDemandFrames(
+            ring, lambda: self._watched is not self.full_feed and self.full_feed.alive, acceleration=acceleration
         )
         self._stop, self._clock = stop, clock
-        self._at: Feed | None = None  # the stream that is looked at
+        self._watched: Feed | None = None  # the stream that is looked at
         self._decoder: PacketDecoder | None = None
         self._cursor = 0
         self._seen_until: datetime | None = None
         self._skip_until: datetime | None = None
-        self._catching_up = False
-        self._rested_s = 0.0  # before this turn, on purpose
-        self._began_at = time.monotonic()
+        self._resuming = False  # after a switch, frames of the past are looked at on purpose
+        self._paused_s = 0.0  # before this turn, on purpose
+        self._start_s = time.monotonic()
         self._lost: dict[Feed, str] = {}  # streams that are lost, and what is said of it for as long as they are
 
     @property
     def error(self) -> SourceError | None:
-        """Why there is no picture; None while either stream gives some, or may still do."""
+        """Why there are no frames; None while either stream gives some, or may still do."""
         if self.full_feed.alive or self.gate_feed.alive or self.gate_feed.error is None:
             return None
         return self.full_feed.error
@@ -100,88 +94,88 @@ class Pair:
 
     def frames(self) -> Iterator[Frame | None]:
         """Frames of the stream that is looked at, until the stop or the end of files; None while nothing comes."""
-        self._began_at = time.monotonic()
+        self._start_s = time.monotonic()
         for started in (self.gate_feed, self.full_feed):
             started.start()
         while not self._stop.is_set():
-            feed = self._choice()
+            feed = self._choose()
             self._notice_losses(feed)
             if feed is None:
-                if self.full_feed.over and self.gate_feed.over:
+                if self.full_feed.ended and self.gate_feed.ended:
                     return
                 yield None
                 self._stop.wait(WAIT_S)
                 continue
-            if feed is not self._at:
-                self._turn_to(feed)
-            news = feed.ring.after(self._cursor, WAIT_S)
-            if not news.packets:
-                if feed.over:
+            if feed is not self._watched:
+                self._switch_to(feed)
+            new = feed.ring.after(self._cursor, WAIT_S)
+            if not new.packets:
+                if feed.ended:
                     return
                 yield None
                 continue
-            if not news.whole:
+            if not new.contiguous:
                 self._decoder = None
-                self._catch_up.left_out += max(0, news.cursor - len(news.packets) - self._cursor - 1)  # gone unread
-            self._cursor = news.cursor
-            for packet in news.packets:
+                self._shedder.dropped_packets += max(0, new.cursor - len(new.packets) - self._cursor - 1)  # unread
+            self._cursor = new.cursor
+            for packet in new.packets:
                 yield from self._frames_of(packet)
-            self._rested_s = self._rest() if self._quiet() else 0.0
+            self._paused_s = self._pause() if self._quiet() else 0.0
 
-    def _rest(self) -> float:
-        """Let pictures gather; how long, seconds."""
-        began = time.monotonic()
-        self._stop.wait(REST_S)
-        return time.monotonic() - began
+    def _pause(self) -> float:
+        """Let packets gather; returns for how long, seconds."""
+        start_s = time.monotonic()
+        self._stop.wait(PAUSE_S)
+        return time.monotonic() - start_s
 
-    def _choice(self) -> Feed | None:
+    def _choose(self) -> Feed | None:
         """Which stream to look at now."""
         gate, full = self.gate_feed, self.full_feed
         if gate.ended_well:
             return gate
         if gate.alive:
-            steady = self._at is not full or gate.alive_s >= STEADY_S or not full.alive
+            steady = self._watched is not full or gate.alive_s >= STEADY_S or not full.alive
             return gate if steady else full
-        untried = gate.error is None and self._at is None and time.monotonic() - self._began_at < START_S
+        untried = gate.error is None and self._watched is None and time.monotonic() - self._start_s < START_S
         if (full.alive or full.ended_well) and not untried:
             return full
         return None
 
-    def _turn_to(self, feed: Feed) -> None:
-        """Look at the other stream, from the last picture on that was seen."""
+    def _switch_to(self, feed: Feed) -> None:
+        """Look at the other stream, from the last frame on that was seen."""
         since = self._seen_until
         self._cursor = feed.ring.cursor(since) if since is not None else 0
-        self._at, self._decoder, self._skip_until = feed, None, since
-        self._catching_up = since is not None
-        self.full.rest()
+        self._watched, self._decoder, self._skip_until = feed, None, since
+        self._resuming = since is not None
+        self.full.release()
 
     def _frames_of(self, packet: Packet) -> Iterator[Frame]:
-        if self._catch_up.leaves_out(packet.is_key, self._lag_of(packet.at), time.monotonic()):
+        if self._shedder.drops_packet(packet.is_key, self._lag_s(packet.at), time.monotonic()):
             return
         if self._decoder is None or packet.codec != self._decoder.codec:
             if not packet.is_key:
                 return
-            self._decoder = PacketDecoder(packet.codec, self._acceleration if self._at is self.full_feed else None)
+            self._decoder = PacketDecoder(packet.codec, self._acceleration if self._watched is self.full_feed else None)
         for frame in self._decoder.decode(packet):
             if self._skip_until is not None and self._skip_until - SAME_CLOCK < frame.at <= self._skip_until:
                 continue
             self._skip_until, self._seen_until = None, frame.at
-            yield replace(frame, lag_s=self._lag_of(frame.at))
+            yield replace(frame, lag_s=self._lag_s(frame.at))
 
-    def _lag_of(self, at: datetime) -> float:
-        """How late a picture of that time is; those of the past that are looked at on purpose are not."""
-        lag = (self._clock() - at).total_seconds() - self._rested_s
-        if self._catching_up and lag > CAUGHT_UP_S:
+    def _lag_s(self, at: datetime) -> float:
+        """How late a frame of that time is; those of the past that are looked at on purpose are not."""
+        lag_s = (self._clock() - at).total_seconds() - self._paused_s
+        if self._resuming and lag_s > RESUMED_S:
             return 0.0
-        self._catching_up = False
-        return max(0.0, lag)
+        self._resuming = False
+        return max(0.0, lag_s)
 
-    def _notice_losses(self, at: Feed | None) -> None:
-        if at is None:  # offline as a whole: the camera's state says it
+    def _notice_losses(self, watched: Feed | None) -> None:
+        if watched is None:  # offline as a whole: the camera's state says it
             return
         gate, full = self.gate_feed, self.full_feed
-        self._notice(gate, at is full, "gate_source is lost, motion is looked for in source until it is back")
-        opening = full.error is None and time.monotonic() - self._began_at < START_S
+        self._notice(gate, watched is full, "gate_source is lost, motion is looked for in source until it is back")
+        opening = full.error is None and time.monotonic() - self._start_s < START_S
         lost = not full.alive and not full.ended_well and not opening
         self._notice(full, lost, "source is lost, crops come from gate_source until it is back")
 

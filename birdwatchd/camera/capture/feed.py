@@ -1,6 +1,6 @@
-"""Gather one stream's packets into its ring for ever, in a thread of its own, and know whether it gives any now.
+"""Read one stream's packets into its ring for ever, in a thread of its own, and know whether any come now.
 
-Where a camera has two streams each has its feed. Nothing is decoded here: who wants pictures reads the ring.
+Each stream of a camera with two has its feed. Nothing is decoded here: whoever wants frames reads the ring.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Feed", "Retry"]
 RETRY_FIRST_S, RETRY_LAST_S = 1.0, 60.0
 REFUSED_WAIT_S = 300.0  # a wrong password tried every second locks many cameras' accounts
 HEALTHY_S = 10.0  # a stream that lasted this long starts the back-off anew
-REST_S = 0.4  # between reads in quiet: some packets at once cost less than one at a time, for caches stay warm
+PAUSE_S = 0.4  # between reads in quiet: some packets at once cost less than one at a time, because caches stay warm
 FRESH_S = 0.12  # a packet younger than this was the last that had come
 SILENT_S = 3.0  # packets further apart than this: the other stream is looked at meanwhile
 
@@ -41,7 +41,7 @@ class Retry:
 
         Args:
             error: why it ended.
-            lasted_s: how long it gave pictures; None if it gave none.
+            lasted_s: how long frames came; None if none came.
         """
         if lasted_s is not None and lasted_s > HEALTHY_S:
             self._backoff.reset()
@@ -73,11 +73,11 @@ class Feed:
         self._quiet = quiet
         self._thread: threading.Thread | None = None
         self._retry = Retry()
-        self._since: float | None = None  # monotonic, of the first packet since it was opened
-        self._heard_at = float("-inf")  # monotonic, of the newest packet
+        self._first_s: float | None = None  # monotonic, of the first packet since it was opened
+        self._newest_s = float("-inf")  # monotonic, of the newest packet
         self.error: SourceError | None = None
         """Why it gave nothing when it was last tried; None once it gives packets again, and before the first try."""
-        self.over = False
+        self.ended = False
         """It is a file that has ended or cannot be read further: nothing more will come."""
 
     def start(self) -> None:
@@ -89,37 +89,36 @@ class Feed:
     @property
     def alive(self) -> bool:
         """Whether packets come."""
-        return self._since is not None and time.monotonic() - self._heard_at < SILENT_S
+        return self._first_s is not None and time.monotonic() - self._newest_s < SILENT_S
 
     @property
     def alive_s(self) -> float:
         """For how long packets have come without a break, seconds."""
-        since = self._since
-        return time.monotonic() - since if since is not None and self.alive else 0.0
+        first_s = self._first_s
+        return time.monotonic() - first_s if first_s is not None and self.alive else 0.0
 
     @property
     def ended_well(self) -> bool:
         """Whether it is a file that was read to its end."""
-        return self.over and self.error is None
+        return self.ended and self.error is None
 
     def run(self) -> None:
-        """Gather until the stop or the end of a file."""
-        while not self._stop.is_set() and not self.over:
-            began: float | None = None
+        """Read until the stop or the end of a file."""
+        while not self._stop.is_set() and not self.ended:
             try:
-                self._gather()
+                self._read()
                 return
             except SourceError as error:
-                began, self._since = self._since, None
+                first_s, self._first_s = self._first_s, None
                 self.ring.clear()  # what is lost is not shown as if it were now
                 self.error = error
                 if isinstance(error, SourceUnusable) and not self.source.is_live:
-                    self.over = True
+                    self.ended = True
                     return
-                lasted = self._heard_at - began if began is not None else None
-                self._stop.wait(self._retry.wait_s(error, lasted))
+                lasted_s = self._newest_s - first_s if first_s is not None else None
+                self._stop.wait(self._retry.wait_s(error, lasted_s))
 
-    def _gather(self) -> None:
+    def _read(self) -> None:
         self.ring.clear()  # what comes now does not follow on
         playback = self._playback if not self.source.is_live else None
         with Stream(self.source, self._settings, self._clock, playback=playback) as stream:
@@ -128,13 +127,13 @@ class Feed:
                     return
                 self._take(packet)
                 if self._quiet() and (self._clock() - packet.at).total_seconds() < FRESH_S:
-                    self._stop.wait(REST_S)
-        self.over = True
+                    self._stop.wait(PAUSE_S)
+        self.ended = True
 
     def _take(self, packet: Packet) -> None:
-        now = time.monotonic()
-        if self._since is None or now - self._heard_at >= SILENT_S:
-            self._since = now
-        self._heard_at = now
+        now_s = time.monotonic()
+        if self._first_s is None or now_s - self._newest_s >= SILENT_S:
+            self._first_s = now_s
+        self._newest_s = now_s
         self.error = None
         self.ring.append(packet)

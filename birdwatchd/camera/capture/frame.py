@@ -1,4 +1,8 @@
-"""Name what comes out of a decoder: one picture, whose brightness is read in place."""
+"""Decoded frames with their time; the luma plane is a view into the decoder's memory wherever that is possible.
+
+A decoder on a graphics device leaves its frames there. So there are two records: what comes out of a decoder, and the
+frame in system memory, which is made only of frames that are looked at.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Frame", "Picture", "luma_of"]
+__all__ = ["DecodedFrame", "Frame", "luma_of"]
 
 _PLANAR = {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray", "yuv411p"}
 _ON_DEVICE = {"cuda", "vaapi"}  # pixel formats whose pixels are in the memory of the graphics device
@@ -17,17 +21,17 @@ _ON_DEVICE = {"cuda", "vaapi"}  # pixel formats whose pixels are in the memory o
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One decoded picture, valid only in the thread and loop turn that got it.
+    """One frame in system memory, valid only in the thread and loop turn that got it.
 
     Attributes:
-        picture: the libav frame.
+        av_frame: PyAV's VideoFrame.
         luma: uint8, shape (height, width), a view into the decoder's memory where the pixel format allows it.
         at: wall time, UTC.
         media_s: seconds since the stream or file began.
         lag_s: how long ago it was taken when it was decoded; 0 for files.
     """
 
-    picture: Any
+    av_frame: Any
     luma: NDArray[np.uint8]
     width: int
     height: int
@@ -37,10 +41,10 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A decoded picture before anybody looks at it: a hardware decoder's is fetched only by `frame`."""
+class DecodedFrame:
+    """One frame where its decoder left it, perhaps on a graphics device; attributes as those of `Frame`."""
 
-    picture: Any
+    av_frame: Any
     at: datetime
     media_s: float
     lag_s: float
@@ -48,25 +52,26 @@ class Picture:
     @property
     def width(self) -> int:
         """Pixels across."""
-        return int(self.picture.width)
+        return int(self.av_frame.width)
 
     @property
     def height(self) -> int:
         """Pixels down."""
-        return int(self.picture.height)
+        return int(self.av_frame.height)
 
-    def frame(self) -> Frame:
-        """The picture in system memory, ready to be looked at."""
-        picture = self.picture
-        if picture.format.name in _ON_DEVICE:
-            picture = picture.reformat(format="nv12")
-        return Frame(picture, luma_of(picture), picture.width, picture.height, self.at, self.media_s, self.lag_s)
+    def download(self) -> Frame:
+        """The frame in system memory: copied from the graphics device if it is there, the same one if not."""
+        av_frame = self.av_frame
+        if av_frame.format.name in _ON_DEVICE:
+            av_frame = av_frame.reformat(format="nv12")
+        luma = luma_of(av_frame)
+        return Frame(av_frame, luma, av_frame.width, av_frame.height, self.at, self.media_s, self.lag_s)
 
 
-def luma_of(picture: Any) -> NDArray[np.uint8]:
-    """The brightness plane as uint8 (height, width); a view where the format has one, else a converted copy."""
-    if picture.format.name not in _PLANAR:
-        picture = picture.reformat(format="gray")
-    plane = picture.planes[0]
+def luma_of(av_frame: Any) -> NDArray[np.uint8]:
+    """The luma plane as uint8 (height, width); a view where the format has one, else a converted copy."""
+    if av_frame.format.name not in _PLANAR:
+        av_frame = av_frame.reformat(format="gray")
+    plane = av_frame.planes[0]
     rows: NDArray[np.uint8] = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-    return rows[: picture.height, : picture.width]
+    return rows[: av_frame.height, : av_frame.width]

@@ -1,7 +1,7 @@
-"""Give full-resolution frames of moments that the small stream found, decoded only while somebody wants them.
+"""Decode full-resolution frames on demand: only for the moments in which the small stream has found something.
 
 The packets of the main stream wait in their ring. The first frame asked for costs decoding from the key frame before
-it; from there on decoding follows the small stream, a little in every turn, so that looking does not wait for it.
+it; from there on decoding follows the small stream, a little in every turn, so that motion detection does not wait.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.capture.packet import Packet
 from birdwatchd.camera.capture.ring import Ring
 
-__all__ = ["FullFrames", "FullView"]
+__all__ = ["FullFrameSource", "OnDemandFrames"]
 
-TURN_S = 0.05  # of decoding in one turn: less than the small stream's pictures are apart
+TURN_S = 0.05  # of decoding in one turn: less than the small stream's frames are apart
 
 
-class FullView(Protocol):
+class FullFrameSource(Protocol):
     """What `birdwatchd.camera.observer` needs of a main stream."""
 
     @property
@@ -30,17 +30,17 @@ class FullView(Protocol):
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height of its frames, pixels; None while not known."""
+        """(width, height) of its frames, pixels; None while not known."""
 
     def read(self, since: datetime, until: datetime, *, all_of_them: bool = False) -> Iterator[Frame]:
         """The next frames in order, from `since` to `until`; as many as a turn has time for, or all of them."""
 
-    def rest(self) -> None:
-        """Nobody wants frames now."""
+    def release(self) -> None:
+        """No frames are wanted now."""
 
 
-class FullFrames:
-    """The frames of a ring of packets. Belongs to one thread; another fills the ring."""
+class OnDemandFrames:
+    """The frames of a ring of packets, decoded when they are read. Belongs to one thread; another fills the ring."""
 
     def __init__(
         self, ring: Ring, alive: Callable[[], bool], *, turn_s: float = TURN_S, acceleration: Acceleration | None = None
@@ -57,8 +57,6 @@ class FullFrames:
         self._reading = False
         self._cursor = 0
         self._size: tuple[int, int] | None = None
-        self.decoded = 0
-        """Packets decoded so far."""
 
     @property
     def alive(self) -> bool:
@@ -67,7 +65,7 @@ class FullFrames:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height of the newest packet's picture, pixels; the last that was known while nothing comes."""
+        """(width, height) of the newest packet's frame, pixels; the last that was known while nothing comes."""
         newest = self._ring.newest
         if newest is not None and newest.codec.width > 0:
             self._size = newest.codec.width, newest.codec.height
@@ -84,12 +82,12 @@ class FullFrames:
         """
         if not self._reading:
             self._reading, self._cursor, self._decoder = True, self._ring.cursor(since), None
-        news = self._ring.after(self._cursor)
-        if not news.whole:
+        new = self._ring.after(self._cursor)
+        if not new.contiguous:
             self._decoder = None
-        number, over_at = news.cursor - len(news.packets), time.monotonic() + self._turn_s
-        for packet in news.packets:
-            if packet.at > until or (not all_of_them and time.monotonic() > over_at):
+        number, end_s = new.cursor - len(new.packets), time.monotonic() + self._turn_s
+        for packet in new.packets:
+            if packet.at > until or (not all_of_them and time.monotonic() > end_s):
                 return
             number += 1
             self._cursor = number
@@ -97,8 +95,8 @@ class FullFrames:
                 if since <= frame.at <= until:
                     yield frame
 
-    def rest(self) -> None:
-        """Let the decoder go; the next `read` begins with a key frame."""
+    def release(self) -> None:
+        """Let the decoder go; the next `read` begins with a key frame again."""
         self._reading, self._decoder = False, None
 
     def _decoded(self, packet: Packet) -> list[Frame]:
@@ -106,5 +104,4 @@ class FullFrames:
             if not packet.is_key:
                 return []
             self._decoder = PacketDecoder(packet.codec, self._acceleration)
-        self.decoded += 1
         return self._decoder.decode(packet)

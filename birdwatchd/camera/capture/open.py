@@ -1,4 +1,4 @@
-"""Open a camera or media file with libav, and say in our own words why it cannot be opened or read.
+"""Open a camera or media file with libav, and translate its errors into those of `birdwatchd.errors`.
 
 Only allow-listed schemes, libav protocols and container formats are opened, and every wait has a time-out. Credentials
 join the URL only in the call that needs them, and libav's own error text (which may hold the URL) is never shown.
@@ -19,7 +19,7 @@ from birdwatchd.address import Source
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnreachable, SourceUnusable
 from birdwatchd.settings.cameras import CameraSettings
 
-__all__ = ["LibavErrors", "open_container"]
+__all__ = ["LibavErrors", "error_text", "open_container"]
 
 av.logging.set_level(av.logging.PANIC)  # libav prints addresses with their passwords
 
@@ -55,7 +55,7 @@ def open_container(source: Source, settings: CameraSettings) -> Any:
     micros = str(int(settings.open_timeout_s * 1e6))
     options = {"protocol_whitelist": _PROTOCOLS[source.kind]}
     if source.is_live:
-        # libav would watch 20 pictures to guess their rate, which nobody asks for: 1.7 s at 12 pictures a second
+        # libav would read 20 frames to guess their rate, which nobody asks for: 1.7 s at 12 frames a second
         options["fpsprobesize"] = "2"
     file_format = None
     if source.kind == "rtsp":
@@ -98,14 +98,14 @@ class LibavErrors:
     A context manager that may be entered again and again: it stands around every packet.
     """
 
-    __slots__ = ("_began", "_opening", "_source")
+    __slots__ = ("_opening", "_source", "_start_s")
 
     def __init__(self, source: Source, *, opening: bool) -> None:
         self._source, self._opening = source, opening
-        self._began = 0.0
+        self._start_s = 0.0
 
     def __enter__(self) -> None:
-        self._began = time.monotonic()
+        self._start_s = time.monotonic()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """
@@ -120,9 +120,9 @@ class LibavErrors:
                 if isinstance(error, _UNAUTHORIZED)
                 else "check the path in the source address"
             )
-            raise SourceRefused(f"{self._source}: refused ({_words(error)})", remedy) from None
+            raise SourceRefused(f"{self._source}: refused ({error_text(error)})", remedy) from None
         if isinstance(error, av.error.FFmpegError):
-            raise _translated(self._source, error, self._opening, time.monotonic() - self._began) from None
+            raise _translated(self._source, error, self._opening, time.monotonic() - self._start_s) from None
         if isinstance(error, ValueError | NotImplementedError):  # PyAV's own: unknown codec or pixel format
             raise SourceUnusable(f"{self._source}: {type(error).__name__}", "this codec is not supported") from None
 
@@ -131,18 +131,19 @@ def _translated(source: Source, error: av.error.FFmpegError, opening: bool, wait
     if source.kind == "file":
         if opening or isinstance(error, av.error.InvalidDataError):
             return SourceUnusable(
-                f"{source}: is no video that can be read ({_words(error)})", "is it whole? copy it again"
+                f"{source}: is no video that can be read ({error_text(error)})", "is it whole? copy it again"
             )
-        return SourceUnusable(f"{source}: breaks off ({_words(error)})", "copy it again from the card")
+        return SourceUnusable(f"{source}: breaks off ({error_text(error)})", "copy it again from the card")
     if source.kind == "device" and error.errno in _BUSY_ERRNOS:
         return SourceUnreachable(f"{source}: is in use by another program", "stop that program")
     if isinstance(error, av.error.ExitError):
         return SourceUnreachable(f"{source}: no answer for {waited_s:.0f} s", "is it on, and on the network?")
     verb = "cannot be opened" if opening else "broke off"
     if source.kind == "device":
-        return SourceUnreachable(f"{source}: {verb} ({_words(error)})", "is the camera plugged in?")
-    return SourceUnreachable(f"{source}: {verb} ({_words(error)})", "is it on, and on the network?")
+        return SourceUnreachable(f"{source}: {verb} ({error_text(error)})", "is the camera plugged in?")
+    return SourceUnreachable(f"{source}: {verb} ({error_text(error)})", "is it on, and on the network?")
 
 
-def _words(error: av.error.FFmpegError) -> str:
+def error_text(error: av.error.FFmpegError) -> str:
+    """What libav says of an error, without the address."""
     return str(error.strerror or type(error).__name__)

@@ -1,4 +1,4 @@
-"""Name what comes out of a stream before it is decoded: compressed packets, as plain data that any thread may hold.
+"""Compressed packets as plain data that any thread may hold, and the parameters of the codec that decodes them.
 
 A libav packet belongs to the thread and the container that made it; a `Packet` is a copy of its bytes with all that is
 needed to decode it again or to write it into a file. The codec's parameters are one shared record, so that a change of
@@ -8,7 +8,7 @@ them is seen by comparing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
@@ -26,7 +26,7 @@ class Codec:
         width, height: pixels.
         pix_fmt: libav's name of the pixel format; empty where it is not known.
         color_range, colorspace: libav's numbers, for containers that say it and streams that do not.
-        reorder: how many pictures a decoder holds back to put them in order.
+        reorder: how many frames a decoder holds back to put them in order.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Codec:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One compressed picture. Packets come in the order in which they are decoded, which is not that of their times.
+    """One compressed frame. Packets come in the order in which they are decoded, which is not that of their times.
 
     Attributes:
         data: the bytes, as they came.
@@ -65,19 +65,15 @@ class Packet:
     codec: Codec
 
     @property
-    def hold_s(self) -> float:
+    def reorder_delay_s(self) -> float:
         """How long after its decoding it is shown: 0 without B-frames."""
         if self.pts is None or self.dts is None:
             return 0.0
         return max(0.0, float((self.pts - self.dts) * self.time_base))
 
-    def dated(self, at: datetime) -> Packet:
-        """The same packet at another wall time."""
-        return replace(self, at=at)
 
-
-# How a NAL unit's first byte tells its type; types of parameter sets; types of pictures (ITU-T H.264 table 7-1 and
-# H.265 table 7-1).
+# Type of a NAL unit from its first byte; types of parameter sets; types of slices of pictures (ITU-T H.264 table 7-1
+# and H.265 table 7-1).
 _NAL_TYPES: dict[str, tuple[Callable[[int], int], frozenset[int], frozenset[int]]] = {
     "h264": (lambda byte: byte & 31, frozenset({7, 8}), frozenset(range(1, 6))),
     "hevc": (lambda byte: byte >> 1 & 63, frozenset({32, 33, 34}), frozenset(range(32))),
@@ -91,20 +87,20 @@ def is_annex_b(name: str, extradata: bytes) -> bool:
 
 
 def parameter_sets(name: str, data: bytes) -> bytes:
-    """The parameter sets before the first picture of an Annex B packet, each with a start code; empty without any.
+    """The parameter sets before the first slice of an Annex B packet, each with a start code; empty without any.
 
     Args:
         name: `h264` or `hevc`.
     """
-    type_of, wanted, pictures = _NAL_TYPES[name]
+    type_of, parameters, slices = _NAL_TYPES[name]
     found = []
-    at = data.find(_START)
-    while 0 <= at < len(data) - 3:
-        kind = type_of(data[at + 3])
-        if kind in pictures:
+    offset = data.find(_START)
+    while 0 <= offset < len(data) - 3:
+        kind = type_of(data[offset + 3])
+        if kind in slices:
             break
-        following = data.find(_START, at + 3)
-        if kind in wanted:
-            found.append(b"\x00" + _START + data[at + 3 : following if following > 0 else None].rstrip(b"\x00"))
-        at = following
+        following = data.find(_START, offset + 3)
+        if kind in parameters:
+            found.append(b"\x00" + _START + data[offset + 3 : following if following > 0 else None].rstrip(b"\x00"))
+        offset = following
     return b"".join(found)

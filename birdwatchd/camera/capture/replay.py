@@ -1,7 +1,7 @@
-"""Decode once more what a ring has kept: the pictures from before a bird was noticed.
+"""Replay what a ring has kept: decode its packets again, for the frames from before a bird was noticed.
 
-A picture decoded again is the same as it was when it came: its time is that of its packet. Decoding is lazy, with a
-decoder of its own that goes when the iterator is closed, so that whoever searches the past stops where enough is found.
+A frame decoded again is the same as the first time: its time is that of its packet. Decoding is lazy and has a decoder
+of its own that goes when the iterator is closed, so a search of the past may stop as soon as it has found enough.
 """
 
 from __future__ import annotations
@@ -12,19 +12,24 @@ from datetime import datetime
 from birdwatchd.camera.capture.decoder import PacketDecoder
 from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.capture.packet import Packet
+from birdwatchd.camera.capture.ring import Ring
 
-__all__ = ["recall"]
+__all__ = ["replay"]
 
 
-def recall(packets: Sequence[Packet], since: datetime) -> Iterator[Frame]:
-    """The frames of these packets from a time on; earlier ones are decoded where later ones need them, and not given.
+def replay(ring: Ring, since: datetime) -> Iterator[Frame]:
+    """The frames of what the ring holds now, from `since` on.
 
-    Args:
-        packets: of one stream, from a key frame on (`Ring.since`).
+    Packets are taken out of the ring at once and decoded as the iterator goes. Frames before `since` are decoded where
+    later ones need them, and not given.
 
     Raises:
         SourceUnusable: there is no decoder for them.
     """
+    return _decoded(ring.since(since), since)
+
+
+def _decoded(packets: Sequence[Packet], since: datetime) -> Iterator[Frame]:
     if not packets:
         return
     decoder = PacketDecoder(packets[0].codec)
@@ -32,6 +37,6 @@ def recall(packets: Sequence[Packet], since: datetime) -> Iterator[Frame]:
         for frame in decoder.decode(packet):
             if frame.at >= since:
                 yield frame
-    for frame in decoder.rest(packets[-1]):
+    for frame in decoder.flush(packets[-1]):
         if frame.at >= since:
             yield frame

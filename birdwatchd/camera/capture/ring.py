@@ -1,8 +1,8 @@
-"""Keep the newest compressed packets of one stream, so that what was not noticed in time can still be looked at.
+"""Keep the newest compressed packets of one stream in a ring buffer, to look at the seconds before a bird was noticed.
 
 Packets are kept and frames are not: seconds of video cost what the camera sends. The bound is in bytes. When it is
-reached the oldest group of pictures goes as a whole, because nothing but its key frame makes the rest of it decodable;
-a group that alone is larger than the bound goes too, and nothing is kept until the next key frame.
+reached the oldest group of pictures (GOP) goes as a whole, because only its key frame makes the rest of it decodable;
+a GOP that alone is larger than the bound goes too, and nothing is kept until the next key frame.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from itertools import islice
 
 from birdwatchd.camera.capture.packet import Packet
 
-__all__ = ["News", "Ring"]
+__all__ = ["NewPackets", "Ring"]
 
 PACKET_COST = 400  # bytes that a packet takes besides its data, so that a flood of empty ones is bounded as well
 
 
 @dataclass(slots=True)
-class _Group:
-    """A key frame and what is decoded after it; `number` is that of the key frame."""
+class _Gop:
+    """A group of pictures: a key frame and what is decoded after it; `number` is that of the key frame."""
 
     number: int
     packets: list[Packet] = field(default_factory=list)
@@ -31,18 +31,18 @@ class _Group:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """What came into a ring since a reader looked last.
+class NewPackets:
+    """What came into a ring since a reader read last.
 
     Attributes:
         packets: in order.
         cursor: where to go on reading.
-        whole: False when packets were lost to the reader: it was too slow, or the stream was opened anew.
+        contiguous: False when packets were lost to the reader: it was too slow, or the stream was opened anew.
     """
 
     packets: Sequence[Packet]
     cursor: int
-    whole: bool
+    contiguous: bool
 
 
 class Ring:
@@ -50,7 +50,7 @@ class Ring:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._groups: deque[_Group] = deque()
+        self._gops: deque[_Gop] = deque()
         self._bytes = 0
         self._next = 0  # number of the next packet
         self._newest: datetime | None = None
@@ -65,34 +65,34 @@ class Ring:
     def seconds(self) -> float:
         """How far back it reaches from the newest packet; 0 while nothing in it can be decoded."""
         with self._changed:
-            if not self._groups or self._newest is None:
+            if not self._gops or self._newest is None:
                 return 0.0
-            return max(0.0, (self._newest - self._groups[0].packets[0].at).total_seconds())
+            return max(0.0, (self._newest - self._gops[0].packets[0].at).total_seconds())
 
     @property
     def newest(self) -> Packet | None:
         """The packet that came last; None while nothing in the ring can be decoded."""
         with self._changed:
-            return self._groups[-1].packets[-1] if self._groups else None
+            return self._gops[-1].packets[-1] if self._gops else None
 
     def append(self, packet: Packet) -> None:
-        """Keep a packet; forgets the oldest groups of pictures where it is full."""
+        """Keep a packet; forgets the oldest GOPs where it is full."""
         with self._changed:
-            if self._groups and self._breaks(packet):
+            if self._gops and self._does_not_follow(packet):
                 self._clear()
             if packet.is_key:
-                self._groups.append(_Group(self._next))
-            elif not self._groups:
+                self._gops.append(_Gop(self._next))
+            elif not self._gops:
                 return
-            group = self._groups[-1]
-            group.packets.append(packet)
+            gop = self._gops[-1]
+            gop.packets.append(packet)
             cost = len(packet.data) + PACKET_COST
-            group.bytes += cost
+            gop.bytes += cost
             self._bytes += cost
             self._next += 1
             self._newest = max(self._newest or packet.at, packet.at)
             while self._bytes > self._max_bytes:
-                self._bytes -= self._groups.popleft().bytes
+                self._bytes -= self._gops.popleft().bytes
             self._changed.notify_all()
 
     def clear(self) -> None:
@@ -111,35 +111,35 @@ class Ring:
         with self._changed:
             return self._cursor(at)
 
-    def after(self, cursor: int, wait_s: float = 0.0) -> News:
+    def after(self, cursor: int, wait_s: float = 0.0) -> NewPackets:
         """What came since `cursor` (0 for all there is); waits up to `wait_s` while that is nothing."""
         with self._changed:
             if wait_s > 0 and self._next <= cursor:
                 self._changed.wait_for(lambda: self._next > cursor, wait_s)
-            oldest = self._groups[0].number if self._groups else self._next
-            return News(self._after(cursor), self._next, oldest <= cursor)
+            oldest = self._gops[0].number if self._gops else self._next
+            return NewPackets(self._after(cursor), self._next, oldest <= cursor)
 
-    def _breaks(self, packet: Packet) -> bool:
+    def _does_not_follow(self, packet: Packet) -> bool:
         """Whether this packet does not follow on: other parameters, or a key frame from before the last one."""
-        before = self._groups[-1].packets[0]
-        other = packet.codec is not before.codec and packet.codec != before.codec
-        return other or (packet.is_key and packet.at < before.at)
+        previous = self._gops[-1].packets[0]
+        other = packet.codec is not previous.codec and packet.codec != previous.codec
+        return other or (packet.is_key and packet.at < previous.at)
 
     def _clear(self) -> None:
-        self._groups.clear()
+        self._gops.clear()
         self._bytes = 0
         self._newest = None
         self._next += 1  # a number that no packet has, so that readers notice the gap
 
     def _cursor(self, at: datetime) -> int:
-        for group in reversed(self._groups):
-            if group.packets[0].at <= at:
-                return group.number
-        return self._groups[0].number if self._groups else self._next
+        for gop in reversed(self._gops):
+            if gop.packets[0].at <= at:
+                return gop.number
+        return self._gops[0].number if self._gops else self._next
 
     def _after(self, cursor: int) -> list[Packet]:
         found: list[Packet] = []
-        for group in self._groups:
-            if group.number + len(group.packets) > cursor:
-                found.extend(islice(group.packets, max(0, cursor - group.number), None))
+        for gop in self._gops:
+            if gop.number + len(gop.packets) > cursor:
+                found.extend(islice(gop.packets, max(0, cursor - gop.number), None))
         return found

@@ -1,6 +1,6 @@
-"""Read one camera or media file: its packets, and the pictures decoded from them, each dated once.
+"""Read one camera or media file: its packets, and the frames decoded from them, each dated once.
 
-A packet is dated when it comes and its picture takes that date, so that a picture decoded again later is the same one.
+A packet is dated when it comes and its frame takes that date, so that a frame decoded again later is the same one.
 libav objects never leave the thread that made them, and a failed stream is never reused: the caller opens a new one.
 """
 
@@ -18,25 +18,24 @@ import av.error
 
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.clock import FileClock, LiveClock, Playback
-from birdwatchd.camera.capture.decoder import MAX_PIXELS, Acceleration, size_of
-from birdwatchd.camera.capture.frame import Frame, Picture
-from birdwatchd.camera.capture.frame import luma_of as _luma  # noqa: F401  # where tests that draw frames look for it
+from birdwatchd.camera.capture.decoder import Acceleration, configure, frame_size
+from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.open import LibavErrors, open_container
 from birdwatchd.camera.capture.packet import Codec, Packet, is_annex_b, parameter_sets
-from birdwatchd.camera.capture.shedding import CatchUp
+from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.errors import SourceUnreachable, SourceUnusable
 from birdwatchd.settings.cameras import CameraSettings
 
-__all__ = ["Frame", "Stream"]
+__all__ = ["Stream"]
 
-# Streams that carry no time of their own: libav invents 25 pictures a second for them, whatever really comes.
+# Streams that carry no time of their own: libav invents 25 frames a second for them, whatever really comes.
 _WITHOUT_TIME = {"mpjpeg", "mjpeg", "h264", "hevc", "image2pipe", "jpeg_pipe"}
-_MAX_BAD_PACKETS = 200  # undecodable packets in a row before the stream is given up (about 10 s at 20 fps)
+MAX_BAD_PACKETS = 200  # in a row that cannot be decoded before the stream is given up; about 10 s at 20 fps
 _REORDERED = timedelta(seconds=1)  # packets may be older than the newest one by this much; more is a clock that was set
 
 
-def keep_nothing(packet: Packet) -> None:
-    """What `frames` does with packets when nobody wants them."""
+def ignore(packet: Packet) -> None:
+    """What `frames` does with packets when they need not be kept."""
 
 
 class Stream:
@@ -50,7 +49,7 @@ class Stream:
         *,
         playback: Playback | None = None,
         acceleration: Acceleration | None = None,
-        catch_up: CatchUp | None = None,
+        shedder: LoadShedder | None = None,
     ) -> None:
         """Open the source.
 
@@ -58,7 +57,7 @@ class Stream:
             clock: gives the current UTC time (live streams stamp packets with it).
             playback: a file gives each packet when it is due, dated as if a camera sent it now.
             acceleration: decodes on a graphics device where that works; on the CPU by default.
-            catch_up: leaves packets undecoded when they are far too late; without it every one is decoded.
+            shedder: drops packets that are far too late; without it every one is decoded.
 
         Raises:
             SourceUnreachable, SourceRefused, SourceUnusable: see their classes.
@@ -66,32 +65,19 @@ class Stream:
         self._source, self._clock = source, clock
         self._playback = playback if not source.is_live else None
         self._live_clock = LiveClock()
-        self._catch_up = catch_up
-        if catch_up is not None:
-            catch_up.begin_anew()
-        with LibavErrors(source, opening=True):
-            self._container = open_container(source, settings)
-        if not self._container.streams.video:
-            self._container.close()
-            raise SourceUnusable(f"{source}: has no video stream", "is it a sound recording?")
-        self._stream = self._container.streams.video[0]
+        self._shedder = shedder
+        if shedder is not None:
+            shedder.reopen()
+        self._container, self._stream = _open_video(source, settings)
         self._context = self._stream.codec_context
-        if self._context is None:
-            self._container.close()
-            raise SourceUnusable(f"{source}: is coded in a way that has no decoder", "this codec is not supported")
-        self._context.thread_count = 1  # one core per camera, and no frames held back
-        self._context.thread_type = "NONE"
-        self._context.options = {"max_pixels": str(MAX_PIXELS)}
-        self._context.copy_opaque = True  # a picture brings the date of its packet
         self._file_clock = FileClock(self._recorded_at())
         rate = self._stream.average_rate or self._stream.guessed_rate or 15
         self._frame_s = 1.0 / min(max(float(rate), 1.0), 240.0)
         self._reading = LibavErrors(source, opening=False)
-        self.bad_packets = 0
         self._bad_in_row = 0
         self._read_timeout_s = settings.read_timeout_s
-        names = set(self._container.format.name.split(","))
-        self._keeps_time = not (source.is_live and names & _WITHOUT_TIME)
+        formats = set(self._container.format.name.split(","))
+        self._keeps_time = not (source.is_live and formats & _WITHOUT_TIME)
         self._first: datetime | None = None
         self._newest: datetime | None = None
         self._due_s = 0.0  # of the newest packet of a file that plays a camera
@@ -107,11 +93,6 @@ class Stream:
         self._container.close()
 
     @property
-    def started_at(self) -> datetime:
-        """When a recording began, as far as the file tells: container metadata, else its modification time."""
-        return self._file_clock.at(0.0)
-
-    @property
     def duration_s(self) -> float | None:
         """Length the container announces, None for live streams and files without one."""
         return self._container.duration / 1e6 if self._container.duration else None
@@ -123,11 +104,11 @@ class Stream:
             SourceUnreachable: nothing came within the read time-out, or the stream ended (live sources).
             SourceUnusable: the file cannot be read further.
         """
-        for raw in self._demuxed():
-            if raw.size:
-                yield self._packet(raw)
+        for av_packet in self._demuxed():
+            if av_packet.size:
+                yield self._packet(av_packet)
 
-    def frames(self, keep: Callable[[Packet], None] = keep_nothing) -> Iterator[Frame]:
+    def frames(self, keep: Callable[[Packet], None] = ignore) -> Iterator[Frame]:
         """Give frames until the end of a file, or until the stream breaks.
 
         Args:
@@ -137,114 +118,114 @@ class Stream:
             SourceUnreachable: nothing came within the read time-out, or the stream ended (live sources).
             SourceUnusable: too many packets in a row could not be decoded (files).
         """
-        for picture in self.pictures(keep):
-            yield self.frame(picture)
+        for decoded in self.decoded_frames(keep):
+            yield self.download(decoded)
 
-    def pictures(self, keep: Callable[[Packet], None] = keep_nothing) -> Iterator[Picture]:
-        """As `frames`, for who does not look at every one: `frame` gives the frame of one that is wanted."""
-        picture_at = time.monotonic()
+    def decoded_frames(self, keep: Callable[[Packet], None] = ignore) -> Iterator[DecodedFrame]:
+        """As `frames`, for callers that do not look at every one: `download` those that are looked at."""
+        frame_at_s = time.monotonic()
         packet: Packet | None = None
-        for raw in self._demuxed():
-            if raw.size:
-                packet = self._packet(raw)
+        for av_packet in self._demuxed():
+            if av_packet.size:
+                packet = self._packet(av_packet)
                 keep(packet)
-                if self._catch_up and self._catch_up.leaves_out(packet.is_key, self._lag_s(), time.monotonic()):
-                    picture_at = time.monotonic()
+                if self._shedder and self._shedder.drops_packet(packet.is_key, self._lag_s(), time.monotonic()):
+                    frame_at_s = time.monotonic()
                     continue
-            for picture in self._decoded(raw, packet):
-                yield picture
-                picture_at = time.monotonic()
-            silent = time.monotonic() - picture_at
-            if self._source.is_live and silent > self._read_timeout_s:
-                raise SourceUnreachable(f"{self._source}: no picture for {silent:.0f} s", "it will be opened again")
+            for decoded in self._decode(av_packet, packet):
+                yield decoded
+                frame_at_s = time.monotonic()
+            silent_s = time.monotonic() - frame_at_s
+            if self._source.is_live and silent_s > self._read_timeout_s:
+                raise SourceUnreachable(f"{self._source}: no picture for {silent_s:.0f} s", "it will be opened again")
 
-    def frame(self, picture: Picture) -> Frame:
-        """The frame of a picture that was just given.
+    def download(self, decoded: DecodedFrame) -> Frame:
+        """The frame in system memory, of one that was just given.
 
         Raises:
             SourceUnusable: its pixel format is not supported.
         """
         with self._reading:
-            return picture.frame()
+            return decoded.download()
 
     def _demuxed(self) -> Iterator[Any]:
         """libav's packets; at the end of a file an empty one, which gets out what the decoder still holds."""
         demuxed = self._container.demux(self._stream)
         while True:
             with self._reading:
-                raw = next(demuxed, None)
-            if raw is None:
+                av_packet = next(demuxed, None)
+            if av_packet is None:
                 break
-            if raw.size or raw.dts is None:  # an empty packet in the middle (AVI: "as before") would end the decoder
-                yield raw
+            # An empty packet in the middle (AVI: "as before") would end the decoder.
+            if av_packet.size or av_packet.dts is None:
+                yield av_packet
         if self._source.is_live:
             raise SourceUnreachable(f"{self._source}: the stream ended", "it will be opened again")
 
-    def _packet(self, raw: Any) -> Packet:
-        pts = raw.pts if raw.pts is not None else raw.dts
+    def _packet(self, av_packet: Any) -> Packet:
+        pts = av_packet.pts if av_packet.pts is not None else av_packet.dts
         media_s = pts * self._time_base.numerator / self._time_base.denominator if pts is not None else None
         media_s, at = self._dated(media_s if self._keeps_time else None)
         if self._newest is None or at > self._newest or at < self._newest - _REORDERED:
             self._newest = at
-        data, is_key = bytes(raw), raw.is_keyframe
+        data, is_key = bytes(av_packet), av_packet.is_keyframe
         if is_key:
-            self._note_codec(raw, data)
-        duration = raw.duration or 0
-        return Packet(data, raw.pts, raw.dts, self._time_base, duration, is_key, media_s, at, self.codec)
+            self._update_codec(av_packet, data)
+        duration = av_packet.duration or 0
+        return Packet(data, av_packet.pts, av_packet.dts, self._time_base, duration, is_key, media_s, at, self.codec)
 
-    def _dated(self, stamp: float | None) -> tuple[float, datetime]:
+    def _dated(self, stamp_s: float | None) -> tuple[float, datetime]:
         """Media seconds and wall time of a packet, given its timestamp in seconds."""
         if self._source.is_live:
-            at = self._live_clock.at(stamp, self._clock())
+            at = self._live_clock.at(stamp_s, self._clock())
             self._first = self._first or at
-            return (at - self._first).total_seconds() if stamp is None else stamp, at
-        seconds = self._file_clock.seconds(stamp, self._frame_s)
+            return (at - self._first).total_seconds() if stamp_s is None else stamp_s, at
+        seconds = self._file_clock.seconds(stamp_s, self._frame_s)
         if self._playback is None:
             return seconds, self._file_clock.at(seconds)
         self._playback.wait_for(seconds)
         self._due_s = max(self._due_s, seconds)
         return seconds, self._playback.at(seconds)
 
-    def _note_codec(self, raw: Any, data: bytes) -> None:
-        """Notice at a key frame that the picture has changed its size or how it is coded."""
+    def _update_codec(self, av_packet: Any, data: bytes) -> None:
+        """Notice at a key frame that the size or the parameters of the codec have changed."""
         extradata = self.codec.extradata
         if is_annex_b(self.codec.name, extradata):
             extradata = parameter_sets(self.codec.name, data) or extradata
-        if raw.has_sidedata("new_extradata"):
-            extradata = bytes(raw.get_sidedata("new_extradata"))
+        if av_packet.has_sidedata("new_extradata"):
+            extradata = bytes(av_packet.get_sidedata("new_extradata"))
         if extradata == self.codec.extradata:
             return
         changed = replace(self.codec, extradata=extradata)
-        width, height = size_of(changed, data) or (changed.width, changed.height)
+        width, height = frame_size(changed, data) or (changed.width, changed.height)
         self.codec = replace(changed, width=width, height=height)
 
-    def _decoded(self, raw: Any, packet: Packet | None) -> list[Picture]:
-        """The pictures of a packet; none for a damaged one, an error for too many damaged ones in a row."""
+    def _decode(self, av_packet: Any, packet: Packet | None) -> list[DecodedFrame]:
+        """The frames of a packet; none for a damaged one, an error for too many damaged ones in a row."""
         if packet is None:
             return []
         with self._reading:
-            if raw.size:
-                raw.opaque = (packet.media_s, packet.at)
+            if av_packet.size:
+                av_packet.opaque = (packet.media_s, packet.at)
             on_cpu = self._context.decode
             try:
-                pictures = self._device.decode(raw, on_cpu) if self._device else on_cpu(raw)
+                av_frames = self._device.decode(av_packet, on_cpu) if self._device else on_cpu(av_packet)
             except av.error.InvalidDataError:
-                self.bad_packets += 1
                 self._bad_in_row += 1
-                if self._bad_in_row > _MAX_BAD_PACKETS:
+                if self._bad_in_row > MAX_BAD_PACKETS:
                     raise SourceUnusable(f"{self._source}: cannot be decoded", "check the codec") from None
                 return []
-        if pictures:
+        if av_frames:
             self._bad_in_row = 0
-        return [self._picture(picture, packet) for picture in pictures]
+        return [self._dated_frame(av_frame, packet) for av_frame in av_frames]
 
-    def _picture(self, picture: Any, packet: Packet) -> Picture:
-        # A decoder that drops what came with the packet holds no pictures back: its date is that of the last one.
-        media_s, at = picture.opaque or (packet.media_s, packet.at)
+    def _dated_frame(self, av_frame: Any, packet: Packet) -> DecodedFrame:
+        # A decoder that drops what came with the packet holds no frames back: its date is that of the last packet.
+        media_s, at = av_frame.opaque or (packet.media_s, packet.at)
         if not self._source.is_live and self._playback is None:
-            media_s = self._file_clock.shown(media_s)
-            return Picture(picture, self._file_clock.at(media_s), media_s, 0.0)
-        return Picture(picture, at, media_s, self._lag_s())
+            media_s = self._file_clock.never_back(media_s)
+            return DecodedFrame(av_frame, self._file_clock.at(media_s), media_s, 0.0)
+        return DecodedFrame(av_frame, at, media_s, self._lag_s())
 
     def _lag_s(self) -> float:
         """How long ago the newest packet was sent; 0 for recordings, which nobody waits for."""
@@ -254,6 +235,7 @@ class Stream:
         return max(0.0, self._playback.late_s(self._due_s)) if self._playback is not None else 0.0
 
     def _recorded_at(self) -> datetime:
+        """When a recording began, as far as it tells: the container's metadata, else the file's modification time."""
         written = self._container.metadata.get("creation_time", "")
         try:
             start = datetime.fromisoformat(written)
@@ -263,8 +245,22 @@ class Stream:
             pass
         if self._source.kind != "file":
             return self._clock()
-        ended = Path(self._source.location).stat().st_mtime
-        return datetime.fromtimestamp(ended - (self.duration_s or 0.0), UTC)
+        end_s = Path(self._source.location).stat().st_mtime
+        return datetime.fromtimestamp(end_s - (self.duration_s or 0.0), UTC)
+
+
+def _open_video(source: Source, settings: CameraSettings) -> tuple[Any, Any]:
+    """libav's container and its first video stream, whose decoder is configured."""
+    with LibavErrors(source, opening=True):
+        container = open_container(source, settings)
+    stream = container.streams.video[0] if container.streams.video else None
+    if stream is not None and stream.codec_context is not None:
+        configure(stream.codec_context)
+        return container, stream
+    container.close()
+    if stream is None:
+        raise SourceUnusable(f"{source}: has no video stream", "is it a sound recording?")
+    raise SourceUnusable(f"{source}: is coded in a way that has no decoder", "this codec is not supported")
 
 
 def _codec_of(context: Any) -> Codec:

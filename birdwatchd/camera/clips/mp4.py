@@ -1,6 +1,6 @@
-"""Write one clip: packets as they came, put into an MP4 that browsers play, never encoded again.
+"""Remux packets into an MP4 that browsers play: one clip, never encoded again.
 
-libav's MP4 writer turns Annex B into what MP4 wants. It is written under a temporary name that a lock marks as in use;
+libav's MP4 muxer turns Annex B into what MP4 wants. It is written under a temporary name that a lock marks as in use;
 only its index is held in memory. At the end the index goes to the front, so that a browser can begin at once, the file
 is synced, and renamed. Belongs to the thread that made it.
 """
@@ -27,7 +27,7 @@ from birdwatchd.errors import StoreError, StoreFull
 
 __all__ = ["PLAYABLE", "ClipFile"]
 
-# What browsers play in MP4, and the mark they know it by; Safari plays H.265 only as hvc1.
+# What browsers play in MP4, and its codec tag; Safari plays H.265 only as hvc1.
 PLAYABLE = {"h264": "avc1", "hevc": "hvc1", "av1": "av01", "vp9": "vp09"}
 _TICKS = 90_000  # per second
 _IVF = {"av1": b"AV01", "vp9": b"VP90"}
@@ -39,7 +39,7 @@ class ClipFile:
 
     Attributes:
         seconds: how long it is.
-        ends: wall time of its last picture; None before the first.
+        end: wall time of its last frame; None before the first.
     """
 
     def __init__(self, part: Path, target: Path, codec: Codec) -> None:
@@ -57,7 +57,7 @@ class ClipFile:
         self._first: Packet | None = None
         self._last_dts = -(2**62)
         self.seconds = 0.0
-        self.ends: datetime | None = None
+        self.end: datetime | None = None
         with _clip_errors(part):
             part.parent.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
@@ -71,7 +71,7 @@ class ClipFile:
             raise
 
     def add(self, packet: Packet) -> None:
-        """Write a packet; one that is shown before the first one (it needs pictures from before the clip) is left out.
+        """Write a packet; one that is shown before the first one (it needs frames from before the clip) is skipped.
 
         Raises:
             StoreFull, StoreError: it cannot be written; only `discard` is allowed then.
@@ -81,19 +81,19 @@ class ClipFile:
         if shown_s < 0:
             return
         pts = round(shown_s * _TICKS)
-        dts = max(pts - round(packet.hold_s * _TICKS), self._last_dts + 1)
+        dts = max(pts - round(packet.reorder_delay_s * _TICKS), self._last_dts + 1)
         self._last_dts = dts
         self.seconds = max(self.seconds, shown_s)
-        self.ends = first.at + timedelta(seconds=self.seconds)
-        raw = av.Packet(len(packet.data))
-        raw.update(packet.data)
-        raw.stream = self._stream
-        raw.time_base = Fraction(1, _TICKS)
-        raw.pts, raw.dts = max(pts, dts), dts
-        raw.duration = round(packet.duration * packet.time_base * _TICKS)
-        raw.is_keyframe = packet.is_key
+        self.end = first.at + timedelta(seconds=self.seconds)
+        av_packet = av.Packet(len(packet.data))
+        av_packet.update(packet.data)
+        av_packet.stream = self._stream
+        av_packet.time_base = Fraction(1, _TICKS)
+        av_packet.pts, av_packet.dts = max(pts, dts), dts
+        av_packet.duration = round(packet.duration * packet.time_base * _TICKS)
+        av_packet.is_keyframe = packet.is_key
         with _clip_errors(self._part):
-            self._container.mux_one(raw)
+            self._container.mux_one(av_packet)
 
     def finish(self) -> None:
         """Put the whole file in its place.
@@ -112,7 +112,7 @@ class ClipFile:
         os.close(self._lock)
 
     def discard(self) -> None:
-        """Nobody wants it: delete it."""
+        """Delete it."""
         with suppress(StoreError), _clip_errors(self._part):  # what could not be written need not be closed well
             self._container.close()
         self._remove()
@@ -149,7 +149,7 @@ def _stream_of(container: Any, codec: Codec) -> Any:
 
 @contextmanager
 def _clip_errors(path: Path) -> Iterator[None]:
-    """Say in our own words why a clip cannot be written.
+    """Translate why a clip cannot be written into our own errors.
 
     Raises:
         StoreFull, StoreError: see their classes.

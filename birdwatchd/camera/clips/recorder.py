@@ -1,9 +1,9 @@
-"""Keep a video of each visit: from some seconds before the bird came to some seconds after it left.
+"""Record a video clip of each visit: from some seconds before the bird came to some seconds after it left.
 
-The clips of one camera are written by a thread of their own, because a disk may take seconds where the next picture
-does not wait. It reads the camera's ring, which is the queue between the two: bounded in bytes, and a disk that is
-slower than the ring is long costs the rest of the clip, never memory. A visit longer than the ring is written while it
-lasts. Whatever goes wrong with a clip, its visit goes on without one.
+The clips of one camera are written by a thread of their own, because a disk may take seconds and the next frame does
+not wait. It reads the camera's ring, which is the queue between the two: bounded in bytes, and a disk that is slower
+than the ring is long costs the rest of the clip, never memory. A visit longer than the ring is written while it lasts.
+Whatever goes wrong with a clip, its visit goes on without one.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from birdwatchd.camera.clips.mp4 import PLAYABLE, ClipFile
 from birdwatchd.errors import StoreError
 from birdwatchd.records import Evidence, clip_part, clip_path
 
-__all__ = ["ClipSettings", "Clips", "FinishedClip", "VisitClips"]
+__all__ = ["ClipRecorder", "ClipSettings", "FinishedClip", "VisitClips"]
 
-STEP_S = 0.5  # between looks at the ring
+POLL_S = 0.5  # between looks at the ring
 SILENT_S = 3.0  # how long the packets after a visit's end are waited for
-MOST_AT_ONCE = 8  # clips being written; more birds than that are in the same pictures
+MAX_OPEN = 8  # clips being written; more birds than that are in the same frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class ClipSettings:
 
 
 @dataclass(slots=True)
-class _Open:
-    """A clip on its way. The thread that writes owns all but `end`."""
+class _OpenClip:
+    """A clip that is being written. The thread that writes owns all but `end`."""
 
     visit_id: str
     path: str
@@ -64,11 +64,11 @@ class _Open:
     @property
     def cut(self) -> bool:
         """Whether it ends before its visit, as far as that is known."""
-        return self.end is None or self.file is None or self.file.ends is None or self.file.ends < self.end
+        return self.end is None or self.file is None or self.file.end is None or self.file.end < self.end
 
 
-class Clips:
-    """The clips of one camera. `run` in a thread of its own; all else from any."""
+class ClipRecorder:
+    """Records the clips of one camera. `run` in a thread of its own; all else from any."""
 
     def __init__(
         self,
@@ -77,33 +77,33 @@ class Clips:
         home: Path,
         ring: Ring,
         clock: Callable[[], datetime],
-        say: Callable[[str], None],
+        notify: Callable[[str], None],
         *,
-        spare: Ring | None = None,
+        fallback: Ring | None = None,
     ) -> None:
         """
         Args:
             home: clips lie below it as `birdwatchd.records.clip_path` says.
             clock: wall time, UTC.
-            say: is told, in one line, why there are no clips.
-            spare: of a smaller stream, for clips that begin while the other ring has nothing.
+            notify: gets one line on why there are no clips.
+            fallback: of a smaller stream, for clips that begin while the other ring has nothing.
         """
-        self._spare = spare
+        self._fallback = fallback
         self._camera, self._settings, self._home, self._ring = camera, settings, home, ring
-        self._clock, self._say = clock, say
-        self._open: dict[str, _Open] = {}
+        self._clock, self._notify = clock, notify
+        self._open: dict[str, _OpenClip] = {}
         self._finished: list[FinishedClip] = []
         self._closing = False
-        self._turn = threading.Lock()  # whoever writes
-        self._changed = threading.Condition()  # guards the three above
+        self._writing = threading.Lock()
+        self._changed = threading.Condition()  # guards the clips above, and that recording ends
 
     def begin(self, visit_id: str, start: datetime) -> None:
         """Begin a clip with the key frame at or before `pre_roll_s` before `start`."""
         since = start - timedelta(seconds=self._settings.pre_roll_s)
-        ring = self._spare if self._spare is not None and self._ring.newest is None else self._ring
-        clip = _Open(visit_id, clip_path(self._camera, visit_id), ring, ring.cursor(since))
+        ring = self._fallback if self._fallback is not None and self._ring.newest is None else self._ring
+        clip = _OpenClip(visit_id, clip_path(self._camera, visit_id), ring, ring.cursor(since))
         with self._changed:
-            if len(self._open) < MOST_AT_ONCE:
+            if len(self._open) < MAX_OPEN:
                 self._open[visit_id] = clip
             else:
                 self._finished.append(FinishedClip(visit_id, None, cut=True))
@@ -128,39 +128,39 @@ class Clips:
             self.run_once()
             with self._changed:
                 if not self._closing:
-                    self._changed.wait(STEP_S if self._open else None)
+                    self._changed.wait(POLL_S if self._open else None)
 
     def run_once(self) -> None:
         """Write what came since the last time."""
-        with self._turn:
+        with self._writing:
             for clip in self._now_open():
-                self._write_on(clip)
+                self._write_new(clip)
 
     def close(self) -> None:
         """Complete every clip with what there is, now, and end `run`."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        with self._turn:
+        with self._writing:
             for clip in self._now_open():
-                self._write_on(clip)
+                self._write_new(clip)
                 if clip.visit_id in self._open:
                     self._finish(clip)
 
-    def _now_open(self) -> list[_Open]:
+    def _now_open(self) -> list[_OpenClip]:
         with self._changed:
             return list(self._open.values())
 
-    def _write_on(self, clip: _Open) -> None:
+    def _write_new(self, clip: _OpenClip) -> None:
         until = clip.end + timedelta(seconds=self._settings.post_roll_s) if clip.end is not None else None
-        news = clip.ring.after(clip.cursor)
-        clip.cursor = news.cursor
-        if clip.file is not None and not news.whole:
+        new = clip.ring.after(clip.cursor)
+        clip.cursor = new.cursor
+        if clip.file is not None and not new.contiguous:
             self._finish(clip)
             return
         try:
-            for packet in news.packets:
-                if until is not None and packet.at - timedelta(seconds=packet.hold_s) > until:
+            for packet in new.packets:
+                if until is not None and packet.at - timedelta(seconds=packet.reorder_delay_s) > until:
                     self._finish(clip)
                     return
                 if not self._add(clip, packet):
@@ -171,7 +171,7 @@ class Clips:
         if until is not None and self._clock() > until + timedelta(seconds=SILENT_S):
             self._finish(clip)
 
-    def _add(self, clip: _Open, packet: Packet) -> bool:
+    def _add(self, clip: _OpenClip, packet: Packet) -> bool:
         """Write a packet; False when the clip is over with it."""
         if packet.codec.name not in PLAYABLE:
             name = packet.codec.name
@@ -185,9 +185,9 @@ class Clips:
         self._finish(clip)
         return False
 
-    def _finish(self, clip: _Open) -> None:
+    def _finish(self, clip: _OpenClip) -> None:
         if clip.file is None:  # nothing came that could be shown
-            self._drop(clip)
+            self._discard(clip)
             return
         try:
             clip.file.finish()
@@ -195,27 +195,27 @@ class Clips:
             clip.file = None
             self._give_up(clip, f"no clips: {error}")
             return
-        self._end(clip, FinishedClip(clip.visit_id, clip.path, clip.cut))
+        self._close(clip, FinishedClip(clip.visit_id, clip.path, clip.cut))
 
-    def _give_up(self, clip: _Open, why: str) -> None:
-        self._say(why.replace(clip_part(clip.path), "media"))  # so that the same reason is said once, whoever it hits
-        self._drop(clip)
+    def _give_up(self, clip: _OpenClip, why: str) -> None:
+        self._notify(why.replace(clip_part(clip.path), "media"))  # the same reason is the same line for every clip
+        self._discard(clip)
 
-    def _drop(self, clip: _Open) -> None:
+    def _discard(self, clip: _OpenClip) -> None:
         if clip.file is not None:
             clip.file.discard()
-        self._end(clip, FinishedClip(clip.visit_id, None, cut=True))
+        self._close(clip, FinishedClip(clip.visit_id, None, cut=True))
 
-    def _end(self, clip: _Open, finished: FinishedClip) -> None:
+    def _close(self, clip: _OpenClip, finished: FinishedClip) -> None:
         with self._changed:
             self._open.pop(clip.visit_id, None)
             self._finished.append(finished)
 
 
 class VisitClips:
-    """Begin and end the clips of the visits that evidence tells of, and tell of the clips that are whole."""
+    """Begin and end the clips of the visits that evidence is about, and make revisions of those whose clip is whole."""
 
-    def __init__(self, clips: Clips) -> None:
+    def __init__(self, clips: ClipRecorder) -> None:
         self._clips = clips
         self._last: dict[str, Evidence] = {}  # visits whose clip is not done, with their newest revision
         self._done: dict[str, FinishedClip] = {}
@@ -228,18 +228,18 @@ class VisitClips:
         if item.end is not None:
             self._clips.end(item.visit_id, item.end)
 
-    def afterwords(self) -> list[Evidence]:
-        """One more revision of each visit that is over and whose clip is whole: the same, with its clip."""
+    def take_revisions(self) -> list[Evidence]:
+        """One more revision of each visit that is over and whose clip became whole: the same, with its clip."""
         self._done |= {clip.visit_id: clip for clip in self._clips.finished()}
-        told = []
+        revisions = []
         for clip in list(self._done.values()):
             last = self._last.get(clip.visit_id)
             if last is not None and last.end is None:
-                continue  # a clip may be full before the bird leaves; it is told of after the end
+                continue  # a clip may be full before the bird leaves; its revision comes after the end
             del self._done[clip.visit_id]
             if last is None:
                 continue
             del self._last[clip.visit_id]
             if clip.path is not None:
-                told.append(replace(last, revision=last.revision + 1, clip=clip.path, clip_cut=clip.cut))
-        return told
+                revisions.append(replace(last, revision=last.revision + 1, clip=clip.path, clip_cut=clip.cut))
+        return revisions

@@ -1,1 +1,1 @@
-"""Run one process per camera: its supervisor in the main process, the worker in it, and the wire between them."""
+"""Decode in child processes: supervisors in the main process, children, and the wire between them."""

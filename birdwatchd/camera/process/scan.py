@@ -1,21 +1,16 @@
-"""Read one recording as fast as it can be decoded and tell of its visits: the other half of a camera's process."""
+"""Scan one recording: read it as fast as it can be decoded, and send its visits to the main process."""
 
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 
 from birdwatchd.address import Source
+from birdwatchd.camera.capture.clock import utc_now
 from birdwatchd.camera.capture.decoder import Acceleration
-from birdwatchd.camera.capture.frame import Picture
-from birdwatchd.camera.capture.replay import recall
-from birdwatchd.camera.capture.ring import Ring
-from birdwatchd.camera.capture.shedding import Pace
-from birdwatchd.camera.capture.stream import Stream
-from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.capture.frame import DecodedFrame
+from birdwatchd.camera.process.observed_stream import ObservedStream
 from birdwatchd.camera.process.wire import FileDone, Pipe
 from birdwatchd.errors import SourceError
-from birdwatchd.flow import Stop
 from birdwatchd.records import CameraState, CameraStatus
 from birdwatchd.settings.cameras import CameraSettings
 
@@ -24,47 +19,33 @@ __all__ = ["scan_file"]
 REPORT_EVERY_S = 0.25
 
 
-def scan_file(
-    camera: str, settings: CameraSettings, media: str, pipe: Pipe, stop: Stop, acceleration: Acceleration
-) -> None:
+def scan_file(camera: str, settings: CameraSettings, media: str, pipe: Pipe, acceleration: Acceleration) -> None:
     """Read one recording as fast as it can be decoded and send its visits, then a `FileDone`."""
-    ring = Ring(settings.ring_mb * 2**20)
-    observer = Observer(camera, settings, media=media, recall=lambda since: recall(ring.since(since), since))
-    pace = Pace(settings.max_fps)
-    seconds, error = 0.0, ""
+    stream = ObservedStream(camera, settings, media, acceleration)
+    seconds, error, reported_s = 0.0, "", 0.0
     try:
-        with Stream(settings.source, settings, _now, acceleration=acceleration) as stream:
-            duration, reported = stream.duration_s, 0.0
-            for picture in stream.pictures(keep=ring.append):
-                seconds = picture.media_s
-                if stop.is_set():
-                    error = "not finished: stopped"
-                    break
-                if pace.wants(picture, 0.0):
-                    for item in observer.look(stream.frame(picture)):
-                        pipe.send(item)
-                if time.monotonic() - reported > REPORT_EVERY_S:
-                    reported = time.monotonic()
-                    pipe.send(_progress(camera, picture, seconds, duration))
-            error = error or _cut_off(settings.source, seconds, duration)
+        for frame, evidence in stream.frames():
+            seconds = frame.media_s
+            for item in evidence or ():
+                pipe.send(item)
+            if time.monotonic() - reported_s > REPORT_EVERY_S:
+                reported_s = time.monotonic()
+                pipe.send(_progress(camera, frame, stream.duration_s))
+        error = _cut_off(settings.source, seconds, stream.duration_s)
     except SourceError as problem:
         error = str(problem)
-    for item in observer.finish():
+    for item in stream.observer.finish():
         pipe.send(item)
     pipe.send(FileDone(media, seconds, error))
 
 
-def _progress(camera: str, picture: Picture, seconds: float, duration: float | None) -> CameraStatus:
-    extra = (("media_s", seconds), ("duration_s", duration or 0.0))
-    return CameraStatus(camera, CameraState.ONLINE, _now(), width=picture.width, height=picture.height, extra=extra)
+def _progress(camera: str, frame: DecodedFrame, duration_s: float | None) -> CameraStatus:
+    extra = (("media_s", frame.media_s), ("duration_s", duration_s or 0.0))
+    return CameraStatus(camera, CameraState.ONLINE, utc_now(), width=frame.width, height=frame.height, extra=extra)
 
 
-def _cut_off(source: Source, seconds: float, duration: float | None) -> str:
-    """Say so when the frames ended well before the announced length."""
-    if duration is None or seconds > duration - max(2.0, 0.05 * duration):
+def _cut_off(source: Source, seconds: float, duration_s: float | None) -> str:
+    """A sentence if the frames ended well before the announced length, else nothing."""
+    if duration_s is None or seconds > duration_s - max(2.0, 0.05 * duration_s):
         return ""
-    return f"{source}: is cut off: {seconds:.1f} s of {duration:.1f} s could be read; copy it again from the card"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    return f"{source}: is cut off: {seconds:.1f} s of {duration_s:.1f} s could be read; copy it again from the card"

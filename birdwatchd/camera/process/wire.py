@@ -1,7 +1,7 @@
-"""Carry records between processes as bytes that are safe to read: JSON and JPEG, never pickle.
+"""Serialise records between processes as bytes that are safe to read: JSON and JPEG, never pickle.
 
-A camera process decodes what strangers send; if it were taken over, its messages must still be nothing but data to
-the main process. A message is: 4 bytes total length, 4 bytes header length (big-endian), a JSON header, then the
+A child process decodes what strangers send; if it were taken over, its messages must still be nothing but data to its
+parent. A message is: 4 bytes total length, 4 bytes header length (big-endian), a JSON header, then the
 JPEGs of its moments one after another.
 """
 
@@ -11,17 +11,19 @@ import json
 import re
 import struct
 import threading
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from birdwatchd.errors import BirdwatchError
 from birdwatchd.records import Box, CameraState, CameraStatus, Crop, Evidence, Moment, clip_path
 
-__all__ = ["FileDone", "Pipe", "WireError", "decode", "encode"]
+__all__ = ["ChildFailed", "Failure", "FileDone", "Pipe", "TuneDone", "WireError", "decode", "encode"]
 
 MAX_MESSAGE = 64 * 2**20  # bytes; a full evidence is some hundred kB, more means a broken sender
 MAX_HEADER = 2**20
 MAX_DETAIL = 500  # characters of a reason in the log
+MAX_REASONS = 100  # why something was ignored
 _VISIT_ID = re.compile("[0-9A-Z]{26}")
 _LENGTHS = struct.Struct(">II")
 
@@ -30,26 +32,46 @@ class WireError(BirdwatchError):
     """The other side sent something that is no message."""
 
 
+class ChildFailed(WireError):
+    """The other side could not do its work; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
 class FileDone:
     """A scanned file was read to its end, or could not be: `error` says why in one line."""
 
-    __slots__ = ("error", "media", "seconds")
-
-    def __init__(self, media: str, seconds: float, error: str = "") -> None:
-        self.media, self.seconds, self.error = media, seconds, error
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, FileDone) and (self.media, self.seconds, self.error) == (
-            other.media,
-            other.seconds,
-            other.error,
-        )
-
-    def __hash__(self) -> int:
-        return hash((self.media, self.seconds, self.error))
+    media: str
+    seconds: float
+    error: str = ""
 
 
-Item = Evidence | CameraStatus | FileDone
+@dataclass(frozen=True, slots=True)
+class TuneDone:
+    """A tuning sheet or video is written.
+
+    Attributes:
+        seconds: how much was watched.
+        ignored: how often something was ignored, by reason.
+        problem: why watching ended early; empty if it did not.
+    """
+
+    seconds: float
+    visits: int
+    ignored: tuple[tuple[str, int], ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A child process could not do its work: the last that it says. Who receives it gets a `ChildFailed`."""
+
+    error: str
+
+
+Item = Evidence | CameraStatus | FileDone | TuneDone | Failure
+
+
+_KINDS: dict[type, str] = {FileDone: "done", TuneDone: "tuned", Failure: "failure"}
 
 
 def encode(item: Item) -> bytes:
@@ -65,7 +87,7 @@ def encode(item: Item) -> bytes:
         }
         header |= {"state": item.state.value, "at": item.at.isoformat(), "extra": list(item.extra)}
     else:
-        header = {"kind": "done", "media": item.media, "seconds": item.seconds, "error": item.error}
+        header = {"kind": _KINDS[type(item)]} | asdict(item)
     head = json.dumps(header).encode()
     body = b"".join(blobs)
     return _LENGTHS.pack(len(head) + len(body), len(head)) + head + body
@@ -88,6 +110,10 @@ def decode(header: bytes, body: bytes) -> Item:
             return _status(data)
         if kind == "done":
             return FileDone(_text(data["media"], 8192), _number(data["seconds"]), _text(data["error"], 8192))
+        if kind == "tuned":
+            return _tune_done(data)
+        if kind == "failure":
+            return Failure(_line(_text(data["error"], 8192), 8192))
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise WireError(f"camera process sent a message that cannot be read ({_line(str(error))})") from None
     raise WireError("camera process sent a message of an unknown kind")
@@ -115,9 +141,9 @@ def _text(value: object, most: int) -> str:
     return value
 
 
-def _line(text: str) -> str:
+def _line(text: str, most: int = MAX_DETAIL) -> str:
     """One line without control characters, for the log."""
-    return "".join(c if c.isprintable() else " " for c in text)[:MAX_DETAIL]
+    return "".join(c if c.isprintable() else " " for c in text)[:most]
 
 
 def _time(value: object) -> datetime:
@@ -142,6 +168,17 @@ def _status(data: dict[str, Any]) -> CameraStatus:
         lag_s=_number(data["lag_s"]),
         extra=tuple((_text(k, 64), _number(v)) for k, v in data["extra"]),
         notice=_line(_text(data["notice"], 8192)),
+    )
+
+
+def _tune_done(data: dict[str, Any]) -> TuneDone:
+    if len(data["ignored"]) > MAX_REASONS:
+        raise ValueError("too many reasons")
+    return TuneDone(
+        seconds=_number(data["seconds"]),
+        visits=_whole(data["visits"]),
+        ignored=tuple((_text(why, 64), _whole(count, 2**53)) for why, count in data["ignored"]),
+        problem=_line(_text(data["problem"], 8192), 8192),
     )
 
 
@@ -223,7 +260,7 @@ def _moment(item: dict[str, Any], body: bytes, offset: int) -> Moment:
 class Pipe:
     """One direction of a byte stream that carries records. Writing is safe from several threads."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._lock = threading.Lock()
 
@@ -238,19 +275,28 @@ class Pipe:
             self._stream.write(message)
             self._stream.flush()
 
-    def receive(self) -> Item | None:
+    def receive(self, *kinds: type[Item]) -> Item | None:
         """Wait for the next record; None when the other side is gone, also in the middle of a message.
 
+        Args:
+            kinds: what may come besides a `Failure`.
+
         Raises:
-            WireError: what came is no message.
+            ChildFailed: the other side could not do its work.
+            WireError: what came is no message, or of another kind.
         """
         lengths = self._stream.read(_LENGTHS.size)
         if len(lengths) < _LENGTHS.size:
             return None
         total, head = _LENGTHS.unpack(lengths)
-        if total > MAX_MESSAGE or head > total:
+        if total > (MAX_MESSAGE if Evidence in kinds else MAX_HEADER) or head > total:
             raise WireError(f"camera process announced a message of {total} bytes")
         message = self._stream.read(total)
         if len(message) < total:
             return None
-        return decode(message[:head], message[head:])
+        item = decode(message[:head], message[head:])
+        if isinstance(item, Failure):
+            raise ChildFailed(item.error)
+        if not isinstance(item, kinds):
+            raise WireError(f"camera process sent a {type(item).__name__}, which is not for it to say")
+        return item

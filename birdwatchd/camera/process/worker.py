@@ -1,40 +1,34 @@
-"""The process of one camera: read its stream for ever and tell the main process what was seen.
+"""The child process of one camera: watch its stream for ever, or scan files, and send what was seen to the parent.
 
-Started as `python -m birdwatchd.camera.process.worker`. Orders come as JSON lines on stdin (the first says what to do,
-so that credentials never stand in a command line); records go out on stdout. The end of stdin is the stop: it comes
-when the main process asks for it and also when it dies, so no camera process is ever left behind.
+Started as `python -P -m birdwatchd.camera.process.worker`; see `birdwatchd.camera.process.child`.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import resource
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import NoReturn, TypeVar
 
-import cv2
-
-from birdwatchd.camera.capture.clock import Playback
+from birdwatchd.camera.capture.clock import Playback, utc_now
 from birdwatchd.camera.capture.decoder import Acceleration, devices_here, devices_to_try
-from birdwatchd.camera.capture.dual_stream import Pair
+from birdwatchd.camera.capture.dual_stream import DualStream
 from birdwatchd.camera.capture.feed import Retry
-from birdwatchd.camera.capture.frame import Frame, Picture
-from birdwatchd.camera.capture.replay import recall
+from birdwatchd.camera.capture.frame import DecodedFrame, Frame
+from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
-from birdwatchd.camera.capture.shedding import CatchUp, Pace
+from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.camera.capture.stream import Stream
-from birdwatchd.camera.clips.recorder import Clips, ClipSettings, VisitClips
+from birdwatchd.camera.clips.recorder import ClipRecorder, ClipSettings, VisitClips
 from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.process.child import Parent, run_child
 from birdwatchd.camera.process.scan import scan_file
 from birdwatchd.camera.process.wire import Pipe
+from birdwatchd.camera.sampling import FrameSampler
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnusable
 from birdwatchd.flow import Stop
 from birdwatchd.records import CameraState, CameraStatus, Evidence
@@ -44,18 +38,12 @@ __all__ = ["main"]
 
 REPORT_EVERY_S = 1.0
 REPORT_WAITING_S = 5.0
-MEMORY_LIMIT = 4 * 2**30  # bytes: a hostile stream must not bring the out-of-memory killer to the others
-Seen = TypeVar("Seen", Picture, Frame)
+AnyFrame = TypeVar("AnyFrame", DecodedFrame, Frame)
 STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are closed without it
 
 
-def now_utc() -> datetime:
-    """Wall time."""
-    return datetime.now(UTC)
-
-
 class CameraWatch:
-    """Watch one camera until told to stop: connect, look, lose it, connect again."""
+    """Watches one camera until the stop: connect, look, lose it, connect again."""
 
     def __init__(
         self, camera: str, settings: CameraSettings, pipe: Pipe, stop: Stop, *, home: Path | None = None
@@ -66,30 +54,30 @@ class CameraWatch:
         """
         self._camera, self._settings, self._pipe, self._stop = camera, settings, pipe, stop
         self._ring = Ring(settings.ring_mb * 2**20)
-        self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notice)
-        self._catch_up = CatchUp()
-        self._pair: Pair | None = None
+        self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notify)
+        self._shedder = LoadShedder()
+        self._sampler = FrameSampler(settings.max_fps, self._shedder)
+        self._dual: DualStream | None = None
         if settings.gate_source is not None:
-            self._pair = Pair(
-                settings, self._ring, stop, now_utc, self._acceleration, self._catch_up, lambda: self._observer.quiet
+            self._dual = DualStream(
+                settings, self._ring, stop, utc_now, self._shedder, self._acceleration, lambda: self._observer.quiet
             )
         self._observer = Observer(
-            camera, settings, recall=self._recall, full=self._pair.full if self._pair is not None else None
+            camera, settings, replay=self._replay, full=self._dual.full if self._dual is not None else None
         )
-        self._said = CameraStatus(camera, CameraState.STARTING, now_utc())
-        self._clips: Clips | None = None
+        self._last_status = CameraStatus(camera, CameraState.STARTING, utc_now())
+        self._clips: ClipRecorder | None = None
         if home is not None:
             of_visit = ClipSettings(settings.pre_roll_s, settings.post_roll_s, settings.clip_max_s)
-            spare = self._pair.gate_feed.ring if self._pair is not None else None
-            self._clips = Clips(camera, of_visit, home, self._ring, now_utc, self._notice, spare=spare)
+            fallback = self._dual.gate_feed.ring if self._dual is not None else None
+            self._clips = ClipRecorder(camera, of_visit, home, self._ring, utc_now, self._notify, fallback=fallback)
             self._visit_clips = VisitClips(self._clips)
         self._retry = Retry()
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._frames = 0
-        self._pace = Pace(settings.max_fps)
         self._ended = False
-        self._online_since: float | None = None
-        self._reported_at, self._frames_before, self._online = float("-inf"), 0, False
+        self._online_since_s: float | None = None
+        self._reported_s, self._frames_before, self._online = float("-inf"), 0, False
 
     def run(self) -> None:
         """Watch until the stop, or until a file that plays the camera has ended."""
@@ -97,10 +85,10 @@ class CameraWatch:
         if self._clips is not None:
             threading.Thread(target=self._clips.run, name="clips", daemon=True).start()
         while not self._stop.is_set() and not self._ended:
-            self._online_since, self._online = None, False
+            self._online_since_s, self._online = None, False
             try:
-                if self._pair is not None:
-                    self._watch_pair(self._pair)
+                if self._dual is not None:
+                    self._watch_dual(self._dual)
                 else:
                     self._watch_stream()
             except SourceError as error:
@@ -109,102 +97,102 @@ class CameraWatch:
         self.finish(CameraState.FINISHED)
 
     def _try_later(self, error: SourceError) -> None:
-        """Say why there is no picture, and wait; a file that cannot be read further is over instead."""
+        """Report why there are no frames, and wait; a file that cannot be read further is over instead."""
         if isinstance(error, SourceUnusable) and not self._settings.source.is_live:
             self._report(CameraState.OFFLINE, detail=str(error))
             self._ended = True
             return
-        lasted = time.monotonic() - self._online_since if self._online_since is not None else None
-        until = time.monotonic() + self._retry.wait_s(error, lasted)
-        while True:  # reporting all the while: a process that says nothing is taken for one that hangs
+        lasted_s = time.monotonic() - self._online_since_s if self._online_since_s is not None else None
+        until_s = time.monotonic() + self._retry.wait_s(error, lasted_s)
+        while True:  # report all the while: a process that says nothing is taken for one that hangs
             self._report_error(error)
-            if not self._wait_out(min(REPORT_WAITING_S, max(0.0, until - time.monotonic()))):
+            if not self._wait_out(min(REPORT_WAITING_S, max(0.0, until_s - time.monotonic()))):
                 return
-            if time.monotonic() >= until:
+            if time.monotonic() >= until_s:
                 return
 
     def finish(self, state: CameraState) -> None:
-        """Close every open visit and say that this was all. May be called from the stop's thread."""
-        with self._turn:
+        """Close every open visit and report the end. May be called from the thread that waits for the stop."""
+        with self._lock:
             self._send(self._observer.finish())
             if self._clips is not None:
                 self._clips.close()
-            self._tell_clips()
+            self._send_clips()
             self._report(state)
 
     def _watch_stream(self) -> None:
         self._ring.clear()  # what comes now does not follow on
         with self._open() as stream:
-            for picture in stream.pictures(keep=self._ring.append):
+            for frame in stream.decoded_frames(keep=self._ring.append):
                 if self._stop.is_set():
                     return
-                self._take(picture, stream.frame)
+                self._take(frame, stream.download)
         self._ended = True
 
-    def _watch_pair(self, pair: Pair) -> None:
-        for frame in pair.frames():
+    def _watch_dual(self, dual: DualStream) -> None:
+        for frame in dual.frames():
             if self._stop.is_set():
                 return
             if frame is not None:
                 self._take(frame, lambda frame: frame)
                 continue
-            with self._turn:
-                self._send(self._observer.pass_time(now_utc()))
-                self._tell_clips()
-            error = pair.error
-            if error is not None and time.monotonic() - self._reported_at >= REPORT_WAITING_S * (not self._online):
-                self._reported_at, self._online = time.monotonic(), False
+            self._pass_time()
+            error = dual.error
+            if error is not None and time.monotonic() - self._reported_s >= REPORT_WAITING_S * (not self._online):
+                self._reported_s, self._online = time.monotonic(), False
                 self._report_error(error)
-        if pair.error is not None:  # files that cannot be read
-            self._report_error(pair.error)
+        if dual.error is not None:  # files that cannot be read
+            self._report_error(dual.error)
         self._ended = True
 
-    def _take(self, picture: Seen, frame_of: Callable[[Seen], Frame]) -> None:
-        """Look at a picture, unless it is one too many, and say now and then that pictures come."""
+    def _take(self, frame: AnyFrame, download: Callable[[AnyFrame], Frame]) -> None:
+        """Look at a frame, unless it is one too many, and report now and then that frames come."""
         self._frames += 1
-        if self._online_since is None:
-            self._online_since = time.monotonic()
-        with self._turn:
-            if self._catch_up.take_caught_up():
-                self._pace.late = False
-            if self._pace.wants(picture, picture.lag_s):
-                self._send(self._observer.look(frame_of(picture)))
-            self._tell_clips()
-        elapsed = time.monotonic()
-        if not self._online or elapsed - self._reported_at >= REPORT_EVERY_S:
-            fps = (self._frames - self._frames_before) / (elapsed - self._reported_at) if self._online else 0.0
-            loss = self._pair.loss if self._pair is not None else ""
-            self._report(CameraState.ONLINE, picture=picture, fps=fps, detail=loss)
-            self._online, self._reported_at, self._frames_before = True, elapsed, self._frames
+        if self._online_since_s is None:
+            self._online_since_s = time.monotonic()
+        with self._lock:
+            if self._sampler.takes(frame):
+                self._send(self._observer.look(download(frame)))
+            self._send_clips()
+        now_s = time.monotonic()
+        if not self._online or now_s - self._reported_s >= REPORT_EVERY_S:
+            fps = (self._frames - self._frames_before) / (now_s - self._reported_s) if self._online else 0.0
+            loss = self._dual.loss if self._dual is not None else ""
+            self._report(CameraState.ONLINE, frame=frame, fps=fps, detail=loss)
+            self._online, self._reported_s, self._frames_before = True, now_s, self._frames
 
-    def _recall(self, since: datetime) -> Iterator[Frame]:
+    def _replay(self, since: datetime) -> Iterator[Frame]:
         """Frames of the recent past: of the main stream, or of the small one while that is all there is."""
-        pair = self._pair
-        ring = self._ring if pair is None or pair.full_feed.alive else pair.gate_feed.ring
-        return recall(ring.since(since), since)
+        dual = self._dual
+        ring = self._ring if dual is None or dual.full_feed.alive else dual.gate_feed.ring
+        return replay(ring, since)
 
     def _open(self) -> Stream:
         source = self._settings.source
-        playback = None if source.is_live else Playback(now_utc, time.monotonic, self._stop.wait)
+        playback = None if source.is_live else Playback(utc_now, time.monotonic, self._stop.wait)
         return Stream(
             source,
             self._settings,
-            now_utc,
+            utc_now,
             playback=playback,
             acceleration=self._acceleration,
-            catch_up=self._catch_up,
+            shedder=self._shedder,
         )
 
     def _wait_out(self, seconds: float) -> bool:
-        """Let time pass for open visits; False when the stop came."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            if self._stop.wait(min(0.5, left)):
+        """Wait, while visits may end; False when the stop came."""
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0:
+            if self._stop.wait(min(0.5, left_s)):
                 return False
-            with self._turn:
-                self._send(self._observer.pass_time(now_utc()))
-                self._tell_clips()
+            self._pass_time()
         return not self._stop.is_set()
+
+    def _pass_time(self) -> None:
+        """No frames come now: visits may end all the same."""
+        with self._lock:
+            self._send(self._observer.pass_time(utc_now()))
+            self._send_clips()
 
     def _send(self, evidence: Iterable[Evidence]) -> None:
         for item in evidence:
@@ -212,122 +200,85 @@ class CameraWatch:
             if self._clips is not None:
                 self._visit_clips.follow(item)
 
-    def _tell_clips(self) -> None:
-        """Tell of the clips that became whole."""
+    def _send_clips(self) -> None:
+        """Send the revisions of visits whose clips became whole."""
         if self._clips is not None:
-            for item in self._visit_clips.afterwords():
+            for item in self._visit_clips.take_revisions():
                 self._pipe.send(item)
 
     def _report(
         self,
         state: CameraState,
         *,
-        picture: Picture | Frame | None = None,
+        frame: DecodedFrame | Frame | None = None,
         fps: float = 0.0,
         detail: str = "",
         refused: bool = False,
     ) -> None:
-        size = (picture.width, picture.height) if picture else (0, 0)
-        if picture and self._pair is not None:
-            size = self._pair.full.size or size  # what the camera can do, not what is looked at
-        self._said = CameraStatus(
+        size = (frame.width, frame.height) if frame else (0, 0)
+        if frame and self._dual is not None:
+            size = self._dual.full.size or size  # what the camera can do, not what is looked at
+        self._last_status = CameraStatus(
             camera=self._camera,
             state=state,
-            at=now_utc(),
+            at=utc_now(),
             fps=round(fps, 2),
-            frames=self._frames + self._catch_up.left_out,
-            late=self._pace.skipped + self._catch_up.left_out,
+            frames=self._frames + self._shedder.dropped_packets,
+            late=self._shedder.dropped_frames + self._shedder.dropped_packets,
             width=size[0],
             height=size[1],
             detail=detail,
             refused=refused,
-            lag_s=round(picture.lag_s, 3) if picture else 0.0,
+            lag_s=round(frame.lag_s, 3) if frame else 0.0,
             extra=(("ring_seconds", round(self._ring.seconds, 1)), ("ring_bytes", self._ring.bytes)),
         )
-        self._pipe.send(self._said)
+        self._pipe.send(self._last_status)
 
     def _report_error(self, error: SourceError) -> None:
         self._report(CameraState.OFFLINE, detail=str(error), refused=isinstance(error, SourceRefused))
 
-    def _notice(self, text: str) -> None:
-        """Tell a person something that changes no state."""
-        self._pipe.send(replace(self._said, at=now_utc(), notice=text))
+    def _notify(self, text: str) -> None:
+        """Send a person a line about something that changes no state."""
+        self._pipe.send(replace(self._last_status, at=utc_now(), notice=text))
 
 
-def _await_stop(orders: BinaryIO, stop: Stop, grace: Callable[[], None]) -> None:
-    """Read stdin to its end (orders that nobody reads are dropped), then stop, by force if a read hangs."""
-    while orders.readline():
-        pass
-    stop.set("main process asked")
-    grace()
-
-
-def _run_camera(order: dict[str, Any], orders: BinaryIO, pipe: Pipe) -> None:
-    stop = Stop()
+def _watch_camera(parent: Parent) -> None:
+    order, stop, done = parent.order, Stop(), threading.Event()
     settings = CameraSettings.model_validate(order["settings"])
     home = Path(order["home"]) if order.get("home") else None
-    watch = CameraWatch(order["camera"], settings, pipe, stop, home=home)
-    done = threading.Event()
+    watch = CameraWatch(order["camera"], settings, parent.pipe, stop, home=home)
 
-    def grace() -> None:
-        if not done.wait(STOP_GRACE_S):  # the main thread hangs in a read: finish without it
+    def finish_without_it() -> None:
+        if not done.wait(STOP_GRACE_S):  # the main thread hangs in a read
             try:
                 watch.finish(CameraState.FINISHED)
             except OSError:
                 os._exit(1)  # nobody listens any more
             os._exit(0)
 
-    threading.Thread(target=_await_stop, args=(orders, stop, grace), daemon=True).start()
+    parent.stop_at_end(stop, finish_without_it)
     watch.run()
     done.set()
 
 
-def _run_scan(order: dict[str, Any], orders: BinaryIO, pipe: Pipe) -> None:
-    stop = Stop()
-    camera, base = order["camera"], order["settings"]
+def _scan_files(parent: Parent) -> None:
+    camera, base = parent.order["camera"], parent.order["settings"]
 
-    def say(text: str) -> None:
-        pipe.send(CameraStatus(camera, CameraState.ONLINE, now_utc(), notice=text))
+    def notify(text: str) -> None:
+        parent.pipe.send(CameraStatus(camera, CameraState.ONLINE, utc_now(), notice=text))
 
-    acceleration = Acceleration(devices_to_try(base["decode"], devices_here()), say)
-    for line in iter(orders.readline, b""):
-        path = json.loads(line)["file"]
+    acceleration = Acceleration(devices_to_try(base["decode"], devices_here()), notify)
+    for order in parent.further_orders():
+        path = order["file"]
         settings = CameraSettings.model_validate(base | {"source": Path(path).absolute().as_posix()})
-        scan_file(camera, settings, path, pipe, stop, acceleration)
+        scan_file(camera, settings, path, parent.pipe, acceleration)
 
 
-def _limit_memory(order: dict[str, Any]) -> None:
-    """Bound the address space; where a graphics device may decode, only the data in it.
-
-    CUDA reserves addresses for all memory of device and machine together, of which next to none is ever used.
-    """
-    with_device = devices_to_try(order.get("settings", {}).get("decode", "cpu"), devices_here())
-    kind = resource.RLIMIT_DATA if with_device else resource.RLIMIT_AS
-    resource.setrlimit(kind, (MEMORY_LIMIT, MEMORY_LIMIT))
-
-
-def main() -> int:
+def main() -> NoReturn:
     """Entry point of the child process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the main process, which closes our stdin
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise for a service manager that signals the whole group
-    cv2.setNumThreads(1)
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not end up between records
-    orders = sys.stdin.buffer
-    order = json.loads(orders.readline() or b"{}")
-    pipe = Pipe(out)
-    _limit_memory(order)
-    try:
-        if order.get("mode") == "scan":
-            _run_scan(order, orders, pipe)
-        elif order.get("mode") == "camera":
-            _run_camera(order, orders, pipe)
-    except BrokenPipeError:
-        return 1  # the main process is gone
-    return 0
+    modes = {"camera": _watch_camera, "scan": _scan_files}
+    run_child(lambda parent: modes[parent.order["mode"]](parent))
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    os._exit(code)  # skip destructors: libav's and OpenCV's threads have nothing left to save
+    main()

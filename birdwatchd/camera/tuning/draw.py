@@ -1,6 +1,6 @@
-"""Draw text, legends, rulers and birds onto pictures: the few strokes that sheets and videos are made of.
+"""Draw text, labels, legends and birds onto images: what sheets and videos are made of.
 
-Pictures are BGR, uint8 (height, width, 3), and are drawn upon in place. OpenCV's fonts know ASCII only, so everything
+Images are BGR, uint8 (height, width, 3), and are drawn upon in place. OpenCV's fonts know ASCII only, so everything
 else is written as its nearest ASCII sign or as `?`.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from birdwatchd.camera.tuning.log import UNBELIEVED, Picture
+from birdwatchd.camera.tuning.log import UNCONFIRMED, Image
 
 __all__ = [
     "GREY",
@@ -23,13 +23,13 @@ __all__ = [
     "VISIT_COLOURS",
     "WHITE",
     "Colour",
-    "bird",
-    "clock",
-    "fitted",
+    "draw_bird",
     "label",
     "legend",
     "reason_colour",
+    "resized",
     "text_width",
+    "time_text",
     "write",
 ]
 
@@ -49,7 +49,7 @@ REASONS: dict[str, tuple[Colour, str]] = {
     "light": ((66, 228, 240), "only another light"),
     "sway": ((115, 158, 0), "same leaf, moved a bit"),
     "soft": ((167, 121, 204), "no edges: shadow, blur"),
-    UNBELIEVED: ((0, 94, 213), "followed, but no bird"),
+    UNCONFIRMED: ((0, 94, 213), "followed, but no bird"),
 }
 # One per visit, in turn, BGR (the ten of Tableau, without grey).
 VISIT_COLOURS: tuple[Colour, ...] = (
@@ -75,15 +75,15 @@ def text_width(text: str, scale: float = 0.5, *, bold: bool = False) -> int:
 
 
 def write(
-    image: Picture, text: str, x: float, y: float, scale: float = 0.5, colour: Colour = INK, *, bold: bool = False
+    image: Image, text: str, x: float, y: float, scale: float = 0.5, colour: Colour = INK, *, bold: bool = False
 ) -> int:
     """Write text with its baseline at `y`; returns the x where it ends."""
     cv2.putText(image, ascii_of(text), (round(x), round(y)), FONT, scale, colour, 2 if bold else 1, cv2.LINE_AA)
     return round(x) + text_width(text, scale, bold=bold)
 
 
-def label(image: Picture, text: str, x: float, y: float, colour: Colour, scale: float = 0.5) -> None:
-    """Write text on a dark plate inside the picture, so that it can be read on any background."""
+def label(image: Image, text: str, x: float, y: float, colour: Colour, scale: float = 0.5) -> None:
+    """Write text on a dark plate inside the image, so that it can be read on any background."""
     height, width = image.shape[:2]
     wide = text_width(text, scale) + 8
     left = round(min(max(0.0, x), max(0, width - wide)))
@@ -93,7 +93,7 @@ def label(image: Picture, text: str, x: float, y: float, colour: Colour, scale: 
     write(image, text, left + 4, bottom - 5, scale, colour)
 
 
-def legend(image: Picture, entries: Sequence[tuple[Colour, str]], x: int, y: int, columns: int, pitch: int) -> None:
+def legend(image: Image, entries: Sequence[tuple[Colour, str]], x: int, y: int, columns: int, pitch: int) -> None:
     """Swatches with their meaning, row by row; `y` is the baseline of the first row."""
     for number, (colour, text) in enumerate(entries):
         left, base = x + number % columns * pitch, y + number // columns * 22
@@ -101,14 +101,14 @@ def legend(image: Picture, entries: Sequence[tuple[Colour, str]], x: int, y: int
         write(image, text, left + 20, base)
 
 
-def fitted(picture: Picture, width: int, height: int) -> Picture:
-    """The picture scaled to exactly these pixels; a copy."""
-    smaller = width < picture.shape[1]
+def resized(image: Image, width: int, height: int) -> Image:
+    """The image scaled to exactly these pixels; a copy."""
+    smaller = width < image.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    return np.array(cv2.resize(picture, (width, height), interpolation=how), np.uint8)
+    return np.array(cv2.resize(image, (width, height), interpolation=how), np.uint8)
 
 
-def clock(seconds: float, *, fine: bool = False) -> str:
+def time_text(seconds: float, *, fine: bool = False) -> str:
     """Seconds as m:ss or h:mm:ss, with tenths where `fine`."""
     if fine and seconds < 60:
         return f"{seconds:.1f} s"
@@ -119,7 +119,7 @@ def clock(seconds: float, *, fine: bool = False) -> str:
     return f"{text}.{int(seconds * 10) % 10}" if fine else text
 
 
-def bird(image: Picture, x: float, y: float, size: float, colour: Colour) -> None:
+def draw_bird(image: Image, x: float, y: float, size: float, colour: Colour) -> None:
     """The outline of a perched bird, filled, in the square of side `size` whose top left corner is (x, y)."""
 
     def at(across: float, down: float) -> tuple[int, int]:

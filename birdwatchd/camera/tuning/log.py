@@ -1,7 +1,7 @@
-"""Write down what the gate and the tracker do while they watch, for a person who sets `ignore` and `min_bird`.
+"""Log what the motion gate and the tracker do while a source is watched, for who sets `ignore` and `min_bird`.
 
 What is kept is bounded, however long the watching takes: places where things were ignored are counted on a coarse map,
-paths are thinned, and pictures are kept of the first visits only. All times are seconds since the watching began; in a
+paths are thinned, and crops are kept of the first visits only. All times are seconds since the watching began; in a
 file that is the time that a player shows.
 """
 
@@ -15,39 +15,41 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.camera.capture.stream import Frame
+from birdwatchd.camera.capture.frame import DecodedFrame
 from birdwatchd.camera.motion.grid import FloatGrid
 from birdwatchd.camera.observer import Observer
 from birdwatchd.records import Box, Evidence, Moment
 from birdwatchd.settings.cameras import CameraSettings
 
-__all__ = ["UNBELIEVED", "Glance", "Ignored", "Mood", "NoteTaker", "Notes", "Picture", "VisitNote"]
+__all__ = ["UNCONFIRMED", "GateState", "Ignored", "Image", "Sample", "TuningLog", "TuningResults", "VisitResult"]
 
-Picture = NDArray[np.uint8]
-Path = tuple[tuple[float, Box], ...]
+Image = NDArray[np.uint8]
+"""BGR, shape (height, width, 3)."""
+TrackPath = tuple[tuple[float, Box], ...]
+"""Second and place of each sighting."""
 
-UNBELIEVED = "unbelieved"  # the reason of a track that ended without ever being taken for a bird
+UNCONFIRMED = "unbelieved"  # the reason of a track that ended without ever being taken for a bird
 MAP_COLUMNS = 320  # of the map on which ignored places are counted
 PATH_POINTS = 2000  # of one track; then every second one is dropped
-WITH_PICTURES = 12  # visits whose moments are kept
-RENEW_S = 10.0  # the empty picture on the sheet is at most this old while nothing is there
+MAX_VISITS_SHOWN = 12  # visits whose moments are kept
+RENEW_S = 10.0  # the empty scene on the sheet is at most this old while nothing is there
 
 
-class Mood(StrEnum):
-    """What a look could say about birds."""
+class GateState(StrEnum):
+    """What the gate was able to do with a frame."""
 
     WATCHING = "watching"
     LEARNING = "learning"
-    CHANGED = "changed"  # the whole picture at once
+    CHANGED = "changed"  # the whole scene at once
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
-    """One look on the timeline: when, and the share of the picture that differed, 0 … 1."""
+class Sample:
+    """One frame that the gate looked at: when, and the share of it that was foreground, 0 … 1."""
 
     at_s: float
-    busy: float
-    mood: Mood
+    foreground_ratio: float
+    state: GateState
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,62 +61,61 @@ class Ignored:
 
 
 @dataclass(frozen=True, slots=True)
-class VisitNote:
-    """One visit; `moments` only for the first ones, `pictures` says how many it had."""
+class VisitResult:
+    """One visit; `moments` only of the first `MAX_VISITS_SHOWN`."""
 
     start_s: float
     end_s: float
-    path: Path
+    path: TrackPath
     moments: tuple[Moment, ...]
-    pictures: int
 
 
 @dataclass(frozen=True, slots=True)
-class Notes:
+class TuningResults:
     """Everything that a sheet shows.
 
     Attributes:
         source: the address without credentials.
         frame_size: (width, height), pixels of the source frame.
         grid_shape: (rows, columns) of the gate's grid; `cell` is the side of a cell in source pixels.
-        picture: BGR, uint8 (height, width, 3), of a moment without birds if there was one.
-        noise: by how much each cell must differ, grey levels; None if the picture was never learned.
-        ignored: by reason (`Region.why`, and UNBELIEVED for tracks).
+        scene: the frame of a moment without birds, if there was one.
+        noise: by how much each cell must differ, grey levels; None if the background was never learned.
+        ignored: by reason (`Region.why`, and UNCONFIRMED for tracks).
         problem: why the watching ended early; empty if it did not.
     """
 
     name: str
     source: str
-    began: datetime
+    start: datetime
     frame_size: tuple[int, int]
     frames: int
     seconds: float
     settings: CameraSettings
     grid_shape: tuple[int, int]
     cell: int
-    picture: Picture
+    scene: Image
     noise: FloatGrid | None
-    glances: tuple[Glance, ...]
+    samples: tuple[Sample, ...]
     ignored: Mapping[str, Ignored]
-    visits: tuple[VisitNote, ...]
+    visits: tuple[VisitResult, ...]
     problem: str = ""
 
-    def share_of(self, mood: Mood) -> float:
-        """Share of the time, 0 … 1, for which looks were of one mood."""
-        if not self.glances:
+    def share_of(self, state: GateState) -> float:
+        """Share of the time, 0 … 1, for which the gate was in one state."""
+        if not self.samples:
             return 0.0
-        ends = [glance.at_s for glance in self.glances[1:]] + [max(self.seconds, self.glances[-1].at_s)]
-        spans = [(end - glance.at_s, glance.mood) for glance, end in zip(self.glances, ends, strict=True)]
+        ends = [sample.at_s for sample in self.samples[1:]] + [max(self.seconds, self.samples[-1].at_s)]
+        spans = [(end - sample.at_s, sample.state) for sample, end in zip(self.samples, ends, strict=True)]
         whole = sum(span for span, _ in spans)
-        return sum(span for span, its in spans if its is mood) / whole if whole > 0 else 0.0
+        return sum(span for span, its in spans if its is state) / whole if whole > 0 else 0.0
 
 
 @dataclass(slots=True)
-class _Trail:
+class _OpenPath:
     """Where one track was so far."""
 
     points: list[tuple[float, Box]] = field(default_factory=list)
-    believed: bool = False
+    confirmed: bool = False
 
     def add(self, at_s: float, box: Box) -> None:
         if self.points and self.points[-1][1] is box:  # not seen in this look
@@ -129,26 +130,26 @@ class _Visit:
     start_s: float
     end_s: float
     moments: list[Moment]
-    pictures: int = 0
-    trail: _Trail = field(default_factory=_Trail)
+    path: _OpenPath = field(default_factory=_OpenPath)
 
 
-class NoteTaker:
+class TuningLog:
     """Follows an `Observer` frame by frame."""
 
     def __init__(self, name: str, settings: CameraSettings, observer: Observer) -> None:
         self._name, self._settings, self._observer = name, settings, observer
-        self._first: Frame | None = None
-        self._origin = datetime.min
+        self._origin = datetime.min  # second 0
         self._seen = observer.last_look
-        self._picture: Picture | None = None
-        self._picture_s, self._picture_empty = 0.0, False
-        self._glances: list[Glance] = []
+        self._scene: Image | None = None
+        self._scene_s, self._scene_empty = 0.0, False
+        self._samples: list[Sample] = []
         self._counts: dict[str, int] = {}
         self._maps: dict[str, FloatGrid] = {}
-        self._trails: dict[int, _Trail] = {}
+        self._paths: dict[int, _OpenPath] = {}
         self._visits: dict[str, _Visit] = {}
-        self._frames, self.seconds = 0, 0.0
+        self._frames = 0
+        self.seconds = 0.0
+        """Of the source, so far."""
         self._size = (0, 0)
 
     @property
@@ -161,79 +162,72 @@ class NoteTaker:
         """Frames read so far."""
         return self._frames
 
-    def note(self, frame: Frame, evidence: Iterable[Evidence], *, looked: bool = True) -> None:
-        """Take down one frame, after the observer had it; `looked` is False where it was not shown to it."""
-        if self._first is None:
-            self._first = frame
-            self._origin = frame.at - timedelta(seconds=frame.media_s) if not self._live else frame.at
+    def add(self, frame: DecodedFrame, evidence: Iterable[Evidence]) -> None:
+        """Log one frame, after the observer has had it, if it was shown to the observer."""
+        if not self._frames:
+            self._origin = frame.at if self._settings.source.is_live else frame.at - timedelta(seconds=frame.media_s)
         self._frames += 1
         self._size = (frame.width, frame.height)
         self.seconds = max(self.seconds, self._seconds_of(frame.at))
-        if looked and self._observer.last_look is not self._seen:
-            self._note_look()
-        self._note_evidence(evidence)
-        self._keep_picture(frame)
+        if self._observer.last_look is not self._seen:
+            self._add_sample()
+        self._add_evidence(evidence)
+        self._keep_scene(frame)
 
-    def finish(self, evidence: Iterable[Evidence], problem: str = "") -> Notes:
-        """Close the notes; at least one frame must have been noted."""
-        assert self._first is not None
-        assert self._picture is not None
-        self._note_evidence(evidence)
+    def finish(self, evidence: Iterable[Evidence], problem: str = "") -> TuningResults:
+        """Close the log; at least one frame must have been added."""
+        assert self._scene is not None
+        self._add_evidence(evidence)
         gate = self._observer.gate
         grid = gate.grid if gate is not None else None
-        learned = gate is not None and any(glance.mood is Mood.WATCHING for glance in self._glances)
-        return Notes(
+        learned = gate is not None and any(sample.state is GateState.WATCHING for sample in self._samples)
+        return TuningResults(
             name=self._name,
             source=str(self._settings.source),
-            began=self._origin,
+            start=self._origin,
             frame_size=self._size,
             frames=self._frames,
             seconds=self.seconds,
             settings=self._settings,
             grid_shape=grid.shape if grid is not None else (1, 1),
             cell=grid.cell if grid is not None else 1,
-            picture=self._picture,
+            scene=self._scene,
             noise=gate.noise_map() if gate is not None and learned else None,
-            glances=tuple(self._glances),
+            samples=tuple(self._samples),
             ignored={why: Ignored(self._counts[why], self._maps[why]) for why in sorted(self._counts)},
             visits=tuple(
-                VisitNote(v.start_s, v.end_s, tuple(v.trail.points), tuple(v.moments), v.pictures)
-                for v in self._visits.values()
+                VisitResult(v.start_s, v.end_s, tuple(v.path.points), tuple(v.moments)) for v in self._visits.values()
             ),
             problem=problem,
         )
 
-    @property
-    def _live(self) -> bool:
-        return self._settings.source.is_live
-
     def _seconds_of(self, at: datetime) -> float:
         return max(0.0, (at - self._origin).total_seconds())
 
-    def _note_look(self) -> None:
+    def _add_sample(self) -> None:
         look = self._seen = self._observer.last_look
-        mood = Mood.LEARNING if look.learning else Mood.CHANGED if look.global_change else Mood.WATCHING
-        self._glances.append(Glance(self.seconds, look.busy, mood))
+        state = GateState.LEARNING if look.learning else GateState.CHANGED if look.global_change else GateState.WATCHING
+        self._samples.append(Sample(self.seconds, look.busy, state))
         for region in look.ignored:
             self._count(region.why, region.box)
         alive = {track.number: track for track in self._observer.tracks}
-        for number in [number for number in self._trails if number not in alive]:
-            trail = self._trails.pop(number)
-            if not trail.believed:
-                self._count(UNBELIEVED, *(box for _, box in trail.points))
-        places: dict[Box, _Trail] = {}
+        for number in [number for number in self._paths if number not in alive]:
+            path = self._paths.pop(number)
+            if not path.confirmed:
+                self._count(UNCONFIRMED, *(box for _, box in path.points))
+        places: dict[Box, _OpenPath] = {}
         for number, track in alive.items():
-            trail = self._trails.setdefault(number, _Trail())
-            trail.add(self.seconds, track.box)
-            trail.believed = trail.believed or track.believed
+            path = self._paths.setdefault(number, _OpenPath())
+            path.add(self.seconds, track.box)
+            path.confirmed = path.confirmed or track.believed
             if track.believed:
-                places[track.box] = trail
+                places[track.box] = path
         for visit_id, box in self._observer.present:
             visit = self._visits.setdefault(visit_id, _Visit(self.seconds, self.seconds, []))
             visit.end_s = self.seconds
             if box in places:
-                visit.trail = places[box]
-                visit.start_s = min(visit.start_s, visit.trail.points[0][0])
+                visit.path = places[box]
+                visit.start_s = min(visit.start_s, visit.path.points[0][0])
 
     def _count(self, why: str, *boxes: Box) -> None:
         """One thing was ignored, which was at these places."""
@@ -247,20 +241,19 @@ class NoteTaker:
             bottom, right = int(np.ceil((box.y + box.h) * rows)), int(np.ceil((box.x + box.w) * MAP_COLUMNS))
             places[top : max(bottom, top + 1), left : max(right, left + 1)] += 1
 
-    def _note_evidence(self, evidence: Iterable[Evidence]) -> None:
+    def _add_evidence(self, evidence: Iterable[Evidence]) -> None:
         for item in evidence:
             start = self._seconds_of(item.start)
             visit = self._visits.setdefault(item.visit_id, _Visit(start, start, []))
             visit.start_s = min(visit.start_s, start)
             visit.end_s = self._seconds_of(item.last_seen if item.end is None else item.end)
-            visit.pictures += len(item.moments)
-            if list(self._visits).index(item.visit_id) < WITH_PICTURES:
+            if list(self._visits).index(item.visit_id) < MAX_VISITS_SHOWN:
                 visit.moments += item.moments
 
-    def _keep_picture(self, frame: Frame) -> None:
-        """Keep a colour picture, best of a moment at which nothing is there."""
-        empty = bool(self._glances) and self._glances[-1].mood is Mood.WATCHING and not self._observer.tracks
-        due = self._picture is None or (empty and not self._picture_empty)
-        if due or (empty and self.seconds - self._picture_s > RENEW_S):
-            self._picture = np.asarray(frame.picture.to_ndarray(format="bgr24"), np.uint8)
-            self._picture_s, self._picture_empty = self.seconds, empty
+    def _keep_scene(self, frame: DecodedFrame) -> None:
+        """Keep a frame in colour, best of a moment at which nothing is there."""
+        empty = bool(self._samples) and self._samples[-1].state is GateState.WATCHING and not self._observer.tracks
+        due = self._scene is None or (empty and not self._scene_empty)
+        if due or (empty and self.seconds - self._scene_s > RENEW_S):
+            self._scene = np.asarray(frame.av_frame.to_ndarray(format="bgr24"), np.uint8)
+            self._scene_s, self._scene_empty = self.seconds, empty

@@ -1,47 +1,37 @@
-"""The process behind `birdwatchd tune`: watch one source for a while, then draw what the motion gate saw.
+"""The child process of `birdwatchd tune`: watch one source for a while, then draw what the motion gate saw.
 
-Started as `python -P -m birdwatchd.camera.tuning.main`, because a stranger's stream must not be decoded in the
-command's own process. The order is one JSON line on stdin (credentials never stand in a command line); JSON lines go
-out on stdout: progress, then either what was written or what went wrong. The end of stdin stops the watching, not the
-drawing.
+Started as `python -P -m birdwatchd.camera.tuning.main`; see `birdwatchd.camera.process.child`. The end of stdin stops
+the watching, not the drawing.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import resource
-import signal
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import NoReturn
 
 import cv2
 
-from birdwatchd.camera.capture.frame import Frame
-from birdwatchd.camera.capture.replay import recall
-from birdwatchd.camera.capture.ring import Ring
+from birdwatchd.camera.capture.clock import utc_now
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.motion.grid import scaled_min_bird
-from birdwatchd.camera.observer import Observer
-from birdwatchd.camera.tuning.log import Notes, NoteTaker
+from birdwatchd.camera.process.child import Parent, run_child
+from birdwatchd.camera.process.observed_stream import ObservedStream
+from birdwatchd.camera.process.wire import Pipe, TuneDone
+from birdwatchd.camera.tuning.log import TuningLog, TuningResults
 from birdwatchd.camera.tuning.sheet import draw_sheet
-from birdwatchd.camera.tuning.video import Film
-from birdwatchd.errors import BirdwatchError, ExportError, SourceError, SourceUnusable
+from birdwatchd.camera.tuning.video import AnnotatedVideo
+from birdwatchd.errors import ExportError, SourceError, SourceUnusable
 from birdwatchd.flow import Stop
+from birdwatchd.records import CameraState, CameraStatus
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["Order", "main", "run"]
 
-MEMORY_LIMIT = 4 * 2**30  # address space, as in the camera processes
 REPORT_EVERY_S = 0.5
-LATE_S = 0.7  # a live picture that is behind by more is not looked at, as in the camera processes
 JPEG_QUALITY = 92
 
 
@@ -54,67 +44,51 @@ class Order:
         out: the file to write; its suffix says what: .png, .jpg, .jpeg or .mp4.
     """
 
-    name: str
+    camera: str
     settings: CameraSettings
     seconds: float
     out: Path
 
 
-class Talk:
-    """JSON lines to the command."""
+def run(order: Order, stop: Stop, pipe: Pipe) -> TuningResults:
+    """Watch, then write the sheet or the video; returns the results it was drawn from.
 
-    def __init__(self, out: BinaryIO) -> None:
-        self._out = out
-        self._said_at = 0.0
-
-    def say(self, kind: str, **fields: Any) -> None:
-        """Write one line."""
-        self._out.write(json.dumps({"kind": kind} | fields).encode() + b"\n")
-        self._out.flush()
-
-    def progress(self, notes: NoteTaker) -> None:
-        """Say how far it is, twice a second."""
-        now = time.monotonic()
-        if now - self._said_at >= REPORT_EVERY_S:
-            self._said_at = now
-            self.say("progress", seconds=round(notes.seconds, 3), visits=notes.visits)
-
-
-def run(order: Order, stop: Stop, talk: Talk) -> Notes:
-    """Watch, then write the sheet or the video; returns the notes it was drawn from.
+    Args:
+        stop: ends the watching, not the drawing.
+        pipe: takes the progress, twice a second.
 
     Raises:
         SourceError: there was not one picture.
         ExportError: the file cannot be written.
     """
-    order = replace(order, settings=_watched(order.settings))
-    ring = Ring(order.settings.ring_mb * 2**20)
-    observer = Observer(
-        order.name, order.settings, media=order.name, recall=lambda since: recall(ring.since(since), since)
-    )
-    taker = NoteTaker(order.name, order.settings, observer)
-    problem = ""
+    settings = _watched(order.settings)
+    stream = ObservedStream(order.camera, settings, order.camera)
+    log = TuningLog(order.camera, settings, stream.observer)
+    problem, reported_s = "", 0.0
     with ExitStack() as stack:
-        film = stack.enter_context(Film(order.out)) if order.out.suffix.lower() == ".mp4" else None
+        video = stack.enter_context(AnnotatedVideo(order.out)) if order.out.suffix.lower() == ".mp4" else None
+        frames = stack.enter_context(closing(stream.frames()))
         try:
-            for frame, wanted in _frames(order, stop, ring):
-                evidence = observer.look(frame) if wanted else []
-                taker.note(frame, evidence, looked=wanted)
-                if film is not None:
-                    film.add(frame, taker.seconds, observer)
-                talk.progress(taker)
-                if taker.seconds >= order.seconds:
+            for frame, evidence in frames:
+                log.add(frame, evidence or ())
+                if video is not None:
+                    video.add(frame, log.seconds, stream.observer)
+                if time.monotonic() - reported_s >= REPORT_EVERY_S:
+                    reported_s = time.monotonic()
+                    extra = (("media_s", log.seconds), ("visits", float(log.visits)))
+                    pipe.send(CameraStatus(order.camera, CameraState.ONLINE, utc_now(), extra=extra))
+                if log.seconds >= order.seconds or stop.is_set():
                     break
         except SourceError as error:
-            if not taker.frames:
+            if not log.frames:
                 raise
             problem = str(error)
-        if not taker.frames:
-            raise SourceUnusable(f"{order.settings.source}: gave no picture", "was it stopped at once?")
-    notes = taker.finish(observer.finish(), problem)
-    if film is None:
-        _write_picture(order.out, notes)
-    return notes
+        if not log.frames:
+            raise SourceUnusable(f"{settings.source}: gave no picture", "was it stopped at once?")
+    results = log.finish(stream.observer.finish(), problem)
+    if video is None:
+        _write_image(order.out, results)
+    return results
 
 
 def _watched(settings: CameraSettings) -> CameraSettings:
@@ -128,29 +102,16 @@ def _watched(settings: CameraSettings) -> CameraSettings:
     small = settings.model_copy(update={"source": settings.gate_source, "gate_source": None})
     widths = []
     for each in (settings, small):
-        with Stream(each.source, each, lambda: datetime.now(UTC)) as stream:
+        with Stream(each.source, each, utc_now) as stream:
             widths.append(stream.codec.width)
     return small.model_copy(update={"min_bird": scaled_min_bird(settings.min_bird, widths[1], widths[0])})
 
 
-def _frames(order: Order, stop: Stop, ring: Ring) -> Iterator[tuple[Frame, bool]]:
-    """Frames until the stop, each with whether a camera process would have looked at it (`max_fps`, lateness)."""
-    last_s: float | None = None
-    with Stream(order.settings.source, order.settings, lambda: datetime.now(UTC)) as stream:
-        for frame in stream.frames(keep=ring.append):
-            if stop.is_set():
-                return
-            at_s = frame.at.timestamp()
-            soon = last_s is not None and 0 <= at_s - last_s < 0.9 / order.settings.max_fps
-            wanted = not soon and frame.lag_s <= LATE_S
-            if wanted:
-                last_s = at_s
-            yield frame, wanted
-
-
-def _write_picture(path: Path, notes: Notes) -> None:
+def _write_image(path: Path, results: TuningResults) -> None:
     kind = ".png" if path.suffix.lower() == ".png" else ".jpg"
-    ok, data = cv2.imencode(kind, draw_sheet(notes), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == ".jpg" else [])
+    ok, data = cv2.imencode(
+        kind, draw_sheet(results), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if kind == ".jpg" else []
+    )
     assert ok  # there is room in memory for what was just drawn
     try:
         path.write_bytes(data.tobytes())
@@ -159,41 +120,19 @@ def _write_picture(path: Path, notes: Notes) -> None:
         raise ExportError(f"{path}: cannot be written ({reason})", "check the folder and the disk") from None
 
 
-def _await_stop(orders: BinaryIO, stop: Stop) -> None:
-    while orders.readline():
-        pass
-    stop.set("the command asked")
+def _tune(parent: Parent) -> None:
+    given, stop = parent.order, Stop()
+    settings = CameraSettings.model_validate(given["settings"])
+    parent.stop_at_end(stop)
+    results = run(Order(given["camera"], settings, given["seconds"], Path(given["out"])), stop, parent.pipe)
+    ignored = tuple((why, ignored.count) for why, ignored in results.ignored.items())
+    parent.pipe.send(TuneDone(round(results.seconds, 3), len(results.visits), ignored, results.problem))
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Entry point of the child process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the command, which closes our stdin
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-    cv2.setNumThreads(1)
-    talk = Talk(os.fdopen(os.dup(1), "wb"))
-    os.dup2(2, 1)  # whatever a library prints must not end up between the lines
-    orders = sys.stdin.buffer
-    given = json.loads(orders.readline() or b"{}")
-    if not given:
-        return 1  # the command is gone
-    order = Order(given["name"], CameraSettings.model_validate(given["settings"]), given["seconds"], Path(given["out"]))
-    stop = Stop()
-    threading.Thread(target=_await_stop, args=(orders, stop), daemon=True).start()
-    try:
-        notes = run(order, stop, talk)
-        counts = {why: ignored.count for why, ignored in notes.ignored.items()}
-        talk.say(
-            "done", seconds=round(notes.seconds, 3), visits=len(notes.visits), ignored=counts, problem=notes.problem
-        )
-    except BirdwatchError as error:
-        talk.say("failed", error=str(error))
-    except BrokenPipeError:
-        return 1
-    return 0
+    run_child(_tune)
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    os._exit(code)  # skip destructors: libav's and OpenCV's threads have nothing left to save
+    main()

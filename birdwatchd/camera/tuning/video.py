@@ -1,4 +1,4 @@
-"""Write a video of what the gate and the tracker think while it plays, to be stepped through in any player.
+"""Annotate the video with what the gate and the tracker find in each frame, to be stepped through in any player.
 
 H.264 through libav, at most 1280 pixels wide. Yellow: may be a bird; grey: moved and was ignored, with the reason;
 green: a bird that is believed in, with its number.
@@ -16,14 +16,14 @@ import av.error
 import cv2
 import numpy as np
 
-from birdwatchd.camera.capture.stream import Frame
+from birdwatchd.camera.capture.frame import DecodedFrame
 from birdwatchd.camera.observer import Observer
-from birdwatchd.camera.tuning.draw import WHITE, Colour, clock, label
-from birdwatchd.camera.tuning.log import Picture
+from birdwatchd.camera.tuning.draw import WHITE, Colour, label, time_text
+from birdwatchd.camera.tuning.log import Image
 from birdwatchd.errors import ExportError
 from birdwatchd.records import Box
 
-__all__ = ["Film"]
+__all__ = ["AnnotatedVideo"]
 
 WIDEST = 1280  # pixels
 QUALITY = "21"  # x264's constant rate factor; thin lines and small type stay clean
@@ -35,7 +35,7 @@ PALE_GREY: Colour = (190, 190, 190)
 RED: Colour = (60, 60, 235)
 
 
-class Film:
+class AnnotatedVideo:
     """One annotated video; a context manager that completes the file at its end."""
 
     def __init__(self, path: Path) -> None:
@@ -58,7 +58,7 @@ class Film:
         self._size = (0, 0)
         self._last_ms = -1
 
-    def __enter__(self) -> Film:
+    def __enter__(self) -> AnnotatedVideo:
         return self
 
     def __exit__(
@@ -72,7 +72,7 @@ class Film:
         except OSError as problem:
             raise self._unwritable(problem) from None
 
-    def add(self, frame: Frame, seconds: float, observer: Observer) -> None:
+    def add(self, frame: DecodedFrame, seconds: float, observer: Observer) -> None:
         """Draw and write one frame; a second one within the same millisecond is left out.
 
         Raises:
@@ -85,17 +85,17 @@ class Film:
         if self._stream is None:
             self._begin(frame)
         width, height = self._size
-        small = frame.picture.reformat(width=width, height=height, format="bgr24")
-        picture: Picture = np.ascontiguousarray(small.to_ndarray())
-        draw_look(picture, observer, seconds)
-        drawn = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format="yuv420p")
+        small = frame.av_frame.reformat(width=width, height=height, format="bgr24")
+        image: Image = np.ascontiguousarray(small.to_ndarray())
+        draw_overlay(image, observer, seconds)
+        drawn = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format="yuv420p")
         drawn.pts, drawn.time_base = at_ms, _TIME_BASE
         try:
             self._container.mux(self._stream.encode(drawn))
         except OSError as error:
             raise self._unwritable(error) from None
 
-    def _begin(self, frame: Frame) -> None:
+    def _begin(self, frame: DecodedFrame) -> None:
         scale = min(1.0, WIDEST / frame.width)
         self._size = (max(2, round(frame.width * scale / 2) * 2), max(2, round(frame.height * scale / 2) * 2))
         options = {"crf": QUALITY, "preset": "veryfast"}
@@ -109,34 +109,34 @@ class Film:
         return ExportError(f"{self._path}: cannot be written ({error.strerror})", "check the folder and the disk")
 
 
-def draw_look(picture: Picture, observer: Observer, seconds: float) -> None:
-    """Draw what the observer thinks of the frame it had last onto `picture` (BGR)."""
+def draw_overlay(image: Image, observer: Observer, seconds: float) -> None:
+    """Draw what the observer found in the frame that it had last."""
     look = observer.last_look
     for region in look.ignored:
-        _frame(picture, region.box, PALE_GREY, region.why, 1)
+        _draw_box(image, region.box, PALE_GREY, region.why, 1)
     for region in look.regions:
-        _frame(picture, region.box, YELLOW, "", 2)
+        _draw_box(image, region.box, YELLOW, "", 2)
     present = {box for _, box in observer.present}
     for track in observer.tracks:
         if track.believed:
             lost = "" if track.box in present else " (not seen now)"
-            _frame(picture, track.box, GREEN, f"bird {track.number}{lost}", 2, grow=4)
-    label(picture, clock(seconds, fine=True), 8, picture.shape[0] - 8, WHITE, 0.6)
+            _draw_box(image, track.box, GREEN, f"bird {track.number}{lost}", 2, grow=4)
+    label(image, time_text(seconds, fine=True), 8, image.shape[0] - 8, WHITE, 0.6)
     if look.learning:
-        _banner(picture, "learning the picture: nothing is seen yet", YELLOW)
+        _banner(image, "learning the picture: nothing is seen yet", YELLOW)
     elif look.global_change:
-        _banner(picture, "the whole picture changed: nothing is seen", RED)
+        _banner(image, "the whole picture changed: nothing is seen", RED)
 
 
-def _frame(picture: Picture, box: Box, colour: Colour, text: str, line: int, grow: int = 0) -> None:
-    height, width = picture.shape[:2]
+def _draw_box(image: Image, box: Box, colour: Colour, text: str, line: int, grow: int = 0) -> None:
+    height, width = image.shape[:2]
     left, top = round(box.x * width) - grow, round(box.y * height) - grow
     right, bottom = round((box.x + box.w) * width) + grow, round((box.y + box.h) * height) + grow
-    cv2.rectangle(picture, (left, top), (right, bottom), colour, line, cv2.LINE_AA)
+    cv2.rectangle(image, (left, top), (right, bottom), colour, line, cv2.LINE_AA)
     if text:
-        label(picture, text, left, top - 3, colour)
+        label(image, text, left, top - 3, colour)
 
 
-def _banner(picture: Picture, text: str, colour: Colour) -> None:
-    cv2.rectangle(picture, (0, 0), (picture.shape[1] - 1, 5), colour, cv2.FILLED)
-    label(picture, text, 8, 32, colour, 0.6)
+def _banner(image: Image, text: str, colour: Colour) -> None:
+    cv2.rectangle(image, (0, 0), (image.shape[1] - 1, 5), colour, cv2.FILLED)
+    label(image, text, 8, 32, colour, 0.6)

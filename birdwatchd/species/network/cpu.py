@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from birdwatchd.flow import Hand
+from birdwatchd.flow import WorkerThread
 from birdwatchd.records import FloatArray
 from birdwatchd.species.network.cuda import Answer, Forward
 from birdwatchd.species.network.preprocess import Pixels, Preparation
@@ -47,7 +47,9 @@ class Cores:
         self._preparation, self._forward = preparation, forward
         self._threads = torch.get_num_threads()
         self._most = min(_WORKERS, self._threads)
-        self._workers: list[Hand] = []  # part n is always the same one's: OpenMP keeps threads for each that ever asks
+        self._workers: list[
+            WorkerThread
+        ] = []  # part n is always the same one's: OpenMP keeps threads for each that ever asks
         each = max(1, _PIXELS // (preparation.size[0] * preparation.size[1]))
         self.worth = self._most * each
 
@@ -71,8 +73,8 @@ class Cores:
             part = batch[len(batch) * number // count : len(batch) * (number + 1) // count]
             cores = self._threads * (number + 1) // count - self._threads * number // count
             if number == len(self._workers):
-                self._workers.append(Hand(f"core {number}"))
-            answers.append(self._workers[number].do(partial(self._run, part, cores)))
+                self._workers.append(WorkerThread(f"core {number}"))
+            answers.append(self._workers[number].submit(partial(self._run, part, cores)))
         wait(answers)  # all of them, also where one has failed: whoever tries again finds the memory free
         torch.set_num_threads(self._threads)
         return [answer.result() for answer in answers]

@@ -4,7 +4,9 @@ other."""
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,12 +15,14 @@ import numpy as np
 import pytest
 
 from birdwatchd.address import Source
-from birdwatchd.camera.capture.dual_stream import REST_S, Pair
+from birdwatchd.camera.capture.dual_stream import PAUSE_S, DualStream
 from birdwatchd.camera.capture.feed import Feed
-from birdwatchd.camera.capture.full_frames import FullFrames
-from birdwatchd.camera.capture.pace import LATE_S
-from birdwatchd.camera.capture.replay import recall
+from birdwatchd.camera.capture.frame import Frame
+from birdwatchd.camera.capture.full_frames import OnDemandFrames
+from birdwatchd.camera.capture.packet import Packet
+from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
+from birdwatchd.camera.capture.shedding import LATE_FRAME_S, LoadShedder
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.process.supervisor import CameraProcess
@@ -48,6 +52,16 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, tuple[S
     return main, sub, visits
 
 
+class CountedFrames(OnDemandFrames):
+    """Knows how many packets it has decoded."""
+
+    decoded = 0
+
+    def _decoded(self, packet: Packet) -> list[Frame]:
+        self.decoded += 1
+        return super()._decoded(packet)
+
+
 class Lockstep:
     """Both streams read in step: before each small picture, the main stream's packets up to its time."""
 
@@ -56,10 +70,8 @@ class Lockstep:
         self.ring = Ring(2**26)
         self.skew, self.main_until_s = timedelta(seconds=skew_s), main_until_s
         self.alive = True
-        self.full = FullFrames(self.ring, lambda: self.alive, turn_s=1e9)
-        self.observer = Observer(
-            "cam", self.settings, media="cam", full=self.full, recall=lambda t: recall(self.ring.since(t), t)
-        )
+        self.full = CountedFrames(self.ring, lambda: self.alive, turn_s=1e9)
+        self.observer = Observer("cam", self.settings, media="cam", full=self.full, replay=partial(replay, self.ring))
         self.packets = 0
 
     def run(self) -> list[Evidence]:
@@ -76,7 +88,7 @@ class Lockstep:
                     at = frame.at + timedelta(seconds=waiting.media_s - frame.media_s) + self.skew
                     self.alive = waiting.media_s < self.main_until_s
                     if self.alive:
-                        self.ring.append(waiting.dated(at))
+                        self.ring.append(replace(waiting, at=at))
                         self.packets += 1
                     waiting = next(packets, None)
                 found += self.observer.look(frame)
@@ -153,7 +165,7 @@ def test_a_main_stream_that_stalls_in_mid_visit_leaves_no_visit_without_a_pictur
     film(main, MAIN, visits, 12.0)
     film(sub, SUB, visits, 12.0)
     both = Lockstep(main, sub, main_until_s=5.0)
-    both.full = FullFrames(both.ring, lambda: True)
+    both.full = CountedFrames(both.ring, lambda: True)
     both.observer = Observer("cam", both.settings, media="cam", full=both.full)
     evidence = both.run()
     assert [len(sides) > 0 for sides in crops(evidence).values()] == [True]
@@ -233,17 +245,17 @@ def test_a_feed_that_is_started_again_does_not_read_twice(pair: tuple[Path, Path
 def test_pictures_that_wait_on_purpose_in_quiet_are_not_late(pair: tuple[Path, Path]) -> None:
     """Late ones would not be looked at; here they come some at a time, and every one of them in time."""
     settings = CameraSettings(source=Source(str(pair[0])), gate_source=Source(str(pair[1])))
-    both = Pair(settings, Ring(2**26), Stop(), lambda: datetime.now(UTC), quiet=lambda: True)
+    both = DualStream(settings, Ring(2**26), Stop(), lambda: datetime.now(UTC), LoadShedder(), quiet=lambda: True)
     came, lags = [], []
     for frame in both.frames():
         if frame is not None:
             came.append(time.monotonic())
             lags.append(frame.lag_s)
     assert len(came) == 12 * 12
-    pauses = [after - before for before, after in pairwise(came) if after - before > REST_S * 0.9]
+    pauses = [after - before for before, after in pairwise(came) if after - before > PAUSE_S * 0.9]
     assert len(pauses) >= 8  # it did wait
     assert sorted(lags)[len(lags) // 2] < 0.35
-    assert max(lags) < LATE_S + 0.3  # a machine that is busy may be late once
+    assert max(lags) < LATE_FRAME_S + 0.3  # a machine that is busy may be late once
 
 
 def test_without_both_the_camera_is_offline(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from birdwatchd.address import Source
-from birdwatchd.camera.capture.replay import recall
+from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.demo.cameras.feeder import write_clip
@@ -44,10 +44,7 @@ def test_frames_of_the_past_are_the_same_as_they_were(clip: CameraSettings) -> N
     """A bird is cut out of a frame decoded again by the place and time at which it was seen in the first one."""
     ring, seen = watched(clip)
     since = seen[20][0]
-    again = [
-        (frame.at, frame.media_s, np.ascontiguousarray(frame.luma).tobytes())
-        for frame in recall(ring.since(since), since)
-    ]
+    again = [(frame.at, frame.media_s, np.ascontiguousarray(frame.luma).tobytes()) for frame in replay(ring, since)]
     assert len(seen) == 60
     assert again == seen[20:]
 
@@ -55,7 +52,7 @@ def test_frames_of_the_past_are_the_same_as_they_were(clip: CameraSettings) -> N
 def test_looking_back_may_stop_at_any_moment(clip: CameraSettings) -> None:
     """Whoever has found the bird does not pay for the rest."""
     ring, seen = watched(clip)
-    frames = recall(ring.since(seen[0][0]), seen[0][0])
+    frames = replay(ring, seen[0][0])
     assert next(frames).at == seen[0][0]
     frames.close()  # type: ignore[attr-defined]  # a generator, as its callers know
     assert list(frames) == []
@@ -63,4 +60,4 @@ def test_looking_back_may_stop_at_any_moment(clip: CameraSettings) -> None:
 
 def test_an_empty_ring_has_no_past() -> None:
     """The camera has only just been opened."""
-    assert list(recall(Ring(1000).since(now()), now() - timedelta(seconds=3))) == []
+    assert list(replay(Ring(1000), now() - timedelta(seconds=3))) == []

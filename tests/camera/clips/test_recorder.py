@@ -20,7 +20,7 @@ from birdwatchd.camera.capture.packet import Packet
 from birdwatchd.camera.capture.ring import PACKET_COST, Ring
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.clips.mp4 import PLAYABLE
-from birdwatchd.camera.clips.recorder import SILENT_S, Clips, ClipSettings, FinishedClip, VisitClips
+from birdwatchd.camera.clips.recorder import SILENT_S, ClipRecorder, ClipSettings, FinishedClip, VisitClips
 from birdwatchd.camera.process.supervisor import CameraProcess
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
@@ -69,7 +69,9 @@ class Camera:
         self.began = self.pictures[0][0]
         self.now = self.began
         self.home, self.ring, self.said = home, Ring(ring_bytes), list[str]()
-        self.clips = Clips("cam", ClipSettings(1.0, 1.0, max_s), home, self.ring, lambda: self.now, self.said.append)
+        self.clips = ClipRecorder(
+            "cam", ClipSettings(1.0, 1.0, max_s), home, self.ring, lambda: self.now, self.said.append
+        )
         self._sent = 0
 
     def at(self, second: float) -> datetime:
@@ -256,11 +258,11 @@ def test_a_clip_is_told_of_once_and_only_after_the_end(plain: Path, tmp_path: Pa
     first = Evidence(visit_id, "cam", 1, start, None, start, (), 1)
     visits.follow(first)
     camera.clips.run_once()  # the clip is as long as it may be
-    assert visits.afterwords() == []
+    assert visits.take_revisions() == []
     last = replace(first, revision=2, end=camera.at(9.0), last_seen=camera.at(9.0))
     visits.follow(last)
-    assert visits.afterwords() == [replace(last, revision=3, clip=clip_path("cam", visit_id), clip_cut=True)]
-    assert visits.afterwords() == []
+    assert visits.take_revisions() == [replace(last, revision=3, clip=clip_path("cam", visit_id), clip_cut=True)]
+    assert visits.take_revisions() == []
 
 
 def test_a_camera_process_keeps_a_clip_of_a_bird(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ import pytest
 
 from birdwatchd.address import Source
 from birdwatchd.camera.process import supervisor as process_module
-from birdwatchd.camera.process.supervisor import CameraProcess, probe_camera
-from birdwatchd.camera.process.wire import Pipe, WireError
+from birdwatchd.camera.process.supervisor import CameraProcess, ChildProcess, probe_camera
+from birdwatchd.camera.process.wire import Failure, FileDone, Item, WireError, encode
 from birdwatchd.flow import Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Evidence, clip_part, clip_path, new_visit_id
@@ -142,14 +142,38 @@ def test_switching_off_does_not_wait_for_the_next_try(
     wait_for(lambda: one.statuses[-1].state is CameraState.DISABLED, 3.0)
 
 
+def saying(item: Item) -> ChildProcess:
+    """A child process of camera `cam` that says one thing."""
+    code = f"import sys; sys.stdout.buffer.write({encode(item)!r})"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    return ChildProcess(process, "cam")
+
+
 def test_a_process_cannot_say_that_it_was_switched_off() -> None:
     """What a decoder was talked into must not look like its owner's wish."""
     camera = CameraProcess("cam", CameraSettings(source=Source(NOBODY)), Mailbox(Metrics()), Metrics(), lambda _: None)
-    reader, writer = os.pipe()
-    with open(writer, "wb") as end:
-        Pipe(end).send(CameraStatus("cam", CameraState.DISABLED, AT))
-    with open(reader, "rb") as end, pytest.raises(WireError, match="switched off"):
-        camera._read(Pipe(end), Stop())
+    child = saying(CameraStatus("cam", CameraState.DISABLED, AT))
+    with pytest.raises(WireError, match="switched off"):
+        camera._read(child, Stop())
+    child.bury()
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        (CameraStatus("an\nother", CameraState.ONLINE, AT), r"about 'an\\nother'"),
+        (Evidence(new_visit_id(AT), "another", 1, AT, None, AT, (), 1), "about 'another'"),
+        (FileDone("x.mp4", 1.0), "FileDone"),
+        (Failure("no room"), "no room"),
+    ],
+)
+def test_a_camera_process_speaks_of_its_camera_only(item: Item, words: str) -> None:
+    """One that was taken over must not take another camera offline, nor end the reader with what it cannot read."""
+    camera = CameraProcess("cam", CameraSettings(source=Source(NOBODY)), Mailbox(Metrics()), Metrics(), lambda _: None)
+    child = saying(item)
+    with pytest.raises(WireError, match=words):
+        camera._read(child, Stop())
+    child.bury()
 
 
 def test_a_process_may_not_speak_of_visits_it_did_not_begin() -> None:
@@ -157,9 +181,9 @@ def test_a_process_may_not_speak_of_visits_it_did_not_begin() -> None:
     camera = CameraProcess(
         "cam", CameraSettings(source=Source("x.mp4")), Mailbox(Metrics()), Metrics(), lambda status: None
     )
-    camera._claimed(Evidence("NEW", "cam", 1, AT, None, AT, (), 1))
+    camera._checked(Evidence("NEW", "cam", 1, AT, None, AT, (), 1))
     with pytest.raises(WireError, match="did not begin"):
-        camera._claimed(Evidence("FOREIGN", "cam", 7, AT, None, AT, (), 1))
+        camera._checked(Evidence("FOREIGN", "cam", 7, AT, None, AT, (), 1))
 
 
 def test_of_a_visit_that_is_over_a_process_can_only_name_the_clip(tmp_path: Path) -> None:
@@ -169,14 +193,14 @@ def test_of_a_visit_that_is_over_a_process_can_only_name_the_clip(tmp_path: Path
     first = Evidence(new_visit_id(AT), "cam", 1, AT, None, AT, (), 1)
     clip = clip_path("cam", first.visit_id)
     with pytest.raises(WireError, match="not over"):
-        camera._claimed(replace(first, clip=clip))
-    camera._open[first.visit_id] = camera._claimed(first)
-    ended = camera._claimed(replace(first, revision=2, end=AT))
-    camera._over(ended)
-    told = camera._claimed(replace(ended, revision=3, count_max=99, clip=clip))
+        camera._checked(replace(first, clip=clip))
+    camera._open[first.visit_id] = camera._checked(first)
+    ended = camera._checked(replace(first, revision=2, end=AT))
+    camera._close(ended)
+    told = camera._checked(replace(ended, revision=3, count_max=99, clip=clip))
     assert told == replace(ended, revision=3, clip=clip)
     with pytest.raises(WireError):
-        camera._claimed(replace(ended, revision=4, clip=clip))
+        camera._checked(replace(ended, revision=4, clip=clip))
 
 
 def test_a_process_that_died_leaves_no_half_clip(tmp_path: Path) -> None:
@@ -197,7 +221,8 @@ def test_nothing_in_the_current_folder_is_executed(tmp_path: Path) -> None:
     (tmp_path / "hashlib.py").write_text("open('executed', 'w').close()\n")
     code = (
         "from birdwatchd.camera.process.supervisor import probe_camera\n"
-        "from birdwatchd.address import Source\nfrom birdwatchd.settings.cameras import CameraSettings\n"
+        "from birdwatchd.address import Source\n"
+        "from birdwatchd.settings.cameras import CameraSettings\n"
         f"print(probe_camera('cam', CameraSettings(source=Source({NOBODY!r}))).state)\n"
     )
     done = subprocess.run(
@@ -219,7 +244,7 @@ def test_no_process_to_be_had_is_waited_out(running: Callable[..., Running], mon
     real = process_module.spawn
     failures = [OSError(11, "no"), OSError(12, "no")]
 
-    def scarce(order: dict[str, object]) -> subprocess.Popen[bytes]:
+    def scarce(order: dict[str, object]) -> ChildProcess:
         if failures:
             raise failures.pop()
         return real(order)

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
 
+from birdwatchd.address import Source
+from birdwatchd.camera.capture.decoder import Acceleration
+from birdwatchd.camera.capture.frame import DecodedFrame, Frame
+from birdwatchd.camera.capture.stream import Stream
+from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.process.scan import scan_file
+from birdwatchd.camera.process.wire import Pipe
+from birdwatchd.camera.tuning import main as tuning
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.demo.cameras.visits import ScheduledVisit
+from birdwatchd.flow import Stop
+from birdwatchd.settings.cameras import CameraSettings
 
 
 def tune(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -50,6 +70,58 @@ def test_the_sheet_shows_the_visit(clip: Path, tmp_path: Path) -> None:
     assert np.unique(bottom.reshape(-1, 3), axis=0).shape[0] > 500
 
 
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, bool]]:
+    """Each frame that any observer is shown: its second, and whether the gate looked at it."""
+    shown: list[tuple[float, bool]] = []
+    look = Observer.look
+
+    def noted(observer: Observer, frame: Frame) -> list[Any]:
+        before = observer.last_look
+        evidence = look(observer, frame)
+        shown.append((frame.media_s, observer.last_look is not before))
+        return evidence
+
+    monkeypatch.setattr(Observer, "look", noted)
+    return shown
+
+
+def late_by(*lags_s: float) -> Callable[..., Iterator[DecodedFrame]]:
+    """`Stream.decoded_frames` of a camera whose frames come late by these times, again and again."""
+    decoded_frames = Stream.decoded_frames
+
+    def late(stream: Stream, *arguments: Any, **options: Any) -> Iterator[DecodedFrame]:
+        lags = itertools.cycle(lags_s)
+        for frame in decoded_frames(stream, *arguments, **options):
+            yield replace(frame, lag_s=next(lags))
+
+    return late
+
+
+@pytest.mark.parametrize(("fps", "lags_s"), [(12, (0.0,)), (50, (0.0,)), (12, (0.1, 0.5, 0.8, 0.6, 0.4, 0.2))])
+def test_it_looks_at_the_frames_that_a_scan_looks_at(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    looks: list[tuple[float, bool]],
+    fps: int,
+    lags_s: tuple[float, ...],
+) -> None:
+    """A sheet is there to show what the daemon sees; one frame more or less, and it may find another bird."""
+    path = tmp_path / "tit.mp4"
+    write_clip(path, Scene(SceneSpec(3, 320, 180, fps), (ScheduledVisit("Great tit", 3.0, 5.0, perch=1),)), 0.0, 6.0)
+    monkeypatch.setattr(Stream, "decoded_frames", late_by(*lags_s))
+    settings = CameraSettings(source=Source(str(path)), min_bird=8, decode="cpu")
+    scan_file("tit", settings, str(path), Pipe(io.BytesIO()), Acceleration((), print))
+    scanned = list(looks)
+    looks.clear()
+    results = tuning.run(tuning.Order("tit", settings, 60.0, tmp_path / "tit.png"), Stop(), Pipe(io.BytesIO()))
+    assert looks == scanned
+    by_gate = [media_s for media_s, looked in scanned if looked]
+    assert [sample.at_s for sample in results.samples] == pytest.approx(by_gate, abs=1e-5)
+    assert len(results.visits) == 1
+    assert len(scanned) < results.frames or (fps == 12 and max(lags_s) == 0.0)
+
+
 def test_without_a_name_it_is_called_after_the_camera(clip: Path, tmp_path: Path) -> None:
     """People type the shortest command and look into the folder."""
     result = tune(clip, "--seconds", "3", cwd=tmp_path)
@@ -68,13 +140,51 @@ def test_of_two_streams_the_small_one_is_shown(clip: Path, tmp_path: Path) -> No
     assert "0 visits" in result.stdout, "the bird is in the main stream only"
 
 
-def test_the_film_plays_with_every_frame(clip: Path, tmp_path: Path) -> None:
+def test_the_video_plays_with_every_frame(clip: Path, tmp_path: Path) -> None:
     """Stepping through it shows when the gate woke up."""
-    result = tune(clip, "--out", "film.mp4", cwd=tmp_path)
+    result = tune(clip, "--out", "annotated.mp4", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    with av.open(str(tmp_path / "film.mp4")) as film:
-        assert film.streams.video[0].codec_context.name == "h264"
-        assert sum(1 for _ in film.decode(video=0)) == 120
+    with av.open(str(tmp_path / "annotated.mp4")) as video:
+        assert video.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in video.decode(video=0)) == 120
+
+
+class EndlessCamera(BaseHTTPRequestHandler):
+    """Sends pictures for ever."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=bird")
+        self.end_headers()
+        jpeg = cv2.imencode(".jpg", np.full((120, 160, 3), 90, np.uint8))[1].tobytes()
+        head = f"--bird\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
+        with suppress(OSError):  # nobody looks any more
+            while True:
+                self.wfile.write(head + jpeg + b"\r\n")
+                self.server.sent.set()  # type: ignore[attr-defined]
+                time.sleep(0.05)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_what_was_seen_until_ctrl_c_is_drawn(tmp_path: Path) -> None:
+    """Nobody waits an hour for the sheet of a camera that has been understood after a minute."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), EndlessCamera) as server:
+        server.daemon_threads, server.sent = True, threading.Event()  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        command = [sys.executable, "-m", "birdwatchd", "tune", f"http://127.0.0.1:{server.server_address[1]}/"]
+        process = subprocess.Popen(
+            [*command, "--seconds", "3600", "--out", "sheet.png"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        )
+        assert server.sent.wait(60)  # type: ignore[attr-defined]
+        time.sleep(2.0)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        server.shutdown()
+    assert process.returncode == 0, said
+    assert "drawing what was seen so far" in said
+    assert cv2.imread(str(tmp_path / "sheet.png")) is not None
 
 
 @pytest.mark.parametrize(

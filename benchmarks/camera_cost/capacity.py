@@ -1,4 +1,4 @@
-"""How many cameras two cores carry: whole camera processes at the pace of their cameras, until pictures are shed."""
+"""How many cameras the machine carries: whole camera processes at the pace of a camera, until frames are dropped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.camera_cost.clips import FPS, Video, drawn, looped
 from benchmarks.camera_cost.part import Part
 from benchmarks.camera_cost.process import Camera, bare_argv, cpu_of_children_s, environment
 
-__all__ = ["Crowd", "conclusion", "measure", "shed_after"]
+__all__ = ["Run", "conclusion", "measure", "shed_after"]
 
 SETTLED_S = 10.0  # all processes start at once, as the daemon starts them; after so much video they have
 FULL_SHARE = 0.01  # more shed than this, once settled: the machine is too small
@@ -26,8 +26,8 @@ BEHIND_S = 1.0  # a bare decoder that ends later than this does not keep up
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
-    """Some cameras (or bare decoders, which shed nothing) at once.
+class Run:
+    """Some cameras (or bare decoders, which drop nothing) at once.
 
     Attributes:
         due: pictures in all files.
@@ -63,29 +63,29 @@ class Crowd:
 
 
 def measure(work: Path, counts: Sequence[int], seconds: float) -> Part:
-    """Crowds of growing size until one sheds; then bare decoders from there on, until they do not keep up.
+    """More and more cameras until frames are dropped; then bare decoders from there on, until they do not keep up.
 
     Args:
         counts: how many cameras to try, in order.
         seconds: of video for each.
     """
     videos = [looped(drawn(scene, work), seconds) for scene in ("quiet", "bird")]
-    crowds: list[Crowd] = []
+    runs: list[Run] = []
     for count in counts:
-        crowds.append(_watched(videos, count))
-        print(f"eight: {crowds[-1]}", file=sys.stderr)
-        if crowds[-1].shed_share > FULL_SHARE:
+        runs.append(_watched(videos, count))
+        print(f"eight: {runs[-1]}", file=sys.stderr)
+        if runs[-1].shed_share > FULL_SHARE:
             break
-    bare: list[Crowd] = []
-    for count in [n for n in counts if n >= crowds[-1].cameras - 4]:
+    bare: list[Run] = []
+    for count in [n for n in counts if n >= runs[-1].cameras - 4]:
         bare.append(_decoded(videos, count))
         print(f"eight, bare: {bare[-1]}", file=sys.stderr)
         if bare[-1].behind_s > BEHIND_S:
             break
-    return _part(crowds, bare, seconds)
+    return _part(runs, bare, seconds)
 
 
-def _watched(videos: Sequence[Video], count: int) -> Crowd:
+def _watched(videos: Sequence[Video], count: int) -> Run:
     cameras = [Camera(f"camera{n:02d}", videos[n % len(videos)].path) for n in range(count)]
     seconds = videos[0].seconds
     busy, cpu, began = machine.Busy.now(), cpu_of_children_s(), time.monotonic()
@@ -99,7 +99,7 @@ def _watched(videos: Sequence[Video], count: int) -> Crowd:
     last = [camera.reports[-1] for camera in cameras]
     settled = [shed_after([(r.frames, r.late) for r in camera.reports], round(SETTLED_S * FPS)) for camera in cameras]
     behind = max((_length_s(camera) - seconds for camera in cameras), default=0.0)
-    return Crowd(
+    return Run(
         count, due, sum(r.frames for r in last), sum(r.late for r in last), sum(d for d, _ in settled),
         sum(s for _, s in settled), cpu, wall, max(0.0, busy.worked_s - cpu), busy.stolen_s, max(0.0, behind),
     )  # fmt: skip
@@ -121,7 +121,7 @@ def _length_s(camera: Camera) -> float:
     return (camera.reports[-1].at - first.at).total_seconds()
 
 
-def _decoded(videos: Sequence[Video], count: int) -> Crowd:
+def _decoded(videos: Sequence[Video], count: int) -> Run:
     busy, cpu, began = machine.Busy.now(), cpu_of_children_s(), time.monotonic()
     chosen = [videos[n % len(videos)] for n in range(count)]
     argvs = [bare_argv(video.path, paced=True) for video in chosen]
@@ -131,47 +131,47 @@ def _decoded(videos: Sequence[Video], count: int) -> Crowd:
     decoded, behind = sum(s["frames"] for s in said), max(s["late_s"] for s in said)
     due = sum(video.frames for video in chosen)
     others = max(0.0, busy.worked_s - cpu)
-    return Crowd(count, due, decoded, 0, 0, 0, cpu, wall, others, busy.stolen_s, behind)
+    return Run(count, due, decoded, 0, 0, 0, cpu, wall, others, busy.stolen_s, behind)
 
 
-def _part(crowds: Sequence[Crowd], bare: Sequence[Crowd], seconds: float) -> Part:
-    rows = [_row("watched", crowd) for crowd in crowds] + [_row("decoded only", crowd) for crowd in bare]
-    data = {"watched": [asdict(c) for c in crowds], "bare": [asdict(c) for c in bare]}
+def _part(runs: Sequence[Run], bare: Sequence[Run], seconds: float) -> Part:
+    rows = [_row("watched", run) for run in runs] + [_row("decoded only", run) for run in bare]
+    data = {"watched": [asdict(c) for c in runs], "bare": [asdict(c) for c in bare]}
     text = _TEXT.format(seconds=f"{seconds:g}", settled=f"{SETTLED_S:g}", cores=machine.cores())
-    title, remarks = "Eight cameras and more", (conclusion(crowds, bare), _SHED)
+    title, remarks = "Eight cameras and more", (conclusion(runs, bare), _SHED)
     return Part("eight", title, text, _COLUMNS, tuple(rows), remarks, machine.described(), data)
 
 
-def conclusion(crowds: Sequence[Crowd], bare: Sequence[Crowd]) -> str:
-    """What the crowds say of the machine; nothing where somebody else used it as well."""
-    busy = max(c.others_share for c in (*crowds, *bare))
+def conclusion(runs: Sequence[Run], bare: Sequence[Run]) -> str:
+    """What the runs say of the machine; nothing where somebody else used it as well."""
+    busy = max(c.others_share for c in (*runs, *bare))
     if busy > BUSY_SHARE:
         return (
             f"**The machine did other things meanwhile, up to {busy:.0%} of what it can do.** This run shows that what "
             "is shed is counted, but not how many cameras fit: run it again on a machine that does nothing else."
         )
-    fit = max((c.cameras for c in crowds if c.shed_share <= FULL_SHARE), default=0)
-    full = next((c.cameras for c in crowds if c.shed_share > FULL_SHARE), None)
+    fit = max((c.cameras for c in runs if c.shed_share <= FULL_SHARE), default=0)
+    full = next((c.cameras for c in runs if c.shed_share > FULL_SHARE), None)
     ends = f"{full} are too many" if full else "more were not tried"
     bare_end = next((c.cameras for c in bare if c.behind_s > BEHIND_S), None)
     bare_ends = f"{bare_end} do not keep up" if bare_end else "none of the numbers tried was too many"
     return f"**{fit} cameras fit on {machine.cores()} cores; {ends}. Of bare decoders, {bare_ends}.**"
 
 
-def _row(what: str, crowd: Crowd) -> tuple[str, ...]:
-    whole = crowd.wall_s * machine.cores()
+def _row(what: str, run: Run) -> tuple[str, ...]:
+    whole = run.wall_s * machine.cores()
     watched = what == "watched"
     return (
-        f"{crowd.cameras} {what}",
-        f"{crowd.cpu_s / whole:.0%}",
-        f"{crowd.others_share:.0%}",
-        str(crowd.due),
-        str(crowd.came),
-        str(crowd.came - crowd.shed) if watched else "-",
-        str(crowd.shed) if watched else "-",
-        str(crowd.came - crowd.due),
-        f"{crowd.shed_share:.1%}" if watched else "-",
-        f"{crowd.behind_s:.1f}",
+        f"{run.cameras} {what}",
+        f"{run.cpu_s / whole:.0%}",
+        f"{run.others_share:.0%}",
+        str(run.due),
+        str(run.came),
+        str(run.came - run.shed) if watched else "-",
+        str(run.shed) if watched else "-",
+        str(run.came - run.due),
+        f"{run.shed_share:.1%}" if watched else "-",
+        f"{run.behind_s:.1f}",
     )
 
 

@@ -1,0 +1,99 @@
+"""Run in a child process: orders come as JSON lines on stdin, records go out on stdout, the end of stdin is the stop.
+
+Streams and files of strangers are decoded in children only; `birdwatchd.camera.process.supervisor` starts them. What to
+do comes with the first order, so credentials never stand in a command line. Stdin ends when the parent asks for the
+stop and also when it dies, so that no child is ever left behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import IO, Any, NoReturn
+
+import cv2
+
+from birdwatchd.camera.capture.decoder import devices_here, devices_to_try
+from birdwatchd.camera.process.wire import Failure, Pipe
+from birdwatchd.errors import BirdwatchError
+from birdwatchd.flow import Stop
+
+__all__ = ["Parent", "run_child"]
+
+MEMORY_LIMIT = 4 * 2**30  # bytes: a hostile stream must not bring the out-of-memory killer to the others
+
+
+class Parent:
+    """The process that started this one.
+
+    Attributes:
+        order: what it wants: its first line.
+        pipe: takes the records for it.
+    """
+
+    def __init__(self, order: dict[str, Any], stdin: IO[bytes], pipe: Pipe) -> None:
+        self.order, self._stdin, self.pipe = order, stdin, pipe
+
+    def further_orders(self) -> Iterator[dict[str, Any]]:
+        """Wait for one after another, until the end of stdin."""
+        for line in iter(self._stdin.readline, b""):
+            yield json.loads(line)
+
+    def stop_at_end(self, stop: Stop, then: Callable[[], None] = lambda: None) -> None:
+        """Start a thread that waits for the end of stdin, raises the stop and calls `then`."""
+
+        def wait() -> None:
+            while self._stdin.readline():
+                pass
+            stop.set("the parent process asked")
+            then()
+
+        threading.Thread(target=wait, name="stdin", daemon=True).start()
+
+
+def run_child(work: Callable[[Parent], None]) -> NoReturn:
+    """Read the first order, do the work and end the process; a `BirdwatchError` of the work is sent to the parent.
+
+    The exit status is 0 when the work was done, 1 when it could not be, or nobody reads the records any more.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which closes our stdin
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise for a service manager that signals the whole group
+    cv2.setNumThreads(1)
+    pipe = Pipe(os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)  # whatever a library prints must not end up between records
+    line = sys.stdin.buffer.readline()
+    status = 1
+    try:
+        if line:  # else the parent is gone
+            status = _done(work, Parent(json.loads(line), sys.stdin.buffer, pipe))
+    except BrokenPipeError:
+        pass  # the parent is gone
+    sys.stdout.flush()
+    os._exit(status)  # skip destructors: libav's and OpenCV's threads have nothing left to save
+
+
+def _done(work: Callable[[Parent], None], parent: Parent) -> int:
+    _limit_memory(parent.order["settings"]["decode"])
+    try:
+        work(parent)
+    except BirdwatchError as error:
+        parent.pipe.send(Failure(str(error)))
+        return 1
+    return 0
+
+
+def _limit_memory(decode: Any) -> None:
+    """Bound the address space; where a graphics device may decode, only the data in it.
+
+    CUDA reserves addresses for all memory of device and machine together, of which next to none is ever used.
+
+    Args:
+        decode: as `CameraSettings.decode`.
+    """
+    kind = resource.RLIMIT_DATA if devices_to_try(decode, devices_here()) else resource.RLIMIT_AS
+    resource.setrlimit(kind, (MEMORY_LIMIT, MEMORY_LIMIT))

@@ -1,0 +1,60 @@
+"""Show the frames of one stream to an observer, once, from its beginning to its end: what a scan does, and `tune`.
+
+Both do it here, so that a tuning sheet of a file shows exactly what a scan of it sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import partial
+
+from birdwatchd.camera.capture.clock import utc_now
+from birdwatchd.camera.capture.decoder import Acceleration
+from birdwatchd.camera.capture.frame import DecodedFrame
+from birdwatchd.camera.capture.replay import replay
+from birdwatchd.camera.capture.ring import Ring
+from birdwatchd.camera.capture.shedding import LoadShedder
+from birdwatchd.camera.capture.stream import Stream
+from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.sampling import FrameSampler
+from birdwatchd.records import Evidence
+from birdwatchd.settings.cameras import CameraSettings
+
+__all__ = ["ObservedStream"]
+
+
+class ObservedStream:
+    """A stream with its observer, to be read once.
+
+    Attributes:
+        observer: what is known so far of what the stream shows.
+        duration_s: the length that the container announces; None until the stream is open, and where there is none.
+    """
+
+    def __init__(
+        self, camera: str, settings: CameraSettings, media: str, acceleration: Acceleration | None = None
+    ) -> None:
+        """
+        Args:
+            media: name of the file; evidence then carries seconds from its start.
+            acceleration: decodes on a graphics device where that works; on the CPU by default.
+        """
+        self._settings, self._acceleration = settings, acceleration
+        self._ring = Ring(settings.ring_mb * 2**20)
+        self.observer = Observer(camera, settings, media=media, replay=partial(replay, self._ring))
+        self.duration_s: float | None = None
+
+    def frames(self) -> Generator[tuple[DecodedFrame, list[Evidence] | None], None, None]:
+        """Every frame with the evidence that came of it; with None where the observer was not shown it.
+
+        Raises:
+            SourceError: the stream cannot be opened, or broke off.
+        """
+        shedder = LoadShedder()
+        sampler = FrameSampler(self._settings.max_fps, shedder)
+        with Stream(
+            self._settings.source, self._settings, utc_now, acceleration=self._acceleration, shedder=shedder
+        ) as stream:
+            self.duration_s = stream.duration_s
+            for frame in stream.decoded_frames(keep=self._ring.append):
+                yield frame, self.observer.look(stream.download(frame)) if sampler.takes(frame) else None
