@@ -25,40 +25,11 @@ GONE: dict[str, set[str]] = {
         "judgement",
         "reconsider",
         "Past",
-        "past",
-        "misfit",
-        "bird_key",
-        "asked",
-        "told",
-        "tell",
-    },
-    "mqtt": {
-        "Knock",
-        "knock",
-        "_knocking",
-        "Temper",
-        "QUARREL",
-        "temper",
-        "_temper",
-        "Heard",
-        "deaf",
-        "_deaf",
-        "GREETING",
-        "GREETING_S",
-        "_greeting_since",
-        "SILENCE_S",
-        "KEPT_HEARD",
-        "MAX_HEARD_BYTES",
-        "patience_s",
-        "hung_up",
-        "may_be_older",
-        "ever_up",
-        "Mqtt",
-    },
-}
-# Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
-SECONDS: set[str] = {"alerts", "channels", "mqtt"}
-    "": set(),
+    }
+    | {"past", "misfit", "bird_key", "asked", "told", "tell"},
+    "mqtt": {"Knock", "knock", "_knocking", "Temper", "QUARREL", "temper", "_temper", "Heard", "deaf", "_deaf"}
+    | {"GREETING", "GREETING_S", "_greeting_since", "SILENCE_S", "KEPT_HEARD", "MAX_HEARD_BYTES", "patience_s"}
+    | {"hung_up", "may_be_older", "ever_up", "Mqtt"},
     "camera": {"FullFrames", "FullView", "Pair", "Recall", "recall"}
     | {"CatchUp", "Pace", "begin_anew", "leaves_out", "take_caught_up"},
     "camera/capture": {"News", "Picture", "dated", "hold_s", "jumps", "rest", "shown", "size_of", "whole"},
@@ -68,7 +39,9 @@ SECONDS: set[str] = {"alerts", "channels", "mqtt"}
     "flow.py": {"Hand", "do", "_obey", "_Order"},
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
-SECONDS: set[str] = {"camera/capture", "camera/clips", "camera/process", "camera/tuning", "flow.py"}
+SECONDS: set[str] = {"alerts", "channels", "mqtt", "flow.py"} | {
+    f"camera/{room}" for room in ("capture", "clips", "process", "tuning")
+}
 _TIME = re.compile(r"(^|_)(at|now|since|until|before|after|due|begun|began)$")
 
 
