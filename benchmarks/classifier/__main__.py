@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP, as in the daemon.
-from birdwatchd.species.network import torch_errors as border  # noqa: F401
+from birdwatchd.species.network import torch_errors  # noqa: F401
 
 # isort: split
 import argparse

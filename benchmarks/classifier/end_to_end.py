@@ -10,7 +10,7 @@ eight cameras, eight of each visit.
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP, as in the daemon.
-from birdwatchd.species.network import torch_errors as border  # noqa: F401
+from birdwatchd.species.network import torch_errors  # noqa: F401
 
 # isort: split
 import argparse

@@ -9,7 +9,7 @@ file can look whole. `.pt` files are pickles and are read with `weights_only=Tru
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP.
-from birdwatchd.species.network.torch_errors import quiet_import, torch_border
+from birdwatchd.species.network.torch_errors import quiet_import, torch_errors
 
 # isort: split
 import difflib
@@ -111,10 +111,10 @@ def _own(path: Path, name: str | None) -> _Weights:
 
 def _described(name: str, path: Path, network_hint: str | None, hint: str) -> _Weights:
     """Tell the network from the configuration beside the file, else from the model's or the file's name."""
-    with torch_border(ModelUnusable, f"{path} cannot be read", hint):
+    with torch_errors(ModelUnusable, f"{path} cannot be read", hint):
         sha256 = sha256_of(path)
     beside = path.with_suffix(".json")
-    with torch_border(ModelUnusable, f"{beside} is no configuration of birder's", hint):
+    with torch_errors(ModelUnusable, f"{beside} is no configuration of birder's", hint):
         if beside.is_file():
             config = json.loads(beside.read_text(encoding="utf-8"))
             network = str(config["registered_name"] or config["name"])
@@ -145,7 +145,7 @@ def _published(settings: ModelSettings, folder: Path, progress: bool) -> _Weight
     kind = next(kind for kind in _FORMATS if kind in metadata["formats"])
     file_name, url = get_pretrained_model_url(name, kind)
     path, expected = folder / file_name, metadata["formats"][kind]["sha256"]
-    with torch_border(ModelUnusable, f"{path} cannot be read", "check model.cache_dir and who owns it"):
+    with torch_errors(ModelUnusable, f"{path} cannot be read", "check model.cache_dir and who owns it"):
         if not path.exists():
             _fetch(url, path, expected, settings, progress=progress)
         sha256 = sha256_of(path)
@@ -194,7 +194,7 @@ def _metadata(name: str) -> Mapping[str, Any]:
 
 
 def _read(weights: _Weights) -> Checkpoint:
-    with torch_border(
+    with torch_errors(
         ModelUnusable,
         f"{weights.path} is damaged, or not weights of {weights.network} in birder's format",
         "give model.file weights that birder saved, and model.name its network"

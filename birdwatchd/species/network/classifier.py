@@ -18,7 +18,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.records import Crop, FloatArray, Moment, Prediction
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.preprocess import Pixels
-from birdwatchd.species.network.torch_errors import DeviceFull
+from birdwatchd.species.network.torch_errors import DeviceOutOfMemory
 
 __all__ = ["Classifier", "Names"]
 
@@ -105,7 +105,7 @@ class Classifier:
         """Infer; where memory runs out for the first time ever, in halves, and with halves from then on."""
         try:
             return self._network.infer(batch)
-        except DeviceFull:
+        except DeviceOutOfMemory:
             if self._halved or len(batch) == 1:
                 raise
             self._halved = True

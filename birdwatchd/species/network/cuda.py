@@ -12,7 +12,7 @@ Everything that is CUDA's own is in `Cuda`; the rest runs on any device, and is 
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP.
-from birdwatchd.species.network import torch_errors as border  # noqa: F401
+from birdwatchd.species.network import torch_errors  # noqa: F401
 
 # isort: split
 import logging

@@ -9,7 +9,7 @@ whole picture from every place, and its map of a bird was no brighter on the bir
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP.
-from birdwatchd.species.network.torch_errors import torch_border
+from birdwatchd.species.network.torch_errors import torch_errors
 
 # isort: split
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ def why(checkpoint: Checkpoint, image: Image.Image, index: int | None = None) ->
     Raises:
         ModelUnusable: the network cannot be run.
     """
-    with torch_border(ModelUnusable, f"{checkpoint.name} cannot be run", "use other weights"), torch.inference_mode():
+    with torch_errors(ModelUnusable, f"{checkpoint.name} cannot be run", "use other weights"), torch.inference_mode():
         inputs = checkpoint.transform(image.convert("RGB"))
         logits = checkpoint.net(inputs[None])[0]
         chosen = int(logits.argmax()) if index is None else index

@@ -12,7 +12,7 @@ resized there and go through recorded kernels (`lanes`).
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP.
-from birdwatchd.species.network.torch_errors import torch_border
+from birdwatchd.species.network.torch_errors import torch_errors
 
 # isort: split
 import logging
@@ -59,7 +59,7 @@ def load_network(settings: ModelSettings, cache_dir: Path, *, progress: bool = F
 
     Raises:
         ModelUnusable: weights missing or damaged, no such device, or numbers that are wrong.
-        DeviceFull: no room for the network on the device.
+        DeviceOutOfMemory: no room for the network on the device.
     """
     device = choose_device(settings.device)
     if settings.threads:
@@ -118,11 +118,11 @@ class Network:
         self.prepare: Callable[[Image.Image], Pixels] = self._preparation.on_host
         dtype = _PRECISIONS[precision]
         trial = np.random.default_rng(0).integers(0, 256, (1, 3, *self.size), np.uint8)
-        with torch_border(ModelUnusable, f"{checkpoint.path} cannot be run on the CPU", "use other weights"):
+        with torch_errors(ModelUnusable, f"{checkpoint.path} cannot be run on the CPU", "use other weights"):
             self._ask: Ask = Cores(self._preparation, _forward(net, torch.device("cpu"), torch.float32)).ask
             reference = self._tried(trial, checkpoint.path)
         self.dim = reference.shape[1]
-        with torch_border(ModelUnusable, f"{self.model_id} cannot be run on {self.device}", "use device cpu"):
+        with torch_errors(ModelUnusable, f"{self.model_id} cannot be run on {self.device}", "use device cpu"):
             self._place(net, device, dtype)
             answer = self._tried(trial, checkpoint.path)
         if not agrees(reference, answer, _AGREEMENT[dtype]):
@@ -148,10 +148,10 @@ class Network:
             where a reduced precision overflowed.
 
         Raises:
-            DeviceFull: the batch does not fit into the device's memory.
+            DeviceOutOfMemory: the batch does not fit into the device's memory.
             DeviceLost: the device failed; a new process is needed.
         """
-        with torch_border(DeviceLost, f"{self.device} failed under {self.model_id}", "start birdwatchd again"):
+        with torch_errors(DeviceLost, f"{self.device} failed under {self.model_id}", "start birdwatchd again"):
             return self._ask(list(batch))
 
     def _place(self, net: Any, device: torch.device, dtype: torch.dtype) -> None:

@@ -10,7 +10,7 @@ and its first choice never.
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP.
-from birdwatchd.species.network import torch_errors as border  # noqa: F401
+from birdwatchd.species.network import torch_errors  # noqa: F401
 
 # isort: split
 from collections.abc import Sequence

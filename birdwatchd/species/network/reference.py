@@ -7,7 +7,7 @@ without such a file learns it from the visits of its station.
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP.
-from birdwatchd.species.network.torch_errors import torch_border
+from birdwatchd.species.network.torch_errors import torch_errors
 
 # isort: split
 import json
@@ -41,7 +41,7 @@ def read_reference(weights: Path, sha256: str) -> tuple[Seen, ...]:
     path = reference_path(weights)
     if not path.is_file():
         return ()
-    with torch_border(ModelUnusable, f"{path} cannot be read", "delete it, or install birdwatchd again"):
+    with torch_errors(ModelUnusable, f"{path} cannot be read", "delete it, or install birdwatchd again"):
         with safe_open(path, "np") as file:
             described = file.metadata()
             embeddings, energies = file.get_tensor("embeddings"), file.get_tensor("energies")

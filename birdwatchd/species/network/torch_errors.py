@@ -27,7 +27,7 @@ import torch
 
 from birdwatchd.errors import DeviceLost, ModelError
 
-__all__ = ["DeviceFull", "quiet_import", "torch_border"]
+__all__ = ["DeviceOutOfMemory", "quiet_import", "torch_errors"]
 
 # What torch, birder, safetensors and json raise on files whose content is not what it claims to be.
 # (Errors of CUDA and of damaged archives are RuntimeErrors; json's is a ValueError.)
@@ -48,16 +48,16 @@ _FOREIGN = (
 )
 
 
-class DeviceFull(DeviceLost):
+class DeviceOutOfMemory(DeviceLost):
     """The batch does not fit into the device's memory. Try a smaller one; if that fails too, it is lost."""
 
 
 @contextmanager
-def torch_border(kind: type[ModelError], message: str, hint: str) -> Iterator[None]:
+def torch_errors(kind: type[ModelError], message: str, hint: str) -> Iterator[None]:
     """Let no exception of torch, birder or safetensors through.
 
     Raises:
-        DeviceFull: the device's memory is exhausted.
+        DeviceOutOfMemory: the device's memory is exhausted.
         kind: everything else they raise, as `message (the reason)` with `hint`.
     """
     try:
@@ -65,7 +65,7 @@ def torch_border(kind: type[ModelError], message: str, hint: str) -> Iterator[No
     except ModelError:
         raise
     except torch.OutOfMemoryError:
-        raise DeviceFull(
+        raise DeviceOutOfMemory(
             f"{message} (out of memory)", "lower model.max_batch, or free the device of other programs"
         ) from None
     except _FOREIGN as error:
