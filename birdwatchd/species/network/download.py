@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -66,15 +66,14 @@ def download(url: str, path: Path, sha256: str, *, progress: bool = False, silen
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, http.client.HTTPException) as error:  # URLError, HTTPError, TimeoutError and SSLError are OSErrors
         raise DownloadFailed(_reason(error)) from None
 
 
 def _fetch(url: str, file: IO[bytes], sha256: str, silence_s: float, tell: Callable[[int, int], None]) -> None:
-    request = Request(url, headers={"User-Agent": "birdwatchd"})  # noqa: S310 # from birder's registry
     digest, done = hashlib.sha256(), 0
-    with urlopen(request, timeout=silence_s) as answer:  # noqa: S310 # as above
-        expected = int(answer.headers.get("Content-Length") or 0)
+    with _opened(url, silence_s) as answer:
+        expected = _length(answer.headers.get("Content-Length"))
         while chunk := answer.read(_CHUNK):
             file.write(chunk)
             digest.update(chunk)
@@ -86,6 +85,19 @@ def _fetch(url: str, file: IO[bytes], sha256: str, silence_s: float, tell: Calla
         raise DownloadFailed("what came is not the published file: its sha256 differs")
     file.flush()
     os.fsync(file.fileno())
+
+
+def _opened(url: str, silence_s: float) -> Any:
+    request = Request(url, headers={"User-Agent": "birdwatchd"})  # noqa: S310 # from birder's registry
+    try:
+        return urlopen(request, timeout=silence_s)  # noqa: S310 # as above
+    except ValueError as error:  # a proxy variable of the environment that is no address
+        raise DownloadFailed(str(error)) from None
+
+
+def _length(header: str | None) -> int:
+    """Bytes that are to come; 0 where the server does not say, or says something else than a number."""
+    return int(header) if header and header.isdecimal() else 0
 
 
 def _silent(_done: int, _expected: int) -> None:

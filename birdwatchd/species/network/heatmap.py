@@ -9,7 +9,7 @@ whole picture from every place, and its map of a bird was no brighter on the bir
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP.
-from birdwatchd.species.network.torch_errors import torch_errors
+from birdwatchd.species.network.torch_errors import weights_errors
 
 # isort: split
 from dataclasses import dataclass
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms import v2
 
-from birdwatchd.errors import ModelUnusable
 from birdwatchd.records import FloatArray
 from birdwatchd.species.network.checkpoint import Checkpoint
 
@@ -58,7 +57,7 @@ def why(checkpoint: Checkpoint, image: Image.Image, index: int | None = None) ->
     Raises:
         ModelUnusable: the network cannot be run.
     """
-    with torch_errors(ModelUnusable, f"{checkpoint.name} cannot be run", "use other weights"), torch.inference_mode():
+    with weights_errors(f"{checkpoint.name} cannot be run", "use other weights"), torch.inference_mode():
         inputs = checkpoint.transform(image.convert("RGB"))
         logits = checkpoint.net(inputs[None])[0]
         chosen = int(logits.argmax()) if index is None else index

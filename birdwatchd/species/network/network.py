@@ -12,7 +12,7 @@ resized there and go through recorded kernels (`lanes`).
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP.
-from birdwatchd.species.network.torch_errors import torch_errors
+from birdwatchd.species.network.torch_errors import torch_errors, weights_errors
 
 # isort: split
 import logging
@@ -118,11 +118,11 @@ class Network:
         self.prepare: Callable[[Image.Image], Pixels] = self._preparation.on_host
         dtype = _PRECISIONS[precision]
         trial = np.random.default_rng(0).integers(0, 256, (1, 3, *self.size), np.uint8)
-        with torch_errors(ModelUnusable, f"{checkpoint.path} cannot be run on the CPU", "use other weights"):
+        with weights_errors(f"{checkpoint.path} cannot be run on the CPU", "use other weights"):
             self._ask: Ask = Cores(self._preparation, _forward(net, torch.device("cpu"), torch.float32)).ask
             reference = self._tried(trial, checkpoint.path)
         self.dim = reference.shape[1]
-        with torch_errors(ModelUnusable, f"{self.model_id} cannot be run on {self.device}", "use device cpu"):
+        with weights_errors(f"{self.model_id} cannot be run on {self.device}", "use device cpu"):
             self._place(net, device, dtype)
             answer = self._tried(trial, checkpoint.path)
         if not agrees(reference, answer, _AGREEMENT[dtype]):

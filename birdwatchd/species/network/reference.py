@@ -7,7 +7,7 @@ without such a file learns it from the visits of its station.
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP.
-from birdwatchd.species.network.torch_errors import torch_errors
+from birdwatchd.species.network.torch_errors import weights_errors
 
 # isort: split
 import json
@@ -41,14 +41,25 @@ def read_reference(weights: Path, sha256: str) -> tuple[Seen, ...]:
     path = reference_path(weights)
     if not path.is_file():
         return ()
-    with torch_errors(ModelUnusable, f"{path} cannot be read", "delete it, or install birdwatchd again"):
-        with safe_open(path, "np") as file:
-            described = file.metadata()
-            embeddings, energies = file.get_tensor("embeddings"), file.get_tensor("energies")
-        names, of = json.loads(described["names"]), described["weights"]
-    if of != sha256:
+    message, hint = f"{path} cannot be read", "delete it, or install birdwatchd again"
+    with weights_errors(message, hint), safe_open(path, "np") as file:
+        described = file.metadata() or {}
+        embeddings, energies = file.get_tensor("embeddings"), file.get_tensor("energies")
+    names = _names(described.get("names", ""))
+    if not len(names) == len(embeddings) == len(energies) or embeddings.ndim != 3:
+        raise ModelUnusable(f"{message} (names, embeddings and energies do not fit each other)", hint)
+    if described.get("weights") != sha256:
         raise ModelUnusable(f"{path} belongs to other weights than {weights}", "delete it: it is of no use here")
     return tuple(Seen(*one) for one in zip(embeddings, names, map(float, energies), strict=True))
+
+
+def _names(text: str) -> list[str]:
+    """The list in the file's header; empty where it is none."""
+    try:
+        names = json.loads(text)
+    except ValueError:
+        return []
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
 
 
 def write_reference(weights: Path, sha256: str, seen: Sequence[Seen]) -> Path:
