@@ -59,7 +59,7 @@ def draw_visits(network: Network, kind: str, count: int, first: int = 0, individ
     visits = []
     for number in range(first, first + count):
         crops = _crops(kind, number, number if individual is None else individual)
-        answers = [network.infer([network.prepare(crop)]) for crop in crops]
+        answers = [network.infer([network.preprocess(crop)]) for crop in crops]
         visits.append(Drawn(kind, *(np.concatenate(parts) for parts in zip(*answers, strict=True))))
     return visits
 

@@ -105,8 +105,8 @@ def _of_picture(config: Config, path: Path) -> _Question:
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         raise ConfigError(f"{path} is no picture that can be read", "give a JPEG or PNG of the bird") from None
     network = load_network(config.model, config.model_cache, progress=True)
-    _, embeddings = network.infer(network.prepare(picture)[None])
-    return _Question(network.model_id, embeddings[0], network.place)
+    _, embeddings = network.infer(network.preprocess(picture)[None])
+    return _Question(network.model_id, embeddings[0], network.torch_device)
 
 
 def _alike(store: Catalogue, question: _Question, count: int, except_for: str) -> list[Alike]:

@@ -42,7 +42,7 @@ class Network:
     reference: tuple[Seen, ...] = ()
     shown: int = 0
 
-    def prepare(self, image: Image.Image) -> Any:
+    def preprocess(self, image: Image.Image) -> Any:
         return np.zeros((3, 8, 8), np.uint8)
 
     def infer(self, batch: Any) -> tuple[FloatArray, FloatArray]:

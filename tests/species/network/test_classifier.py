@@ -34,7 +34,7 @@ class FakeNetwork:
         self.batches: list[int] = []
         self.spoilt = False
 
-    def prepare(self, image: Image.Image) -> Pixels:
+    def preprocess(self, image: Image.Image) -> Pixels:
         """8 × 8 pixels are plenty."""
         return np.asarray(image.convert("RGB").resize((8, 8))).transpose(2, 0, 1)
 
