@@ -1,4 +1,4 @@
-"""Draw where a bird's picture speaks for its name, for those who ask why."""
+"""`birdwatchd why`: save an image with a heatmap of what led the model to a name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class WhyOptions:
 
 
 def run_why(config: Config, options: WhyOptions) -> int:
-    """Write the picture with its evidence map.
+    """Write the image with its heatmap.
 
     Raises:
         ConfigError: it is neither a visit nor a picture, or the model does not know the species.
@@ -42,30 +42,30 @@ def run_why(config: Config, options: WhyOptions) -> int:
     """
     from PIL import Image, UnidentifiedImageError
 
-    picture = _picture_of(config, options)
+    path = _image_path(config, options)
     from birdwatchd.species.network.checkpoint import read_checkpoint
-    from birdwatchd.species.network.heatmap import overlay, why
+    from birdwatchd.species.network.heatmap import occlusion_heatmap, overlay
 
     checkpoint = read_checkpoint(config.model, config.model_cache, progress=True)
     labels = bundled_taxonomy().labels(checkpoint.classes)
     index = _index_of(options.species, labels) if options.species is not None else None
     try:
-        with Image.open(picture) as opened:
+        with Image.open(path) as opened:
             image = opened.convert("RGB")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
-        raise ConfigError(f"{picture} is no picture that can be read", "give a JPEG or PNG of the bird") from None
-    found = why(checkpoint, image, index)
+        raise ConfigError(f"{path} is no picture that can be read", "give a JPEG or PNG of the bird") from None
+    heatmap = occlusion_heatmap(checkpoint, image, index)
     target = options.out_file or Path(f"{Path(options.what).stem}-why.png")
     try:
-        overlay(image, found.loss).save(target)
+        overlay(image, heatmap.logit_drop).save(target)
     except (OSError, ValueError) as error:
         raise ExportError(f"{target} cannot be written ({error})", "name a .png or .jpg where you may write") from None
-    name, share = labels[found.index].common_name, found.probability
+    name, share = labels[heatmap.index].common_name, heatmap.probability
     out.print(f"{shown(target)}: what speaks for [bold]{shown(name)}[/] ({share:.0%}) is bright", soft_wrap=True)
     return 0
 
 
-def _picture_of(config: Config, options: WhyOptions) -> Path:
+def _image_path(config: Config, options: WhyOptions) -> Path:
     path = Path(options.what)
     if path.is_file():
         return path
