@@ -1,9 +1,9 @@
-"""Find the weights that the settings ask for and read them with birder: the one place that speaks to birder.
+"""Find and load a checkpoint with birder: its network, class names, input size and transform.
 
-Three ways lead to weights: the bundled demo model (`name: demo`, never chosen for you), a file of one's own
-(`file`), or a name from birder's registry, fetched from its publisher once and then read from the cache
-folder. A published file is held against the publisher's SHA-256 at every start: disks rot, and half a copied
-file can look whole. `.pt` files are pickles and are read with `weights_only=True`, always.
+The settings name one of three sources: the bundled demo model (`name: demo`, never chosen for you), a file of the
+user's (`file`), or a name from birder's registry, downloaded from its publisher once and then read from the cache
+folder. The SHA-256 of a published file is compared with the publisher's at every start: disks rot, and half a copied
+file can look whole. `.pt` files are pickles and are always read with `weights_only=True`.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ __all__ = ["DEMO", "Checkpoint", "read_checkpoint"]
 DEMO = "demo"
 # Formats that can be read without running what they hold, the safer one first.
 _FORMATS = ("safetensors", "pt")
-_ONLY_FOR_TRYING = "`model: {name: demo}` needs no download, but is a toy for trying birdwatchd out"
+_DEMO_HINT = "`model: {name: demo}` needs no download, but is a toy for trying birdwatchd out"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A birder classifier as its file has it: on the CPU, float32, in evaluation mode.
+    """A birder classifier as loaded from its file: on the CPU, float32, in evaluation mode.
 
     Attributes:
         name: what people call it; `demo` for the bundled model.
         path: the weights.
         sha256: of the weights, 64 hex digits.
-        net: birder's network; `embedding(x)` and `classify(embedding)` are what is used of it.
+        net: birder's network; callers use its `embedding(x)` and `classify(embedding)`.
         classes: names in the order of the logits.
         size: (height, width) of the input in pixels.
         transform: birder's own steps from a PIL image to the input.
@@ -66,7 +66,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """A file that exists, and what has to be known of it beforehand: which network it is of."""
+    """A weights file that exists, and the network architecture that it belongs to."""
 
     name: str
     path: Path
@@ -80,7 +80,7 @@ def read_checkpoint(settings: ModelSettings, cache_dir: Path, *, progress: bool)
     """Read the weights that `settings` ask for, fetching them first where they are published and not here.
 
     Args:
-        settings: `name`, `file`, `cache_dir` (goes before the argument) and `download` count here.
+        settings: `name`, `file`, `cache_dir` (overrides the argument) and `download` are used.
         cache_dir: where published weights are kept.
         progress: show a download's progress on stderr.
 
@@ -189,7 +189,7 @@ def _published(settings: ModelSettings, folder: Path, progress: bool) -> _Weight
 
 def _fetch(url: str, path: Path, sha256: str, settings: ModelSettings, *, progress: bool) -> None:
     missing = f"the weights of {settings.name} are not on this machine"
-    remedy = f"download {url} elsewhere and put it at {path}; {_ONLY_FOR_TRYING}"
+    remedy = f"download {url} elsewhere and put it at {path}; {_DEMO_HINT}"
     if not settings.download:
         raise ModelUnusable(f"{missing}, and model.download is false", remedy)
     try:

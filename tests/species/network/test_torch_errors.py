@@ -348,7 +348,7 @@ def test_a_bug_in_the_download_is_no_dead_server(
     def progress(_name: str) -> Callable[[int, int], None]:
         raise kind("ours")
 
-    monkeypatch.setattr("birdwatchd.species.network.download._line_on_stderr", progress)
+    monkeypatch.setattr("birdwatchd.species.network.download._progress_on_stderr", progress)
     with pytest.raises(kind, match="ours"):
         download("http://h/f", tmp_path / "f", "0" * 64, progress=True)
     assert list(tmp_path.iterdir()) == []
