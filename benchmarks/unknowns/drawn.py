@@ -17,9 +17,9 @@ from birdwatchd.demo.drawing.birds import SPECIES
 from birdwatchd.demo.drawing.strangers import STRANGERS
 from birdwatchd.records import FloatArray, Label
 from birdwatchd.settings.model import ModelSettings
-from birdwatchd.species.learned.experience import Seen
+from birdwatchd.species.learned.experience import Example
 from birdwatchd.species.network.network import Network, load_network
-from birdwatchd.species.verdict.fusion import log_sum, mean_logits
+from birdwatchd.species.verdict.fusion import logsumexp, mean_logits
 
 BLANK = "moving background"
 NO_BIRDS = (*STRANGERS, BLANK)
@@ -38,10 +38,10 @@ class Drawn:
     logits: FloatArray
     embeddings: FloatArray
 
-    def seen(self, said: str, *, reviewed: bool = False, truth: Label | None = None) -> Seen:
-        """It as a visit to learn from."""
-        energy = log_sum(mean_logits(self.logits, [1.0] * len(self.logits)))
-        return Seen(self.embeddings, said, energy, reviewed, truth)
+    def example(self, predicted: str, *, reviewed: bool = False, truth: Label | None = None) -> Example:
+        """The visit as an example to learn from."""
+        energy = logsumexp(mean_logits(self.logits, [1.0] * len(self.logits)))
+        return Example(self.embeddings, predicted, energy, reviewed, truth)
 
 
 def demo_network() -> Network:

@@ -14,8 +14,8 @@ from typing import Protocol
 from birdwatchd.errors import StoreBusy, StoreFull
 from birdwatchd.records import Label
 from birdwatchd.settings.species import SpeciesSettings
-from birdwatchd.species.learned.experience import Experience, Seen
-from birdwatchd.species.verdict.fusion import Fusion, log_sum, mean_logits
+from birdwatchd.species.learned.experience import Example, Experience
+from birdwatchd.species.verdict.fusion import Fusion, logsumexp, mean_logits
 from birdwatchd.store import Catalogue
 
 __all__ = ["Learning", "Named", "experience_of"]
@@ -35,7 +35,7 @@ class Named(Protocol):
         """Name and version: visits of others teach it nothing."""
 
     @property
-    def reference(self) -> Sequence[Seen]:
+    def reference(self) -> Sequence[Example]:
         """Visits that came with the weights."""
 
 
@@ -55,13 +55,13 @@ def experience_of(store: Catalogue, network: Named, labels: Sequence[Label], set
     if not settings.learn:
         return Experience(labels)
     seen = (*network.reference, *_seen(store, network.model_id))
-    return Experience(labels, seen, familiar=settings.familiar)
+    return Experience(labels, seen, inlier_quantile=settings.familiar)
 
 
-def _seen(store: Catalogue, model: str) -> Iterator[Seen]:
+def _seen(store: Catalogue, model: str) -> Iterator[Example]:
     for visit in store.seen(model, VISITS):
-        energy = float("nan") if visit.logits is None else log_sum(mean_logits(visit.logits, visit.qualities))
-        yield Seen(visit.embeddings, visit.said, energy, visit.opinion is not None, visit.truth)
+        energy = float("nan") if visit.logits is None else logsumexp(mean_logits(visit.logits, visit.qualities))
+        yield Example(visit.embeddings, visit.said, energy, visit.opinion is not None, visit.truth)
 
 
 class Learning:

@@ -18,7 +18,7 @@ from PIL import Image
 from birdwatchd.commands.relabel import RelabelOptions, run_relabel
 from birdwatchd.records import Box, Crop, FloatArray, Label, Moment, Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
-from birdwatchd.species.learned.experience import Seen
+from birdwatchd.species.learned.experience import Example
 from birdwatchd.store import MomentRow, Opinion, Review, Store, schema
 
 START = datetime(2026, 12, 10, 9, 0, tzinfo=UTC)
@@ -39,7 +39,7 @@ class Network:
     labels: tuple[Label, ...] = LABELS
     max_batch: int = 4
     device: str = "cpu"
-    reference: tuple[Seen, ...] = ()
+    reference: tuple[Example, ...] = ()
     shown: int = 0
 
     def preprocess(self, image: Image.Image) -> Any:

@@ -17,7 +17,7 @@ from birdwatchd.flow import Stop
 from birdwatchd.records import Box, Crop, FloatArray, Label, Moment, Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.species import SpeciesSettings
-from birdwatchd.species.learned.experience import Seen
+from birdwatchd.species.learned.experience import Example
 from birdwatchd.species.verdict.fusion import Fusion
 from birdwatchd.stages.learn import AGAIN_S, Learning
 from birdwatchd.store import MomentRow, Opinion, Review, Store
@@ -36,7 +36,7 @@ class Network:
 
     model_id: str = MODEL
     labels: tuple[Label, ...] = LABELS
-    reference: tuple[Seen, ...] = ()
+    reference: tuple[Example, ...] = ()
     max_batch: int = 4
     device: str = "cpu"
 

@@ -22,7 +22,7 @@ def main(weights: Path) -> None:
     """Draw, ask, write."""
     network = demo_network()
     drawn = [visit for species in SPECIES for visit in draw_visits(network, species, VISITS, FIRST)]
-    print(write_reference(weights, sha256_of(weights), [visit.seen(visit.kind) for visit in drawn]))
+    print(write_reference(weights, sha256_of(weights), [visit.example(visit.kind) for visit in drawn]))
 
 
 if __name__ == "__main__":

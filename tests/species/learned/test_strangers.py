@@ -39,15 +39,15 @@ def test_what_is_no_bird_is_not_confirmed_and_birds_still_are(naming: Naming, vi
 
 def test_three_reviews_are_enough(visits: dict[str, list[Drawn]]) -> None:
     """Also where nothing is found strange: corrections alone must stop what was corrected, and nothing else."""
-    naming = Naming(demo_network(), familiar=1.0)
+    naming = Naming(demo_network(), inlier_quantile=1.0)
     birds = [visit for kind in SPECIES for visit in visits[kind] if confirmed(naming.alone(visit), kind)]
     still, lost, asked = 0, 0, 0
     for individual in SQUIRRELS:
         returns = draw_visits(demo_network(), "squirrel", RETURNS, individual=individual)
         false = [visit for visit in returns if confirmed(naming.alone(visit), "House sparrow")]
         assert len(false) >= 6
-        lessons = [visit.seen("House sparrow", reviewed=True) for visit in false[:3]]
-        verdicts = naming.named([*false[3:], *birds], lessons)
+        corrections = [visit.example("House sparrow", reviewed=True) for visit in false[:3]]
+        verdicts = naming.named([*false[3:], *birds], corrections)
         still += sum(map(confirmed, verdicts[: len(false) - 3]))
         lost += sum(not confirmed(v, b.kind) for b, v in zip(birds, verdicts[len(false) - 3 :], strict=True))
         asked += len(false) - 3
