@@ -1,4 +1,4 @@
-"""Fit a model's temperature to what people said of its visits, and show how far its probabilities can be trusted."""
+"""`birdwatchd calibrate`: fit a model's temperature to reviewed visits, and print how well it is calibrated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import Label
 from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import name_key, species_keys
-from birdwatchd.species.verdict.calibration import ENOUGH, Reliability, fit_temperature, out_of_fold, reliability
+from birdwatchd.species.verdict.calibration import MIN_REVIEWS, Reliability, fit_temperature, out_of_fold, reliability
 from birdwatchd.species.verdict.fusion import mean_logits
 from birdwatchd.store import Opinion, Store
 
@@ -44,9 +44,9 @@ def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
     with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
         network = load_network(config.model, config.model_cache, progress=True)
         reviewed = _reviewed(store, network.model_id, network.labels)
-        if len(reviewed.truth) < ENOUGH:
+        if len(reviewed.truth) < MIN_REVIEWS:
             raise StoreError(
-                f"{len(reviewed.truth)} visits of {network.model_id} have a reviewed species, {ENOUGH} are needed",
+                f"{len(reviewed.truth)} visits of {network.model_id} have a reviewed species, {MIN_REVIEWS} are needed",
                 "review more of them, also those that are right: birdwatchd review VISIT_ID --confirm",
             )
         temperature = fit_temperature(reviewed.logits, reviewed.truth)
@@ -91,6 +91,6 @@ def _table(heading: str, found: Reliability) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for one in found.bins:
         span = f"{one.low:.2f} … {one.high:.2f}"
-        table.add_row(span, str(one.visits), f"{one.claimed:.3f}", f"{one.right:.3f}")
-    table.add_row("error", "", f"{found.error:.3f}", "", style="dim")
+        table.add_row(span, str(one.visits), f"{one.confidence:.3f}", f"{one.accuracy:.3f}")
+    table.add_row("error", "", f"{found.ece:.3f}", "", style="dim")
     return table
