@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from birdwatchd.records import Label, Rank, Verdict
-from birdwatchd.species.taxonomy import name_key, names_of
+from birdwatchd.species.taxonomy import name_key, names_of, species_keys
 
 __all__ = ["Kin"]
 
@@ -18,9 +18,8 @@ class Kin:
         self._above: dict[str, frozenset[str]] = {}
         for label in labels:
             names = names_of(label)
-            for own in (label.common_name, label.english_name, label.scientific_name):
-                if own:
-                    self._names[name_key(own)] = names
+            for key in species_keys(label):
+                self._names[key] = names
             ranks = [name_key(name) for name in (label.genus, label.family, label.order) if name]
             for number, rank in enumerate(ranks):
                 self._above.setdefault(rank, frozenset(ranks[number:]))

@@ -13,7 +13,7 @@ from birdwatchd.errors import ConfigError
 from birdwatchd.mqtt.build import composer_of
 from birdwatchd.records import Label, Visit
 from birdwatchd.settings.config import Config
-from birdwatchd.species.taxonomy import bundled_taxonomy, name_key
+from birdwatchd.species.taxonomy import bundled_taxonomy, name_key, species_keys
 from birdwatchd.species.verdict.build import shown_labels
 from birdwatchd.store import Opinion, Review, Store
 
@@ -67,9 +67,8 @@ def species_named(name: str, config: Config, *, any_name: bool = False) -> Label
     labels = shown_labels(bundled_taxonomy().all, config.species)
     by_key: dict[str, Label] = {}
     for label in labels:
-        for one in (label.common_name, label.english_name, label.scientific_name):
-            if one:
-                by_key.setdefault(name_key(one), label)
+        for key in species_keys(label):
+            by_key.setdefault(key, label)
     found = by_key.get(name_key(name))
     if found is not None:
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from birdwatchd.commands.terminal import out, shown
 from birdwatchd.errors import ConfigError, ExportError, StoreError
 from birdwatchd.records import Label
 from birdwatchd.settings.config import Config
-from birdwatchd.species.taxonomy import bundled_taxonomy, name_key
+from birdwatchd.species.taxonomy import bundled_taxonomy, name_key, species_keys
 from birdwatchd.store import Catalogue
 
 __all__ = ["WhyOptions", "run_why"]
@@ -83,8 +84,8 @@ def _image_path(config: Config, options: WhyOptions) -> Path:
     return best.crop
 
 
-def _index_of(species: str, labels: tuple[Label, ...]) -> int:
+def _index_of(species: str, labels: Sequence[Label]) -> int:
     for index, label in enumerate(labels):
-        if name_key(species) in {name_key(name) for name in (label.common_name, label.scientific_name) if name}:
+        if name_key(species) in species_keys(label):
             return index
     raise ConfigError(f"the model has no class {species}", "check the spelling against the model's labels")
