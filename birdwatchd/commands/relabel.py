@@ -7,15 +7,15 @@ asked again from the stored pictures. What a person said stays.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from birdwatchd.alerts.engine import alarms_of
+from birdwatchd.commands.progress import track
 from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.build import composer_of
@@ -67,7 +67,7 @@ def run_relabel(config: Config, options: RelabelOptions) -> int:
         fusion.experience = experience_of(store, network, fusion.labels, config.species)
         classifier = Classifier(network, config.model, Metrics())
         work = _Work(store, fusion, classifier, network.model_id, config, options)
-        for visit in _shown_progress(store.to_name_anew(options.since, options.camera)):
+        for visit in track(store.to_name_anew(options.since, options.camera), "visits"):
             work.name(visit)
     work.say()
     return 0
@@ -154,9 +154,3 @@ def _moment(moment: StoredMoment, jpeg: bytes) -> Moment:
 def _same(one: Verdict, other: Verdict) -> bool:
     mine, theirs = ((v.state, v.rank, v.common_name, v.scientific_name, v.rare) for v in (one, other))
     return mine == theirs and abs(one.score - other.score) < SAME_SCORE
-
-
-def _shown_progress(visits: Iterator[Visit]) -> Iterator[Visit]:
-    columns = (TextColumn("visits"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
-        yield from progress.track(visits, total=None)
