@@ -21,9 +21,9 @@ class WhyOptions:
     """What the command line asked for.
 
     Attributes:
-        what: a visit's id, or the path of a picture.
+        what: a visit's id, or the path of an image.
         species: the class to explain; the most probable one by default.
-        moment: number of the visit's picture; the best one by default.
+        moment: number of the visit's moment; the one of best quality by default.
     """
 
     what: str
@@ -36,9 +36,9 @@ def run_why(config: Config, options: WhyOptions) -> int:
     """Write the image with its heatmap.
 
     Raises:
-        ConfigError: it is neither a visit nor a picture, or the model does not know the species.
-        StoreError: the visit has no such picture any more.
-        ModelError: the model cannot be loaded, or cannot say why.
+        ConfigError: it is neither a visit nor an image, or the model does not know the species.
+        StoreError: the visit has no such crop any more.
+        ModelError: the model cannot be loaded or run.
         ExportError: the file cannot be written.
     """
     from PIL import Image, UnidentifiedImageError
@@ -61,8 +61,8 @@ def run_why(config: Config, options: WhyOptions) -> int:
         overlay(image, heatmap.logit_drop).save(target)
     except (OSError, ValueError) as error:
         raise ExportError(f"{target} cannot be written ({error})", "name a .png or .jpg where you may write") from None
-    name, share = labels[heatmap.index].common_name, heatmap.probability
-    out.print(f"{shown(target)}: what speaks for [bold]{shown(name)}[/] ({share:.0%}) is bright", soft_wrap=True)
+    name, probability = labels[heatmap.index].common_name, heatmap.probability
+    out.print(f"{shown(target)}: what speaks for [bold]{shown(name)}[/] ({probability:.0%}) is bright", soft_wrap=True)
     return 0
 
 
@@ -76,8 +76,8 @@ def _image_path(config: Config, options: WhyOptions) -> Path:
         if store.visit(options.what) is None:
             raise ConfigError(f"{options.what} is neither a visit nor a picture", "see `birdwatchd visits` for the ids")
         moments = store.moments(options.what)
-    wanted = [m for m in moments if m.crop is not None and m.crop.is_file() and options.moment in (None, m.idx)]
-    best = max(wanted, key=lambda moment: moment.quality, default=None)
+    crops = [m for m in moments if m.crop is not None and m.crop.is_file() and options.moment in (None, m.idx)]
+    best = max(crops, key=lambda moment: moment.quality, default=None)
     if best is None or best.crop is None:
         which = "pictures" if options.moment is None else f"picture {options.moment}"
         raise StoreError(f"visit {options.what} has no {which} any more", "retention may have removed it")
