@@ -25,7 +25,7 @@ from birdwatchd.mqtt.publisher import Publisher
 from birdwatchd.records import CameraState, CameraStatus, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.classify import Classify
-from birdwatchd.stages.learn import Learning
+from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.record import Record
 from birdwatchd.stages.upkeep import Upkeep
 from birdwatchd.store.alert_log import Decide
@@ -103,7 +103,7 @@ class Daemon:
         publisher = self._mqtt.publisher if self._mqtt else None
         channels = build_channels(self.config, store, self.metrics, drain_s=DRAIN_S)
         self._close_interrupted(store, compose, decide)
-        classify, record, learning = build_stages(
+        classify, record, learn = build_stages(
             self.config,
             network,
             self.mailbox,
@@ -119,16 +119,16 @@ class Daemon:
             self.metrics,
             on_status=lambda status: store.effort(status.camera, status.at, status.state.value),
             on_change=lambda status: _tell_state(publisher, status),
-            healthy=lambda: _beating(classify.beat, record.beat),
+            healthy=lambda: _beating(classify.beat_s, record.beat_s),
             beat_service=lambda: notify("WATCHDOG=1"),
         )
-        return self._start_wait_stop(classify, record, learning, upkeep, publisher, channels)
+        return self._start_wait_stop(classify, record, learn, upkeep, publisher, channels)
 
     def _start_wait_stop(
         self,
         classify: Classify,
         record: Record,
-        learning: Learning,
+        learn: Learn,
         upkeep: Upkeep,
         publisher: Publisher | None,
         channels: Sequence[Channel],
@@ -140,7 +140,7 @@ class Daemon:
         visits.start("classify", classify.run)
         visits.start("record", record.run)
         outlets.start("upkeep", lambda: upkeep.run(closing))
-        outlets.start("learn", lambda: learning.run(closing))
+        outlets.start("learn", lambda: learn.run(closing))
         if publisher is not None:
             for key, settings in self.config.cameras.items():
                 if not settings.enabled:

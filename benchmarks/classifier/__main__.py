@@ -1,9 +1,9 @@
-"""Ask in every way, in turns, and write the table: `python -m benchmarks.classifier`."""
+"""Run every way of inference in turns, and write the table: `python -m benchmarks.classifier`."""
 
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP, as in the daemon.
-from birdwatchd.species.network import torch_errors as border  # noqa: F401
+from birdwatchd.species.network import torch_errors  # noqa: F401
 
 # isort: split
 import argparse
@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.classifier.machine import described, flops_per_picture, matrix_rate
+from benchmarks.classifier.machine import described, flops_per_crop, matrix_rate
 from benchmarks.classifier.ways import Batch, Way, network, ways
-from birdwatchd.species.network.cpu import multiplies_bfloat16
+from birdwatchd.species.network.cpu import has_fast_bfloat16
 
 __all__ = ["main"]
 
@@ -31,22 +31,24 @@ _HOPELESS = 5
 
 @dataclass(frozen=True)
 class Row:
-    """One way with one batch size: seconds of each turn, and the largest difference of a logit from birder's.
+    """One way with one batch size.
 
-    `busy` is what the processor's cores worked in each turn, in seconds, together: the steadier measure for a CPU that
-    does other things too.
+    Attributes:
+        wall_s: seconds of each turn.
+        cpu_s: processor time of all cores in each turn: the steadier measure on a CPU that does other things too.
+        max_error: the largest difference of a logit from birder's.
     """
 
     way: str
     batch: int
-    seconds: list[float]
-    busy: list[float]
-    off: float
+    wall_s: list[float]
+    cpu_s: list[float]
+    max_error: float
 
     @property
     def latency_s(self) -> float:
-        """Median seconds from pictures on the host to answers on the host."""
-        return statistics.median(self.seconds)
+        """Median seconds from crops on the host to logits on the host."""
+        return statistics.median(self.wall_s)
 
 
 def main() -> None:
@@ -56,16 +58,16 @@ def main() -> None:
     if given.threads:
         torch.set_num_threads(given.threads)
     net = network(given.model, given.classes, given.size)
-    flops = flops_per_picture(net, given.size)
-    asked = ways(net, given.model, given.size, device, given.compile)
+    flops = flops_per_crop(net, given.size)
+    every = ways(net, given.model, given.size, device, given.compile)
     batches = given.batches or ((1, 2, 4, 8) if device.type == "cpu" else (1, 2, 4, 8, 16, 32, 64, 128, 256))
     rates = {"float32": matrix_rate(device, torch.float32)}
-    if device.type == "cpu" and multiplies_bfloat16():
+    if device.type == "cpu" and has_fast_bfloat16():
         rates["bfloat16"] = matrix_rate(device, torch.bfloat16)
     if device.type == "cuda":
         rates |= {"bfloat16": matrix_rate(device, torch.bfloat16), "float16": matrix_rate(device, torch.float16)}
-    over: set[str] = set()
-    rows = [row for batch in batches for row in _in_turns(asked, _pictures(batch, given.size), given.runs, over)]
+    left_out: set[str] = set()
+    rows = [row for batch in batches for row in _in_turns(every, _crops(batch, given.size), given.runs, left_out)]
     rates["float32"] = statistics.median([rates["float32"], matrix_rate(device, torch.float32)])
     text = "\n".join(
         [
@@ -105,48 +107,48 @@ def _arguments() -> argparse.Namespace:
 def _counts(text: str) -> tuple[int, ...]:
     counts = tuple(int(number) for number in text.split(","))
     if min(counts) < 1:
-        raise argparse.ArgumentTypeError("numbers of pictures must be 1 or more")
+        raise argparse.ArgumentTypeError("numbers of crops must be 1 or more")
     return counts
 
 
-def _pictures(batch: int, size: int) -> Batch:
+def _crops(batch: int, size: int) -> Batch:
     return np.random.default_rng(batch).integers(0, 256, (batch, 3, size, size), np.uint8)
 
 
-def _in_turns(asked: dict[str, Way], pixels: Batch, runs: int, over: set[str]) -> list[Row]:
+def _in_turns(every: dict[str, Way], pixels: Batch, runs: int, left_out: set[str]) -> list[Row]:
     """Each way once per turn, so that a machine that is busy for a while is busy for all of them.
 
-    Those that fail or are hopelessly slow join `over`, and are not asked again, with larger batches either.
+    Those that fail or are hopelessly slow join `left_out`, and are not run again, with larger batches either.
     """
     rows: dict[str, Row] = {}
-    first, reference = 0.0, np.zeros(0, np.float32)
+    base_s, reference = 0.0, np.zeros(0, np.float32)
     for turn in range(runs + 1):
-        for name, way in asked.items():
-            if name in over:
+        for name, way in every.items():
+            if name in left_out:
                 continue
-            given = way.given(pixels)
-            began, worked = time.perf_counter(), time.process_time()
+            prepared = way.prepare(pixels)
+            begun_s, begun_cpu_s = time.perf_counter(), time.process_time()
             try:
-                logits = way.ask(given)
-            except Exception as error:  # noqa: BLE001 - another program's failure is a result, not an end
-                print(f"{name}, batch {len(pixels)}: left out, {str(error).splitlines()[:1]}", file=sys.stderr)
+                logits = way.infer(prepared)
+            except Exception as failure:  # noqa: BLE001 - another program's failure is a result, not an end
+                print(f"{name}, batch {len(pixels)}: left out, {str(failure).splitlines()[:1]}", file=sys.stderr)
                 rows.pop(name, None)
-                over.add(name)
+                left_out.add(name)
                 continue
-            took, busy = time.perf_counter() - began, time.process_time() - worked
+            wall_s, cpu_s = time.perf_counter() - begun_s, time.process_time() - begun_cpu_s
             if turn:
-                rows[name].seconds.append(took)
-                rows[name].busy.append(busy)
+                rows[name].wall_s.append(wall_s)
+                rows[name].cpu_s.append(cpu_s)
                 continue
             if not rows:
-                first, reference = took, logits
+                base_s, reference = wall_s, logits
             # timm's weights are others: nothing can be said of its numbers.
-            off = float("nan") if name.startswith("timm") else float(np.abs(logits - reference).max())
-            rows[name] = Row(name, len(pixels), [], [], off)
-            if took > _HOPELESS * first and "compile" not in name:
-                rows[name].seconds.append(took)
-                rows[name].busy.append(busy)
-                over.add(name)
+            error = float("nan") if name.startswith("timm") else float(np.abs(logits - reference).max())
+            rows[name] = Row(name, len(pixels), [], [], error)
+            if wall_s > _HOPELESS * base_s and "compile" not in name:
+                rows[name].wall_s.append(wall_s)
+                rows[name].cpu_s.append(cpu_s)
+                left_out.add(name)
     for row in rows.values():
         print(f"{row.way}, batch {row.batch}: {row.latency_s:.3f} s", file=sys.stderr)
     return list(rows.values())
@@ -163,9 +165,9 @@ def _table(rows: list[Row], flops: int, rates: dict[str, float]) -> list[str]:
         rate = rates.get(row.way.rsplit(", ", 1)[-1], rates["float32"])
         lines.append(
             f"| {row.batch} | {row.way} | {_digits(1000 * row.latency_s)} | {_digits(row.batch / row.latency_s)}"
-            f" | {_ratio(base.seconds, row.seconds)}"
-            f" | {_digits(1000 * statistics.median(row.busy) / row.batch)} | {_ratio(base.busy, row.busy)}"
-            f" | {100 * row.batch * flops / row.latency_s / rate:.0f} % | {row.off:.1g} |"
+            f" | {_ratio(base.wall_s, row.wall_s)}"
+            f" | {_digits(1000 * statistics.median(row.cpu_s) / row.batch)} | {_ratio(base.cpu_s, row.cpu_s)}"
+            f" | {100 * row.batch * flops / row.latency_s / rate:.0f} % | {row.max_error:.1g} |"
         )
     return lines
 

@@ -1,8 +1,8 @@
-"""Crops a second from the shared queue to the stored row, next to what the network alone does.
+"""Measure crops per second from the mailbox to the database, and next to it those of the network alone.
 
     python -m benchmarks.classifier.end_to_end [--device cuda:0] [--crops 512]
 
-Unlike `python -m benchmarks.classifier` this needs the whole project installed: the queue, both stages, the verdicts,
+Unlike `python -m benchmarks.classifier` this needs the whole project installed: the mailbox, both stages, the verdicts,
 the files of the crops and the database are the daemon's own. Weights are random; crops are JPEGs of several sizes, from
 eight cameras, eight of each visit.
 """
@@ -10,7 +10,7 @@ eight cameras, eight of each visit.
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP, as in the daemon.
-from birdwatchd.species.network import torch_errors as border  # noqa: F401
+from birdwatchd.species.network import torch_errors  # noqa: F401
 
 # isort: split
 import argparse
@@ -66,7 +66,7 @@ def main() -> None:
                 alone.append(given.crops / seconds[0])
                 whole.append(given.crops / seconds[1])
         shares = [a / b for a, b in zip(whole, alone, strict=True)]
-        print(f"network alone, pictures ready: {statistics.median(alone):.3g} crops/s")
+        print(f"network alone, crops decoded: {statistics.median(alone):.3g} crops/s")
         print(f"from the queue to the stored row: {statistics.median(whole):.3g} crops/s")
         print(f"share: {statistics.median(shares):.2f} ({min(shares):.2f} … {max(shares):.2f})")
         print(f"{net.device}; {'; '.join(described(torch.device(net.device.split(',')[0].split(' ')[0])))}")
@@ -91,14 +91,14 @@ def _moment(number: int) -> Moment:
 
 
 def _network_alone(net: Network, moments: list[Moment]) -> float:
-    pictures = []
+    crops = []
     for moment in moments:
         with Image.open(io.BytesIO(moment.crop.jpeg)) as image:
-            pictures.append(net.prepare(image.convert("RGB")))
-    began = time.perf_counter()
-    for at in range(0, len(pictures), 256):
-        net.infer(pictures[at : at + 256])
-    return time.perf_counter() - began
+            crops.append(net.preprocess(image.convert("RGB")))
+    begun_s = time.perf_counter()
+    for start in range(0, len(crops), 256):
+        net.infer(crops[start : start + 256])
+    return time.perf_counter() - begun_s
 
 
 def _end_to_end(config: Config, net: Network, moments: list[Moment], home: Path) -> float:
@@ -117,16 +117,16 @@ def _end_to_end(config: Config, net: Network, moments: list[Moment], home: Path)
         for camera in range(CAMERAS):
             mailbox.close_lane(f"c{camera}")
         threads = [threading.Thread(target=stage.run) for stage in (classify, record)]
-        began = time.perf_counter()
+        begun_s = time.perf_counter()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        took = time.perf_counter() - began
+        took_s = time.perf_counter() - begun_s
         stored = sum(len(store.moments(visit.visit_id)) for visit in store.visits())
     if stored != len(moments):
         raise SystemExit(f"{stored} of {len(moments)} crops were stored: the figures are worth nothing")
-    return took
+    return took_s
 
 
 if __name__ == "__main__":

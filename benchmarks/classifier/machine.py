@@ -1,4 +1,4 @@
-"""Say which machine and which versions gave a figure, and how quickly it multiplies matrices."""
+"""Describe the machine and versions behind a figure, and measure its matrix-product rate (FLOP/s)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 import birdwatchd
 
-__all__ = ["described", "flops_per_picture", "matrix_rate", "settled"]
+__all__ = ["described", "flops_per_crop", "matrix_rate", "synchronise"]
 
 # Large enough for every device to be at its best, small enough for a CPU: 17 and 1100 GFLOP.
 _SIDES = {"cpu": 2048, "cuda": 8192}
@@ -37,8 +37,8 @@ def described(device: torch.device) -> tuple[str, ...]:
     )
 
 
-def settled(device: torch.device) -> None:
-    """Wait until the device has done what was asked of it."""
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -47,18 +47,18 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Multiplications and additions a second (FLOP/s) of one large matrix product, median of five."""
     side = _SIDES[device.type]
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    seconds = []
+    times_s = []
     for _ in range(7):
-        settled(device)
-        began = time.perf_counter()
+        synchronise(device)
+        begun_s = time.perf_counter()
         a @ b
-        settled(device)
-        seconds.append(time.perf_counter() - began)
-    return 2 * side**3 / statistics.median(seconds[2:])
+        synchronise(device)
+        times_s.append(time.perf_counter() - begun_s)
+    return 2 * side**3 / statistics.median(times_s[2:])
 
 
-def flops_per_picture(net: torch.nn.Module, size: int) -> int:
-    """Multiplications and additions of birder's module for one picture, counted by torch as it runs."""
+def flops_per_crop(net: torch.nn.Module, size: int) -> int:
+    """Multiplications and additions of birder's module for one crop, counted by torch as it runs."""
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)

@@ -1,4 +1,4 @@
-"""The ways to ask a DaViT that are compared: each takes resized pictures on the host and gives numbers on the host.
+"""The ways to run a DaViT that are compared: each takes resized crops and gives logits, both in host memory.
 
 birder's way is given floats that were normalised beforehand, which its users do in other processes; ours takes bytes.
 """
@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from birdwatchd.species.network.cpu import Cores
-from birdwatchd.species.network.cuda import Cuda, Lanes
+from birdwatchd.species.network.cpu import CpuWorkers
+from birdwatchd.species.network.cuda import Cuda, CudaPipeline
 from birdwatchd.species.network.davit import Davit
-from birdwatchd.species.network.preprocess import Preparation
+from birdwatchd.species.network.preprocess import Forward, Preprocessing
 
 # isort: split
 import birder
@@ -33,17 +33,17 @@ Batch = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Way:
-    """One way: `given` makes of pictures, uint8, shape (n, 3, size, size), what `ask` takes; only `ask` is timed.
+    """One way: `prepare` makes of crops, uint8, shape (n, 3, size, size), what `infer` takes; only `infer` is timed.
 
-    `ask` returns logits, float32, shape (n, classes).
+    `infer` returns logits, float32, shape (n, classes).
     """
 
-    given: Callable[[Batch], Any]
-    ask: Callable[[Any], NDArray[np.float32]]
+    prepare: Callable[[Batch], Any]
+    infer: Callable[[Any], NDArray[np.float32]]
 
 
 def network(name: str, classes: int, size: int) -> Any:
-    """birder's network with random weights, biases too: what it answers is of no use, how long it takes is."""
+    """birder's network with random weights, biases too: only how long it takes is of use."""
     torch.manual_seed(1)
     net = registry.net_factory(name, classes, 3, size=(size, size)).eval()
     with torch.no_grad():
@@ -54,7 +54,7 @@ def network(name: str, classes: int, size: int) -> Any:
 
 
 def ways(net: Any, name: str, size: int, device: torch.device, compiled: bool) -> dict[str, Way]:
-    """All that can be had here, ours last. What cannot is told on stderr and left out."""
+    """All that can be run here, ours last. What cannot is left out, with a line on stderr."""
     transform = birder.classification_transform((size, size), get_rgb_stats("birder"))
     on_device = copy.deepcopy(net).to(device)
     half = torch.bfloat16
@@ -64,9 +64,9 @@ def ways(net: Any, name: str, size: int, device: torch.device, compiled: bool) -
         found["birder, torch.compile, float32"] = _eager(_Compiled(on_device), transform, device, None)
     found.update(_timm(name, net, size, transform, device))
     if device.type == "cuda":
-        found["ours, float32"] = _lanes(net, transform, size, device, torch.float32)
-        found["ours, float16"] = _lanes(net, transform, size, device, torch.float16)
-        found["ours, bfloat16"] = _lanes(net, transform, size, device, half)
+        found["ours, float32"] = _ours_on_cuda(net, transform, size, device, torch.float32)
+        found["ours, float16"] = _ours_on_cuda(net, transform, size, device, torch.float16)
+        found["ours, bfloat16"] = _ours_on_cuda(net, transform, size, device, half)
     else:
         found["ours, float32"] = _ours_on_cpu(net, transform, size, torch.float32)
         found["ours, bfloat16"] = _ours_on_cpu(net, transform, size, half)
@@ -86,15 +86,15 @@ class _Compiled:
 
 def _eager(net: Any, transform: Any, device: torch.device, amp: torch.dtype | None) -> Way:
     steps = transform.transforms
-    at = next(i for i, step in enumerate(steps) if type(step).__name__ == "ToDtype")
-    normalised = type(transform)(steps[at:])
+    split = next(i for i, step in enumerate(steps) if type(step).__name__ == "ToDtype")
+    normalised = type(transform)(steps[split:])
 
-    def ask(inputs: torch.Tensor) -> NDArray[np.float32]:
+    def infer(inputs: torch.Tensor) -> NDArray[np.float32]:
         with torch.inference_mode(), torch.amp.autocast(device.type, enabled=amp is not None, dtype=amp):
             logits, _ = infer_batch(net, inputs.to(device), return_logits=True)
         return logits
 
-    return Way(lambda pixels: normalised(torch.from_numpy(pixels)), ask)
+    return Way(lambda pixels: normalised(torch.from_numpy(pixels)), infer)
 
 
 def _timm(name: str, net: Any, size: int, transform: Any, device: torch.device) -> dict[str, Way]:
@@ -112,25 +112,22 @@ def _timm(name: str, net: Any, size: int, transform: Any, device: torch.device) 
 
 
 def _ours_on_cpu(net: Any, transform: Any, size: int, dtype: torch.dtype) -> Way:
-    """As the daemon does it: every core its own pictures."""
-    form = Davit(copy.deepcopy(net), dtype).eval()
+    """As the daemon does it: one worker per core."""
+    workers = CpuWorkers(Preprocessing(transform, (size, size)), _forward(Davit(copy.deepcopy(net), dtype).eval()))
+    return Way(list, lambda crops: workers.infer(crops)[0])
 
+
+def _ours_on_cuda(net: Any, transform: Any, size: int, device: torch.device, dtype: torch.dtype) -> Way:
+    module, preprocessing = Davit(copy.deepcopy(net), dtype).eval().to(device), Preprocessing(transform, (size, size))
+    preprocessing.to(device)
+    output_dims = (net.num_classes, net.embedding_size)
+    pipeline = CudaPipeline(Cuda(device), preprocessing, _forward(module), output_dims, capture=True)
+    return Way(list, lambda crops: pipeline.infer(crops)[0])
+
+
+def _forward(module: Davit) -> Forward:
     def forward(inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        embedding = form.embedding(inputs)
-        return form.classify(embedding), embedding
+        embedding = module.embedding(inputs)
+        return module.classify(embedding), embedding
 
-    cores = Cores(Preparation(transform, (size, size)), forward)
-    return Way(list, lambda pictures: cores.ask(pictures)[0])
-
-
-def _lanes(net: Any, transform: Any, size: int, device: torch.device, dtype: torch.dtype) -> Way:
-    form, preparation = Davit(copy.deepcopy(net), dtype).eval().to(device), Preparation(transform, (size, size))
-    preparation.to(device)
-
-    def forward(inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        embedding = form.embedding(inputs)
-        return form.classify(embedding), embedding
-
-    widths = (net.num_classes, net.embedding_size)
-    lanes = Lanes(Cuda(device), preparation, forward, widths, record=True)
-    return Way(list, lambda pictures: lanes.infer(pictures)[0])
+    return forward

@@ -1,1 +1,1 @@
-"""What becomes of visitors that are no birds: how many get a bird's name, and how many after three reviews."""
+"""Measure how many visits of unknown objects get a bird's name in the demo, also after three reviews."""

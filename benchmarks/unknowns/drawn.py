@@ -1,4 +1,4 @@
-"""Draw visits of birds and of what is no bird, and ask the demo model about them."""
+"""Draw visits of birds and of distractors, and run the demo model on them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from PIL import Image
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.demo.cameras.visits import ScheduledVisit
 from birdwatchd.demo.drawing.birds import SPECIES
-from birdwatchd.demo.drawing.strangers import STRANGERS
+from birdwatchd.demo.drawing.distractors import DISTRACTORS
 from birdwatchd.records import FloatArray, Label
 from birdwatchd.settings.model import ModelSettings
-from birdwatchd.species.learned.experience import Seen
+from birdwatchd.species.learned.experience import Example
 from birdwatchd.species.network.network import Network, load_network
-from birdwatchd.species.verdict.fusion import log_sum, mean_logits
+from birdwatchd.species.verdict.fusion import logsumexp, mean_logits
 
 BLANK = "moving background"
-NO_BIRDS = (*STRANGERS, BLANK)
+NO_BIRDS = (*DISTRACTORS, BLANK)
 MOMENTS = 3
 LENGTH_S = 6.0
 WIDTH, HEIGHT, FPS = 640, 360, 10
@@ -38,10 +38,10 @@ class Drawn:
     logits: FloatArray
     embeddings: FloatArray
 
-    def seen(self, said: str, *, reviewed: bool = False, truth: Label | None = None) -> Seen:
-        """It as a visit to learn from."""
-        energy = log_sum(mean_logits(self.logits, [1.0] * len(self.logits)))
-        return Seen(self.embeddings, said, energy, reviewed, truth)
+    def example(self, predicted: str, *, reviewed: bool = False, truth: Label | None = None) -> Example:
+        """The visit as an example to learn from."""
+        energy = logsumexp(mean_logits(self.logits, [1.0] * len(self.logits)))
+        return Example(self.embeddings, predicted, energy, reviewed, truth)
 
 
 def demo_network() -> Network:
@@ -50,36 +50,36 @@ def demo_network() -> Network:
 
 
 def draw_visits(network: Network, kind: str, count: int, first: int = 0, individual: int | None = None) -> list[Drawn]:
-    """`count` visits of a species, a stranger or BLANK, in changing places.
+    """`count` visits of a species, a distractor or BLANK, in changing places.
 
     Args:
         first: number of the first; the same numbers are the same visits.
-        individual: who comes each time; by default each visit is another's.
+        individual: which one comes each time; by default another at each visit.
     """
     visits = []
     for number in range(first, first + count):
         crops = _crops(kind, number, number if individual is None else individual)
-        answers = [network.infer([network.prepare(crop)]) for crop in crops]
-        visits.append(Drawn(kind, *(np.concatenate(parts) for parts in zip(*answers, strict=True))))
+        outputs = [network.infer([network.preprocess(crop)]) for crop in crops]
+        visits.append(Drawn(kind, *(np.concatenate(parts) for parts in zip(*outputs, strict=True))))
     return visits
 
 
 def _crops(kind: str, number: int, individual: int) -> Iterator[Image.Image]:
     """Squares as the daemon cuts them, from moments spread over the visit."""
-    chance = random.Random(f"{kind}/{number}")
+    rng = random.Random(f"{kind}/{number}")
     scene = _empty(number % STATIONS)
     if kind != BLANK:
-        visit = ScheduledVisit(kind, 0.0, LENGTH_S, perch=chance.randrange(4), seed=FIRST_SEED + individual)
+        visit = ScheduledVisit(kind, 0.0, LENGTH_S, perch=rng.randrange(4), seed=FIRST_SEED + individual)
         scene = Scene(scene.spec, (visit,), scene)
-    for frame in sorted(chance.sample(range(6, 54), MOMENTS)):
+    for frame in sorted(rng.sample(range(6, 54), MOMENTS)):
         boxes = scene.truth_boxes(frame)
         if boxes:
             x, y, w, h = boxes[0][1]
-            side = max(w * WIDTH, h * HEIGHT) * chance.uniform(1.2, 1.5)
+            side = max(w * WIDTH, h * HEIGHT) * rng.uniform(1.2, 1.5)
             middle = (x + w / 2) * WIDTH, (y + h / 2) * HEIGHT
         else:
-            side = chance.uniform(40, 200)
-            middle = chance.uniform(0, WIDTH), chance.uniform(0, HEIGHT)
+            side = rng.uniform(40, 200)
+            middle = rng.uniform(0, WIDTH), rng.uniform(0, HEIGHT)
         yield _cut(scene, frame, round(min(side, HEIGHT)), middle)
 
 

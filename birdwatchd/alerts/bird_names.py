@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from birdwatchd.records import Label, Rank, Verdict
-from birdwatchd.species.taxonomy import name_key, names_of
+from birdwatchd.species.taxonomy import name_key, names_of, species_keys
 
 __all__ = ["NameIndex"]
 
@@ -18,9 +18,8 @@ class NameIndex:
         self._groups: dict[str, frozenset[str]] = {}  # of a genus, family or order: itself and the groups above it
         for label in labels:
             names = names_of(label)
-            for own in (label.common_name, label.english_name, label.scientific_name):
-                if own:
-                    self._synonyms[name_key(own)] = names
+            for key in species_keys(label):
+                self._synonyms[key] = names
             groups = [name_key(name) for name in (label.genus, label.family, label.order) if name]
             for number, group in enumerate(groups):
                 self._groups.setdefault(group, frozenset(groups[number:]))

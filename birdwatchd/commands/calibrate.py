@@ -1,4 +1,4 @@
-"""Fit a model's temperature to what people said of its visits, and show how far its probabilities can be trusted."""
+"""`birdwatchd calibrate`: fit a model's temperature to reviewed visits, and print how well it is calibrated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import Label
 from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import name_key, species_keys
-from birdwatchd.species.verdict.calibration import ENOUGH, Reliability, fit_temperature, out_of_fold, reliability
+from birdwatchd.species.verdict.calibration import MIN_REVIEWS, Reliability, fit_temperature, out_of_fold, reliability
 from birdwatchd.species.verdict.fusion import mean_logits
 from birdwatchd.store import Opinion, Store
 
@@ -24,15 +24,18 @@ __all__ = ["run_calibrate"]
 
 @dataclass(frozen=True, slots=True)
 class _Reviewed:
-    """The reviewed visits of one model: logits, shape (visits, classes), and the right class of each."""
+    """The reviewed visits of one model: logits, shape (visits, classes), and the right class of each.
+
+    `skipped` counts those of another model, or of a species that this one does not know.
+    """
 
     logits: NDArray[np.float64]
     truth: list[int]
-    elsewhere: int
+    skipped: int
 
 
 def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
-    """Print the reliability table before and after, and remember the temperature; runs of the daemon take it up.
+    """Print the reliability table before and after, and store the temperature for the daemon's next start.
 
     Raises:
         ModelError: the model cannot be loaded.
@@ -44,15 +47,15 @@ def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
     with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
         network = load_network(config.model, config.model_cache, progress=True)
         reviewed = _reviewed(store, network.model_id, network.labels)
-        if len(reviewed.truth) < ENOUGH:
+        if len(reviewed.truth) < MIN_REVIEWS:
             raise StoreError(
-                f"{len(reviewed.truth)} visits of {network.model_id} have a reviewed species, {ENOUGH} are needed",
+                f"{len(reviewed.truth)} visits of {network.model_id} have a reviewed species, {MIN_REVIEWS} are needed",
                 "review more of them, also those that are right: birdwatchd review VISIT_ID --confirm",
             )
         temperature = fit_temperature(reviewed.logits, reviewed.truth)
         before = reliability(reviewed.logits, reviewed.truth)
         after = reliability(out_of_fold(reviewed.logits, reviewed.truth), reviewed.truth)
-        _say(network.model_id, reviewed, temperature, before, after)
+        _print(network.model_id, reviewed, temperature, before, after)
         if not dry_run:
             store.calibrate(network.model_id, temperature, len(reviewed.truth), datetime.now(UTC))
     done = "it counts from the daemon's next start on, and for relabel"
@@ -61,28 +64,28 @@ def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
 
 
 def _reviewed(store: Store, model: str, labels: Sequence[Label]) -> _Reviewed:
-    place = {key: i for i, label in enumerate(labels) for key in species_keys(label)}
-    logits, truth, elsewhere = [], [], 0
+    classes = {key: i for i, label in enumerate(labels) for key in species_keys(label)}
+    logits, truth, skipped = [], [], 0
     for visit_id, opinion, species in store.reviews():
         if opinion == Opinion.NOT_A_BIRD.value:
             continue
-        index = place.get(name_key(species)) if species else None
+        index = classes.get(name_key(species)) if species else None
         moments = [m for m in store.moments(visit_id) if m.model == model and m.logits is not None]
         if index is None or not moments:
-            elsewhere += 1
+            skipped += 1
             continue
         rows = np.stack([m.logits for m in moments if m.logits is not None])
         logits.append(mean_logits(rows, [m.quality for m in moments]))
         truth.append(index)
-    return _Reviewed(np.array(logits, np.float64).reshape(len(truth), -1), truth, elsewhere)
+    return _Reviewed(np.array(logits, np.float64).reshape(len(truth), -1), truth, skipped)
 
 
-def _say(model: str, reviewed: _Reviewed, temperature: float, before: Reliability, after: Reliability) -> None:
+def _print(model: str, reviewed: _Reviewed, temperature: float, before: Reliability, after: Reliability) -> None:
     for heading, table in (("as the network says", before), ("calibrated, each from the others", after)):
         out.print(_table(heading, table))
     out.print(f"{len(reviewed.truth)} reviewed visits of {shown(model)}: temperature [bold]{temperature:.3f}[/]")
-    if reviewed.elsewhere:
-        err.print(f"{reviewed.elsewhere} more are of another model, or of a species that this one does not know")
+    if reviewed.skipped:
+        err.print(f"{reviewed.skipped} more are of another model, or of a species that this one does not know")
 
 
 def _table(heading: str, found: Reliability) -> Table:
@@ -91,6 +94,6 @@ def _table(heading: str, found: Reliability) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for one in found.bins:
         span = f"{one.low:.2f} … {one.high:.2f}"
-        table.add_row(span, str(one.visits), f"{one.claimed:.3f}", f"{one.right:.3f}")
-    table.add_row("error", "", f"{found.error:.3f}", "", style="dim")
+        table.add_row(span, str(one.visits), f"{one.confidence:.3f}", f"{one.accuracy:.3f}")
+    table.add_row("error", "", f"{found.ece:.3f}", "", style="dim")
     return table

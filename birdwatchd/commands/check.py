@@ -165,10 +165,10 @@ def _probe_model(config: Config) -> str:
             "check the spelling against the model's labels",
         )
     prior = Prior(labels, config.species, config.station.zone)
-    if prior.unplaced:
+    if prior.missing:
         out.print(
-            f"  of {len(labels)} classes {len(prior.unplaced)} are not in the bar chart: not there, or named otherwise:"
-            f" {shown(', '.join(prior.unplaced[:8]))}{' …' if len(prior.unplaced) > 8 else ''}",
+            f"  of {len(labels)} classes {len(prior.missing)} are not in the bar chart: not there, or named otherwise:"
+            f" {shown(', '.join(prior.missing[:8]))}{' …' if len(prior.missing) > 8 else ''}",
             soft_wrap=True,
         )
     return f"{network.model_id} on {network.device}, {len(network.labels)} classes, ready in {took:.1f} s"

@@ -1,21 +1,21 @@
-"""Name stored visits anew, after reviews, or a change of lists, bar chart or model: both verdicts are kept.
+"""`birdwatchd relabel`: classify stored visits again, after reviews or a change of lists, bar chart or model.
 
-Where the same model was asked before, its stored logits are enough and no picture is read. What another model named is
-asked again from the stored pictures. What a person said stays.
+Where the same model was used before, its stored logits are enough. Where another was, the stored crops are classified
+again. Earlier verdicts are kept in the database, and a reviewer's verdict stays.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from birdwatchd.alerts.engine import build_alert_engine
+from birdwatchd.commands.progress import track
 from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.build import build_composer
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RelabelOptions", "run_relabel"]
 
-SAME_SCORE = 0.005  # logits are stored as float16; what differs by less is the same
+SAME_SCORE = 0.005  # logits are stored as float16: smaller differences are rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class RelabelOptions:
 
     Attributes:
         since: visits that began before are left alone.
-        tell: also say over MQTT what changed, and let alert rules decide.
+        tell: also publish over MQTT what changed, and apply alert rules.
         dry_run: only show what would change.
     """
 
@@ -66,14 +66,14 @@ def run_relabel(config: Config, options: RelabelOptions) -> int:
         fusion = fusion_for(network.labels, config.species, station.zone, temperature=temperature)
         fusion.experience = experience_of(store, network, fusion.labels, config.species)
         classifier = Classifier(network, config.model, Metrics())
-        work = _Work(store, fusion, classifier, network.model_id, config, options)
-        for visit in _shown_progress(store.to_name_anew(options.since, options.camera)):
-            work.name(visit)
-    work.say()
+        relabel = _Relabel(store, fusion, classifier, network.model_id, config, options)
+        for visit in track(store.to_name_anew(options.since, options.camera), "visits"):
+            relabel.visit(visit)
+    relabel.print_summary()
     return 0
 
 
-class _Work:
+class _Relabel:
     """One pass over the visits."""
 
     def __init__(
@@ -90,57 +90,60 @@ class _Work:
         self._compose = build_composer(config) if options.tell else None
         self._decide = build_alert_engine(config, fusion.labels) if options.tell else None
         self._changes: Counter[tuple[str, str]] = Counter()
-        self._kept = self._blind = 0
+        self._unchanged = self._missing = 0
 
-    def name(self, visit: Visit) -> None:
-        """Name one visit anew, if there is anything to name it by."""
+    def visit(self, visit: Visit) -> None:
+        """Relabel one visit, if there are logits or crops of it."""
         moments = self._store.moments(visit.visit_id)
-        rows = [self._said_before(moment) for moment in moments]
-        asked = self._ask([moment for moment, row in zip(moments, rows, strict=True) if row is None])
-        known = {row.moment.index: row for row in [*filter(None, rows), *asked]}
-        if not known:
-            self._blind += 1
+        stored = [self._stored_row(moment) for moment in moments]
+        new = self._classify([moment for moment, row in zip(moments, stored, strict=True) if row is None])
+        by_index = {row.moment.index: row for row in [*filter(None, stored), *new]}
+        if not by_index:
+            self._missing += 1
             return
-        ordered = [known[index] for index in sorted(known)]
-        logits = np.stack([row.logits for row in ordered if row.logits is not None])
-        embeddings = np.stack([np.asarray(row.embedding, np.float32) for row in ordered])
-        verdict = self._fusion.fuse(logits, visit.start, [row.moment.quality for row in ordered], embeddings)
-        if not asked and visit.model == self._model and _same(verdict, visit.verdict):
-            self._kept += 1
+        rows = [by_index[index] for index in sorted(by_index)]
+        logits = np.stack([row.logits for row in rows if row.logits is not None])
+        embeddings = np.stack([np.asarray(row.embedding, np.float32) for row in rows])
+        verdict = self._fusion.fuse(logits, visit.start, [row.moment.quality for row in rows], embeddings)
+        if not new and visit.model == self._model and _same(verdict, visit.verdict):
+            self._unchanged += 1
             return
         if not self._options.dry_run:
             now = datetime.now(UTC)
-            self._store.name_anew(visit.visit_id, verdict, self._model, asked, self._compose, now, self._decide)
+            self._store.name_anew(visit.visit_id, verdict, self._model, new, self._compose, now, self._decide)
         self._changes[name_of(visit.verdict), name_of(verdict)] += 1
 
-    def say(self) -> None:
-        """What became of it."""
+    def print_summary(self) -> None:
+        """Print how many visits changed from which name to which."""
         for (before, after), count in self._changes.most_common():
             if before != after:
                 out.print(f"{count:6} × {shown(before)} → [bold]{shown(after)}[/]", soft_wrap=True)
-        same = self._kept + sum(count for (before, after), count in self._changes.items() if before == after)
+        same = self._unchanged + sum(count for (before, after), count in self._changes.items() if before == after)
         out.print(f"{same:6} as before", soft_wrap=True)
-        if self._blind:
-            err.print(f"{self._blind} visits have neither logits of {shown(self._model)} nor pictures", soft_wrap=True)
+        if self._missing:
+            err.print(
+                f"{self._missing} visits have neither logits of {shown(self._model)} nor pictures",
+                soft_wrap=True,
+            )
         if self._options.dry_run:
             err.print("nothing was written (--dry-run)")
 
-    def _said_before(self, moment: StoredMoment) -> MomentRow | None:
-        """What this model said of a moment when it came; None where it was not asked."""
+    def _stored_row(self, moment: StoredMoment) -> MomentRow | None:
+        """The stored outputs of this model for a moment; None where another model classified it."""
         if moment.model != self._model or moment.logits is None:
             return None
         return MomentRow(_moment(moment, b""), moment.embedding.astype(np.float32), moment.top, moment.logits)
 
-    def _ask(self, moments: Sequence[StoredMoment]) -> list[MomentRow]:
-        """Ask the network about stored pictures; those that are gone are left out."""
+    def _classify(self, moments: Sequence[StoredMoment]) -> list[MomentRow]:
+        """Classify stored crops; those whose files are gone are left out."""
         readable = []
         for moment in moments:
             try:
                 readable.append((moment.visit_id, _moment(moment, moment.crop.read_bytes() if moment.crop else b"")))
             except OSError:
                 continue
-        found = self._classifier.predict([one for one in readable if one[1].crop.jpeg]) if readable else []
-        return [self._row(prediction) for prediction in found]
+        predictions = self._classifier.predict([one for one in readable if one[1].crop.jpeg]) if readable else []
+        return [self._row(prediction) for prediction in predictions]
 
     def _row(self, prediction: Prediction) -> MomentRow:
         top = self._fusion.top(prediction.logits)
@@ -152,11 +155,5 @@ def _moment(moment: StoredMoment, jpeg: bytes) -> Moment:
 
 
 def _same(one: Verdict, other: Verdict) -> bool:
-    mine, theirs = ((v.state, v.rank, v.common_name, v.scientific_name, v.rare) for v in (one, other))
-    return mine == theirs and abs(one.score - other.score) < SAME_SCORE
-
-
-def _shown_progress(visits: Iterator[Visit]) -> Iterator[Visit]:
-    columns = (TextColumn("visits"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
-        yield from progress.track(visits, total=None)
+    first, second = ((v.state, v.rank, v.common_name, v.scientific_name, v.rare) for v in (one, other))
+    return first == second and abs(one.score - other.score) < SAME_SCORE

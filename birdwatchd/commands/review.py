@@ -1,4 +1,4 @@
-"""A person's word on a visit, from the command line: confirm it, correct it, or say that it was no bird."""
+"""`birdwatchd review`: confirm a visit's name, correct it, mark it as no bird, or undo that."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from birdwatchd.errors import ConfigError
 from birdwatchd.mqtt.build import build_composer
 from birdwatchd.records import Label, Visit
 from birdwatchd.settings.config import Config
-from birdwatchd.species.taxonomy import bundled_taxonomy, name_key
+from birdwatchd.species.taxonomy import bundled_taxonomy, name_key, species_keys
 from birdwatchd.species.verdict.build import shown_labels
 from birdwatchd.store import Opinion, Review, Store
 
@@ -33,7 +33,7 @@ class ReviewOptions:
 
 
 def run_review(config: Config, options: ReviewOptions) -> int:
-    """Write the review, and tell what it changes to those who were told of the visit.
+    """Store the review; corrections go to those who were notified of the visit.
 
     Raises:
         ConfigError: no species has this name.
@@ -49,50 +49,49 @@ def run_review(config: Config, options: ReviewOptions) -> int:
             after = store.take_back_review(options.visit_id, build_composer(config), now, decide)
         else:
             assert options.opinion is not None
-            review = Review(options.opinion, options.by or _me(), label)
+            review = Review(options.opinion, options.by or _user(), label)
             after = store.review(options.visit_id, review, build_composer(config), now, decide)
-    out.print(_told(before, after), soft_wrap=True)
+    out.print(_outcome(before, after), soft_wrap=True)
     return 0
 
 
 def species_named(name: str, config: Config, *, any_name: bool = False) -> Label:
-    """The species that a person means, by common, scientific or local name.
+    """The species with a common, scientific or local name.
 
     Args:
-        any_name: take a name that no table has as it is written.
+        any_name: accept an unknown name as it is written.
 
     Raises:
-        ConfigError: nothing has this name; says what comes near.
+        ConfigError: no species has this name; suggests similar ones.
     """
     labels = shown_labels(bundled_taxonomy().all, config.species)
     by_key: dict[str, Label] = {}
     for label in labels:
-        for one in (label.common_name, label.english_name, label.scientific_name):
-            if one:
-                by_key.setdefault(name_key(one), label)
+        for key in species_keys(label):
+            by_key.setdefault(key, label)
     found = by_key.get(name_key(name))
     if found is not None:
         return found
     if any_name:
         return Label(" ".join(name.split()))
-    near = _near(name, [one for label in labels for one in (label.common_name, label.scientific_name) if one])
-    hint = f"did you mean {near}? " if near else ""
+    similar = _similar(name, [one for label in labels for one in (label.common_name, label.scientific_name) if one])
+    hint = f"did you mean {similar}? " if similar else ""
     raise ConfigError(f"no species is called {name}", f"{hint}to use the name as it is written, add --any-name")
 
 
-def _near(name: str, names: Sequence[str]) -> str:
+def _similar(name: str, names: Sequence[str]) -> str:
     import difflib
 
     by_key = {name_key(one): one for one in names}
     return " or ".join(by_key[key] for key in difflib.get_close_matches(name_key(name), by_key, n=3, cutoff=0.6))
 
 
-def _told(before: Visit | None, after: Visit) -> str:
+def _outcome(before: Visit | None, after: Visit) -> str:
     was = name_of(before.verdict) if before is not None else "?"
     return f"{shown(after.visit_id)}: {shown(was)} → [bold]{shown(name_of(after.verdict))}[/]"
 
 
-def _me() -> str:
+def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as containers have

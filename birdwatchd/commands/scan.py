@@ -22,10 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from birdwatchd.address import Source
 from birdwatchd.camera.process.scan_process import ScanProcess
+from birdwatchd.commands.progress import progress_bar
 from birdwatchd.commands.terminal import VisitLines, err, plain, say_problem
 from birdwatchd.errors import BirdwatchError, ConfigError, ExportError, SourceUnusable
 from birdwatchd.flow import Crew, Mailbox, Stop
@@ -248,14 +247,7 @@ class _Scan:
         return 130 if stopped else 0
 
     def _scan_all(self, files: Sequence[Path], worker: ScanProcess) -> None:
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("files"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=err, transient=True) as progress:
+        with progress_bar("files") as progress:
             task = progress.add_task("scanning", total=len(files))
             for path in files:
                 if self._stop.is_set():

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from birdwatchd.commands.progress import track
 from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.errors import ConfigError, StoreError
 from birdwatchd.records import FloatArray, Visit
@@ -105,8 +105,8 @@ def _of_picture(config: Config, path: Path) -> _Question:
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         raise ConfigError(f"{path} is no picture that can be read", "give a JPEG or PNG of the bird") from None
     network = load_network(config.model, config.model_cache, progress=True)
-    _, embeddings = network.infer(network.prepare(picture)[None])
-    return _Question(network.model_id, embeddings[0], network.place)
+    _, embeddings = network.infer(network.preprocess(picture)[None])
+    return _Question(network.model_id, embeddings[0], network.torch_device)
 
 
 def _alike(store: Catalogue, question: _Question, count: int, except_for: str) -> list[Alike]:
@@ -127,12 +127,7 @@ def _say(text: str) -> None:
 
 def _watch(pages: range) -> Iterable[int]:
     """Show that embeddings are read, where it takes a while."""
-    if len(pages) <= FEW:
-        yield from pages
-        return
-    columns = (TextColumn("reading embeddings"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as progress:
-        yield from progress.track(pages)
+    return pages if len(pages) <= FEW else track(pages, "reading embeddings", len(pages))
 
 
 def _table(found: Sequence[Alike], config: Config) -> Table:

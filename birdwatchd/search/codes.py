@@ -218,7 +218,7 @@ class OnDevice:
         import torch
 
         self._count, self._device = len(rows), device
-        with self._border():
+        with self._errors():
             self._codes = torch.empty(rows["codes"].shape, dtype=torch.int8, device=device)
             for at in range(0, len(rows), DEVICE_SPAN):
                 part = np.ascontiguousarray(rows["codes"][at : at + DEVICE_SPAN])
@@ -235,7 +235,7 @@ class OnDevice:
         import torch
 
         width = self._codes.shape[1]
-        with self._border():
+        with self._errors():
             padded = torch.zeros(width, device=self._device)
             padded[: len(wanted)] = torch.from_numpy(wanted).to(self._device)
             for at in range(0, self._count, DEVICE_SPAN):
@@ -248,11 +248,11 @@ class OnDevice:
         """See `Bounds`; they are already as near as the bytes allow."""
         return upper
 
-    def _border(self) -> Any:
+    def _errors(self) -> Any:
         from birdwatchd.errors import DeviceLost
-        from birdwatchd.species.network.torch_errors import torch_border
+        from birdwatchd.species.network.torch_errors import torch_errors
 
-        return torch_border(DeviceLost, f"{self._device} cannot search embeddings", "use device cpu")
+        return torch_errors(DeviceLost, f"{self._device} cannot search embeddings", "use device cpu")
 
 
 Hold = Callable[[Rows], Bounds]

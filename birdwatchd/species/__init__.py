@@ -1,1 +1,1 @@
-"""Name birds: network, batching, fusion of moments into a verdict, taxonomy."""
+"""Identify species: the network, fusion of its outputs into verdicts, learning from reviews, taxonomy."""

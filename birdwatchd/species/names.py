@@ -1,7 +1,7 @@
-"""Show birds in the user's own language: a table from scientific names to names, given as a file.
+"""Translate species names: read a table of scientific and local names, and apply it to a model's labels.
 
 Any text table with a header will do, separated by commas, semicolons or tabs: the IOC's multilingual list saved as CSV,
-a national checklist, one's own. The column of scientific names is found by its heading; the other is chosen by
+a national checklist, or the user's own. The column of scientific names is found by its heading; the other is chosen by
 `names_language`, or is the only other one.
 """
 
@@ -52,18 +52,18 @@ def read_names(path: Path, language: str = "") -> dict[str, str]:
 
 def _columns(path: Path, header: Sequence[str], language: str) -> tuple[int, int]:
     keys = [name_key(cell) for cell in header]
-    scientific = next((at for at, key in enumerate(keys) if key in _SCIENTIFIC), None)
+    scientific = next((index for index, key in enumerate(keys) if key in _SCIENTIFIC), None)
     if scientific is None:
         raise ConfigError(f"species.names_file {path}:1: has no column `scientific_name`", _HINT)
-    others = [at for at in range(len(keys)) if at != scientific]
+    others = [index for index in range(len(keys)) if index != scientific]
     if language:
-        chosen = next((at for at in others if keys[at] == name_key(language)), None)
+        chosen = next((index for index in others if keys[index] == name_key(language)), None)
         if chosen is None:
-            known = ", ".join(header[at] for at in others)
+            known = ", ".join(header[index] for index in others)
             raise ConfigError(f"species.names_file {path}:1: has no column `{language}`", f"it has: {known}")
         return scientific, chosen
     if len(others) != 1:
-        known = ", ".join(header[at] for at in others) or "none"
+        known = ", ".join(header[index] for index in others) or "none"
         raise ConfigError(f"species.names_language is needed: {path} has several columns or none", f"it has: {known}")
     return scientific, others[0]
 

@@ -1,8 +1,7 @@
-"""Give every class of a model its scientific name, family and order, and know which classes are no birds.
+"""The taxonomy: look up a model's class names, for scientific name, family and order, and compare names of birds.
 
-Models spell their classes as they like (`House sparrow`, `house_sparrow`, `Passer domesticus`); the table
-that ships with this package is keyed so that all of these are one. A class that the table does not hold
-stays usable under the model's own name.
+Models spell their classes differently (`House sparrow`, `house_sparrow`, `Passer domesticus`); the table that ships
+with this package finds all of these. A class that is not in the table stays usable under the model's own name.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from importlib.resources import files
 
 from birdwatchd.records import Label
 
-__all__ = ["Taxonomy", "bundled_taxonomy", "name_key", "species_keys"]
+__all__ = ["Taxonomy", "bundled_taxonomy", "name_key", "names_of", "species_keys"]
 
 # What trained classifiers call "none of my birds"; birder's own models use `Unknown`.
 _NO_SPECIES = frozenset({"unknown", "background", "not a bird", "no bird", "other", "empty"})
@@ -22,12 +21,12 @@ _SPELLING = str.maketrans({"_": " ", "-": " ", "'": None, "\N{RIGHT SINGLE QUOTA
 
 
 def name_key(name: str) -> str:
-    """Reduce a name to what counts in comparing names: no case, no `_`, `-` or apostrophe, single spaces."""
+    """Normalise a name for comparing: no case, no `_`, `-` or apostrophe, single spaces."""
     return " ".join(name.translate(_SPELLING).casefold().split())
 
 
 def species_keys(label: Label) -> tuple[str, ...]:
-    """The keys of all names of one species: as it is shown, in English, scientific."""
+    """The `name_key` of each name of one species: as it is shown, in English, scientific."""
     return tuple(name_key(name) for name in (label.common_name, label.english_name, label.scientific_name) if name)
 
 
@@ -44,7 +43,7 @@ class Taxonomy:
                 self._by_key[name_key(label.scientific_name)] = label
 
     def label(self, name: str) -> Label:
-        """The label of one class; for a class that the table does not hold, its name and nothing else."""
+        """The label of one class; for a class that is not in the table, its name and nothing else."""
         key = name_key(name)
         if key in _NO_SPECIES:
             return Label(name, is_species=False)
@@ -72,6 +71,6 @@ def _label(row: Mapping[str, str]) -> Label:
 
 
 def names_of(label: Label) -> frozenset[str]:
-    """Every name by which a list may mean this class: species, genus, family, order."""
+    """The `name_key` of every name that includes this class: of its species, genus, family and order."""
     names = (label.common_name, label.english_name, label.scientific_name, label.genus, label.family, label.order)
     return frozenset(name_key(name) for name in names if name)

@@ -1,4 +1,4 @@
-"""Build the stages between mailbox and database; the same for live cameras and recordings."""
+"""Connect classify, record and learn between mailbox and database, the same for live cameras and recordings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from birdwatchd.flow import Handover, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Prediction, Visit
 from birdwatchd.settings.config import Config
-from birdwatchd.stages.classify import Classify, Judged
-from birdwatchd.stages.learn import Learning
+from birdwatchd.stages.classify import ClassifiedEvidence, Classify
+from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.record import Record
 from birdwatchd.store.alert_log import Decide
 from birdwatchd.store.revision import MomentRow
@@ -38,21 +38,21 @@ def build_stages(
     on_visit: Callable[[Visit], None],
     wake: Callable[[], None] = lambda: None,
     show_known: bool = False,
-) -> tuple[Classify, Record, Learning]:
-    """Put the stages between mailbox and database together; the same for live cameras and recordings.
+) -> tuple[Classify, Record, Learn]:
+    """Build the stages classify, record and learn, connected with each other.
 
     Args:
-        decide: says which alert rules fire; None where nobody is to be alerted (recordings).
+        decide: decides which alert rules fire; None where nobody is to be alerted (recordings).
         show_known: give `on_visit` also what was stored before (a recording that is read again).
     """
     from birdwatchd.species.network.classifier import Classifier
     from birdwatchd.species.verdict.build import fusion_for
 
-    handover: Handover[tuple[Judged, ...]] = Handover("record", metrics)
+    handover: Handover[tuple[ClassifiedEvidence, ...]] = Handover("record", metrics)
     temperature = store.temperature(network.model_id)
     fusion = fusion_for(network.labels, config.species, config.station.zone, temperature=temperature)
-    learning = Learning(store, network, fusion, config.species)
-    learning.run_once(time.monotonic())
+    learn = Learn(store, network, fusion, config.species)
+    learn.run_once(time.monotonic())
 
     def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
         rows = [MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits) for p in predictions]
@@ -69,4 +69,4 @@ def build_stages(
         stop=stop,
     )
     record = Record(handover, write, network.model_id, metrics, stop=stop, wake=wake, on_visit=on_visit)
-    return classify, record, learning
+    return classify, record, learn

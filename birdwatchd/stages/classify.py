@@ -1,6 +1,6 @@
-"""Classify the crops of all cameras in shared batches, and revise the verdict of each visit.
+"""The classify stage: crops of all cameras go through one network in shared batches and revise their visits' verdicts.
 
-Evidence comes in by the mailbox, judged evidence goes on to record. Nothing flows back.
+Evidence comes in by the mailbox; it goes on to the record stage with predictions and verdict. Nothing flows back.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from birdwatchd.records import (
     Verdict,
 )
 
-__all__ = ["Classify", "Judged", "Predictor", "RunningVerdict"]
+__all__ = ["ClassifiedEvidence", "Classify", "Predictor", "RunningVerdict"]
 
 STOPPING_CROPS_S = 4.0  # how long after the stop crops are still classified; the rest of the deadline is for writing
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """Evidence with what the network said of its moments, and the verdict on the whole visit so far.
+class ClassifiedEvidence:
+    """Evidence with the predictions of its moments, and the verdict on the whole visit so far.
 
-    `box` is the bird's in the best picture of the visit so far.
+    `moments` counts those of the visit so far that could be classified; `box` is the bird's in the best of them.
     """
 
     evidence: Evidence
@@ -46,10 +46,10 @@ class RunningVerdict(Protocol):
 
     @property
     def moments(self) -> int:
-        """Moments taken so far."""
+        """Moments added so far."""
 
     def add(self, logits: FloatArray, quality: float, embedding: FloatArray) -> None:
-        """Take one more moment into account; a better picture counts more."""
+        """Add one more moment; a crop of better quality counts more."""
 
     def verdict(self) -> Verdict:
         """The verdict on all moments so far."""
@@ -63,7 +63,7 @@ class Predictor(Protocol):
         """Crops worth collecting for one call."""
 
     def predict(self, moments: Sequence[tuple[str, Moment]]) -> list[Prediction]:
-        """Predictions of those moments that could be read."""
+        """Predictions of those moments whose crops could be decoded."""
 
 
 @dataclass(slots=True)
@@ -71,19 +71,19 @@ class _OpenVisit:
     running: RunningVerdict
     best: Moment | None = None
 
-    def take(self, prediction: Prediction) -> None:
+    def add(self, prediction: Prediction) -> None:
         self.running.add(prediction.logits, prediction.moment.quality, prediction.embedding)
         if self.best is None or prediction.moment.quality > self.best.quality:
             self.best = prediction.moment
 
 
 class Classify:
-    """Crops of all cameras through one network, in shared batches."""
+    """Classifies crops of all cameras in shared batches."""
 
     def __init__(
         self,
         mailbox: Mailbox,
-        out: Handover[tuple[Judged, ...]],
+        out: Handover[tuple[ClassifiedEvidence, ...]],
         classifier: Predictor,
         begin: Callable[[datetime], RunningVerdict],
         metrics: Metrics,
@@ -93,15 +93,15 @@ class Classify:
     ) -> None:
         """
         Args:
-            begin: gives the verdict of a new visit, by when it began: what is likely hangs on the season.
+            begin: makes the running verdict of a new visit from its start, which decides the season's prior.
         """
         self._mailbox, self._out, self._classifier = mailbox, out, classifier
         self._begin, self._metrics, self._max_wait_s, self._stop = begin, metrics, max_wait_s, stop
         self._visits: dict[str, _OpenVisit] = {}
-        self.beat = time.monotonic()
+        self.beat_s = time.monotonic()
 
     def run(self) -> None:
-        """Until the mailbox ends: cameras first, then what they left here."""
+        """Run until the mailbox has ended and is empty."""
         try:
             while self.run_once():
                 self._beat()
@@ -115,37 +115,39 @@ class Classify:
         if batch is None:
             return False
         if batch:
-            self._out.put(self.judge(self._affordable(batch)), self._beat)
+            self._out.put(self.classify(self._before_deadline(batch)), self._beat)
         return True
 
     def _beat(self) -> None:
-        self.beat = time.monotonic()
+        self.beat_s = time.monotonic()
 
-    def judge(self, batch: Sequence[Evidence]) -> tuple[Judged, ...]:
-        """Predict all moments of a batch together, and revise the verdict of each visit in it, in order."""
-        began = time.monotonic()
-        wanted = [(evidence.visit_id, moment) for evidence in batch for moment in evidence.moments]
-        predictions = self._classifier.predict(wanted) if wanted else []
-        if wanted:
-            self._metrics.add("classify_seconds_total", time.monotonic() - began)
+    def classify(self, batch: Sequence[Evidence]) -> tuple[ClassifiedEvidence, ...]:
+        """Predict all moments of a batch of evidence together, and revise the verdict of each visit in it, in order."""
+        begun_s = time.monotonic()
+        moments = [(evidence.visit_id, moment) for evidence in batch for moment in evidence.moments]
+        predictions = self._classifier.predict(moments) if moments else []
+        if moments:
+            self._metrics.add("classify_seconds_total", time.monotonic() - begun_s)
         by_moment = {(p.visit_id, p.moment.index): p for p in predictions}
-        return tuple(self._judge_one(evidence, by_moment) for evidence in batch)
+        return tuple(self._classify_one(evidence, by_moment) for evidence in batch)
 
-    def _judge_one(self, evidence: Evidence, by_moment: Mapping[tuple[str, int], Prediction]) -> Judged:
+    def _classify_one(self, evidence: Evidence, by_moment: Mapping[tuple[str, int], Prediction]) -> ClassifiedEvidence:
         visit = self._visits.get(evidence.visit_id)
         if visit is None:
             visit = self._visits[evidence.visit_id] = _OpenVisit(self._begin(evidence.start))
         mine = [by_moment.get((evidence.visit_id, moment.index)) for moment in evidence.moments]
         found = tuple(p for p in mine if p is not None)
         for prediction in found:
-            visit.take(prediction)
+            visit.add(prediction)
         if evidence.end is not None:
             del self._visits[evidence.visit_id]
         verdict = visit.running.verdict()
-        return Judged(evidence, found, verdict, visit.running.moments, visit.best.box if visit.best else None)
+        return ClassifiedEvidence(
+            evidence, found, verdict, visit.running.moments, visit.best.box if visit.best else None
+        )
 
-    def _affordable(self, batch: Sequence[Evidence]) -> Sequence[Evidence]:
-        """While stopping, a slow machine classifies only as long as the deadline allows; ends are never lost."""
+    def _before_deadline(self, batch: Sequence[Evidence]) -> Sequence[Evidence]:
+        """The batch without its crops once there is no time left to classify while stopping; ends are never lost."""
         if self._stop.for_seconds(time.monotonic()) < STOPPING_CROPS_S:
             return batch
         dropped = sum(len(evidence.moments) for evidence in batch)

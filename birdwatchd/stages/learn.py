@@ -1,7 +1,7 @@
-"""Let naming learn from what the store holds: when a person corrected a visit, the next one like it is named better.
+"""The learn stage: refit the experience of a fusion when visits were reviewed, so that corrections apply to new visits.
 
-A stage of its own, because reviews are written by other processes while the daemon runs. It looks for new ones every
-few seconds and for what else was seen every hour, and gives the naming a new experience.
+Reviews are written by other processes while the daemon runs, so this polls the store: for new reviews every few
+seconds, for all other visits every hour.
 """
 
 from __future__ import annotations
@@ -12,82 +12,76 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from birdwatchd.errors import StoreBusy, StoreFull
+from birdwatchd.flow import Stop
 from birdwatchd.records import Label
 from birdwatchd.settings.species import SpeciesSettings
-from birdwatchd.species.learned.experience import Experience, Seen
-from birdwatchd.species.verdict.fusion import Fusion, log_sum, mean_logits
+from birdwatchd.species.learned.experience import Example, Experience
+from birdwatchd.species.verdict.fusion import Fusion, logsumexp, mean_logits
 from birdwatchd.store import Catalogue
 
-__all__ = ["Learning", "Named", "experience_of"]
+__all__ = ["Learn", "Model", "experience_of"]
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 5.0  # between looks for new reviews
-AGAIN_S = 3600.0  # after which what was seen meanwhile counts too
-VISITS = 1000
+POLL_S = 5.0  # between two polls for new reviews
+REFRESH_S = 3600.0  # after which visits without a review are read again too
+MAX_VISITS = 1000
 
 
-class Named(Protocol):
-    """What learning needs of a network."""
+class Model(Protocol):
+    """What this stage needs of a network."""
 
     @property
     def model_id(self) -> str:
-        """Name and version: visits of others teach it nothing."""
+        """Name and version: only visits of the same model are comparable."""
 
     @property
-    def reference(self) -> Sequence[Seen]:
-        """Visits that came with the weights."""
+    def reference(self) -> Sequence[Example]:
+        """Examples that came with the weights."""
 
 
-class Stopping(Protocol):
-    """What `run` needs of a stop."""
-
-    def wait(self, seconds: float, /) -> bool:
-        """Sleep, but wake when the end is asked for; True if it is."""
-
-
-def experience_of(store: Catalogue, network: Named, labels: Sequence[Label], settings: SpeciesSettings) -> Experience:
-    """What the visits of a network at this station teach, or nothing where the settings say so.
+def experience_of(store: Catalogue, network: Model, labels: Sequence[Label], settings: SpeciesSettings) -> Experience:
+    """The experience of a network at this station, empty if `species.learn` is off.
 
     Args:
         labels: the classes, as they are shown.
     """
     if not settings.learn:
         return Experience(labels)
-    seen = (*network.reference, *_seen(store, network.model_id))
-    return Experience(labels, seen, familiar=settings.familiar)
+    examples = (*network.reference, *_stored_examples(store, network.model_id))
+    return Experience(labels, examples, inlier_quantile=settings.familiar)
 
 
-def _seen(store: Catalogue, model: str) -> Iterator[Seen]:
-    for visit in store.seen(model, VISITS):
-        energy = float("nan") if visit.logits is None else log_sum(mean_logits(visit.logits, visit.qualities))
-        yield Seen(visit.embeddings, visit.said, energy, visit.opinion is not None, visit.truth)
+def _stored_examples(store: Catalogue, model: str) -> Iterator[Example]:
+    for visit in store.seen(model, MAX_VISITS):
+        energy = float("nan") if visit.logits is None else logsumexp(mean_logits(visit.logits, visit.qualities))
+        yield Example(visit.embeddings, visit.said, energy, visit.opinion is not None, visit.truth)
 
 
-class Learning:
-    """Keeps one `Fusion` up to date."""
+class Learn:
+    """Keeps the experience of one `Fusion` up to date."""
 
-    def __init__(self, store: Catalogue, network: Named, fusion: Fusion, settings: SpeciesSettings) -> None:
+    def __init__(self, store: Catalogue, network: Model, fusion: Fusion, settings: SpeciesSettings) -> None:
         self._store, self._network, self._fusion, self._settings = store, network, fusion, settings
         self._mark: tuple[int, int] | None = None
-        self._learned_at = 0.0
+        self._learned_s = 0.0
 
-    def run(self, stop: Stopping) -> None:
-        """Until the stop."""
-        while not stop.wait(LOOK_S):
+    def run(self, stop: Stop) -> None:
+        """Run until the stop."""
+        while not stop.wait(POLL_S):
             self.run_once(time.monotonic())
 
-    def run_once(self, now: float) -> None:
-        """Learn, if there is something new to learn from; a busy database can wait.
+    def run_once(self, now_s: float) -> None:
+        """Refit if there are new reviews or an hour has passed; a busy database is polled again later.
 
         Args:
-            now: monotonic seconds.
+            now_s: monotonic.
         """
         if not self._settings.learn:
             return
         try:
             mark = self._store.reviews_mark()
-            if mark == self._mark and now - self._learned_at < AGAIN_S:
+            if mark == self._mark and now_s - self._learned_s < REFRESH_S:
                 return
             labels = self._fusion.labels
             experience = experience_of(self._store, self._network, labels, self._settings)
@@ -96,4 +90,4 @@ class Learning:
             return
         if self._mark is not None and mark != self._mark:
             log.info("learned from reviews: %d visits were corrected", experience.corrections)
-        self._fusion.experience, self._mark, self._learned_at = experience, mark, now
+        self._fusion.experience, self._mark, self._learned_s = experience, mark, now_s

@@ -1,4 +1,4 @@
-"""Record judged evidence: one transaction for each revision of a visit, then wake the publisher."""
+"""The record stage: write each revision of a visit in one transaction, then wake the publisher."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from birdwatchd.records import (
     Prediction,
     Visit,
 )
-from birdwatchd.stages.classify import STOPPING_CROPS_S, Judged
+from birdwatchd.stages.classify import STOPPING_CROPS_S, ClassifiedEvidence
 
 __all__ = ["Record", "Write", "visit_of"]
 
@@ -24,11 +24,11 @@ Write = Callable[[Visit, Sequence[Prediction]], bool]
 
 
 class Record:
-    """Write what was judged: one transaction per visit revision, and nothing is forgotten while the disk is busy."""
+    """Writes classified evidence: one transaction per visit revision; waits while the database is busy."""
 
     def __init__(
         self,
-        inbox: Handover[tuple[Judged, ...]],
+        inbox: Handover[tuple[ClassifiedEvidence, ...]],
         write: Write,
         model: str,
         metrics: Metrics,
@@ -39,32 +39,32 @@ class Record:
     ) -> None:
         """
         Args:
-            write: stores a revision with its moments and messages; True if it was news.
-            wake: tells the publisher that there may be messages.
-            on_visit: is shown every revision that was stored.
+            write: stores a revision with its moments and messages; True if it was new.
+            wake: wakes the publisher, since there may be messages.
+            on_visit: called with every revision that was stored.
         """
         self._inbox, self._write, self._model, self._metrics = inbox, write, model, metrics
         self._stop, self._wake, self._on_visit = stop, wake, on_visit
-        self.beat = time.monotonic()
+        self.beat_s = time.monotonic()
 
     def run(self) -> None:
-        """Until classify has closed the hand-over and it is empty."""
+        """Run until classify has closed the hand-over and it is empty."""
         try:
             while self.run_once():
-                self.beat = time.monotonic()
+                self.beat_s = time.monotonic()
         finally:
-            self._inbox.close()  # should this stage die, nobody waits for it
+            self._inbox.close()  # if this stage fails, nobody waits for it
 
     def run_once(self) -> bool:
-        """One batch of judged evidence; False when there will be no more."""
+        """Write one batch; False when there will be no more."""
         item = self._inbox.take()
         if item == "ended":
             return False
         if item == "nothing yet":
             return True
-        for judged in item:
-            visit = visit_of(judged, self._model)
-            if self._persist(visit, judged.predictions):
+        for classified in item:
+            visit = visit_of(classified, self._model)
+            if self._persist(visit, classified.predictions):
                 self._metrics.add("visit_revisions_total", camera=visit.camera)
                 self._on_visit(visit)
         self._wake()
@@ -82,13 +82,13 @@ class Record:
                     log.error("visits wait to be written: %s", error)
                     said = True
                 self._metrics.add("store_retries_total")
-                self.beat = time.monotonic()
+                self.beat_s = time.monotonic()
                 self._stop.wait(RETRY_WRITE_S)
 
 
-def visit_of(judged: Judged, model: str) -> Visit:
-    """The visit as it stands after this evidence."""
-    evidence = judged.evidence
+def visit_of(classified: ClassifiedEvidence, model: str) -> Visit:
+    """The visit with this evidence included."""
+    evidence = classified.evidence
     return Visit(
         visit_id=evidence.visit_id,
         camera=evidence.camera,
@@ -96,10 +96,10 @@ def visit_of(judged: Judged, model: str) -> Visit:
         start=evidence.start,
         end=evidence.end,
         last_seen=evidence.last_seen,
-        verdict=judged.verdict,
-        moments=judged.moments,
+        verdict=classified.verdict,
+        moments=classified.moments,
         count_max=evidence.count_max,
-        box=judged.box,
+        box=classified.box,
         model=model,
         media=evidence.media,
         start_s=evidence.start_s,

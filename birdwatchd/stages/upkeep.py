@@ -1,4 +1,7 @@
-"""Keep up what runs beside the visits: camera states to log, effort and MQTT; the service manager's watchdog."""
+"""The upkeep stage: camera states to log, effort and MQTT, and heartbeats to the service manager's watchdog.
+
+These belong to no visit, so no other stage handles them; this one runs every half second.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,15 @@ from birdwatchd.records import (
     CameraStatus,
 )
 
-__all__ = ["Upkeep", "log"]
+__all__ = ["Upkeep"]
 
 log = logging.getLogger(__name__)
 RING_GAUGES = ("ring_seconds", "ring_bytes")  # how far back a camera's kept video reaches, and its memory
-KEPT_CHANGES = 8  # changes of state per camera that wait to be logged and told; different notices likewise
+KEPT_CHANGES = 8  # changes of state per camera that wait to be handled; different notices likewise
 
 
 class Upkeep:
-    """What has to happen on the side: camera states to log, effort and MQTT; the service manager's watchdog."""
+    """Passes on what cameras report of themselves, and feeds the watchdog while every stage is alive."""
 
     def __init__(
         self,
@@ -36,10 +39,10 @@ class Upkeep:
     ) -> None:
         """
         Args:
-            on_status: is given every report (effort).
-            on_change: is told when a camera's state changes (MQTT).
+            on_status: called with every report (effort).
+            on_change: called when a camera's state changes (MQTT).
             healthy: whether every stage beats.
-            beat_service: tells the service manager that all is well.
+            beat_service: sends a heartbeat to the service manager.
         """
         self._metrics, self._on_status, self._on_change = metrics, on_status, on_change
         self._healthy, self._beat_service = healthy, beat_service
@@ -53,8 +56,8 @@ class Upkeep:
     def take_status(self, status: CameraStatus) -> None:
         """Called by the camera readers; quick. Keeps the newest report of each state, a few changes per camera.
 
-        Should nobody look for long (a locked database), the oldest changes of a camera that comes and goes are
-        forgotten; what it is now is never.
+        If `run_once` does not come for long (a locked database), the oldest changes of a camera are dropped; its
+        newest state never is.
         """
         with self._lock:
             notices = self._notices.setdefault(status.camera, {})
@@ -67,7 +70,7 @@ class Upkeep:
                 mine.append(status)
 
     def run(self, stop: Stop) -> None:
-        """Every half second, and once more at the stop (which comes when the cameras have said their last)."""
+        """Run every half second, and once more at the stop (which comes when the cameras have ended)."""
         while not stop.wait(0.5):
             self.run_once()
         self.run_once()
@@ -75,14 +78,14 @@ class Upkeep:
     def run_once(self) -> None:
         """Handle what cameras reported since the last time."""
         with self._lock:
-            news, self._new = self._new, {}
+            reports, self._new = self._new, {}
             notices = [(camera, text) for camera, said in self._notices.items() for text in said if not said[text]]
             for camera, text in notices:
                 self._notices[camera][text] = True
         for camera, text in notices:
             log.warning("camera %s: %s", camera, text)
         self._store_busy = False
-        for status in (status for reports in news.values() for status in reports):
+        for status in (status for changes in reports.values() for status in changes):
             self._metrics.set("camera_fps", status.fps, camera=status.camera)
             self._count_frames(status)
             self._metrics.set("camera_lag_seconds", status.lag_s, camera=status.camera)
@@ -93,15 +96,15 @@ class Upkeep:
             self.cameras[status.camera] = status
             self._note_effort(status)
             if before is None or before.state is not status.state:
-                self._say(before, status)
+                self._log_change(before, status)
                 self._on_change(status)
             elif before.detail != status.detail:
-                self._say_detail(status)
+                self._log_detail(status)
         if self._healthy():
             self._beat_service()
 
     def _count_frames(self, status: CameraStatus) -> None:
-        """Count what came, and what of it came too late to be looked at, also across a camera's processes.
+        """Count frames, and those skipped because they were late, also across restarts of a camera's process.
 
         A process counts from its own start; the counters here must not fall when it is started again.
         """
@@ -113,9 +116,9 @@ class Upkeep:
         self._metrics.add("frames_skipped_total", status.late - late, camera=status.camera)
 
     def _note_effort(self, status: CameraStatus) -> None:
-        """A busy or full database costs seconds of effort here, never the daemon; the next report extends the span.
+        """Write effort. A busy or full database costs seconds of it, not the daemon: the next report extends the span.
 
-        It is asked once a round: each try may wait for seconds, and the watchdog must be fed meanwhile.
+        It is tried once a round: each try may wait for seconds, and the watchdog must be fed meanwhile.
         """
         if self._store_busy:
             return
@@ -129,19 +132,19 @@ class Upkeep:
         else:
             self._trouble = False
 
-    def _say_detail(self, status: CameraStatus) -> None:
-        """Something about a camera that is no change of its state."""
+    def _log_detail(self, status: CameraStatus) -> None:
+        """Log what a camera reports without a change of its state."""
         if status.detail:
             level = logging.WARNING if status.state is CameraState.ONLINE else logging.INFO
             log.log(level, "camera %s: %s", status.camera, status.detail)
         else:
             log.info("camera %s: nothing is lost any more", status.camera)
 
-    def _say(self, before: CameraStatus | None, status: CameraStatus) -> None:
+    def _log_change(self, before: CameraStatus | None, status: CameraStatus) -> None:
         if status.state is CameraState.ONLINE:
             log.info("camera %s: online, %d×%d pixels", status.camera, status.width, status.height)
             if status.detail:
-                self._say_detail(status)
+                self._log_detail(status)
         elif status.state is CameraState.OFFLINE:
             level = logging.ERROR if status.refused else logging.WARNING
             log.log(level, "camera %s: offline: %s", status.camera, status.detail)

@@ -18,7 +18,7 @@ from PIL import Image
 from birdwatchd.commands.relabel import RelabelOptions, run_relabel
 from birdwatchd.records import Box, Crop, FloatArray, Label, Moment, Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
-from birdwatchd.species.learned.experience import Seen
+from birdwatchd.species.learned.experience import Example
 from birdwatchd.store import MomentRow, Opinion, Review, Store, schema
 
 START = datetime(2026, 12, 10, 9, 0, tzinfo=UTC)
@@ -39,10 +39,10 @@ class Network:
     labels: tuple[Label, ...] = LABELS
     max_batch: int = 4
     device: str = "cpu"
-    reference: tuple[Seen, ...] = ()
+    reference: tuple[Example, ...] = ()
     shown: int = 0
 
-    def prepare(self, image: Image.Image) -> Any:
+    def preprocess(self, image: Image.Image) -> Any:
         return np.zeros((3, 8, 8), np.uint8)
 
     def infer(self, batch: Any) -> tuple[FloatArray, FloatArray]:

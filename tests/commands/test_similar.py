@@ -115,7 +115,7 @@ def test_a_picture_is_compared_by_the_model(
         pixels = np.kron(rng.integers(0, 256, (4, 4, 3), np.uint8), np.ones((16, 16, 1), np.uint8))
         Image.fromarray(pixels).save(path)
         with Image.open(path) as image:
-            _, embedding = network.infer(network.prepare(image)[None])
+            _, embedding = network.infer(network.preprocess(image)[None])
         keep(f"v{number}", embedding[0].tolist(), model=network.model_id)
     found = similar(str(paths[1]))
     assert found[0] == ("v1", pytest.approx(1.0, abs=0.01))

@@ -19,7 +19,7 @@ from PIL import Image
 def usual_cores() -> Iterator[None]:
     """The same precision on every machine; tests/species/network/test_cpu.py has the others."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("birdwatchd.species.network.network.multiplies_bfloat16", lambda: False)
+        patch.setattr("birdwatchd.species.network.network.has_fast_bfloat16", lambda: False)
         yield
 
 

@@ -17,9 +17,9 @@ from birdwatchd.flow import Stop
 from birdwatchd.records import Box, Crop, FloatArray, Label, Moment, Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.species import SpeciesSettings
-from birdwatchd.species.learned.experience import Seen
+from birdwatchd.species.learned.experience import Example
 from birdwatchd.species.verdict.fusion import Fusion
-from birdwatchd.stages.learn import AGAIN_S, Learning
+from birdwatchd.stages.learn import REFRESH_S, Learn
 from birdwatchd.store import MomentRow, Opinion, Review, Store
 
 START = datetime(2026, 5, 1, 6, 0, tzinfo=UTC)
@@ -32,11 +32,11 @@ MODEL = "demo@1"
 
 @dataclass
 class Network:
-    """What learning and naming anew ask of a network; nobody may ask it about a picture."""
+    """What learning and relabelling need of a network; neither may run it."""
 
     model_id: str = MODEL
     labels: tuple[Label, ...] = LABELS
-    reference: tuple[Seen, ...] = ()
+    reference: tuple[Example, ...] = ()
     max_batch: int = 4
     device: str = "cpu"
 
@@ -71,7 +71,7 @@ def store(tmp_path: Path) -> Any:
         yield opened
 
 
-def judged(fusion: Fusion, kind: float, seed: int = 77) -> Verdict:
+def verdict_on(fusion: Fusion, kind: float, seed: int = 77) -> Verdict:
     """What is said of a visit of today."""
     return fusion.fuse(np.stack([LOGITS, LOGITS]), START, None, looks(kind, seed))
 
@@ -84,31 +84,31 @@ def reject(store: Store, *visit_ids: str) -> None:
 def test_a_review_counts_within_seconds_and_its_undo_too(store: Store, tmp_path: Path) -> None:
     """People review while the daemon runs, from another process; it must not have to be started again."""
     fusion = Fusion(LABELS, SpeciesSettings())
-    learning = Learning(store, Network(), fusion, SpeciesSettings())
-    learning.run_once(0.0)
-    assert judged(fusion, 3.0).state is State.CONFIRMED
+    learn = Learn(store, Network(), fusion, SpeciesSettings())
+    learn.run_once(0.0)
+    assert verdict_on(fusion, 3.0).state is State.CONFIRMED
     with Store.open(tmp_path, zone=ZoneInfo("UTC")) as elsewhere:
         reject(elsewhere, "b00", "b01", "b02")
-        learning.run_once(1.0)
-        assert judged(fusion, 3.0).state is State.REJECTED
-        assert judged(fusion, 3.0).reasons == ("like 3 reviewed visits that were no bird",)
-        assert judged(fusion, 0.0).state is State.CONFIRMED
+        learn.run_once(1.0)
+        assert verdict_on(fusion, 3.0).state is State.REJECTED
+        assert verdict_on(fusion, 3.0).reasons == ("like 3 reviewed visits that were no bird",)
+        assert verdict_on(fusion, 0.0).state is State.CONFIRMED
         for visit_id in ("b00", "b01", "b02"):
             elsewhere.take_back_review(visit_id, None, START)
-    learning.run_once(2.0)
-    assert judged(fusion, 3.0).state is State.CONFIRMED
+    learn.run_once(2.0)
+    assert verdict_on(fusion, 3.0).state is State.CONFIRMED
 
 
 def test_what_was_seen_meanwhile_counts_after_an_hour(store: Store) -> None:
-    """Learning costs seconds on a large database: not at every visit, but not never."""
+    """Learn costs seconds on a large database: not at every visit, but not never."""
     fusion = Fusion(LABELS, SpeciesSettings())
-    learning = Learning(store, Network(), fusion, SpeciesSettings())
-    learning.run_once(0.0)
+    learn = Learn(store, Network(), fusion, SpeciesSettings())
+    learn.run_once(0.0)
     first = fusion.experience
     keep(store, "c00", 0.0, 99)
-    learning.run_once(AGAIN_S - 1)
+    learn.run_once(REFRESH_S - 1)
     assert fusion.experience is first
-    learning.run_once(AGAIN_S + 1)
+    learn.run_once(REFRESH_S + 1)
     assert fusion.experience.visits == first.visits + 1
 
 
@@ -117,30 +117,30 @@ def test_learning_can_be_switched_off(store: Store) -> None:
     reject(store, "b00", "b01", "b02")
     settings = SpeciesSettings(learn=False)
     fusion = Fusion(LABELS, settings)
-    Learning(store, Network(), fusion, settings).run_once(0.0)
-    assert judged(fusion, 3.0).state is State.CONFIRMED
+    Learn(store, Network(), fusion, settings).run_once(0.0)
+    assert verdict_on(fusion, 3.0).state is State.CONFIRMED
 
 
 def test_visits_of_another_model_teach_nothing(store: Store) -> None:
     """Numbers of two networks have nothing to do with each other."""
     reject(store, "b00", "b01", "b02")
     fusion = Fusion(LABELS, SpeciesSettings())
-    Learning(store, Network("other@2"), fusion, SpeciesSettings()).run_once(0.0)
+    Learn(store, Network("other@2"), fusion, SpeciesSettings()).run_once(0.0)
     assert fusion.experience.visits == 0
 
 
 def test_a_busy_database_is_asked_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backup that holds the database for a minute must not end the daemon, nor what it knows."""
     fusion = Fusion(LABELS, SpeciesSettings())
-    learning = Learning(store, Network(), fusion, SpeciesSettings())
+    learn = Learn(store, Network(), fusion, SpeciesSettings())
 
     def busy() -> tuple[int, int]:
         raise StoreBusy("database is locked", "wait")
 
     monkeypatch.setattr(store, "reviews_mark", busy)
-    learning.run_once(0.0)
+    learn.run_once(0.0)
     monkeypatch.undo()
-    learning.run_once(1.0)
+    learn.run_once(1.0)
     assert fusion.experience.visits == 16
 
 
@@ -148,7 +148,7 @@ def test_the_stage_ends_with_the_stop(store: Store) -> None:
     """Stopping takes seconds, whatever is being waited for."""
     stop = Stop()
     stop.set("test")
-    Learning(store, Network(), Fusion(LABELS, SpeciesSettings()), SpeciesSettings()).run(stop)
+    Learn(store, Network(), Fusion(LABELS, SpeciesSettings()), SpeciesSettings()).run(stop)
 
 
 def test_relabel_applies_reviews_to_the_past(

@@ -2,7 +2,7 @@
 
     python tools/demo_model/train.py --out birdwatchd/species/weights
 
-Draws its pictures, trains on the CPU in about a quarter of an hour, checks itself through birder's own loader
+Draws its training crops, trains on the CPU in about a quarter of an hour, checks itself through birder's own loader
 on video of scenes it has not seen, and writes `demo.safetensors` and `demo.json` to --out, `training.log` and
 `accuracy.json` beside this file.
 """
@@ -45,11 +45,11 @@ HERE = Path(__file__).parent
 class Plan:
     """How much is drawn and how long is trained.
 
-    `stages` are (size, epochs): most passes are over pictures of half the size, at a quarter of the cost. No
+    `stages` are (size, epochs): most passes are over crops of half the size, at a quarter of the cost. No
     weight depends on the input's size, only the windows do, and `adjust_size` sets them.
     """
 
-    pictures: int = 20000
+    crops: int = 20000
     stages: tuple[tuple[int, int], ...] = ((SIZE // 2, 6), (SIZE, 3))
     batch: int = 64
     peak_rate: float = 2e-3
@@ -61,62 +61,62 @@ class Log:
     """Lines to the screen and to the training log."""
 
     def __init__(self, file: TextIO) -> None:
-        self._file, self._began = file, time.monotonic()
+        self._file, self._begun_s = file, time.monotonic()
 
     def __call__(self, line: str) -> None:
-        text = f"{time.monotonic() - self._began:7.1f} s  {line}"
+        text = f"{time.monotonic() - self._begun_s:7.1f} s  {line}"
         for out in (sys.stdout, self._file):
             out.write(text + "\n")
             out.flush()
 
 
 def _draw_share(job: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """One worker's share of the pictures: its own stock of birds and scenes."""
+    """One worker's share of the crops: its own stock of birds and scenes."""
     seed, count = job
     return draw_samples(make_stock(seed, sprites=45, backdrops=10), seed, count)
 
 
-def draw_pictures(seed: int, count: int, workers: int) -> tuple[torch.Tensor, torch.Tensor]:
+def draw_crops(seed: int, count: int, workers: int) -> tuple[torch.Tensor, torch.Tensor]:
     """uint8 (count, 3, SIZE, SIZE) and int64 (count,), drawn in shares of 2000 with a stock each."""
     shares = [(seed * 1000 + index, 2000) for index in range(count // 2000)]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         parts = list(pool.map(_draw_share, shares))
-    pictures = torch.from_numpy(np.concatenate([part[0] for part in parts])).permute(0, 3, 1, 2).contiguous()
-    return pictures, torch.from_numpy(np.concatenate([part[1] for part in parts]))
+    crops = torch.from_numpy(np.concatenate([part[0] for part in parts])).permute(0, 3, 1, 2).contiguous()
+    return crops, torch.from_numpy(np.concatenate([part[1] for part in parts]))
 
 
-def normalise(pictures: torch.Tensor) -> torch.Tensor:
+def normalise(crops: torch.Tensor) -> torch.Tensor:
     """What birder's inference preset does after resizing: float32, scaled to 0..1, mean and deviation."""
     mean, std = (torch.tensor(RGB_STATS[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
-    return (pictures.float() / 255 - mean) / std
+    return (crops.float() / 255 - mean) / std
 
 
 def train(plan: Plan, log: Log) -> nn.Module:
-    """Draw the pictures and train the network from nothing."""
+    """Draw the crops and train the network from scratch."""
     torch.manual_seed(plan.seed)
     net = registry.net_factory(NETWORK, len(CLASSES), 3, config=CONFIG, size=(SIZE, SIZE))
-    log(f"{sum(part.numel() for part in net.parameters())} parameters; drawing {plan.pictures} pictures")
-    pictures, labels = draw_pictures(plan.seed, plan.pictures, plan.workers)
-    held_pictures, held_labels = draw_pictures(plan.seed + 1, 2000, 1)
+    log(f"{sum(part.numel() for part in net.parameters())} parameters; drawing {plan.crops} crops")
+    crops, labels = draw_crops(plan.seed, plan.crops, plan.workers)
+    held_out, held_out_labels = draw_crops(plan.seed + 1, 2000, 1)
     log(f"drawn; of each class {torch.bincount(labels).tolist()}")
     optimizer = torch.optim.AdamW(net.parameters(), lr=plan.peak_rate, weight_decay=0.05)
     sizes = [size for size, epochs in plan.stages for _ in range(epochs)]
-    steps = len(sizes) * (len(pictures) // plan.batch)
+    steps = len(sizes) * (len(crops) // plan.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.peak_rate, total_steps=steps, pct_start=0.12)
     for epoch, size in enumerate(sizes, 1):
         net.adjust_size((size, size))
-        loss = _train_epoch(net, (_shrink(pictures, size), labels), plan.batch, optimizer, schedule)
-        right, sure = _score(net, _shrink(held_pictures, size), held_labels)
+        loss = _train_epoch(net, (_shrink(crops, size), labels), plan.batch, optimizer, schedule)
+        right, sure = _score(net, _shrink(held_out, size), held_out_labels)
         log(f"epoch {epoch}/{len(sizes)} at {size} px: loss {loss:.4f}, held out {right:.4f}, {sure:.3f} sure")
     return net
 
 
-def _shrink(pictures: torch.Tensor, size: int) -> torch.Tensor:
+def _shrink(crops: torch.Tensor, size: int) -> torch.Tensor:
     """Pictures (N, 3, SIZE, SIZE) as (N, 3, size, size), where `size` divides SIZE."""
     step = SIZE // size
     if step == 1:
-        return pictures
-    parts = [nn.functional.avg_pool2d(part.float(), step).round().byte() for part in pictures.split(500)]
+        return crops
+    parts = [nn.functional.avg_pool2d(part.float(), step).round().byte() for part in crops.split(500)]
     return torch.cat(parts)
 
 
@@ -124,14 +124,14 @@ def _train_epoch(
     net: nn.Module, data: tuple[torch.Tensor, torch.Tensor], batch: int, optimizer: Any, schedule: Any
 ) -> float:
     """One pass in random order, mirrored by chance; the mean loss."""
-    pictures, labels = data
+    crops, labels = data
     criterion = nn.CrossEntropyLoss(label_smoothing=0.05)
     net.train()
-    total, order = 0.0, torch.randperm(len(pictures))
-    count = len(pictures) // batch
+    total, order = 0.0, torch.randperm(len(crops))
+    count = len(crops) // batch
     for step in range(count):
         pick = order[step * batch : (step + 1) * batch]
-        chosen = normalise(pictures[pick])
+        chosen = normalise(crops[pick])
         if torch.rand(()) < 0.5:
             chosen = chosen.flip(3)
         loss = criterion(net(chosen), labels[pick])
@@ -144,11 +144,11 @@ def _train_epoch(
     return total / count
 
 
-def _score(net: nn.Module, pictures: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+def _score(net: nn.Module, crops: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
     """The share of right answers, and the mean probability given to the right class."""
     net.eval()
     with torch.inference_mode():
-        parts = [net(normalise(part)).softmax(1) for part in pictures.split(250)]
+        parts = [net(normalise(part)).softmax(1) for part in crops.split(250)]
     shares = torch.cat(parts)
     right = (shares.argmax(1) == labels).float().mean()
     return float(right), float(shares.gather(1, labels[:, None]).mean())
@@ -172,14 +172,14 @@ def main() -> None:
     """Train, save, verify."""
     parser = argparse.ArgumentParser(description="Train the demo classifier.")
     parser.add_argument("--out", type=Path, required=True, help="folder for demo.safetensors and demo.json")
-    parser.add_argument("--pictures", type=int, default=Plan().pictures)
+    parser.add_argument("--pictures", type=int, default=Plan().crops, dest="crops", help="crops to train on")
     parser.add_argument("--threads", type=int, default=1, help="for training; 1 is best on a busy machine")
     parser.add_argument("--records", type=Path, default=HERE, help="folder for training.log and accuracy.json")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     with (args.records / "training.log").open("w") as file:
         log = Log(file)
-        net = train(Plan(pictures=args.pictures), log)
+        net = train(Plan(crops=args.crops), log)
         config, weights = save(net, args.out)
         log(f"wrote {weights.name}, {weights.stat().st_size} bytes; verifying on video of unseen scenes")
         report = verify(config, weights)

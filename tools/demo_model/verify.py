@@ -44,15 +44,15 @@ def verify(config: Path, weights: Path) -> dict[str, Any]:
         crops = list(_crops_of_scene(_FIRST_SEED + number))
         truths += [truth for truth, _ in crops]
         with torch.inference_mode():
-            batch = torch.stack([transform(picture) for _, picture in crops])
+            batch = torch.stack([transform(crop) for _, crop in crops])
             shares.append(net(batch).softmax(1).numpy())
     return _report(names, truths, np.concatenate(shares))
 
 
 def _crops_of_scene(seed: int) -> Iterator[tuple[str, Image.Image]]:
     """Every third frame with a bird, cut around its true box with 15 % to 70 % of air; some without one."""
-    chance = random.Random(seed)
-    size = chance.choice(((960, 540), (640, 360), (1280, 720)))
+    rng = random.Random(seed)
+    size = rng.choice(((960, 540), (640, 360), (1280, 720)))
     scene = Scene(SceneSpec(seed, *size, fps=12), schedule(seed, 40))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.mp4"
@@ -61,22 +61,22 @@ def _crops_of_scene(seed: int) -> Iterator[tuple[str, Image.Image]]:
             for index, frame in enumerate(video.decode(video=0)):
                 boxes = scene.truth_boxes(index)
                 if index % 3 == 0 and boxes and boxes[0][1][2] * size[0] > 24:
-                    yield boxes[0][0], _cut(frame.to_ndarray(format="rgb24"), boxes[0][1], chance)
+                    yield boxes[0][0], _cut(frame.to_ndarray(format="rgb24"), boxes[0][1], rng)
                 elif index % 24 == 0 and not boxes:
-                    span = chance.uniform(0.08, 0.28)
-                    box = (chance.uniform(0, 1 - span), chance.uniform(0, 1 - span), span, span)
-                    yield "Unknown", _cut(frame.to_ndarray(format="rgb24"), box, chance)
+                    span = rng.uniform(0.08, 0.28)
+                    box = (rng.uniform(0, 1 - span), rng.uniform(0, 1 - span), span, span)
+                    yield "Unknown", _cut(frame.to_ndarray(format="rgb24"), box, rng)
 
 
-def _cut(picture: NDArray[np.uint8], box: tuple[float, float, float, float], chance: random.Random) -> Image.Image:
+def _cut(frame: NDArray[np.uint8], box: tuple[float, float, float, float], rng: random.Random) -> Image.Image:
     """The square around a box, a tenth off centre at most, moved to lie inside the frame."""
-    height, width = picture.shape[:2]
+    height, width = frame.shape[:2]
     x, y, w, h = box[0] * width, box[1] * height, box[2] * width, box[3] * height
-    side = round(min(max(48, max(w, h) * chance.uniform(1.15, 1.7)), height))
-    left = round(x + w / 2 + chance.uniform(-0.1, 0.1) * side - side / 2)
-    top = round(y + h / 2 + chance.uniform(-0.1, 0.1) * side - side / 2)
+    side = round(min(max(48, max(w, h) * rng.uniform(1.15, 1.7)), height))
+    left = round(x + w / 2 + rng.uniform(-0.1, 0.1) * side - side / 2)
+    top = round(y + h / 2 + rng.uniform(-0.1, 0.1) * side - side / 2)
     left, top = min(max(left, 0), width - side), min(max(top, 0), height - side)
-    return Image.fromarray(picture[top : top + side, left : left + side])
+    return Image.fromarray(frame[top : top + side, left : left + side])
 
 
 def _report(names: list[str], truths: list[str], shares: NDArray[np.float32]) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from birdwatchd.demo.cameras.visits import ScheduledVisit, schedule
 from birdwatchd.demo.drawing.backdrop import HIGH, LOW, SWAY_STEPS, Backdrop, Perch, paint_backdrop
 from birdwatchd.demo.drawing.birds import Pose, Posture, draw_bird
+from birdwatchd.demo.drawing.canvas import Sprite
+from birdwatchd.demo.drawing.distractors import SIZES, draw_distractor
 from birdwatchd.demo.drawing.plumage import PLUMAGE
-from birdwatchd.demo.drawing.sheet import Sprite
-from birdwatchd.demo.drawing.strangers import SIZES, draw_stranger
 
 __all__ = ["Scene", "SceneSpec", "ScheduledVisit", "schedule"]
 
@@ -129,7 +129,7 @@ class Scene:
     def _sprite(self, stay: _Stay, pose: Pose) -> Sprite:
         key = (stay.visit, pose)
         if key not in self._sprites:
-            draw = draw_stranger if stay.visit.species in SIZES else draw_bird
+            draw = draw_distractor if stay.visit.species in SIZES else draw_bird
             self._sprites[key] = draw(stay.visit.species, pose, stay.size_px, stay.visit.seed)
         return self._sprites[key]
 
@@ -147,7 +147,7 @@ class Scene:
         if self._lit is None or self._lit[0] != step:
             gain = 1 + step * _LIGHT_STEP
             table = np.clip(np.rint(np.arange(256) * gain), LOW, HIGH).astype(np.uint8)
-            self._lit = (step, np.take(table, self._backdrop.picture), table)
+            self._lit = (step, np.take(table, self._backdrop.image), table)
         return self._lit[1], self._lit[2]
 
     def _noise_at(self, index: int) -> NDArray[np.uint8]:

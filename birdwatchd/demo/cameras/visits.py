@@ -21,7 +21,7 @@ PERCHES = 4
 class ScheduledVisit:
     """One bird at one camera; seconds since the camera's frame 0, from entering the picture to being gone.
 
-    `species` may also be one of `strangers.STRANGERS`, which are no birds.
+    `species` may also be one of `distractors.DISTRACTORS`, which are no birds.
     `perch` numbers the place where it lands, `seed` fixes how it looks and what it does there.
     """
 

@@ -1,1 +1,1 @@
-"""Learn from reviewed visits, and recognise what is unlike the birds of its name."""
+"""Learn from reviewed visits, and detect visits that are outliers of their species."""

@@ -1,6 +1,7 @@
-"""Hold the visits of one kind as points: what has one name here, and what people corrected in one way.
+"""Clusters of visits in embedding space: those of one species, and those that people corrected in the same way.
 
-Points and their squared distances are those of a `birdwatchd.species.learned.metric.Metric`.
+A new visit is compared with both kinds: with the species that the network names, and with what people corrected away
+from it. Points are embeddings whitened by `birdwatchd.species.learned.metric.Metric`; all distances are squared.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ from numpy.typing import NDArray
 
 from birdwatchd.records import Label
 
-__all__ = ["DOUBT", "ENOUGH_OF_ONE", "Kind", "Lesson", "lead", "squares"]
+__all__ = ["MIN_VISITS", "SHRINKAGE_VISITS", "CorrectionCluster", "SpeciesCluster", "log_ratio", "squared_distances"]
 
-ENOUGH_OF_ONE = 8  # visits of a kind, before it is said what is usual of it
-TRIMMED = 3.0  # times the median distance from the middle: what is further does not count for the middle
-MATES = 3  # nearest corrected visits of the same kind, between which a visit is as near as beside one of them
-REACH = 4.0  # times the squared distance at which corrected visits of one kind lie from each other
-EVEN = 0.1  # added to both distances before they are compared: how finely pictures can be told apart at all
-DOUBT = 20.0  # so many visits of a kind make what is read off them half as certain as any number could
+MIN_VISITS = 8  # of a species, before its spread is estimated
+TRIM_RATIO = 3.0  # times the median distance from the centre: visits beyond do not count for the centre
+NEIGHBOURS = 3  # corrected visits nearest to one, half-way to which there are prototypes too
+RADIUS_RATIO = 4.0  # radius of a correction cluster, in times the largest distance between nearest neighbours in it
+DISTANCE_EPS = 0.1  # added to distances before their ratio is taken: the resolution of embeddings
+SHRINKAGE_VISITS = 20.0  # weight of the mean spread of all species against a species' own, as a number of its visits
 
 Points = NDArray[np.float32]
 
 
-class Kind:
-    """Visits that have one name here."""
+class SpeciesCluster:
+    """The visits that have one species' name here."""
 
     def __init__(self, visits: Points, confirmed: NDArray[np.bool_]) -> None:
         """
@@ -36,89 +37,89 @@ class Kind:
             confirmed: which of them a person reviewed, shape (visits,).
         """
         self.visits, self.confirmed = visits, confirmed
-        self.middle: Points = np.median(visits, axis=0)
-        for _ in range(2 if len(visits) >= ENOUGH_OF_ONE else 0):
-            away = squares(visits, self.middle[None])[:, 0]
-            self.middle = visits[away <= TRIMMED * np.median(away)].mean(axis=0)
-        self._places = np.concatenate([self.middle[None], visits[confirmed]])
+        self.centre: Points = np.median(visits, axis=0)
+        for _ in range(2 if len(visits) >= MIN_VISITS else 0):
+            distances = squared_distances(visits, self.centre[None])[:, 0]
+            self.centre = visits[distances <= TRIM_RATIO * np.median(distances)].mean(axis=0)
+        self._prototypes = np.concatenate([self.centre[None], visits[confirmed]])
 
     def distance(self, point: Points) -> float:
-        """From the middle, or from the nearest visit that a person confirmed."""
-        return float(squares(point[None], self._places).min())
+        """From the centre, or from the nearest visit that a person confirmed."""
+        return float(squared_distances(point[None], self._prototypes).min())
 
-    def from_others(self) -> Points:
-        """How far each visit is from the middle of the others, shape (visits,)."""
+    def leave_one_out(self) -> Points:
+        """Distance of each visit from the centre of the others, shape (visits,)."""
         count = len(self.visits)
-        result: Points = squares(self.visits, self.middle[None])[:, 0] * (count / max(1, count - 1)) ** 2
+        result: Points = squared_distances(self.visits, self.centre[None])[:, 0] * (count / max(1, count - 1)) ** 2
         return result
 
-    def border(self, lessons: Sequence[Lesson]) -> float:
-        """The `lead` that corrected visits need for one to be like them rather than of this kind: at most 0, as a rule.
+    def margin(self, corrections: Sequence[CorrectionCluster]) -> float:
+        """The `log_ratio` above which a visit belongs to corrections rather than to this species; mostly below 0.
 
-        The bird of this kind that comes nearest to them says how far the border may go towards the kind: half-way to
-        it. It never takes in what a person confirmed.
+        The visit of this species that comes nearest to the corrections limits how far the margin may reach towards the
+        species: half-way to it. A visit that a person confirmed is never beyond it.
         """
-        if not lessons:
+        if not corrections:
             return 0.0
-        away = np.min([lesson.distances(self.visits) for lesson in lessons], axis=0)
-        leads = np.array([lead(own, other) for own, other in zip(self.from_others(), away, strict=True)])
+        distances = np.min([correction.distances(self.visits) for correction in corrections], axis=0)
+        ratios = np.array([log_ratio(own, other) for own, other in zip(self.leave_one_out(), distances, strict=True)])
         count = len(self.visits)
-        border = min(0.0, 0.5 * float(leads.max()) * count / (count + ENOUGH_OF_ONE))
-        return max(border, float(leads[self.confirmed].max())) if self.confirmed.any() else border
+        margin = min(0.0, 0.5 * float(ratios.max()) * count / (count + MIN_VISITS))
+        return max(margin, float(ratios[self.confirmed].max())) if self.confirmed.any() else margin
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
-    """Visits that people corrected in one way.
+class CorrectionCluster:
+    """Visits that people corrected to the same name.
 
     Attributes:
         truth: what they are; None for no bird.
         points: shape (visits, dim).
-        places: these, and those between each and its nearest mates.
-        reach: squared distance from the nearest place, up to which a visit may be like them.
+        prototypes: these, and the points half-way between each and its nearest neighbours.
+        radius: squared distance from the nearest prototype up to which a visit may belong to them.
     """
 
     truth: Label | None
     points: Points
-    places: Points
-    reach: float
+    prototypes: Points
+    radius: float
 
     @classmethod
-    def of(cls, truth: Label | None, points: Points) -> Lesson:
-        """From the points of the visits, each left out in turn to see how near they lie."""
-        between = squares(points, points)
-        np.fill_diagonal(between, np.inf)
-        mates = np.argsort(between, axis=1)[:, : min(MATES, len(points) - 1)]
-        halves = [(points[row] + points[mate]) / 2 for row, near in enumerate(mates) for mate in near]
-        reach = float("inf")  # what is nearer to no bird than to the birds is no bird, however far
+    def of(cls, truth: Label | None, points: Points) -> CorrectionCluster:
+        """From the points of the visits; the radius follows from how near each lies to the others."""
+        distances = squared_distances(points, points)
+        np.fill_diagonal(distances, np.inf)
+        neighbours = np.argsort(distances, axis=1)[:, : min(NEIGHBOURS, len(points) - 1)]
+        between = [(points[row] + points[other]) / 2 for row, near in enumerate(neighbours) for other in near]
+        radius = float("inf")  # what is nearer to no bird than to the birds is no bird, however far
         if truth is not None:
-            reach = max(1.0, REACH * float(between.min(axis=1).max()) if len(points) > 1 else 0.0)
-        return cls(truth, points, np.concatenate([points, *(half[None] for half in halves)]), reach)
+            radius = max(1.0, RADIUS_RATIO * float(distances.min(axis=1).max()) if len(points) > 1 else 0.0)
+        return cls(truth, points, np.concatenate([points, *(point[None] for point in between)]), radius)
 
     def distances(self, points: Points) -> Points:
-        """From the nearest place, shape (points,)."""
-        result: Points = squares(points, self.places).min(axis=1)
+        """From the nearest prototype, shape (points,)."""
+        result: Points = squared_distances(points, self.prototypes).min(axis=1)
         return result
 
-    def like(self, point: Points, own: float | None, border: float) -> int:
-        """How many of the visits a point is like; at least one, for one that was found to be like them.
+    def count_similar(self, point: Points, own: float | None, margin: float) -> int:
+        """How many of the visits are similar to a point that belongs to them; at least one.
 
         Args:
-            own: its distance from what has its name here, None where there is nothing.
-            border: of that kind.
+            own: the point's distance from the species that the network names; None where there is no visit of it.
+            margin: of that species.
         """
-        away = squares(point[None], self.points)[0]
-        near = [other <= self.reach and (own is None or lead(own, float(other)) > border) for other in away]
-        return max(1, int(sum(near)))
+        distances = squared_distances(point[None], self.points)[0]
+        similar = [d <= self.radius and (own is None or log_ratio(own, float(d)) > margin) for d in distances]
+        return max(1, int(sum(similar)))
 
 
-def lead(own: float, other: float) -> float:
-    """How much nearer something else is than what has its name, as the logarithm of how many times."""
-    return math.log((own + EVEN) / (other + EVEN))
+def log_ratio(own: float, other: float) -> float:
+    """Logarithm of how many times nearer something else is than the point's own species."""
+    return math.log((own + DISTANCE_EPS) / (other + DISTANCE_EPS))
 
 
-def squares(points: Points, places: Points) -> Points:
-    """Squared distances, shape (points, places)."""
-    between = (points**2).sum(axis=1)[:, None] - 2 * points @ places.T + (places**2).sum(axis=1)[None]
+def squared_distances(points: Points, others: Points) -> Points:
+    """Squared Euclidean distances, shape (points, others)."""
+    between = (points**2).sum(axis=1)[:, None] - 2 * points @ others.T + (others**2).sum(axis=1)[None]
     result: Points = np.maximum(between, 0)
     return result

@@ -1,10 +1,10 @@
-"""Learn from what was seen and reviewed here: what is like a corrected visit, and what is like nothing seen so far.
+"""Out-of-distribution detection and learning from corrections, on the embeddings of visits of one station.
 
-Two questions about a visit that the network calls X. Is it nearer to visits that people corrected than to the X of this
-place? Then it is what they said (`Opinion.lessons`). Is it further from the X of this place than those are from each
-other, or does the network find less in it than in any bird seen here? Then it is strange (`Opinion.strange`, `faint`).
-Both are answered with the visit's mean embedding, and how near is near is read off the visits themselves, each left out
-in turn. Where little was seen, nothing is claimed.
+The network always gives a name. For a visit that it calls X, this asks two questions. Is the visit nearer to visits
+that people corrected away from X than to the X of this station? Then it is what they said (`Assessment.corrections`).
+Is it further from the X of this station than those are from each other, or is its energy below that of the birds seen
+here? Then it is an outlier (`outlier_ratio`, `low_energy`). Both compare mean embeddings of visits, with thresholds
+estimated by leaving out each visit in turn. Where few visits are known, nothing is claimed.
 """
 
 from __future__ import annotations
@@ -16,183 +16,202 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.records import FloatArray, HalfArray, Label
-from birdwatchd.species.learned.clusters import DOUBT, ENOUGH_OF_ONE, Kind, Lesson, lead
+from birdwatchd.species.learned.clusters import (
+    MIN_VISITS,
+    SHRINKAGE_VISITS,
+    CorrectionCluster,
+    SpeciesCluster,
+    log_ratio,
+)
 from birdwatchd.species.learned.metric import Metric
 from birdwatchd.species.taxonomy import name_key, species_keys
 
-__all__ = ["Experience", "Opinion", "Seen"]
+__all__ = ["Assessment", "Example", "Experience"]
 
-ENOUGH = 50  # visits altogether, before it is said how far apart birds of one species are
-ENERGY_SPARE = 0.1  # below the least energy of the birds seen: what a handful of visits cannot show of the next ones
-FURTHER = 1.15  # times the furthest that is usual: the next bird may lie beyond all that were seen. Of 1700 drawn birds
-# that were new, 2 % were then found strange with `familiar` 0.99, and 3 % without this
-NOBODY = -1  # class of a visit that says nothing about any
+MIN_EXAMPLES = 50  # visits altogether, before outliers are looked for
+ENERGY_MARGIN = 0.1  # below the least energy of the birds seen: a sample does not hold the extremes of the next ones
+OUTLIER_MARGIN = (
+    1.15  # times the largest usual distance: the next bird may lie beyond all that were seen. Of 1700 drawn
+)
+# birds that were new, 2 % were then found to be outliers with `species.familiar` 0.99, and 3 % without this
+NO_CLASS = -1  # class of a visit that is an example of none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class Example:
     """A visit as the network saw it.
 
     Attributes:
         embeddings: of its moments, shape (moments, dim), at least one.
-        said: the network's name for it, common or scientific.
-        energy: logarithm of the summed powers of its mean logits (Liu et al., "Energy-based Out-of-distribution
-            Detection", NeurIPS 2020); NaN where they were not kept.
-        reviewed: a person had a say on it.
-        truth: what it is, by that person; None where it was no bird, or where nobody had a say.
+        predicted: the network's name for it, common or scientific.
+        energy: log-sum-exp of its mean logits, low for what the network was not trained on (Liu et al., "Energy-based
+            Out-of-distribution Detection", NeurIPS 2020, use its negative); NaN where they were not kept.
+        reviewed: a person reviewed it.
+        truth: what it is, by that person; None where it was no bird, or was not reviewed.
     """
 
     embeddings: FloatArray | HalfArray
-    said: str
+    predicted: str
     energy: float = float("nan")
     reviewed: bool = False
     truth: Label | None = None
 
     @property
     def corrected(self) -> bool:
-        """A person said something else than the network."""
-        return self.reviewed and (self.truth is None or name_key(self.said) not in species_keys(self.truth))
+        """The reviewer disagreed with the network."""
+        return self.reviewed and (self.truth is None or name_key(self.predicted) not in species_keys(self.truth))
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
-    """What experience says of one visit.
+class Assessment:
+    """What earlier visits say about a new one.
 
     Attributes:
-        lessons: corrected visits that it is like; 0 if none.
-        truth: what those are; None for no bird. Means nothing without lessons.
-        known: there are birds of the name that it has to compare it with.
-        strange: how far it is from what has its name here, in times of the furthest that is usual; 0 where there is
-            too little to compare with.
-        faint: the network finds less in it than in the birds seen here.
+        corrections: how many corrected visits it is similar to; 0 if none.
+        truth: what those are; None for no bird. Only meaningful with corrections.
+        comparable: there are enough birds of the name that the network gives it to compare it with.
+        outlier_ratio: its distance from the visits of that name, over the largest usual one: above 1 it is an outlier;
+            0 where there is too little to compare with.
+        low_energy: its energy is below that of the birds seen here.
     """
 
-    lessons: int = 0
+    corrections: int = 0
     truth: Label | None = None
-    known: bool = False
-    strange: float = 0.0
-    faint: bool = False
+    comparable: bool = False
+    outlier_ratio: float = 0.0
+    low_energy: bool = False
 
 
 class Experience:
-    """What the visits of one model taught. Never changes: when there is more to learn from, another is made."""
+    """What the visits of one model taught. Immutable: where there is more to learn from, make another."""
 
-    def __init__(self, labels: Sequence[Label], seen: Iterable[Seen] = (), *, familiar: float = 0.98) -> None:
+    def __init__(
+        self, labels: Sequence[Label], examples: Iterable[Example] = (), *, inlier_quantile: float = 0.98
+    ) -> None:
         """
         Args:
             labels: the classes of the model, as they are shown.
-            seen: confirmed visits and reviewed ones.
-            familiar: share of the birds seen here that are within what is usual; 1 finds nothing strange.
+            examples: confirmed visits and reviewed ones.
+            inlier_quantile: share of the birds seen here that are no outliers (`species.familiar`); with 1 nothing is.
         """
         self._labels = tuple(labels)
         self._index = {key: i for i, label in enumerate(labels) if label.is_species for key in species_keys(label)}
         self._metric: Metric | None = None
-        self._kinds: dict[int, Kind] = {}
-        self._borders: dict[int, float] = {}
-        self._lessons: list[Lesson] = []
-        self._limits: dict[int, float] = {}
-        self._least_energy = -float("inf")
-        visits = list(seen)
+        self._species: dict[int, SpeciesCluster] = {}
+        self._margins: dict[int, float] = {}
+        self._corrections: list[CorrectionCluster] = []
+        self._max_distances: dict[int, float] = {}
+        self._min_energy = -float("inf")
+        visits = list(examples)
         self.visits, self.corrections = len(visits), sum(visit.corrected for visit in visits)
         if visits:
-            self._learn(visits, familiar)
+            self._fit(visits, inlier_quantile)
 
-    def opinion(self, embedding: NDArray[np.floating], best: int, energy: float = float("nan")) -> Opinion:
-        """What experience says of a visit.
+    def assess(self, embedding: NDArray[np.floating], best: int, energy: float = float("nan")) -> Assessment:
+        """Compare a visit with earlier ones.
 
         Args:
             embedding: mean over the visit's moments, shape (dim,).
             best: the class that the network finds most probable.
-            energy: of its mean logits, as in `Seen`.
+            energy: of its mean logits, as in `Example`.
         """
         if self._metric is None or not self._labels[best].is_species:
-            return Opinion()
-        point = self._metric.points(embedding)
-        kind = self._kinds.get(best)
-        lesson, alike = self._taught(point, best)
-        known = kind is not None and (kind.confirmed.any() or len(kind.visits) >= ENOUGH_OF_ONE)
-        strange = kind.distance(point) / self._limits[best] if kind is not None and best in self._limits else 0.0
-        faint = bool(energy < self._least_energy)
-        return Opinion(alike, lesson.truth if lesson else None, bool(known), strange, faint)
+            return Assessment()
+        point = self._metric.whiten(embedding)
+        species = self._species.get(best)
+        correction, similar = self._matching(point, best)
+        comparable = species is not None and (species.confirmed.any() or len(species.visits) >= MIN_VISITS)
+        limit = self._max_distances.get(best)
+        outlier_ratio = species.distance(point) / limit if species is not None and limit is not None else 0.0
+        low_energy = bool(energy < self._min_energy)
+        truth = correction.truth if correction else None
+        return Assessment(similar, truth, bool(comparable), outlier_ratio, low_energy)
 
-    def _taught(self, point: NDArray[np.float32], best: int) -> tuple[Lesson | None, int]:
-        """The corrected visits that a point is like, and how many of them."""
-        lessons = self._against(best)
-        away = [float(lesson.distances(point[None])[0]) for lesson in lessons]
-        if not lessons:
+    def _matching(self, point: NDArray[np.float32], best: int) -> tuple[CorrectionCluster | None, int]:
+        """The corrections that a point belongs to, and how many of them it is similar to."""
+        corrections = self._away_from(best)
+        distances = [float(correction.distances(point[None])[0]) for correction in corrections]
+        if not corrections:
             return None, 0
-        nearest = int(np.argmin(away))
-        kind, border = self._kinds.get(best), self._borders.get(best, 0.0)
-        own = None if kind is None else kind.distance(point)
-        if away[nearest] > lessons[nearest].reach or (own is not None and lead(own, away[nearest]) <= border):
+        nearest = int(np.argmin(distances))
+        correction, distance = corrections[nearest], distances[nearest]
+        species, margin = self._species.get(best), self._margins.get(best, 0.0)
+        own = None if species is None else species.distance(point)
+        if distance > correction.radius or (own is not None and log_ratio(own, distance) <= margin):
             return None, 0
-        return lessons[nearest], lessons[nearest].like(point, own, border)
+        return correction, correction.count_similar(point, own, margin)
 
-    def _against(self, best: int) -> list[Lesson]:
-        return [lesson for lesson in self._lessons if lesson.truth is None or self._class_of(lesson.truth) != best]
+    def _away_from(self, best: int) -> list[CorrectionCluster]:
+        """The corrections to anything else than a class."""
+        return [one for one in self._corrections if one.truth is None or self._class_of(one.truth) != best]
 
     def _class_of(self, label: Label) -> int:
-        return next((self._index[key] for key in species_keys(label) if key in self._index), NOBODY)
+        return next((self._index[key] for key in species_keys(label) if key in self._index), NO_CLASS)
 
-    def _class_shown(self, visit: Seen) -> int:
+    def _class_shown(self, visit: Example) -> int:
         """The class that a visit is an example of."""
         if visit.reviewed:
-            return NOBODY if visit.truth is None else self._class_of(visit.truth)
-        return self._index.get(name_key(visit.said), NOBODY)
+            return NO_CLASS if visit.truth is None else self._class_of(visit.truth)
+        return self._index.get(name_key(visit.predicted), NO_CLASS)
 
-    def _learn(self, visits: list[Seen], familiar: float) -> None:
+    def _fit(self, visits: list[Example], inlier_quantile: float) -> None:
         means = np.stack([visit.embeddings.mean(axis=0, dtype=np.float64) for visit in visits])
         classes = np.array([self._class_shown(visit) for visit in visits])
         reviewed = np.array([visit.reviewed for visit in visits])
         self._metric = Metric.of(_residuals(visits, means))
-        for _ in range(2):  # the second time in the better measure
-            self._place(visits, means, classes)
-            points = self._metric.points(means)
-            for row in np.flatnonzero((classes != NOBODY) & ~reviewed):
-                if self._taught(points[row], int(classes[row]))[0] is not None:
-                    classes[row] = NOBODY  # it has a wrong name itself
-            self._metric = Metric.of(_residuals(visits, _middles(means, classes)))
-        self._place(visits, means, classes)
-        self._borders = {number: kind.border(self._against(number)) for number, kind in self._kinds.items()}
-        if familiar < 1:
-            self._see_what_is_usual([visit.energy for visit in np.array(visits)[classes != NOBODY]], familiar)
+        for _ in range(2):  # the second time with the better metric
+            self._cluster(visits, means, classes)
+            points = self._metric.whiten(means)
+            for row in np.flatnonzero((classes != NO_CLASS) & ~reviewed):
+                if self._matching(points[row], int(classes[row]))[0] is not None:
+                    classes[row] = NO_CLASS  # it has a wrong name itself
+            self._metric = Metric.of(_residuals(visits, _class_centres(means, classes)))
+        self._cluster(visits, means, classes)
+        self._margins = {number: one.margin(self._away_from(number)) for number, one in self._species.items()}
+        if inlier_quantile < 1:
+            self._fit_limits([visit.energy for visit in np.array(visits)[classes != NO_CLASS]], inlier_quantile)
 
-    def _place(self, visits: list[Seen], means: NDArray[np.float64], classes: NDArray[np.int_]) -> None:
-        """Put kinds and lessons where they are in the measure of now."""
+    def _cluster(self, visits: list[Example], means: NDArray[np.float64], classes: NDArray[np.int_]) -> None:
+        """Make the clusters of species and of corrections in the space of the current metric."""
         assert self._metric is not None
-        points = self._metric.points(means)
+        points = self._metric.whiten(means)
         confirmed = np.array([visit.reviewed for visit in visits])
-        self._kinds = {
-            int(number): Kind(points[classes == number], confirmed[classes == number])
-            for number in np.unique(classes[classes != NOBODY])
+        self._species = {
+            int(number): SpeciesCluster(points[classes == number], confirmed[classes == number])
+            for number in np.unique(classes[classes != NO_CLASS])
         }
         groups: dict[str, list[int]] = {}
         for row, visit in enumerate(visits):
             if visit.corrected:
                 groups.setdefault(species_keys(visit.truth)[-1] if visit.truth else "", []).append(row)
-        self._lessons = [Lesson.of(visits[rows[0]].truth, points[rows]) for rows in groups.values()]
+        self._corrections = [CorrectionCluster.of(visits[rows[0]].truth, points[rows]) for rows in groups.values()]
 
-    def _see_what_is_usual(self, energies: list[float], familiar: float) -> None:
-        away = {n: kind.from_others() for n, kind in self._kinds.items() if len(kind.visits) >= ENOUGH_OF_ONE}
-        if sum(map(len, away.values())) >= ENOUGH:
-            usual = float(np.mean(np.concatenate(list(away.values()))))
-            spreads = {n: (len(d) * float(d.mean()) + DOUBT * usual) / (len(d) + DOUBT) for n, d in away.items()}
-            furthest = float(np.quantile(np.concatenate([d / spreads[n] for n, d in away.items()]), familiar))
-            self._limits = {n: FURTHER * furthest * spread for n, spread in spreads.items()}
+    def _fit_limits(self, energies: list[float], inlier_quantile: float) -> None:
+        """Set the largest distance of each species, and the least energy, that are still usual."""
+        distances = {n: one.leave_one_out() for n, one in self._species.items() if len(one.visits) >= MIN_VISITS}
+        if sum(map(len, distances.values())) >= MIN_EXAMPLES:
+            mean = float(np.mean(np.concatenate(list(distances.values()))))
+            spreads = {
+                n: (len(d) * float(d.mean()) + SHRINKAGE_VISITS * mean) / (len(d) + SHRINKAGE_VISITS)
+                for n, d in distances.items()
+            }
+            relative = np.concatenate([d / spreads[n] for n, d in distances.items()])
+            largest = float(np.quantile(relative, inlier_quantile))
+            self._max_distances = {n: OUTLIER_MARGIN * largest * spread for n, spread in spreads.items()}
         known = [energy for energy in energies if np.isfinite(energy)]
-        if len(known) >= ENOUGH:
-            self._least_energy = float(np.quantile(known, (1 - familiar) / 2)) - ENERGY_SPARE
+        if len(known) >= MIN_EXAMPLES:
+            self._min_energy = float(np.quantile(known, (1 - inlier_quantile) / 2)) - ENERGY_MARGIN
 
 
-def _residuals(visits: list[Seen], middles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of every moment from the middle given for its visit, shape (moments of all visits, dim)."""
-    return np.concatenate([visit.embeddings - middle for visit, middle in zip(visits, middles, strict=True)])
+def _residuals(visits: list[Example], centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Differences of every moment from the centre given for its visit, shape (moments of all visits, dim)."""
+    return np.concatenate([visit.embeddings - centre for visit, centre in zip(visits, centres, strict=True)])
 
 
-def _middles(means: NDArray[np.float64], classes: NDArray[np.int_]) -> NDArray[np.float64]:
-    """The middle of each visit's kind; the visit's own mean where it is of none, or the only one."""
+def _class_centres(means: NDArray[np.float64], classes: NDArray[np.int_]) -> NDArray[np.float64]:
+    """The centre of each visit's class; the visit's own mean where it has no class."""
     result = means.copy()
-    for number in np.unique(classes[classes != NOBODY]):
+    for number in np.unique(classes[classes != NO_CLASS]):
         mine = classes == number
         result[mine] = np.median(means[mine], axis=0)
     return result

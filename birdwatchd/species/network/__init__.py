@@ -1,1 +1,1 @@
-"""Load a classifier, prepare crops for it and run it on CPU or CUDA."""
+"""Load a classifier, preprocess crops for it and run it on CPU or CUDA."""

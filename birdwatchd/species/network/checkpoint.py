@@ -1,15 +1,15 @@
-"""Find the weights that the settings ask for and read them with birder: the one place that speaks to birder.
+"""Find and load a checkpoint with birder: its network, class names, input size and transform.
 
-Three ways lead to weights: the bundled demo model (`name: demo`, never chosen for you), a file of one's own
-(`file`), or a name from birder's registry, fetched from its publisher once and then read from the cache
-folder. A published file is held against the publisher's SHA-256 at every start: disks rot, and half a copied
-file can look whole. `.pt` files are pickles and are read with `weights_only=True`, always.
+The settings name one of three sources: the bundled demo model (`name: demo`, never chosen for you), a file of the
+user's (`file`), or a name from birder's registry, downloaded from its publisher once and then read from the cache
+folder. The SHA-256 of a published file is compared with the publisher's at every start: disks rot, and half a copied
+file can look whole. `.pt` files are pickles and are always read with `weights_only=True`.
 """
 
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP.
-from birdwatchd.species.network.torch_errors import quiet_import, torch_border
+from birdwatchd.species.network.torch_errors import quiet_import, weights_errors
 
 # isort: split
 import difflib
@@ -20,6 +20,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from birdwatchd.errors import ModelUnusable
@@ -37,18 +38,18 @@ __all__ = ["DEMO", "Checkpoint", "read_checkpoint"]
 DEMO = "demo"
 # Formats that can be read without running what they hold, the safer one first.
 _FORMATS = ("safetensors", "pt")
-_ONLY_FOR_TRYING = "`model: {name: demo}` needs no download, but is a toy for trying birdwatchd out"
+_DEMO_HINT = "`model: {name: demo}` needs no download, but is a toy for trying birdwatchd out"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A birder classifier as its file has it: on the CPU, float32, in evaluation mode.
+    """A birder classifier as loaded from its file: on the CPU, float32, in evaluation mode.
 
     Attributes:
         name: what people call it; `demo` for the bundled model.
         path: the weights.
         sha256: of the weights, 64 hex digits.
-        net: birder's network; `embedding(x)` and `classify(embedding)` are what is used of it.
+        net: birder's network; callers use its `embedding(x)` and `classify(embedding)`.
         classes: names in the order of the logits.
         size: (height, width) of the input in pixels.
         transform: birder's own steps from a PIL image to the input.
@@ -65,7 +66,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """A file that exists, and what has to be known of it beforehand: which network it is of."""
+    """A weights file that exists, and the network architecture that it belongs to."""
 
     name: str
     path: Path
@@ -79,7 +80,7 @@ def read_checkpoint(settings: ModelSettings, cache_dir: Path, *, progress: bool)
     """Read the weights that `settings` ask for, fetching them first where they are published and not here.
 
     Args:
-        settings: `name`, `file`, `cache_dir` (goes before the argument) and `download` count here.
+        settings: `name`, `file`, `cache_dir` (overrides the argument) and `download` are used.
         cache_dir: where published weights are kept.
         progress: show a download's progress on stderr.
 
@@ -100,43 +101,70 @@ def _bundled(path: Path) -> _Weights:
     hint = "install birdwatchd again"
     if not path.is_file():
         raise ModelUnusable(f"the bundled demo model {path} is missing", hint)
-    return _described(DEMO, path, None, hint)
+    return _identified(DEMO, path, None, hint)
 
 
 def _own(path: Path, name: str | None) -> _Weights:
     if path.suffix.lower() not in (".pt", ".safetensors"):
         raise ModelUnusable(f"model.file {path} is of no known format", "use birder's .pt or .safetensors")
-    return _described(name or path.stem, path, name, "check model.file")
+    return _identified(name or path.stem, path, name, "check model.file")
 
 
-def _described(name: str, path: Path, network_hint: str | None, hint: str) -> _Weights:
-    """Tell the network from the configuration beside the file, else from the model's or the file's name."""
-    with torch_border(ModelUnusable, f"{path} cannot be read", hint):
-        sha256 = sha256_of(path)
-    beside = path.with_suffix(".json")
-    with torch_border(ModelUnusable, f"{beside} is no configuration of birder's", hint):
-        if beside.is_file():
-            config = json.loads(beside.read_text(encoding="utf-8"))
-            network = str(config["registered_name"] or config["name"])
-            return _Weights(name, path, sha256, network, config["model_config"], bool(config.get("reparameterized")))
+def _identified(name: str, path: Path, network_hint: str | None, hint: str) -> _Weights:
+    """Find out the network from the configuration beside the file, else from the model's or the file's name."""
+    sha256 = _hash_of(path, hint)
+    if (configuration := _configuration_beside(path, hint)) is not None:
+        network, config, reparameterized = configuration
+        return _Weights(name, path, sha256, network, config, reparameterized)
     for text in filter(None, (network_hint, path.stem)):
         if registry.pretrained_exists(text):
             known = registry.get_pretrained_metadata(text)["net"]
             return _Weights(name, path, sha256, known["network"], None, bool(known.get("reparameterized", False)))
-        if begun := _network_in(text):
-            return _Weights(name, path, sha256, begun)
+        if prefix := _network_in(text):
+            return _Weights(name, path, sha256, prefix)
     raise ModelUnusable(
         f"which network {path} is of can be told neither from model.name nor from its own name",
         "set model.name to one that begins with a birder network, such as davit_tiny_garden,"
-        f" or put birder's {beside.name} beside it",
+        f" or put birder's {path.with_suffix('.json').name} beside it",
     )
+
+
+def _exists(path: Path, hint: str) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:  # a folder that may not be entered
+        raise ModelUnusable(f"{path} cannot be read ({error})", hint) from None
+
+
+def _hash_of(path: Path, hint: str) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise ModelUnusable(f"{path} cannot be read ({error})", hint) from None
+
+
+def _configuration_beside(path: Path, hint: str) -> tuple[str, Mapping[str, Any] | None, bool] | None:
+    """Network, its configuration and whether it is reparameterized, from birder's JSON file beside the weights."""
+    beside = path.with_suffix(".json")
+    try:
+        if not beside.is_file():
+            return None
+        content = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no JSON
+        raise ModelUnusable(f"{beside} is no configuration of birder's ({error})", hint) from None
+    if not isinstance(content, dict) or not {"registered_name", "model_config"} <= content.keys():
+        raise ModelUnusable(f"{beside} is no configuration of birder's (no registered_name, no model_config)", hint)
+    network, config = content["registered_name"] or content.get("name"), content["model_config"]
+    if not isinstance(network, str) or not isinstance(config, dict | None):
+        raise ModelUnusable(f"{beside} is no configuration of birder's (its network is no name)", hint)
+    return network, config, bool(content.get("reparameterized"))
 
 
 def _network_in(text: str) -> str | None:
     """The longest birder network that a name begins with: `davit_tiny` in `davit_tiny_garden_40`."""
     networks = registry.list_models(task=Task.IMAGE_CLASSIFICATION)
-    begun = [n for n in networks if text.lower() == n or text.lower().startswith(f"{n}_")]
-    return max(begun, key=len, default=None)
+    prefixes = [n for n in networks if text.lower() == n or text.lower().startswith(f"{n}_")]
+    return max(prefixes, key=len, default=None)
 
 
 def _published(settings: ModelSettings, folder: Path, progress: bool) -> _Weights:
@@ -145,10 +173,10 @@ def _published(settings: ModelSettings, folder: Path, progress: bool) -> _Weight
     kind = next(kind for kind in _FORMATS if kind in metadata["formats"])
     file_name, url = get_pretrained_model_url(name, kind)
     path, expected = folder / file_name, metadata["formats"][kind]["sha256"]
-    with torch_border(ModelUnusable, f"{path} cannot be read", "check model.cache_dir and who owns it"):
-        if not path.exists():
-            _fetch(url, path, expected, settings, progress=progress)
-        sha256 = sha256_of(path)
+    hint = "check model.cache_dir and who owns it"
+    if not _exists(path, hint):
+        _fetch(url, path, expected, settings, progress=progress)
+    sha256 = _hash_of(path, hint)
     if sha256 != expected:
         raise ModelUnusable(
             f"{path} is damaged, cut short or not the published file"
@@ -161,7 +189,7 @@ def _published(settings: ModelSettings, folder: Path, progress: bool) -> _Weight
 
 def _fetch(url: str, path: Path, sha256: str, settings: ModelSettings, *, progress: bool) -> None:
     missing = f"the weights of {settings.name} are not on this machine"
-    remedy = f"download {url} elsewhere and put it at {path}; {_ONLY_FOR_TRYING}"
+    remedy = f"download {url} elsewhere and put it at {path}; {_DEMO_HINT}"
     if not settings.download:
         raise ModelUnusable(f"{missing}, and model.download is false", remedy)
     try:
@@ -194,12 +222,12 @@ def _metadata(name: str) -> Mapping[str, Any]:
 
 
 def _read(weights: _Weights) -> Checkpoint:
-    with torch_border(
-        ModelUnusable,
-        f"{weights.path} is damaged, or not weights of {weights.network} in birder's format",
+    message = f"{weights.path} is damaged, or not weights of {weights.network} in birder's format"
+    hint = (
         "give model.file weights that birder saved, and model.name its network"
-        " (or delete the file, if birdwatchd fetched it)",
-    ):
+        " (or delete the file, if birdwatchd fetched it)"
+    )
+    with weights_errors(message, hint):
         net, info = load_model(
             torch.device("cpu"),
             weights.network,
@@ -210,15 +238,36 @@ def _read(weights: _Weights) -> Checkpoint:
             st=weights.path.suffix.lower() == ".safetensors",
         )
         size = get_size_from_signature(info.signature)
-        return Checkpoint(
-            name=weights.name,
-            path=weights.path,
-            sha256=weights.sha256,
-            net=net,
-            classes=_classes(weights.path, info.class_to_idx),
-            size=(int(size[0]), int(size[1])),
-            transform=classification_transform(size, info.rgb_stats),
-        )
+    if not _are_class_numbers(info.class_to_idx) or not _are_rgb_stats(info.rgb_stats) or not _is_size(size):
+        raise ModelUnusable(message, hint)
+    return Checkpoint(
+        name=weights.name,
+        path=weights.path,
+        sha256=weights.sha256,
+        net=net,
+        classes=_classes(weights.path, info.class_to_idx),
+        size=(size[0], size[1]),
+        transform=classification_transform(size, info.rgb_stats),
+    )
+
+
+def _are_class_numbers(found: object) -> bool:
+    return isinstance(found, dict) and all(isinstance(k, str) and isinstance(v, int) for k, v in found.items())
+
+
+def _are_rgb_stats(found: object) -> bool:
+    """Whether it is mean and standard deviation of three channels, as `classification_transform` divides by them."""
+    if not isinstance(found, dict):
+        return False
+    try:
+        mean, std = (np.asarray(found[key], np.float64) for key in ("mean", "std"))
+    except (KeyError, TypeError, ValueError):
+        return False
+    return mean.shape == std.shape == (3,) and bool(np.isfinite([mean, std]).all()) and bool((std > 0).all())
+
+
+def _is_size(found: object) -> bool:
+    return isinstance(found, tuple | list) and len(found) == 2 and all(isinstance(n, int) and n > 0 for n in found)
 
 
 def _classes(path: Path, class_to_idx: Mapping[str, int]) -> tuple[str, ...]:

@@ -1,18 +1,18 @@
-"""Keep a GPU busy: the next pictures travel while it works, and it is told what to do once, not layer by layer.
+"""Run a network on a GPU: double-buffered uploads overlap with compute, and each forward pass is one CUDA graph launch.
 
-A batch is cut into parts. Two lanes take turns: while the device works on the part in one, the host packs the next part
-into the other, and it is uploaded on a stream of its own. DaViT is some 250 short kernels; one after another the host
-can hardly ask for them as fast as they run. So the whole network is recorded once for each of a few batch sizes (a CUDA
-graph) and then asked for with one call. A part that is smaller than the next recorded size leaves places unused:
-what they held before is computed once more and dropped.
+A batch is cut into micro-batches. While the device computes one, the host packs the next into the other of two staging
+buffers, and a second stream uploads it. DaViT is some 250 short kernels, and launching them one by one from Python
+takes longer than running them. So the forward pass is captured as a CUDA graph for each of a few batch sizes and
+replayed with a single call. A micro-batch that is smaller than the next captured size leaves rows unused: whatever they
+held before is computed once more and dropped.
 
-Everything that is CUDA's own is in `Cuda`; the rest runs on any device, and is tested on the CPU.
+Everything specific to CUDA is in `Cuda`; `CudaPipeline` itself runs on any `Accelerator` and is tested on the CPU.
 """
 
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP.
-from birdwatchd.species.network import torch_errors as border  # noqa: F401
+from birdwatchd.species.network import torch_errors  # noqa: F401
 
 # isort: split
 import logging
@@ -24,58 +24,54 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from birdwatchd.records import FloatArray
-from birdwatchd.species.network.preprocess import ROOM, Pixels, Preparation
+from birdwatchd.species.network.preprocess import MAX_UPLOAD_RATIO, Forward, Outputs, Pixels, Preprocessing
 
-__all__ = ["Accelerator", "Answer", "Cuda", "Lanes", "Mark"]
+__all__ = ["Accelerator", "Cuda", "CudaPipeline", "Event"]
 
 log = logging.getLogger(__name__)
 
-Answer = tuple[FloatArray, FloatArray]  # logits (n, classes), embeddings (n, dim)
-Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
-
-# Most pictures in a part. 16 of davit_tiny are 440 GFLOP, enough for any GPU of today at once, and the default batch
-# of 32 is then two parts, one of which travels while the other is worked on.
-_PART = 16
-# What is recorded must have run before: libraries choose their kernels, and get their memory, at first use.
-_REHEARSALS = 3
+# Crops in a micro-batch. 16 of davit_tiny are 440 GFLOP, enough to fill any GPU of today, and the default batch of 32
+# is then two micro-batches, one of which is uploaded while the other is computed.
+_MICRO_BATCH = 16
+# Forward passes before one is captured: libraries choose their kernels and allocate their workspace at first use.
+WARMUP_RUNS = 3
 
 
-class Mark(Protocol):
-    """A point in a stream of work."""
+class Event(Protocol):
+    """A point in a stream of work, as `torch.cuda.Event`."""
 
     def synchronize(self) -> None:
-        """Wait on the host until the device has come to it."""
+        """Block the host until the device has reached it."""
         ...
 
 
 class Accelerator(Protocol):
-    """What lanes need of a device; `Cuda` is the real one."""
+    """What `CudaPipeline` needs of a device; `Cuda` is the real one."""
 
     device: torch.device
 
-    def shared(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """Host memory that the device reads and writes while the host goes on."""
+    def pinned(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Uninitialised page-locked host memory, which the device copies from and to asynchronously."""
         ...
 
-    def uploading(self) -> AbstractContextManager[Any]:
-        """Inside, work is queued for the stream of uploads."""
+    def upload_stream(self) -> AbstractContextManager[Any]:
+        """Inside, work is queued on the stream for uploads."""
         ...
 
-    def computing(self) -> AbstractContextManager[Any]:
-        """Inside, work is queued for the stream of computing."""
+    def compute_stream(self) -> AbstractContextManager[Any]:
+        """Inside, work is queued on the stream for compute."""
         ...
 
-    def mark(self) -> Mark:
-        """Everything that has been queued for the present stream so far."""
+    def record_event(self) -> Event:
+        """An event after everything queued on the current stream so far."""
         ...
 
-    def after(self, mark: Mark) -> None:
-        """Let what is queued for the present stream from now on wait for a mark."""
+    def wait_event(self, event: Event) -> None:
+        """Make what is queued on the current stream from now on wait for an event; the host does not wait."""
         ...
 
-    def recorded(self, work: Callable[[], None]) -> Callable[[], object]:
-        """Run work a few times, then record it; what is returned asks for it again, on the present stream."""
+    def capture(self, work: Callable[[], None]) -> Callable[[], object]:
+        """Run work a few times, then capture it; returns what replays it on the current stream."""
         ...
 
 
@@ -83,201 +79,210 @@ class Cuda:
     """An NVIDIA GPU.
 
     Args:
-        device: `cuda` with its number. What will be used on it has been moved there before, on torch's own stream,
-            for which the streams here do not wait later.
+        device: `cuda` with its index. Tensors that will be used on it were moved there before, on torch's default
+            stream: the streams of this class do not wait for that one later.
     """
 
     def __init__(self, device: torch.device) -> None:
         torch.cuda.synchronize(device)
         self.device = device
-        self._uploads = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._computes = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        # All graphs share memory for what is between their layers: they never run at the same time.
+        self._upload = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._compute = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        # All graphs share one memory pool for their activations: they never run at the same time.
         self._pool: Any = torch.cuda.graph_pool_handle()
 
-    def shared(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """Pinned memory; pageable memory would make every copy wait."""
+    def pinned(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Pinned memory; copies from pageable memory are synchronous."""
         with torch.cuda.device(self.device):
             return torch.empty(tuple(shape), dtype=dtype, pin_memory=True)
 
-    def uploading(self) -> AbstractContextManager[Any]:
-        """The stream of uploads."""
-        return torch.cuda.stream(self._uploads)
+    def upload_stream(self) -> AbstractContextManager[Any]:
+        """The stream for uploads."""
+        return torch.cuda.stream(self._upload)
 
-    def computing(self) -> AbstractContextManager[Any]:
-        """The stream of computing."""
-        return torch.cuda.stream(self._computes)
+    def compute_stream(self) -> AbstractContextManager[Any]:
+        """The stream for compute."""
+        return torch.cuda.stream(self._compute)
 
-    def mark(self) -> torch.cuda.Event:
-        """An event in the present stream. Who waits for it sleeps: the cores belong to the cameras."""
+    def record_event(self) -> torch.cuda.Event:
+        """An event in the current stream. A host thread that waits for it sleeps: the cores belong to the cameras."""
         event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         event.record()
         return event
 
-    def after(self, mark: Any) -> None:
-        """Let the present stream wait for an event."""
-        torch.cuda.current_stream(self.device).wait_event(mark)
+    def wait_event(self, event: Any) -> None:
+        """Make the current stream wait for an event."""
+        torch.cuda.current_stream(self.device).wait_event(event)
 
-    def recorded(self, work: Callable[[], None]) -> Callable[[], object]:
-        """A CUDA graph, of the convolutions that cuDNN finds quickest for just these shapes."""
-        choosy, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
+    def capture(self, work: Callable[[], None]) -> Callable[[], object]:
+        """A CUDA graph, with the convolution algorithms that cuDNN finds fastest for exactly these shapes."""
+        benchmark, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
         try:
-            with self.computing():
-                for _ in range(_REHEARSALS):
+            with self.compute_stream():
+                for _ in range(WARMUP_RUNS):
                     work()
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._computes, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._compute, capture_error_mode="thread_local"):
                 work()
         finally:
-            torch.backends.cudnn.benchmark = choosy
+            torch.backends.cudnn.benchmark = benchmark
         return graph.replay
 
 
-class Lanes:
+class CudaPipeline:
     """A network on an accelerator. Use it from one thread at a time.
 
     Args:
-        accelerator: where.
-        preparation: moved to the device already.
+        accelerator: the device.
+        preprocessing: moved to the device already.
         forward: normalised input (n, 3, height, width) to logits and embeddings; its weights are on the device.
-        widths: (classes, dim): how long logits and embeddings are.
-        record: whether `forward` always does the same, without looking at numbers, so that it can be recorded.
-        part: most pictures worked on at once.
+        output_dims: (classes, dim): lengths of logits and embeddings.
+        capture: whether `forward` always launches the same kernels, whatever the numbers, so that it can be captured.
+        micro_batch: most crops computed at once.
 
     Raises:
-        torch.OutOfMemoryError: not even one picture fits into the device's memory.
+        torch.OutOfMemoryError: not even one crop fits into the device's memory.
     """
 
     def __init__(
         self,
         accelerator: Accelerator,
-        preparation: Preparation,
+        preprocessing: Preprocessing,
         forward: Forward,
-        widths: tuple[int, int],
+        output_dims: tuple[int, int],
         *,
-        record: bool,
-        part: int = _PART,
+        capture: bool,
+        micro_batch: int = _MICRO_BATCH,
     ) -> None:
-        self._on, self._preparation, self._forward = accelerator, preparation, forward
-        self.part = part
-        self._works: dict[int, Callable[[], object]] = {}
-        self._lanes: list[_Lane] = []
+        self._accelerator, self._preprocessing, self._forward = accelerator, preprocessing, forward
+        self.micro_batch = micro_batch
+        self._forward_passes: dict[int, Callable[[], object]] = {}
+        self._buffers: list[_StagingBuffer] = []
         with torch.inference_mode():
             while True:
                 try:
-                    with accelerator.computing():
-                        self._make_room(widths, record)
+                    with accelerator.compute_stream():
+                        self._allocate(output_dims, capture)
                     return
                 except torch.OutOfMemoryError:
-                    if self.part == 1:
+                    if self.micro_batch == 1:
                         raise
-                self._works, self._lanes = {}, []
-                self.part //= 2
-                log.warning("%s has room for %d pictures at once, not more", accelerator.device, self.part)
+                self._forward_passes, self._buffers = {}, []
+                self.micro_batch //= 2
+                log.warning("%s has memory for %d crops at once, not more", accelerator.device, self.micro_batch)
 
-    def _make_room(self, widths: tuple[int, int], record: bool) -> None:
-        """Everything that inference writes to, and the recorded network for 1, 2, 4 … pictures; the largest first."""
-        device = self._on.device
-        self._pixels = torch.zeros((self.part, *self._preparation.size, 3), dtype=torch.uint8, device=device)
-        self._answers = [torch.zeros((self.part, width), device=device) for width in widths]
-        sizes = [1 << power for power in range(self.part.bit_length()) if 1 << power < self.part] + [self.part]
-        for size in reversed(sizes):
-            work = self._work(size)
-            self._works[size] = self._on.recorded(work) if record else work
-        self._sizes = sizes
-        self._lanes = [_Lane(self._on, self.part, self._preparation.size, widths) for _ in range(2)]
+    def _allocate(self, output_dims: tuple[int, int], capture: bool) -> None:
+        """All memory of inference, and the captured network for 1, 2, 4 … crops; the largest first."""
+        device, most = self._accelerator.device, self.micro_batch
+        self._pixels = torch.zeros((most, *self._preprocessing.size, 3), dtype=torch.uint8, device=device)
+        self._outputs = [torch.zeros((most, dim), device=device) for dim in output_dims]
+        self._sizes = [1 << power for power in range(most.bit_length()) if 1 << power < most] + [most]
+        for size in reversed(self._sizes):
+            run = self._forward_pass(size)
+            self._forward_passes[size] = self._accelerator.capture(run) if capture else run
+        self._buffers = [
+            _StagingBuffer(self._accelerator, most, self._preprocessing.size, output_dims) for _ in range(2)
+        ]
 
-    def _work(self, size: int) -> Callable[[], None]:
-        def work() -> None:
-            inputs = self._preparation.normalised(self._pixels[:size].permute(0, 3, 1, 2))
-            for room, answer in zip(self._answers, self._forward(inputs), strict=True):
-                room[:size].copy_(answer)
+    def _forward_pass(self, size: int) -> Callable[[], None]:
+        """The network on the first `size` rows of `_pixels`, into the same rows of `_outputs`."""
 
-        return work
+        def run() -> None:
+            inputs = self._preprocessing.normalise(self._pixels[:size].permute(0, 3, 1, 2))
+            for rows, output in zip(self._outputs, self._forward(inputs), strict=True):
+                rows[:size].copy_(output)
 
-    def infer(self, pictures: Sequence[Pixels]) -> Answer:
-        """Ask the network about any number of pictures, at least one, as `Preparation.for_device` gives them."""
-        parts = [pictures[at : at + self.part] for at in range(0, len(pictures), self.part)]
-        answers: list[Answer] = []
+        return run
+
+    def infer(self, crops: Sequence[Pixels]) -> Outputs:
+        """Run the network on at least one crop from `Preprocessing.for_upload`.
+
+        Returns:
+            Logits, float32, (n, classes), and embeddings, float32, (n, dim).
+        """
+        batches = [crops[start : start + self.micro_batch] for start in range(0, len(crops), self.micro_batch)]
+        outputs: list[Outputs] = []
         with torch.inference_mode():
-            for number, part in enumerate(parts):
-                lane = self._lanes[number % 2]
-                lane.upload(part)
-                self._launch(lane)
+            for number, batch in enumerate(batches):
+                buffer = self._buffers[number % 2]
+                buffer.upload(batch)
+                self._launch(buffer)
                 if number:
-                    answers.append(self._lanes[(number - 1) % 2].collect())
-            answers.append(self._lanes[(len(parts) - 1) % 2].collect())
-        return np.concatenate([logits for logits, _ in answers]), np.concatenate([e for _, e in answers])
+                    outputs.append(self._buffers[(number - 1) % 2].collect())
+            outputs.append(self._buffers[(len(batches) - 1) % 2].collect())
+        return np.concatenate([logits for logits, _ in outputs]), np.concatenate([e for _, e in outputs])
 
-    def _launch(self, lane: _Lane) -> None:
-        """Queue resizing, the network and the way back; returns at once."""
-        with self._on.computing():
-            lane.wait_for_upload()
-            for place, picture in zip(self._pixels, lane.pictures(), strict=False):
-                place.permute(2, 0, 1).copy_(self._preparation.on_device(picture))
-            self._works[next(size for size in self._sizes if size >= lane.count)]()
-            lane.download(self._answers)
+    def _launch(self, buffer: _StagingBuffer) -> None:
+        """Queue resizing, the network and the download; returns at once."""
+        with self._accelerator.compute_stream():
+            buffer.wait_for_upload()
+            for row, crop in zip(self._pixels, buffer.crops(), strict=False):
+                row.permute(2, 0, 1).copy_(self._preprocessing.resize_on_device(crop))
+            self._forward_passes[next(size for size in self._sizes if size >= buffer.count)]()
+            buffer.download(self._outputs)
 
 
-class _Lane:
-    """Room for one part on its way: its bytes on the host and on the device, and its answers on the host."""
+class _StagingBuffer:
+    """Memory for one micro-batch in transit: its bytes on host and device, and its outputs on the host."""
 
-    def __init__(self, accelerator: Accelerator, part: int, size: tuple[int, int], widths: tuple[int, int]) -> None:
-        self._on = accelerator
-        room = (part * ROOM * 3 * size[0] * size[1],)
-        self._host = accelerator.shared(room, torch.uint8)
-        self._device = torch.empty(room, dtype=torch.uint8, device=accelerator.device)
-        self._answers = [accelerator.shared((part, width), torch.float32) for width in widths]
-        self._places: list[tuple[int, int, int]] = []
-        self._marks: list[Mark] = []
+    def __init__(
+        self, accelerator: Accelerator, most: int, size: tuple[int, int], output_dims: tuple[int, int]
+    ) -> None:
+        self._accelerator = accelerator
+        shape = (most * MAX_UPLOAD_RATIO * 3 * size[0] * size[1],)
+        self._host = accelerator.pinned(shape, torch.uint8)
+        self._device = torch.empty(shape, dtype=torch.uint8, device=accelerator.device)
+        self._outputs = [accelerator.pinned((most, dim), torch.float32) for dim in output_dims]
+        self._slices: list[tuple[int, int, int]] = []  # of each crop: first byte, height, width
+        self._pending: list[Event] = []
 
     @property
     def count(self) -> int:
-        """Pictures in it."""
-        return len(self._places)
+        """Crops in it."""
+        return len(self._slices)
 
-    def upload(self, pictures: Sequence[Pixels]) -> None:
-        """Pack pictures of any sizes one behind the other, and send them off."""
-        self._settle()
-        self._places = []
+    def upload(self, crops: Sequence[Pixels]) -> None:
+        """Pack crops of any sizes one behind the other, and queue their upload."""
+        self._synchronize()
+        self._slices = []
         end = 0
-        for picture in pictures:
-            _, height, width = picture.shape
-            self._places.append((end, height, width))
-            _at(self._host, self._places[-1]).copy_(torch.from_numpy(picture))
+        for crop in crops:
+            _, height, width = crop.shape
+            self._slices.append((end, height, width))
+            _view(self._host, self._slices[-1]).copy_(torch.from_numpy(crop))
             end += 3 * height * width
-        with self._on.uploading():
+        with self._accelerator.upload_stream():
             self._device[:end].copy_(self._host[:end], non_blocking=True)
-            self._marks.append(self._on.mark())
+            self._pending.append(self._accelerator.record_event())
 
     def wait_for_upload(self) -> None:
-        """Let the present stream wait for what `upload` sent."""
-        self._on.after(self._marks[0])
+        """Make the current stream wait for the upload."""
+        self._accelerator.wait_event(self._pending[0])
 
-    def pictures(self) -> list[Tensor]:
+    def crops(self) -> list[Tensor]:
         """On the device, uint8, each of shape (3, h, w)."""
-        return [_at(self._device, place) for place in self._places]
+        return [_view(self._device, part) for part in self._slices]
 
-    def download(self, answers: Sequence[Tensor]) -> None:
-        """Queue the way back of the first rows of each answer."""
-        for room, answer in zip(self._answers, answers, strict=True):
-            room[: self.count].copy_(answer[: self.count], non_blocking=True)
-        self._marks.append(self._on.mark())
+    def download(self, outputs: Sequence[Tensor]) -> None:
+        """Queue the copy of the first rows of each output to the host."""
+        for host, device in zip(self._outputs, outputs, strict=True):
+            host[: self.count].copy_(device[: self.count], non_blocking=True)
+        self._pending.append(self._accelerator.record_event())
 
-    def collect(self) -> Answer:
-        """Wait for the answers and take them out."""
-        self._settle()
-        logits, embeddings = (room[: self.count].numpy().copy() for room in self._answers)
+    def collect(self) -> Outputs:
+        """Wait for the outputs and return them."""
+        self._synchronize()
+        logits, embeddings = (host[: self.count].numpy().copy() for host in self._outputs)
         return logits, embeddings
 
-    def _settle(self) -> None:
-        """Wait until nothing of this lane is on its way; also after a part that failed half-way."""
-        marks, self._marks = self._marks, []
-        for mark in marks:
-            mark.synchronize()
+    def _synchronize(self) -> None:
+        """Wait until no copy of this buffer is under way; also after a micro-batch that failed half-way."""
+        events, self._pending = self._pending, []
+        for event in events:
+            event.synchronize()
 
 
-def _at(packed: Tensor, place: tuple[int, int, int]) -> Tensor:
-    """One picture in packed bytes, as (3, h, w); in memory it is (h, w, 3), as PIL has it."""
-    begin, height, width = place
-    return packed[begin : begin + 3 * height * width].view(height, width, 3).permute(2, 0, 1)
+def _view(packed: Tensor, part: tuple[int, int, int]) -> Tensor:
+    """One crop in packed bytes, as (3, h, w); in memory it is (h, w, 3), as PIL has it."""
+    start, height, width = part
+    return packed[start : start + 3 * height * width].view(height, width, 3).permute(2, 0, 1)

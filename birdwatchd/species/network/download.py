@@ -1,8 +1,8 @@
-"""Bring one published weights file to this machine, whole or not at all.
+"""Download one published weights file atomically: it appears complete and verified, or not at all.
 
-The file is written beside its place under another name, checked against the publisher's hash, forced to the
-disk and only then renamed, so neither a dead server nor a power cut leaves half a file where a model is
-looked for. (birder's own `download_file` has no time-out: a server that falls silent would hang it for ever.)
+It is written to a temporary file in the same folder, checked against the publisher's SHA-256, synced to the disk and
+only then renamed, so that neither a dead server nor a power cut leaves half a file where a model is looked for.
+(birder's own `download_file` has no timeout: a server that stops sending would hang it for ever.)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
@@ -23,12 +23,12 @@ from birdwatchd.errors import ModelUnusable
 __all__ = ["DownloadFailed", "download", "sha256_of"]
 
 _CHUNK = 1 << 20
-# Seconds without a single byte before the server counts as dead; a slow line may take as long as it needs.
-SILENCE_S = 30.0
+# Seconds without a single byte before the server counts as dead; a slow connection may take as long as it needs.
+READ_TIMEOUT_S = 30.0
 
 
 class DownloadFailed(ModelUnusable):
-    """The publisher could not be reached, or sent something else than what was published."""
+    """The publisher could not be reached, or sent something else than the published file."""
 
 
 def sha256_of(path: Path) -> str:
@@ -41,7 +41,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def download(url: str, path: Path, sha256: str, *, progress: bool = False, silence_s: float = SILENCE_S) -> None:
+def download(url: str, path: Path, sha256: str, *, progress: bool = False, timeout_s: float = READ_TIMEOUT_S) -> None:
     """Fetch `url` into `path`, making its folder where there is none.
 
     Args:
@@ -49,10 +49,10 @@ def download(url: str, path: Path, sha256: str, *, progress: bool = False, silen
         path: where the complete file appears.
         sha256: what the file must hash to, 64 hex digits.
         progress: show one line of progress on stderr.
-        silence_s: seconds without a byte after which the server is given up.
+        timeout_s: seconds without a byte after which the download fails.
 
     Raises:
-        DownloadFailed: nothing is left at `path` then.
+        DownloadFailed: and leaves nothing at `path`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,25 +61,24 @@ def download(url: str, path: Path, sha256: str, *, progress: bool = False, silen
         ) as file:
             partial = Path(file.name)
             try:
-                _fetch(url, file, sha256, silence_s, _line_on_stderr(path.name) if progress else _silent)
+                _fetch(url, file, sha256, timeout_s, _progress_on_stderr(path.name) if progress else _no_progress)
                 partial.chmod(0o644)
                 partial.replace(path)
             finally:
                 partial.unlink(missing_ok=True)
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, http.client.HTTPException) as error:  # URLError, HTTPError, TimeoutError and SSLError are OSErrors
         raise DownloadFailed(_reason(error)) from None
 
 
-def _fetch(url: str, file: IO[bytes], sha256: str, silence_s: float, tell: Callable[[int, int], None]) -> None:
-    request = Request(url, headers={"User-Agent": "birdwatchd"})  # noqa: S310 # from birder's registry
+def _fetch(url: str, file: IO[bytes], sha256: str, timeout_s: float, on_progress: Callable[[int, int], None]) -> None:
     digest, done = hashlib.sha256(), 0
-    with urlopen(request, timeout=silence_s) as answer:  # noqa: S310 # as above
-        expected = int(answer.headers.get("Content-Length") or 0)
+    with _opened(url, timeout_s) as answer:
+        expected = _length(answer.headers.get("Content-Length"))
         while chunk := answer.read(_CHUNK):
             file.write(chunk)
             digest.update(chunk)
             done += len(chunk)
-            tell(done, expected)
+            on_progress(done, expected)
     if done < expected:
         raise DownloadFailed(f"broke off after {done} of {expected} bytes")
     if digest.hexdigest() != sha256:
@@ -88,17 +87,30 @@ def _fetch(url: str, file: IO[bytes], sha256: str, silence_s: float, tell: Calla
     os.fsync(file.fileno())
 
 
-def _silent(_done: int, _expected: int) -> None:
-    """Tell nobody: a daemon's log is no place for a progress bar."""
+def _opened(url: str, timeout_s: float) -> Any:
+    request = Request(url, headers={"User-Agent": "birdwatchd"})  # noqa: S310 # from birder's registry
+    try:
+        return urlopen(request, timeout=timeout_s)  # noqa: S310 # as above
+    except ValueError as error:  # a proxy variable of the environment that is no address
+        raise DownloadFailed(str(error)) from None
 
 
-def _line_on_stderr(name: str) -> Callable[[int, int], None]:
-    def tell(done: int, expected: int) -> None:
+def _length(header: str | None) -> int:
+    """Bytes that are to come; 0 where the server does not say, or says something else than a number."""
+    return int(header) if header and header.isdecimal() else 0
+
+
+def _no_progress(_done: int, _expected: int) -> None:
+    """Show nothing: a daemon's log is no place for a progress bar."""
+
+
+def _progress_on_stderr(name: str) -> Callable[[int, int], None]:
+    def show(done: int, expected: int) -> None:
         of = f" of {expected / 1e6:.0f}" if expected else ""
         sys.stderr.write(f"\r{name}: {done / 1e6:.0f}{of} MB" + ("\n" if done == expected else ""))
         sys.stderr.flush()
 
-    return tell
+    return show
 
 
 def _reason(error: Exception) -> str:

@@ -1,18 +1,17 @@
-"""Run one birder classifier on one device: pictures in, logits and embeddings out, equal to birder's own.
+"""Load a birder classifier onto one device and run it: crops to logits and embeddings, equal to birder's own.
 
-Everything that can be wrong with a model is found at load, not at the first bird: the weights are read and
-checked, one batch is run to warm up, its numbers must be finite and fit the classes, and on a GPU they must
-agree with the CPU's (a broken driver answers quickly and wrongly). Which device is used is always said.
+Everything that can be wrong with a model is found when it is loaded, not at the first bird: the weights are read and
+checked, one test batch is run, its outputs must be finite and fit the classes, and on a GPU they must agree with the
+CPU's (a broken driver answers quickly and wrongly). The device that is used is logged.
 
-birder's own module, in float32 on the CPU, is the reference. What answers afterwards is another form of it: DaViT is
-rewritten (`davit`), on the CPU each core takes pictures of its own (`cores`), on a GPU pictures travel as bytes, are
-resized there and go through recorded kernels (`lanes`).
+birder's own module, in float32 on the CPU, is the reference. What runs afterwards is faster: DaViT is rewritten
+(`davit`), the CPU runs one worker per core (`cpu`), a GPU resizes crops itself and replays CUDA graphs (`cuda`).
 """
 
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP.
-from birdwatchd.species.network.torch_errors import torch_border
+from birdwatchd.species.network.torch_errors import torch_errors, weights_errors
 
 # isort: split
 import logging
@@ -30,10 +29,10 @@ from birdwatchd.errors import DeviceLost, ModelUnusable
 from birdwatchd.records import FloatArray
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.checkpoint import Checkpoint, read_checkpoint
-from birdwatchd.species.network.cpu import Cores, multiplies_bfloat16
-from birdwatchd.species.network.cuda import Answer, Cuda, Forward, Lanes
+from birdwatchd.species.network.cpu import CpuWorkers, has_fast_bfloat16
+from birdwatchd.species.network.cuda import Cuda, CudaPipeline
 from birdwatchd.species.network.davit import Davit, is_davit
-from birdwatchd.species.network.preprocess import Pixels, Preparation
+from birdwatchd.species.network.preprocess import Forward, Outputs, Pixels, Preprocessing
 from birdwatchd.species.network.reference import read_reference
 from birdwatchd.species.taxonomy import bundled_taxonomy
 
@@ -41,16 +40,14 @@ __all__ = ["Network", "agrees", "load_network"]
 
 log = logging.getLogger(__name__)
 
-Ask = Callable[[Sequence[Pixels]], Answer]
-
-# Least cosine between embeddings of the device and of the CPU in float32. Measured with davit_tiny: bfloat16
-# 0.99998, float16 0.9999996; a broken device gives noise, zeros or NaN.
-_AGREEMENT = {torch.float32: 0.9999, torch.bfloat16: 0.99, torch.float16: 0.99}
+# Least cosine similarity between embeddings of the device and of the CPU in float32. Measured with davit_tiny:
+# bfloat16 0.99998, float16 0.9999996; a broken device gives noise, zeros or NaN.
+_MIN_COSINE = {torch.float32: 0.9999, torch.bfloat16: 0.99, torch.float16: 0.99}
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def load_network(settings: ModelSettings, cache_dir: Path, *, progress: bool = False) -> Network:
-    """Load, place, check and warm up the classifier that the settings ask for.
+    """Load, check and warm up the classifier that the settings ask for, on its device.
 
     Args:
         settings: the `model` section.
@@ -59,7 +56,7 @@ def load_network(settings: ModelSettings, cache_dir: Path, *, progress: bool = F
 
     Raises:
         ModelUnusable: weights missing or damaged, no such device, or numbers that are wrong.
-        DeviceFull: no room for the network on the device.
+        DeviceOutOfMemory: the network does not fit into the device's memory.
     """
     device = choose_device(settings.device)
     if settings.threads:
@@ -69,17 +66,17 @@ def load_network(settings: ModelSettings, cache_dir: Path, *, progress: bool = F
     return network
 
 
-def choose_device(wanted: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
     """The device for `auto`, `cpu`, `cuda` or `cuda:N`; `auto` is CUDA where there is one, else the CPU.
 
     Raises:
         ModelUnusable: CUDA was asked for by name and is not there.
     """
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    device = torch.device(("cuda" if count else "cpu") if wanted == "auto" else wanted)
+    device = torch.device(("cuda" if count else "cpu") if name == "auto" else name)
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ModelUnusable(
-            f"model.device is {wanted}, but this machine offers {count} CUDA devices",
+            f"model.device is {name}, but this machine offers {count} CUDA devices",
             "check the driver with nvidia-smi, or set model.device to cpu or auto",
         )
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
@@ -95,37 +92,38 @@ class Network:
         size: (height, width) of the input in pixels.
         dim: length of an embedding.
         device: for people, such as `cpu, float32` or `cuda:0 (NVIDIA H200), bfloat16`.
-        place: the same as torch names it: `cpu`, `cuda:0`.
-        max_batch: most pictures that are worth giving to `infer` at once; None where memory decides.
-        reference: visits that came with the weights, as this network saw them; mostly none.
-        prepare: brings a picture to what `infer` takes: uint8, shape (3, h, w), RGB; on the CPU (h, w) is `size`.
+        torch_device: the same as torch names it: `cpu`, `cuda:0`.
+        max_batch: crops for `infer` beyond which it gets no faster; None where only memory sets a limit.
+        reference: examples that came with the weights, as this network saw them; mostly none.
+        preprocess: an image to what `infer` takes: uint8, shape (3, h, w), RGB; on the CPU (h, w) is `size`.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, precision: str = "auto") -> None:
         net = checkpoint.net.eval()
         if precision == "auto":
-            low = device.type != "cpu" or (is_davit(net) and multiplies_bfloat16())
+            low = device.type != "cpu" or (is_davit(net) and has_fast_bfloat16())
             precision = "bfloat16" if low else "float32"
         self.name = checkpoint.name
         self.version = checkpoint.sha256[:12]
         self.labels = bundled_taxonomy().labels(checkpoint.classes)
         self.size = checkpoint.size
         self.reference = read_reference(checkpoint.path, checkpoint.sha256)
-        self.place = str(device)
+        self.torch_device = str(device)
         self.device = f"{_device_name(device)}, {precision}"
         self.max_batch: int | None = None
-        self._preparation = Preparation(checkpoint.transform, checkpoint.size)
-        self.prepare: Callable[[Image.Image], Pixels] = self._preparation.on_host
+        self._preprocessing = Preprocessing(checkpoint.transform, checkpoint.size)
+        self.preprocess: Callable[[Image.Image], Pixels] = self._preprocessing.resize_on_host
         dtype = _PRECISIONS[precision]
-        trial = np.random.default_rng(0).integers(0, 256, (1, 3, *self.size), np.uint8)
-        with torch_border(ModelUnusable, f"{checkpoint.path} cannot be run on the CPU", "use other weights"):
-            self._ask: Ask = Cores(self._preparation, _forward(net, torch.device("cpu"), torch.float32)).ask
-            reference = self._tried(trial, checkpoint.path)
-        self.dim = reference.shape[1]
-        with torch_border(ModelUnusable, f"{self.model_id} cannot be run on {self.device}", "use device cpu"):
-            self._place(net, device, dtype)
-            answer = self._tried(trial, checkpoint.path)
-        if not agrees(reference, answer, _AGREEMENT[dtype]):
+        test_batch = np.random.default_rng(0).integers(0, 256, (1, 3, *self.size), np.uint8)
+        with weights_errors(f"{checkpoint.path} cannot be run on the CPU", "use other weights"):
+            reference = CpuWorkers(self._preprocessing, _forward(net, torch.device("cpu"), torch.float32))
+            self._infer: Callable[[Sequence[Pixels]], Outputs] = reference.infer
+            expected = self._tested(test_batch, checkpoint.path)
+        self.dim = expected.shape[1]
+        with weights_errors(f"{self.model_id} cannot be run on {self.device}", "use device cpu"):
+            self._move_to(device, net, dtype)
+            found = self._tested(test_batch, checkpoint.path)
+        if not agrees(expected, found, _MIN_COSINE[dtype]):
             raise ModelUnusable(
                 f"{self.device} gives other results than the CPU for {checkpoint.path}",
                 "set model.precision to float32; if that fails too, update the driver or use device cpu",
@@ -136,11 +134,11 @@ class Network:
         """Name and version as one word, for rows and messages: `davit_tiny_il-all@ba42050975d5`."""
         return f"{self.name}@{self.version}"
 
-    def infer(self, batch: Sequence[Pixels] | Pixels) -> Answer:
-        """Ask the network.
+    def infer(self, batch: Sequence[Pixels] | Pixels) -> Outputs:
+        """Run the network.
 
         Args:
-            batch: what `prepare` gave, n at least 1; on the CPU they have one size and may be one array,
+            batch: at least one crop from `preprocess`; on the CPU they have one size and may be one array,
                 uint8, shape (n, 3, height, width).
 
         Returns:
@@ -148,30 +146,31 @@ class Network:
             where a reduced precision overflowed.
 
         Raises:
-            DeviceFull: the batch does not fit into the device's memory.
+            DeviceOutOfMemory: the batch does not fit into the device's memory.
             DeviceLost: the device failed; a new process is needed.
         """
-        with torch_border(DeviceLost, f"{self.device} failed under {self.model_id}", "start birdwatchd again"):
-            return self._ask(list(batch))
+        with torch_errors(DeviceLost, f"{self.device} failed under {self.model_id}", "start birdwatchd again"):
+            return self._infer(list(batch))
 
-    def _place(self, net: Any, device: torch.device, dtype: torch.dtype) -> None:
-        """Give the network the form and the place that suit it; `net` itself is used up."""
-        form = Davit(net, dtype) if is_davit(net) else net
-        form.to(device).to(memory_format=torch.channels_last)
-        forward = _forward(form, device, torch.float32 if isinstance(form, Davit) else dtype)
+    def _move_to(self, device: torch.device, net: Any, dtype: torch.dtype) -> None:
+        """Put the fastest form of the network on the device; `net` itself is used up."""
+        module = Davit(net, dtype) if is_davit(net) else net
+        module.to(device).to(memory_format=torch.channels_last)
+        forward = _forward(module, device, torch.float32 if isinstance(module, Davit) else dtype)
         if device.type == "cpu":
-            cores = Cores(self._preparation, forward)
-            self._ask, self.max_batch = cores.ask, cores.worth
+            workers = CpuWorkers(self._preprocessing, forward)
+            self._infer, self.max_batch = workers.infer, workers.max_batch
             return
-        self._preparation.to(device)
-        widths = (len(self.labels), self.dim)
-        # Others than DaViT are not known to do without a look at their numbers, which cannot be recorded.
-        self._ask = Lanes(Cuda(device), self._preparation, forward, widths, record=isinstance(form, Davit)).infer
-        self.prepare = self._preparation.for_device
+        self._preprocessing.to(device)
+        output_dims = (len(self.labels), self.dim)
+        # Networks other than DaViT may branch on their numbers, which a CUDA graph cannot.
+        capture = isinstance(module, Davit)
+        self._infer = CudaPipeline(Cuda(device), self._preprocessing, forward, output_dims, capture=capture).infer
+        self.preprocess = self._preprocessing.for_upload
 
-    def _tried(self, trial: Pixels, path: Path) -> FloatArray:
-        """Run one batch, which also warms up; judge its shape and numbers; return its embedding, shape (1, dim)."""
-        logits, embedding = self._ask(list(trial))
+    def _tested(self, test_batch: Pixels, path: Path) -> FloatArray:
+        """Run one batch, which also warms up; check shape and numbers; return its embedding, shape (1, dim)."""
+        logits, embedding = self._infer(list(test_batch))
         if logits.shape != (1, len(self.labels)) or embedding.ndim != 2:
             raise ModelUnusable(
                 f"{path} names {len(self.labels)} classes, but its network answers with {logits.shape[-1]}",
@@ -189,21 +188,21 @@ def _forward(net: Any, device: torch.device, dtype: torch.dtype) -> Forward:
     """Input to logits and embeddings; a network that keeps its weights in float32 is given `dtype` by autocast."""
 
     def forward(inputs: Tensor) -> tuple[Tensor, Tensor]:
-        # What autocast would remember between layers must not outlive a recording.
-        lower = dtype != torch.float32
-        with torch.autocast(device.type, dtype=dtype, cache_enabled=False) if lower else nullcontext():
+        # Without autocast's weight cache, whose tensors must not outlive the capture of a CUDA graph.
+        reduced = dtype != torch.float32
+        with torch.autocast(device.type, dtype=dtype, cache_enabled=False) if reduced else nullcontext():
             embedding = net.embedding(inputs)
             return net.classify(embedding), embedding
 
     return forward
 
 
-def agrees(reference: FloatArray, answer: FloatArray, least: float) -> bool:
-    """Whether two embeddings, shape (n, dim), point the same way: cosine at least `least` in every row."""
-    norms = np.linalg.norm(reference, axis=1) * np.linalg.norm(answer, axis=1)
+def agrees(expected: FloatArray, found: FloatArray, min_cosine: float) -> bool:
+    """Whether embeddings, shape (n, dim), have a cosine similarity of at least `min_cosine` in every row."""
+    norms = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        cosine = (reference * answer).sum(axis=1) / norms
-    return bool((cosine >= least).all())
+        cosine = (expected * found).sum(axis=1) / norms
+    return bool((cosine >= min_cosine).all())
 
 
 def _device_name(device: torch.device) -> str:

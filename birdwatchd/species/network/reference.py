@@ -1,13 +1,13 @@
-"""Keep what a model's maker saw its birds look like, beside the weights: `demo.seen.safetensors` to `demo.safetensors`.
+"""Read and write reference examples beside the weights: `demo.seen.safetensors` to `demo.safetensors`.
 
-With it a model knows from the first day on how its birds look to it (`birdwatchd.species.learned.experience`). A model
-without such a file learns it from the visits of its station.
+With them a model detects outliers from the first day on (`birdwatchd.species.learned.experience`). A model without such
+a file collects examples from the visits of its station.
 """
 
 from __future__ import annotations
 
 # Before torch: it prepares OpenMP.
-from birdwatchd.species.network.torch_errors import torch_border
+from birdwatchd.species.network.torch_errors import weights_errors
 
 # isort: split
 import json
@@ -19,18 +19,18 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from birdwatchd.errors import ModelUnusable
-from birdwatchd.species.learned.experience import Seen
+from birdwatchd.species.learned.experience import Example
 
 __all__ = ["read_reference", "reference_path", "write_reference"]
 
 
 def reference_path(weights: Path) -> Path:
-    """Where it lies for weights at `weights`."""
+    """Path of the examples of weights."""
     return weights.with_suffix(".seen.safetensors")
 
 
-def read_reference(weights: Path, sha256: str) -> tuple[Seen, ...]:
-    """The visits that came with the weights; none where there is no such file.
+def read_reference(weights: Path, sha256: str) -> tuple[Example, ...]:
+    """The examples that came with the weights; none where there is no such file.
 
     Args:
         sha256: of the weights, 64 hex digits.
@@ -41,23 +41,34 @@ def read_reference(weights: Path, sha256: str) -> tuple[Seen, ...]:
     path = reference_path(weights)
     if not path.is_file():
         return ()
-    with torch_border(ModelUnusable, f"{path} cannot be read", "delete it, or install birdwatchd again"):
-        with safe_open(path, "np") as file:
-            described = file.metadata()
-            embeddings, energies = file.get_tensor("embeddings"), file.get_tensor("energies")
-        names, of = json.loads(described["names"]), described["weights"]
-    if of != sha256:
+    message, hint = f"{path} cannot be read", "delete it, or install birdwatchd again"
+    with weights_errors(message, hint), safe_open(path, "np") as file:
+        metadata = file.metadata() or {}
+        embeddings, energies = file.get_tensor("embeddings"), file.get_tensor("energies")
+    names = _names(metadata.get("names", ""))
+    if not len(names) == len(embeddings) == len(energies) or embeddings.ndim != 3:
+        raise ModelUnusable(f"{message} (names, embeddings and energies do not fit each other)", hint)
+    if metadata.get("weights") != sha256:
         raise ModelUnusable(f"{path} belongs to other weights than {weights}", "delete it: it is of no use here")
-    return tuple(Seen(*one) for one in zip(embeddings, names, map(float, energies), strict=True))
+    return tuple(Example(*one) for one in zip(embeddings, names, map(float, energies), strict=True))
 
 
-def write_reference(weights: Path, sha256: str, seen: Sequence[Seen]) -> Path:
-    """Write visits with the same number of moments each beside their weights; returns where."""
+def _names(text: str) -> list[str]:
+    """The list in the file's header; empty where it is none."""
+    try:
+        names = json.loads(text)
+    except ValueError:
+        return []
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []
+
+
+def write_reference(weights: Path, sha256: str, examples: Sequence[Example]) -> Path:
+    """Write examples, each with the same number of moments, beside their weights; returns the path."""
     tensors = {
-        "embeddings": np.stack([np.asarray(visit.embeddings, np.float16) for visit in seen]),
-        "energies": np.array([visit.energy for visit in seen], np.float32),
+        "embeddings": np.stack([np.asarray(example.embeddings, np.float16) for example in examples]),
+        "energies": np.array([example.energy for example in examples], np.float32),
     }
-    described = {"weights": sha256, "names": json.dumps([visit.said for visit in seen])}
+    metadata = {"weights": sha256, "names": json.dumps([example.predicted for example in examples])}
     path = reference_path(weights)
-    save_file(tensors, path, described)
+    save_file(tensors, path, metadata)
     return path

@@ -1,1 +1,1 @@
-"""Fuse what the network said of a visit's crops into a verdict: place and season, calibration, ranks."""
+"""Fuse the logits of a visit's crops into a verdict: prior, calibration, rollup to higher ranks."""

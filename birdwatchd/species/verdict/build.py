@@ -1,4 +1,4 @@
-"""Put together what names birds at one station: its model's classes, the user's names for them, place and season."""
+"""Build the fusion of one station: its model's classes with the user's names for them, and the prior of its place."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shown_labels(labels: Sequence[Label], settings: SpeciesSettings) -> tuple[La
 def fusion_for(
     labels: Sequence[Label], settings: SpeciesSettings, zone: ZoneInfo, *, temperature: float = 1.0
 ) -> Fusion:
-    """The rules of one station for the classes of its model; warns of names in the settings that no class has.
+    """The fusion of one station for the classes of its model; warns of names in the settings that no class has.
 
     Args:
         temperature: of the model, as `birdwatchd calibrate` found it.

@@ -1,10 +1,10 @@
-"""Read the bar-chart file that eBird lets everybody download for a county, a hotspot or a country.
+"""Parse eBird bar charts: how often each species is reported in a county, a hotspot or a country, by week.
 
 On a region's page under *Bar Charts*, "Download Histogram Data". Tab-separated text: a title, `Number of taxa:`, a row
 of months, `Sample Size:` with the number of complete checklists in each of 48 quarters of a month, and then a row for
 each taxon: its name, since some years with the scientific name in `<em class="sci">`, and the share of these
 checklists that report it. The first three quarters of a month have seven days, the last has the rest. Rows that are
-no species (`gull sp.`, `Sooty/Great Shearwater`, hybrids) are left out; groups of one species are added to it.
+no species (`gull sp.`, `Sooty/Great Shearwater`, hybrids) are left out; subspecies groups are added to their species.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def read_bar_chart(path: Path) -> BarChart:
     """Read a downloaded file.
 
     Raises:
-        ConfigError: it cannot be read, or is something else; says what was expected.
+        ConfigError: it cannot be read, or is no bar chart; says what was expected.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()

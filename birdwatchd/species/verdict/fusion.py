@@ -1,13 +1,13 @@
-"""Turn what the network said of a visit's moments into one name, and say how sure we are and why.
+"""Late fusion: combine the logits of a visit's moments with prior and experience into one verdict with reasons.
 
-Logits are averaged over moments, weighted by the quality of their pictures, then softmax: one lucky frame decides
-nothing, and averaging beats both the maximum and voting. Then what is expected here and now has a say
+Logits are averaged over moments, weighted by the quality of their crops, then softmax: one lucky frame decides nothing,
+and averaging beats both the maximum and voting. The result is weighted by what is expected here and now
 (`birdwatchd.species.verdict.prior`). A classifier always answers, so abstaining is done here: a species is `confirmed`
 from its threshold on; else a genus or a family may be; else the species is `uncertain` from `uncertain` on, and
 `unknown` below. Moments that contradict each other confirm nothing. When the best class is no bird (birder's
-`Unknown`), the visit is `rejected` if the network is sure of that, and never has a name. At last experience is heard
-(`birdwatchd.species.learned.experience`): what is like corrected visits is what they are, what is like nothing seen
-here under its name is not confirmed.
+`Unknown`), the visit is `rejected` if the network is sure of that, and never has a name. Last, the visit is compared
+with earlier ones (`birdwatchd.species.learned.experience`): one that is similar to corrected visits gets their name,
+and an outlier is not confirmed.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from numpy.typing import NDArray
 
 from birdwatchd.records import FloatArray, Label, Rank, State, Verdict
 from birdwatchd.settings.species import SpeciesSettings
-from birdwatchd.species.learned.experience import Experience, Opinion
+from birdwatchd.species.learned.experience import Assessment, Experience
 from birdwatchd.species.taxonomy import name_key, names_of, species_keys
 from birdwatchd.species.verdict.prior import Expectation
 from birdwatchd.species.verdict.rollup import Group, Groups
 
-__all__ = ["Fusion", "RunningVerdict", "log_sum", "mean_logits", "unmatched_species"]
+__all__ = ["Fusion", "RunningVerdict", "logsumexp", "mean_logits", "unmatched_species"]
 
 TOP = 5
 LEAST_WEIGHT = 0.2  # of a picture of no quality at all, next to 1.2 of a perfect one: a blur is not nothing
-AGREEING = 0.5  # share of the moments that must say the same as all together
-NAMELESS = 2.0  # times the usual distance from what has a name here, from which on a visit loses the name
-Names = tuple[tuple[str, float], ...]
+MIN_AGREEMENT = 0.5  # share of the moments whose best class must be that of all together
+UNKNOWN_RATIO = 2.0  # outlier ratio from which on a visit loses its name
+Top = tuple[tuple[str, float], ...]
 
 
 class Fusion:
-    """The rules by which logits become a verdict, for the classes of one model."""
+    """Turns logits into verdicts, for the classes of one model."""
 
     def __init__(
         self,
@@ -74,13 +74,13 @@ class Fusion:
         Args:
             logits: float32, shape (moments, classes); no moments at all give `unknown`.
             at: when the visit began; None leaves place and season out.
-            qualities: of the moments' pictures, 0 … 1; all alike by default.
-            embeddings: shape (moments, dim); without them experience is not heard.
+            qualities: of the moments' crops, 0 … 1; all alike by default.
+            embeddings: shape (moments, dim); without them experience is not used.
         """
         running = self.running(at)
         given = qualities if qualities is not None else [1.0] * len(logits)
-        seen: Sequence[FloatArray | None] = [None] * len(logits) if embeddings is None else list(embeddings)
-        for row, quality, embedding in zip(logits, given, seen, strict=True):
+        vectors: Sequence[FloatArray | None] = [None] * len(logits) if embeddings is None else list(embeddings)
+        for row, quality, embedding in zip(logits, given, vectors, strict=True):
             running.add(row, quality, embedding)
         return running.verdict()
 
@@ -88,11 +88,11 @@ class Fusion:
         """A verdict that is revised as moments arrive, for a new visit that began at a time."""
         return RunningVerdict(self, at)
 
-    def top(self, logits: FloatArray) -> Names:
-        """What the network alone says of one moment: the five most probable classes."""
-        return self._names(_softmax(np.asarray(logits, np.float64) / self._temperature))
+    def top(self, logits: FloatArray) -> Top:
+        """The five most probable classes of one moment, by the network alone."""
+        return self._top(_softmax(np.asarray(logits, np.float64) / self._temperature))
 
-    def judge(
+    def fuse_mean(
         self,
         mean_logits: NDArray[np.float64],
         votes: Counter[int],
@@ -105,24 +105,24 @@ class Fusion:
             mean_logits: shape (classes,).
             votes: how many moments have which class as their best.
             at: when the visit began.
-            embedding: mean of the moments', shape (dim,); without it experience is not heard.
+            embedding: mean of the moments', shape (dim,); without it experience is not used.
         """
         raw = _softmax(mean_logits / self._temperature)
         expectation = self._expected(at) if self._expected is not None and at is not None else None
         p = raw if expectation is None else self._reweighted(raw, expectation.weights)
-        opinion = Opinion()
+        assessment = Assessment()
         if embedding is not None:
-            opinion = self.experience.opinion(embedding, int(p.argmax()), log_sum(mean_logits))
-        if opinion.lessons and opinion.known:
-            verdict = self._taught(p, votes, opinion)
+            assessment = self.experience.assess(embedding, int(p.argmax()), logsumexp(mean_logits))
+        if assessment.corrections and assessment.comparable:
+            verdict = self._corrected(p, votes, assessment)
         else:
-            verdict = _doubted(self._untaught(p, raw, votes, expectation), opinion)
-        return verdict if expectation is None else self._compared(verdict, raw, expectation)
+            verdict = _downgraded(self._uncorrected(p, raw, votes, expectation), assessment)
+        return verdict if expectation is None else self._with_raw(verdict, raw, expectation)
 
-    def _untaught(
+    def _uncorrected(
         self, p: NDArray[np.float64], raw: NDArray[np.float64], votes: Counter[int], expectation: Expectation | None
     ) -> Verdict:
-        """The verdict of network, place and season."""
+        """The verdict by network, place and season."""
         if expectation is None:
             return self._verdict(p, votes)
         likely = int(raw.argmax())
@@ -130,28 +130,29 @@ class Fusion:
         rarity = bool(expectation.rare[likely]) and bool(strong)
         return self._rarity(p, raw, likely, votes) if rarity else self._verdict(p, votes)
 
-    def _taught(self, p: NDArray[np.float64], votes: Counter[int], opinion: Opinion) -> Verdict:
-        """The verdict on a visit that is like corrected ones: what the network gives to its name is the other's."""
-        best, truth = int(p.argmax()), opinion.truth
-        visits = "a reviewed visit" if opinion.lessons == 1 else f"{opinion.lessons} reviewed visits"
-        nothing = Verdict(State.REJECTED, Rank.BIRD, None, None, float(p[best]), self._names(p))
+    def _corrected(self, p: NDArray[np.float64], votes: Counter[int], assessment: Assessment) -> Verdict:
+        """The verdict on a visit similar to corrected ones: their name gets the probability and votes of the best."""
+        best, truth = int(p.argmax()), assessment.truth
+        count = assessment.corrections
+        visits = "a reviewed visit" if count == 1 else f"{count} reviewed visits"
+        nothing = Verdict(State.REJECTED, Rank.BIRD, None, None, float(p[best]), self._top(p))
         if truth is None:
-            return replace(nothing, reasons=(f"like {visits} that {_were(opinion)} no bird",))
-        reason = f"like {visits} that {_were(opinion)} {truth.common_name}, not {self.labels[best].common_name}"
+            return replace(nothing, reasons=(f"like {visits} that {_were(count)} no bird",))
+        reason = f"like {visits} that {_were(count)} {truth.common_name}, not {self.labels[best].common_name}"
         keys = species_keys(truth)
         index = next((i for i, label in enumerate(self.labels) if set(keys) & set(species_keys(label))), None)
         if index is None:
             state = State.CONFIRMED if p[best] >= self._thresholds[best] else State.UNCERTAIN
             named = replace(nothing, state=state, rank=Rank.SPECIES, common_name=truth.common_name)
             return replace(named, scientific_name=truth.scientific_name, reasons=(reason,))
-        moved, heard = p.copy(), Counter(votes)
+        moved, moved_votes = p.copy(), Counter(votes)
         moved[index], moved[best] = p[index] + p[best], 0.0
-        heard[index] += heard.pop(best, 0)
-        verdict = replace(self._verdict(moved, heard), raw_score=float(p[index]), raw_top=self._names(p))
+        moved_votes[index] += moved_votes.pop(best, 0)
+        verdict = replace(self._verdict(moved, moved_votes), raw_score=float(p[index]), raw_top=self._top(p))
         return replace(verdict, reasons=(reason, *verdict.reasons))
 
     def _reweighted(self, raw: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Share out anew among the species what the network gave them; how much that is stays."""
+        """Weight the species' probabilities, and scale them so that their sum stays what it was."""
         p, species = raw * weights, self._species
         total = float(p[species].sum())
         if total > 0:
@@ -159,9 +160,9 @@ class Fusion:
         result: NDArray[np.float64] = p / p.sum() if p.sum() > 0 else raw
         return result
 
-    def _compared(self, verdict: Verdict, raw: NDArray[np.float64], expectation: Expectation) -> Verdict:
-        """The verdict with what the network alone would have said."""
-        top = self._names(raw)
+    def _with_raw(self, verdict: Verdict, raw: NDArray[np.float64], expectation: Expectation) -> Verdict:
+        """The verdict with the network's own probabilities beside it."""
+        top = self._top(raw)
         index = next((i for i, label in enumerate(self.labels) if label.common_name == verdict.common_name), None)
         raw_score, reasons, rare = float(raw.max()), verdict.reasons, verdict.rare
         if verdict.rank is Rank.SPECIES and index is not None:
@@ -174,18 +175,18 @@ class Fusion:
         return replace(verdict, raw_score=raw_score, raw_top=top, reasons=reasons, rare=rare)
 
     def _rarity(self, p: NDArray[np.float64], raw: NDArray[np.float64], best: int, votes: Counter[int]) -> Verdict:
-        """The network is sure of what is not to be expected: said, and confirmed if two moments say so."""
+        """The verdict on a species that is not expected and of which the network is sure: two moments must agree."""
         label = self.labels[best]
         doubt = "one picture is not enough for a rarity" if votes[best] < 2 else self._conflict(best, votes)
         state = State.UNCERTAIN if doubt else State.CONFIRMED
         reasons = (f"{label.common_name} is not to be expected here and now", *_some(doubt))
         name, scientific = label.common_name, label.scientific_name
-        return Verdict(state, Rank.SPECIES, name, scientific, float(p[best]), self._names(p), reasons, rare=True)
+        return Verdict(state, Rank.SPECIES, name, scientific, float(p[best]), self._top(p), reasons, rare=True)
 
     def _verdict(self, p: NDArray[np.float64], votes: Counter[int]) -> Verdict:
         best = int(np.argsort(-p, kind="stable")[0])
         label, score, threshold = self.labels[best], float(p[best]), self._thresholds[best]
-        nothing = Verdict(State.UNKNOWN, Rank.BIRD, None, None, score, self._names(p))
+        nothing = Verdict(State.UNKNOWN, Rank.BIRD, None, None, score, self._top(p))
         if not label.is_species:
             state = State.REJECTED if score >= threshold else State.UNKNOWN
             return replace(nothing, state=state, reasons=(f"{score:.2f} for {label.common_name}, which is no species",))
@@ -198,8 +199,8 @@ class Fusion:
         below = f"{_below(score, threshold)} for {label.common_name}"
         group = self._certain_group(p)
         if group is not None and group.rank is not Rank.ORDER:
-            state = State.UNCERTAIN if self._strangers(group, votes) else State.CONFIRMED
-            return _of_group(nothing, group, state, (below, *_some(self._strangers(group, votes))))
+            state = State.UNCERTAIN if self._group_conflict(group, votes) else State.CONFIRMED
+            return _of_group(nothing, group, state, (below, *_some(self._group_conflict(group, votes))))
         if score >= self._settings.uncertain:
             return replace(named, state=State.UNCERTAIN, reasons=(below,))
         if group is not None:
@@ -210,24 +211,25 @@ class Fusion:
         return next((group for group in self._groups.best(p) if group.share >= self._settings.threshold), None)
 
     def _conflict(self, best: int, votes: Counter[int]) -> str:
-        """In words, that too few moments say by themselves what all of them together say; empty if enough do."""
+        """The reason if too few moments have the class of all together as their best; empty if enough do."""
         total, mine = votes.total(), votes[best]
-        if total < 2 or mine >= AGREEING * total:
+        if total < 2 or mine >= MIN_AGREEMENT * total:
             return ""
         return f"pictures contradict each other: {mine} of {total} say {self.labels[best].common_name}"
 
-    def _strangers(self, group: Group, votes: Counter[int]) -> str:
+    def _group_conflict(self, group: Group, votes: Counter[int]) -> str:
+        """The same for a group."""
         total = votes.total()
         mine = sum(count for index, count in votes.items() if self._groups.has(group, index))
-        return "" if total < 2 or mine >= AGREEING * total else f"{mine} of {total} pictures say {group.name}"
+        return "" if total < 2 or mine >= MIN_AGREEMENT * total else f"{mine} of {total} pictures say {group.name}"
 
-    def _names(self, p: NDArray[np.float64]) -> Names:
+    def _top(self, p: NDArray[np.float64]) -> Top:
         return tuple((self.labels[i].common_name, float(p[i])) for i in np.argsort(-p, kind="stable")[:TOP])
 
 
 @dataclass(slots=True)
 class _Sum:
-    """What is kept of the moments: never the logits or embeddings themselves."""
+    """Running sums over moments; their logits and embeddings are not kept."""
 
     logits: NDArray[np.float64]
     weight: float = 0.0
@@ -236,7 +238,7 @@ class _Sum:
 
 
 class RunningVerdict:
-    """One visit's verdict so far. Keeps the sum of the logits, their weight and votes, never the logits."""
+    """One visit's verdict so far, from sums of logits, weights and votes; the moments themselves are not kept."""
 
     def __init__(self, fusion: Fusion, at: datetime | None = None) -> None:
         self._fusion, self._at = fusion, at
@@ -245,11 +247,11 @@ class RunningVerdict:
         self.moments = 0
 
     def add(self, logits: FloatArray, quality: float = 1.0, embedding: FloatArray | None = None) -> None:
-        """Take what the network said of one more moment.
+        """Add one more moment.
 
         Args:
             logits: float32, shape (classes,).
-            quality: of its picture, 0 … 1.
+            quality: of its crop, 0 … 1.
             embedding: shape (dim,).
         """
         if logits.shape != self._sum.logits.shape:
@@ -269,7 +271,7 @@ class RunningVerdict:
         if self.moments == 0:
             return Verdict(State.UNKNOWN, Rank.BIRD, None, None, 0.0, (), ("no picture could be classified",))
         embedding = None if self._sum.embedding is None else self._sum.embedding / self._sum.embeddings
-        return self._fusion.judge(self._sum.logits / self._sum.weight, self._votes, self._at, embedding)
+        return self._fusion.fuse_mean(self._sum.logits / self._sum.weight, self._votes, self._at, embedding)
 
 
 def mean_logits(logits: FloatArray, qualities: Sequence[float]) -> NDArray[np.float64]:
@@ -279,14 +281,14 @@ def mean_logits(logits: FloatArray, qualities: Sequence[float]) -> NDArray[np.fl
     return result
 
 
-def log_sum(logits: NDArray[np.float64]) -> float:
-    """Logarithm of the summed powers of mean logits, shape (classes,): the energy that `experience` compares."""
+def logsumexp(logits: NDArray[np.float64]) -> float:
+    """Log-sum-exp of mean logits, shape (classes,): the `energy` of an `Example`."""
     most = float(logits.max())
     return most + float(np.log(np.exp(logits - most).sum()))
 
 
 def unmatched_species(settings: SpeciesSettings, labels: Sequence[Label]) -> tuple[tuple[str, str], ...]:
-    """Key and name of what the lists name and no class of the model has, sorted: spelling mistakes, mostly."""
+    """Key and name of what the lists of the settings name and no class of the model has, sorted: mostly misspelt."""
     species = {key for label in labels for key in species_keys(label)}
     anything = {key for label in labels for key in names_of(label)}
     lists = {"allow": settings.allow, "deny": settings.deny, "always": settings.always, "months": settings.months}
@@ -295,28 +297,28 @@ def unmatched_species(settings: SpeciesSettings, labels: Sequence[Label]) -> tup
     return tuple(sorted(wrong))
 
 
-def _doubted(verdict: Verdict, opinion: Opinion) -> Verdict:
-    """What is like nothing seen here, or like corrected visits as far as can be told, is not confirmed."""
+def _downgraded(verdict: Verdict, assessment: Assessment) -> Verdict:
+    """An outlier, or what is similar to corrected visits as far as can be compared, is not confirmed."""
     if verdict.state is not State.CONFIRMED:
         return verdict
-    name = verdict.common_name
-    if opinion.lessons:
-        said = f"{_were(opinion)} {opinion.truth.common_name if opinion.truth else 'no bird'}"
-        reason = f"like {opinion.lessons} reviewed that {said}, and no other {name} was seen here to compare it with"
+    name, count, ratio = verdict.common_name, assessment.corrections, assessment.outlier_ratio
+    if count:
+        truth = f"{_were(count)} {assessment.truth.common_name if assessment.truth else 'no bird'}"
+        reason = f"like {count} reviewed that {truth}, and no other {name} was seen here to compare it with"
         return replace(verdict, state=State.UNCERTAIN, reasons=(*verdict.reasons, reason))
-    if opinion.strange <= 1 and not opinion.faint:
+    if ratio <= 1 and not assessment.low_energy:
         return verdict
     reason = "less of a bird in it than in any that was seen here"
-    if opinion.strange > 1:
-        reason = f"{opinion.strange:.1f} times as unlike the {name} seen here as usual"
-    if opinion.strange <= NAMELESS:
+    if ratio > 1:
+        reason = f"{ratio:.1f} times as unlike the {name} seen here as usual"
+    if ratio <= UNKNOWN_RATIO:
         return replace(verdict, state=State.UNCERTAIN, reasons=(*verdict.reasons, reason))
-    nameless = replace(verdict, state=State.UNKNOWN, rank=Rank.BIRD, common_name=None, scientific_name=None, rare=False)
-    return replace(nameless, reasons=(*verdict.reasons, f"{verdict.score:.2f} for {name}, but {reason}"))
+    unnamed = replace(verdict, state=State.UNKNOWN, rank=Rank.BIRD, common_name=None, scientific_name=None, rare=False)
+    return replace(unnamed, reasons=(*verdict.reasons, f"{verdict.score:.2f} for {name}, but {reason}"))
 
 
-def _were(opinion: Opinion) -> str:
-    return "was" if opinion.lessons == 1 else "were"
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _threshold(label: Label, wanted: dict[str, float], default: float) -> float:
@@ -346,6 +348,6 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _below(score: float, threshold: float) -> str:
-    """Write `0.62 is below 0.70` with as many digits as it takes for that to look true."""
+    """`0.62 is below 0.70`, with as many digits as it takes for the two to differ."""
     digits = next((d for d in (2, 3, 4, 5) if f"{score:.{d}f}" != f"{threshold:.{d}f}"), 6)
     return f"{score:.{digits}f} is below {threshold:.{digits}f}"

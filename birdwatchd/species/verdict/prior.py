@@ -1,9 +1,9 @@
-"""What is to be expected here and now, as one weight for each class of a model.
+"""The prior of a place and season: one weight for each class of a model, to multiply its probability with.
 
-A classifier trained on all species of a country finds each of them equally likely on any day. A user's lists, the
-months of a species, and how often it is reported around here (an eBird bar chart) say otherwise. They re-weight what
-the network says and never decide alone: only `deny` makes a name impossible. What is improbable and seen all the same
-is not hidden but called rare.
+A classifier trained on all species of a country considers each of them equally likely on any day. A user's lists, the
+months of a species, and how often it is reported nearby (an eBird bar chart) say otherwise. They weight the network's
+probabilities and never decide alone: only `deny` makes a name impossible. A species that is unlikely and seen all the
+same is not hidden but called rare.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from birdwatchd.species.verdict.ebird import QUARTERS, BarChart, quarter_of, rea
 
 __all__ = ["Expectation", "Prior", "matched"]
 
-UNLISTED = 0.03  # weight of what is on no allow list, or out of its months: a twentieth to a thirtieth of the others
-NEVER = 0.001  # share of checklists taken for a species that was never reported: nobody looked everywhere
-ALWAYS = 0.2  # share of checklists taken for what the user says is always to be expected
-RARE = 0.005  # share of checklists below which a species is rare
-STEADY = 8.0  # checklists: as many as this count as much as the whole year does, where a quarter has few
+UNLISTED_WEIGHT = 0.03  # of what is on no allow list, or out of its months: a twentieth to a thirtieth of the others
+MIN_FREQUENCY = 0.001  # share of checklists assumed for a species that was never reported: nobody looked everywhere
+ALWAYS_FREQUENCY = 0.2  # share of checklists assumed for what the user says is always to be expected
+RARE_FREQUENCY = 0.005  # share of checklists below which a species is rare
+SMOOTHING = 8.0  # weight of the whole year's mean against a quarter's own checklists, as a number of checklists
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,17 +57,17 @@ class Prior:
         self._zone, self._strength = zone, settings.bar_chart_strength
         names = [names_of(label) for label in labels]
         self._species = np.array([label.is_species for label in labels])
-        self._denied = _marked(names, settings.deny)
-        self._always = _marked(names, settings.always)
-        self._allowed = _marked(names, settings.allow) if settings.allow else np.ones(len(labels), bool)
+        self._denied = _mask(names, settings.deny)
+        self._always = _mask(names, settings.always)
+        self._allowed = _mask(names, settings.allow) if settings.allow else np.ones(len(labels), bool)
         self._months = _months(names, settings)
         self._frequency: NDArray[np.float64] | None = None
-        self.unplaced: tuple[str, ...] = ()
-        """Classes of the model that the bar chart does not hold: species that are not there, or called otherwise."""
+        self.missing: tuple[str, ...] = ()
+        """Classes of the model that the bar chart does not hold: species that are not there, or have another name."""
         if settings.bar_chart is not None:
             chart = read_bar_chart(settings.bar_chart)
             rows = matched(labels, chart)
-            self.unplaced = tuple(
+            self.missing = tuple(
                 label.common_name for label, row in zip(labels, rows, strict=True) if label.is_species and row is None
             )
             self._frequency = _frequencies(chart, rows)
@@ -75,36 +75,37 @@ class Prior:
 
     @property
     def active(self) -> bool:
-        """Whether anything is expected more than anything else."""
+        """Whether any class is expected more than another."""
         lists = self._denied.any() or not self._allowed.all() or not self._months.all()
         return bool(lists) or self._frequency is not None
 
     def on(self, at: datetime) -> Expectation:
         """What is expected at a time (aware)."""
         day = at.astimezone(self._zone).date()
-        when = day.month - 1, quarter_of(day)
-        if when not in self._by_quarter:
-            self._by_quarter[when] = self._expectation(*when)
-        return self._by_quarter[when]
+        key = day.month - 1, quarter_of(day)
+        if key not in self._by_quarter:
+            self._by_quarter[key] = self._expectation(*key)
+        return self._by_quarter[key]
 
     def _expectation(self, month: int, quarter: int) -> Expectation:
         listed = (self._allowed & self._months[:, month]) | self._always
-        weights = np.where(listed, 1.0, UNLISTED)
+        weights = np.where(listed, 1.0, UNLISTED_WEIGHT)
         rare = ~listed
         if self._frequency is not None:
-            share = np.where(self._always, np.maximum(self._frequency[:, quarter], ALWAYS), self._frequency[:, quarter])
-            weights = weights * np.maximum(share, NEVER) ** self._strength
-            rare |= share < RARE
+            here = self._frequency[:, quarter]
+            frequency = np.where(self._always, np.maximum(here, ALWAYS_FREQUENCY), here)
+            weights = weights * np.maximum(frequency, MIN_FREQUENCY) ** self._strength
+            rare |= frequency < RARE_FREQUENCY
         weights[self._denied] = 0.0
         weights[~self._species] = 1.0  # how probable "no bird" is has nothing to do with the season
         return Expectation(weights, rare & self._species)
 
 
 def matched(labels: Sequence[Label], chart: BarChart) -> list[int | None]:
-    """The row of the chart for each class: by scientific name, else by common name, else by what is left over.
+    """The row of the chart for each class: by scientific name, else by common name, else by specific epithet.
 
-    Names change: genera are split and renamed while the second word of the scientific name stays. So a class and a
-    row that found no partner belong together if they alone share that word.
+    Names change: genera are split and renamed while the second word of the scientific name (the epithet) stays. So a
+    class and a row that are still unmatched belong together if no others share that word.
     """
     by_name: dict[str, int] = {}
     for row, taxon in enumerate(chart.taxa):
@@ -128,7 +129,7 @@ def _first(by_name: dict[str, int], names: Iterable[str | None]) -> int | None:
 
 
 def _by_epithet(names: Iterable[tuple[int, str | None]]) -> dict[str, int | None]:
-    """Who has which second word, without the ending that follows the genus; None for a word that two have."""
+    """Numbers by second word of the name, without the ending that agrees with the genus; None where two share it."""
     found: dict[str, int | None] = {}
     for number, name in names:
         words = name.split() if name else []
@@ -142,7 +143,7 @@ def _by_epithet(names: Iterable[tuple[int, str | None]]) -> dict[str, int | None
     return found
 
 
-def _marked(names: Sequence[frozenset[str]], wanted: Iterable[str]) -> NDArray[np.bool_]:
+def _mask(names: Sequence[frozenset[str]], wanted: Iterable[str]) -> NDArray[np.bool_]:
     keys = {name_key(name) for name in wanted}
     return np.array([bool(keys & mine) for mine in names])
 
@@ -151,7 +152,7 @@ def _months(names: Sequence[frozenset[str]], settings: SpeciesSettings) -> NDArr
     """Which class may be expected in which month, shape (classes, 12)."""
     result = np.ones((len(names), 12), bool)
     for name, months in settings.months.items():
-        here = _marked(names, (name,))
+        here = _mask(names, (name,))
         result[here] = [month in months for month in range(1, 13)]
     return result
 
@@ -159,7 +160,7 @@ def _months(names: Sequence[frozenset[str]], settings: SpeciesSettings) -> NDArr
 def _frequencies(chart: BarChart, rows: Sequence[int | None]) -> NDArray[np.float64]:
     """Share of checklists for each class and quarter, shape (classes, 48).
 
-    Quarters with few checklists lean on their neighbours and on the whole year: one checklist says little.
+    They are smoothed over neighbouring quarters and towards the mean of the year: one checklist says little.
     """
     n = chart.checklists
     seen = chart.frequency * n
@@ -167,7 +168,7 @@ def _frequencies(chart: BarChart, rows: Sequence[int | None]) -> NDArray[np.floa
     year = seen.sum(axis=1) / total
     wide_seen = (np.roll(seen, 1, axis=1) + 2 * seen + np.roll(seen, -1, axis=1)) / 4
     wide_n = (np.roll(n, 1) + 2 * n + np.roll(n, -1)) / 4
-    smooth = (wide_seen + STEADY * year[:, None]) / (wide_n + STEADY)
+    smooth = (wide_seen + SMOOTHING * year[:, None]) / (wide_n + SMOOTHING)
     result = np.zeros((len(rows), QUARTERS))
     for index, row in enumerate(rows):
         if row is not None:

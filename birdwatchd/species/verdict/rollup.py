@@ -1,6 +1,6 @@
-"""Answer with the genus or the family where no single species is certain enough.
+"""Roll up probabilities to genus, family and order, for when no single species is certain enough.
 
-Look-alikes share a genus: two warblers at 0.45 each say nothing as species and almost everything as a genus. Sums are
+Look-alikes share a genus: two warblers at 0.45 each are uncertain as species and almost certain as a genus. Sums are
 taken over the classes of a model, so a genus of which it knows one species adds nothing to that species.
 """
 
@@ -57,8 +57,8 @@ class Groups:
             inside = number >= 0
             if inside.any():
                 shares = np.bincount(number[inside], p[inside], len(names))
-                at = int(shares.argmax())
-                result.append(Group(rank, names[at], float(shares[at])))
+                largest = int(shares.argmax())
+                result.append(Group(rank, names[largest], float(shares[largest])))
         return tuple(result)
 
     def has(self, group: Group, index: int) -> bool:
@@ -67,13 +67,13 @@ class Groups:
         return bool(number[index] >= 0) and names[number[index]] == group.name
 
     def share(self, p: NDArray[np.float64], rank: Rank, name: str) -> float:
-        """The probability, of `p` with shape (classes,), that it is one of a group; 0 for a group that is none."""
+        """The probability, of `p` with shape (classes,), that it is one of a group; 0 for an unknown group."""
         names, number = self._ranks[rank]
         return float(p[number == names.index(name)].sum()) if name in names else 0.0
 
 
 def _numbered(names: Sequence[str | None]) -> tuple[list[str], NDArray[np.int64]]:
     """The names that two or more classes have, and which of them each class has; -1 for none."""
-    often = sorted({name for name in names if name and sum(name == other for other in names) > 1})
-    place = {name: at for at, name in enumerate(often)}
-    return often, np.array([place.get(name, -1) if name else -1 for name in names], np.int64)
+    shared = sorted({name for name in names if name and sum(name == other for other in names) > 1})
+    number = {name: index for index, name in enumerate(shared)}
+    return shared, np.array([number.get(name, -1) if name else -1 for name in names], np.int64)

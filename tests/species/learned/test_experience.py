@@ -9,7 +9,7 @@ import pytest
 
 from birdwatchd.records import FloatArray, Label, Rank, State
 from birdwatchd.settings.species import SpeciesSettings
-from birdwatchd.species.learned.experience import Experience, Opinion, Seen
+from birdwatchd.species.learned.experience import Assessment, Example, Experience
 from birdwatchd.species.learned.metric import Metric
 from birdwatchd.species.verdict.fusion import Fusion
 
@@ -31,19 +31,21 @@ def looks(kind: int, seed: int, moments: int = 3, *, towards: int | None = None)
     return np.asarray(individual + chance.normal(0, 0.3, (moments, DIM)), np.float32)
 
 
-def birds(count: int = 30) -> list[Seen]:
+def birds(count: int = 30) -> list[Example]:
     """Confirmed visits of three species."""
-    return [Seen(looks(kind, n), LABELS[kind].common_name, 5.0 + n % 7 / 10) for kind in range(3) for n in range(count)]
+    return [
+        Example(looks(kind, n), LABELS[kind].common_name, 5.0 + n % 7 / 10) for kind in range(3) for n in range(count)
+    ]
 
 
-def squirrels(count: int, said: str = "House sparrow") -> list[Seen]:
+def squirrels(count: int, said: str = "House sparrow") -> list[Example]:
     """Visits of squirrels that were called sparrows, reviewed as no bird."""
-    return [Seen(looks(SQUIRRELS, n, towards=SPARROWS), said, 5.0, reviewed=True) for n in range(count)]
+    return [Example(looks(SQUIRRELS, n, towards=SPARROWS), said, 5.0, reviewed=True) for n in range(count)]
 
 
-def asked(experience: Experience, kind: int, seeds: Sequence[int], best: int, **how: int) -> list[Opinion]:
-    """Opinions of visits that the network calls by the class `best`."""
-    return [experience.opinion(looks(kind, seed, **how).mean(axis=0), best) for seed in seeds]
+def assessed(experience: Experience, kind: int, seeds: Sequence[int], best: int, **how: int) -> list[Assessment]:
+    """Assessments of visits that the network calls by the class `best`."""
+    return [experience.assess(looks(kind, seed, **how).mean(axis=0), best) for seed in seeds]
 
 
 NEW = range(1000, 1200)
@@ -52,88 +54,90 @@ NEW = range(1000, 1200)
 def test_who_saw_nothing_has_no_opinion() -> None:
     """On the first day every bird is new, and none may be refused for it."""
     for experience in (Experience(LABELS), Experience(LABELS, birds(3))):
-        for opinion in asked(experience, OTHERS, range(20), SPARROWS):
-            assert (opinion.lessons, opinion.strange, opinion.faint) == (0, 0.0, False)
+        for one in assessed(experience, OTHERS, range(20), SPARROWS):
+            assert (one.corrections, one.outlier_ratio, one.low_energy) == (0, 0.0, False)
 
 
 def test_three_lessons_are_enough() -> None:
     """The squirrel that is called a sparrow: three reviews end it, and no sparrow pays for them."""
-    experience = Experience(LABELS, [*birds(), *squirrels(3)], familiar=1)
-    later = asked(experience, SQUIRRELS, NEW, SPARROWS, towards=SPARROWS)
-    assert np.mean([opinion.lessons > 0 and opinion.truth is None and opinion.known for opinion in later]) >= 0.9
-    assert np.mean([opinion.lessons for opinion in later]) > 1.5  # "like 3 reviewed visits" says how many
-    assert np.mean([opinion.lessons > 0 for opinion in asked(experience, SPARROWS, NEW, SPARROWS)]) <= 0.01
-    assert not any(opinion.lessons for kind in (TITS, HOOPOES) for opinion in asked(experience, kind, NEW, kind))
+    experience = Experience(LABELS, [*birds(), *squirrels(3)], inlier_quantile=1)
+    later = assessed(experience, SQUIRRELS, NEW, SPARROWS, towards=SPARROWS)
+    assert np.mean([one.corrections > 0 and one.truth is None and one.comparable for one in later]) >= 0.9
+    assert np.mean([one.corrections for one in later]) > 1.5  # "like 3 reviewed visits" says how many
+    assert np.mean([one.corrections > 0 for one in assessed(experience, SPARROWS, NEW, SPARROWS)]) <= 0.01
+    assert not any(one.corrections for kind in (TITS, HOOPOES) for one in assessed(experience, kind, NEW, kind))
 
 
 def test_a_mislabelled_bird_gets_its_own_name() -> None:
     """Coal tits are not among the classes; three corrected ones are enough to stop calling the others great tits."""
     coal_tit = Label("Coal tit", "Periparus ater", "Paridae", "Passeriformes")
-    lessons = [Seen(looks(COAL_TITS, n, towards=TITS), "Great tit", 5.0, True, coal_tit) for n in range(3)]
-    experience = Experience(LABELS, [*birds(), *lessons], familiar=1)
-    later = asked(experience, COAL_TITS, NEW, TITS, towards=TITS)
-    assert np.mean([o.lessons > 0 and o.truth == coal_tit for o in later]) >= 0.9
-    assert np.mean([o.lessons > 0 for o in asked(experience, TITS, NEW, TITS)]) <= 0.01
+    corrections = [Example(looks(COAL_TITS, n, towards=TITS), "Great tit", 5.0, True, coal_tit) for n in range(3)]
+    experience = Experience(LABELS, [*birds(), *corrections], inlier_quantile=1)
+    later = assessed(experience, COAL_TITS, NEW, TITS, towards=TITS)
+    assert np.mean([o.corrections > 0 and o.truth == coal_tit for o in later]) >= 0.9
+    assert np.mean([o.corrections > 0 for o in assessed(experience, TITS, NEW, TITS)]) <= 0.01
 
 
 def test_a_lesson_about_a_species_does_not_reach_to_the_end_of_the_world() -> None:
     """What is nearer to coal tits than to great tits, but like neither, is no coal tit."""
-    lessons = [Seen(looks(COAL_TITS, n), "Great tit", 5.0, True, HOOPOE) for n in range(3)]
-    experience = Experience(LABELS, [*birds(), *lessons], familiar=1)
+    corrections = [Example(looks(COAL_TITS, n), "Great tit", 5.0, True, HOOPOE) for n in range(3)]
+    experience = Experience(LABELS, [*birds(), *corrections], inlier_quantile=1)
     far = 8 * MIDDLES[COAL_TITS] - 7 * MIDDLES[TITS]
-    assert experience.opinion(far, TITS).lessons == 0
-    assert experience.opinion(MIDDLES[COAL_TITS], TITS).lessons == 3
+    assert experience.assess(far, TITS).corrections == 0
+    assert experience.assess(MIDDLES[COAL_TITS], TITS).corrections == 3
 
 
 def test_earlier_false_visits_do_not_defend_the_next_ones() -> None:
     """Before anyone reviewed a squirrel there were twelve; they are in the database as sparrows."""
-    earlier = [Seen(looks(SQUIRRELS, n, towards=SPARROWS), "House sparrow", 5.0) for n in range(500, 512)]
-    experience = Experience(LABELS, [*birds(), *earlier, *squirrels(3)], familiar=1)
-    later = asked(experience, SQUIRRELS, NEW, SPARROWS, towards=SPARROWS)
-    assert np.mean([opinion.lessons > 0 for opinion in later]) >= 0.9
-    assert np.mean([opinion.lessons > 0 for opinion in asked(experience, SPARROWS, NEW, SPARROWS)]) <= 0.01
+    earlier = [Example(looks(SQUIRRELS, n, towards=SPARROWS), "House sparrow", 5.0) for n in range(500, 512)]
+    experience = Experience(LABELS, [*birds(), *earlier, *squirrels(3)], inlier_quantile=1)
+    later = assessed(experience, SQUIRRELS, NEW, SPARROWS, towards=SPARROWS)
+    assert np.mean([one.corrections > 0 for one in later]) >= 0.9
+    assert np.mean([one.corrections > 0 for one in assessed(experience, SPARROWS, NEW, SPARROWS)]) <= 0.01
 
 
 def test_what_a_person_confirmed_stands_against_lessons() -> None:
     """An odd sparrow beside the squirrels, confirmed by a person, must not be rejected with them the next time."""
     odd = looks(SQUIRRELS, 900, towards=SPARROWS)
-    seen = [*birds(), *squirrels(3)]
-    assert Experience(LABELS, seen).opinion(odd.mean(axis=0), SPARROWS).lessons > 0
-    confirmed = Seen(odd, "House sparrow", 5.0, True, SPARROW)
-    assert Experience(LABELS, [*seen, confirmed]).opinion(odd.mean(axis=0), SPARROWS).lessons == 0
+    examples = [*birds(), *squirrels(3)]
+    assert Experience(LABELS, examples).assess(odd.mean(axis=0), SPARROWS).corrections > 0
+    confirmed = Example(odd, "House sparrow", 5.0, True, SPARROW)
+    assert Experience(LABELS, [*examples, confirmed]).assess(odd.mean(axis=0), SPARROWS).corrections == 0
 
 
 def test_without_birds_of_the_name_nothing_is_certain() -> None:
     """Every "hoopoe" so far was a hand: the first real one must not be rejected for it."""
-    hands = [Seen(looks(OTHERS, n), "Eurasian hoopoe", 5.0, reviewed=True) for n in range(3)]
-    others = [seen for seen in birds() if seen.said != "Eurasian hoopoe"]
-    (opinion,) = asked(Experience(LABELS, [*others, *hands]), OTHERS, [7], HOOPOES)
-    assert opinion.lessons > 0
-    assert not opinion.known
+    hands = [Example(looks(OTHERS, n), "Eurasian hoopoe", 5.0, reviewed=True) for n in range(3)]
+    others = [bird for bird in birds() if bird.predicted != "Eurasian hoopoe"]
+    (one,) = assessed(Experience(LABELS, [*others, *hands]), OTHERS, [7], HOOPOES)
+    assert one.corrections > 0
+    assert not one.comparable
 
 
 def test_what_is_like_nothing_seen_is_strange() -> None:
     """A cat is called by the name of some bird; it looks like none of that name that was ever here."""
     experience = Experience(LABELS, birds())
-    assert all(opinion.strange > 1 for opinion in asked(experience, OTHERS, NEW, SPARROWS))
+    assert all(one.outlier_ratio > 1 for one in assessed(experience, OTHERS, NEW, SPARROWS))
     for kind in (SPARROWS, TITS, HOOPOES):
-        assert np.mean([opinion.strange > 1 for opinion in asked(experience, kind, NEW, kind)]) <= 0.05
-    assert all(o.strange == 0 for o in asked(Experience(LABELS, birds(), familiar=1), OTHERS, NEW, SPARROWS))
+        assert np.mean([one.outlier_ratio > 1 for one in assessed(experience, kind, NEW, kind)]) <= 0.05
+    assert all(
+        o.outlier_ratio == 0 for o in assessed(Experience(LABELS, birds(), inlier_quantile=1), OTHERS, NEW, SPARROWS)
+    )
 
 
 def test_little_of_anything_is_faint() -> None:
     """A species that was never here has nothing to be compared with, but its energy has."""
     experience = Experience(LABELS, birds())
     point = MIDDLES[SPARROWS]
-    assert experience.opinion(point, SPARROWS, 3.0).faint
-    assert not experience.opinion(point, SPARROWS, 5.2).faint
-    assert not experience.opinion(point, SPARROWS).faint  # logits were not kept
+    assert experience.assess(point, SPARROWS, 3.0).low_energy
+    assert not experience.assess(point, SPARROWS, 5.2).low_energy
+    assert not experience.assess(point, SPARROWS).low_energy  # logits were not kept
 
 
 def test_an_answer_that_is_no_bird_is_left_alone() -> None:
     """The class Unknown is rejected already."""
     experience = Experience(LABELS, [*birds(), *squirrels(3)])
-    assert experience.opinion(looks(SQUIRRELS, 1).mean(axis=0), 3) == Opinion()
+    assert experience.assess(looks(SQUIRRELS, 1).mean(axis=0), 3) == Assessment()
 
 
 @pytest.mark.parametrize("visits", [1, 2, 40])
@@ -141,15 +145,15 @@ def test_the_measure_counts_pictures_of_one_bird_as_one_apart(visits: int) -> No
     """The distances that settings and reasons speak of have a unit, whatever the network's numbers are."""
     chance = np.random.default_rng(visits)
     residuals = chance.normal(0, np.geomspace(0.1, 50, DIM), (visits * 40, DIM))
-    squares = (Metric.of(residuals).points(residuals) ** 2).sum(axis=1)
+    squares = (Metric.of(residuals).whiten(residuals) ** 2).sum(axis=1)
     assert 0.7 < squares.mean() < 1.3
 
 
 def test_pictures_that_are_all_the_same_measure_nothing_and_break_nothing() -> None:
     """A camera that repeats one picture gives no differences to learn from."""
     same = np.ones((3, DIM), np.float32)
-    experience = Experience(LABELS, [Seen(same, "House sparrow"), Seen(same, "House sparrow", reviewed=True)])
-    assert np.isfinite(experience.opinion(same.mean(axis=0), SPARROWS).strange)
+    experience = Experience(LABELS, [Example(same, "House sparrow"), Example(same, "House sparrow", reviewed=True)])
+    assert np.isfinite(experience.assess(same.mean(axis=0), SPARROWS).outlier_ratio)
 
 
 def fused(experience: Experience, kind: int, seed: int, best: int, p: float = 0.95, **how: int) -> object:
@@ -164,9 +168,9 @@ def fused(experience: Experience, kind: int, seed: int, best: int, p: float = 0.
 def test_the_verdict_says_what_was_learned() -> None:
     """A person who reads the visit must see why it is not what the network says."""
     coal_tit = Label("Coal tit", "Periparus ater")
-    lessons = [Seen(looks(COAL_TITS, n, towards=TITS), "Great tit", 5.0, True, coal_tit) for n in range(2)]
-    lessons += [Seen(looks(OTHERS, n, towards=HOOPOES), "Eurasian hoopoe", 5.0, True, SPARROW) for n in range(2)]
-    experience = Experience(LABELS, [*birds(), *squirrels(3), *lessons])
+    corrections = [Example(looks(COAL_TITS, n, towards=TITS), "Great tit", 5.0, True, coal_tit) for n in range(2)]
+    corrections += [Example(looks(OTHERS, n, towards=HOOPOES), "Eurasian hoopoe", 5.0, True, SPARROW) for n in range(2)]
+    experience = Experience(LABELS, [*birds(), *squirrels(3), *corrections])
     verdict = fused(experience, SQUIRRELS, 1, SPARROWS, towards=SPARROWS)
     assert (verdict.state, verdict.rank, verdict.common_name) == (State.REJECTED, Rank.BIRD, None)
     assert verdict.reasons == ("like 3 reviewed visits that were no bird",)
@@ -196,8 +200,8 @@ def test_strange_visits_are_not_confirmed_and_very_strange_ones_have_no_name() -
 
 def test_an_unanswerable_likeness_is_said_and_not_confirmed() -> None:
     """Like three hands that were called hoopoes, and no hoopoe was ever here: uncertain, and why."""
-    hands = [Seen(looks(OTHERS, n), "Eurasian hoopoe", 5.0, reviewed=True) for n in range(3)]
-    others = [seen for seen in birds() if seen.said != "Eurasian hoopoe"]
+    hands = [Example(looks(OTHERS, n), "Eurasian hoopoe", 5.0, reviewed=True) for n in range(3)]
+    others = [bird for bird in birds() if bird.predicted != "Eurasian hoopoe"]
     verdict = fused(Experience(LABELS, [*others, *hands]), OTHERS, 7, HOOPOES)
     assert (verdict.state, verdict.common_name) == (State.UNCERTAIN, "Eurasian hoopoe")
     assert verdict.reasons[-1].endswith("no other Eurasian hoopoe was seen here to compare it with")

@@ -17,7 +17,7 @@ from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.classifier import Classifier
 from birdwatchd.species.network.network import load_network
 from birdwatchd.species.network.preprocess import Pixels
-from birdwatchd.species.network.torch_errors import DeviceFull
+from birdwatchd.species.network.torch_errors import DeviceOutOfMemory
 from tests.support.random_networks import Saved, moment
 
 Jpeg = Callable[[int, int, int], bytes]
@@ -34,7 +34,7 @@ class FakeNetwork:
         self.batches: list[int] = []
         self.spoilt = False
 
-    def prepare(self, image: Image.Image) -> Pixels:
+    def preprocess(self, image: Image.Image) -> Pixels:
         """8 × 8 pixels are plenty."""
         return np.asarray(image.convert("RGB").resize((8, 8))).transpose(2, 0, 1)
 
@@ -42,7 +42,7 @@ class FakeNetwork:
         """Two classes, one dimension."""
         self.batches.append(len(batch))
         if len(batch) > self.room:
-            raise DeviceFull("no room")
+            raise DeviceOutOfMemory("no room")
         mean = np.stack(batch).reshape(len(batch), -1).mean(axis=1).astype(np.float32)
         mean = np.full_like(mean, np.nan) if self.spoilt else mean
         return np.stack([mean, -mean], axis=1), mean[:, None]
@@ -136,7 +136,7 @@ def test_errors_of_the_device_carry_its_name(small: Saved, monkeypatch: pytest.M
         with pytest.raises(DeviceLost, match=r"cpu, float32 failed under davit_testling_x@"):
             classifier.predict(given(jpeg(50, 40, 1)))
     fail_with(torch.OutOfMemoryError("CUDA out of memory."))
-    with pytest.raises(DeviceFull):
+    with pytest.raises(DeviceOutOfMemory):
         network.infer(np.zeros((1, 3, 64, 64), np.uint8))
 
 

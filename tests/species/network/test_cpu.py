@@ -1,4 +1,4 @@
-"""Pictures on the CPU: dealt out to the cores, the same answers as one by one, and errors that are not lost."""
+"""Crops on the CPU: divided among workers, the same outputs as one by one, and errors that are not lost."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from birder.data.transforms.classification import get_rgb_stats
 from torch import Tensor
 
 from birdwatchd.settings.model import ModelSettings
-from birdwatchd.species.network.cpu import Cores, multiplies_bfloat16
+from birdwatchd.species.network.cpu import CpuWorkers, has_fast_bfloat16
 from birdwatchd.species.network.network import load_network
-from birdwatchd.species.network.preprocess import Pixels, Preparation
+from birdwatchd.species.network.preprocess import Pixels, Preprocessing
 from tests.support.random_networks import Saved
 
 SIZE = 192  # four of them are what one core takes at once
@@ -32,13 +32,13 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-def pictures(count: int) -> list[Pixels]:
+def crops(count: int) -> list[Pixels]:
     return list(np.random.default_rng(count).integers(0, 256, (count, 3, SIZE, SIZE), np.uint8))
 
 
-def cores(forward: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Cores:
+def workers_of(forward: Callable[[Tensor], tuple[Tensor, Tensor]]) -> CpuWorkers:
     transform = birder.classification_transform((SIZE, SIZE), get_rgb_stats("birder"))
-    return Cores(Preparation(transform, (SIZE, SIZE)), forward)
+    return CpuWorkers(Preprocessing(transform, (SIZE, SIZE)), forward)
 
 
 def means(inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,10 +48,10 @@ def means(inputs: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 12, 13, 30])
 def test_answers_come_in_the_order_of_the_pictures(threads: int, count: int) -> None:
-    asked = cores(means)
-    given = pictures(count)
-    logits, embeddings = asked.ask(given)
-    alone = np.concatenate([asked.ask([picture])[1] for picture in given])
+    on_cpu = workers_of(means)
+    given = crops(count)
+    logits, embeddings = on_cpu.infer(given)
+    alone = np.concatenate([on_cpu.infer([crop])[1] for crop in given])
     assert logits.dtype == embeddings.dtype == np.float32
     assert logits.shape == embeddings.shape == (count, 3)
     np.testing.assert_allclose(embeddings, alone, rtol=1e-6)
@@ -59,7 +59,7 @@ def test_answers_come_in_the_order_of_the_pictures(threads: int, count: int) -> 
 
 
 def test_cores_have_their_own_pictures_and_share_a_single_one(threads: int) -> None:
-    """No core is left out, none is asked for twice, and nobody takes more than it can work on well."""
+    """No core is left out, none is on_cpu for twice, and nobody takes more than it can work on well."""
     met = threading.Barrier(threads)
     seen: list[tuple[int, int]] = []
     together = True
@@ -70,19 +70,19 @@ def test_cores_have_their_own_pictures_and_share_a_single_one(threads: int) -> N
         seen.append((len(inputs), torch.get_num_threads()))
         return means(inputs)
 
-    asked = cores(forward)
-    assert asked.worth == 4 * threads
-    asked.ask(pictures(4 * threads))
+    on_cpu = workers_of(forward)
+    assert on_cpu.max_batch == 4 * threads
+    on_cpu.infer(crops(4 * threads))
     assert seen == [(4, 1)] * threads
     seen.clear()
-    asked.ask(pictures(8 * threads))
+    on_cpu.infer(crops(8 * threads))
     assert seen == [(4, 1)] * (2 * threads)
     seen.clear()
     together = False
-    asked.ask(pictures(1))
+    on_cpu.infer(crops(1))
     assert seen == [(1, threads)]
     seen.clear()
-    asked.ask(pictures(2))
+    on_cpu.infer(crops(2))
     assert sorted(seen) == {1: [(2, 1)], 2: [(1, 1), (1, 1)], 3: [(1, 1), (1, 2)]}[threads]
     assert torch.get_num_threads() == threads, "the caller keeps its own"
     later: list[int] = []
@@ -93,20 +93,20 @@ def test_cores_have_their_own_pictures_and_share_a_single_one(threads: int) -> N
 
 
 def test_workers_stay_the_same_and_end_with_the_network(threads: int) -> None:
-    """OpenMP keeps a team of threads for every thread that ever asked: other ones each time would add up."""
+    """OpenMP keeps a team of threads for every thread that ever on_cpu: other ones each time would add up."""
     workers: set[threading.Thread] = set()
 
     def forward(inputs: Tensor) -> tuple[Tensor, Tensor]:
         workers.add(threading.current_thread())
         return means(inputs)
 
-    asked = cores(forward)
-    for count in (2, asked.worth, 1, 3, 2, 2):
-        asked.ask(pictures(count))
+    on_cpu = workers_of(forward)
+    for count in (2, on_cpu.max_batch, 1, 3, 2, 2):
+        on_cpu.infer(crops(count))
     workers.discard(threading.current_thread())
     assert len(workers) == (threads if threads > 1 else 0)
     assert all(worker.is_alive() and worker.daemon for worker in workers)
-    del asked
+    del on_cpu
     for worker in workers:
         worker.join(20)
         assert not worker.is_alive()
@@ -123,19 +123,19 @@ def test_an_error_of_one_core_is_the_batchs_and_comes_when_all_are_done(threads:
         done.append(True)
         return means(inputs)
 
-    asked = cores(forward)
-    given = [np.zeros_like(picture) for picture in pictures(4 * threads)]
+    on_cpu = workers_of(forward)
+    given = [np.zeros_like(crop) for crop in crops(4 * threads)]
     given[0][:] = 255
     with pytest.raises(torch.OutOfMemoryError, match="no room"):
-        asked.ask(given)
+        on_cpu.infer(given)
     assert len(done) == threads - 1
-    assert np.isfinite(asked.ask(given[1:])[0]).all(), "and the next batch is answered"
+    assert np.isfinite(on_cpu.infer(given[1:])[0]).all(), "and the next batch is answered"
 
 
 def test_bfloat16_of_several_cores_is_near_float32_of_one(
     threads: int, small: Saved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("birdwatchd.species.network.network.multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr("birdwatchd.species.network.network.has_fast_bfloat16", lambda: True)
     half, full = (
         load_network(ModelSettings.model_validate({"file": small.pt, "device": "cpu", "precision": p}), small.pt.parent)
         for p in ("auto", "float32")
@@ -150,7 +150,7 @@ def test_a_davit_is_asked_in_bfloat16_where_the_cores_multiply_in_it(
     small: Saved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def loaded(file: Path, precision: str, able: bool) -> str:
-        monkeypatch.setattr("birdwatchd.species.network.network.multiplies_bfloat16", lambda: able)
+        monkeypatch.setattr("birdwatchd.species.network.network.has_fast_bfloat16", lambda: able)
         settings = ModelSettings.model_validate({"file": file, "device": "cpu", "precision": precision})
         return load_network(settings, file.parent).device
 
@@ -165,6 +165,6 @@ def test_a_davit_is_asked_in_bfloat16_where_the_cores_multiply_in_it(
 def test_what_the_cores_can_do_is_tried() -> None:
     """And soon over, also where bfloat16 is a hundred times slower."""
     began = time.monotonic()
-    assert multiplies_bfloat16(least=0.0)
-    assert not multiplies_bfloat16(least=1e6)
+    assert has_fast_bfloat16(min_speedup=0.0)
+    assert not has_fast_bfloat16(min_speedup=1e6)
     assert time.monotonic() - began < 10.0

@@ -83,7 +83,7 @@ def test_small_parts_of_a_perceptron_are_the_whole(monkeypatch: pytest.MonkeyPat
     """On the CPU rows go through in parts; the last one is shorter, and none may be left out."""
     net = birders(CONFIGS["deep"], (101, 75))
     x = torch.randn(2, 3, 101, 75)
-    monkeypatch.setattr(davit, "_HIDDEN_BYTES", 1)
+    monkeypatch.setattr(davit, "_MLP_CHUNK_BYTES", 1)
     with torch.inference_mode():
         expected = net.embedding(x)
         torch.testing.assert_close(Davit(copy.deepcopy(net)).embedding(x), expected, rtol=1e-4, atol=1e-4)

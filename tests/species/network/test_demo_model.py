@@ -45,7 +45,7 @@ def test_demo_gives_birders_numbers(jpeg: Callable[[int, int, int], bytes], tmp_
         picture = Image.open(io.BytesIO(jpeg(90 + 70 * seed, 120, seed)))
         with torch.inference_mode():
             p, embedding = infer_image(theirs.eval(), picture, transform, return_embedding=True)
-        logits, ours = network.infer(network.prepare(picture)[None])
+        logits, ours = network.infer(network.preprocess(picture)[None])
         powers = np.exp(logits[0] - logits[0].max())
         assert np.abs(powers / powers.sum() - p[0]).max() <= 1e-5
         assert embedding is not None

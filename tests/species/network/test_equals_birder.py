@@ -90,9 +90,9 @@ def test_the_comparison_can_fail(both: tuple[Network, Any, Any], jpeg: Jpeg) -> 
     picture = Image.open(io.BytesIO(jpeg(640, 480, 0)))
     exact, _ = ask_birder(theirs, picture, transform)
     bilinear = picture.resize((384, 384), Image.Resampling.BILINEAR)
-    logits, _ = ours.infer(ours.prepare(bilinear)[None])
+    logits, _ = ours.infer(ours.preprocess(bilinear)[None])
     assert np.abs(softmax(logits[0]) - exact).max() > 1e-3
-    other, _ = ours.infer(ours.prepare(Image.open(io.BytesIO(jpeg(640, 480, 5))))[None])
+    other, _ = ours.infer(ours.preprocess(Image.open(io.BytesIO(jpeg(640, 480, 5))))[None])
     assert int(other[0].argmax()) != int(exact.argmax())
 
 
@@ -100,7 +100,7 @@ def test_the_comparison_can_fail(both: tuple[Network, Any, Any], jpeg: Jpeg) -> 
 def test_a_batch_gives_what_single_pictures_give(both: tuple[Network, Any, Any], jpeg: Jpeg) -> None:
     """A bird's name must not depend on which other cameras were busy at that moment."""
     ours, _, _ = both
-    pictures = [ours.prepare(Image.open(io.BytesIO(jpeg(200, 150, seed)))) for seed in range(3)]
+    pictures = [ours.preprocess(Image.open(io.BytesIO(jpeg(200, 150, seed)))) for seed in range(3)]
     logits, embeddings = ours.infer(np.stack(pictures))
     for picture, row, embedding in zip(pictures, logits, embeddings, strict=True):
         alone, alone_embedding = ours.infer(picture[None])

@@ -1,4 +1,4 @@
-"""The evidence map lies on the bird, and changes with what is asked."""
+"""The heatmap lies on the bird, and changes with the class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from birdwatchd.demo.cameras.visits import ScheduledVisit
 from birdwatchd.demo.drawing.birds import SPECIES
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.checkpoint import Checkpoint, read_checkpoint
-from birdwatchd.species.network.heatmap import overlay, why
+from birdwatchd.species.network.heatmap import occlusion_heatmap, overlay
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +37,13 @@ def test_what_counts_is_where_the_bird_is(demo: Checkpoint) -> None:
     nearer = []
     for number, species in enumerate(SPECIES * 3):
         image, (x, y, w, h) = scene_with(species, 700 + number)
-        loss = why(demo, image).loss
-        rows, columns = (np.arange(loss.shape[axis]) + 0.5 for axis in (0, 1))
-        inside_x = (columns / loss.shape[1] >= x) & (columns / loss.shape[1] <= x + w)
-        inside_y = (rows / loss.shape[0] >= y) & (rows / loss.shape[0] <= y + h)
+        drop = occlusion_heatmap(demo, image).logit_drop
+        rows, columns = (np.arange(drop.shape[axis]) + 0.5 for axis in (0, 1))
+        inside_x = (columns / drop.shape[1] >= x) & (columns / drop.shape[1] <= x + w)
+        inside_y = (rows / drop.shape[0] >= y) & (rows / drop.shape[0] <= y + h)
         on_bird = inside_y[:, None] & inside_x[None]
         if on_bird.any() and not on_bird.all():
-            nearer.append(float(loss[on_bird].mean()) > float(loss[~on_bird].mean()))
+            nearer.append(float(drop[on_bird].mean()) > float(drop[~on_bird].mean()))
     assert len(nearer) >= 20
     assert np.mean(nearer) >= 0.9
 
@@ -51,9 +51,9 @@ def test_what_counts_is_where_the_bird_is(demo: Checkpoint) -> None:
 def test_the_overlay_is_bright_where_it_counts() -> None:
     """Grey elsewhere, so that the colours are the evidence and not the bird's."""
     image = Image.new("RGB", (64, 64), (100, 120, 90))
-    loss = np.full((4, 4), -1.0, np.float32)
-    loss[0, 3] = 2.0
-    pixels = np.asarray(overlay(image, loss)).astype(int)
+    drop = np.full((4, 4), -1.0, np.float32)
+    drop[0, 3] = 2.0
+    pixels = np.asarray(overlay(image, drop)).astype(int)
     assert pixels.shape == (64, 64, 3)
     grey = pixels[48:, :16]
     assert (np.ptp(grey, axis=-1) <= 1).all()
@@ -64,13 +64,13 @@ def test_the_overlay_is_bright_where_it_counts() -> None:
 def test_the_class_that_is_asked_for(demo: Checkpoint) -> None:
     """`Why not a great tit?` is answered for the great tit."""
     image, _ = scene_with("European goldfinch", 41)
-    best, other = why(demo, image), why(demo, image, 3)
+    best, other = occlusion_heatmap(demo, image), occlusion_heatmap(demo, image, 3)
     assert demo.classes[best.index] == "European goldfinch"
     assert (other.index, best.probability > 0.7, other.probability < 0.3) == (3, True, True)
-    assert best.loss.shape == other.loss.shape
-    assert not np.allclose(best.loss, other.loss)
+    assert best.logit_drop.shape == other.logit_drop.shape
+    assert not np.allclose(best.logit_drop, other.logit_drop)
 
 
 def test_an_even_picture_has_no_place_that_counts(demo: Checkpoint) -> None:
     """Hiding nothing behind nothing changes nothing."""
-    assert np.abs(why(demo, Image.new("RGB", (50, 80), (90, 120, 90))).loss).max() < 1e-3
+    assert np.abs(occlusion_heatmap(demo, Image.new("RGB", (50, 80), (90, 120, 90))).logit_drop).max() < 1e-3

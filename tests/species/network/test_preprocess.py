@@ -1,4 +1,4 @@
-"""A picture becomes the network's input as birder makes it, by PIL or on the device."""
+"""A crop becomes the network's input as birder makes it, by PIL or on the device."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ from PIL import Image
 
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.demo.cameras.visits import schedule
-from birdwatchd.species.network.preprocess import ROOM, Pixels, Preparation
+from birdwatchd.species.network.preprocess import MAX_UPLOAD_RATIO, Pixels, Preprocessing
 
 Jpeg = Callable[[int, int, int], bytes]
 
 
 @pytest.fixture(scope="module")
-def preparation() -> Preparation:
+def preprocessing() -> Preprocessing:
     """For 128 × 96 pixels."""
-    return Preparation(birder.classification_transform((128, 96), get_rgb_stats("birder")), (128, 96))
+    return Preprocessing(birder.classification_transform((128, 96), get_rgb_stats("birder")), (128, 96))
 
 
-def test_normalising_is_birders(preparation: Preparation) -> None:
+def test_normalising_is_birders(preprocessing: Preprocessing) -> None:
     """All 256 levels of all channels: what the network sees must be what it was trained on."""
     transform = birder.classification_transform((128, 96), get_rgb_stats("birder"))
     levels = np.arange(256, dtype=np.uint8).reshape(1, 256).repeat(3, axis=0)
     expected = torch.stack([transform.transforms[-1](step) for step in [torch.from_numpy(levels)[..., None] / 255]])
-    found = preparation.normalised(torch.from_numpy(levels)[None, ..., None])
+    found = preprocessing.normalise(torch.from_numpy(levels)[None, ..., None])
     assert (found - expected).abs().max() <= 2e-6
 
 
-def test_a_picture_keeps_its_size_for_the_device_unless_it_is_large(preparation: Preparation, jpeg: Jpeg) -> None:
+def test_a_picture_keeps_its_size_for_the_device_unless_it_is_large(preprocessing: Preprocessing, jpeg: Jpeg) -> None:
     """What is packed for the device must fit into the room that was made for it."""
     for width, height in ((37, 91), (96, 128), (96 * 2, 128 * 2)):
-        assert preparation.for_device(Image.open(io.BytesIO(jpeg(width, height, 1)))).shape == (3, height, width)
-    for width, height in ((96 * ROOM + 1, 8), (8, 128 * ROOM + 1), (300, 300), (1000, 900)):
+        assert preprocessing.for_upload(Image.open(io.BytesIO(jpeg(width, height, 1)))).shape == (3, height, width)
+    for width, height in ((96 * MAX_UPLOAD_RATIO + 1, 8), (8, 128 * MAX_UPLOAD_RATIO + 1), (300, 300), (1000, 900)):
         image = Image.open(io.BytesIO(jpeg(width, height, 1)))
-        found = preparation.for_device(image)
+        found = preprocessing.for_upload(image)
         assert found.shape == (3, 128, 96)
-        assert (found == preparation.on_host(image)).all()
+        assert (found == preprocessing.resize_on_host(image)).all()
 
 
-def test_grey_and_transparent_pictures_are_colours_on_the_device_too(preparation: Preparation) -> None:
+def test_grey_and_transparent_pictures_are_colours_on_the_device_too(preprocessing: Preprocessing) -> None:
     """Infra-red cameras send grey JPEGs."""
-    assert preparation.for_device(Image.new("L", (50, 40), 9)).shape == (3, 40, 50)
-    assert (preparation.for_device(Image.new("CMYK", (50, 40))) == 255).all()
+    assert preprocessing.for_upload(Image.new("L", (50, 40), 9)).shape == (3, 40, 50)
+    assert (preprocessing.for_upload(Image.new("CMYK", (50, 40))) == 255).all()
 
 
 def crops(count: int) -> list[Image.Image]:
@@ -78,15 +78,15 @@ def test_names_are_the_same_when_the_device_resizes() -> None:
     weights = Path(str(files("birdwatchd.species"))) / "weights"
     net, config = load_model_with_cfg(weights / "demo.json", weights / "demo.safetensors")
     size = (128, 128)
-    preparation = Preparation(birder.classification_transform(size, config["rgb_stats"]), size)
+    preprocessing = Preprocessing(birder.classification_transform(size, config["rgb_stats"]), size)
     images = crops(200)
-    by_pil = np.stack([preparation.on_host(image) for image in images])
-    pictures: list[Pixels] = [np.array(image).transpose(2, 0, 1) for image in images]  # in their own size, all of them
-    by_device = torch.stack([preparation.on_device(torch.from_numpy(picture)) for picture in pictures])
-    assert len({picture.shape for picture in pictures}) > 150
+    by_pil = np.stack([preprocessing.resize_on_host(image) for image in images])
+    uploads: list[Pixels] = [np.array(image).transpose(2, 0, 1) for image in images]  # in their own size, all of them
+    by_device = torch.stack([preprocessing.resize_on_device(torch.from_numpy(upload)) for upload in uploads])
+    assert len({upload.shape for upload in uploads}) > 150
     with torch.inference_mode():
         expected, found = (
-            net.eval()(preparation.normalised(pixels)).softmax(1) for pixels in (torch.from_numpy(by_pil), by_device)
+            net.eval()(preprocessing.normalise(pixels)).softmax(1) for pixels in (torch.from_numpy(by_pil), by_device)
         )
     assert (found - expected).abs().mean() <= 0.002
     assert (found.argmax(1) == expected.argmax(1)).float().mean() >= 0.995

@@ -11,7 +11,7 @@ import pytest
 import birdwatchd.species
 from birdwatchd.demo.drawing.birds import SPECIES
 from birdwatchd.errors import ModelUnusable
-from birdwatchd.species.learned.experience import Seen
+from birdwatchd.species.learned.experience import Example
 from birdwatchd.species.network.download import sha256_of
 from birdwatchd.species.network.reference import read_reference, reference_path, write_reference
 
@@ -20,10 +20,10 @@ DEMO = Path(birdwatchd.species.__file__).parent / "weights" / "demo.safetensors"
 
 def test_the_demo_model_knows_its_birds_from_the_start() -> None:
     """Whoever trains the demo model again must write this file again; the hash says so."""
-    seen = read_reference(DEMO, sha256_of(DEMO))
-    assert {visit.said for visit in seen} == set(SPECIES)
-    assert len(seen) == 30 * len(SPECIES)
-    assert all(np.isfinite(visit.embeddings).all() and np.isfinite(visit.energy) for visit in seen)
+    examples = read_reference(DEMO, sha256_of(DEMO))
+    assert {visit.predicted for visit in examples} == set(SPECIES)
+    assert len(examples) == 30 * len(SPECIES)
+    assert all(np.isfinite(visit.embeddings).all() and np.isfinite(visit.energy) for visit in examples)
     assert reference_path(DEMO).stat().st_size < 300_000
 
 
@@ -34,10 +34,10 @@ def test_a_model_without_such_a_file_has_none(tmp_path: Path) -> None:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     """Half precision is what the database keeps as well."""
-    visits = [Seen(np.full((2, 3), value, np.float32), name, value) for value, name in ((1.5, "a"), (2.5, "ü"))]
+    visits = [Example(np.full((2, 3), value, np.float32), name, value) for value, name in ((1.5, "a"), (2.5, "ü"))]
     write_reference(tmp_path / "m.pt", "a" * 64, visits)
     read = read_reference(tmp_path / "m.pt", "a" * 64)
-    assert [(visit.said, visit.energy, visit.embeddings.tolist()) for visit in read] == [
+    assert [(visit.predicted, visit.energy, visit.embeddings.tolist()) for visit in read] == [
         ("a", 1.5, [[1.5] * 3] * 2),
         ("ü", 2.5, [[2.5] * 3] * 2),
     ]

@@ -142,7 +142,7 @@ def test_a_lower_precision_is_held_against_float32(small: Saved, monkeypatch: py
     """A device or precision that gives other numbers than the CPU's must not name birds."""
     half = load(small.pt, precision="bfloat16")
     assert half.device == "cpu, bfloat16"
-    monkeypatch.setattr("birdwatchd.species.network.network._AGREEMENT", {torch.bfloat16: 1.1})
+    monkeypatch.setattr("birdwatchd.species.network.network._MIN_COSINE", {torch.bfloat16: 1.1})
     assert "gives other results than the CPU" in refusal(small.pt, precision="bfloat16")
 
 

@@ -34,9 +34,9 @@ def test_a_calibrated_model_keeps_its_word() -> None:
     """Of what it calls 0.8 sure, eight of ten are right, also among visits that it was not fitted to."""
     logits, truth = world(4000, 3.0)
     before, after = reliability(logits, truth), reliability(out_of_fold(logits, truth), truth)
-    assert before.error > 0.15
-    assert after.error < 0.03
-    assert after.surprise < before.surprise
+    assert before.ece > 0.15
+    assert after.ece < 0.03
+    assert after.nll < before.nll
     assert sum(one.visits for one in after.bins) == len(truth)
 
 

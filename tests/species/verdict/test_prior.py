@@ -200,7 +200,7 @@ def test_few_checklists_say_little(tmp_path: Path) -> None:
     settings = SpeciesSettings.model_validate({"bar_chart": file})
     prior = Prior(LABELS, settings, ZONE)
     assert prior.on(datetime(2026, 2, 16, tzinfo=UTC)).weights[SPARROW] == pytest.approx(0.6**0.5, rel=0.05)
-    assert prior.unplaced == ("Spanish sparrow", "European bee-eater", "Keel-billed toucan")
+    assert prior.missing == ("Spanish sparrow", "European bee-eater", "Keel-billed toucan")
 
 
 def test_rank_of_a_group_keeps_both_scores(chart: Path) -> None:

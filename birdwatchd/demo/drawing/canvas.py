@@ -1,6 +1,6 @@
-"""Draw outlines in a creature's own coordinates on a large sheet, and shrink it, which smooths the edges.
+"""A canvas for drawing animals as filled outlines, with supersampling for smooth edges.
 
-Coordinates: feet at the origin, x forward and y up, in units of the creature's height.
+Coordinates: feet at the origin, x forward and y up, in units of the animal's height.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import Image, ImageChops, ImageDraw
 
 from birdwatchd.demo.drawing.plumage import Colour, Point
 
-__all__ = ["Frame", "Sheet", "Sprite", "circle", "finish", "smooth", "turn"]
+__all__ = ["Canvas", "Sprite", "Transform", "circle", "finish", "rotate", "smooth"]
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = -1.3, 1.3, 1.75, -0.85
 _LOW, _HIGH = 14, 241  # room for sensor noise, so that adding it never wraps a byte
@@ -24,28 +24,28 @@ _LOW, _HIGH = 14, 241  # room for sensor noise, so that adding it never wraps a 
 
 @dataclass(frozen=True, slots=True)
 class Sprite:
-    """A drawn creature, cut to its own outline.
+    """A drawn animal, cropped to its outline.
 
     `pixels` is uint8 (H, W, 4), RGBA with straight alpha; `feet` is the (x, y) pixel that stands on the
-    perch, which may lie outside the picture for a flying bird.
+    perch, which may lie outside the sprite for a flying bird.
     """
 
     pixels: NDArray[np.uint8]
     feet: tuple[int, int]
 
 
-def finish(sheet: Sheet, chance: random.Random, *, facing_left: bool) -> Sprite:
-    """Light what was drawn, which faces right, turn it, shrink it, and cut it to its outline."""
-    image = _shade(sheet.image, chance)
-    origin = sheet.place((0.0, 0.0))
+def finish(canvas: Canvas, rng: random.Random, *, facing_left: bool) -> Sprite:
+    """Shade what was drawn, which faces right, mirror it if it is to face left, downsample it and crop it."""
+    image = _shade(canvas.image, rng)
+    origin = canvas.place((0.0, 0.0))
     if facing_left:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         origin = (image.width - origin[0], origin[1])
-    return _trim(image, origin, sheet.zoom)
+    return _trim(image, origin, canvas.zoom)
 
 
 def _trim(image: Image.Image, origin: Point, zoom: int) -> Sprite:
-    """Shrink the sheet `zoom` times and cut it to what is visible."""
+    """Downsample the canvas `zoom` times and crop it to what is visible."""
     small = image.reduce(zoom)
     pixels = np.asarray(small)
     rows = np.flatnonzero(pixels[..., 3].max(axis=1) > 24)
@@ -56,11 +56,11 @@ def _trim(image: Image.Image, origin: Point, zoom: int) -> Sprite:
     return Sprite(cut, (round(origin[0] / zoom) - left, round(origin[1] / zoom) - top))
 
 
-def _shade(image: Image.Image, chance: random.Random) -> Image.Image:
+def _shade(image: Image.Image, rng: random.Random) -> Image.Image:
     """Light it from above and give it a little texture; transparency is left alone."""
     height, width = image.height, image.width
     slope = np.linspace(1.10, 0.80, height, dtype=np.float32)[:, None]
-    grain = np.random.default_rng(chance.getrandbits(32)).normal(1.0, 0.05, (48, 48)).astype(np.float32)
+    grain = np.random.default_rng(rng.getrandbits(32)).normal(1.0, 0.05, (48, 48)).astype(np.float32)
     texture = np.asarray(Image.fromarray(grain).resize((width, height), Image.Resampling.BILINEAR))
     pixels = np.array(image)
     rgb = pixels[..., :3] * (slope * texture)[..., None]
@@ -68,18 +68,18 @@ def _shade(image: Image.Image, chance: random.Random) -> Image.Image:
     return Image.fromarray(pixels, "RGBA")
 
 
-class Sheet:
-    """A large transparent picture on which outlines in its creature's coordinates are filled."""
+class Canvas:
+    """A large transparent image on which outlines in the animal's coordinates are filled."""
 
-    def __init__(self, size_px: int, chance: random.Random) -> None:
+    def __init__(self, size_px: int, rng: random.Random) -> None:
         self.zoom = 4 if size_px <= 64 else 3 if size_px <= 140 else 2
         self._unit = size_px * self.zoom
         width = math.ceil((_RIGHT - _LEFT) * size_px) * self.zoom
         height = math.ceil((_TOP - _BOTTOM) * size_px) * self.zoom
         self.image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
-        light = chance.uniform(0.95, 1.05)
-        self._gain = tuple(light * chance.uniform(0.97, 1.03) for _ in range(3))
-        self._plump = chance.uniform(0.95, 1.06)
+        light = rng.uniform(0.95, 1.05)
+        self._gain = tuple(light * rng.uniform(0.97, 1.03) for _ in range(3))
+        self._plump = rng.uniform(0.95, 1.06)
 
     @property
     def plump(self) -> float:
@@ -87,11 +87,11 @@ class Sheet:
         return self._plump
 
     def place(self, point: Point) -> Point:
-        """Sheet pixel of a point in bird coordinates."""
+        """Canvas pixel of a point in the animal's coordinates."""
         return ((point[0] - _LEFT) * self._unit, (_TOP - point[1]) * self._unit)
 
     def mask(self, outline: Sequence[Point]) -> Image.Image:
-        """The inside of an outline, as an "L" picture of the sheet's size."""
+        """The inside of an outline, as an "L" image of the canvas's size."""
         mask = Image.new("L", self.image.size, 0)
         ImageDraw.Draw(mask).polygon([self.place(point) for point in outline], fill=255)
         return mask
@@ -116,26 +116,26 @@ class Sheet:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """A part's own coordinates: turned by `angle` degrees about `origin` and stretched by `scale`."""
+class Transform:
+    """From a part's coordinates to the animal's: stretch by `scale`, rotate by `angle` degrees, move to `origin`."""
 
     origin: Point
     angle: float
     scale: Point = (1.0, 1.0)
 
-    def at(self, point: Point) -> Point:
-        """The point in bird coordinates."""
+    def apply(self, point: Point) -> Point:
+        """The point in the animal's coordinates."""
         cosine, sine = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
         x, y = point[0] * self.scale[0], point[1] * self.scale[1]
         return (self.origin[0] + x * cosine - y * sine, self.origin[1] + x * sine + y * cosine)
 
-    def all(self, points: Sequence[Point]) -> list[Point]:
-        """Every point in bird coordinates."""
-        return [self.at(point) for point in points]
+    def apply_all(self, points: Sequence[Point]) -> list[Point]:
+        """Every point in the animal's coordinates."""
+        return [self.apply(point) for point in points]
 
 
-def turn(point: Point, degrees: float) -> Point:
-    return Frame((0.0, 0.0), degrees).at(point)
+def rotate(point: Point, degrees: float) -> Point:
+    return Transform((0.0, 0.0), degrees).apply(point)
 
 
 def circle(centre: Point, radius: float, count: int = 40) -> list[Point]:

@@ -1,0 +1,88 @@
+"""The classify stage, one `run_once` at a time: what is asked of the classifier, and what a verdict is made of."""
+
+from __future__ import annotations
+
+import threading
+
+from birdwatchd.flow import Handover, Stop
+from birdwatchd.metrics import Metrics
+from birdwatchd.records import State
+from tests.support.stage_inputs import AT, FakeClassifier, classify_stage, evidence, moment
+
+
+def test_a_verdict_is_revised_as_moments_arrive() -> None:
+    """One lucky frame must not decide: later, better looks change the name."""
+    stage = classify_stage(FakeClassifier({0: (0.5, 0.0), 1: (0.0, 9.0)}))
+    (first,) = stage.classify([evidence("v", 1, moment(0))])
+    (second,) = stage.classify([evidence("v", 2, moment(1))])
+    assert first.verdict.state is State.UNCERTAIN
+    assert second.verdict.common_name == "House sparrow"
+    assert second.verdict.state is State.CONFIRMED
+    assert (first.moments, second.moments) == (1, 2)
+
+
+def test_crops_of_all_visits_share_one_batch() -> None:
+    """That is what lets one GPU carry hundreds of cameras."""
+    classifier = FakeClassifier({0: (1, 0), 1: (1, 0)})
+    stage = classify_stage(classifier)
+    judged = stage.classify([evidence("a", 1, moment(0), moment(1)), evidence("b", 1, moment(0))])
+    assert classifier.batches == [3]
+    assert [len(j.predictions) for j in judged] == [2, 1]
+
+
+def test_the_box_of_a_visit_is_that_of_its_best_picture() -> None:
+    """The last revision carries no picture of its own, yet its JSON must say where the bird was."""
+    stage = classify_stage(FakeClassifier({0: (9, 0), 1: (9, 0)}))
+    stage.classify([evidence("v", 1, moment(0, quality=0.9))])
+    stage.classify([evidence("v", 2, moment(1, quality=0.2))])
+    (last,) = stage.classify([evidence("v", 3, end=AT)])
+    assert last.box == moment(0).box
+
+
+def test_a_picture_that_cannot_be_read_does_not_cost_the_visit() -> None:
+    """That a bird was there is known even when no picture of it is."""
+    stage = classify_stage(FakeClassifier({}))
+    (judged,) = stage.classify([evidence("v", 1, moment(0), end=AT)])
+    assert judged.predictions == ()
+    assert judged.verdict.state is State.UNKNOWN
+
+
+def test_nothing_is_remembered_of_visits_that_are_over() -> None:
+    """A daemon that runs for a year must not keep a year of visits in memory."""
+    stage = classify_stage(FakeClassifier({0: (9, 0)}))
+    for number in range(100):
+        stage.classify([evidence(f"v{number}", 1, moment(0)), evidence(f"v{number}", 2, end=AT)])
+    assert stage._visits == {}
+
+
+def test_while_stopping_late_crops_are_given_up_but_ends_never() -> None:
+    """Ten seconds are enough to write what happened, not to classify a backlog on a slow machine."""
+    stop = Stop()
+    stop.set("test")
+    assert stop.since_s is not None
+    stop.since_s -= 60
+    classifier = FakeClassifier({0: (9, 0)})
+    stage = classify_stage(classifier, stop)
+    stage._mailbox.open_lane("cam")
+    stage._mailbox.put("cam", evidence("v", 1, moment(0), end=AT))
+    stage._mailbox.close_lane("cam")
+    assert stage.run_once()
+    assert classifier.batches == []
+    item = stage._out.take()
+    assert isinstance(item, tuple)
+    assert item[0].evidence.end == AT
+    assert not stage.run_once()
+
+
+def test_a_stage_that_waits_for_the_disk_still_beats() -> None:
+    """With a full disk classify waits for record; the watchdog must not kill the daemon for its patience."""
+    hand: Handover[int] = Handover("record", Metrics(), bound=1)
+    hand.put(1)
+    beats: list[None] = []
+    giver = threading.Thread(target=hand.put, args=(2, lambda: beats.append(None)))
+    giver.start()
+    giver.join(2.5)
+    assert giver.is_alive()
+    assert beats
+    hand.close()
+    giver.join(5)
