@@ -14,6 +14,8 @@ PACKAGE = Path(__file__).parent.parent / "birdwatchd"
 # Names that were replaced by the field's terms, by the folder in which they must not come back ("" is everywhere).
 GONE: dict[str, set[str]] = {
     "": set(),
+    "store": {"Standing", "standing", "standings", "to_standing", "Telling", "telling", "Told", "saying"}
+    | {"Alerting"},
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
 SECONDS: set[str] = set()

@@ -21,7 +21,7 @@ from birdwatchd.settings.channels import ChannelSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import bundled_taxonomy
 from birdwatchd.species.verdict.build import shown_labels
-from birdwatchd.store import Alerting, Fired, Outcome, Standing
+from birdwatchd.store import AlertContext, Fired, Outcome, StoredVisit
 
 __all__ = ["Alarms", "alarms_of", "station_of", "unknown_names"]
 
@@ -44,7 +44,7 @@ class Alarms:
         """
         self._rules, self._station, self._topics, self._channels = tuple(rules), station, topics, channels
 
-    def __call__(self, asked: Alerting) -> list[Outcome]:
+    def __call__(self, asked: AlertContext) -> list[Outcome]:
         """What comes of one visit revision."""
         found = (self._one(rule, asked) for rule in self._rules)
         return [outcome for outcome in found if outcome is not None]
@@ -54,25 +54,25 @@ class Alarms:
         for rule, name in unknown_names(self._rules, self._station.kin):
             log.warning("alerts: rule %s names %s, which no bird is called: check the spelling", rule, name)
 
-    def _one(self, rule: AlertSettings, asked: Alerting) -> Outcome | None:
-        standing = asked.standing
+    def _one(self, rule: AlertSettings, asked: AlertContext) -> Outcome | None:
+        stored = asked.stored
         fired = asked.fired.get(rule.name)
         if fired is None:
-            judgement = judge(rule, standing, self._station, asked.history)
+            judgement = judge(rule, stored, self._station, asked.history)
             return self._fire(rule, judgement.reasons, asked) if judgement.fires else None
-        news = reconsider(rule, fired, standing, self._station, asked.history)
+        news = reconsider(rule, fired, stored, self._station, asked.history)
         if news is None:
             return None
         note, phase = news
         if phase is None:
             return Outcome(note)
-        said = replace(standing, phase=phase)
+        said = replace(stored, phase=phase)
         reasons = (_what_changed(fired, said),)
         return Outcome(note, self._messages(rule, fired.channels, said, reasons, None))
 
-    def _fire(self, rule: AlertSettings, reasons: Sequence[str], asked: Alerting) -> Outcome:
+    def _fire(self, rule: AlertSettings, reasons: Sequence[str], asked: AlertContext) -> Outcome:
         """Tell of a visit. Channels are not told of one that is over for longer than they keep messages."""
-        visit = asked.standing.visit
+        visit = asked.stored.visit
         broker = (BROKER,) if rule.mqtt and self._topics is not None else ()
         age = asked.now - (visit.end or visit.last_seen or visit.start)
         there = [name for name in dict.fromkeys(rule.to) if name in self._channels]
@@ -90,19 +90,19 @@ class Alarms:
         )
         wants_image = rule.mqtt_image or any(self._channels[name].image for name in fresh)
         image = asked.picture() if wants_image else None
-        return Outcome(note, self._messages(rule, told, asked.standing, reasons, image))
+        return Outcome(note, self._messages(rule, told, asked.stored, reasons, image))
 
     def _messages(
         self,
         rule: AlertSettings,
         told: Collection[str],
-        standing: Standing,
+        stored: StoredVisit,
         reasons: Sequence[str],
         image: bytes | None,
     ) -> tuple[Message, ...]:
-        key = f"{standing.visit.visit_id}:{standing.visit.revision}"
-        plain = alert_payload(standing, rule.name, reasons)
-        shown = alert_payload(standing, rule.name, reasons, image) if image else plain
+        key = f"{stored.visit.visit_id}:{stored.visit.revision}"
+        plain = alert_payload(stored, rule.name, reasons)
+        shown = alert_payload(stored, rule.name, reasons, image) if image else plain
         messages = []
         if BROKER in told and self._topics is not None:
             messages.append(Message(self._topics.alert, shown if rule.mqtt_image else plain, key=key))
@@ -113,7 +113,7 @@ class Alarms:
         return tuple(messages)
 
 
-def _what_changed(fired: Fired, now: Standing) -> str:
+def _what_changed(fired: Fired, now: StoredVisit) -> str:
     """In words, for those who were told."""
     verdict = now.visit.verdict
     before = fired.name or "a bird without a name"

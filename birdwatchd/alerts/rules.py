@@ -17,7 +17,7 @@ from birdwatchd.records import Phase, State, Verdict, Visit
 from birdwatchd.settings.alerts import AlertSettings, unseen_days
 from birdwatchd.settings.base import Point
 from birdwatchd.species.taxonomy import name_key
-from birdwatchd.store import Fired, Standing
+from birdwatchd.store import Fired, StoredVisit
 
 __all__ = ["WHY_NOT", "Judgement", "Past", "Station", "bird_key", "judge", "occasions", "reconsider"]
 
@@ -69,15 +69,15 @@ class Judgement:
         return not self.why_not
 
 
-def judge(rule: AlertSettings, standing: Standing, station: Station, past: Past) -> Judgement:
+def judge(rule: AlertSettings, stored: StoredVisit, station: Station, past: Past) -> Judgement:
     """Whether a rule fires for a visit for which it has not fired."""
-    why_not = misfit(rule, standing, station, past) or _held_back(rule, standing.visit, station, past)
-    return Judgement(why_not=why_not) if why_not else Judgement(occasions(rule, standing, past))
+    why_not = misfit(rule, stored, station, past) or _held_back(rule, stored.visit, station, past)
+    return Judgement(why_not=why_not) if why_not else Judgement(occasions(rule, stored, past))
 
 
-def misfit(rule: AlertSettings, standing: Standing, station: Station, past: Past) -> str:
+def misfit(rule: AlertSettings, stored: StoredVisit, station: Station, past: Past) -> str:
     """Which key of the rule a visit does not fit, as in `WHY_NOT`; empty if it fits all."""
-    visit, verdict = standing.visit, standing.visit.verdict
+    visit, verdict = stored.visit, stored.visit.verdict
     inside = station.daytime.inside
     fits: dict[str, Callable[[], object]] = {
         "state": lambda: verdict.state.value in rule.states,
@@ -87,29 +87,29 @@ def misfit(rule: AlertSettings, standing: Standing, station: Station, past: Past
         "count": lambda: visit.count_max >= rule.min_count,
         "hours": lambda: not rule.hours or any(inside(window, visit.start) for window in rule.hours),
         "quiet": lambda: not any(inside(window, visit.start) for window in rule.quiet),
-        "when": lambda: occasions(rule, standing, past),
+        "when": lambda: occasions(rule, stored, past),
     }
     return next((key for key, holds in fits.items() if not holds()), "")
 
 
-def occasions(rule: AlertSettings, standing: Standing, past: Past) -> tuple[str, ...]:
+def occasions(rule: AlertSettings, stored: StoredVisit, past: Past) -> tuple[str, ...]:
     """Those of the rule's occasions that hold for a visit."""
-    return tuple(occasion for occasion in rule.when if _holds(occasion, standing, past))
+    return tuple(occasion for occasion in rule.when if _holds(occasion, stored, past))
 
 
-def _holds(occasion: str, standing: Standing, past: Past) -> bool:
+def _holds(occasion: str, stored: StoredVisit, past: Past) -> bool:
     if occasion == "every":
         return True
     if occasion == "rare":
-        return standing.visit.verdict.rare
+        return stored.visit.verdict.rare
     days = unseen_days(occasion)
     if days is None:
-        return occasion.removeprefix("first_") in standing.firsts
-    species = standing.visit.verdict.species
+        return occasion.removeprefix("first_") in stored.firsts
+    species = stored.visit.verdict.species
     if species is None:
         return False
-    last = past.last_seen(species, standing.visit.start)
-    return last is None or standing.visit.start - last >= timedelta(days=days)
+    last = past.last_seen(species, stored.visit.start)
+    return last is None or stored.visit.start - last >= timedelta(days=days)
 
 
 def _in_zone(rule: AlertSettings, visit: Visit, station: Station) -> bool:
@@ -145,7 +145,7 @@ def bird_key(verdict: Verdict) -> str:
 
 
 def reconsider(
-    rule: AlertSettings, fired: Fired, standing: Standing, station: Station, past: Past
+    rule: AlertSettings, fired: Fired, stored: StoredVisit, station: Station, past: Past
 ) -> tuple[Fired, Phase | None] | None:
     """What a rule makes of a visit that it has told of: nothing, a note to itself, or something to add.
 
@@ -156,7 +156,7 @@ def reconsider(
     Returns:
         The new note, and the phase to tell it as; None there where nothing is to be told; None where nothing changed.
     """
-    visit, verdict = standing.visit, standing.visit.verdict
+    visit, verdict = stored.visit, stored.visit.verdict
     if visit.end is None:
         return None
     state, species = verdict.state.value, bird_key(verdict)
@@ -164,7 +164,7 @@ def reconsider(
     settled = fired.phase is not Phase.PROVISIONAL
     if same and settled:
         return None
-    fits = fired.stands if same else not misfit(rule, standing, station, past)
+    fits = fired.stands if same else not misfit(rule, stored, station, past)
     tell: Phase | None = None
     if fired.stands and not fits:
         tell = Phase.RETRACTED if verdict.state is State.REJECTED else Phase.CORRECTED

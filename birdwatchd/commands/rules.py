@@ -24,7 +24,7 @@ from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.records import Phase, Rank, State, Verdict, Visit, new_visit_id
 from birdwatchd.settings.alerts import AlertSettings
 from birdwatchd.settings.config import Config
-from birdwatchd.store import Catalogue, Standing
+from birdwatchd.store import Catalogue, StoredVisit
 
 __all__ = ["RehearsalOptions", "rehearse", "run_rehearsal", "send_test"]
 
@@ -81,26 +81,26 @@ def run_rehearsal(config: Config, options: RehearsalOptions) -> int:
         err.print(f"rule {shown(rule_name)} names {shown(bird)}, which no bird is called: check the spelling")
     tallies = {rule.name: Counter[str]() for rule in config.alerts}
     with Catalogue.open_existing(config.home) as catalogue:
-        for standing, rule, judgement in rehearse(config, catalogue, options.since, options.until):
+        for stored, rule, judgement in rehearse(config, catalogue, options.since, options.until):
             tallies[rule.name][judgement.why_not] += 1
             if judgement.fires or options.every:
-                _show(standing.visit, rule, judgement, config.station.zone, as_json=options.as_json)
+                _show(stored.visit, rule, judgement, config.station.zone, as_json=options.as_json)
     _sum_up(tallies, as_json=options.as_json)
     return 0
 
 
 def rehearse(
     config: Config, catalogue: Catalogue, since: datetime | None = None, until: datetime | None = None
-) -> Iterator[tuple[Standing, AlertSettings, Judgement]]:
+) -> Iterator[tuple[StoredVisit, AlertSettings, Judgement]]:
     """What each rule would have made of each stored visit, in the order in which they began."""
     station, ledger = station_of(config), Ledger(catalogue)
-    for standing in catalogue.standings(since, until):
-        ledger.visit_id = standing.visit.visit_id
+    for stored in catalogue.stored_visits(since, until):
+        ledger.visit_id = stored.visit.visit_id
         for rule in config.alerts:
-            judgement = judge(rule, standing, station, ledger)
+            judgement = judge(rule, stored, station, ledger)
             if judgement.fires:
-                ledger.note(rule.name, standing.visit)
-            yield standing, rule, judgement
+                ledger.note(rule.name, stored.visit)
+            yield stored, rule, judgement
 
 
 def send_test(config: Config, channel: str) -> int:
@@ -116,7 +116,7 @@ def send_test(config: Config, channel: str) -> int:
     now = datetime.now(UTC)
     verdict = Verdict(State.UNKNOWN, Rank.BIRD, "Test of birdwatchd", None, 0.0, ())
     visit = Visit(new_visit_id(now), "test", 1, now, now, verdict, 0, 1, None, "test")
-    payload = alert_payload(Standing(visit, Phase.FINAL, ()), "test", ("this is a test, there is no bird",))
+    payload = alert_payload(StoredVisit(visit, Phase.FINAL, ()), "test", ("this is a test, there is no bird",))
     try:
         sender_of(channel, config.channels[channel], config)(payload)
     except ChannelError as error:

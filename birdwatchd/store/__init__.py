@@ -1,9 +1,9 @@
 """Keep visits: schema, migrations, the one writer, queries."""
 
-from birdwatchd.store.alert_log import Alerting, Decide, Fired, Outcome
+from birdwatchd.store.alert_log import AlertContext, Decide, Fired, Outcome
 from birdwatchd.store.camera_state import Board
 from birdwatchd.store.embeddings import VisitEmbeddings
-from birdwatchd.store.news import Day, Standing, Telling
+from birdwatchd.store.news import Day, NewsContext, StoredVisit
 from birdwatchd.store.outbox import OutboxRow
 from birdwatchd.store.reader import Catalogue, EffortSpan, StoredMoment
 from birdwatchd.store.reviews import Opinion, Review
@@ -12,7 +12,7 @@ from birdwatchd.store.scans import Recording
 from birdwatchd.store.store import Compose, Recorded, Store
 
 __all__ = [
-    "Alerting",
+    "AlertContext",
     "Board",
     "Catalogue",
     "Compose",
@@ -21,15 +21,15 @@ __all__ = [
     "EffortSpan",
     "Fired",
     "MomentRow",
+    "NewsContext",
     "Opinion",
     "OutboxRow",
     "Outcome",
     "Recorded",
     "Recording",
     "Review",
-    "Standing",
     "Store",
     "StoredMoment",
-    "Telling",
+    "StoredVisit",
     "VisitEmbeddings",
 ]

@@ -17,9 +17,9 @@ from sqlalchemy.engine import Connection
 
 from birdwatchd.records import Message, Phase, Visit
 from birdwatchd.store import outbox, schema
-from birdwatchd.store.news import Standing
+from birdwatchd.store.news import StoredVisit
 
-__all__ = ["Alerting", "Decide", "Fired", "History", "Outcome", "fired_for", "last_seen", "write"]
+__all__ = ["AlertContext", "Decide", "Fired", "History", "Outcome", "fired_for", "last_seen", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Alerting:
+class AlertContext:
     """All that is needed to decide which rules fire for one visit revision.
 
     Attributes:
@@ -90,7 +90,7 @@ class Alerting:
         picture: reads the JPEG of the visit's best crop; None where there is none.
     """
 
-    standing: Standing
+    stored: StoredVisit
     now: datetime
     history: History
     fired: Mapping[str, Fired]
@@ -105,7 +105,7 @@ class Outcome:
     messages: tuple[Message, ...] = ()
 
 
-Decide = Callable[[Alerting], Sequence[Outcome]]
+Decide = Callable[[AlertContext], Sequence[Outcome]]
 
 
 def last_seen(connection: Connection, species: str, before: datetime, visit_id: str) -> datetime | None:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from birdwatchd.records import State
 from birdwatchd.store import schema
-from birdwatchd.store.news import Day, Standing
+from birdwatchd.store.news import Day, StoredVisit
 
 __all__ = ["Board", "best_crop", "day_at", "day_bounds", "is_present"]
 
@@ -31,7 +31,7 @@ class Board:
     """
 
     camera: str
-    last: Standing | None
+    last: StoredVisit | None
     image: bytes | None
     today: Day
     present: bool

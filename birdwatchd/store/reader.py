@@ -24,7 +24,7 @@ from birdwatchd.store import database, outbox, schema
 from birdwatchd.store.alert_log import last_seen
 from birdwatchd.store.embeddings import VisitEmbeddings, embeddings_of, models_embedded, stamps_of
 from birdwatchd.store.examples import VisitSeen, reviews_mark, visits_seen
-from birdwatchd.store.news import Standing
+from birdwatchd.store.news import StoredVisit
 from birdwatchd.store.outbox import OutboxRow
 from birdwatchd.store.reviews import verdict_of
 from birdwatchd.store.scans import Recording, found_in
@@ -129,7 +129,7 @@ class Catalogue:
         `species` is a whole common or scientific name, in any case.
         """
         visit = schema.visit.c
-        query = standings().order_by(visit.started_at.desc(), visit.id.desc()).limit(limit)
+        query = stored_visits().order_by(visit.started_at.desc(), visit.id.desc()).limit(limit)
         if since is not None:
             query = query.where(visit.started_at >= since)
         if until is not None:
@@ -142,18 +142,18 @@ class Catalogue:
             names = (sa.func.casefold(visit.common_name), sa.func.casefold(visit.scientific_name))
             query = query.where(sa.or_(*(name == species.casefold() for name in names)))
         with self._reading() as connection:
-            return [to_standing(row).visit for row in connection.execute(query)][::-1]
+            return [to_stored_visit(row).visit for row in connection.execute(query)][::-1]
 
     def visit(self, visit_id: str) -> Visit | None:
         """One visit, or None."""
-        standing = self.standing(visit_id)
-        return standing.visit if standing else None
+        stored = self.stored(visit_id)
+        return stored.visit if stored else None
 
-    def standing(self, visit_id: str) -> Standing | None:
+    def stored(self, visit_id: str) -> StoredVisit | None:
         """One visit with its phase and firsts, or None."""
         with self._reading() as connection:
-            row = connection.execute(standings().where(schema.visit.c.id == visit_id)).first()
-        return to_standing(row) if row else None
+            row = connection.execute(stored_visits().where(schema.visit.c.id == visit_id)).first()
+        return to_stored_visit(row) if row else None
 
     def moments(self, visit_id: str) -> list[StoredMoment]:
         """The moments of a visit, in order."""
@@ -235,7 +235,7 @@ class Catalogue:
         """Visits that are over and that no person had a say on, oldest first; read some at a time."""
         visit = schema.visit.c
         spoken = sa.exists().where(schema.review.c.visit_id == visit.id)
-        query = standings().where(visit.ended_at.is_not(None), ~spoken).order_by(visit.id)
+        query = stored_visits().where(visit.ended_at.is_not(None), ~spoken).order_by(visit.id)
         if since is not None:
             query = query.where(visit.started_at >= since)
         if camera is not None:
@@ -244,15 +244,15 @@ class Catalogue:
         while True:
             with self._reading() as connection:
                 rows = connection.execute(query.where(visit.id > last).limit(PAGE)).all()
-            yield from (to_standing(row).visit for row in rows)
+            yield from (to_stored_visit(row).visit for row in rows)
             if len(rows) < PAGE:
                 return
             last = rows[-1].id
 
-    def standings(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Standing]:
+    def stored_visits(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[StoredVisit]:
         """Visits that began at or after `since` and before `until`, oldest first; read some at a time."""
         visit = schema.visit.c
-        query = standings().order_by(visit.started_at, visit.id).limit(PAGE)
+        query = stored_visits().order_by(visit.started_at, visit.id).limit(PAGE)
         if since is not None:
             query = query.where(visit.started_at >= since)
         if until is not None:
@@ -261,7 +261,7 @@ class Catalogue:
         while True:
             with self._reading() as connection:
                 rows = connection.execute(page).all()
-            yield from map(to_standing, rows)
+            yield from map(to_stored_visit, rows)
             if len(rows) < PAGE:
                 return
             place = sa.tuple_(visit.started_at, visit.id)
@@ -321,9 +321,9 @@ class Catalogue:
     def visits_of(self, recording: Recording) -> list[Visit]:
         """The visits found in exactly this recording, oldest first."""
         visit = schema.visit.c
-        query = standings().where(found_in(recording)).order_by(visit.started_at, visit.id)
+        query = stored_visits().where(found_in(recording)).order_by(visit.started_at, visit.id)
         with self._reading() as connection:
-            return [to_standing(row).visit for row in connection.execute(query)]
+            return [to_stored_visit(row).visit for row in connection.execute(query)]
 
     def efforts(self, since: datetime | None = None, camera: str | None = None) -> list[EffortSpan]:
         """When which camera was in which state, oldest first, without spans that ended before `since`."""
@@ -365,8 +365,8 @@ def model_text(name: str, version: str) -> str:
     return f"{name}@{version}" if version else name
 
 
-def standings() -> sa.Select[Any]:
-    """All visits, with what `to_standing` needs."""
+def stored_visits() -> sa.Select[Any]:
+    """All visits, with what `to_stored_visit` needs."""
     return (
         sa.select(schema.visit, schema.camera.c.key.label("camera"), schema.model.c.name, schema.model.c.version)
         .join(schema.camera, schema.visit.c.camera_id == schema.camera.c.id)
@@ -374,8 +374,8 @@ def standings() -> sa.Select[Any]:
     )
 
 
-def to_standing(row: Row[Any]) -> Standing:
-    """A row of `standings` as records."""
+def to_stored_visit(row: Row[Any]) -> StoredVisit:
+    """A row of `stored_visits` as records."""
     visit = Visit(
         visit_id=row.id,
         camera=row.camera,
@@ -394,4 +394,4 @@ def to_standing(row: Row[Any]) -> Standing:
         clip=row.clip,
         clip_cut=bool(row.clip_cut),
     )
-    return Standing(visit, Phase(row.phase), tuple(row.firsts))
+    return StoredVisit(visit, Phase(row.phase), tuple(row.firsts))

@@ -22,7 +22,7 @@ from birdwatchd.store import camera_state, database, outbox, schema
 from birdwatchd.store.camera_state import Board
 from birdwatchd.store.media import Media
 from birdwatchd.store.news import Day
-from birdwatchd.store.reader import Catalogue, standings, to_standing
+from birdwatchd.store.reader import Catalogue, stored_visits, to_stored_visit
 from birdwatchd.store.sqlite_errors import store_errors
 
 __all__ = ["EFFORT_GAP", "Ledger"]
@@ -106,14 +106,14 @@ class Ledger(Catalogue):
         """What is to be seen at a camera now, as one reading of the database."""
         visit = schema.visit.c
         newest = (
-            standings()
+            stored_visits()
             .where(schema.camera.c.key == camera, visit.state == State.CONFIRMED.value)
             .order_by(visit.started_at.desc(), visit.id.desc())
             .limit(1)
         )
         with self._reading() as connection:
             row = connection.execute(newest).first()
-            last = to_standing(row) if row else None
+            last = to_stored_visit(row) if row else None
             image = self._media.read(camera_state.best_crop(connection, last.visit.visit_id)) if last else None
             today = camera_state.day_at(connection, now.astimezone(self.zone).date(), self.zone, camera)
             return Board(camera, last, image, today, camera_state.is_present(connection, camera))
@@ -153,11 +153,11 @@ class Ledger(Catalogue):
                 process has watched for `EFFORT_GAP` (they were taken out of the configuration). None for all.
         """
         visit, effort = schema.visit.c, schema.effort.c
-        query = standings().where(visit.ended_at.is_(None)).order_by(visit.id)
+        query = stored_visits().where(visit.ended_at.is_(None)).order_by(visit.id)
         if cameras is not None:
             since = now - EFFORT_GAP
             watched = sa.select(effort.camera_id).where(effort["to"] > since)
             given_up = (visit.media.is_(None), visit.updated_at < since, visit.camera_id.not_in(watched))
             query = query.where(sa.or_(schema.camera.c.key.in_(cameras), sa.and_(*given_up)))
         with self._reading() as connection:
-            return [to_standing(row).visit for row in connection.execute(query)]
+            return [to_stored_visit(row).visit for row in connection.execute(query)]

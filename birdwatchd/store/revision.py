@@ -20,15 +20,15 @@ from birdwatchd.store.camera_state import best_crop, day_at, is_present
 from birdwatchd.store.firsts import heirs, losers
 from birdwatchd.store.media import Media
 from birdwatchd.store.news import (
-    Standing,
-    Telling,
-    Told,
+    News,
+    NewsContext,
+    StoredVisit,
     decide_firsts,
     decide_phase,
     is_news,
-    saying,
+    news_of,
 )
-from birdwatchd.store.reader import model_parts, standings, to_standing
+from birdwatchd.store.reader import model_parts, stored_visits, to_stored_visit
 from birdwatchd.store.reviews import has_review, verdict_of
 
 __all__ = ["Known", "MomentRow", "Revision", "add_clip", "camera_id", "known", "model_id", "replace_predictions"]
@@ -160,24 +160,24 @@ class Revision:
         dim = len(moments[0].embedding) if moments else None
         self._model_id = model_id(self._connection, self._visit.model, dim)
 
-    def decide(self) -> tuple[Standing, Told | None]:
-        """Phase and firsts of this revision, and what was told of the visit before."""
+    def decide(self) -> tuple[StoredVisit, News | None]:
+        """The visit with phase and firsts of this revision, and what was last published of it."""
         visit = schema.visit.c
         query = sa.select(visit.species, visit.firsts, visit.told_as).where(visit.id == self._visit.visit_id)
-        stored = self._connection.execute(query).first()
-        told = Told(**stored.told_as) if stored and stored.told_as else None
+        before = self._connection.execute(query).first()
+        last_news = News(**before.told_as) if before and before.told_as else None
         species = self._visit.verdict.species
-        same = stored is not None and stored.species == species
-        if stored is not None and stored.species and stored.firsts and not same:
-            self._given_up = stored.species, tuple(stored.firsts)
+        same = before is not None and before.species == species
+        if before is not None and before.species and before.firsts and not same:
+            self._given_up = before.species, tuple(before.firsts)
         if species is None:
             firsts: tuple[str, ...] = ()
-        elif stored is not None and same:
-            firsts = tuple(stored.firsts)
+        elif before is not None and same:
+            firsts = tuple(before.firsts)
         else:
             firsts = decide_firsts(self._visit.start, self._neighbours(species), self._zone)
             self._gained = (species, firsts) if self._again else None
-        return Standing(self._visit, decide_phase(self._visit, told), firsts), told
+        return StoredVisit(self._visit, decide_phase(self._visit, last_news), firsts), last_news
 
     def _neighbours(self, species: str) -> list[datetime]:
         visit, start = schema.visit.c, self._visit.start
@@ -188,20 +188,20 @@ class Revision:
         found = (self._connection.execute(query).scalar() for query in wanted)
         return [at for at in found if at is not None]
 
-    def last(self) -> Standing | None:
+    def last(self) -> StoredVisit | None:
         """The newest confirmed visit of this camera, as the transaction sees it."""
         visit = schema.visit.c
         row = self._connection.execute(
-            standings()
+            stored_visits()
             .where(visit.camera_id == self._camera_id, visit.state == State.CONFIRMED.value)
             .order_by(visit.started_at.desc(), visit.id.desc())
             .limit(1)
         ).first()
-        return to_standing(row) if row else None
+        return to_stored_visit(row) if row else None
 
-    def write_visit(self, standing: Standing, moments: Sequence[MomentRow]) -> None:
+    def write_visit(self, stored: StoredVisit, moments: Sequence[MomentRow]) -> None:
         """Insert the visit or bring its row up to this revision."""
-        values = self._values(standing)
+        values = self._values(stored)
         seen = (self._visit.last_seen, self._visit.end, *(row.moment.at for row in moments))
         values["last_seen_at"] = max((at for at in seen if at is not None), default=self._visit.start)
         insert = sqlite.insert(schema.visit).values(values)
@@ -211,7 +211,7 @@ class Revision:
             del changes["clip"], changes["clip_cut"]
         self._connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=changes))
 
-    def _values(self, standing: Standing) -> dict[str, Any]:
+    def _values(self, stored: StoredVisit) -> dict[str, Any]:
         visit, verdict = self._visit, self._visit.verdict
         return {
             "id": visit.visit_id,
@@ -234,8 +234,8 @@ class Revision:
             "box": _numbers(visit.box) if visit.box else None,
             "model_id": self._model_id,
             "revision": visit.revision,
-            "phase": standing.phase.value,
-            "firsts": list(standing.firsts),
+            "phase": stored.phase.value,
+            "firsts": list(stored.firsts),
             "media": visit.media,
             "start_s": visit.start_s,
             "end_s": visit.end_s,
@@ -264,16 +264,16 @@ class Revision:
 
     def tell(
         self,
-        standing: Standing,
-        told: Told | None,
-        before: Standing | None,
-        compose: Callable[[Telling], Sequence[Message]],
+        stored: StoredVisit,
+        last_news: News | None,
+        before: StoredVisit | None,
+        compose: Callable[[NewsContext], Sequence[Message]],
         *,
         anyway: bool = False,
     ) -> bool:
         """Put the messages of this revision into the outbox, if it is news (or `anyway`) and there is any."""
-        news = saying(self._visit, standing.phase)
-        if not (anyway or is_news(news, told)):
+        news = news_of(self._visit, stored.phase)
+        if not (anyway or is_news(news, last_news)):
             return False
         last = self.last()
         mine = self._visit.visit_id
@@ -282,7 +282,7 @@ class Revision:
         day, present = self._now.astimezone(self._zone).date(), is_present(self._connection, self._visit.camera)
         of_today = self._visit.start.astimezone(self._zone).date() == day
         today = day_at(self._connection, day, self._zone, self._visit.camera) if of_today else None
-        messages = compose(Telling(standing, last, changed, image, today, present))
+        messages = compose(NewsContext(stored, last, changed, image, today, present))
         if not messages:
             return False
         outbox.add(self._connection, messages, self._now, mine, self._visit.revision)
@@ -291,7 +291,7 @@ class Revision:
         self._connection.execute(sa.update(visit).where(visit.c.id == mine).values(values))
         return True
 
-    def alert(self, standing: Standing, decide: alert_log.Decide) -> bool:
+    def alert(self, stored: StoredVisit, decide: alert_log.Decide) -> bool:
         """Let alert rules decide on this revision, and keep what they say; whether there is anything to tell.
 
         A recording that was scanned alerts nobody, whatever becomes of its visits.
@@ -301,13 +301,15 @@ class Revision:
         mine = self._visit.visit_id
         known = alert_log.fired_for(self._connection, mine)
         history = alert_log.History(self._connection, mine)
-        asked = alert_log.Alerting(standing, self._now, history, known, lambda: self._best_crop(mine))
+        asked = alert_log.AlertContext(stored, self._now, history, known, lambda: self._best_crop(mine))
         return alert_log.write(self._connection, self._visit, decide(asked), self._now)
 
     def _best_crop(self, visit_id: str) -> bytes | None:
         return self._media.read(best_crop(self._connection, visit_id))
 
-    def pass_on(self, compose: Callable[[Telling], Sequence[Message]] | None, decide: alert_log.Decide | None) -> None:
+    def pass_on(
+        self, compose: Callable[[NewsContext], Sequence[Message]] | None, decide: alert_log.Decide | None
+    ) -> None:
         """Give firsts to the visits they belong to, now that this one has another name; those that are over tell it."""
         changes: dict[str, tuple[str, ...]] = {}
         if self._given_up is not None:
@@ -315,31 +317,31 @@ class Revision:
         if self._gained is not None:
             changes |= losers(self._connection, *self._gained, self._visit, self._zone)
         for visit_id, names in changes.items():
-            row = self._connection.execute(standings().where(schema.visit.c.id == visit_id)).one()
-            standing = replace(to_standing(row), firsts=names)
-            if standing.visit.end is None:  # its camera counts its revisions; the next one says it
+            row = self._connection.execute(stored_visits().where(schema.visit.c.id == visit_id)).one()
+            stored = replace(to_stored_visit(row), firsts=names)
+            if stored.visit.end is None:  # its camera counts its revisions; the next one says it
                 mine = sa.update(schema.visit).where(schema.visit.c.id == visit_id)
                 self._connection.execute(mine.values(firsts=list(names)))
                 continue
-            visit = replace(standing.visit, revision=standing.visit.revision + 1)
-            Revision(self._connection, visit, self._now, self._zone, self._media)._rewrite(standing, compose, decide)
+            visit = replace(stored.visit, revision=stored.visit.revision + 1)
+            Revision(self._connection, visit, self._now, self._zone, self._media)._rewrite(stored, compose, decide)
 
     def _rewrite(
         self,
-        standing: Standing,
-        compose: Callable[[Telling], Sequence[Message]] | None,
+        stored: StoredVisit,
+        compose: Callable[[NewsContext], Sequence[Message]] | None,
         decide: alert_log.Decide | None,
     ) -> None:
         """Write a visit that is over with other firsts."""
         self.place(())
-        _, told = self.decide()
-        phase = standing.phase if told is None else Phase.CORRECTED
-        standing = Standing(self._visit, phase, standing.firsts)
-        self.write_visit(standing, ())
-        if compose is not None and told is not None:
-            self.tell(standing, told, self.last(), compose, anyway=True)
+        _, last_news = self.decide()
+        phase = stored.phase if last_news is None else Phase.CORRECTED
+        stored = StoredVisit(self._visit, phase, stored.firsts)
+        self.write_visit(stored, ())
+        if compose is not None and last_news is not None:
+            self.tell(stored, last_news, self.last(), compose, anyway=True)
         if decide is not None:
-            self.alert(standing, decide)
+            self.alert(stored, decide)
 
 
 def half_bytes(vector: FloatArray) -> bytes:

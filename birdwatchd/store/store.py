@@ -24,8 +24,8 @@ from birdwatchd.records import Message, Phase, Verdict, Visit
 from birdwatchd.store import database, outbox, reviews, revision, schema
 from birdwatchd.store.alert_log import Decide
 from birdwatchd.store.media import home_lock
-from birdwatchd.store.news import Standing, Telling
-from birdwatchd.store.reader import standings, to_standing
+from birdwatchd.store.news import NewsContext, StoredVisit
+from birdwatchd.store.reader import stored_visits, to_stored_visit
 from birdwatchd.store.retained import EFFORT_GAP, Ledger
 from birdwatchd.store.reviews import Review
 from birdwatchd.store.revision import MomentRow
@@ -36,7 +36,7 @@ __all__ = ["Compose", "MomentRow", "Recorded", "Store"]
 
 log = logging.getLogger(__name__)
 
-Compose = Callable[[Telling], Sequence[Message]]
+Compose = Callable[[NewsContext], Sequence[Message]]
 
 EFFORT_STEP = timedelta(seconds=30)  # how much effort a kill -9 may forget, for 30 times fewer writes
 
@@ -174,13 +174,13 @@ class Store(Ledger):
     ) -> Recorded:
         work.place(moments)
         before = work.last()
-        standing, told = work.decide()
-        work.write_visit(standing, moments)
+        stored, last_news = work.decide()
+        work.write_visit(stored, moments)
         work.write_moments(moments, crops)
-        news = compose is not None and work.tell(standing, told, before, compose)
-        news = (decide is not None and work.alert(standing, decide)) or news
+        news = compose is not None and work.tell(stored, last_news, before, compose)
+        news = (decide is not None and work.alert(stored, decide)) or news
         work.pass_on(compose, decide)
-        return Recorded(True, standing.phase, standing.firsts, news)
+        return Recorded(True, stored.phase, stored.firsts, news)
 
     def review(
         self, visit_id: str, review: Review, compose: Compose | None, now: datetime, decide: Decide | None = None
@@ -191,12 +191,12 @@ class Store(Ledger):
             StoreError: there is no such visit, the bird is still there, or there is nothing to confirm.
         """
         with self._writing() as connection:
-            standing, row = self._over(connection, visit_id)
-            verdict = reviews.reviewed(standing.visit, review)
-            reviews.put_aside(connection, standing.visit, row.model_id, "review", now)
+            stored, row = self._over(connection, visit_id)
+            verdict = reviews.reviewed(stored.visit, review)
+            reviews.put_aside(connection, stored.visit, row.model_id, "review", now)
             said = {"verdict": review.opinion.value, "species": review.species, "by": review.by}
             connection.execute(sa.insert(schema.review).values(visit_id=visit_id, at=now, **said))
-            return self._revise(connection, standing.visit, verdict, compose, now, decide)
+            return self._revise(connection, stored.visit, verdict, compose, now, decide)
 
     def take_back_review(
         self, visit_id: str, compose: Compose | None, now: datetime, decide: Decide | None = None
@@ -207,9 +207,9 @@ class Store(Ledger):
             StoreError: there is no such visit, or no review of it.
         """
         with self._writing() as connection:
-            standing, _ = self._over(connection, visit_id)
+            stored, _ = self._over(connection, visit_id)
             before = reviews.take_back(connection, visit_id)
-            return self._revise(connection, standing.visit, before, compose, now, decide)
+            return self._revise(connection, stored.visit, before, compose, now, decide)
 
     def name_anew(
         self,
@@ -231,11 +231,11 @@ class Store(Ledger):
             StoreError: there is no such visit, it is not over, or a person had a say on it.
         """
         with self._writing() as connection:
-            standing, row = self._over(connection, visit_id)
+            stored, row = self._over(connection, visit_id)
             if reviews.has_review(connection, visit_id):
                 raise StoreError(f"visit {visit_id} has a review", "take it back first: birdwatchd review --undo")
-            reviews.put_aside(connection, standing.visit, row.model_id, "relabel", now)
-            visit = replace(standing.visit, model=model)
+            reviews.put_aside(connection, stored.visit, row.model_id, "relabel", now)
+            visit = replace(stored.visit, model=model)
             if moments:
                 revision.replace_predictions(connection, visit, moments)
             return self._revise(connection, visit, verdict, compose, now, decide)
@@ -248,14 +248,14 @@ class Store(Ledger):
             connection.execute(sa.insert(schema.calibration).prefix_with("OR REPLACE").values(values))
 
     @staticmethod
-    def _over(connection: Connection, visit_id: str) -> tuple[Standing, Row[Any]]:
+    def _over(connection: Connection, visit_id: str) -> tuple[StoredVisit, Row[Any]]:
         """A visit that is over, as stored."""
-        row = connection.execute(standings().where(schema.visit.c.id == visit_id)).first()
+        row = connection.execute(stored_visits().where(schema.visit.c.id == visit_id)).first()
         if row is None:
             raise StoreError(f"there is no visit {visit_id}", "see `birdwatchd visits`")
         if row.ended_at is None:
             raise StoreError(f"the bird of visit {visit_id} is still there", "review it when it has left")
-        return to_standing(row), row
+        return to_stored_visit(row), row
 
     def _revise(
         self,

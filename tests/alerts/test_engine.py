@@ -224,7 +224,7 @@ def test_a_recording_rings_no_phone_whatever_becomes_of_it(bench: Callable[..., 
     assert made.told() == [(where, "v2", "final") for where in ("mqtt", "phone", "hook")]
     made.review("v2", Opinion.NOT_A_BIRD)
     made.review("v1", Opinion.CONFIRM)
-    assert made.store.standing("v1").firsts[0] == "ever"
+    assert made.store.stored("v1").firsts[0] == "ever"
     assert made.told() == [(where, "v2", "retracted") for where in ("mqtt", "phone", "hook")]
 
 

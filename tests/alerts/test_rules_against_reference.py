@@ -123,12 +123,12 @@ class Reference:
         """A visit was written; others may have been rewritten with it."""
         written = [visit]
         for one in self.visits:
-            standing = store.standing(f"v{one.number}") if one.revision else None
-            if standing is not None:
-                one.firsts = set(standing.firsts)
-                if standing.visit.revision > one.revision:
+            stored = store.stored(f"v{one.number}") if one.revision else None
+            if stored is not None:
+                one.firsts = set(stored.firsts)
+                if stored.visit.revision > one.revision:
                     written.append(one)
-                one.revision = standing.visit.revision
+                one.revision = stored.visit.revision
         for one in written:
             for rule in self.rules:
                 self.ask(rule, one)

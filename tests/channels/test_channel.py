@@ -26,7 +26,7 @@ from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.records import Message, Phase
 from birdwatchd.settings.channels import ChannelSettings
 from birdwatchd.settings.config import Config
-from birdwatchd.store import Standing, Store
+from birdwatchd.store import Store, StoredVisit
 from tests.support.peer import Peer, serving
 
 Wait = Callable[..., None]
@@ -236,8 +236,8 @@ def test_a_name_that_is_none_is_a_refusal(host: str) -> None:
 
 
 def alert(world: Any, image: bytes | None = None) -> bytes:
-    standing = Standing(world.visit("v1", count_max=2), Phase.FINAL, ("ever",))
-    return alert_payload(standing, "rarities", ["first_ever", "unseen_30d"], image)
+    stored = StoredVisit(world.visit("v1", count_max=2), Phase.FINAL, ("ever",))
+    return alert_payload(stored, "rarities", ["first_ever", "unseen_30d"], image)
 
 
 def test_apprise_sends_words_and_the_picture(world: Any, peer: Peer) -> None:

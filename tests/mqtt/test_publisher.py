@@ -23,7 +23,7 @@ from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.mqtt.probe import probe
 from birdwatchd.records import Message, Phase
 from birdwatchd.settings.mqtt import MqttSettings
-from birdwatchd.store import Standing
+from birdwatchd.store import StoredVisit
 
 STATUS = "birdwatch/reserve1/status"
 VISIT = "birdwatch/reserve1/nut/visit"
@@ -275,9 +275,9 @@ def test_an_alert_too_large_goes_without_its_picture(
     """The first hoopoe of the year must not go untold because its picture is larger than the broker likes."""
     broker = world.mosquitto(*("allow_anonymous true", "max_packet_size 20000"))
     listener = world.subscriber(broker.port)
-    standing = Standing(world.visit("v0"), Phase.FINAL, ("ever",))
+    stored = StoredVisit(world.visit("v0"), Phase.FINAL, ("ever",))
     for image in (b"x" * 30_000, b"small"):
-        payload = alert_payload(standing, "rarities", ["first_ever"], image)
+        payload = alert_payload(stored, "rarities", ["first_ever"], image)
         world.store.enqueue([Message("birdwatch/reserve1/alert", payload, key="v0:1")], datetime.now(UTC))
     world.publisher(broker.url).start()
     wait_until(lambda: len(listener.payloads("birdwatch/reserve1/alert")) == 2)

@@ -41,13 +41,13 @@ def test_a_clip_changes_nothing_else_of_its_visit_and_tells_nobody(store: Store,
     """It comes when all has been said; a second message, or a lost name, would be a correction of nothing."""
     visit = over(sightings, new_visit_id(sightings.start))
     store.record(visit, [sightings.moment(0)], sightings.compose, NOW)
-    told = len(sightings.tellings)
+    told = len(sightings.contexts)
     put(store.home, clip_path("nut", visit.visit_id))
     recorded = store.record(with_clip(visit, sightings.verdict(None)), [], sightings.compose, NOW)
     assert recorded.recorded
     assert recorded.only_clip
     assert not recorded.told
-    assert len(sightings.tellings) == told
+    assert len(sightings.contexts) == told
     kept = store.visit(visit.visit_id)
     clip = clip_path("nut", visit.visit_id)
     assert kept == replace(visit, revision=2, clip=clip, clip_cut=True, last_seen=visit.end)

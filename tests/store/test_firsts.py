@@ -76,9 +76,9 @@ def seen(store: Store, sightings: Any, visit_id: str, day: date, hour: int = 9, 
 def firsts(store: Store) -> dict[str, tuple[str, ...]]:
     found = {}
     for visit in store.visits():
-        standing = store.standing(visit.visit_id)
-        assert standing is not None
-        found[visit.visit_id] = standing.firsts
+        stored = store.stored(visit.visit_id)
+        assert stored is not None
+        found[visit.visit_id] = stored.firsts
     return found
 
 
@@ -92,7 +92,7 @@ def test_the_next_visit_inherits_what_a_retracted_one_had(store: Store, sighting
         "v3": (),
         "v4": ("today",),
     }
-    sightings.tellings.clear()
+    sightings.contexts.clear()
     store.review("v2", NOBODY, sightings.compose, at("2026-01-10T09:00:00"))
     assert firsts(store) == {
         "v1": ("ever", "year", "season", "today"),
@@ -100,7 +100,7 @@ def test_the_next_visit_inherits_what_a_retracted_one_had(store: Store, sighting
         "v3": ("year", "today"),
         "v4": ("today",),
     }
-    told = [(t.standing.visit.visit_id, t.standing.phase, t.standing.firsts) for t in sightings.tellings]
+    told = [(t.stored.visit.visit_id, t.stored.phase, t.stored.firsts) for t in sightings.contexts]
     assert told == [("v2", Phase.RETRACTED, ()), ("v3", Phase.CORRECTED, ("year", "today"))]
     rows = [(row.visit_id, row.revision) for row in store.pending(0, 99)]
     assert rows[-2:] == [("v2", 2), ("v3", 2)]
@@ -115,7 +115,7 @@ def test_taking_a_retraction_back_gives_all_back(store: Store, sightings: Any) -
     assert firsts(store) == {"v1": (), "v2": ("ever", "year", "season", "today")}
     store.take_back_review("v1", sightings.compose, at("2026-05-03T09:01:00"))
     assert firsts(store) == before
-    assert sightings.tellings[-1].standing.firsts == ("today",), "who was told of v2 as a first hears that it is none"
+    assert sightings.contexts[-1].stored.firsts == ("today",), "who was told of v2 as a first hears that it is none"
 
 
 def test_a_visit_without_heirs_leaves_the_first_to_the_next_that_comes(store: Store, sightings: Any) -> None:
@@ -162,7 +162,7 @@ def test_an_open_visit_inherits_without_a_revision_of_its_own(store: Store, sigh
     assert (heir.revision, firsts(store)["v2"][0]) == (1, "ever")
     ended = sightings.visit("v2", 2, start=start + timedelta(seconds=1), camera="pond", ended=True)
     assert store.record(ended, [], sightings.compose, start).firsts[0] == "ever"
-    assert sightings.tellings[-1].standing.firsts[0] == "ever"
+    assert sightings.contexts[-1].stored.firsts[0] == "ever"
 
 
 def test_a_card_that_is_scanned_late_takes_nothing_from_anyone(store: Store, sightings: Any) -> None:
@@ -215,5 +215,5 @@ def test_whatever_people_say_the_earliest_has_the_first(store: Store, sightings:
             store.take_back_review(one, sightings.compose, sightings.start)
             said[one].pop()
         assert firsts(store) == truth(store, said)
-    told = {telling.standing.visit.visit_id: telling.standing.firsts for telling in sightings.tellings}
+    told = {context.stored.visit.visit_id: context.stored.firsts for context in sightings.contexts}
     assert told == firsts(store), "what was said last of each is so"

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdwatchd.records import Phase, State
-from birdwatchd.store.news import FIRSTS, Told, decide_firsts, decide_phase, is_news, season_of
+from birdwatchd.store.news import FIRSTS, News, decide_firsts, decide_phase, is_news, season_of
 
 ZONE = ZoneInfo("Asia/Jerusalem")
-TOLD = Told("confirmed", "species", "House sparrow", "provisional", 1)
+LAST = News("confirmed", "species", "House sparrow", "provisional", 1)
 TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))
 
 
@@ -69,24 +69,24 @@ def test_the_nearest_neighbours_decide_as_well_as_all_do(start: datetime, others
 )
 def test_a_change_that_people_would_notice_is_news(change: dict[str, Any]) -> None:
     """The right name that comes later must not be dropped as a duplicate."""
-    assert is_news(replace(TOLD, **change), TOLD)
+    assert is_news(replace(LAST, **change), LAST)
 
 
 def test_the_same_again_is_no_news() -> None:
     """A better score alone would make a phone buzz ten times per bird."""
-    assert not is_news(TOLD, TOLD)
+    assert not is_news(LAST, LAST)
 
 
 def test_a_leaf_is_never_told() -> None:
     """What is rejected before anyone heard of it is nobody's business."""
-    assert is_news(TOLD, None)
-    assert not is_news(replace(TOLD, state="rejected"), None)
+    assert is_news(LAST, None)
+    assert not is_news(replace(LAST, state="rejected"), None)
 
 
 def test_phases(sightings: Any) -> None:
     """Provisional, final, and retracted only for those who had been told something else."""
     rejected = sightings.verdict(None, State.REJECTED)
     assert decide_phase(sightings.visit(), None) is Phase.PROVISIONAL
-    assert decide_phase(sightings.visit(ended=True), TOLD) is Phase.FINAL
+    assert decide_phase(sightings.visit(ended=True), LAST) is Phase.FINAL
     assert decide_phase(sightings.visit(verdict=rejected), None) is Phase.PROVISIONAL
-    assert decide_phase(sightings.visit(verdict=rejected), TOLD) is Phase.RETRACTED
+    assert decide_phase(sightings.visit(verdict=rejected), LAST) is Phase.RETRACTED

@@ -93,7 +93,7 @@ def test_messages_are_composed_only_for_news(store: Store, sightings: Any) -> No
         visit = sightings.visit(revision=revision, **changes)
         told.append(store.record(visit, [], sightings.compose, NOW).told)
     assert told == [True, False, True, True]
-    assert [t.standing.phase for t in sightings.tellings] == [Phase.PROVISIONAL, Phase.PROVISIONAL, Phase.FINAL]
+    assert [t.stored.phase for t in sightings.contexts] == [Phase.PROVISIONAL, Phase.PROVISIONAL, Phase.FINAL]
 
 
 def test_a_retraction_is_told_and_last_goes_back(store: Store, sightings: Any) -> None:
@@ -103,12 +103,12 @@ def test_a_retraction_is_told_and_last_goes_back(store: Store, sightings: Any) -
     store.record(sightings.visit(), [sightings.moment(0)], sightings.compose, NOW)
     squirrel = sightings.visit(revision=2, verdict=sightings.verdict(None, State.REJECTED, Rank.BIRD))
     assert store.record(squirrel, [], sightings.compose, NOW).phase is Phase.RETRACTED
-    telling = sightings.tellings[-1]
-    assert (telling.last.visit.visit_id, telling.image, telling.last_changed) == ("v0", b"earlier", True)
+    context = sightings.contexts[-1]
+    assert (context.last.visit.visit_id, context.image, context.last_changed) == ("v0", b"earlier", True)
     nothing = sightings.visit("v0", 2, start=earlier.start, verdict=squirrel.verdict)
     store.record(nothing, [], sightings.compose, NOW)
-    assert sightings.tellings[-1].last is None
-    assert sightings.tellings[-1].last_changed
+    assert sightings.contexts[-1].last is None
+    assert sightings.contexts[-1].last_changed
 
 
 def test_a_late_revision_of_an_old_visit_does_not_touch_last(store: Store, sightings: Any) -> None:
@@ -116,7 +116,7 @@ def test_a_late_revision_of_an_old_visit_does_not_touch_last(store: Store, sight
     store.record(sightings.visit("v1"), [], sightings.compose, NOW)
     store.record(sightings.visit("v2", start=sightings.start + timedelta(seconds=3)), [], sightings.compose, NOW)
     store.record(sightings.visit("v1", 2, ended=True), [], sightings.compose, NOW)
-    assert [t.last_changed for t in sightings.tellings] == [True, True, False]
+    assert [t.last_changed for t in sightings.contexts] == [True, True, False]
 
 
 def test_firsts_are_decided_once_and_repeated(store: Store, sightings: Any) -> None:
@@ -135,7 +135,7 @@ def test_firsts_are_decided_once_and_repeated(store: Store, sightings: Any) -> N
 def test_a_failing_composer_leaves_nothing_behind(store: Store, sightings: Any) -> None:
     """If the messages cannot be written, neither row nor file may stay: they belong together."""
 
-    def broken(telling: object) -> list[Any]:
+    def broken(context: object) -> list[Any]:
         raise RuntimeError("a bug")
 
     with pytest.raises(RuntimeError):
@@ -159,7 +159,7 @@ def test_interrupted_visits_are_ended_when_last_seen(open_store: Callable[[], St
     again = open_store()
     (ended,) = again.close_interrupted(NOW, sightings.compose)
     assert (ended.end, ended.revision) == (sightings.start + timedelta(seconds=5), 2)
-    assert sightings.tellings[-1].standing.phase is Phase.FINAL
+    assert sightings.contexts[-1].stored.phase is Phase.FINAL
     assert again.close_interrupted(NOW, sightings.compose) == []
 
 

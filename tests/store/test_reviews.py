@@ -20,16 +20,16 @@ IS_A_TIT = Review(Opinion.SPECIES, "ann", TIT)
 
 
 def phase(store: Store, visit_id: str = "v1") -> Phase:
-    standing = store.standing(visit_id)
-    assert standing is not None
-    return standing.phase
+    stored = store.stored(visit_id)
+    assert stored is not None
+    return stored.phase
 
 
 @pytest.fixture
 def seen(store: Store, sightings: Any) -> Store:
     """A store with one visit that is over and was told as a house sparrow."""
     store.record(sightings.visit(ended=True), [sightings.moment(0)], sightings.compose, NOW)
-    sightings.tellings.clear()
+    sightings.contexts.clear()
     return store
 
 
@@ -42,8 +42,8 @@ def test_a_correction_stands_and_is_told(seen: Store, sightings: Any) -> None:
     assert verdict.reasons == ("reviewed by ann",)
     assert visit.revision == 2
     assert phase(seen) is Phase.CORRECTED
-    (telling,) = sightings.tellings
-    assert telling.standing.visit.verdict.common_name == "Great tit"
+    (context,) = sightings.contexts
+    assert context.stored.visit.verdict.common_name == "Great tit"
 
 
 def test_not_a_bird_is_retracted(seen: Store, sightings: Any) -> None:
@@ -51,13 +51,13 @@ def test_not_a_bird_is_retracted(seen: Store, sightings: Any) -> None:
     visit = seen.review("v1", NOT_A_BIRD, sightings.compose, NOW)
     assert (visit.verdict.state, visit.verdict.common_name, visit.verdict.rank) == (State.REJECTED, None, Rank.BIRD)
     assert phase(seen) is Phase.RETRACTED
-    assert [telling.standing.phase for telling in sightings.tellings] == [Phase.RETRACTED]
+    assert [context.stored.phase for context in sightings.contexts] == [Phase.RETRACTED]
 
 
 def test_what_is_confirmed_as_it_was_told_is_no_news(seen: Store, sightings: Any) -> None:
     """Nobody wants a second alert because somebody agreed with the first."""
     seen.review("v1", CONFIRM, sightings.compose, NOW)
-    assert sightings.tellings == []
+    assert sightings.contexts == []
     assert phase(seen) is Phase.FINAL
 
 
@@ -67,11 +67,11 @@ def test_an_uncertain_name_that_is_confirmed_is_told(store: Store, sightings: An
         sightings.visit(ended=True, verdict=sightings.verdict(state=State.UNCERTAIN)), [], sightings.compose, NOW
     )
     store.review("v1", CONFIRM, sightings.compose, NOW)
-    standing = store.standing("v1")
-    assert standing is not None
-    assert standing.visit.verdict.state is State.CONFIRMED
-    assert standing.firsts[0] == "ever"
-    assert sightings.tellings[-1].standing.phase is Phase.CORRECTED
+    stored = store.stored("v1")
+    assert stored is not None
+    assert stored.visit.verdict.state is State.CONFIRMED
+    assert stored.firsts[0] == "ever"
+    assert sightings.contexts[-1].stored.phase is Phase.CORRECTED
 
 
 @pytest.mark.parametrize("first", [CONFIRM, IS_A_TIT, NOT_A_BIRD])
@@ -98,7 +98,7 @@ def test_a_retraction_that_is_taken_back_is_told_again(seen: Store, sightings: A
     """Whoever removed the bird from the list has to put it back."""
     seen.review("v1", NOT_A_BIRD, sightings.compose, NOW)
     seen.take_back_review("v1", sightings.compose, NOW)
-    last = sightings.tellings[-1].standing
+    last = sightings.contexts[-1].stored
     assert (last.phase, last.visit.verdict.common_name, last.visit.revision) == (Phase.CORRECTED, "House sparrow", 3)
 
 
@@ -145,7 +145,7 @@ def test_what_cannot_be_reviewed_says_why(store: Store, sightings: Any) -> None:
 def test_a_review_that_fails_changes_nothing(seen: Store, sightings: Any) -> None:
     """All in one transaction: no review without its verdict, no message without its review."""
 
-    def broken(telling: object) -> list[Any]:
+    def broken(context: object) -> list[Any]:
         raise RuntimeError("composer")
 
     before = seen.visit("v1")
