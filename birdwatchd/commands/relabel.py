@@ -67,7 +67,7 @@ def run_relabel(config: Config, options: RelabelOptions) -> int:
         fusion.experience = experience_of(store, network, fusion.labels, config.species)
         classifier = Classifier(network, config.model, Metrics())
         work = _Work(store, fusion, classifier, network.model_id, config, options)
-        for visit in _shown_progress(store.to_name_anew(options.since, options.camera)):
+        for visit in _shown_progress(store.to_relabel(options.since, options.camera)):
             work.name(visit)
     work.say()
     return 0
@@ -110,7 +110,7 @@ class _Work:
             return
         if not self._options.dry_run:
             now = datetime.now(UTC)
-            self._store.name_anew(visit.visit_id, verdict, self._model, asked, self._compose, now, self._decide)
+            self._store.relabel(visit.visit_id, verdict, self._model, asked, self._compose, now, self._decide)
         self._changes[name_of(visit.verdict), name_of(verdict)] += 1
 
     def say(self) -> None:

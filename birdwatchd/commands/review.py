@@ -46,7 +46,7 @@ def run_review(config: Config, options: ReviewOptions) -> int:
     with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
         before, decide = store.visit(options.visit_id), alarms_of(config)
         if options.undo:
-            after = store.take_back_review(options.visit_id, composer_of(config), now, decide)
+            after = store.undo_review(options.visit_id, composer_of(config), now, decide)
         else:
             assert options.opinion is not None
             review = Review(options.opinion, options.by or _me(), label)

@@ -231,7 +231,7 @@ class Catalogue:
         with self._reading() as connection:
             return reviews_mark(connection)
 
-    def to_name_anew(self, since: datetime | None = None, camera: str | None = None) -> Iterator[Visit]:
+    def to_relabel(self, since: datetime | None = None, camera: str | None = None) -> Iterator[Visit]:
         """Visits that are over and that no person had a say on, oldest first; read some at a time."""
         visit = schema.visit.c
         spoken = sa.exists().where(schema.review.c.visit_id == visit.id)

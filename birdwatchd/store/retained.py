@@ -157,7 +157,7 @@ class Ledger(Catalogue):
         if cameras is not None:
             since = now - EFFORT_GAP
             watched = sa.select(effort.camera_id).where(effort["to"] > since)
-            given_up = (visit.media.is_(None), visit.updated_at < since, visit.camera_id.not_in(watched))
-            query = query.where(sa.or_(schema.camera.c.key.in_(cameras), sa.and_(*given_up)))
+            unwatched = (visit.media.is_(None), visit.updated_at < since, visit.camera_id.not_in(watched))
+            query = query.where(sa.or_(schema.camera.c.key.in_(cameras), sa.and_(*unwatched)))
         with self._reading() as connection:
             return [to_stored_visit(row).visit for row in connection.execute(query)]

@@ -1,7 +1,7 @@
-"""Let a person's word stand: a review changes the visit's verdict, keeps the old one, and can be taken back.
+"""Review a visit: a person's verdict takes the place of the network's, which is kept, and can be undone.
 
-The rows of `review` are the person's words, newest last; those of `superseded` are the verdicts that a review (or
-naming anew, see `relabel`) put aside. While a visit has a review, whatever the network says later changes nothing.
+The rows of `review` are what people said, newest last; those of `superseded` are the verdicts that a review or a
+relabelling replaced. While a visit has a review, whatever the network says later changes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import Label, Rank, State, Verdict, Visit
 from birdwatchd.store import schema
 
-__all__ = ["Opinion", "Review", "has_review", "put_aside", "reviewed", "take_back"]
+__all__ = ["Opinion", "Review", "archive_verdict", "has_review", "reviewed", "undo_review"]
 
 
 class Opinion(StrEnum):
@@ -73,8 +73,8 @@ def has_review(connection: Connection, visit_id: str) -> bool:
     return connection.execute(sa.select(table.id).where(table.visit_id == visit_id).limit(1)).first() is not None
 
 
-def put_aside(connection: Connection, visit: Visit, model_id: int, cause: str, now: datetime) -> None:
-    """Keep the verdict that a visit has now, before another takes its place.
+def archive_verdict(connection: Connection, visit: Visit, model_id: int, cause: str, now: datetime) -> None:
+    """Keep the verdict that a visit has now, before another replaces it.
 
     Args:
         cause: `review`, or `relabel`.
@@ -100,8 +100,8 @@ def put_aside(connection: Connection, visit: Visit, model_id: int, cause: str, n
     )
 
 
-def take_back(connection: Connection, visit_id: str) -> Verdict:
-    """Forget the newest review of a visit; returns the verdict that it had put aside.
+def undo_review(connection: Connection, visit_id: str) -> Verdict:
+    """Delete the newest review of a visit; returns the verdict that it had replaced.
 
     Raises:
         StoreError: there is none.
@@ -109,8 +109,8 @@ def take_back(connection: Connection, visit_id: str) -> Verdict:
     review, superseded = schema.review.c, schema.superseded.c
     mine = sa.select(review.id).where(review.visit_id == visit_id).order_by(review.id.desc()).limit(1)
     last = connection.execute(mine).scalar()
-    aside = sa.select(schema.superseded).where(superseded.visit_id == visit_id, superseded.cause == "review")
-    before = connection.execute(aside.order_by(superseded.id.desc()).limit(1)).first()
+    archived = sa.select(schema.superseded).where(superseded.visit_id == visit_id, superseded.cause == "review")
+    before = connection.execute(archived.order_by(superseded.id.desc()).limit(1)).first()
     if last is None or before is None:
         raise StoreError(f"visit {visit_id} has no review to take back", "see `birdwatchd visits`")
     connection.execute(sa.delete(schema.review).where(review.id == last))

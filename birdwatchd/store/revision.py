@@ -17,7 +17,7 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import Box, FloatArray, Message, Moment, Phase, Prediction, State, Verdict, Visit
 from birdwatchd.store import alert_log, outbox, schema
 from birdwatchd.store.camera_state import best_crop, day_at, is_present
-from birdwatchd.store.firsts import heirs, losers
+from birdwatchd.store.firsts import gaining, losing
 from birdwatchd.store.media import Media
 from birdwatchd.store.news import (
     News,
@@ -142,17 +142,24 @@ class Revision:
     """One visit revision being written. Lives as long as its transaction."""
 
     def __init__(
-        self, connection: Connection, visit: Visit, now: datetime, zone: ZoneInfo, media: Media, *, again: bool = False
+        self,
+        connection: Connection,
+        visit: Visit,
+        now: datetime,
+        zone: ZoneInfo,
+        media: Media,
+        *,
+        relabelled: bool = False,
     ) -> None:
         """
         Args:
-            again: the visit was over before, and only its name changes.
+            relabelled: the visit was over before, and only its verdict changes.
         """
         self._connection, self._visit, self._now, self._zone = connection, visit, now, zone
-        self._media, self._again = media, again
+        self._media, self._relabelled = media, relabelled
         self._camera_id = self._model_id = 0
-        self._given_up: tuple[str, tuple[str, ...]] | None = None  # a species, and which firsts of it
-        self._gained: tuple[str, tuple[str, ...]] | None = None  # one it did not have before, and which firsts with it
+        self._lost_firsts: tuple[str, tuple[str, ...]] | None = None  # the species it was, and its firsts then
+        self._gained_firsts: tuple[str, tuple[str, ...]] | None = None  # the species it became, and its firsts now
 
     def place(self, moments: Sequence[MomentRow]) -> None:
         """Find or make the rows that the visit points to."""
@@ -169,14 +176,14 @@ class Revision:
         species = self._visit.verdict.species
         same = before is not None and before.species == species
         if before is not None and before.species and before.firsts and not same:
-            self._given_up = before.species, tuple(before.firsts)
+            self._lost_firsts = before.species, tuple(before.firsts)
         if species is None:
             firsts: tuple[str, ...] = ()
         elif before is not None and same:
             firsts = tuple(before.firsts)
         else:
             firsts = decide_firsts(self._visit.start, self._neighbours(species), self._zone)
-            self._gained = (species, firsts) if self._again else None
+            self._gained_firsts = (species, firsts) if self._relabelled else None
         return StoredVisit(self._visit, decide_phase(self._visit, last_news), firsts), last_news
 
     def _neighbours(self, species: str) -> list[datetime]:
@@ -184,7 +191,7 @@ class Revision:
         others = sa.select(visit.started_at).where(visit.species == species, visit.id != self._visit.visit_id)
         before = others.where(visit.started_at <= start).order_by(visit.started_at.desc()).limit(1)
         after = others.where(visit.started_at > start).order_by(visit.started_at).limit(1)
-        wanted = (before,) if self._again else (before, after)  # who is named anew goes before those that came later
+        wanted = (before,) if self._relabelled else (before, after)  # relabelled, it precedes later ones
         found = (self._connection.execute(query).scalar() for query in wanted)
         return [at for at in found if at is not None]
 
@@ -307,15 +314,15 @@ class Revision:
     def _best_crop(self, visit_id: str) -> bytes | None:
         return self._media.read(best_crop(self._connection, visit_id))
 
-    def pass_on(
+    def reassign_firsts(
         self, compose: Callable[[NewsContext], Sequence[Message]] | None, decide: alert_log.Decide | None
     ) -> None:
-        """Give firsts to the visits they belong to, now that this one has another name; those that are over tell it."""
+        """Update other visits whose firsts change because this one has another species; publish those that are over."""
         changes: dict[str, tuple[str, ...]] = {}
-        if self._given_up is not None:
-            changes |= heirs(self._connection, *self._given_up, self._visit, self._zone)
-        if self._gained is not None:
-            changes |= losers(self._connection, *self._gained, self._visit, self._zone)
+        if self._lost_firsts is not None:
+            changes |= gaining(self._connection, *self._lost_firsts, self._visit, self._zone)
+        if self._gained_firsts is not None:
+            changes |= losing(self._connection, *self._gained_firsts, self._visit, self._zone)
         for visit_id, names in changes.items():
             row = self._connection.execute(stored_visits().where(schema.visit.c.id == visit_id)).one()
             stored = replace(to_stored_visit(row), firsts=names)

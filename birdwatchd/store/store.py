@@ -179,13 +179,13 @@ class Store(Ledger):
         work.write_moments(moments, crops)
         news = compose is not None and work.tell(stored, last_news, before, compose)
         news = (decide is not None and work.alert(stored, decide)) or news
-        work.pass_on(compose, decide)
+        work.reassign_firsts(compose, decide)
         return Recorded(True, stored.phase, stored.firsts, news)
 
     def review(
         self, visit_id: str, review: Review, compose: Compose | None, now: datetime, decide: Decide | None = None
     ) -> Visit:
-        """Put a person's word in the place of the verdict; the old one is kept. The visit as it is then.
+        """Replace a visit's verdict by what a person said; the old one is kept. Returns the visit as it is then.
 
         Raises:
             StoreError: there is no such visit, the bird is still there, or there is nothing to confirm.
@@ -193,25 +193,23 @@ class Store(Ledger):
         with self._writing() as connection:
             stored, row = self._over(connection, visit_id)
             verdict = reviews.reviewed(stored.visit, review)
-            reviews.put_aside(connection, stored.visit, row.model_id, "review", now)
+            reviews.archive_verdict(connection, stored.visit, row.model_id, "review", now)
             said = {"verdict": review.opinion.value, "species": review.species, "by": review.by}
             connection.execute(sa.insert(schema.review).values(visit_id=visit_id, at=now, **said))
             return self._revise(connection, stored.visit, verdict, compose, now, decide)
 
-    def take_back_review(
-        self, visit_id: str, compose: Compose | None, now: datetime, decide: Decide | None = None
-    ) -> Visit:
-        """Undo the newest review of a visit: its verdict is again what it was before. The visit as it is then.
+    def undo_review(self, visit_id: str, compose: Compose | None, now: datetime, decide: Decide | None = None) -> Visit:
+        """Undo the newest review of a visit: its verdict is again what it was before. Returns the visit as it is then.
 
         Raises:
             StoreError: there is no such visit, or no review of it.
         """
         with self._writing() as connection:
             stored, _ = self._over(connection, visit_id)
-            before = reviews.take_back(connection, visit_id)
+            before = reviews.undo_review(connection, visit_id)
             return self._revise(connection, stored.visit, before, compose, now, decide)
 
-    def name_anew(
+    def relabel(
         self,
         visit_id: str,
         verdict: Verdict,
@@ -221,7 +219,7 @@ class Store(Ledger):
         now: datetime,
         decide: Decide | None = None,
     ) -> Visit:
-        """Put another verdict of the network in the place of a visit's; the old one is kept. The visit as it is then.
+        """Replace a visit's verdict by another of the network; the old one is kept. Returns the visit as it is then.
 
         Args:
             model: that gave the verdict, name@version.
@@ -234,7 +232,7 @@ class Store(Ledger):
             stored, row = self._over(connection, visit_id)
             if reviews.has_review(connection, visit_id):
                 raise StoreError(f"visit {visit_id} has a review", "take it back first: birdwatchd review --undo")
-            reviews.put_aside(connection, stored.visit, row.model_id, "relabel", now)
+            reviews.archive_verdict(connection, stored.visit, row.model_id, "relabel", now)
             visit = replace(stored.visit, model=model)
             if moments:
                 revision.replace_predictions(connection, visit, moments)
@@ -268,7 +266,7 @@ class Store(Ledger):
     ) -> Visit:
         """Write a visit that is over once more, with another verdict, and tell of it what is news."""
         changed = replace(visit, verdict=verdict, revision=visit.revision + 1)
-        work = revision.Revision(connection, changed, now, self.zone, self._media, again=True)
+        work = revision.Revision(connection, changed, now, self.zone, self._media, relabelled=True)
         self._record(work, (), {}, compose, decide)
         return changed
 

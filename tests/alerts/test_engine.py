@@ -139,7 +139,7 @@ def test_a_review_takes_back_and_its_undoing_tells_again(bench: Callable[..., Be
     assert made.told() == []
     made.review("v1", Opinion.NOT_A_BIRD)
     assert [phase for *_, phase in made.told()] == ["retracted", "retracted"]
-    made.store.take_back_review("v1", made.compose, made.world.start, made.decide)
+    made.store.undo_review("v1", made.compose, made.world.start, made.decide)
     (_, again), _ = made.alerts()
     assert (again["phase"], again["reasons"]) == ("corrected", ["it is Eurasian hoopoe after all"])
 

@@ -164,7 +164,7 @@ def rewrite(world: World) -> None:
 def relabel(world: World) -> None:
     for visit_id in some(world):
         model = str(world.rng.choice(["demo@1", "demo@2"]))
-        world.store.name_anew(visit_id, VERDICT, model, [world.moment(0)], None, START)
+        world.store.relabel(visit_id, VERDICT, model, [world.moment(0)], None, START)
 
 
 def more_moments(world: World) -> None:
@@ -240,7 +240,7 @@ def test_a_model_that_is_no_more_leaves_no_files(world: World) -> None:
     """After `relabel` with other weights, nobody can ask by the old ones any more."""
     world.visit("v1", 1)
     world.likeness().catch_up()
-    world.store.name_anew("v1", VERDICT, "demo@2", [world.moment(0)], None, START)
+    world.store.relabel("v1", VERDICT, "demo@2", [world.moment(0)], None, START)
     world.check(world.likeness("demo@2"), "demo@2")
     assert world.files.name == memory_file._name("demo@2")
 

@@ -94,7 +94,7 @@ def test_a_review_counts_within_seconds_and_its_undo_too(store: Store, tmp_path:
         assert judged(fusion, 3.0).reasons == ("like 3 reviewed visits that were no bird",)
         assert judged(fusion, 0.0).state is State.CONFIRMED
         for visit_id in ("b00", "b01", "b02"):
-            elsewhere.take_back_review(visit_id, None, START)
+            elsewhere.undo_review(visit_id, None, START)
     learning.run_once(2.0)
     assert judged(fusion, 3.0).state is State.CONFIRMED
 

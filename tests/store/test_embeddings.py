@@ -54,12 +54,12 @@ def test_another_model_takes_over_what_it_was_asked(store: Store, sightings: Any
     store.record(sightings.visit("v1", ended=True), moments, None, sightings.start)
     before = kept(store)
     newer = replace(moments[1], embedding=np.arange(8, dtype=np.float32))
-    store.name_anew("v1", sightings.verdict("Great tit"), "demo@2", [newer], None, sightings.start)
+    store.relabel("v1", sightings.verdict("Great tit"), "demo@2", [newer], None, sightings.start)
     assert kept(store)["v1"] != before["v1"]
     (old,), (new,) = (store.embeddings(store.stamps(model).tolist()) for model in (MODEL, "demo@2"))
     assert (len(old.vectors), new.vectors.tolist()) == (1, [list(range(8))])
     other = replace(newer, moment=moments[0].moment)
-    store.name_anew("v1", sightings.verdict(), "demo@2", [other], None, sightings.start)
+    store.relabel("v1", sightings.verdict(), "demo@2", [other], None, sightings.start)
     assert kept(store) == {}
     assert len(store.embeddings(store.stamps("demo@2").tolist())[0].vectors) == 2
     assert store.models_embedded() == ["demo@2"]

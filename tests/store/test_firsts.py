@@ -113,7 +113,7 @@ def test_taking_a_retraction_back_gives_all_back(store: Store, sightings: Any) -
     before = firsts(store)
     store.review("v1", NOBODY, sightings.compose, at("2026-05-03T09:00:00"))
     assert firsts(store) == {"v1": (), "v2": ("ever", "year", "season", "today")}
-    store.take_back_review("v1", sightings.compose, at("2026-05-03T09:01:00"))
+    store.undo_review("v1", sightings.compose, at("2026-05-03T09:01:00"))
     assert firsts(store) == before
     assert sightings.contexts[-1].stored.firsts == ("today",), "who was told of v2 as a first hears that it is none"
 
@@ -212,7 +212,7 @@ def test_whatever_people_say_the_earliest_has_the_first(store: Store, sightings:
             store.review(one, review, sightings.compose, sightings.start)
             said[one].append(word)
         elif len(said[one]) > 1:
-            store.take_back_review(one, sightings.compose, sightings.start)
+            store.undo_review(one, sightings.compose, sightings.start)
             said[one].pop()
         assert firsts(store) == truth(store, said)
     told = {context.stored.visit.visit_id: context.stored.firsts for context in sightings.contexts}

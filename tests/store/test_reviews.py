@@ -80,24 +80,24 @@ def test_a_review_can_be_taken_back(seen: Store, sightings: Any, first: Review) 
     before = seen.visit("v1")
     assert before is not None
     seen.review("v1", first, sightings.compose, NOW)
-    after = seen.take_back_review("v1", sightings.compose, NOW)
+    after = seen.undo_review("v1", sightings.compose, NOW)
     assert after == replace(before, revision=3)
     with pytest.raises(StoreError, match="no review to take back"):
-        seen.take_back_review("v1", None, NOW)
+        seen.undo_review("v1", None, NOW)
 
 
 def test_reviews_are_taken_back_one_by_one(seen: Store, sightings: Any) -> None:
     """Two people, two opinions: the last word goes first."""
     seen.review("v1", NOT_A_BIRD, sightings.compose, NOW)
     seen.review("v1", IS_A_TIT, sightings.compose, NOW)
-    assert seen.take_back_review("v1", sightings.compose, NOW).verdict.state is State.REJECTED
-    assert seen.take_back_review("v1", sightings.compose, NOW).verdict.common_name == "House sparrow"
+    assert seen.undo_review("v1", sightings.compose, NOW).verdict.state is State.REJECTED
+    assert seen.undo_review("v1", sightings.compose, NOW).verdict.common_name == "House sparrow"
 
 
 def test_a_retraction_that_is_taken_back_is_told_again(seen: Store, sightings: Any) -> None:
     """Whoever removed the bird from the list has to put it back."""
     seen.review("v1", NOT_A_BIRD, sightings.compose, NOW)
-    seen.take_back_review("v1", sightings.compose, NOW)
+    seen.undo_review("v1", sightings.compose, NOW)
     last = sightings.contexts[-1].stored
     assert (last.phase, last.visit.verdict.common_name, last.visit.revision) == (Phase.CORRECTED, "House sparrow", 3)
 
