@@ -290,15 +290,15 @@ def review(
 ) -> int:
     """Confirm or correct a visit."""
     from birdwatchd.commands.review import ReviewOptions, run_review
-    from birdwatchd.store import Opinion
+    from birdwatchd.store import ReviewVerdict
 
     wanted = [confirm, species is not None, not_a_bird, undo]
     if sum(wanted) != 1:
         raise ConfigError("choose one review", "use one of --confirm, --species NAME, --not-a-bird and --undo")
-    opinions = (Opinion.CONFIRM, Opinion.SPECIES, Opinion.NOT_A_BIRD, None)
-    opinion = opinions[wanted.index(True)]
+    verdicts = (ReviewVerdict.CONFIRM, ReviewVerdict.SPECIES, ReviewVerdict.NOT_A_BIRD, None)
+    verdict = verdicts[wanted.index(True)]
     settings = overridden(_config(config), home=home)
-    return run_review(settings, ReviewOptions(visit_id, opinion, species or "", undo, any_name, by))
+    return run_review(settings, ReviewOptions(visit_id, verdict, species or "", undo, any_name, by))
 
 
 @app.command(rich_help_panel="Look", epilog="Example: birdwatchd similar 01JTJC2Q8ZK4V7XW5N3M9R6BDA -n 20")

@@ -17,7 +17,7 @@ from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import name_key, species_keys
 from birdwatchd.species.verdict.calibration import ENOUGH, Reliability, fit_temperature, out_of_fold, reliability
 from birdwatchd.species.verdict.fusion import mean_logits
-from birdwatchd.store import Opinion, Store
+from birdwatchd.store import ReviewVerdict, Store
 
 __all__ = ["run_calibrate"]
 
@@ -63,8 +63,8 @@ def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
 def _reviewed(store: Store, model: str, labels: Sequence[Label]) -> _Reviewed:
     place = {key: i for i, label in enumerate(labels) for key in species_keys(label)}
     logits, truth, elsewhere = [], [], 0
-    for visit_id, opinion, species in store.reviews():
-        if opinion == Opinion.NOT_A_BIRD.value:
+    for visit_id, verdict, species in store.reviews():
+        if verdict == ReviewVerdict.NOT_A_BIRD.value:
             continue
         index = place.get(name_key(species)) if species else None
         moments = [m for m in store.moments(visit_id) if m.model == model and m.logits is not None]

@@ -17,7 +17,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.connection import Heard
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Message
-from birdwatchd.store import Compose, Decide, Opinion, Review, Store
+from birdwatchd.store import Compose, Decide, Review, ReviewVerdict, Store
 
 __all__ = ["Commands"]
 
@@ -28,7 +28,7 @@ MAX_SAID = 100  # different complaints in the log; after that they are only coun
 REPEAT = timedelta(seconds=2)  # a button pressed twice, or a message that QoS 1 brought twice, means one visit
 _VISIT_ID = re.compile(r"[0-9A-Za-z]{1,64}")
 _WANTS = {"enabled": "enable", "confirm": "confirm", "retract": "retract"}
-_OPINIONS = {"confirm": Opinion.CONFIRM, "retract": Opinion.NOT_A_BIRD}
+_VERDICTS = {"confirm": ReviewVerdict.CONFIRM, "retract": ReviewVerdict.NOT_A_BIRD}
 
 
 class Commands:
@@ -132,8 +132,8 @@ class Commands:
         visit = self._store.visit(visit_id) if visit_id is not None else None
         if visit is None or visit.camera != camera:
             return self._ignore(f"{where}: there is no such visit")
-        if (visit.visit_id, _OPINIONS[leaf].value) not in {(one, word) for one, word, _ in self._store.reviews()}:
-            self._store.review(visit.visit_id, Review(_OPINIONS[leaf], "MQTT"), self._compose, now, self._decide)
+        if (visit.visit_id, _VERDICTS[leaf].value) not in {(one, word) for one, word, _ in self._store.reviews()}:
+            self._store.review(visit.visit_id, Review(_VERDICTS[leaf], "MQTT"), self._compose, now, self._decide)
             log.info("camera %s: visit %s: %s over MQTT", camera, visit.visit_id, leaf)
         self._metrics.add("mqtt_commands_total", command=leaf)
         return []

@@ -61,7 +61,7 @@ def experience_of(store: Catalogue, network: Named, labels: Sequence[Label], set
 def _seen(store: Catalogue, model: str) -> Iterator[Seen]:
     for visit in store.seen(model, VISITS):
         energy = float("nan") if visit.logits is None else log_sum(mean_logits(visit.logits, visit.qualities))
-        yield Seen(visit.embeddings, visit.said, energy, visit.opinion is not None, visit.truth)
+        yield Seen(visit.embeddings, visit.predicted, energy, visit.review is not None, visit.truth)
 
 
 class Learning:

@@ -6,7 +6,7 @@ from birdwatchd.store.embeddings import VisitEmbeddings
 from birdwatchd.store.news import Day, NewsContext, StoredVisit
 from birdwatchd.store.outbox import OutboxRow
 from birdwatchd.store.reader import Catalogue, EffortSpan, StoredMoment
-from birdwatchd.store.reviews import Opinion, Review
+from birdwatchd.store.reviews import Review, ReviewVerdict
 from birdwatchd.store.revision import MomentRow
 from birdwatchd.store.scans import Recording
 from birdwatchd.store.store import Compose, Recorded, Store
@@ -22,12 +22,12 @@ __all__ = [
     "Fired",
     "MomentRow",
     "NewsContext",
-    "Opinion",
     "OutboxRow",
     "Outcome",
     "Recorded",
     "Recording",
     "Review",
+    "ReviewVerdict",
     "Store",
     "StoredMoment",
     "StoredVisit",

@@ -23,7 +23,7 @@ from birdwatchd.records import Box, FloatArray, HalfArray, Phase, State, Visit
 from birdwatchd.store import database, outbox, schema
 from birdwatchd.store.alert_log import last_seen
 from birdwatchd.store.embeddings import VisitEmbeddings, embeddings_of, models_embedded, stamps_of
-from birdwatchd.store.examples import VisitSeen, reviews_mark, visits_seen
+from birdwatchd.store.examples import VisitExample, reviews_mark, visit_examples
 from birdwatchd.store.news import StoredVisit
 from birdwatchd.store.outbox import OutboxRow
 from birdwatchd.store.reviews import verdict_of
@@ -208,7 +208,7 @@ class Catalogue:
             return float(connection.execute(mine).scalar() or 1.0)
 
     def reviews(self) -> list[tuple[str, str, str | None]]:
-        """The newest review of each reviewed visit: visit id, opinion, and the species it ends up as."""
+        """The newest review of each reviewed visit: visit id, verdict, and the species it ends up as."""
         review, visit = schema.review.c, schema.visit.c
         newest = sa.select(sa.func.max(review.id)).group_by(review.visit_id)
         species = sa.func.coalesce(visit.scientific_name, visit.common_name)
@@ -216,7 +216,7 @@ class Catalogue:
         with self._reading() as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(review.visit_id))]
 
-    def seen(self, model: str, limit: int) -> Iterator[VisitSeen]:
+    def seen(self, model: str, limit: int) -> Iterator[VisitExample]:
         """Up to `limit` reviewed visits and as many confirmed ones that a model named, newest first."""
         name, version = model_parts(model)
         table = schema.model.c
@@ -224,7 +224,7 @@ class Catalogue:
         with self._reading() as connection:
             number = connection.execute(query).scalar()
             if number is not None:
-                yield from visits_seen(connection, number, limit)
+                yield from visit_examples(connection, number, limit)
 
     def reviews_mark(self) -> tuple[int, int]:
         """A pair that changes whenever a review is written or taken back, by any process."""

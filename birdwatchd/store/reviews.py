@@ -17,11 +17,11 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import Label, Rank, State, Verdict, Visit
 from birdwatchd.store import schema
 
-__all__ = ["Opinion", "Review", "archive_verdict", "has_review", "reviewed", "undo_review"]
+__all__ = ["Review", "ReviewVerdict", "archive_verdict", "has_review", "reviewed", "undo_review"]
 
 
-class Opinion(StrEnum):
-    """What a person may say of a visit."""
+class ReviewVerdict(StrEnum):
+    """What a person may say of a visit; the column `review.verdict` holds these values."""
 
     CONFIRM = "confirm"
     SPECIES = "species"
@@ -30,14 +30,14 @@ class Opinion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A person's word on one visit.
+    """What one person says of one visit.
 
     Attributes:
-        label: the species, for `Opinion.SPECIES` only.
+        label: the species, for `ReviewVerdict.SPECIES` only.
         by: who said it.
     """
 
-    opinion: Opinion
+    verdict: ReviewVerdict
     by: str
     label: Label | None = None
 
@@ -54,17 +54,17 @@ def reviewed(visit: Visit, review: Review) -> Verdict:
         StoreError: there is nothing to confirm.
     """
     verdict = visit.verdict
-    said = replace(verdict, state=State.CONFIRMED, score=1.0, rare=False, reasons=(f"reviewed by {review.by}",))
-    if review.opinion is Opinion.NOT_A_BIRD:
-        nothing = replace(said, state=State.REJECTED, rank=Rank.BIRD, common_name=None, scientific_name=None)
+    confirmed = replace(verdict, state=State.CONFIRMED, score=1.0, rare=False, reasons=(f"reviewed by {review.by}",))
+    if review.verdict is ReviewVerdict.NOT_A_BIRD:
+        nothing = replace(confirmed, state=State.REJECTED, rank=Rank.BIRD, common_name=None, scientific_name=None)
         return replace(nothing, reasons=(f"not a bird, says {review.by}",))
-    if review.opinion is Opinion.SPECIES:
+    if review.verdict is ReviewVerdict.SPECIES:
         assert review.label is not None
         name, scientific = review.label.common_name, review.label.scientific_name
-        return replace(said, rank=Rank.SPECIES, common_name=name, scientific_name=scientific)
+        return replace(confirmed, rank=Rank.SPECIES, common_name=name, scientific_name=scientific)
     if verdict.common_name is None:
         raise StoreError(f"visit {visit.visit_id} has no name to confirm", "say which species it is with --species")
-    return replace(said, rare=verdict.rare)
+    return replace(confirmed, rare=verdict.rare)
 
 
 def has_review(connection: Connection, visit_id: str) -> bool:

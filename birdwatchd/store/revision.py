@@ -317,7 +317,7 @@ class Revision:
     def reassign_firsts(
         self, compose: Callable[[NewsContext], Sequence[Message]] | None, decide: alert_log.Decide | None
     ) -> None:
-        """Update other visits whose firsts change because this one has another species; publish those that are over."""
+        """Update the firsts of other visits, now that this one has another species; publish those that are over."""
         changes: dict[str, tuple[str, ...]] = {}
         if self._lost_firsts is not None:
             changes |= gaining(self._connection, *self._lost_firsts, self._visit, self._zone)

@@ -194,7 +194,7 @@ class Store(Ledger):
             stored, row = self._over(connection, visit_id)
             verdict = reviews.reviewed(stored.visit, review)
             reviews.archive_verdict(connection, stored.visit, row.model_id, "review", now)
-            said = {"verdict": review.opinion.value, "species": review.species, "by": review.by}
+            said = {"verdict": review.verdict.value, "species": review.species, "by": review.by}
             connection.execute(sa.insert(schema.review).values(visit_id=visit_id, at=now, **said))
             return self._revise(connection, stored.visit, verdict, compose, now, decide)
 

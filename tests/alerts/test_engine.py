@@ -17,7 +17,7 @@ from birdwatchd.alerts.engine import Alarms, alarms_of, station_of, unknown_name
 from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
-from birdwatchd.store import MomentRow, Opinion, Review, Store, schema
+from birdwatchd.store import MomentRow, Review, ReviewVerdict, Store, schema
 from tests.mqtt.test_payloads import EVENT
 
 CHANNELS = {
@@ -51,8 +51,8 @@ class Bench:
         end = visit.start + timedelta(seconds=9)
         self.record(replace(visit, revision=2, end=end, verdict=verdict or visit.verdict))
 
-    def review(self, visit_id: str, opinion: Opinion) -> None:
-        self.store.review(visit_id, Review(opinion, "ruth"), self.compose, self.world.start, self.decide)
+    def review(self, visit_id: str, verdict: ReviewVerdict) -> None:
+        self.store.review(visit_id, Review(verdict, "ruth"), self.compose, self.world.start, self.decide)
 
     def told(self) -> list[tuple[str, str, str]]:
         """To whom, about which visit, in which phase; the messages of other topics left out."""
@@ -135,9 +135,9 @@ def test_a_review_takes_back_and_its_undoing_tells_again(bench: Callable[..., Be
     made.record(visit)
     made.over(visit)
     made.told()
-    made.review("v1", Opinion.CONFIRM)
+    made.review("v1", ReviewVerdict.CONFIRM)
     assert made.told() == []
-    made.review("v1", Opinion.NOT_A_BIRD)
+    made.review("v1", ReviewVerdict.NOT_A_BIRD)
     assert [phase for *_, phase in made.told()] == ["retracted", "retracted"]
     made.store.undo_review("v1", made.compose, made.world.start, made.decide)
     (_, again), _ = made.alerts()
@@ -222,8 +222,8 @@ def test_a_recording_rings_no_phone_whatever_becomes_of_it(bench: Callable[..., 
     made.record(live)
     made.store.record(card, (), None, card.start)
     assert made.told() == [(where, "v2", "final") for where in ("mqtt", "phone", "hook")]
-    made.review("v2", Opinion.NOT_A_BIRD)
-    made.review("v1", Opinion.CONFIRM)
+    made.review("v2", ReviewVerdict.NOT_A_BIRD)
+    made.review("v1", ReviewVerdict.CONFIRM)
     assert made.store.stored("v1").firsts[0] == "ever"
     assert made.told() == [(where, "v2", "retracted") for where in ("mqtt", "phone", "hook")]
 

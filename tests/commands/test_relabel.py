@@ -19,7 +19,7 @@ from birdwatchd.commands.relabel import RelabelOptions, run_relabel
 from birdwatchd.records import Box, Crop, FloatArray, Label, Moment, Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.species.learned.experience import Seen
-from birdwatchd.store import MomentRow, Opinion, Review, Store, schema
+from birdwatchd.store import MomentRow, Review, ReviewVerdict, Store, schema
 
 START = datetime(2026, 12, 10, 9, 0, tzinfo=UTC)
 LABELS = (
@@ -160,7 +160,7 @@ def test_a_persons_word_stays(bench: Bench, keep: Callable[..., None]) -> None:
     """Whatever the new model thinks of it."""
     keep("v1", "old@1")
     with bench.store() as store:
-        store.review("v1", Review(Opinion.CONFIRM, "ann"), None, START)
+        store.review("v1", Review(ReviewVerdict.CONFIRM, "ann"), None, START)
     bench.relabel()
     assert bench.verdict("v1").common_name == "European bee-eater"
     assert bench.network.shown == 0

@@ -16,7 +16,7 @@ import pytest
 from birdwatchd.commands.review import ReviewOptions, run_review
 from birdwatchd.records import Box, Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
-from birdwatchd.store import Opinion, Store
+from birdwatchd.store import ReviewVerdict, Store
 
 START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -128,8 +128,8 @@ def test_a_review_takes_an_alert_back_also_without_a_broker(home: Path) -> None:
     """The push said sparrow; whoever corrects it at home in the evening must not have to tell everybody himself."""
     channels = {"phone": {"webhook": "http://127.0.0.1:1", "max_age": "3660d"}}
     config = Config.model_validate({"home": home, "alerts": [{"name": "all", "to": ["phone"]}], "channels": channels})
-    for opinion in (Opinion.CONFIRM, Opinion.NOT_A_BIRD):
-        run_review(config, ReviewOptions("v1", opinion, by="ann"))
+    for verdict in (ReviewVerdict.CONFIRM, ReviewVerdict.NOT_A_BIRD):
+        run_review(config, ReviewOptions("v1", verdict, by="ann"))
     with Store.open(home, zone=ZoneInfo("UTC")) as store:
         told = [json.loads(row.message.payload) for row in store.pending(0, 9, "phone")]
         assert store.outbox_depth() == 0

@@ -20,7 +20,7 @@ from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Seen
 from birdwatchd.species.verdict.fusion import Fusion
 from birdwatchd.stages.learn import AGAIN_S, Learning
-from birdwatchd.store import MomentRow, Opinion, Review, Store
+from birdwatchd.store import MomentRow, Review, ReviewVerdict, Store
 
 START = datetime(2026, 5, 1, 6, 0, tzinfo=UTC)
 SPARROW = Label("House sparrow", "Passer domesticus")
@@ -78,7 +78,7 @@ def judged(fusion: Fusion, kind: float, seed: int = 77) -> Verdict:
 
 def reject(store: Store, *visit_ids: str) -> None:
     for visit_id in visit_ids:
-        store.review(visit_id, Review(Opinion.NOT_A_BIRD, "ada"), None, START)
+        store.review(visit_id, Review(ReviewVerdict.NOT_A_BIRD, "ada"), None, START)
 
 
 def test_a_review_counts_within_seconds_and_its_undo_too(store: Store, tmp_path: Path) -> None:

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdwatchd.records import Label, Phase, State
-from birdwatchd.store import Opinion, Review, Store
+from birdwatchd.store import Review, ReviewVerdict, Store
 from birdwatchd.store.camera_state import day_bounds
 from birdwatchd.store.news import decide_firsts, periods_of, season_of
 
 ZONES = [ZoneInfo(name) for name in ("Asia/Jerusalem", "America/Havana", "Asia/Beirut", "Pacific/Apia", "UTC")]
 MOMENTS = st.datetimes(datetime(2011, 1, 1), datetime(2031, 1, 1), timezones=st.just(UTC))
-NOBODY = Review(Opinion.NOT_A_BIRD, "Ann")
+NOBODY = Review(ReviewVerdict.NOT_A_BIRD, "Ann")
 
 
 @given(MOMENTS, st.sampled_from(ZONES))
@@ -132,7 +132,7 @@ def test_a_corrected_name_takes_its_firsts_from_later_visits(store: Store, sight
     seen(store, sightings, "v1", date(2026, 5, 4))
     seen(store, sightings, "v2", date(2026, 5, 5))
     seen(store, sightings, "v3", date(2026, 5, 6), verdict=tit)
-    review = Review(Opinion.SPECIES, "Ann", Label("Great tit", "Parus major"))
+    review = Review(ReviewVerdict.SPECIES, "Ann", Label("Great tit", "Parus major"))
     store.review("v1", review, sightings.compose, at("2026-05-07T09:00:00"))
     assert firsts(store) == {
         "v1": ("ever", "year", "season", "today"),
@@ -145,7 +145,7 @@ def test_of_two_that_came_in_the_same_moment_one_keeps_the_first(store: Store, s
     """Recordings are dated by the second, so two birds of two cards do come at once."""
     for visit_id, name in (("v2", "Great tit"), ("v1", "House sparrow")):
         seen(store, sightings, visit_id, date(2026, 5, 4), verdict=sightings.verdict(name))
-    review = Review(Opinion.SPECIES, "Ann", Label("Great tit", "Parus major"))
+    review = Review(ReviewVerdict.SPECIES, "Ann", Label("Great tit", "Parus major"))
     store.review("v1", review, sightings.compose, at("2026-05-07T09:00:00"))
     assert firsts(store) == {"v1": (), "v2": ("ever", "year", "season", "today")}
 
@@ -208,7 +208,7 @@ def test_whatever_people_say_the_earliest_has_the_first(store: Store, sightings:
     for _ in range(14):
         one, word = chance.choice(list(said)), chance.choice((*names, None, "undo"))
         if word != "undo":
-            review = Review(Opinion.SPECIES, "Ann", Label(word)) if word else NOBODY
+            review = Review(ReviewVerdict.SPECIES, "Ann", Label(word)) if word else NOBODY
             store.review(one, review, sightings.compose, sightings.start)
             said[one].append(word)
         elif len(said[one]) > 1:

@@ -11,12 +11,12 @@ import sqlalchemy as sa
 
 from birdwatchd.errors import StoreError
 from birdwatchd.records import Label, Phase, Rank, State, clip_path, new_visit_id
-from birdwatchd.store import Opinion, Review, Store, schema
+from birdwatchd.store import Review, ReviewVerdict, Store, schema
 
 NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
 TIT = Label("Great tit", "Parus major")
-CONFIRM, NOT_A_BIRD = Review(Opinion.CONFIRM, "ann"), Review(Opinion.NOT_A_BIRD, "ann")
-IS_A_TIT = Review(Opinion.SPECIES, "ann", TIT)
+CONFIRM, NOT_A_BIRD = Review(ReviewVerdict.CONFIRM, "ann"), Review(ReviewVerdict.NOT_A_BIRD, "ann")
+IS_A_TIT = Review(ReviewVerdict.SPECIES, "ann", TIT)
 
 
 def phase(store: Store, visit_id: str = "v1") -> Phase:

@@ -28,7 +28,7 @@ from birdwatchd.mqtt.build import Desk, open_desk
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit, new_visit_id
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.mqtt import MqttSettings
-from birdwatchd.store import MomentRow, Opinion, Review, Store
+from birdwatchd.store import MomentRow, Review, ReviewVerdict, Store
 
 ZONE = ZoneInfo("Asia/Jerusalem")
 START = datetime(2026, 10, 21, 3, 0, tzinfo=UTC)  # the clocks are set back on the 25th
@@ -89,7 +89,9 @@ def live(store: Store, desk: Desk, week: Week, pause_s: float) -> None:
             time.sleep(pause_s)
         week.number += 1
         if number % 7 == 6:
-            store.review(visit_of(number - 3).visit_id, Review(Opinion.NOT_A_BIRD, "me"), desk.composer, week.now())
+            store.review(
+                visit_of(number - 3).visit_id, Review(ReviewVerdict.NOT_A_BIRD, "me"), desk.composer, week.now()
+            )
 
 
 def be(home: Path, url: str, *, last: bool) -> None:
