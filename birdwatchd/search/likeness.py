@@ -105,7 +105,7 @@ class Likeness:
         self._say(f"{self._root}: cannot be kept ({error.strerror or error}); all embeddings are read every time")
 
     def _step(self, file: MemoryFile | None) -> None:
-        stamps = self._store.stamps(self._model)
+        stamps = self._store.versions(self._model)
         if file is not None:
             into = file if file.writable and self._clean(file, stamps) else None
             self._take(file)
@@ -140,7 +140,7 @@ class Likeness:
             found = self._store.embeddings(stamps[page * PAGE : (page + 1) * PAGE].tolist())
             if not found:
                 continue
-            mine = np.array([one.stamp for one in found], np.int64)
+            mine = np.array([one.version for one in found], np.int64)
             counts = np.array([len(one.vectors) for one in found], np.int64)
             rows, finer = encode(np.concatenate([one.vectors for one in found]))
             self._memory.add(mine, counts, rows, finer)

@@ -1,4 +1,7 @@
-"""Read embeddings by their stamps: what is there, and what changed since somebody looked last."""
+"""Read a model's embeddings of visits by version: a number that changes whenever a visit's embeddings do.
+
+So an index of embeddings can be kept up to date from two lists: the versions that are there and those it has read.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import HalfArray
 from birdwatchd.store import schema
 
-__all__ = ["VisitEmbeddings", "embeddings_of", "models_embedded", "stamps_of"]
+__all__ = ["VisitEmbeddings", "embeddings_of", "models_embedded", "versions_of"]
 
-ASKED = 500  # stamps in one question; SQLite takes 32,766
+PAGE = 500  # versions in one query; SQLite takes 32,766 parameters
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,11 +27,11 @@ class VisitEmbeddings:
     """What one model made of a visit's moments.
 
     Attributes:
-        stamp: another one whenever any of these embeddings changes (schema.py).
+        version: another number whenever any of these embeddings changes (column `embedded.stamp`, see schema.py).
         vectors: float16, shape (moments, dim), in the moments' order.
     """
 
-    stamp: int
+    version: int
     visit_id: str
     vectors: HalfArray
 
@@ -40,16 +43,16 @@ def models_embedded(connection: Connection) -> list[tuple[str, str]]:
     return [(row.name, row.version) for row in connection.execute(sa.select(model.name, model.version).where(has))]
 
 
-def stamps_of(connection: Connection, name: str, version: str) -> NDArray[np.int64]:
-    """The stamps of all visits that a model gave embeddings of, by visit id."""
+def versions_of(connection: Connection, name: str, model_version: str) -> NDArray[np.int64]:
+    """The versions of all visits that a model gave embeddings of, by visit id."""
     model, embedded = schema.model.c, schema.embedded.c
-    number = connection.execute(sa.select(model.id).where(model.name == name, model.version == version)).scalar()
+    number = connection.execute(sa.select(model.id).where(model.name == name, model.version == model_version)).scalar()
     query = sa.select(embedded.stamp).where(embedded.model_id == number).order_by(embedded.visit_id)
     return np.fromiter((row[0] for row in connection.execute(query)), np.int64)
 
 
-def embeddings_of(connection: Connection, stamps: Sequence[int]) -> list[VisitEmbeddings]:
-    """The embeddings with these stamps, by visit id; those whose stamp is another by now, or whose visit is gone, lack.
+def embeddings_of(connection: Connection, versions: Sequence[int]) -> list[VisitEmbeddings]:
+    """The embeddings with these versions, by visit id; without those that have another version by now, or are gone.
 
     Raises:
         StoreError: one is not as long as its model's are.
@@ -65,13 +68,13 @@ def embeddings_of(connection: Connection, stamps: Sequence[int]) -> list[VisitEm
         .order_by(moment.visit_id, moment.idx)
     )
     found: dict[tuple[str, int], list[bytes]] = {}
-    for at in range(0, len(stamps), ASKED):
-        some = query.where(embedded.stamp.in_(stamps[at : at + ASKED]))
-        for stamp, visit_id, dim, vector in connection.execute(some):
+    for first in range(0, len(versions), PAGE):
+        some = query.where(embedded.stamp.in_(versions[first : first + PAGE]))
+        for version, visit_id, dim, vector in connection.execute(some):
             if len(vector) != 2 * dim:
                 raise StoreError(f"visit {visit_id}: an embedding is damaged", "restore the database from a backup")
-            found.setdefault((visit_id, stamp), []).append(vector)
-    return [VisitEmbeddings(stamp, visit_id, _vectors(parts)) for (visit_id, stamp), parts in found.items()]
+            found.setdefault((visit_id, version), []).append(vector)
+    return [VisitEmbeddings(version, visit_id, _vectors(parts)) for (visit_id, version), parts in found.items()]
 
 
 def _vectors(parts: Sequence[bytes]) -> HalfArray:

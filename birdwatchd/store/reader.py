@@ -22,7 +22,7 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import Box, FloatArray, HalfArray, Phase, State, Visit
 from birdwatchd.store import database, outbox, schema
 from birdwatchd.store.alert_log import last_seen
-from birdwatchd.store.embeddings import VisitEmbeddings, embeddings_of, models_embedded, stamps_of
+from birdwatchd.store.embeddings import VisitEmbeddings, embeddings_of, models_embedded, versions_of
 from birdwatchd.store.examples import VisitExample, reviews_mark, visit_examples
 from birdwatchd.store.news import StoredVisit
 from birdwatchd.store.outbox import OutboxRow
@@ -189,15 +189,15 @@ class Catalogue:
         with self._reading() as connection:
             return [model_text(*one) for one in models_embedded(connection)]
 
-    def stamps(self, model: str) -> NDArray[np.int64]:
-        """A number for each visit that a model gave embeddings of, by visit id; another whenever these change."""
+    def versions(self, model: str) -> NDArray[np.int64]:
+        """The version of each visit's embeddings by a model, by visit id; it changes whenever these do."""
         with self._reading() as connection:
-            return stamps_of(connection, *model_parts(model))
+            return versions_of(connection, *model_parts(model))
 
-    def embeddings(self, stamps: Sequence[int]) -> list[VisitEmbeddings]:
-        """The embeddings with these stamps, by visit id; those that changed or went meanwhile are left out."""
+    def embeddings(self, versions: Sequence[int]) -> list[VisitEmbeddings]:
+        """The embeddings with these versions, by visit id; those that changed or went meanwhile are left out."""
         with self._reading() as connection:
-            return embeddings_of(connection, stamps)
+            return embeddings_of(connection, versions)
 
     def temperature(self, model: str) -> float:
         """By what a model's logits are to be divided; 1 for a model that was never calibrated."""
