@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Literal
 from birdwatchd.alerts.engine import alarms_of
 from birdwatchd.camera.process.supervisor import CameraProcess
 from birdwatchd.channels.channel import Channel, open_channels
-from birdwatchd.errors import BirdwatchError, ConfigError, StoreBusy, StoreFull
-from birdwatchd.flow import Crew, Mailbox, Stop
+from birdwatchd.errors import BirdwatchError, ConfigError, StoreUnavailable
+from birdwatchd.flow import Crew, Mailbox, Stop, StoreRetry
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.build import Desk, open_desk, tell_nobody
 from birdwatchd.mqtt.publisher import Publisher
@@ -166,19 +166,16 @@ class Daemon:
 
     def _close_interrupted(self, store: Store, compose: Compose, decide: Decide | None) -> None:
         """End what a killed run left open; while the disk is full or held by another program, wait for it."""
-        said = False
-        while not self._stop.is_set():
-            try:
-                cut_short = store.close_interrupted(datetime.now(UTC), compose, self.config.cameras.keys(), decide)
-            except (StoreBusy, StoreFull) as error:
-                if not said:
-                    log.error("cannot start yet: %s", error)
-                said = True
-                self._stop.wait(RETRY_S)
-                continue
-            if cut_short:
-                log.info("closed %d visits that the last run left open", len(cut_short))
-            return
+        retry = StoreRetry(on_first=lambda error: log.error("cannot start yet: %s", error))
+        try:
+            cut_short = retry.until_done(
+                lambda: store.close_interrupted(datetime.now(UTC), compose, self.config.cameras.keys(), decide),
+                wait=lambda: not self._stop.wait(RETRY_S),
+            )
+        except StoreUnavailable:
+            return  # the stop came first
+        if cut_short:
+            log.info("closed %d visits that the last run left open", len(cut_short))
 
     def _time_left(self) -> float:
         return DEADLINE_S - self._stop.for_seconds(time.monotonic())

@@ -18,8 +18,8 @@ from birdwatchd.address import Secret
 from birdwatchd.channels.apprise import Push
 from birdwatchd.channels.webhook import Webhook
 from birdwatchd.channels.wording import note_of
-from birdwatchd.errors import ChannelError, ChannelRefused, StoreBusy, StoreFull
-from birdwatchd.flow import Backoff
+from birdwatchd.errors import ChannelError, ChannelRefused
+from birdwatchd.flow import Backoff, StoreRetry
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.publisher import Stopping
 from birdwatchd.settings.channels import ChannelSettings
@@ -61,6 +61,7 @@ class Channel:
         """
         self.name, self._max_age, self._send = name, settings.max_age, send
         self._store, self._metrics, self._clock, self._drain_s = store, metrics, clock, drain_s
+        self._retry = StoreRetry(on_each=lambda: metrics.add("publish_store_retries_total"))
         self._away = Backoff(5.0, 600.0, chance)
         self._refused = Backoff(80.0, 600.0, chance)  # jitter takes up to a quarter: never below 60
         self._sent: int | None = None  # a row that was taken and is not yet deleted
@@ -88,22 +89,21 @@ class Channel:
         Returns:
             Seconds after which to come back; 0 if there may be more to do at once.
         """
-        try:
-            self._measure(now)
-            self._settle()
-            if now < self._next_try:
-                return self._next_try - now
-            rows = self._store.pending(0, 1, self.name)
-            if not rows:
-                return POLL_S
-            if self._drop_old(rows[0]):
-                return 0.0
-            wait = self._try(rows[0])
-            self._next_try = now + wait
-            self._settle()
-        except (StoreBusy, StoreFull):
-            self._metrics.add("publish_store_retries_total")
+        return self._retry.attempt(lambda: self._step(now), POLL_S)
+
+    def _step(self, now: float) -> float:
+        self._measure(now)
+        self._settle()
+        if now < self._next_try:
+            return self._next_try - now
+        rows = self._store.pending(0, 1, self.name)
+        if not rows:
             return POLL_S
+        if self._drop_old(rows[0]):
+            return 0.0
+        wait = self._try(rows[0])
+        self._next_try = now + wait
+        self._settle()
         return wait
 
     def _try(self, row: OutboxRow) -> float:

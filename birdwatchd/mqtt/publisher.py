@@ -18,7 +18,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
-from birdwatchd.errors import BrokerRefused, BrokerUnreachable, StoreBusy, StoreFull
+from birdwatchd.errors import BrokerRefused, BrokerUnreachable
+from birdwatchd.flow import StoreRetry
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.connect_thread import Knock
 from birdwatchd.mqtt.connection import Ack, Connection, Credentials, Link
@@ -82,6 +83,7 @@ class Publisher:
         """
         self._store, self._settings, self._topics, self._metrics = store, settings, topics, metrics
         self._clock, self._drain_s, self._announcer = clock, drain_s, announcer
+        self._retry = StoreRetry(on_each=lambda: metrics.add("publish_store_retries_total"))
         self._client_id = f"birdwatchd-{station}"
         self._will = Message(topics.status, b"offline", retain=True)
         self._credentials = Credentials.read(settings)
@@ -144,15 +146,15 @@ class Publisher:
                 return 0.0
             self._knocking = None
         self._follow(now)
-        try:
-            self._measure(now)
-            self._settle(now)
-            self._announce(now)
-            if self._connection.link is Link.UP:
-                self._send()
-        except (StoreBusy, StoreFull):
-            self._metrics.add("publish_store_retries_total")
-            return 2 * POLL_S
+        return self._retry.attempt(lambda: self._step(now), 2 * POLL_S)
+
+    def _step(self, now: float) -> float:
+        """What needs the store."""
+        self._measure(now)
+        self._settle(now)
+        self._announce(now)
+        if self._connection.link is Link.UP:
+            self._send()
         return POLL_S if self._connection.link is not Link.DOWN else max(0.0, self._next_try - now)
 
     def _wait(self, seconds: float, stop: Stopping) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from birdwatchd.errors import StoreBusy, StoreFull
+from birdwatchd.flow import StoreRetry
 from birdwatchd.records import Label
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Experience, Seen
@@ -69,6 +69,7 @@ class Learning:
 
     def __init__(self, store: Catalogue, network: Named, fusion: Fusion, settings: SpeciesSettings) -> None:
         self._store, self._network, self._fusion, self._settings = store, network, fusion, settings
+        self._retry = StoreRetry(on_first=lambda error: log.debug("learning waits: %s", error))
         self._mark: tuple[int, int] | None = None
         self._learned_at = 0.0
 
@@ -83,17 +84,14 @@ class Learning:
         Args:
             now: monotonic seconds.
         """
-        if not self._settings.learn:
+        if self._settings.learn:
+            self._retry.attempt(lambda: self._learn(now), None)
+
+    def _learn(self, now: float) -> None:
+        mark = self._store.reviews_mark()
+        if mark == self._mark and now - self._learned_at < AGAIN_S:
             return
-        try:
-            mark = self._store.reviews_mark()
-            if mark == self._mark and now - self._learned_at < AGAIN_S:
-                return
-            labels = self._fusion.labels
-            experience = experience_of(self._store, self._network, labels, self._settings)
-        except (StoreBusy, StoreFull) as error:
-            log.debug("learning waits: %s", error)
-            return
+        experience = experience_of(self._store, self._network, self._fusion.labels, self._settings)
         if self._mark is not None and mark != self._mark:
             log.info("learned from reviews: %d visits were corrected", experience.corrections)
         self._fusion.experience, self._mark, self._learned_at = experience, mark, now

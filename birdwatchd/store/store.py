@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
 
-from birdwatchd.errors import StoreBusy, StoreError, StoreFull
+from birdwatchd.errors import StoreError, StoreUnavailable
 from birdwatchd.records import Message, Phase, Verdict, Visit
 from birdwatchd.store import database, outbox, reviews, revision, schema
 from birdwatchd.store.alert_log import Decide
@@ -96,7 +96,7 @@ class Store(Ledger):
             try:
                 with store_errors(self.path):
                     database.checkpoint(self._engine)
-            except (StoreFull, StoreBusy) as error:
+            except StoreUnavailable as error:
                 log.warning("the write-ahead log is left as it is: %s", error.message)
             finally:
                 self._engine.dispose()
