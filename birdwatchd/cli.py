@@ -251,13 +251,13 @@ def visits(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> int:
     """List visits, newest last."""
-    from birdwatchd.store.reader import Catalogue
+    from birdwatchd.store import StoreReader
 
     settings = overridden(_config(config), home=home)
     zone = settings.station.zone
     after = parse_since(since, datetime.now(UTC), zone) if since else None
-    with Catalogue.open_existing(settings.home) as store:
-        found = store.visits(since=after, camera=camera, species=species, limit=limit)
+    with StoreReader.open_existing(settings.home) as store:
+        found = store.visits.find(since=after, camera=camera, species=species, limit=limit)
     if as_json:
         for visit in found:
             sys.stdout.write(json.dumps(visit.to_json(), ensure_ascii=False) + "\n")

@@ -20,7 +20,7 @@ from birdwatchd.channels.channel import Channel, open_channels
 from birdwatchd.errors import BirdwatchError, ConfigError, StoreUnavailable
 from birdwatchd.flow import Crew, Mailbox, Stop, StoreRetry
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.build import Desk, open_desk, tell_nobody
+from birdwatchd.mqtt.build import Desk, open_desk
 from birdwatchd.mqtt.publisher import Publisher
 from birdwatchd.records import CameraState, CameraStatus, Visit
 from birdwatchd.settings.config import Config
@@ -28,8 +28,7 @@ from birdwatchd.stages.classify import Classify
 from birdwatchd.stages.learn import Learning
 from birdwatchd.stages.record import Record
 from birdwatchd.stages.upkeep import Upkeep
-from birdwatchd.store.alert_log import Decide
-from birdwatchd.store.store import Compose, Store
+from birdwatchd.store import Store, Writer
 
 if TYPE_CHECKING:
     from birdwatchd.species.network.network import Network
@@ -76,15 +75,13 @@ class Daemon:
             raise ConfigError("no camera is enabled", "add one below `cameras:`, or use birdwatchd watch SOURCE")
         from birdwatchd.species.network.network import load_network  # torch: only those who run a model pay for it
 
-        station = self.config.station
-        with Store.open(self.config.home, zone=station.zone, latitude=station.latitude) as store:
+        with Store.open(self.config.home, zone=self.config.station.zone) as store:
             store.sweep(datetime.now(UTC))
             network = load_network(self.config.model, self.config.model_cache)
             _give_memory_back()
             return self._run(store, network)
 
     def _run(self, store: Store, network: Network) -> int:
-        compose: Compose = tell_nobody
         decide = alarms_of(self.config, network.labels)
         if decide is not None:
             decide.warn_of_unknown_names()
@@ -99,25 +96,24 @@ class Daemon:
                 decide=decide,
                 drain_s=DRAIN_S,
             )
-            compose = self._desk.composer
         publisher = self._desk.publisher if self._desk else None
-        channels = open_channels(self.config, store, self.metrics, drain_s=DRAIN_S)
-        self._close_interrupted(store, compose, decide)
+        writer = self._desk.writer if self._desk else store.writer(decide=decide)
+        channels = open_channels(self.config, store.outbox, self.metrics, drain_s=DRAIN_S)
+        self._close_interrupted(writer)
         classify, record, learning = build_stages(
             self.config,
             network,
             self.mailbox,
             self.metrics,
             store,
-            compose,
-            decide=decide,
+            writer,
             stop=self._stop,
             on_visit=self._on_visit,
             wake=publisher.wake if publisher else lambda: None,
         )
         upkeep = Upkeep(
             self.metrics,
-            on_status=lambda status: store.effort(status.camera, status.at, status.state.value),
+            on_status=lambda status: store.effort.note(status.camera, status.at, status.state.value),
             on_change=lambda status: _tell_state(publisher, status),
             healthy=lambda: _beating(classify.beat, record.beat),
             beat_service=lambda: notify("WATCHDOG=1"),
@@ -164,12 +160,12 @@ class Daemon:
             raise failure
         return 1 if late or failure else 0
 
-    def _close_interrupted(self, store: Store, compose: Compose, decide: Decide | None) -> None:
+    def _close_interrupted(self, writer: Writer) -> None:
         """End what a killed run left open; while the disk is full or held by another program, wait for it."""
         retry = StoreRetry(on_first=lambda error: log.error("cannot start yet: %s", error))
         try:
             cut_short = retry.until_done(
-                lambda: store.close_interrupted(datetime.now(UTC), compose, self.config.cameras.keys(), decide),
+                lambda: writer.close_interrupted(datetime.now(UTC), self.config.cameras.keys()),
                 wait=lambda: not self._stop.wait(RETRY_S),
             )
         except StoreUnavailable:

@@ -16,10 +16,11 @@ GONE: dict[str, set[str]] = {
     "": set(),
     "store": {"Standing", "standing", "standings", "to_standing", "Telling", "telling", "Told", "saying"}
     | {"Alerting", "heirs", "losers", "pass_on", "put_aside", "take_back", "take_back_review", "given_up"}
-    | {"name_anew", "to_name_anew", "Opinion", "opinion", "VisitSeen", "visits_seen", "stamps", "stamps_of"},
+    | {"name_anew", "to_name_anew", "Opinion", "opinion", "VisitSeen", "visits_seen", "stamps", "stamps_of"}
+    | {"Catalogue", "Ledger", "Board", "board", "told", "told_on", "tell", "tell_daily", "last_told", "tell_nobody"},
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
-SECONDS: set[str] = set()
+SECONDS: set[str] = {"store"}
 _TIME = re.compile(r"(^|_)(at|now|since|until|before|after|due|begun|began)$")
 
 

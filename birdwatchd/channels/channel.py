@@ -24,7 +24,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.publisher import Stopping
 from birdwatchd.settings.channels import ChannelSettings
 from birdwatchd.settings.config import Config
-from birdwatchd.store import OutboxRow, Store
+from birdwatchd.store import Outbox, OutboxRow
 
 __all__ = ["Channel", "Send", "open_channels", "sender_of"]
 
@@ -45,7 +45,7 @@ class Channel:
         name: str,
         settings: ChannelSettings,
         send: Send,
-        store: Store,
+        outbox: Outbox,
         metrics: Metrics,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -60,7 +60,7 @@ class Channel:
             drain_s: how long a clean stop may take to send what is left.
         """
         self.name, self._max_age, self._send = name, settings.max_age, send
-        self._store, self._metrics, self._clock, self._drain_s = store, metrics, clock, drain_s
+        self._outbox, self._metrics, self._clock, self._drain_s = outbox, metrics, clock, drain_s
         self._retry = StoreRetry(on_each=lambda: metrics.add("publish_store_retries_total"))
         self._away = Backoff(5.0, 600.0, chance)
         self._refused = Backoff(80.0, 600.0, chance)  # jitter takes up to a quarter: never below 60
@@ -96,7 +96,7 @@ class Channel:
         self._settle()
         if now < self._next_try:
             return self._next_try - now
-        rows = self._store.pending(0, 1, self.name)
+        rows = self._outbox.pending(0, 1, self.name)
         if not rows:
             return POLL_S
         if self._drop_old(rows[0]):
@@ -133,14 +133,14 @@ class Channel:
     def _settle(self) -> None:
         """Delete the row that was taken; it is not sent again while this must wait."""
         if self._sent is not None:
-            self._store.delivered([self._sent], self._clock())
+            self._outbox.delivered([self._sent], self._clock())
             self._sent = None
 
     def _drop_old(self, oldest: OutboxRow) -> bool:
         before = self._clock() - self._max_age
         if oldest.created_at >= before:
             return False
-        count = self._store.drop_older(self.name, before)
+        count = self._outbox.drop_older(self.name, before)
         self._drop(count, "old")
         if not self._said_old:
             log.warning("channel %s: messages older than %s are dropped", self.name, self._max_age)
@@ -159,8 +159,8 @@ class Channel:
     def _measure(self, now: float) -> None:
         if now - self._measured_at >= MEASURE_S:
             self._measured_at = now
-            self._metrics.set("channel_outbox_depth", self._store.outbox_depth(self.name), channel=self.name)
-            oldest = self._store.outbox_oldest(self._clock(), self.name) or 0.0
+            self._metrics.set("channel_outbox_depth", self._outbox.depth(self.name), channel=self.name)
+            oldest = self._outbox.oldest_s(self._clock(), self.name) or 0.0
             self._metrics.set("channel_outbox_oldest_seconds", oldest, channel=self.name)
 
 
@@ -183,15 +183,15 @@ def sender_of(name: str, settings: ChannelSettings, config: Config) -> Send:
     return send
 
 
-def open_channels(config: Config, store: Store, metrics: Metrics, *, drain_s: float = 2.0) -> list[Channel]:
+def open_channels(config: Config, outbox: Outbox, metrics: Metrics, *, drain_s: float = 2.0) -> list[Channel]:
     """All channels of a configuration; what waits for channels that are gone is deleted.
 
     Raises:
         ConfigError: a file with an address or headers cannot be used.
     """
     senders = {name: sender_of(name, settings, config) for name, settings in config.channels.items()}
-    if gone := store.keep_channels(config.channels.keys()):
+    if gone := outbox.keep_channels(config.channels.keys()):
         log.warning("%d messages were for channels that are not in the configuration any more; dropped", gone)
     return [
-        Channel(name, config.channels[name], send, store, metrics, drain_s=drain_s) for name, send in senders.items()
+        Channel(name, config.channels[name], send, outbox, metrics, drain_s=drain_s) for name, send in senders.items()
     ]

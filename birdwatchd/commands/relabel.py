@@ -59,15 +59,14 @@ def run_relabel(config: Config, options: RelabelOptions) -> int:
     from birdwatchd.species.network.network import load_network
     from birdwatchd.species.verdict.build import fusion_for
 
-    station = config.station
-    with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
+    with Store.open(config.home, zone=config.station.zone) as store:
         network = load_network(config.model, config.model_cache, progress=True)
-        temperature = store.temperature(network.model_id)
-        fusion = fusion_for(network.labels, config.species, station.zone, temperature=temperature)
-        fusion.experience = experience_of(store, network, fusion.labels, config.species)
+        temperature = store.examples.temperature(network.model_id)
+        fusion = fusion_for(network.labels, config.species, config.station.zone, temperature=temperature)
+        fusion.experience = experience_of(store.examples, network, fusion.labels, config.species)
         classifier = Classifier(network, config.model, Metrics())
         work = _Work(store, fusion, classifier, network.model_id, config, options)
-        for visit in _shown_progress(store.to_relabel(options.since, options.camera)):
+        for visit in _shown_progress(store.visits.to_relabel(options.since, options.camera)):
             work.name(visit)
     work.say()
     return 0
@@ -85,16 +84,17 @@ class _Work:
         config: Config,
         options: RelabelOptions,
     ) -> None:
-        self._store, self._fusion, self._classifier, self._model = store, fusion, classifier, model
+        self._visits, self._fusion, self._classifier, self._model = store.visits, fusion, classifier, model
         self._options = options
-        self._compose = composer_of(config) if options.tell else None
-        self._decide = alarms_of(config, fusion.labels) if options.tell else None
+        self._writer = store.writer()
+        if options.tell:
+            self._writer = store.writer(composer_of(config), alarms_of(config, fusion.labels))
         self._changes: Counter[tuple[str, str]] = Counter()
         self._kept = self._blind = 0
 
     def name(self, visit: Visit) -> None:
         """Name one visit anew, if there is anything to name it by."""
-        moments = self._store.moments(visit.visit_id)
+        moments = self._visits.moments(visit.visit_id)
         rows = [self._said_before(moment) for moment in moments]
         asked = self._ask([moment for moment, row in zip(moments, rows, strict=True) if row is None])
         known = {row.moment.index: row for row in [*filter(None, rows), *asked]}
@@ -109,8 +109,7 @@ class _Work:
             self._kept += 1
             return
         if not self._options.dry_run:
-            now = datetime.now(UTC)
-            self._store.relabel(visit.visit_id, verdict, self._model, asked, self._compose, now, self._decide)
+            self._writer.relabel(visit.visit_id, verdict, self._model, asked, datetime.now(UTC))
         self._changes[name_of(visit.verdict), name_of(verdict)] += 1
 
     def say(self) -> None:

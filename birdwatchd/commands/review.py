@@ -42,15 +42,16 @@ def run_review(config: Config, options: ReviewOptions) -> int:
     label = None
     if options.verdict is ReviewVerdict.SPECIES:
         label = species_named(options.species, config, any_name=options.any_name)
-    station, now = config.station, datetime.now(UTC)
-    with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
-        before, decide = store.visit(options.visit_id), alarms_of(config)
+    now = datetime.now(UTC)
+    with Store.open(config.home, zone=config.station.zone) as store:
+        before = store.visits.get(options.visit_id)
+        writer = store.writer(composer_of(config), alarms_of(config))
         if options.undo:
-            after = store.undo_review(options.visit_id, composer_of(config), now, decide)
+            after = writer.undo_review(options.visit_id, now)
         else:
             assert options.verdict is not None
             review = Review(options.verdict, options.by or _me(), label)
-            after = store.review(options.visit_id, review, composer_of(config), now, decide)
+            after = writer.review(options.visit_id, review, now)
     out.print(_told(before, after), soft_wrap=True)
     return 0
 

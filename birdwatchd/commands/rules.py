@@ -24,7 +24,7 @@ from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.records import Phase, Rank, State, Verdict, Visit, new_visit_id
 from birdwatchd.settings.alerts import AlertSettings
 from birdwatchd.settings.config import Config
-from birdwatchd.store import Catalogue, StoredVisit
+from birdwatchd.store import StoredVisit, StoreReader, Visits
 
 __all__ = ["RehearsalOptions", "rehearse", "run_rehearsal", "send_test"]
 
@@ -43,14 +43,14 @@ class RehearsalOptions:
 class Ledger:
     """What would have been told so far."""
 
-    catalogue: Catalogue
+    visits: Visits
     visit_id: str = ""
     by_species: defaultdict[tuple[str, str], list[datetime]] = field(default_factory=lambda: defaultdict(list))
     by_rule: defaultdict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
 
     def last_seen(self, species: str, before: datetime) -> datetime | None:
         """As the database has it."""
-        return self.catalogue.last_seen(species, before, self.visit_id)
+        return self.visits.last_seen(species, before, self.visit_id)
 
     def fired_within(self, rule: str, species: str, start: datetime, span: timedelta) -> bool:
         """See `birdwatchd.alerts.rules.Past`."""
@@ -80,8 +80,8 @@ def run_rehearsal(config: Config, options: RehearsalOptions) -> int:
     for rule_name, bird in unknown_names(config.alerts, station_of(config).kin):
         err.print(f"rule {shown(rule_name)} names {shown(bird)}, which no bird is called: check the spelling")
     tallies = {rule.name: Counter[str]() for rule in config.alerts}
-    with Catalogue.open_existing(config.home) as catalogue:
-        for stored, rule, judgement in rehearse(config, catalogue, options.since, options.until):
+    with StoreReader.open_existing(config.home) as store:
+        for stored, rule, judgement in rehearse(config, store.visits, options.since, options.until):
             tallies[rule.name][judgement.why_not] += 1
             if judgement.fires or options.every:
                 _show(stored.visit, rule, judgement, config.station.zone, as_json=options.as_json)
@@ -90,11 +90,11 @@ def run_rehearsal(config: Config, options: RehearsalOptions) -> int:
 
 
 def rehearse(
-    config: Config, catalogue: Catalogue, since: datetime | None = None, until: datetime | None = None
+    config: Config, visits: Visits, since: datetime | None = None, until: datetime | None = None
 ) -> Iterator[tuple[StoredVisit, AlertSettings, Judgement]]:
     """What each rule would have made of each stored visit, in the order in which they began."""
-    station, ledger = station_of(config), Ledger(catalogue)
-    for stored in catalogue.stored_visits(since, until):
+    station, ledger = station_of(config), Ledger(visits)
+    for stored in visits.stored(since, until):
         ledger.visit_id = stored.visit.visit_id
         for rule in config.alerts:
             judgement = judge(rule, stored, station, ledger)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,13 +15,12 @@ from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.mqtt.publisher import Publisher
 from birdwatchd.mqtt.retained import Announcer
 from birdwatchd.mqtt.topics import Topics
-from birdwatchd.records import Message
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.mqtt import MqttSettings
-from birdwatchd.store import Decide, Store
+from birdwatchd.store import Decide, Store, Writer
 
-__all__ = ["Desk", "composer_of", "open_desk", "tell_nobody"]
+__all__ = ["Desk", "composer_of", "open_desk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +28,11 @@ class Desk:
     """All that tells, ready to run.
 
     Attributes:
+        writer: of visits; what is news of them goes to the broker.
         off: cameras that a command switched off, and none switched on again.
     """
 
-    composer: Composer
+    writer: Writer
     publisher: Publisher
     health: Health
     off: frozenset[str]
@@ -54,16 +54,17 @@ def open_desk(
 
     Args:
         switch: starts or stops a camera, when a command says so.
-        decide: the alert rules, for reviews that come as commands.
+        decide: the alert rules, None where there are none.
 
     Raises:
         ConfigError: password file or certificates cannot be read.
     """
     topics = Topics(settings.base, station)
     composer, health = Composer(topics, images=settings.images), Health(metrics)
+    writer = store.writer(composer, decide)
     fixed = {key for key, camera in cameras.items() if not camera.enabled}
-    off = frozenset(store.switched_off() & cameras.keys()) if "enable" in settings.commands else frozenset[str]()
     allowed, at = settings.commands, settings.heartbeat_at
+    off = frozenset(store.cameras.switched_off() & cameras.keys()) if "enable" in allowed else frozenset[str]()
     announcer = Announcer(
         store,
         composer,
@@ -73,10 +74,9 @@ def open_desk(
         heartbeat=Heartbeat(store, topics.heartbeat, at, len(cameras) - len(fixed)) if at else None,
         commands=Commands(
             store,
+            writer,
             topics,
             metrics,
-            composer,
-            decide=decide,
             allowed=allowed,
             cameras=cameras,
             off=off,
@@ -84,8 +84,10 @@ def open_desk(
             switch=switch,
         ),
     )
-    publisher = Publisher(store, settings, station, topics, metrics, clock=clock, drain_s=drain_s, announcer=announcer)
-    return Desk(composer, publisher, health, off)
+    publisher = Publisher(
+        store.outbox, settings, station, topics, metrics, clock=clock, drain_s=drain_s, announcer=announcer
+    )
+    return Desk(writer, publisher, health, off)
 
 
 def _discovery(settings: MqttSettings, topics: Topics, cameras: Mapping[str, CameraSettings]) -> Discovery:
@@ -104,9 +106,3 @@ def composer_of(config: Config) -> Composer | None:
     if not config.mqtt.url:
         return None
     return Composer(Topics(config.mqtt.base, config.station.name), images=config.mqtt.images)
-
-
-def tell_nobody(telling: object) -> Sequence[Message]:
-    """Compose no messages: there is no broker, or nobody wants to hear of it."""
-    del telling
-    return ()

@@ -12,7 +12,7 @@ from typing import Any
 
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Message, Phase, State, rfc3339
-from birdwatchd.store import Board, Day, NewsContext, StoredVisit
+from birdwatchd.store import CameraSummary, Day, NewsContext, StoredVisit
 
 __all__ = ["Composer", "alert_payload", "day_json", "event_type", "visit_json", "without_image"]
 
@@ -41,13 +41,13 @@ class Composer:
                 messages.append(self._state(self._topics.image(visit.camera), context.image or b""))
         return messages + self._now(visit.camera, context.today, context.present)
 
-    def states(self, board: Board) -> list[Message]:
+    def states(self, summary: CameraSummary) -> list[Message]:
         """All states of a camera that come from its visits, as they are now."""
-        last = _encode(visit_json(board.last)) if board.last else b""
-        messages = [self._state(self._topics.last(board.camera), last)]
+        last = _encode(visit_json(summary.last)) if summary.last else b""
+        messages = [self._state(self._topics.last(summary.camera), last)]
         if self._images:
-            messages.append(self._state(self._topics.image(board.camera), board.image or b""))
-        return messages + self._now(board.camera, board.today, board.present)
+            messages.append(self._state(self._topics.image(summary.camera), summary.image or b""))
+        return messages + self._now(summary.camera, summary.today, summary.present)
 
     def brief(self, camera: str, today: Day, present: bool) -> list[Message]:
         """The states that also change while nothing happens: at midnight, or by another program's hand."""

@@ -31,7 +31,7 @@ from birdwatchd.mqtt.retained import Announcer
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Message
 from birdwatchd.settings.mqtt import MqttSettings
-from birdwatchd.store import OutboxRow, Store
+from birdwatchd.store import Outbox, OutboxRow
 
 __all__ = ["Publisher", "Stopping"]
 
@@ -60,7 +60,7 @@ class Publisher:
 
     def __init__(
         self,
-        store: Store,
+        outbox: Outbox,
         settings: MqttSettings,
         station: str,
         topics: Topics,
@@ -81,7 +81,7 @@ class Publisher:
         Raises:
             ConfigError: password file or certificates cannot be read.
         """
-        self._store, self._settings, self._topics, self._metrics = store, settings, topics, metrics
+        self._outbox, self._settings, self._topics, self._metrics = outbox, settings, topics, metrics
         self._clock, self._drain_s, self._announcer = clock, drain_s, announcer
         self._retry = StoreRetry(on_each=lambda: metrics.add("publish_store_retries_total"))
         self._client_id = f"birdwatchd-{station}"
@@ -255,7 +255,7 @@ class Publisher:
             elif self._announcer is not None:
                 self._announcer.delivered(what)
         if self._done:
-            self._store.delivered(self._done, self._clock())
+            self._outbox.delivered(self._done, self._clock())
             self._metrics.add("mqtt_delivered_total", len(self._done))
             self._done = []
 
@@ -287,7 +287,7 @@ class Publisher:
             self._hand_over(self._fitting(message) or message.with_payload(b""), message.topic)
         room -= len(states)
         if room > 0:
-            for row in self._store.pending(self._cursor, room):
+            for row in self._outbox.pending(self._cursor, room):
                 self._cursor = row.id
                 self._send_row(row)
 
@@ -333,8 +333,8 @@ class Publisher:
     def _measure(self, now: float) -> None:
         if now - self._measured_at >= MEASURE_S:
             self._measured_at = now
-            self._metrics.set("outbox_depth", self._store.outbox_depth())
-            self._metrics.set("outbox_oldest_seconds", self._store.outbox_oldest(self._clock()) or 0.0)
+            self._metrics.set("outbox_depth", self._outbox.depth())
+            self._metrics.set("outbox_oldest_seconds", self._outbox.oldest_s(self._clock()) or 0.0)
 
     def _finish(self, until: float) -> None:
         """Send what is left until shortly before the deadline, then say `offline` and hang up."""

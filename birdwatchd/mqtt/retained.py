@@ -108,14 +108,14 @@ class Announcer:
         """
         at = self.clock()
         if self._ghosts is None:
-            self._ghosts = set(self.store.announce(self._wanted))
+            self._ghosts = set(self.store.retained.announce(self._wanted))
             if self._ghosts:
                 log.info("%d retained topics are not wanted any more and are removed at the broker", len(self._ghosts))
         if self._gone:
-            self.store.unannounce(sorted(self._gone))
+            self.store.retained.removed(sorted(self._gone))
             self._gone.clear()
         greet, due = self._greet and now >= self._greet_from, now >= self._next
-        newest = self.store.newest_row() if greet or due else 0
+        newest = self.store.outbox.newest_id() if greet or due else 0
         messages = self._greeting(at, newest) if greet else []
         if due:
             messages += self._minute(at, newest)
@@ -135,7 +135,7 @@ class Announcer:
         messages += [Message(topic, b"", retain=True, coalesce=True) for topic in sorted(self._ghosts or ())]
         messages += self.commands.states() if self.commands else []
         for camera in self.discovery.cameras:
-            states = self.composer.states(self.store.board(camera, at))
+            states = self.composer.states(self.store.cameras.summary(camera, at))
             self._read_at |= {one.topic: newest for one in states}
             messages += [*states, self._health(camera, at)]
         return messages
@@ -147,7 +147,8 @@ class Announcer:
         messages = [self._health(camera, at) for camera in self.discovery.cameras]
         day = at.astimezone(self.store.zone).date()
         for camera in self.discovery.cameras:
-            states = self.composer.brief(camera, self.store.day(day, camera), self.store.present(camera))
+            stored = self.store.cameras
+            states = self.composer.brief(camera, stored.day(day, camera), stored.is_present(camera))
             self._read_at |= {one.topic: newest for one in states}
             messages += [one for one in states if self._held.get(one.topic) != one.payload]
         return messages

@@ -16,7 +16,7 @@ from birdwatchd.records import Label
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Experience, Seen
 from birdwatchd.species.verdict.fusion import Fusion, log_sum, mean_logits
-from birdwatchd.store import Catalogue
+from birdwatchd.store import Examples
 
 __all__ = ["Learning", "Named", "experience_of"]
 
@@ -46,7 +46,7 @@ class Stopping(Protocol):
         """Sleep, but wake when the end is asked for; True if it is."""
 
 
-def experience_of(store: Catalogue, network: Named, labels: Sequence[Label], settings: SpeciesSettings) -> Experience:
+def experience_of(examples: Examples, network: Named, labels: Sequence[Label], settings: SpeciesSettings) -> Experience:
     """What the visits of a network at this station teach, or nothing where the settings say so.
 
     Args:
@@ -54,12 +54,12 @@ def experience_of(store: Catalogue, network: Named, labels: Sequence[Label], set
     """
     if not settings.learn:
         return Experience(labels)
-    seen = (*network.reference, *_seen(store, network.model_id))
+    seen = (*network.reference, *_seen(examples, network.model_id))
     return Experience(labels, seen, familiar=settings.familiar)
 
 
-def _seen(store: Catalogue, model: str) -> Iterator[Seen]:
-    for visit in store.seen(model, VISITS):
+def _seen(examples: Examples, model: str) -> Iterator[Seen]:
+    for visit in examples.of_model(model, VISITS):
         energy = float("nan") if visit.logits is None else log_sum(mean_logits(visit.logits, visit.qualities))
         yield Seen(visit.embeddings, visit.predicted, energy, visit.review is not None, visit.truth)
 
@@ -67,8 +67,8 @@ def _seen(store: Catalogue, model: str) -> Iterator[Seen]:
 class Learning:
     """Keeps one `Fusion` up to date."""
 
-    def __init__(self, store: Catalogue, network: Named, fusion: Fusion, settings: SpeciesSettings) -> None:
-        self._store, self._network, self._fusion, self._settings = store, network, fusion, settings
+    def __init__(self, examples: Examples, network: Named, fusion: Fusion, settings: SpeciesSettings) -> None:
+        self._examples, self._network, self._fusion, self._settings = examples, network, fusion, settings
         self._retry = StoreRetry(on_first=lambda error: log.debug("learning waits: %s", error))
         self._mark: tuple[int, int] | None = None
         self._learned_at = 0.0
@@ -88,10 +88,10 @@ class Learning:
             self._retry.attempt(lambda: self._learn(now), None)
 
     def _learn(self, now: float) -> None:
-        mark = self._store.reviews_mark()
+        mark = self._examples.reviews_version()
         if mark == self._mark and now - self._learned_at < AGAIN_S:
             return
-        experience = experience_of(self._store, self._network, self._fusion.labels, self._settings)
+        experience = experience_of(self._examples, self._network, self._fusion.labels, self._settings)
         if self._mark is not None and mark != self._mark:
             log.info("learned from reviews: %d visits were corrected", experience.corrections)
         self._fusion.experience, self._mark, self._learned_at = experience, mark, now

@@ -5,15 +5,16 @@ They run inside the transaction that writes the visit, so that a "first" is neve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from birdwatchd.records import Phase, State, Visit
+from birdwatchd.records import Message, Phase, State, Visit
 
 __all__ = [
     "FIRSTS",
+    "Compose",
     "Day",
     "News",
     "NewsContext",
@@ -89,6 +90,9 @@ class NewsContext:
     image: bytes | None
     today: Day | None = None
     present: bool | None = None
+
+
+Compose = Callable[[NewsContext], Sequence[Message]]
 
 
 def season_of(day: date, latitude: float | None = None) -> tuple[int, str]:

@@ -31,8 +31,8 @@ def home(tmp_path: Path) -> Path:
         last_seen=START + timedelta(seconds=9),
     )  # fmt: skip
     with Store.open(tmp_path / "home", zone=ZoneInfo("UTC")) as store:
-        store.record(visit, [], None, START)
-        store.record(replace(visit, visit_id="v2", end=None), [], None, START)
+        store.writer().record(visit, [], START)
+        store.writer().record(replace(visit, visit_id="v2", end=None), [], START)
     return tmp_path / "home"
 
 
@@ -51,7 +51,7 @@ def review(home: Path, tmp_path: Path) -> Command:
 
 def stored(home: Path) -> Visit:
     with Store.open(home, zone=ZoneInfo("UTC")) as store:
-        visit = store.visit("v1")
+        visit = store.visits.get("v1")
     assert visit is not None
     return visit
 
@@ -86,10 +86,10 @@ def test_a_correction_goes_out_to_the_broker(review: Command, home: Path) -> Non
     """By the outbox, which the daemon empties: the command needs no broker to be there."""
     review("v1", "--not-a-bird", config="mqtt: {url: 'mqtt://localhost:1'}\n")
     with Store.open(home, zone=ZoneInfo("UTC")) as store:
-        assert store.pending(0, 10) == []  # nobody had been told of it: there is nothing to retract
+        assert store.outbox.pending(0, 10) == []  # nobody had been told of it: there is nothing to retract
     review("v1", "--species", "Great tit", config="mqtt: {url: 'mqtt://localhost:1'}\n")
     with Store.open(home, zone=ZoneInfo("UTC")) as store:
-        topics = [row.message.topic for row in store.pending(0, 10)]
+        topics = [row.message.topic for row in store.outbox.pending(0, 10)]
     assert topics[0].endswith("/nut/visit")
 
 
@@ -131,6 +131,6 @@ def test_a_review_takes_an_alert_back_also_without_a_broker(home: Path) -> None:
     for verdict in (ReviewVerdict.CONFIRM, ReviewVerdict.NOT_A_BIRD):
         run_review(config, ReviewOptions("v1", verdict, by="ann"))
     with Store.open(home, zone=ZoneInfo("UTC")) as store:
-        told = [json.loads(row.message.payload) for row in store.pending(0, 9, "phone")]
-        assert store.outbox_depth() == 0
+        told = [json.loads(row.message.payload) for row in store.outbox.pending(0, 9, "phone")]
+        assert store.outbox.depth() == 0
     assert [(alert["revision"], alert["phase"]) for alert in told] == [(2, "final"), (3, "retracted")]

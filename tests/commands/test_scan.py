@@ -74,7 +74,7 @@ class Bench:
 
     def visits(self) -> list[Visit]:
         with Store.open(self.home, zone=ZoneInfo("UTC")) as store:
-            return store.visits()
+            return store.visits.find()
 
 
 @pytest.fixture

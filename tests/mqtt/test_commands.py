@@ -36,12 +36,12 @@ class Desk:
         self.switched: list[tuple[str, bool]] = []
         self.commands = Commands(
             world.store,
+            world.store.writer(Composer(world.topics)),
             world.topics,
             self.metrics,
-            Composer(world.topics),
             allowed=allowed or ("enable", "confirm", "retract"),
             cameras=("nut", "pond", "attic"),
-            off=world.store.switched_off(),
+            off=world.store.cameras.switched_off(),
             fixed=("attic",),
             switch=lambda camera, on: self.switched.append((camera, on)),
         )
@@ -69,7 +69,7 @@ def test_a_camera_is_switched_and_says_so(desk: Desk, world: Any) -> None:
     again = Desk(world)
     assert [m.payload for m in again.commands.states()] == [b"OFF", b"ON", b"OFF"]
     assert again.send("nut/set/enabled", b"ON") == [(f"{BELOW}nut/enabled", b"ON")]
-    assert world.store.switched_off() == set()
+    assert world.store.cameras.switched_off() == set()
 
 
 def test_what_the_configuration_switches_off_stays_off(desk: Desk) -> None:
@@ -83,9 +83,9 @@ def test_the_last_visit_is_confirmed(desk: Desk, world: Any) -> None:
     over(world, "v1")
     over(world, "v2", verdict=world.verdict(State.UNCERTAIN))
     desk.send("nut/set/confirm", b"last")
-    visit = world.store.visit("v2")
+    visit = world.store.visits.get("v2")
     assert (visit.verdict.state, visit.verdict.reasons) == (State.CONFIRMED, ("reviewed by MQTT",))
-    told = [json.loads(row.message.payload) for row in world.store.pending(0, 99) if row.visit_id == "v2"]
+    told = [json.loads(row.message.payload) for row in world.store.outbox.pending(0, 99) if row.visit_id == "v2"]
     assert [(event["state"], event["phase"]) for event in told] == [("uncertain", "final"), ("confirmed", "corrected")]
 
 
@@ -94,7 +94,7 @@ def test_a_visit_named_by_its_id_is_retracted(desk: Desk, world: Any) -> None:
     over(world, "v1")
     over(world, "v2")
     desk.send("nut/set/retract", b"v1")
-    assert [world.store.visit(one).verdict.state for one in ("v1", "v2")] == [State.REJECTED, State.CONFIRMED]
+    assert [world.store.visits.get(one).verdict.state for one in ("v1", "v2")] == [State.REJECTED, State.CONFIRMED]
 
 
 def test_a_button_pressed_twice_means_one_visit(desk: Desk, world: Any) -> None:
@@ -103,12 +103,12 @@ def test_a_button_pressed_twice_means_one_visit(desk: Desk, world: Any) -> None:
         over(world, f"v{number}")
     desk.send("nut/set/retract", b"last")
     desk.send("nut/set/retract", b"last", at=NOW + timedelta(seconds=1))
-    states = [world.store.visit(f"v{number}").verdict.state.value for number in (1, 2, 3)]
+    states = [world.store.visits.get(f"v{number}").verdict.state.value for number in (1, 2, 3)]
     assert states == ["confirmed", "confirmed", "rejected"]
     desk.send("nut/set/retract", b"last", at=NOW + timedelta(seconds=5))
-    assert world.store.visit("v2").verdict.state is State.REJECTED
+    assert world.store.visits.get("v2").verdict.state is State.REJECTED
     desk.send("nut/set/retract", b"v2", at=NOW + timedelta(seconds=9))
-    assert len(world.store.reviews()) == 2, "the same word again is no new review"
+    assert len(world.store.visits.reviews()) == 2, "the same word again is no new review"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_only_what_is_allowed_is_done(world: Any, caplog: pytest.LogCaptureFixtu
     over(world, "v1")
     desk.send("nut/set/enabled", b"OFF")
     desk.send("nut/set/retract", b"last")
-    assert (desk.switched, world.store.visit("v1").verdict.state) == ([], State.CONFIRMED)
+    assert (desk.switched, world.store.visits.get("v1").verdict.state) == ([], State.CONFIRMED)
     assert "add enable to mqtt.commands" in caplog.text
     assert desk.commands.states() == []
 
@@ -156,7 +156,7 @@ def test_a_visit_of_another_camera_is_left_alone(desk: Desk, world: Any) -> None
     """Access rules at the broker are per camera; a topic must not reach beyond its own."""
     over(world, "v1")
     desk.send("pond/set/retract", b"v1")
-    assert world.store.visit("v1").verdict.state is State.CONFIRMED
+    assert world.store.visits.get("v1").verdict.state is State.CONFIRMED
 
 
 def test_a_bird_that_is_still_there_is_not_reviewed(desk: Desk, world: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -164,7 +164,7 @@ def test_a_bird_that_is_still_there_is_not_reviewed(desk: Desk, world: Any, capl
     over(world, "v1")
     world.record(world.visit("v2"))
     desk.send("nut/set/retract", b"last")
-    assert [world.store.visit(one).verdict.state for one in ("v1", "v2")] == [State.REJECTED, State.CONFIRMED]
+    assert [world.store.visits.get(one).verdict.state for one in ("v1", "v2")] == [State.REJECTED, State.CONFIRMED]
     desk.send("nut/set/retract", b"v2")
     assert "is still there" in caplog.text
 
@@ -190,7 +190,7 @@ def test_commands_come_over_the_wire(world: Any, wait_until: Wait) -> None:
     sender.client.publish(f"{BELOW}nut/set/retract", b"last", qos=1)
     sender.client.publish(f"{BELOW}nut/set/retract", b"x" * 40_000, qos=1)
     wait_until(lambda: sender.payloads(f"{BELOW}nut/enabled")[-1] == b"OFF")
-    wait_until(lambda: world.store.visit("v1").verdict.state is State.REJECTED)
+    wait_until(lambda: world.store.visits.get("v1").verdict.state is State.REJECTED)
     assert sender.payloads(f"{BELOW}pond/enabled") == [b"ON"]
     daemon.end()
     quiet = Daemon(world, broker.url)
@@ -198,12 +198,12 @@ def test_commands_come_over_the_wire(world: Any, wait_until: Wait) -> None:
     sender.client.publish(f"{BELOW}nut/set/enabled", b"ON", qos=1)
     held = kept(world, broker.port, wait_until)
     assert f"{BELOW}nut/enabled" not in held, "the echo of a switch that is no more is removed"
-    assert world.store.switched_off() == {"nut"}
+    assert world.store.cameras.switched_off() == {"nut"}
 
 
 def test_without_permission_no_camera_stays_off(world: Any) -> None:
     """Who takes the switch away must not be left with a camera that nothing can switch on."""
-    world.store.switch_camera("nut", on=False, now=NOW)
+    world.store.cameras.switch("nut", on=False, now=NOW)
     cameras = {"nut": CameraSettings(source=Source("x.mp4"))}
     off = {
         commands: open_desk(

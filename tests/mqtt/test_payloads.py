@@ -44,7 +44,7 @@ def row(index: int, quality: float, jpeg: bytes, world: Any) -> MomentRow:
 
 def sent(world: Any) -> dict[str, bytes]:
     """What is in the outbox, by the topic's last word; the newest of each."""
-    return {r.message.topic.rsplit("/")[-1]: r.message.payload for r in world.store.pending(0, 100)}
+    return {r.message.topic.rsplit("/")[-1]: r.message.payload for r in world.store.outbox.pending(0, 100)}
 
 
 def test_the_payload_is_frozen(world: Any) -> None:
@@ -80,7 +80,7 @@ def test_only_these_keys_may_be_null(world: Any) -> None:
 def test_no_place_is_told(world: Any) -> None:
     """A rare nest's position is worth money to the wrong people."""
     world.bird()
-    text = b"".join(r.message.payload for r in world.store.pending(0, 100)).lower()
+    text = b"".join(r.message.payload for r in world.store.outbox.pending(0, 100)).lower()
     assert b"latitude" not in text
     assert b"longitude" not in text
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from birdwatchd.records import Box, Crop, Message, Moment, Rank, State, Verdict, Visit
-from birdwatchd.store import MomentRow, NewsContext, Store
+from birdwatchd.store import MomentRow, NewsContext, Store, Writer
 
 ZONE = ZoneInfo("Asia/Jerusalem")
 START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
@@ -93,3 +93,9 @@ def open_store(tmp_path: Path) -> Iterator[Callable[[], Store]]:
 @pytest.fixture
 def store(open_store: Callable[[], Store]) -> Store:
     return open_store()
+
+
+@pytest.fixture
+def writer(store: Store, sightings: Sightings) -> Writer:
+    """Writes visits into the store, and has their messages composed by `sightings`."""
+    return store.writer(sightings.compose)

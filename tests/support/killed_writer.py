@@ -50,7 +50,7 @@ def main(home: Path) -> None:
             moments = [
                 MomentRow(Moment(2 * revision + i, start, box, 0.5, crop), np.ones(64, np.float32), ()) for i in (0, 1)
             ]
-            store.record(visit, moments, compose, start, decide)
+            store.writer(compose, decide).record(visit, moments, start)
 
 
 if __name__ == "__main__":

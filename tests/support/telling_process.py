@@ -49,7 +49,7 @@ class Week:
     """The simulated time: it goes on with the visits."""
 
     def __init__(self, store: Store) -> None:
-        self.number = len(store.visits())
+        self.number = len(store.visits.find())
 
     def now(self) -> datetime:
         return START + self.number * STEP
@@ -84,33 +84,31 @@ def live(store: Store, desk: Desk, week: Week, pause_s: float) -> None:
     while not week.over():
         number = week.number
         for visit, moments in changes(visit_of(number), number):
-            store.record(visit, moments, desk.composer, week.now())
+            desk.writer.record(visit, moments, week.now())
             desk.publisher.wake()
             time.sleep(pause_s)
         week.number += 1
         if number % 7 == 6:
-            store.review(
-                visit_of(number - 3).visit_id, Review(ReviewVerdict.NOT_A_BIRD, "me"), desk.composer, week.now()
-            )
+            desk.writer.review(visit_of(number - 3).visit_id, Review(ReviewVerdict.NOT_A_BIRD, "me"), week.now())
 
 
 def be(home: Path, url: str, *, last: bool) -> None:
     """One life."""
     announcer.MINUTE_S = 0.2
-    with Store.open(home, zone=ZONE, latitude=31.8) as store:
+    with Store.open(home, zone=ZONE) as store:
         with sqlite3.connect(store.path, timeout=10) as database:
             for line in AUDIT:
                 database.execute(line)
         week = Week(store)
         settings = MqttSettings(url=url, heartbeat="06:00", commands=("enable",))
         desk = open_desk(store, settings, "reserve1", CAMERAS, Metrics(), clock=week.now, drain_s=30.0)
-        store.close_interrupted(week.now(), desk.composer, CAMERAS.keys())
+        desk.writer.close_interrupted(week.now(), CAMERAS.keys())
         stop = threading.Event()
         publisher = threading.Thread(target=desk.publisher.run, args=(stop,))
         publisher.start()
         live(store, desk, week, 0.002 if last else 0.004)
         if last:
-            while store.outbox_depth():
+            while store.outbox.depth():
                 time.sleep(0.05)
             time.sleep(2.5 * announcer.MINUTE_S)
         else:
