@@ -89,7 +89,7 @@ class Alarms:
             channels=told,
         )
         wants_image = rule.mqtt_image or any(self._channels[name].image for name in fresh)
-        image = asked.picture() if wants_image else None
+        image = asked.best_crop() if wants_image else None
         return Outcome(note, self._messages(rule, told, asked.stored, reasons, image))
 
     def _messages(

@@ -1,4 +1,4 @@
-"""Know a camera: whether it is switched on, when it was watched (effort), and what is there now.
+"""Read and write what is known of a camera: whether it is switched on, when it was watched (effort), what is there now.
 
 What is there now comes from the visits, so that it can be published again at any time. A day begins at the station's
 midnight, however long it is (23 to 25 hours where clocks are changed).
@@ -183,7 +183,7 @@ def is_present(connection: Connection, camera: str) -> bool:
 
 
 def best_crop(connection: Connection, visit_id: str) -> str | None:
-    """The name of the best picture of a visit, if any is kept."""
+    """The path of the best crop of a visit, relative to home, if any is kept."""
     moment = schema.moment.c
     query = sa.select(moment.crop).where(moment.visit_id == visit_id, moment.crop.is_not(None))
     return connection.execute(query.order_by(moment.quality.desc(), moment.idx).limit(1)).scalar()

@@ -35,7 +35,7 @@ class VisitExample:
         truth: what it is by that review; None for no bird, and without a review.
         embeddings: float16, shape (moments, dim).
         logits: float32, shape (moments, classes); None where some were not kept.
-        qualities: of the moments' pictures, 0 … 1.
+        qualities: of the moments' crops, 0 … 1.
     """
 
     visit_id: str

@@ -68,7 +68,7 @@ def reviewed(visit: Visit, review: Review) -> Verdict:
 
 
 def has_review(connection: Connection, visit_id: str) -> bool:
-    """Whether a person had a say on this visit."""
+    """Whether a person reviewed this visit."""
     table = schema.review.c
     return connection.execute(sa.select(table.id).where(table.visit_id == visit_id).limit(1)).first() is not None
 

@@ -129,7 +129,7 @@ class Writer:
 
         Args:
             model: that gave the verdict, name@version.
-            moments: what this model says of moments that another had been asked about; their pictures stay.
+            moments: what this model says of moments that another had been asked about; their crops stay.
 
         Raises:
             StoreError: there is no such visit, it is not over, or it has a review.
