@@ -29,9 +29,6 @@ __all__ = [
 
 FIRSTS = ("ever", "year", "season", "today")  # most notable first
 
-_NORTH = {0: "winter", 1: "spring", 2: "summer", 3: "autumn"}
-_SOUTH = {0: "summer", 1: "autumn", 2: "winter", 3: "spring"}
-
 
 @dataclass(frozen=True, slots=True)
 class News:
@@ -95,14 +92,12 @@ class NewsContext:
 Compose = Callable[[NewsContext], Sequence[Message]]
 
 
-def season_of(day: date, latitude: float | None = None) -> tuple[int, str]:
-    """The meteorological season (Dec–Feb, Mar–May, …) of a day: the year it began in, and its name.
+def season_of(day: date) -> tuple[int, int]:
+    """The meteorological season of a day: the year it began in, and 0 (from December on) … 3 (from September on).
 
-    The hemisphere changes only the name. Source: World Meteorological Organization's three-month seasons.
+    Source: World Meteorological Organization's three-month seasons. South of the equator only their names differ.
     """
-    quarter = day.month % 12 // 3
-    began = day.year - 1 if day.month < 3 else day.year
-    return began, (_SOUTH if latitude is not None and latitude < 0 else _NORTH)[quarter]
+    return (day.year - 1 if day.month < 3 else day.year), day.month % 12 // 3
 
 
 def decide_firsts(start: datetime, neighbours: Sequence[datetime], zone: ZoneInfo) -> tuple[str, ...]:

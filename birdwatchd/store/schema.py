@@ -198,8 +198,8 @@ calibration = sa.Table(
 )
 
 # Which rule fired for which visit; of these cooldown and daily cap are reckoned (see alert_log.py). `started_at` is the
-# visit's. `state`, `species`, `name`, `phase` are the visit's when this rule was last evaluated; `stands`: the alert was
-# not retracted. `channels` were notified.
+# visit's. `state`, `species`, `name`, `phase` are the visit's when this rule was last evaluated; `stands`: the alert
+# was not retracted. `channels` were notified.
 alert = sa.Table(
     "alert",
     metadata,

@@ -22,20 +22,15 @@ TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.ju
 @pytest.mark.parametrize(
     ("day", "season"),
     [
-        (date(2026, 2, 28), (2025, "winter")),
-        (date(2026, 3, 1), (2026, "spring")),
-        (date(2026, 11, 30), (2026, "autumn")),
-        (date(2026, 12, 1), (2026, "winter")),
+        (date(2026, 2, 28), (2025, 0)),
+        (date(2026, 3, 1), (2026, 1)),
+        (date(2026, 11, 30), (2026, 3)),
+        (date(2026, 12, 1), (2026, 0)),
     ],
 )
-def test_a_winter_is_one_season_across_new_year(day: date, season: tuple[int, str]) -> None:
+def test_a_winter_is_one_season_across_new_year(day: date, season: tuple[int, int]) -> None:
     """A robin on 2 January is not the first of the winter if one came on 30 December."""
     assert season_of(day) == season
-
-
-def test_south_of_the_equator_only_the_name_differs() -> None:
-    """An observer in Cape Town calls January summer; the boundaries stay."""
-    assert season_of(date(2026, 1, 5), latitude=-34.0) == (2025, "summer")
 
 
 def test_a_day_ends_at_the_stations_midnight() -> None:
