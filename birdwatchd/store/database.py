@@ -21,7 +21,7 @@ from sqlalchemy.engine import Connection, Engine
 from birdwatchd.errors import StoreError, StoreTooNew, StoreUnavailable
 from birdwatchd.store import migrations
 from birdwatchd.store.media import home_lock
-from birdwatchd.store.sqlite_errors import store_errors
+from birdwatchd.store.sqlite_errors import migration_errors, store_errors
 
 __all__ = ["FILE_NAME", "Database"]
 
@@ -175,10 +175,12 @@ def _prepare(engine: Engine, path: Path) -> None:
 
     Raises:
         StoreTooNew: a newer birdwatchd wrote it.
+        StoreError: the migrations cannot be run; the database is as it was.
     """
     with _writing(engine).begin() as connection:
         if not _check_version(connection, path):
-            migrations.upgrade(connection)
+            with migration_errors(path):
+                migrations.upgrade(connection)
 
 
 def _require_version(engine: Engine, path: Path) -> None:
