@@ -251,13 +251,13 @@ def visits(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> int:
     """List visits, newest last."""
-    from birdwatchd.store.reader import Catalogue
+    from birdwatchd.store import StoreReader
 
     settings = overridden(_config(config), home=home)
     zone = settings.station.zone
     after = parse_since(since, datetime.now(UTC), zone) if since else None
-    with Catalogue.open_existing(settings.home) as store:
-        found = store.visits(since=after, camera=camera, species=species, limit=limit)
+    with StoreReader.open_existing(settings.home) as store:
+        found = store.visits.find(since=after, camera=camera, species=species, limit=limit)
     if as_json:
         for visit in found:
             sys.stdout.write(json.dumps(visit.to_json(), ensure_ascii=False) + "\n")
@@ -290,15 +290,15 @@ def review(
 ) -> int:
     """Confirm or correct a visit."""
     from birdwatchd.commands.review import ReviewOptions, run_review
-    from birdwatchd.store import Opinion
+    from birdwatchd.store import ReviewVerdict
 
     wanted = [confirm, species is not None, not_a_bird, undo]
     if sum(wanted) != 1:
         raise ConfigError("choose one review", "use one of --confirm, --species NAME, --not-a-bird and --undo")
-    opinions = (Opinion.CONFIRM, Opinion.SPECIES, Opinion.NOT_A_BIRD, None)
-    opinion = opinions[wanted.index(True)]
+    verdicts = (ReviewVerdict.CONFIRM, ReviewVerdict.SPECIES, ReviewVerdict.NOT_A_BIRD, None)
+    verdict = verdicts[wanted.index(True)]
     settings = overridden(_config(config), home=home)
-    return run_review(settings, ReviewOptions(visit_id, opinion, species or "", undo, any_name, by))
+    return run_review(settings, ReviewOptions(visit_id, verdict, species or "", undo, any_name, by))
 
 
 @app.command(rich_help_panel="Look", epilog="Example: birdwatchd similar 01JTJC2Q8ZK4V7XW5N3M9R6BDA -n 20")

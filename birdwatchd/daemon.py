@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Literal
 from birdwatchd.alerts.engine import build_alert_engine
 from birdwatchd.camera.process.supervisor import CameraProcess
 from birdwatchd.channels.channel import Channel, build_channels
-from birdwatchd.errors import BirdwatchError, ConfigError, StoreBusy, StoreFull
-from birdwatchd.flow import Crew, Mailbox, Stop
+from birdwatchd.errors import BirdwatchError, ConfigError, StoreUnavailable
+from birdwatchd.flow import Crew, Mailbox, Stop, StoreRetry
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.build import MqttService, build_mqtt, no_messages
+from birdwatchd.mqtt.build import MqttService, build_mqtt
 from birdwatchd.mqtt.publisher import Publisher
 from birdwatchd.records import CameraState, CameraStatus, Visit
 from birdwatchd.settings.config import Config
@@ -28,8 +28,7 @@ from birdwatchd.stages.classify import Classify
 from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.record import Record
 from birdwatchd.stages.upkeep import Upkeep
-from birdwatchd.store.alert_log import Decide
-from birdwatchd.store.store import Compose, Store
+from birdwatchd.store import Store, Writer
 
 if TYPE_CHECKING:
     from birdwatchd.species.network.network import Network
@@ -76,15 +75,13 @@ class Daemon:
             raise ConfigError("no camera is enabled", "add one below `cameras:`, or use birdwatchd watch SOURCE")
         from birdwatchd.species.network.network import load_network  # torch: only those who run a model pay for it
 
-        station = self.config.station
-        with Store.open(self.config.home, zone=station.zone, latitude=station.latitude) as store:
+        with Store.open(self.config.home, zone=self.config.station.zone) as store:
             store.sweep(datetime.now(UTC))
             network = load_network(self.config.model, self.config.model_cache)
             _give_memory_back()
             return self._run(store, network)
 
     def _run(self, store: Store, network: Network) -> int:
-        compose: Compose = no_messages
         decide = build_alert_engine(self.config, network.labels)
         if decide is not None:
             decide.log_unknown_names()
@@ -99,25 +96,24 @@ class Daemon:
                 decide=decide,
                 drain_s=DRAIN_S,
             )
-            compose = self._mqtt.composer
         publisher = self._mqtt.publisher if self._mqtt else None
-        channels = build_channels(self.config, store, self.metrics, drain_s=DRAIN_S)
-        self._close_interrupted(store, compose, decide)
+        writer = self._mqtt.writer if self._mqtt else store.writer(decide=decide)
+        channels = build_channels(self.config, store.outbox, self.metrics, drain_s=DRAIN_S)
+        self._close_interrupted(writer)
         classify, record, learn = build_stages(
             self.config,
             network,
             self.mailbox,
             self.metrics,
             store,
-            compose,
-            decide=decide,
+            writer,
             stop=self._stop,
             on_visit=self._on_visit,
             wake=publisher.wake if publisher else lambda: None,
         )
         upkeep = Upkeep(
             self.metrics,
-            on_status=lambda status: store.effort(status.camera, status.at, status.state.value),
+            on_status=lambda status: store.effort.note(status.camera, status.at, status.state.value),
             on_change=lambda status: _tell_state(publisher, status),
             healthy=lambda: _beating(classify.beat_s, record.beat_s),
             beat_service=lambda: notify("WATCHDOG=1"),
@@ -164,21 +160,18 @@ class Daemon:
             raise failure
         return 1 if late or failure else 0
 
-    def _close_interrupted(self, store: Store, compose: Compose, decide: Decide | None) -> None:
+    def _close_interrupted(self, writer: Writer) -> None:
         """End what a killed run left open; while the disk is full or held by another program, wait for it."""
-        said = False
-        while not self._stop.is_set():
-            try:
-                cut_short = store.close_interrupted(datetime.now(UTC), compose, self.config.cameras.keys(), decide)
-            except (StoreBusy, StoreFull) as error:
-                if not said:
-                    log.error("cannot start yet: %s", error)
-                said = True
-                self._stop.wait(RETRY_S)
-                continue
-            if cut_short:
-                log.info("closed %d visits that the last run left open", len(cut_short))
-            return
+        retry = StoreRetry(on_first=lambda error: log.error("cannot start yet: %s", error))
+        try:
+            cut_short = retry.until_done(
+                lambda: writer.close_interrupted(datetime.now(UTC), self.config.cameras.keys()),
+                wait=lambda: not self._stop.wait(RETRY_S),
+            )
+        except StoreUnavailable:
+            return  # the stop came first
+        if cut_short:
+            log.info("closed %d visits that the last run left open", len(cut_short))
 
     def _time_left(self) -> float:
         return DEADLINE_S - self._stop.for_seconds(time.monotonic())

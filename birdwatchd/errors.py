@@ -72,11 +72,15 @@ class StoreTooNew(StoreError):
     """The database was written by a newer birdwatchd. Give up."""
 
 
-class StoreBusy(StoreError):
+class StoreUnavailable(StoreError):
+    """The database takes nothing for now. What was asked for has not happened; try again (`flow.StoreRetry`)."""
+
+
+class StoreBusy(StoreUnavailable):
     """Another process holds the database. Try again."""
 
 
-class StoreFull(StoreError):
+class StoreFull(StoreUnavailable):
     """No room on the disk. Make room, then try again."""
 
 

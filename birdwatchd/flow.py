@@ -1,4 +1,4 @@
-"""Threads and the bounded queues between them, and how they stop: Stop, Mailbox, Handover, Crew, WorkerThread.
+"""Threads and the bounded queues between them, and how they stop.
 
 Every queue here is bounded and counted, and its class says what happens when it is full. Every wait listens to a
 stop or to the end of its queue. Blanket `except`s live in `Crew`, where an error ends everything, and in
@@ -21,10 +21,11 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
+from birdwatchd.errors import StoreUnavailable
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Evidence, Moment
 
-__all__ = ["Backoff", "Crew", "Handover", "Mailbox", "Stop", "WorkerThread"]
+__all__ = ["Backoff", "Crew", "Handover", "Mailbox", "Stop", "StoreRetry", "WorkerThread"]
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -81,6 +82,59 @@ class Backoff:
     def reset(self) -> None:
         """Start over after a success."""
         self._next = self.first_s
+
+
+class StoreRetry:
+    """Call the store again while it is busy or full. Belongs to one thread; the first failure in a row is logged."""
+
+    def __init__(
+        self,
+        on_first: Callable[[StoreUnavailable], None] = lambda error: None,
+        on_each: Callable[[], None] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            on_first: is given the first error after a success, to say why things wait.
+            on_each: is called at every failure, to count it.
+        """
+        self._on_first, self._on_each = on_first, on_each
+        self.failing = False
+
+    def attempt(self, call: Callable[[], T], otherwise: T) -> T:
+        """Call once, for stages that come back by themselves: the result, or `otherwise` where the store failed."""
+        try:
+            result = call()
+        except StoreUnavailable as error:
+            self._note(error)
+            return otherwise
+        self.failing = False
+        return result
+
+    def until_done(self, call: Callable[[], T], wait: Callable[[], bool]) -> T:
+        """Call until the store takes it.
+
+        Args:
+            wait: sleeps between two calls; returns False to give up.
+
+        Raises:
+            StoreUnavailable: the error at which `wait` gave up.
+        """
+        while True:
+            try:
+                result = call()
+            except StoreUnavailable as error:
+                self._note(error)
+                if not wait():
+                    raise
+            else:
+                self.failing = False
+                return result
+
+    def _note(self, error: StoreUnavailable) -> None:
+        self._on_each()
+        if not self.failing:
+            self._on_first(error)
+        self.failing = True
 
 
 @dataclass(slots=True)

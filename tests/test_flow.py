@@ -12,13 +12,15 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdwatchd.camera.process.wire import FileDone, Item, Pipe, TuneDone, WireError, decode, encode
-from birdwatchd.flow import Backoff, Crew, Handover, Mailbox, Stop, WorkerThread
+from birdwatchd.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
+from birdwatchd.flow import Backoff, Crew, Handover, Mailbox, Stop, StoreRetry, WorkerThread
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Box, CameraState, CameraStatus, Crop, Evidence, Moment, new_visit_id
 
@@ -337,3 +339,48 @@ def test_a_worker_thread_at_work_keeps_no_process_alive() -> None:
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", program], check=True, timeout=50)
     assert time.monotonic() - began < 40
+
+
+class Flaky:
+    """A call of the store that fails with each of some errors in turn, and then says what it was given."""
+
+    def __init__(self, *errors: StoreError) -> None:
+        self.errors = list(errors)
+
+    def __call__(self) -> str:
+        if self.errors:
+            raise self.errors.pop(0)
+        return "stored"
+
+
+def test_a_busy_store_is_asked_again_later_and_complained_of_once() -> None:
+    """A database that is locked for an hour must fill neither the log nor the memory; each failure is counted."""
+    said: list[Any] = []
+    metrics = Metrics()
+    retry = StoreRetry(said.append, lambda: metrics.add("tries"))
+    call = Flaky(StoreBusy("held"), StoreFull("full"))
+    assert [retry.attempt(call, "later") for _ in range(3)] == ["later", "later", "stored"]
+    assert [str(error) for error in said] == ["held"]
+    assert not retry.failing
+    assert retry.attempt(Flaky(StoreBusy("again")), "later") == "later"
+    assert retry.failing
+    assert [str(error) for error in said] == ["held", "again"]
+    assert metrics.get("tries") == 3
+
+
+def test_a_write_that_must_not_be_lost_is_tried_until_it_is_done() -> None:
+    """Visits wait for a full disk; only who waits decides when there is no more time for it."""
+    waits = iter([True, True, False])
+    errors = [StoreFull("1"), StoreBusy("2")]
+    assert StoreRetry().until_done(Flaky(*errors), lambda: next(waits)) == "stored"
+    with pytest.raises(StoreUnavailable, match="late"):
+        StoreRetry().until_done(Flaky(StoreBusy("late")), lambda: next(waits))
+
+
+def test_a_damaged_store_is_not_asked_again() -> None:
+    """Trying again helps while something is busy or full; a damaged database has to be heard of at once."""
+    retry = StoreRetry()
+    with pytest.raises(StoreError, match="damaged"):
+        retry.attempt(Flaky(StoreError("damaged")), "later")
+    with pytest.raises(StoreError, match="damaged"):
+        retry.until_done(Flaky(StoreError("damaged")), lambda: True)

@@ -33,7 +33,6 @@ from benchmarks.classifier.machine import described
 from benchmarks.classifier.ways import network
 from birdwatchd.flow import Mailbox, Stop
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.build import no_messages
 from birdwatchd.records import Box, Crop, Evidence, Moment
 from birdwatchd.settings.config import Config
 from birdwatchd.species.network.network import Network, load_network
@@ -106,7 +105,7 @@ def _end_to_end(config: Config, net: Network, moments: list[Moment], home: Path)
     mailbox = Mailbox(metrics, lane_crops=len(moments))
     with Store.open(home, zone=config.station.zone) as store:
         classify, record, _ = build_stages(
-            config, net, mailbox, metrics, store, no_messages, stop=stop, on_visit=lambda visit: None
+            config, net, mailbox, metrics, store, store.writer(), stop=stop, on_visit=lambda visit: None
         )
         for camera in range(CAMERAS):
             mailbox.open_lane(f"c{camera}")
@@ -123,7 +122,7 @@ def _end_to_end(config: Config, net: Network, moments: list[Moment], home: Path)
         for thread in threads:
             thread.join()
         took_s = time.perf_counter() - begun_s
-        stored = sum(len(store.moments(visit.visit_id)) for visit in store.visits())
+        stored = sum(len(store.visits.moments(visit.visit_id)) for visit in store.visits())
     if stored != len(moments):
         raise SystemExit(f"{stored} of {len(moments)} crops were stored: the figures are worth nothing")
     return took_s

@@ -28,7 +28,7 @@ from benchmarks.search.filling import (
     write,
 )
 from birdwatchd.search.likeness import FOLDER, Likeness
-from birdwatchd.store import Catalogue
+from birdwatchd.store import StoreReader
 
 ADDED = 100  # vectors that come between two questions
 INTRODUCTION = """# What it costs to find what looks alike
@@ -143,16 +143,16 @@ def ask(home: Path, vectors: int, looks: Looks, count: int) -> dict[str, float]:
     """What a process sees that asks more than once."""
     queries, read = looks.asked(count), [0]
     took, worked, answers, reads = [], [], [], []
-    with Catalogue.open_existing(home) as store:
+    with StoreReader.open_existing(home) as store:
         likeness = Likeness(store, MODEL, looks.dim, say=print)
-        real = store.embeddings
+        real = store.embeddings.read
 
-        def counted(stamps: list[int]) -> list[object]:
-            found = real(stamps)
+        def counted(versions: list[int]) -> list[object]:
+            found = real(versions)
             read[0] += len(found)
             return list(found)
 
-        store.embeddings = counted  # type: ignore[method-assign, assignment]
+        store.embeddings.read = counted  # type: ignore[method-assign, assignment]
         load_s = _timed(likeness.catch_up)
         for query in queries:
             before = read[0]

@@ -22,7 +22,7 @@ from birdwatchd.settings.channels import ChannelSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import bundled_taxonomy
 from birdwatchd.species.verdict.build import shown_labels
-from birdwatchd.store import Alerting, Fired, Outcome, Standing
+from birdwatchd.store import AlertContext, Fired, Outcome, StoredVisit
 
 __all__ = ["AlertEngine", "build_alert_engine", "build_station", "unknown_names"]
 
@@ -45,7 +45,7 @@ class AlertEngine:
         """
         self._rules, self._station, self._topics, self._channels = tuple(rules), station, topics, channels
 
-    def __call__(self, change: Alerting) -> list[Outcome]:
+    def __call__(self, change: AlertContext) -> list[Outcome]:
         """What the rules decide for one visit revision."""
         found = (self._apply(rule, change) for rule in self._rules)
         return [outcome for outcome in found if outcome is not None]
@@ -55,24 +55,24 @@ class AlertEngine:
         for rule, name in unknown_names(self._rules, self._station.bird_names):
             log.warning("alerts: rule %s names %s, which no bird is called: check the spelling", rule, name)
 
-    def _apply(self, rule: AlertSettings, change: Alerting) -> Outcome | None:
+    def _apply(self, rule: AlertSettings, change: AlertContext) -> Outcome | None:
         fired = change.fired.get(rule.name)
         if fired is None:
-            result = evaluate(rule, change.standing, self._station, change.history)
+            result = evaluate(rule, change.stored, self._station, change.history)
             return self._fire(rule, result.reasons, change) if result.fires else None
-        update = follow_up(rule, fired, change.standing, self._station, change.history)
+        update = follow_up(rule, fired, change.stored, self._station, change.history)
         if update is None:
             return None
         updated, phase = update
         if phase is None:
             return Outcome(updated)
-        corrected = replace(change.standing, phase=phase)
+        corrected = replace(change.stored, phase=phase)
         reasons = (_what_changed(fired, corrected),)
         return Outcome(updated, self._messages(rule, fired.channels, corrected, reasons, None))
 
-    def _fire(self, rule: AlertSettings, reasons: Sequence[str], change: Alerting) -> Outcome:
+    def _fire(self, rule: AlertSettings, reasons: Sequence[str], change: AlertContext) -> Outcome:
         """The first alert of a rule for a visit; channels get none of a visit that ended longer ago than `max_age`."""
-        visit = change.standing.visit
+        visit = change.stored.visit
         broker = (BROKER,) if rule.mqtt and self._topics is not None else ()
         age = change.now - (visit.end or visit.last_seen or visit.start)
         configured = [name for name in dict.fromkeys(rule.to) if name in self._channels]
@@ -89,14 +89,14 @@ class AlertEngine:
             channels=recipients,
         )
         needs_image = rule.mqtt_image or any(self._channels[name].image for name in channels)
-        image = change.picture() if needs_image else None
-        return Outcome(fired, self._messages(rule, recipients, change.standing, reasons, image))
+        image = change.best_crop() if needs_image else None
+        return Outcome(fired, self._messages(rule, recipients, change.stored, reasons, image))
 
     def _messages(
         self,
         rule: AlertSettings,
         recipients: Collection[str],
-        stored: Standing,
+        stored: StoredVisit,
         reasons: Sequence[str],
         image: bytes | None,
     ) -> tuple[Message, ...]:
@@ -113,7 +113,7 @@ class AlertEngine:
         return tuple(messages)
 
 
-def _what_changed(fired: Fired, now: Standing) -> str:
+def _what_changed(fired: Fired, now: StoredVisit) -> str:
     """In words, for those who got the alert."""
     verdict = now.visit.verdict
     before = fired.name or "a bird without a name"

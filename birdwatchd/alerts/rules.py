@@ -17,7 +17,7 @@ from birdwatchd.records import Phase, State, Verdict, Visit
 from birdwatchd.settings.alerts import AlertSettings, unseen_days
 from birdwatchd.settings.base import Point
 from birdwatchd.species.taxonomy import name_key
-from birdwatchd.store import Fired, Standing
+from birdwatchd.store import Fired, StoredVisit
 
 __all__ = ["WHY_NOT", "AlertHistory", "RuleResult", "Station", "evaluate", "follow_up", "taxon_key"]
 
@@ -69,13 +69,13 @@ class RuleResult:
         return not self.why_not
 
 
-def evaluate(rule: AlertSettings, stored: Standing, station: Station, history: AlertHistory) -> RuleResult:
+def evaluate(rule: AlertSettings, stored: StoredVisit, station: Station, history: AlertHistory) -> RuleResult:
     """Evaluate a rule for a visit for which it has not fired before."""
     why_not = first_mismatch(rule, stored, station, history) or _suppressed_by(rule, stored.visit, station, history)
     return RuleResult(why_not=why_not) if why_not else RuleResult(_occasions(rule, stored, history))
 
 
-def first_mismatch(rule: AlertSettings, stored: Standing, station: Station, history: AlertHistory) -> str:
+def first_mismatch(rule: AlertSettings, stored: StoredVisit, station: Station, history: AlertHistory) -> str:
     """The first condition of a rule that a visit does not meet, as in `WHY_NOT`; empty if it meets all."""
     visit, verdict = stored.visit, stored.visit.verdict
     is_within = station.daytime.is_within
@@ -94,12 +94,12 @@ def first_mismatch(rule: AlertSettings, stored: Standing, station: Station, hist
     return next((key for key, holds in conditions.items() if not holds()), "")
 
 
-def _occasions(rule: AlertSettings, stored: Standing, history: AlertHistory) -> tuple[str, ...]:
+def _occasions(rule: AlertSettings, stored: StoredVisit, history: AlertHistory) -> tuple[str, ...]:
     """Those values of the rule's `when` that apply to a visit."""
     return tuple(occasion for occasion in rule.when if _holds(occasion, stored, history))
 
 
-def _holds(occasion: str, stored: Standing, history: AlertHistory) -> bool:
+def _holds(occasion: str, stored: StoredVisit, history: AlertHistory) -> bool:
     if occasion == "every":
         return True
     if occasion == "rare":
@@ -147,7 +147,7 @@ def taxon_key(verdict: Verdict) -> str:
 
 
 def follow_up(
-    rule: AlertSettings, fired: Fired, stored: Standing, station: Station, history: AlertHistory
+    rule: AlertSettings, fired: Fired, stored: StoredVisit, station: Station, history: AlertHistory
 ) -> tuple[Fired, Phase | None] | None:
     """Decide whether a new revision of a visit, for which a rule has fired, needs a correction or a retraction.
 

@@ -18,13 +18,13 @@ from birdwatchd.address import Secret
 from birdwatchd.channels.apprise import AppriseSender
 from birdwatchd.channels.webhook import Webhook
 from birdwatchd.channels.wording import notification_of
-from birdwatchd.errors import ChannelError, ChannelRefused, StoreBusy, StoreFull
-from birdwatchd.flow import Backoff
+from birdwatchd.errors import ChannelError, ChannelRefused
+from birdwatchd.flow import Backoff, StoreRetry
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.publisher import StopSignal
 from birdwatchd.settings.channels import ChannelSettings
 from birdwatchd.settings.config import Config
-from birdwatchd.store import OutboxRow, Store
+from birdwatchd.store import Outbox, OutboxRow
 
 __all__ = ["Channel", "Send", "build_channels", "build_sender"]
 
@@ -45,7 +45,7 @@ class Channel:
         name: str,
         settings: ChannelSettings,
         send: Send,
-        store: Store,
+        outbox: Outbox,
         metrics: Metrics,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -60,7 +60,8 @@ class Channel:
             drain_s: how long a clean stop may take to send what is left.
         """
         self.name, self._max_age, self._send = name, settings.max_age, send
-        self._store, self._metrics, self._clock, self._drain_s = store, metrics, clock, drain_s
+        self._outbox, self._metrics, self._clock, self._drain_s = outbox, metrics, clock, drain_s
+        self._retry = StoreRetry(on_each=lambda: metrics.add("publish_store_retries_total"))
         self._unreachable = Backoff(5.0, 600.0, chance)
         self._refused = Backoff(80.0, 600.0, chance)  # jitter takes up to a quarter: never below 60
         self._delivered: int | None = None  # id of a row that was delivered and is not yet deleted
@@ -88,22 +89,21 @@ class Channel:
         Returns:
             Seconds until the next call; 0 if there may be another message.
         """
-        try:
-            self._update_metrics(now_s)
-            self._delete_delivered()
-            if now_s < self._next_attempt_s:
-                return self._next_attempt_s - now_s
-            rows = self._store.pending(0, 1, self.name)
-            if not rows:
-                return POLL_S
-            if self._drop_old(rows[0]):
-                return 0.0
-            wait_s = self._deliver(rows[0])
-            self._next_attempt_s = now_s + wait_s
-            self._delete_delivered()
-        except (StoreBusy, StoreFull):
-            self._metrics.add("publish_store_retries_total")
+        return self._retry.attempt(lambda: self._step(now_s), POLL_S)
+
+    def _step(self, now_s: float) -> float:
+        self._update_metrics(now_s)
+        self._delete_delivered()
+        if now_s < self._next_attempt_s:
+            return self._next_attempt_s - now_s
+        rows = self._outbox.pending(0, 1, self.name)
+        if not rows:
             return POLL_S
+        if self._drop_old(rows[0]):
+            return 0.0
+        wait_s = self._deliver(rows[0])
+        self._next_attempt_s = now_s + wait_s
+        self._delete_delivered()
         return wait_s
 
     def _deliver(self, row: OutboxRow) -> float:
@@ -133,14 +133,14 @@ class Channel:
     def _delete_delivered(self) -> None:
         """Delete the row that was delivered (or dropped); while this cannot be done, it is not sent again."""
         if self._delivered is not None:
-            self._store.delivered([self._delivered], self._clock())
+            self._outbox.delivered([self._delivered], self._clock())
             self._delivered = None
 
     def _drop_old(self, oldest: OutboxRow) -> bool:
         limit = self._clock() - self._max_age
         if oldest.created_at >= limit:
             return False
-        count = self._store.drop_older(self.name, limit)
+        count = self._outbox.drop_older(self.name, limit)
         self._count_dropped(count, "old")
         if not self._old_logged:
             log.warning("channel %s: messages older than %s are dropped", self.name, self._max_age)
@@ -158,8 +158,8 @@ class Channel:
     def _update_metrics(self, now_s: float) -> None:
         if now_s - self._metrics_at_s >= METRICS_INTERVAL_S:
             self._metrics_at_s = now_s
-            self._metrics.set("channel_outbox_depth", self._store.outbox_depth(self.name), channel=self.name)
-            oldest = self._store.outbox_oldest(self._clock(), self.name) or 0.0
+            self._metrics.set("channel_outbox_depth", self._outbox.depth(self.name), channel=self.name)
+            oldest = self._outbox.oldest_s(self._clock(), self.name) or 0.0
             self._metrics.set("channel_outbox_oldest_seconds", oldest, channel=self.name)
 
 
@@ -182,15 +182,15 @@ def build_sender(name: str, settings: ChannelSettings, config: Config) -> Send:
     return send
 
 
-def build_channels(config: Config, store: Store, metrics: Metrics, *, drain_s: float = 2.0) -> list[Channel]:
+def build_channels(config: Config, outbox: Outbox, metrics: Metrics, *, drain_s: float = 2.0) -> list[Channel]:
     """All channels of a configuration; messages that wait for removed channels are deleted.
 
     Raises:
         ConfigError: a file with an address or headers cannot be used.
     """
     senders = {name: build_sender(name, settings, config) for name, settings in config.channels.items()}
-    if dropped := store.keep_channels(config.channels.keys()):
+    if dropped := outbox.keep_channels(config.channels.keys()):
         log.warning("%d messages were for channels that are not in the configuration any more; dropped", dropped)
     return [
-        Channel(name, config.channels[name], send, store, metrics, drain_s=drain_s) for name, send in senders.items()
+        Channel(name, config.channels[name], send, outbox, metrics, drain_s=drain_s) for name, send in senders.items()
     ]

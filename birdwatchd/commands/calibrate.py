@@ -17,7 +17,7 @@ from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import name_key, species_keys
 from birdwatchd.species.verdict.calibration import MIN_REVIEWS, Reliability, fit_temperature, out_of_fold, reliability
 from birdwatchd.species.verdict.fusion import mean_logits
-from birdwatchd.store import Opinion, Store
+from birdwatchd.store import ReviewVerdict, Store, Visits
 
 __all__ = ["run_calibrate"]
 
@@ -43,10 +43,9 @@ def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
     """
     from birdwatchd.species.network.network import load_network
 
-    station = config.station
-    with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
+    with Store.open(config.home, zone=config.station.zone) as store:
         network = load_network(config.model, config.model_cache, progress=True)
-        reviewed = _reviewed(store, network.model_id, network.labels)
+        reviewed = _reviewed(store.visits, network.model_id, network.labels)
         if len(reviewed.truth) < MIN_REVIEWS:
             raise StoreError(
                 f"{len(reviewed.truth)} visits of {network.model_id} have a reviewed species, {MIN_REVIEWS} are needed",
@@ -57,20 +56,20 @@ def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
         after = reliability(out_of_fold(reviewed.logits, reviewed.truth), reviewed.truth)
         _print(network.model_id, reviewed, temperature, before, after)
         if not dry_run:
-            store.calibrate(network.model_id, temperature, len(reviewed.truth), datetime.now(UTC))
+            store.writer().calibrate(network.model_id, temperature, len(reviewed.truth), datetime.now(UTC))
     done = "it counts from the daemon's next start on, and for relabel"
     err.print("nothing was written (--dry-run)" if dry_run else done)
     return 0
 
 
-def _reviewed(store: Store, model: str, labels: Sequence[Label]) -> _Reviewed:
+def _reviewed(visits: Visits, model: str, labels: Sequence[Label]) -> _Reviewed:
     classes = {key: i for i, label in enumerate(labels) for key in species_keys(label)}
     logits, truth, skipped = [], [], 0
-    for visit_id, opinion, species in store.reviews():
-        if opinion == Opinion.NOT_A_BIRD.value:
+    for visit_id, verdict, species in visits.reviews():
+        if verdict == ReviewVerdict.NOT_A_BIRD.value:
             continue
         index = classes.get(name_key(species)) if species else None
-        moments = [m for m in store.moments(visit_id) if m.model == model and m.logits is not None]
+        moments = [m for m in visits.moments(visit_id) if m.model == model and m.logits is not None]
         if index is None or not moments:
             skipped += 1
             continue

@@ -114,7 +114,7 @@ def probe_all(config: Config) -> int:
 
 
 def _probe_store(config: Config) -> str:
-    from birdwatchd.store.store import Store
+    from birdwatchd.store import Store
 
     Store.open(config.home, zone=config.station.zone).close()
     return f"{config.home} is writable"

@@ -59,15 +59,14 @@ def run_relabel(config: Config, options: RelabelOptions) -> int:
     from birdwatchd.species.network.network import load_network
     from birdwatchd.species.verdict.build import fusion_for
 
-    station = config.station
-    with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
+    with Store.open(config.home, zone=config.station.zone) as store:
         network = load_network(config.model, config.model_cache, progress=True)
-        temperature = store.temperature(network.model_id)
-        fusion = fusion_for(network.labels, config.species, station.zone, temperature=temperature)
-        fusion.experience = experience_of(store, network, fusion.labels, config.species)
+        temperature = store.examples.temperature(network.model_id)
+        fusion = fusion_for(network.labels, config.species, config.station.zone, temperature=temperature)
+        fusion.experience = experience_of(store.examples, network, fusion.labels, config.species)
         classifier = Classifier(network, config.model, Metrics())
         relabel = _Relabel(store, fusion, classifier, network.model_id, config, options)
-        for visit in track(store.to_name_anew(options.since, options.camera), "visits"):
+        for visit in track(store.visits.to_relabel(options.since, options.camera), "visits"):
             relabel.visit(visit)
     relabel.print_summary()
     return 0
@@ -85,16 +84,17 @@ class _Relabel:
         config: Config,
         options: RelabelOptions,
     ) -> None:
-        self._store, self._fusion, self._classifier, self._model = store, fusion, classifier, model
+        self._visits, self._fusion, self._classifier, self._model = store.visits, fusion, classifier, model
         self._options = options
-        self._compose = build_composer(config) if options.tell else None
-        self._decide = build_alert_engine(config, fusion.labels) if options.tell else None
+        self._writer = store.writer()
+        if options.tell:
+            self._writer = store.writer(build_composer(config), build_alert_engine(config, fusion.labels))
         self._changes: Counter[tuple[str, str]] = Counter()
         self._unchanged = self._missing = 0
 
     def visit(self, visit: Visit) -> None:
         """Relabel one visit, if there are logits or crops of it."""
-        moments = self._store.moments(visit.visit_id)
+        moments = self._visits.moments(visit.visit_id)
         stored = [self._stored_row(moment) for moment in moments]
         new = self._classify([moment for moment, row in zip(moments, stored, strict=True) if row is None])
         by_index = {row.moment.index: row for row in [*filter(None, stored), *new]}
@@ -109,8 +109,7 @@ class _Relabel:
             self._unchanged += 1
             return
         if not self._options.dry_run:
-            now = datetime.now(UTC)
-            self._store.name_anew(visit.visit_id, verdict, self._model, new, self._compose, now, self._decide)
+            self._writer.relabel(visit.visit_id, verdict, self._model, new, datetime.now(UTC))
         self._changes[name_of(visit.verdict), name_of(verdict)] += 1
 
     def print_summary(self) -> None:

@@ -15,17 +15,17 @@ from birdwatchd.records import Label, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import bundled_taxonomy, name_key, species_keys
 from birdwatchd.species.verdict.build import shown_labels
-from birdwatchd.store import Opinion, Review, Store
+from birdwatchd.store import Review, ReviewVerdict, Store
 
 __all__ = ["ReviewOptions", "run_review", "species_named"]
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewOptions:
-    """What the command line asked for: one of `opinion` and `undo`."""
+    """What the command line asked for: one of `verdict` and `undo`."""
 
     visit_id: str
-    opinion: Opinion | None = None
+    verdict: ReviewVerdict | None = None
     species: str = ""
     undo: bool = False
     any_name: bool = False
@@ -40,17 +40,18 @@ def run_review(config: Config, options: ReviewOptions) -> int:
         StoreError: there is no such visit, it is not over, or there is nothing to confirm or to take back.
     """
     label = None
-    if options.opinion is Opinion.SPECIES:
+    if options.verdict is ReviewVerdict.SPECIES:
         label = species_named(options.species, config, any_name=options.any_name)
-    station, now = config.station, datetime.now(UTC)
-    with Store.open(config.home, zone=station.zone, latitude=station.latitude) as store:
-        before, decide = store.visit(options.visit_id), build_alert_engine(config)
+    now = datetime.now(UTC)
+    with Store.open(config.home, zone=config.station.zone) as store:
+        before = store.visits.get(options.visit_id)
+        writer = store.writer(build_composer(config), build_alert_engine(config))
         if options.undo:
-            after = store.take_back_review(options.visit_id, build_composer(config), now, decide)
+            after = writer.undo_review(options.visit_id, now)
         else:
-            assert options.opinion is not None
-            review = Review(options.opinion, options.by or _user(), label)
-            after = store.review(options.visit_id, review, build_composer(config), now, decide)
+            assert options.verdict is not None
+            review = Review(options.verdict, options.by or _user(), label)
+            after = writer.review(options.visit_id, review, now)
     out.print(_outcome(before, after), soft_wrap=True)
     return 0
 

@@ -24,7 +24,7 @@ from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.records import Phase, Rank, State, Verdict, Visit, new_visit_id
 from birdwatchd.settings.alerts import AlertSettings
 from birdwatchd.settings.config import Config
-from birdwatchd.store import Catalogue, Standing
+from birdwatchd.store import StoredVisit, StoreReader, Visits
 
 __all__ = ["BacktestOptions", "backtest", "run_backtest", "send_test"]
 
@@ -43,14 +43,14 @@ class BacktestOptions:
 class BacktestHistory:
     """The `AlertHistory` of a backtest: alerts that would have been sent so far, and the stored visits."""
 
-    catalogue: Catalogue
+    visits: Visits
     visit_id: str = ""
     starts_by_species: defaultdict[tuple[str, str], list[datetime]] = field(default_factory=lambda: defaultdict(list))
     starts_by_rule: defaultdict[str, list[datetime]] = field(default_factory=lambda: defaultdict(list))
 
     def last_seen(self, species: str, before: datetime) -> datetime | None:
         """From the database; see `birdwatchd.alerts.rules.AlertHistory`."""
-        return self.catalogue.last_seen(species, before, self.visit_id)
+        return self.visits.last_seen(species, before, self.visit_id)
 
     def fired_within(self, rule: str, species: str, start: datetime, span: timedelta) -> bool:
         """See `birdwatchd.alerts.rules.AlertHistory`."""
@@ -80,8 +80,8 @@ def run_backtest(config: Config, options: BacktestOptions) -> int:
     for rule_name, bird in unknown_names(config.alerts, build_station(config).bird_names):
         err.print(f"rule {shown(rule_name)} names {shown(bird)}, which no bird is called: check the spelling")
     tallies = {rule.name: Counter[str]() for rule in config.alerts}
-    with Catalogue.open_existing(config.home) as catalogue:
-        for stored, rule, result in backtest(config, catalogue, options.since, options.until):
+    with StoreReader.open_existing(config.home) as store:
+        for stored, rule, result in backtest(config, store.visits, options.since, options.until):
             tallies[rule.name][result.why_not] += 1
             if result.fires or options.every:
                 _print_visit(stored.visit, rule, result, config.station.zone, as_json=options.as_json)
@@ -90,11 +90,11 @@ def run_backtest(config: Config, options: BacktestOptions) -> int:
 
 
 def backtest(
-    config: Config, catalogue: Catalogue, since: datetime | None = None, until: datetime | None = None
-) -> Iterator[tuple[Standing, AlertSettings, RuleResult]]:
+    config: Config, visits: Visits, since: datetime | None = None, until: datetime | None = None
+) -> Iterator[tuple[StoredVisit, AlertSettings, RuleResult]]:
     """The result of each rule for each stored visit, in the order in which the visits began."""
-    station, history = build_station(config), BacktestHistory(catalogue)
-    for stored in catalogue.standings(since, until):
+    station, history = build_station(config), BacktestHistory(visits)
+    for stored in visits.stored(since, until):
         history.visit_id = stored.visit.visit_id
         for rule in config.alerts:
             result = evaluate(rule, stored, station, history)
@@ -116,7 +116,7 @@ def send_test(config: Config, channel: str) -> int:
     now = datetime.now(UTC)
     verdict = Verdict(State.UNKNOWN, Rank.BIRD, "Test of birdwatchd", None, 0.0, ())
     visit = Visit(new_visit_id(now), "test", 1, now, now, verdict, 0, 1, None, "test")
-    payload = alert_payload(Standing(visit, Phase.FINAL, ()), "test", ("this is a test, there is no bird",))
+    payload = alert_payload(StoredVisit(visit, Phase.FINAL, ()), "test", ("this is a test, there is no bird",))
     try:
         build_sender(channel, config.channels[channel], config)(payload)
     except ChannelError as error:

@@ -29,7 +29,6 @@ from birdwatchd.commands.terminal import VisitLines, err, plain, say_problem
 from birdwatchd.errors import BirdwatchError, ConfigError, ExportError, SourceUnusable
 from birdwatchd.flow import Crew, Mailbox, Stop
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.build import no_messages
 from birdwatchd.records import CameraStatus, Evidence, Visit
 from birdwatchd.service import stop_on_signals
 from birdwatchd.settings.base import check_slug
@@ -37,8 +36,7 @@ from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.stages.build import build_stages
-from birdwatchd.store.scans import Recording
-from birdwatchd.store.store import Store
+from birdwatchd.store import Recording, Store
 
 if TYPE_CHECKING:
     from birdwatchd.species.network.network import Network
@@ -212,7 +210,7 @@ class _Scan:
             self._mailbox,
             self._metrics,
             store,
-            no_messages,
+            store.writer(),
             stop=Stop(),  # the stages of a scan end with their input, so that nothing found is thrown away
             on_visit=self._stored,
             show_known=True,
@@ -270,10 +268,10 @@ class _Scan:
         except SourceUnusable as error:
             self._fail(str(error))
             return
-        if not self._options.again and self._store.scanned(recording):
+        if not self._options.again and self._store.scans.is_done(recording):
             self._repeat(recording)
             return
-        self._store.forget_recording(recording)
+        self._store.scans.forget(recording)
         count = self._counts[recording.path] = _FileCount(recording)
         name = plain(_text_of(Path(path.name)))
 
@@ -348,7 +346,7 @@ class _Scan:
             if count is None or count.error is None or count.stored < count.ended:
                 return
             del self._counts[media]
-        self._store.mark_scanned(
+        self._store.scans.mark_done(
             count.recording,
             visits=count.stored,
             error=count.error or None,
@@ -359,7 +357,7 @@ class _Scan:
     def _repeat(self, recording: Recording) -> None:
         """A recording that was scanned before: give its visits again, so that the JSON is whole."""
         self._tally.skipped += 1
-        for visit in self._store.visits_of(recording):
+        for visit in self._store.scans.visits_of(recording):
             self._show(visit)
 
     def _show(self, visit: Visit) -> None:

@@ -17,7 +17,7 @@ from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.errors import ConfigError, StoreError
 from birdwatchd.records import FloatArray, Visit
 from birdwatchd.settings.config import Config
-from birdwatchd.store import Catalogue
+from birdwatchd.store import StoreReader
 
 __all__ = ["Alike", "SimilarOptions", "run_similar"]
 
@@ -48,8 +48,8 @@ def run_similar(config: Config, options: SimilarOptions) -> int:
         StoreError, ModelError: as their classes say.
         ConfigError: it is neither a visit nor a picture.
     """
-    with Catalogue.open_existing(config.home) as store:
-        asked = store.visit(options.what)
+    with StoreReader.open_existing(config.home) as store:
+        asked = store.visits.get(options.what)
         question = _of_visit(config, store, asked) if asked is not None else _of_picture(config, Path(options.what))
         found = _alike(store, question, options.count, except_for=asked.visit_id if asked else "")
     if options.as_json:
@@ -72,9 +72,9 @@ class _Question:
     device: str
 
 
-def _of_visit(config: Config, store: Catalogue, visit: Visit) -> _Question:
+def _of_visit(config: Config, store: StoreReader, visit: Visit) -> _Question:
     """The mean of a visit's embeddings, better pictures counting more."""
-    moments = [moment for moment in store.moments(visit.visit_id) if moment.model == visit.model]
+    moments = [moment for moment in store.visits.moments(visit.visit_id) if moment.model == visit.model]
     if not moments:
         raise StoreError(f"visit {visit.visit_id} has no embedding", "no picture of it could be classified")
     vectors = np.stack([moment.embedding.astype(np.float32) for moment in moments])
@@ -109,7 +109,7 @@ def _of_picture(config: Config, path: Path) -> _Question:
     return _Question(network.model_id, embeddings[0], network.torch_device)
 
 
-def _alike(store: Catalogue, question: _Question, count: int, except_for: str) -> list[Alike]:
+def _alike(store: StoreReader, question: _Question, count: int, except_for: str) -> list[Alike]:
     from birdwatchd.search.codes import OnDevice, OnHost
     from birdwatchd.search.likeness import Likeness
 
@@ -117,7 +117,7 @@ def _alike(store: Catalogue, question: _Question, count: int, except_for: str) -
     likeness = Likeness(store, question.model, len(question.embedding), hold=hold, say=_say, watch=_watch)
     likeness.catch_up()
     found = [one for one in likeness.nearest(question.embedding, count + 1) if one.visit_id != except_for]
-    visits = ((store.visit(one.visit_id), one.similarity) for one in found)
+    visits = ((store.visits.get(one.visit_id), one.similarity) for one in found)
     return [Alike(visit, similarity) for visit, similarity in visits if visit is not None][:count]
 
 

@@ -11,7 +11,7 @@ from birdwatchd.errors import ConfigError, ExportError, StoreError
 from birdwatchd.records import Label
 from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import bundled_taxonomy, name_key, species_keys
-from birdwatchd.store import Catalogue
+from birdwatchd.store import StoreReader
 
 __all__ = ["WhyOptions", "run_why"]
 
@@ -72,10 +72,10 @@ def _image_path(config: Config, options: WhyOptions) -> Path:
         return path
     if not (config.home / "birdwatchd.sqlite3").is_file():
         raise ConfigError(f"{path} is no picture, and there is no database", "check the path, or `home`")
-    with Catalogue.open_existing(config.home) as store:
-        if store.visit(options.what) is None:
+    with StoreReader.open_existing(config.home) as store:
+        if store.visits.get(options.what) is None:
             raise ConfigError(f"{options.what} is neither a visit nor a picture", "see `birdwatchd visits` for the ids")
-        moments = store.moments(options.what)
+        moments = store.visits.moments(options.what)
     crops = [m for m in moments if m.crop is not None and m.crop.is_file() and options.moment in (None, m.idx)]
     best = max(crops, key=lambda moment: moment.quality, default=None)
     if best is None or best.crop is None:

@@ -38,7 +38,7 @@ from birdwatchd.settings.config import Config
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.settings.station import StationSettings
-from birdwatchd.store.reader import Catalogue, StoredMoment
+from birdwatchd.store import StoredMoment, StoreReader, Visits
 
 __all__ = ["Comparison", "DemoSettings", "Feeder", "Sighting", "compare", "run_demo", "summary"]
 
@@ -141,8 +141,8 @@ def run_demo(settings: DemoSettings) -> int:
         threading.Thread(target=_end_in_time, args=(settings, feeders, stop), daemon=True).start()
         status = Daemon(config, stop, on_visit=VisitLines().show).run()
         ended = datetime.now(UTC)
-    with Catalogue.open_existing(config.home) as store:
-        comparison = compare(store, feeders, heard, ended)
+    with StoreReader.open_existing(config.home) as store:
+        comparison = compare(store.visits, feeders, heard, ended)
     kept = summary(comparison, heard.messages, config)
     return status or (0 if kept else 1)
 
@@ -240,7 +240,7 @@ def _announce(config: Config, feeders: Sequence[Feeder]) -> None:
     out.print(f"  {'database':<10} {shown(config.home)}\n", soft_wrap=True)
 
 
-def compare(store: Catalogue, feeders: Sequence[Feeder], heard: Heard, ended: datetime) -> Comparison:
+def compare(visits: Visits, feeders: Sequence[Feeder], heard: Heard, ended: datetime) -> Comparison:
     """Match what was there with what was stored; every stored visit belongs to one bird at most."""
     sightings: list[Sighting] = []
     extra: list[Visit] = []
@@ -251,12 +251,12 @@ def compare(store: Catalogue, feeders: Sequence[Feeder], heard: Heard, ended: da
         if since is None:
             continue
         birds = [tuple(since + timedelta(seconds=bird[key]) for key in ("start_s", "end_s")) for bird in feeder.visits]
-        stored = store.visits(since=since, camera=feeder.key)
+        stored = visits.find(since=since, camera=feeder.key)
         owners = [_owner(visit, birds) for visit in stored]
         for number, (truth, (start, end)) in enumerate(zip(feeder.visits, birds, strict=True)):
             if (end - start).total_seconds() >= LEAST_VISIT_S and end < ended:
                 mine = tuple(visit for visit, owner in zip(stored, owners, strict=True) if owner == number)
-                sightings.append(_sighting(store, feeder.key, truth["species"], start, end, mine, heard))
+                sightings.append(_sighting(visits, feeder.key, truth["species"], start, end, mine, heard))
         nobodys = (visit for visit, owner in zip(stored, owners, strict=True) if owner is None)
         extra += [visit for visit in nobodys if visit.verdict.state is not State.REJECTED]
     return Comparison(
@@ -280,7 +280,7 @@ def _overlap_s(visit: Visit, start: datetime, end: datetime) -> float:
 
 
 def _sighting(
-    store: Catalogue,
+    stored: Visits,
     camera: str,
     species: str,
     start: datetime,
@@ -288,7 +288,7 @@ def _sighting(
     visits: tuple[Visit, ...],
     heard: Heard,
 ) -> Sighting:
-    moments = [moment for visit in visits for moment in store.moments(visit.visit_id)]
+    moments = [moment for visit in visits for moment in stored.moments(visit.visit_id)]
     told = [heard.first[visit.visit_id] for visit in visits if visit.visit_id in heard.first]
     final = [heard.final[visit.visit_id] for visit in visits if visit.visit_id in heard.final]
     lengths = {moment.embedding.size for moment in moments}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,13 +15,12 @@ from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.mqtt.publisher import Publisher
 from birdwatchd.mqtt.retained import RetainedTopics
 from birdwatchd.mqtt.topics import Topics
-from birdwatchd.records import Message
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.mqtt import MqttSettings
-from birdwatchd.store import Decide, Store
+from birdwatchd.store import Decide, Store, Writer
 
-__all__ = ["MqttService", "build_composer", "build_mqtt", "no_messages"]
+__all__ = ["MqttService", "build_composer", "build_mqtt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +28,11 @@ class MqttService:
     """The parts of MQTT that the daemon uses.
 
     Attributes:
+        writer: of visits; what is news about them goes to the broker.
         switched_off: cameras that are off because of a command.
     """
 
-    composer: Composer
+    writer: Writer
     publisher: Publisher
     health: CameraHealth
     switched_off: frozenset[str]
@@ -61,9 +61,10 @@ def build_mqtt(
     """
     topics = Topics(settings.base, station)
     composer, health = Composer(topics, images=settings.images), CameraHealth(metrics)
+    writer = store.writer(composer, decide)
     disabled = {key for key, camera in cameras.items() if not camera.enabled}
     can_switch = "enable" in settings.commands
-    switched_off = frozenset(store.switched_off() & cameras.keys()) if can_switch else frozenset[str]()
+    switched_off = frozenset(store.cameras.switched_off() & cameras.keys()) if can_switch else frozenset[str]()
     retained = RetainedTopics(
         store,
         composer,
@@ -73,10 +74,9 @@ def build_mqtt(
         daily_summary=_daily_summary(store, settings, topics, cameras),
         commands=Commands(
             store,
+            writer,
             topics,
             metrics,
-            composer,
-            decide=decide,
             allowed=settings.commands,
             cameras=cameras,
             switched_off=switched_off,
@@ -84,8 +84,10 @@ def build_mqtt(
             switch=switch,
         ),
     )
-    publisher = Publisher(store, settings, station, topics, metrics, clock=clock, drain_s=drain_s, retained=retained)
-    return MqttService(composer, publisher, health, switched_off)
+    publisher = Publisher(
+        store.outbox, settings, station, topics, metrics, clock=clock, drain_s=drain_s, retained=retained
+    )
+    return MqttService(writer, publisher, health, switched_off)
 
 
 def _daily_summary(
@@ -113,9 +115,3 @@ def build_composer(config: Config) -> Composer | None:
     if not config.mqtt.url:
         return None
     return Composer(Topics(config.mqtt.base, config.station.name), images=config.mqtt.images)
-
-
-def no_messages(telling: object) -> Sequence[Message]:
-    """Compose no messages: for use without a broker, and for scans that publish nothing."""
-    del telling
-    return ()

@@ -17,7 +17,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.connection import Received
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Message
-from birdwatchd.store import Compose, Decide, Opinion, Review, Store
+from birdwatchd.store import Review, ReviewVerdict, Store, Writer
 
 __all__ = ["Commands"]
 
@@ -28,7 +28,7 @@ MAX_LOGGED = 100  # different warnings; later ones are only counted
 REPEAT = timedelta(seconds=2)  # a double press, or a duplicate of QoS 1, means one visit
 _VISIT_ID = re.compile(r"[0-9A-Za-z]{1,64}")
 _PERMISSIONS = {"enabled": "enable", "confirm": "confirm", "retract": "retract"}
-_OPINIONS = {"confirm": Opinion.CONFIRM, "retract": Opinion.NOT_A_BIRD}
+_VERDICTS = {"confirm": ReviewVerdict.CONFIRM, "retract": ReviewVerdict.NOT_A_BIRD}
 
 
 class Commands:
@@ -37,11 +37,10 @@ class Commands:
     def __init__(
         self,
         store: Store,
+        writer: Writer,
         topics: Topics,
         metrics: Metrics,
-        compose: Compose,
         *,
-        decide: Decide | None = None,
         allowed: Collection[str],
         cameras: Collection[str],
         switched_off: Collection[str],
@@ -50,14 +49,13 @@ class Commands:
     ) -> None:
         """
         Args:
-            decide: the alert rules, which send a correction when a visit they alerted about is retracted.
+            writer: for reviews.
             cameras: all config keys.
             switched_off: those that an earlier command switched off.
             disabled: those with `enabled: false` in the configuration; no command can switch them on.
             switch: starts or stops a camera.
         """
-        self._store, self._topics, self._metrics, self._compose = store, topics, metrics, compose
-        self._decide = decide
+        self._store, self._writer, self._topics, self._metrics = store, writer, topics, metrics
         self._allowed, self._cameras, self._disabled, self._switch = allowed, cameras, disabled, switch
         self._off = set(switched_off) | set(disabled)
         self._last_pressed: dict[tuple[str, str], datetime] = {}
@@ -115,7 +113,7 @@ class Commands:
             self._ignore(f"{where} is ignored: the configuration has `enabled: false` for this camera")
             return [self._state(camera)]  # so that the switch goes back
         on = text == "ON"
-        self._store.switch_camera(camera, on=on, now=now)
+        self._store.cameras.switch(camera, on=on, now=now)
         (self._off.discard if on else self._off.add)(camera)
         self._switch(camera, on)
         log.info("camera %s: switched %s over MQTT", camera, text.lower())
@@ -130,12 +128,13 @@ class Commands:
             self._last_pressed[camera, leaf] = now
         elif not _VISIT_ID.fullmatch(text):
             return self._ignore(f"{where} says {text!r}; send `last` or the id of a visit")
-        visit_id = self._store.last_told(camera) if text == "last" else text
-        visit = self._store.visit(visit_id) if visit_id is not None else None
+        visit_id = self._store.visits.last_published(camera) if text == "last" else text
+        visit = self._store.visits.get(visit_id) if visit_id is not None else None
         if visit is None or visit.camera != camera:
             return self._ignore(f"{where}: there is no such visit")
-        if (visit.visit_id, _OPINIONS[leaf].value) not in {(one, word) for one, word, _ in self._store.reviews()}:
-            self._store.review(visit.visit_id, Review(_OPINIONS[leaf], "MQTT"), self._compose, now, self._decide)
+        reviews = {(reviewed, verdict) for reviewed, verdict, _ in self._store.visits.reviews()}
+        if (visit.visit_id, _VERDICTS[leaf].value) not in reviews:
+            self._writer.review(visit.visit_id, Review(_VERDICTS[leaf], "MQTT"), now)
             log.info("camera %s: visit %s: %s over MQTT", camera, visit.visit_id, leaf)
         self._metrics.add("mqtt_commands_total", command=leaf)
         return []

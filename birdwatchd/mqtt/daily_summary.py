@@ -15,7 +15,7 @@ from typing import Any
 
 from birdwatchd import __version__
 from birdwatchd.records import CameraState, Message
-from birdwatchd.store import Store
+from birdwatchd.store import Store, day_bounds
 
 __all__ = ["MAX_PACKET_BYTES", "DailySummary"]
 
@@ -49,7 +49,7 @@ class DailySummary:
         today = local.date()
         if today == self._enqueued_on or local.time() < self.due:
             return False
-        enqueued = not self.store.told_on(NAME, today) and self.store.tell_daily(
+        enqueued = not self.store.outbox.has_daily(NAME, today) and self.store.outbox.add_daily(
             NAME, today, Message(self.topic, self.payload(now), retain=True, coalesce=True), now
         )
         self._enqueued_on = today
@@ -58,9 +58,9 @@ class DailySummary:
     def payload(self, now: datetime) -> bytes:
         """The summary of the local day before `now` as JSON, with as many species as fit, most frequent first."""
         yesterday = now.astimezone(self.store.zone).date() - timedelta(days=1)
-        day = self.store.day(yesterday)
+        day = self.store.cameras.day(yesterday)
         disk = shutil.disk_usage(self.store.home)
-        oldest = self.store.outbox_oldest(now)
+        oldest = self.store.outbox.oldest_s(now)
         facts = {
             "date": yesterday.isoformat(),
             "visits": day.visits,
@@ -68,7 +68,7 @@ class DailySummary:
             "effort_min": round(self._effort_s(yesterday) / 60),
             "disk_free_gb": round(disk.free / 1e9, 1),
             "disk_free_percent": round(100 * disk.free / disk.total),
-            "unsent": self.store.outbox_depth(),
+            "unsent": self.store.outbox.depth(),
             "oldest_unsent_s": None if oldest is None else round(oldest),
             "version": __version__,
         }
@@ -78,8 +78,8 @@ class DailySummary:
 
     def _effort_s(self, day: date) -> float:
         """Seconds in which cameras were online on a local day, summed over cameras."""
-        start, end = self.store.bounds(day)
-        spans = [span for span in self.store.efforts(start) if span.state == CameraState.ONLINE]
+        start, end = day_bounds(day, self.store.zone)
+        spans = [span for span in self.store.effort.spans(start) if span.state == CameraState.ONLINE]
         return sum(max(0.0, (min(s.end, end) - max(s.start, start)).total_seconds()) for s in spans)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Message, Phase, State, rfc3339
-from birdwatchd.store import Board, Day, Standing, Telling
+from birdwatchd.store import CameraSummary, Day, NewsContext, StoredVisit
 
 __all__ = ["Composer", "alert_payload", "day_json", "event_type", "visit_json", "without_image"]
 
@@ -27,27 +27,27 @@ class Composer:
         """
         self._topics, self._images = topics, images
 
-    def __call__(self, telling: Telling) -> list[Message]:
+    def __call__(self, context: NewsContext) -> list[Message]:
         """The visit's event, then the states that it changes; an empty `last` or image removes it at the broker."""
-        standing = telling.standing
-        visit = standing.visit
-        event = {"event_type": event_type(standing), **visit_json(standing)}
+        stored = context.stored
+        visit = stored.visit
+        event = {"event_type": event_type(stored), **visit_json(stored)}
         key = f"{visit.visit_id}:{visit.revision}"
         messages = [Message(self._topics.visit(visit.camera), _encode(event), key=key)]
-        if telling.last_changed:
-            last = _encode(visit_json(telling.last)) if telling.last else b""
+        if context.last_changed:
+            last = _encode(visit_json(context.last)) if context.last else b""
             messages.append(self._state(self._topics.last(visit.camera), last))
             if self._images:
-                messages.append(self._state(self._topics.image(visit.camera), telling.image or b""))
-        return messages + self._today_and_present(visit.camera, telling.today, telling.present)
+                messages.append(self._state(self._topics.image(visit.camera), context.image or b""))
+        return messages + self._today_and_present(visit.camera, context.today, context.present)
 
-    def states(self, board: Board) -> list[Message]:
+    def states(self, summary: CameraSummary) -> list[Message]:
         """All states of a camera that depend on its visits, as of now."""
-        last = _encode(visit_json(board.last)) if board.last else b""
-        messages = [self._state(self._topics.last(board.camera), last)]
+        last = _encode(visit_json(summary.last)) if summary.last else b""
+        messages = [self._state(self._topics.last(summary.camera), last)]
         if self._images:
-            messages.append(self._state(self._topics.image(board.camera), board.image or b""))
-        return messages + self._today_and_present(board.camera, board.today, board.present)
+            messages.append(self._state(self._topics.image(summary.camera), summary.image or b""))
+        return messages + self._today_and_present(summary.camera, summary.today, summary.present)
 
     def time_dependent_states(self, camera: str, today: Day, present: bool) -> list[Message]:
         """The states that also change without a visit: at midnight, or when another program writes to the database."""
@@ -67,24 +67,24 @@ class Composer:
         return Message(topic, payload, retain=True, coalesce=True)
 
 
-def event_type(standing: Standing) -> str:
+def event_type(stored: StoredVisit) -> str:
     """`retracted`, else `first_ever`, else `rare`, else the most notable other `first_…`, else `visit`."""
-    if standing.phase is Phase.RETRACTED:
+    if stored.phase is Phase.RETRACTED:
         return "retracted"
-    verdict = standing.visit.verdict
-    if verdict.rare and verdict.state is State.CONFIRMED and "ever" not in standing.firsts:
+    verdict = stored.visit.verdict
+    if verdict.rare and verdict.state is State.CONFIRMED and "ever" not in stored.firsts:
         return "rare"
-    return f"first_{standing.firsts[0]}" if standing.firsts else "visit"
+    return f"first_{stored.firsts[0]}" if stored.firsts else "visit"
 
 
-def visit_json(standing: Standing) -> dict[str, Any]:
+def visit_json(stored: StoredVisit) -> dict[str, Any]:
     """The Visit JSON of the MQTT contract, without `event_type`."""
-    visit, verdict = standing.visit, standing.visit.verdict
+    visit, verdict = stored.visit, stored.visit.verdict
     return {
         "visit_id": visit.visit_id,
         "revision": visit.revision,
         "state": verdict.state.value,
-        "phase": standing.phase.value,
+        "phase": stored.phase.value,
         "rank": verdict.rank.value,
         "common_name": verdict.common_name,
         "scientific_name": verdict.scientific_name,
@@ -96,13 +96,13 @@ def visit_json(standing: Standing) -> dict[str, Any]:
         "count_max": visit.count_max,
         "box": visit.box.rounded() if visit.box else None,
         "model": visit.model,
-        "firsts": list(standing.firsts),
+        "firsts": list(stored.firsts),
     }
 
 
-def alert_payload(standing: Standing, rule: str, reasons: Sequence[str], image: bytes | None = None) -> bytes:
+def alert_payload(stored: StoredVisit, rule: str, reasons: Sequence[str], image: bytes | None = None) -> bytes:
     """The JSON of an alert: the Visit JSON with the rule that fired and why, and a JPEG as base64 if one is given."""
-    alert = {"event_type": event_type(standing), **visit_json(standing), "rule": rule, "reasons": list(reasons)}
+    alert = {"event_type": event_type(stored), **visit_json(stored), "rule": rule, "reasons": list(reasons)}
     if image:
         alert["image_b64"] = base64.b64encode(image).decode("ascii")
     return _encode(alert)

@@ -18,7 +18,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
-from birdwatchd.errors import BrokerRefused, BrokerUnreachable, StoreBusy, StoreFull
+from birdwatchd.errors import BrokerRefused, BrokerUnreachable
+from birdwatchd.flow import StoreRetry
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.connect_thread import ConnectAttempt
 from birdwatchd.mqtt.connection import Ack, Connection, Credentials, Link, ProtocolVersion
@@ -29,7 +30,7 @@ from birdwatchd.mqtt.retained import RetainedTopics
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Message
 from birdwatchd.settings.mqtt import MqttSettings
-from birdwatchd.store import OutboxRow, Store
+from birdwatchd.store import Outbox, OutboxRow
 
 __all__ = ["Publisher", "StopSignal"]
 
@@ -58,7 +59,7 @@ class Publisher:
 
     def __init__(
         self,
-        store: Store,
+        outbox: Outbox,
         settings: MqttSettings,
         station: str,
         topics: Topics,
@@ -79,8 +80,9 @@ class Publisher:
         Raises:
             ConfigError: password file or certificates cannot be read.
         """
-        self._store, self._settings, self._topics, self._metrics = store, settings, topics, metrics
+        self._outbox, self._settings, self._topics, self._metrics = outbox, settings, topics, metrics
         self._clock, self._drain_s, self._retained = clock, drain_s, retained
+        self._retry = StoreRetry(on_each=lambda: metrics.add("publish_store_retries_total"))
         self._client_id = f"birdwatchd-{station}"
         self._will = Message(topics.status, b"offline", retain=True)
         self._credentials = Credentials.read(settings)
@@ -144,15 +146,15 @@ class Publisher:
                 return 0.0
             self._attempt = None
         self._track_connection(now_s)
-        try:
-            self._update_metrics(now_s)
-            self._handle_acks(now_s)
-            self._update_retained(now_s)
-            if self._connection.link is Link.UP:
-                self._send()
-        except (StoreBusy, StoreFull):
-            self._metrics.add("publish_store_retries_total")
-            return 2 * POLL_S
+        return self._retry.attempt(lambda: self._step(now_s), 2 * POLL_S)
+
+    def _step(self, now_s: float) -> float:
+        """Do what needs the store; seconds until the next call."""
+        self._update_metrics(now_s)
+        self._handle_acks(now_s)
+        self._update_retained(now_s)
+        if self._connection.link is Link.UP:
+            self._send()
         return POLL_S if self._connection.link is not Link.DOWN else max(0.0, self._next_attempt_s - now_s)
 
     def _wait(self, wait_s: float, stop: StopSignal) -> None:
@@ -253,7 +255,7 @@ class Publisher:
             elif self._retained is not None:
                 self._retained.acknowledged(what)
         if self._delivered:
-            self._store.delivered(self._delivered, self._clock())
+            self._outbox.delivered(self._delivered, self._clock())
             self._metrics.add("mqtt_delivered_total", len(self._delivered))
             self._delivered = []
 
@@ -285,7 +287,7 @@ class Publisher:
             self._publish(self._fit_to_limit(message) or message.with_payload(b""), message.topic)
         room -= len(states)
         if room > 0:
-            for row in self._store.pending(self._cursor, room):
+            for row in self._outbox.pending(self._cursor, room):
                 self._cursor = row.id
                 self._send_row(row)
 
@@ -332,8 +334,8 @@ class Publisher:
     def _update_metrics(self, now_s: float) -> None:
         if now_s - self._metrics_at_s >= METRICS_INTERVAL_S:
             self._metrics_at_s = now_s
-            self._metrics.set("outbox_depth", self._store.outbox_depth())
-            self._metrics.set("outbox_oldest_seconds", self._store.outbox_oldest(self._clock()) or 0.0)
+            self._metrics.set("outbox_depth", self._outbox.depth())
+            self._metrics.set("outbox_oldest_seconds", self._outbox.oldest_s(self._clock()) or 0.0)
 
     def _finish(self, deadline_s: float) -> None:
         """Publish what is left until shortly before the deadline (monotonic), then `offline`, and disconnect."""

@@ -116,10 +116,10 @@ class RetainedTopics:
         at = self.clock()
         self._find_stale_topics()
         if self._removed_topics:
-            self.store.unannounce(sorted(self._removed_topics))
+            self.store.retained.removed(sorted(self._removed_topics))
             self._removed_topics.clear()
         republish, update = self._republish and now_s >= self._republish_from_s, now_s >= self._next_update_s
-        newest = self.store.newest_row() if republish or update else 0
+        newest = self.store.outbox.newest_id() if republish or update else 0
         messages = self._everything(at, newest) if republish else []
         if update:
             messages += self._updates(at, newest)
@@ -136,7 +136,7 @@ class RetainedTopics:
     def _find_stale_topics(self) -> None:
         if self._stale_topics is not None:
             return
-        self._stale_topics = set(self.store.announce(self._topics_in_use))
+        self._stale_topics = set(self.store.retained.announce(self._topics_in_use))
         if self._stale_topics:
             log.info(
                 "%d retained topics are not wanted any more and are removed at the broker", len(self._stale_topics)
@@ -148,7 +148,7 @@ class RetainedTopics:
         messages += [Message(topic, b"", retain=True, coalesce=True) for topic in sorted(self._stale_topics or ())]
         messages += self.commands.states() if self.commands else []
         for camera in self.discovery.cameras:
-            states = self.composer.states(self.store.board(camera, at))
+            states = self.composer.states(self.store.cameras.summary(camera, at))
             self._read_at_row |= {one.topic: newest for one in states}
             messages += [*states, self._health(camera, at)]
         return messages
@@ -160,9 +160,8 @@ class RetainedTopics:
         messages = [self._health(camera, at) for camera in self.discovery.cameras]
         day = at.astimezone(self.store.zone).date()
         for camera in self.discovery.cameras:
-            states = self.composer.time_dependent_states(
-                camera, self.store.day(day, camera), self.store.present(camera)
-            )
+            stored = self.store.cameras
+            states = self.composer.time_dependent_states(camera, stored.day(day, camera), stored.is_present(camera))
             self._read_at_row |= {one.topic: newest for one in states}
             messages += [one for one in states if self._retained.get(one.topic) != one.payload]
         return messages

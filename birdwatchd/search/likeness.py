@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from birdwatchd.search.codes import Hold, OnHost, encode
 from birdwatchd.search.memory import Embedded, Found, Memory, among
 from birdwatchd.search.memory_file import MemoryFile, tidy
-from birdwatchd.store import Catalogue
+from birdwatchd.store import StoreReader
 
 __all__ = ["FOLDER", "Likeness"]
 
@@ -39,7 +39,7 @@ class Likeness:
     """All visits that one model gave embeddings of. Used from one thread at a time."""
 
     def __init__(
-        self, store: Catalogue, model: str, dim: int, *, hold: Hold = OnHost, say: Say, watch: Watch = _unseen
+        self, store: StoreReader, model: str, dim: int, *, hold: Hold = OnHost, say: Say, watch: Watch = _unseen
     ) -> None:
         """
         Args:
@@ -68,7 +68,7 @@ class Likeness:
         return self._memory.nearest(embedding, count, self._ask)
 
     def _ask(self, stamps: list[int]) -> Iterator[Embedded]:
-        for one in self._store.embeddings(stamps):
+        for one in self._store.embeddings.read(stamps):
             yield one.visit_id, one.vectors
 
     def catch_up(self) -> None:
@@ -105,7 +105,7 @@ class Likeness:
         self._say(f"{self._root}: cannot be kept ({error.strerror or error}); all embeddings are read every time")
 
     def _step(self, file: MemoryFile | None) -> None:
-        stamps = self._store.stamps(self._model)
+        stamps = self._store.embeddings.versions(self._model)
         if file is not None:
             into = file if file.writable and self._clean(file, stamps) else None
             self._take(file)
@@ -117,7 +117,7 @@ class Likeness:
 
     def _clean(self, file: MemoryFile, stamps: Numbers) -> bool:
         """Make room for what is to come; whether there is any."""
-        tidy(self._root, [self._model, *self._store.models_embedded()])
+        tidy(self._root, [self._model, *self._store.embeddings.models()])
         alive = among(file.stamps, stamps)
         if file.counts[~alive].sum() > DEAD_SHARE * len(file.rows):
             return self._done(file.rewrite, alive)
@@ -137,10 +137,10 @@ class Likeness:
         """Read visits from the database, and put them into the files where there are any."""
         waiting = 0
         for page in self._watch(range(-(-len(stamps) // PAGE))):
-            found = self._store.embeddings(stamps[page * PAGE : (page + 1) * PAGE].tolist())
+            found = self._store.embeddings.read(stamps[page * PAGE : (page + 1) * PAGE].tolist())
             if not found:
                 continue
-            mine = np.array([one.stamp for one in found], np.int64)
+            mine = np.array([one.version for one in found], np.int64)
             counts = np.array([len(one.vectors) for one in found], np.int64)
             rows, finer = encode(np.concatenate([one.vectors for one in found]))
             self._memory.add(mine, counts, rows, finer)

@@ -14,9 +14,7 @@ from birdwatchd.settings.config import Config
 from birdwatchd.stages.classify import ClassifiedEvidence, Classify
 from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.record import Record
-from birdwatchd.store.alert_log import Decide
-from birdwatchd.store.revision import MomentRow
-from birdwatchd.store.store import Compose, Store
+from birdwatchd.store import MomentRow, Store, Writer
 
 if TYPE_CHECKING:
     from birdwatchd.species.network.network import Network
@@ -31,9 +29,8 @@ def build_stages(
     mailbox: Mailbox,
     metrics: Metrics,
     store: Store,
-    compose: Compose,
+    writer: Writer,
     *,
-    decide: Decide | None = None,
     stop: Stop,
     on_visit: Callable[[Visit], None],
     wake: Callable[[], None] = lambda: None,
@@ -42,21 +39,20 @@ def build_stages(
     """Build the stages classify, record and learn, connected with each other.
 
     Args:
-        decide: decides which alert rules fire; None where nobody is to be alerted (recordings).
         show_known: give `on_visit` also what was stored before (a recording that is read again).
     """
     from birdwatchd.species.network.classifier import Classifier
     from birdwatchd.species.verdict.build import fusion_for
 
     handover: Handover[tuple[ClassifiedEvidence, ...]] = Handover("record", metrics)
-    temperature = store.temperature(network.model_id)
+    temperature = store.examples.temperature(network.model_id)
     fusion = fusion_for(network.labels, config.species, config.station.zone, temperature=temperature)
-    learn = Learn(store, network, fusion, config.species)
+    learn = Learn(store.examples, network, fusion, config.species)
     learn.run_once(time.monotonic())
 
     def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
         rows = [MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits) for p in predictions]
-        recorded = store.record(visit, rows, compose, datetime.now(UTC), decide)
+        recorded = writer.record(visit, rows, datetime.now(UTC))
         return (recorded.recorded and not recorded.only_clip) or show_known
 
     classify = Classify(

@@ -11,13 +11,12 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from birdwatchd.errors import StoreBusy, StoreFull
-from birdwatchd.flow import Stop
+from birdwatchd.flow import Stop, StoreRetry
 from birdwatchd.records import Label
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Example, Experience
 from birdwatchd.species.verdict.fusion import Fusion, logsumexp, mean_logits
-from birdwatchd.store import Catalogue
+from birdwatchd.store import Examples
 
 __all__ = ["Learn", "Model", "experience_of"]
 
@@ -40,7 +39,7 @@ class Model(Protocol):
         """Examples that came with the weights."""
 
 
-def experience_of(store: Catalogue, network: Model, labels: Sequence[Label], settings: SpeciesSettings) -> Experience:
+def experience_of(examples: Examples, network: Model, labels: Sequence[Label], settings: SpeciesSettings) -> Experience:
     """The experience of a network at this station, empty if `species.learn` is off.
 
     Args:
@@ -48,21 +47,22 @@ def experience_of(store: Catalogue, network: Model, labels: Sequence[Label], set
     """
     if not settings.learn:
         return Experience(labels)
-    examples = (*network.reference, *_stored_examples(store, network.model_id))
-    return Experience(labels, examples, inlier_quantile=settings.familiar)
+    seen = (*network.reference, *_stored_examples(examples, network.model_id))
+    return Experience(labels, seen, inlier_quantile=settings.familiar)
 
 
-def _stored_examples(store: Catalogue, model: str) -> Iterator[Example]:
-    for visit in store.seen(model, MAX_VISITS):
+def _stored_examples(examples: Examples, model: str) -> Iterator[Example]:
+    for visit in examples.of_model(model, MAX_VISITS):
         energy = float("nan") if visit.logits is None else logsumexp(mean_logits(visit.logits, visit.qualities))
-        yield Example(visit.embeddings, visit.said, energy, visit.opinion is not None, visit.truth)
+        yield Example(visit.embeddings, visit.predicted, energy, visit.review is not None, visit.truth)
 
 
 class Learn:
     """Keeps the experience of one `Fusion` up to date."""
 
-    def __init__(self, store: Catalogue, network: Model, fusion: Fusion, settings: SpeciesSettings) -> None:
-        self._store, self._network, self._fusion, self._settings = store, network, fusion, settings
+    def __init__(self, examples: Examples, network: Model, fusion: Fusion, settings: SpeciesSettings) -> None:
+        self._examples, self._network, self._fusion, self._settings = examples, network, fusion, settings
+        self._retry = StoreRetry(on_first=lambda error: log.debug("learning waits: %s", error))
         self._mark: tuple[int, int] | None = None
         self._learned_s = 0.0
 
@@ -77,17 +77,14 @@ class Learn:
         Args:
             now_s: monotonic.
         """
-        if not self._settings.learn:
+        if self._settings.learn:
+            self._retry.attempt(lambda: self._learn(now_s), None)
+
+    def _learn(self, now_s: float) -> None:
+        mark = self._examples.reviews_version()
+        if mark == self._mark and now_s - self._learned_s < REFRESH_S:
             return
-        try:
-            mark = self._store.reviews_mark()
-            if mark == self._mark and now_s - self._learned_s < REFRESH_S:
-                return
-            labels = self._fusion.labels
-            experience = experience_of(self._store, self._network, labels, self._settings)
-        except (StoreBusy, StoreFull) as error:
-            log.debug("learning waits: %s", error)
-            return
+        experience = experience_of(self._examples, self._network, self._fusion.labels, self._settings)
         if self._mark is not None and mark != self._mark:
             log.info("learned from reviews: %d visits were corrected", experience.corrections)
         self._fusion.experience, self._mark, self._learned_s = experience, mark, now_s

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from birdwatchd.errors import StoreBusy, StoreFull
-from birdwatchd.flow import Handover, Stop
+from birdwatchd.flow import Handover, Stop, StoreRetry
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import (
     Prediction,
@@ -45,6 +45,10 @@ class Record:
         """
         self._inbox, self._write, self._model, self._metrics = inbox, write, model, metrics
         self._stop, self._wake, self._on_visit = stop, wake, on_visit
+        self._retry = StoreRetry(
+            on_first=lambda error: log.error("visits wait to be written: %s", error),
+            on_each=lambda: metrics.add("store_retries_total"),
+        )
         self.beat_s = time.monotonic()
 
     def run(self) -> None:
@@ -64,26 +68,19 @@ class Record:
             return True
         for classified in item:
             visit = visit_of(classified, self._model)
-            if self._persist(visit, classified.predictions):
+            if self._retry.until_done(partial(self._write, visit, classified.predictions), self._wait):
                 self._metrics.add("visit_revisions_total", camera=visit.camera)
                 self._on_visit(visit)
         self._wake()
         return True
 
-    def _persist(self, visit: Visit, predictions: Sequence[Prediction]) -> bool:
-        said = False
-        while True:
-            try:
-                return self._write(visit, predictions)
-            except (StoreBusy, StoreFull) as error:
-                if self._stop.for_seconds(time.monotonic()) > STOPPING_CROPS_S:
-                    raise
-                if not said:
-                    log.error("visits wait to be written: %s", error)
-                    said = True
-                self._metrics.add("store_retries_total")
-                self.beat_s = time.monotonic()
-                self._stop.wait(RETRY_WRITE_S)
+    def _wait(self) -> bool:
+        """Sleep until a write is tried again; False when the stop leaves no more time for that."""
+        self.beat_s = time.monotonic()
+        if self._stop.for_seconds(self.beat_s) > STOPPING_CROPS_S:
+            return False
+        self._stop.wait(RETRY_WRITE_S)
+        return True
 
 
 def visit_of(classified: ClassifiedEvidence, model: str) -> Visit:

@@ -10,8 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from birdwatchd.errors import StoreBusy, StoreFull
-from birdwatchd.flow import Stop
+from birdwatchd.flow import Stop, StoreRetry
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import (
     CameraState,
@@ -50,7 +49,11 @@ class Upkeep:
         self._new: dict[str, deque[CameraStatus]] = {}
         self._notices: dict[str, dict[str, bool]] = {}  # of each camera, and whether they are logged
         self._frames: dict[str, tuple[int, int]] = {}  # that came and were late, as each camera's process counted last
-        self._trouble = self._store_busy = False
+        self._retry = StoreRetry(
+            on_first=lambda error: log.error("camera effort is not written: %s", error),
+            on_each=lambda: metrics.add("store_retries_total"),
+        )
+        self._store_busy = False  # in this round
         self.cameras: dict[str, CameraStatus] = {}
 
     def take_status(self, status: CameraStatus) -> None:
@@ -122,15 +125,8 @@ class Upkeep:
         """
         if self._store_busy:
             return
-        try:
-            self._on_status(status)
-        except (StoreBusy, StoreFull) as error:
-            self._metrics.add("store_retries_total")
-            if not self._trouble:
-                log.error("camera effort is not written: %s", error)
-            self._trouble = self._store_busy = True
-        else:
-            self._trouble = False
+        self._retry.attempt(lambda: self._on_status(status), None)
+        self._store_busy = self._retry.failing
 
     def _log_detail(self, status: CameraStatus) -> None:
         """Log what a camera reports without a change of its state."""

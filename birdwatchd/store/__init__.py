@@ -1,35 +1,44 @@
 """Keep visits: schema, migrations, the one writer, queries."""
 
-from birdwatchd.store.alert_log import Alerting, Decide, Fired, Outcome
-from birdwatchd.store.camera_state import Board
-from birdwatchd.store.embeddings import VisitEmbeddings
-from birdwatchd.store.news import Day, Standing, Telling
-from birdwatchd.store.outbox import OutboxRow
-from birdwatchd.store.reader import Catalogue, EffortSpan, StoredMoment
-from birdwatchd.store.reviews import Opinion, Review
-from birdwatchd.store.revision import MomentRow
+from birdwatchd.store.alert_log import AlertContext, Decide, Fired, Outcome
+from birdwatchd.store.camera_state import CameraSummary, EffortSpan, day_bounds
+from birdwatchd.store.embeddings import Embeddings, VisitEmbeddings
+from birdwatchd.store.examples import Examples, VisitExample
+from birdwatchd.store.news import Compose, Day, NewsContext, StoredVisit
+from birdwatchd.store.outbox import Outbox, OutboxRow
+from birdwatchd.store.reader import StoredMoment, Visits
+from birdwatchd.store.reviews import Review, ReviewVerdict
+from birdwatchd.store.revision import MomentRow, Recorded
 from birdwatchd.store.scans import Recording
-from birdwatchd.store.store import Compose, Recorded, Store
+from birdwatchd.store.store import Store, StoreReader
+from birdwatchd.store.writer import Writer
 
 __all__ = [
-    "Alerting",
-    "Board",
-    "Catalogue",
+    "AlertContext",
+    "CameraSummary",
     "Compose",
     "Day",
     "Decide",
     "EffortSpan",
+    "Embeddings",
+    "Examples",
     "Fired",
     "MomentRow",
-    "Opinion",
+    "NewsContext",
+    "Outbox",
     "OutboxRow",
     "Outcome",
     "Recorded",
     "Recording",
     "Review",
-    "Standing",
+    "ReviewVerdict",
     "Store",
+    "StoreReader",
     "StoredMoment",
-    "Telling",
+    "StoredVisit",
     "VisitEmbeddings",
+    "VisitExample",
+    "Visits",
+    "Writer",
+    "day_bounds",
 ]

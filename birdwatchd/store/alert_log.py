@@ -1,8 +1,8 @@
-"""Remember which alert rule fired for which visit, inside the transaction that writes the visit.
+"""Log which alert rule fired for which visit, inside the transaction that writes the visit.
 
-Which rule fires is decided elsewhere: the store is given a function (`Decide`) and asks it once for each revision that
-is written. What it answers is kept together with the visit and the messages, so that kill -9 can neither lose nor
-double an alert, and what cooldowns and caps are reckoned by is always what was told.
+Which rule fires is decided elsewhere: the writer is given a function (`Decide`) and calls it once for each revision
+that is written. What it returns is kept together with the visit and the messages, so that kill -9 can neither lose nor
+double an alert, and cooldowns and daily caps always count the alerts that were sent.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from sqlalchemy.engine import Connection
 
 from birdwatchd.records import Message, Phase, Visit
 from birdwatchd.store import outbox, schema
-from birdwatchd.store.news import Standing
+from birdwatchd.store.news import StoredVisit
 
-__all__ = ["Alerting", "Decide", "Fired", "History", "Outcome", "fired_for", "last_seen", "write"]
+__all__ = ["AlertContext", "Decide", "Fired", "History", "Outcome", "fired_for", "last_seen", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Fired:
     """A rule fired for a visit.
 
     Attributes:
-        state, species, name, phase: the visit's when this rule last took note of it. `species` is what cooldowns go by,
+        state, species, name, phase: the visit's when this rule was last evaluated. `species` is what cooldowns go by,
             empty for a bird without a name; `name` is what it was called.
-        stands: what was told is not taken back.
-        channels: who was told.
+        stands: the alert was not retracted.
+        channels: that were notified.
     """
 
     rule: str
@@ -57,7 +57,7 @@ class History:
         return last_seen(self._connection, species, before, self._visit_id)
 
     def fired_within(self, rule: str, species: str, start: datetime, span: timedelta) -> bool:
-        """Whether the rule told of another visit of `species` that began less than `span` before or after `start`."""
+        """Whether the rule fired for another visit of `species` that began less than `span` before or after `start`."""
         alert = schema.alert.c
         query = sa.select(alert.id).where(
             alert.rule == rule,
@@ -70,7 +70,7 @@ class History:
         return self._connection.execute(query.limit(1)).first() is not None
 
     def fired_between(self, rule: str, since: datetime, until: datetime) -> int:
-        """For how many other visits that began in this time, `until` left out, the rule fired, taken back or not."""
+        """For how many other visits that began in this time, `until` excluded, the rule fired, retracted or not."""
         alert = schema.alert.c
         query = sa.select(sa.func.count()).where(
             alert.rule == rule,
@@ -82,30 +82,30 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Alerting:
+class AlertContext:
     """All that is needed to decide which rules fire for one visit revision.
 
     Attributes:
         fired: what fired for this visit before, by rule.
-        picture: reads the JPEG of the visit's best crop; None where there is none.
+        best_crop: reads the JPEG of the visit's best crop; returns None where there is none.
     """
 
-    standing: Standing
+    stored: StoredVisit
     now: datetime
     history: History
     fired: Mapping[str, Fired]
-    picture: Callable[[], bytes | None]
+    best_crop: Callable[[], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A rule fired, or took note of what became of a visit for which it had fired; and what is to be told of it."""
+    """A rule fired, or was evaluated again for a visit for which it had fired; and the messages about that."""
 
     fired: Fired
     messages: tuple[Message, ...] = ()
 
 
-Decide = Callable[[Alerting], Sequence[Outcome]]
+Decide = Callable[[AlertContext], Sequence[Outcome]]
 
 
 def last_seen(connection: Connection, species: str, before: datetime, visit_id: str) -> datetime | None:
@@ -129,7 +129,7 @@ def fired_for(connection: Connection, visit_id: str) -> dict[str, Fired]:
 
 
 def write(connection: Connection, visit: Visit, outcomes: Sequence[Outcome], now: datetime) -> bool:
-    """Keep what was decided for a visit revision; whether there is anything to tell."""
+    """Keep what was decided for a visit revision, and queue its messages; whether there are any."""
     for outcome in outcomes:
         fired = outcome.fired
         values = {

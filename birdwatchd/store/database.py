@@ -7,23 +7,114 @@ BEGIN IMMEDIATE, so that it waits (10 s) at its start and can never fail half-wa
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from birdwatchd.errors import StoreError, StoreTooNew
+from birdwatchd.errors import StoreError, StoreTooNew, StoreUnavailable
 from birdwatchd.store import migrations
+from birdwatchd.store.media import home_lock
+from birdwatchd.store.sqlite_errors import migration_errors, store_errors
 
-__all__ = ["FILE_NAME", "checkpoint", "open_database", "prepare", "require_version", "writing"]
+__all__ = ["FILE_NAME", "Database"]
+
+log = logging.getLogger(__name__)
 
 FILE_NAME = "birdwatchd.sqlite3"
 BUSY_TIMEOUT_MS = 10_000  # longer than any transaction here, shorter than a person's or systemd's patience
 
 
-def open_database(path: Path, *, read_only: bool) -> Engine:
+class Database:
+    """The open database of one home. Everything in this folder that reads or writes goes through its transactions.
+
+    Attributes:
+        path: the file.
+        lock: held by whoever writes in this process; take it to keep several transactions together.
+    """
+
+    def __init__(self, home: Path, engine: Engine) -> None:
+        self.home, self.path = home, home / FILE_NAME
+        self.lock = threading.RLock()
+        self._engine, self._write_engine = engine, _writing(engine)
+
+    @classmethod
+    def open(cls, home: Path) -> Database:
+        """Open a home for reading and writing, creating or upgrading what is needed.
+
+        Raises:
+            StoreTooNew: a newer birdwatchd wrote it.
+            StoreBusy, StoreFull, StoreError: it cannot be opened now, or at all.
+        """
+        path = home / FILE_NAME
+        with store_errors(path):
+            home.mkdir(parents=True, exist_ok=True)
+            with home_lock(home, shared=False):
+                engine = _open_engine(path, read_only=False)
+                _prepare(engine, path)
+        return cls(home, engine)
+
+    @classmethod
+    def open_existing(cls, home: Path) -> Database:
+        """Open a home for reading; create and change nothing.
+
+        Raises:
+            StoreError: there is no database, or an older birdwatchd's.
+            StoreTooNew: a newer birdwatchd's.
+        """
+        path = home / FILE_NAME
+        if not path.is_file():
+            raise StoreError(f"{path}: there is no database", "check `home`, or run birdwatchd there first")
+        engine = _open_engine(path, read_only=True)
+        with store_errors(path):
+            _require_version(engine, path)
+        return cls(home, engine)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that only reads; it never waits for a writer.
+
+        Raises:
+            StoreBusy, StoreFull, StoreError: as `birdwatchd.errors` says.
+        """
+        with store_errors(self.path), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes: all of it, or nothing where an exception leaves it.
+
+        Raises:
+            StoreBusy, StoreFull, StoreError: as `birdwatchd.errors` says.
+        """
+        with self.lock, store_errors(self.path), self._write_engine.begin() as connection:
+            yield connection
+
+    def close(self, *, checkpoint: bool = False) -> None:
+        """Let go of the file.
+
+        Args:
+            checkpoint: first move the write-ahead log into the database file. Where that cannot be done now (full
+                disk, busy), it stays in the log; nothing is lost.
+        """
+        with self.lock:
+            try:
+                if checkpoint:
+                    with store_errors(self.path):
+                        _checkpoint(self._engine)
+            except StoreUnavailable as error:
+                log.warning("the write-ahead log is left as it is: %s", error.message)
+            finally:
+                self._engine.dispose()
+
+
+def _open_engine(path: Path, *, read_only: bool) -> Engine:
     """An engine on the file; a read-only one neither creates nor changes anything."""
     mode = "ro" if read_only else "rwc"
 
@@ -47,7 +138,7 @@ def open_database(path: Path, *, read_only: bool) -> Engine:
     return engine
 
 
-def writing(engine: Engine) -> Engine:
+def _writing(engine: Engine) -> Engine:
     """The same engine, whose transactions take the write lock when they begin."""
     return engine.execution_options(birdwatchd_write=True)
 
@@ -62,7 +153,7 @@ def _casefold(text: Any) -> str | None:
     return None if text is None else str(text).casefold()
 
 
-def check_version(connection: Connection, path: Path) -> bool:
+def _check_version(connection: Connection, path: Path) -> bool:
     """True if the database has this program's schema, False if it is older or empty.
 
     Raises:
@@ -79,18 +170,20 @@ def check_version(connection: Connection, path: Path) -> bool:
     return found == migrations.REVISIONS[-1]
 
 
-def prepare(engine: Engine, path: Path) -> None:
+def _prepare(engine: Engine, path: Path) -> None:
     """Bring the schema up to date in one transaction; a second process that starts meanwhile waits for it.
 
     Raises:
         StoreTooNew: a newer birdwatchd wrote it.
+        StoreError: the migrations cannot be run; the database is as it was.
     """
-    with writing(engine).begin() as connection:
-        if not check_version(connection, path):
-            migrations.upgrade(connection)
+    with _writing(engine).begin() as connection:
+        if not _check_version(connection, path):
+            with migration_errors(path):
+                migrations.upgrade(connection)
 
 
-def require_version(engine: Engine, path: Path) -> None:
+def _require_version(engine: Engine, path: Path) -> None:
     """Refuse a database that cannot be read as it is.
 
     Raises:
@@ -98,12 +191,12 @@ def require_version(engine: Engine, path: Path) -> None:
         StoreError: an older one did, and nobody has upgraded it yet.
     """
     with engine.begin() as connection:
-        if not check_version(connection, path):
+        if not _check_version(connection, path):
             raise StoreError(f"{path}: is of an older birdwatchd", "start `birdwatchd run` once; it upgrades it")
 
 
-def checkpoint(engine: Engine) -> None:
-    """Move the write-ahead log into the database file and empty it, unless a reader is in the way."""
+def _checkpoint(engine: Engine) -> None:
+    """Empty the write-ahead log into the database file, unless a reader is in the way."""
     raw = engine.raw_connection()
     try:
         raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")

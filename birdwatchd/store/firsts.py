@@ -1,9 +1,9 @@
-"""Let each first belong to the earliest visit of its period, when a visit that had it turns out to be another bird.
+"""Reassign firsts (of the year, of the season, …) when a visit's species changes: which visits gain or lose one.
 
 Who sees a first of the year retracted expects the next visit of that species to be the first of the year, whether it
-came already or is still to come; and who takes the retraction back expects everything as it was. So a review, naming
-anew, or a bird that gets another name while it is there, settles the firsts of the species that it lost and of the one
-that it gained. A visit that merely comes late (a card that is scanned weeks afterwards) takes no first from anyone.
+came already or is still to come; and who undoes the retraction expects everything as it was. So whenever a verdict
+changes to another species (a review, a relabelling, a better look while the bird is there), the firsts of both species
+are reassigned. A visit that merely is stored late (a card that is scanned weeks afterwards) takes no first from others.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from birdwatchd.store import schema
 from birdwatchd.store.camera_state import day_bounds
 from birdwatchd.store.news import FIRSTS, periods_of
 
-__all__ = ["heirs", "losers"]
+__all__ = ["gaining", "losing"]
 
 Changes = dict[str, tuple[str, ...]]
 
 
-def heirs(connection: Connection, species: str, given_up: tuple[str, ...], visit: Visit, zone: ZoneInfo) -> Changes:
-    """Who gets the firsts of a species that a visit has just given up: the earliest that is left of each period.
+def gaining(connection: Connection, species: str, lost: tuple[str, ...], visit: Visit, zone: ZoneInfo) -> Changes:
+    """Which visits gain the firsts of a species that a visit has just lost: the earliest that is left of each period.
 
     Returns:
         The new firsts of each other visit that gains any.
@@ -32,13 +32,13 @@ def heirs(connection: Connection, species: str, given_up: tuple[str, ...], visit
     changes: dict[str, set[str]] = {}
     for name, period in _periods(species, visit, zone).items():
         earliest = connection.execute(period.limit(1)).first()
-        if name in given_up and earliest is not None and name not in earliest.firsts:
+        if name in lost and earliest is not None and name not in earliest.firsts:
             changes.setdefault(earliest.id, set(earliest.firsts)).add(name)
     return _in_order(changes)
 
 
-def losers(connection: Connection, species: str, gained: tuple[str, ...], visit: Visit, zone: ZoneInfo) -> Changes:
-    """Who must give up firsts of a species to a visit that has just got its name, and these firsts with it.
+def losing(connection: Connection, species: str, gained: tuple[str, ...], visit: Visit, zone: ZoneInfo) -> Changes:
+    """Which visits lose firsts of a species to a visit that has just become this species and the first of it.
 
     Returns:
         The new firsts of each other visit that loses any.

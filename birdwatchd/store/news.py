@@ -1,40 +1,38 @@
-"""Decide what to tell about a visit: is it a first, is it news, which phase is it in. Pure functions.
+"""Decide what is published about a visit: is it a first, is it news, which phase is it in. Pure functions.
 
 They run inside the transaction that writes the visit, so that a "first" is never missed and never doubled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from birdwatchd.records import Phase, State, Visit
+from birdwatchd.records import Message, Phase, State, Visit
 
 __all__ = [
     "FIRSTS",
+    "Compose",
     "Day",
-    "Standing",
-    "Telling",
-    "Told",
+    "News",
+    "NewsContext",
+    "StoredVisit",
     "decide_firsts",
     "decide_phase",
     "is_news",
+    "news_of",
     "periods_of",
-    "saying",
     "season_of",
 ]
 
 FIRSTS = ("ever", "year", "season", "today")  # most notable first
 
-_NORTH = {0: "winter", 1: "spring", 2: "summer", 3: "autumn"}
-_SOUTH = {0: "summer", 1: "autumn", 2: "winter", 3: "spring"}
-
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What those who listen were last told of a visit; a change of any of it is news."""
+class News:
+    """What a message says of a visit; a visit is published again when any of it has changed."""
 
     state: str
     rank: str
@@ -44,7 +42,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StoredVisit:
     """A visit with what only the store can know of it.
 
     Attributes:
@@ -71,34 +69,35 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
-    """All that a composer needs to write the messages of one visit revision.
+class NewsContext:
+    """All that is needed to compose the messages about one visit revision.
 
     Attributes:
-        standing: the visit as it is being written.
+        stored: the visit as it is being written.
         last: the newest confirmed visit of this camera once this revision counts; may be the visit itself.
-        last_changed: `last` is not, or no longer says, what this camera's listeners hold.
+        last_changed: `last` is not, or no longer says, what this camera's subscribers hold.
         image: JPEG of the best crop of `last`; read only when `last_changed`, None when there is none.
         today: the camera's day so far; None for a visit of another day.
         present: whether a bird is at the camera now; None where nobody looked.
     """
 
-    standing: Standing
-    last: Standing | None
+    stored: StoredVisit
+    last: StoredVisit | None
     last_changed: bool
     image: bytes | None
     today: Day | None = None
     present: bool | None = None
 
 
-def season_of(day: date, latitude: float | None = None) -> tuple[int, str]:
-    """The meteorological season (Dec–Feb, Mar–May, …) of a day: the year it began in, and its name.
+Compose = Callable[[NewsContext], Sequence[Message]]
 
-    The hemisphere changes only the name. Source: World Meteorological Organization's three-month seasons.
+
+def season_of(day: date) -> tuple[int, int]:
+    """The meteorological season of a day: the year it began in, and 0 (from December on) … 3 (from September on).
+
+    Source: World Meteorological Organization's three-month seasons. South of the equator only their names differ.
     """
-    quarter = day.month % 12 // 3
-    began = day.year - 1 if day.month < 3 else day.year
-    return began, (_SOUTH if latitude is not None and latitude < 0 else _NORTH)[quarter]
+    return (day.year - 1 if day.month < 3 else day.year), day.month % 12 // 3
 
 
 def decide_firsts(start: datetime, neighbours: Sequence[datetime], zone: ZoneInfo) -> tuple[str, ...]:
@@ -137,33 +136,36 @@ def periods_of(at: datetime, zone: ZoneInfo) -> dict[str, tuple[date, date] | No
     }
 
 
-def decide_phase(visit: Visit, told: Told | None) -> Phase:
-    """Provisional while the bird is there, then final; corrected when what was told as final proves something else.
+def decide_phase(visit: Visit, last: News | None) -> Phase:
+    """Provisional while the bird is there, then final; corrected when what was final proves something else.
 
-    Retracted when what was told proves no bird.
+    Retracted when what was published proves no bird.
+
+    Args:
+        last: what was last published of the visit, if anything was.
     """
     verdict = visit.verdict
-    if verdict.state is State.REJECTED and told is not None:
-        return Phase.RETRACTED  # what is rejected is never told first, so it had been told as something else
+    if verdict.state is State.REJECTED and last is not None:
+        return Phase.RETRACTED  # a rejected visit is never published first: it was published as something else
     if visit.end is None:
         return Phase.PROVISIONAL
-    if told is None or told.phase == Phase.PROVISIONAL:
+    if last is None or last.phase == Phase.PROVISIONAL:
         return Phase.FINAL
-    same = (told.state, told.rank, told.common_name) == (verdict.state, verdict.rank, verdict.common_name)
-    return Phase(told.phase) if same else Phase.CORRECTED
+    same = (last.state, last.rank, last.common_name) == (verdict.state, verdict.rank, verdict.common_name)
+    return Phase(last.phase) if same else Phase.CORRECTED
 
 
-def saying(visit: Visit, phase: Phase) -> Told:
-    """What telling this revision would say."""
+def news_of(visit: Visit, phase: Phase) -> News:
+    """What a message about this revision would say."""
     verdict = visit.verdict
-    return Told(verdict.state.value, verdict.rank.value, verdict.common_name, phase.value, visit.count_max)
+    return News(verdict.state.value, verdict.rank.value, verdict.common_name, phase.value, visit.count_max)
 
 
-def is_news(saying: Told, told: Told | None) -> bool:
-    """Whether a revision is worth a message: the first telling, or one that differs from the last telling.
+def is_news(news: News, last: News | None) -> bool:
+    """Whether a revision is worth a message: the first about its visit, or one that differs from the last.
 
-    A visit that was rejected before anyone heard of it is never told.
+    A visit that was rejected before any message about it gets none.
     """
-    if told is None:
-        return saying.state != State.REJECTED
-    return saying != told
+    if last is None:
+        return news.state != State.REJECTED
+    return news != last

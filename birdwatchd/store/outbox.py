@@ -1,22 +1,26 @@
-"""Keep what is to be told until the broker has it: rows in order of id, each deleted after its PUBACK.
+"""Keep messages until the broker or another channel has taken them: rows in order of id, deleted when acknowledged.
 
-The functions here work inside a caller's transaction. A row with `coalesce` replaces older ones of its topic,
-so that a broker that was away for a week gets every visit but each state only in its newest form.
+A row with `coalesce` replaces older ones of its topic, so that a broker that was away for a week gets every visit but
+each state only in its newest form. A broker keeps retained messages for ever, also those of a camera that is no longer
+there: every topic that may hold one is written down here before anything is sent to it, and deleted when the broker
+has acknowledged its removal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
 
 from birdwatchd.records import Message
 from birdwatchd.store import schema
+from birdwatchd.store.database import Database
 
-__all__ = ["OutboxRow", "add", "for_channel", "remove", "remove_older", "remove_unknown", "rows_after"]
+__all__ = ["Outbox", "OutboxRow", "RetainedTopics", "add"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,110 @@ class OutboxRow:
     revision: int | None = None
 
 
+class Outbox:
+    """The messages that wait for the broker (channel None) or for another channel."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def pending(self, after_id: int, limit: int, channel: str | None = None) -> list[OutboxRow]:
+        """Up to `limit` rows for a channel with an id above `after_id`, oldest first; cheap."""
+        table = schema.outbox
+        query = sa.select(table).where(table.c.id > after_id, _for_channel(channel)).order_by(table.c.id).limit(limit)
+        with self._database.reading() as connection:
+            return [
+                OutboxRow(
+                    row.id,
+                    row.created_at,
+                    Message(row.topic, row.payload, row.retain, row.key, row.coalesce, row.channel),
+                    row.visit_id,
+                    row.revision,
+                )
+                for row in connection.execute(query)
+            ]
+
+    def depth(self, channel: str | None = None) -> int:
+        """How many messages wait for a channel."""
+        query = sa.select(sa.func.count()).select_from(schema.outbox).where(_for_channel(channel))
+        with self._database.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def oldest_s(self, now: datetime, channel: str | None = None) -> float | None:
+        """How long the oldest message for a channel has been waiting, seconds; None if none waits."""
+        rows = self.pending(0, 1, channel)
+        return max(0.0, (now - rows[0].created_at).total_seconds()) if rows else None
+
+    def newest_id(self) -> int:
+        """The id of the newest message; 0 when there is none."""
+        with self._database.reading() as connection:
+            return connection.execute(sa.select(sa.func.max(schema.outbox.c.id))).scalar() or 0
+
+    def delivered(self, ids: Sequence[int], now: datetime) -> None:
+        """Delete rows that were acknowledged, and note on their visits when the broker first acknowledged one."""
+        table, visit = schema.outbox, schema.visit
+        mine = (table.c.id.in_(ids), table.c.visit_id.is_not(None), _for_channel(None))
+        visits = sa.select(table.c.visit_id).where(*mine)
+        first = sa.update(visit).where(visit.c.id.in_(visits), visit.c.told_at.is_(None))
+        with self._database.writing() as connection:
+            connection.execute(first.values(told_at=now))
+            connection.execute(sa.delete(table).where(table.c.id.in_(ids)))
+
+    def drop_older(self, channel: str, before: datetime) -> int:
+        """Delete what has been waiting for a channel since before a time; how many messages."""
+        older = sa.delete(schema.outbox).where(_for_channel(channel), schema.outbox.c.created_at < before)
+        with self._database.writing() as connection:
+            return connection.execute(older).rowcount
+
+    def keep_channels(self, channels: Collection[str]) -> int:
+        """Delete what waits for channels that do not exist any more; how many messages. Call it at start."""
+        column = schema.outbox.c.channel
+        unknown = sa.delete(schema.outbox).where(column.is_not(None), column.not_in(channels))
+        with self._database.writing() as connection:
+            return connection.execute(unknown).rowcount
+
+    def has_daily(self, name: str, day: date) -> bool:
+        """Whether the message that is sent once a day was added on this local date."""
+        with self._database.reading() as connection:
+            return _last_day(connection, name) == day.isoformat()
+
+    def add_daily(self, name: str, day: date, message: Message, now: datetime) -> bool:
+        """Add a message and note the date, both or neither; False if that date had it already."""
+        with self._database.writing() as connection:
+            if _last_day(connection, name) == day.isoformat():
+                return False
+            values = {"name": name, "day": day.isoformat()}
+            connection.execute(sa.insert(schema.daily).prefix_with("OR REPLACE").values(values))
+            add(connection, [message], now)
+            return True
+
+
+class RetainedTopics:
+    """The topics under which a broker may hold a retained message of ours."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def announce(self, wanted: Collection[str]) -> list[str]:
+        """Write down every retained topic there may be from now on; returns those that a broker may hold beside them.
+
+        What waits in the outbox for a topic that is not wanted any more is deleted.
+        """
+        table, row = schema.announced, schema.outbox.c
+        with self._database.writing() as connection:
+            for topic in wanted:
+                connection.execute(sqlite.insert(table).values(topic=topic).on_conflict_do_nothing())
+            held = connection.execute(sa.select(table.c.topic).order_by(table.c.topic)).scalars().all()
+            waiting = connection.execute(sa.select(row.topic).where(row.retain.is_(True)).distinct()).scalars().all()
+            for topic in set(waiting).difference(wanted):
+                connection.execute(sa.delete(schema.outbox).where(row.topic == topic, row.retain.is_(True)))
+        return [topic for topic in held if topic not in wanted]
+
+    def removed(self, topics: Sequence[str]) -> None:
+        """The broker holds nothing under these topics any more."""
+        with self._database.writing() as connection:
+            connection.execute(sa.delete(schema.announced).where(schema.announced.c.topic.in_(topics)))
+
+
 def add(
     connection: Connection,
     messages: Sequence[Message],
@@ -37,11 +145,11 @@ def add(
     visit_id: str | None = None,
     revision: int | None = None,
 ) -> None:
-    """Append messages; those with a key belong to the given visit revision."""
+    """Append messages inside the caller's transaction; those with a key belong to the given visit revision."""
     table = schema.outbox
     for message in messages:
         if message.coalesce:
-            older = (table.c.topic == message.topic, table.c.coalesce.is_(True), for_channel(message.channel))
+            older = (table.c.topic == message.topic, table.c.coalesce.is_(True), _for_channel(message.channel))
             connection.execute(sa.delete(table).where(*older))
         connection.execute(
             sa.insert(table).values(
@@ -58,45 +166,10 @@ def add(
         )
 
 
-def for_channel(channel: str | None) -> sa.ColumnElement[bool]:
-    """The condition that a row is for this channel; None is the broker."""
+def _for_channel(channel: str | None) -> sa.ColumnElement[bool]:
     column = schema.outbox.c.channel
     return column.is_(None) if channel is None else column == channel
 
 
-def rows_after(connection: Connection, after_id: int, limit: int, channel: str | None = None) -> list[OutboxRow]:
-    """Up to `limit` rows of a channel with an id above `after_id`, oldest first."""
-    table = schema.outbox
-    mine = sa.select(table).where(table.c.id > after_id, for_channel(channel))
-    found = connection.execute(mine.order_by(table.c.id).limit(limit))
-    return [
-        OutboxRow(
-            row.id,
-            row.created_at,
-            Message(row.topic, row.payload, row.retain, row.key, row.coalesce, row.channel),
-            row.visit_id,
-            row.revision,
-        )
-        for row in found
-    ]
-
-
-def remove(connection: Connection, ids: Sequence[int], now: datetime) -> None:
-    """Delete rows that were delivered, and note on their visits when the broker was first told."""
-    table, visit = schema.outbox, schema.visit
-    mine = (table.c.id.in_(ids), table.c.visit_id.is_not(None), for_channel(None))
-    told = sa.select(table.c.visit_id).where(*mine)
-    connection.execute(sa.update(visit).where(visit.c.id.in_(told), visit.c.told_at.is_(None)).values(told_at=now))
-    connection.execute(sa.delete(table).where(table.c.id.in_(ids)))
-
-
-def remove_older(connection: Connection, channel: str, before: datetime) -> int:
-    """Delete a channel's rows from before a time; how many."""
-    table = schema.outbox
-    return connection.execute(sa.delete(table).where(for_channel(channel), table.c.created_at < before)).rowcount
-
-
-def remove_unknown(connection: Connection, channels: Collection[str]) -> int:
-    """Delete the rows of channels that are not among these; how many."""
-    column = schema.outbox.c.channel
-    return connection.execute(sa.delete(schema.outbox).where(column.is_not(None), column.not_in(channels))).rowcount
+def _last_day(connection: Connection, name: str) -> str | None:
+    return connection.execute(sa.select(schema.daily.c.day).where(schema.daily.c.name == name)).scalar()

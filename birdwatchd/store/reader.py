@@ -1,36 +1,29 @@
-"""Read what was seen: the questions that commands, pages and exports ask of the database.
+"""Read visits and their moments: the queries that commands, pages and exports make.
 
-`Catalogue` only reads; `open_existing` creates nothing, so that a mistyped `--home` is an error and not an
-empty answer. `Store` (store.py) is a Catalogue that also writes.
+Every query is one transaction (long lists are read in pages of one each), and sees what was committed before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
-from sqlalchemy.engine import Connection, Engine, Row
+from sqlalchemy.engine import Row
 
-from birdwatchd.errors import StoreError
 from birdwatchd.records import Box, FloatArray, HalfArray, Phase, State, Visit
-from birdwatchd.store import database, outbox, schema
+from birdwatchd.store import schema
 from birdwatchd.store.alert_log import last_seen
-from birdwatchd.store.embeddings import VisitEmbeddings, embeddings_of, models_embedded, stamps_of
-from birdwatchd.store.examples import VisitSeen, reviews_mark, visits_seen
-from birdwatchd.store.news import Standing
-from birdwatchd.store.outbox import OutboxRow
+from birdwatchd.store.database import Database
+from birdwatchd.store.embeddings import model_text
+from birdwatchd.store.news import StoredVisit
 from birdwatchd.store.reviews import verdict_of
-from birdwatchd.store.scans import Recording, found_in
-from birdwatchd.store.sqlite_errors import store_errors
 
-__all__ = ["Catalogue", "EffortSpan", "StoredMoment"]
+__all__ = ["StoredMoment", "Visits", "stored_visits", "to_stored_visit"]
 
 PAGE = 500  # visits read at once where all are gone through
 
@@ -62,98 +55,68 @@ class StoredMoment:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class EffortSpan:
-    """A camera was in one state from then to then (UTC)."""
+class Visits:
+    """The visits that are stored."""
 
-    camera: str
-    start: datetime
-    end: datetime
-    state: str
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-
-class Catalogue:
-    """The database, for reading. Safe to use from several threads and next to other processes.
-
-    Every method raises StoreBusy, StoreFull or StoreError as `birdwatchd.errors` says.
-    """
-
-    def __init__(self, home: Path, engine: Engine) -> None:
-        self.home = home
-        self.path = home / database.FILE_NAME
-        self._engine = engine
-
-    @classmethod
-    def open_existing(cls, home: Path) -> Catalogue:
-        """Open a home for reading; create and change nothing.
-
-        Raises:
-            StoreError: there is no database, or an older birdwatchd's.
-            StoreTooNew: a newer birdwatchd's.
-        """
-        path = home / database.FILE_NAME
-        if not path.is_file():
-            raise StoreError(f"{path}: there is no database", "check `home`, or run birdwatchd there first")
-        engine = database.open_database(path, read_only=True)
-        with store_errors(path):
-            database.require_version(engine, path)
-        return Catalogue(home, engine)
-
-    def close(self) -> None:
-        """Let go of the database."""
-        self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with store_errors(self.path), self._engine.begin() as connection:
-            yield connection
-
-    def visits(
+    def find(
         self,
         since: datetime | None = None,
         camera: str | None = None,
         species: str | None = None,
         limit: int | None = None,
-        *,
-        state: State | None = None,
-        until: datetime | None = None,
     ) -> list[Visit]:
-        """Visits that began at or after `since` (and before `until`), newest last; `limit` keeps the newest.
+        """Visits that began at or after `since`, newest last; `limit` keeps the newest.
 
         `species` is a whole common or scientific name, in any case.
         """
         visit = schema.visit.c
-        query = standings().order_by(visit.started_at.desc(), visit.id.desc()).limit(limit)
-        if since is not None:
-            query = query.where(visit.started_at >= since)
-        if until is not None:
-            query = query.where(visit.started_at < until)
+        query = _began(stored_visits(), since).order_by(visit.started_at.desc(), visit.id.desc()).limit(limit)
         if camera is not None:
             query = query.where(schema.camera.c.key == camera)
-        if state is not None:
-            query = query.where(visit.state == state.value)
         if species is not None:
             names = (sa.func.casefold(visit.common_name), sa.func.casefold(visit.scientific_name))
             query = query.where(sa.or_(*(name == species.casefold() for name in names)))
-        with self._reading() as connection:
-            return [to_standing(row).visit for row in connection.execute(query)][::-1]
+        with self._database.reading() as connection:
+            return [to_stored_visit(row).visit for row in connection.execute(query)][::-1]
 
-    def visit(self, visit_id: str) -> Visit | None:
+    def get(self, visit_id: str) -> Visit | None:
         """One visit, or None."""
-        standing = self.standing(visit_id)
-        return standing.visit if standing else None
+        with self._database.reading() as connection:
+            row = connection.execute(stored_visits().where(schema.visit.c.id == visit_id)).first()
+        return to_stored_visit(row).visit if row else None
 
-    def standing(self, visit_id: str) -> Standing | None:
-        """One visit with its phase and firsts, or None."""
-        with self._reading() as connection:
-            row = connection.execute(standings().where(schema.visit.c.id == visit_id)).first()
-        return to_standing(row) if row else None
+    def stored(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[StoredVisit]:
+        """Visits that began at or after `since` and before `until`, oldest first; read some at a time."""
+        visit = schema.visit.c
+        query = _began(stored_visits(), since, until).order_by(visit.started_at, visit.id).limit(PAGE)
+        page = query
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(page).all()
+            yield from map(to_stored_visit, rows)
+            if len(rows) < PAGE:
+                return
+            place = sa.tuple_(visit.started_at, visit.id)
+            page = query.where(place > sa.tuple_(sa.literal(rows[-1].started_at, visit.started_at.type), rows[-1].id))
+
+    def to_relabel(self, since: datetime | None = None, camera: str | None = None) -> Iterator[Visit]:
+        """Visits that are over and have no review, oldest first; read some at a time."""
+        visit = schema.visit.c
+        reviewed = sa.exists().where(schema.review.c.visit_id == visit.id)
+        query = _began(stored_visits(), since).where(visit.ended_at.is_not(None), ~reviewed).order_by(visit.id)
+        if camera is not None:
+            query = query.where(schema.camera.c.key == camera)
+        last = ""
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(query.where(visit.id > last).limit(PAGE)).all()
+            yield from (to_stored_visit(row).visit for row in rows)
+            if len(rows) < PAGE:
+                return
+            last = rows[-1].id
 
     def moments(self, visit_id: str) -> list[StoredMoment]:
         """The moments of a visit, in order."""
@@ -164,209 +127,39 @@ class Catalogue:
             .where(moment.c.visit_id == visit_id)
             .order_by(moment.c.idx)
         )
-        with self._reading() as connection:
-            return [self._to_moment(row) for row in connection.execute(query)]
-
-    def _to_moment(self, row: Row[Any]) -> StoredMoment:
-        logits = None if row.logits is None else np.frombuffer(row.logits, "<f2").astype(np.float32)
-        return StoredMoment(
-            visit_id=row.visit_id,
-            idx=row.idx,
-            at=row.at,
-            box=Box(*row.box),
-            quality=row.quality,
-            top=tuple((name, p) for name, p in row.top),
-            embedding=np.frombuffer(row.embedding, "<f2").astype(np.float16),
-            logits=logits,
-            crop=self.home / row.crop if row.crop else None,
-            width=row.width,
-            height=row.height,
-            model=model_text(row.name, row.version),
-        )
-
-    def models_embedded(self) -> list[str]:
-        """The models that gave embeddings which are stored."""
-        with self._reading() as connection:
-            return [model_text(*one) for one in models_embedded(connection)]
-
-    def stamps(self, model: str) -> NDArray[np.int64]:
-        """A number for each visit that a model gave embeddings of, by visit id; another whenever these change."""
-        with self._reading() as connection:
-            return stamps_of(connection, *model_parts(model))
-
-    def embeddings(self, stamps: Sequence[int]) -> list[VisitEmbeddings]:
-        """The embeddings with these stamps, by visit id; those that changed or went meanwhile are left out."""
-        with self._reading() as connection:
-            return embeddings_of(connection, stamps)
-
-    def temperature(self, model: str) -> float:
-        """By what a model's logits are to be divided; 1 for a model that was never calibrated."""
-        name, version = model_parts(model)
-        query = sa.select(schema.calibration.c.temperature).join(schema.model)
-        with self._reading() as connection:
-            mine = query.where(schema.model.c.name == name, schema.model.c.version == version)
-            return float(connection.execute(mine).scalar() or 1.0)
+        with self._database.reading() as connection:
+            return [_to_moment(row, self._database.home) for row in connection.execute(query)]
 
     def reviews(self) -> list[tuple[str, str, str | None]]:
-        """The newest review of each reviewed visit: visit id, opinion, and the species it ends up as."""
+        """The newest review of each reviewed visit: visit id, verdict, and the species it ends up as."""
         review, visit = schema.review.c, schema.visit.c
         newest = sa.select(sa.func.max(review.id)).group_by(review.visit_id)
         species = sa.func.coalesce(visit.scientific_name, visit.common_name)
         query = sa.select(review.visit_id, review.verdict, species).join(schema.visit).where(review.id.in_(newest))
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(review.visit_id))]
-
-    def seen(self, model: str, limit: int) -> Iterator[VisitSeen]:
-        """Up to `limit` reviewed visits and as many confirmed ones that a model named, newest first."""
-        name, version = model_parts(model)
-        table = schema.model.c
-        query = sa.select(table.id).where(table.name == name, table.version == version)
-        with self._reading() as connection:
-            number = connection.execute(query).scalar()
-            if number is not None:
-                yield from visits_seen(connection, number, limit)
-
-    def reviews_mark(self) -> tuple[int, int]:
-        """A pair that changes whenever a review is written or taken back, by any process."""
-        with self._reading() as connection:
-            return reviews_mark(connection)
-
-    def to_name_anew(self, since: datetime | None = None, camera: str | None = None) -> Iterator[Visit]:
-        """Visits that are over and that no person had a say on, oldest first; read some at a time."""
-        visit = schema.visit.c
-        spoken = sa.exists().where(schema.review.c.visit_id == visit.id)
-        query = standings().where(visit.ended_at.is_not(None), ~spoken).order_by(visit.id)
-        if since is not None:
-            query = query.where(visit.started_at >= since)
-        if camera is not None:
-            query = query.where(schema.camera.c.key == camera)
-        last = ""
-        while True:
-            with self._reading() as connection:
-                rows = connection.execute(query.where(visit.id > last).limit(PAGE)).all()
-            yield from (to_standing(row).visit for row in rows)
-            if len(rows) < PAGE:
-                return
-            last = rows[-1].id
-
-    def standings(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[Standing]:
-        """Visits that began at or after `since` and before `until`, oldest first; read some at a time."""
-        visit = schema.visit.c
-        query = standings().order_by(visit.started_at, visit.id).limit(PAGE)
-        if since is not None:
-            query = query.where(visit.started_at >= since)
-        if until is not None:
-            query = query.where(visit.started_at < until)
-        page = query
-        while True:
-            with self._reading() as connection:
-                rows = connection.execute(page).all()
-            yield from map(to_standing, rows)
-            if len(rows) < PAGE:
-                return
-            place = sa.tuple_(visit.started_at, visit.id)
-            page = query.where(place > sa.tuple_(sa.literal(rows[-1].started_at, visit.started_at.type), rows[-1].id))
 
     def last_seen(self, species: str, before: datetime, visit_id: str) -> datetime | None:
         """When the newest visit of a confirmed species other than `visit_id` began, not later than `before`."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return last_seen(connection, species, before, visit_id)
 
-    def last_visit_at(self) -> datetime | None:
-        """When the newest visit was last seen; None before the first."""
-        with self._reading() as connection:
-            row = connection.execute(
-                sa.select(schema.visit.c.last_seen_at).order_by(schema.visit.c.started_at.desc()).limit(1)
-            ).first()
-        return row.last_seen_at if row else None
-
-    def counts(
-        self, since: datetime | None = None, until: datetime | None = None, camera: str | None = None
-    ) -> dict[str, int]:
-        """Confirmed visits per common name (scientific where there is none), most frequent first."""
+    def last_published(self, camera: str) -> str | None:
+        """The newest visit of a camera that is over, was published and still counts as a bird; its id."""
         visit = schema.visit.c
-        name = sa.func.coalesce(visit.common_name, visit.scientific_name, "")
-        number = sa.func.count()
         query = (
-            sa.select(name, number)
+            sa.select(visit.id)
             .join(schema.camera)
-            .where(visit.state == State.CONFIRMED.value)
-            .group_by(name)
-            .order_by(number.desc(), name)
+            .where(schema.camera.c.key == camera, visit.ended_at.is_not(None), visit.told_revision.is_not(None))
+            .where(visit.state != State.REJECTED.value)
+            .order_by(visit.started_at.desc(), visit.id.desc())
         )
-        if since is not None:
-            query = query.where(visit.started_at >= since)
-        if until is not None:
-            query = query.where(visit.started_at < until)
-        if camera is not None:
-            query = query.where(schema.camera.c.key == camera)
-        with self._reading() as connection:
-            return {str(row[0]): int(row[1]) for row in connection.execute(query)}
-
-    def scanned(self, recording: Recording) -> bool:
-        """Whether exactly this recording was read to its end before; one that failed was not."""
-        table = schema.scanned.c
-        name, version = model_parts(recording.model)
-        query = (
-            sa.select(table.path)
-            .join(schema.model)
-            .where(table.path == recording.path, table.size == recording.size)
-            .where(table.mtime_ns == recording.mtime_ns, table.settings == recording.settings)
-            .where(schema.model.c.name == name, schema.model.c.version == version)
-            .where(table.error.is_(None), table.growing.is_(False))
-        )
-        with self._reading() as connection:
-            return connection.execute(query).first() is not None
-
-    def visits_of(self, recording: Recording) -> list[Visit]:
-        """The visits found in exactly this recording, oldest first."""
-        visit = schema.visit.c
-        query = standings().where(found_in(recording)).order_by(visit.started_at, visit.id)
-        with self._reading() as connection:
-            return [to_standing(row).visit for row in connection.execute(query)]
-
-    def efforts(self, since: datetime | None = None, camera: str | None = None) -> list[EffortSpan]:
-        """When which camera was in which state, oldest first, without spans that ended before `since`."""
-        table = schema.effort.c
-        start, end = table["from"], table["to"]
-        query = sa.select(schema.camera.c.key, start, end, table.state).join(schema.camera).order_by(start)
-        if since is not None:
-            query = query.where(end >= since)
-        if camera is not None:
-            query = query.where(schema.camera.c.key == camera)
-        with self._reading() as connection:
-            return [EffortSpan(*row) for row in connection.execute(query)]
-
-    def pending(self, after_id: int, limit: int, channel: str | None = None) -> list[OutboxRow]:
-        """Up to `limit` rows for a channel (None: the broker) with an id above `after_id`, oldest first; cheap."""
-        with self._reading() as connection:
-            return outbox.rows_after(connection, after_id, limit, channel)
-
-    def outbox_depth(self, channel: str | None = None) -> int:
-        """How many messages wait to be told to the broker, or by a channel."""
-        query = sa.select(sa.func.count()).select_from(schema.outbox).where(outbox.for_channel(channel))
-        with self._reading() as connection:
-            return int(connection.execute(query).scalar_one())
-
-    def outbox_oldest(self, now: datetime, channel: str | None = None) -> float | None:
-        """How long the oldest message for the broker, or a channel, has been waiting, seconds; None if none waits."""
-        rows = self.pending(0, 1, channel)
-        return max(0.0, (now - rows[0].created_at).total_seconds()) if rows else None
+        with self._database.reading() as connection:
+            return connection.execute(query.limit(1)).scalar()
 
 
-def model_parts(model: str) -> tuple[str, str]:
-    """Name and version of a model written `name` or `name@version`."""
-    name, _, version = model.partition("@")
-    return name, version
-
-
-def model_text(name: str, version: str) -> str:
-    """The inverse of `model_parts`."""
-    return f"{name}@{version}" if version else name
-
-
-def standings() -> sa.Select[Any]:
-    """All visits, with what `to_standing` needs."""
+def stored_visits() -> sa.Select[Any]:
+    """All visits, with what `to_stored_visit` needs."""
     return (
         sa.select(schema.visit, schema.camera.c.key.label("camera"), schema.model.c.name, schema.model.c.version)
         .join(schema.camera, schema.visit.c.camera_id == schema.camera.c.id)
@@ -374,8 +167,8 @@ def standings() -> sa.Select[Any]:
     )
 
 
-def to_standing(row: Row[Any]) -> Standing:
-    """A row of `standings` as records."""
+def to_stored_visit(row: Row[Any]) -> StoredVisit:
+    """A row of `stored_visits` as records."""
     visit = Visit(
         visit_id=row.id,
         camera=row.camera,
@@ -394,4 +187,31 @@ def to_standing(row: Row[Any]) -> Standing:
         clip=row.clip,
         clip_cut=bool(row.clip_cut),
     )
-    return Standing(visit, Phase(row.phase), tuple(row.firsts))
+    return StoredVisit(visit, Phase(row.phase), tuple(row.firsts))
+
+
+def _began(query: sa.Select[Any], since: datetime | None, until: datetime | None = None) -> sa.Select[Any]:
+    """Only visits that began at or after `since` and before `until`."""
+    if since is not None:
+        query = query.where(schema.visit.c.started_at >= since)
+    if until is not None:
+        query = query.where(schema.visit.c.started_at < until)
+    return query
+
+
+def _to_moment(row: Row[Any], home: Path) -> StoredMoment:
+    logits = None if row.logits is None else np.frombuffer(row.logits, "<f2").astype(np.float32)
+    return StoredMoment(
+        visit_id=row.visit_id,
+        idx=row.idx,
+        at=row.at,
+        box=Box(*row.box),
+        quality=row.quality,
+        top=tuple((name, p) for name, p in row.top),
+        embedding=np.frombuffer(row.embedding, "<f2").astype(np.float16),
+        logits=logits,
+        crop=home / row.crop if row.crop else None,
+        width=row.width,
+        height=row.height,
+        model=model_text(row.name, row.version),
+    )

@@ -1,7 +1,7 @@
-"""Let a person's word stand: a review changes the visit's verdict, keeps the old one, and can be taken back.
+"""Review a visit: a person's verdict takes the place of the network's, which is kept, and can be undone.
 
-The rows of `review` are the person's words, newest last; those of `superseded` are the verdicts that a review (or
-naming anew, see `relabel`) put aside. While a visit has a review, whatever the network says later changes nothing.
+The rows of `review` are what people said, newest last; those of `superseded` are the verdicts that a review or a
+relabelling replaced. While a visit has a review, whatever the network says later changes nothing.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import Label, Rank, State, Verdict, Visit
 from birdwatchd.store import schema
 
-__all__ = ["Opinion", "Review", "has_review", "put_aside", "reviewed", "take_back"]
+__all__ = ["Review", "ReviewVerdict", "archive_verdict", "has_review", "reviewed", "undo_review"]
 
 
-class Opinion(StrEnum):
-    """What a person may say of a visit."""
+class ReviewVerdict(StrEnum):
+    """What a person may say of a visit; the column `review.verdict` holds these values."""
 
     CONFIRM = "confirm"
     SPECIES = "species"
@@ -30,14 +30,14 @@ class Opinion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A person's word on one visit.
+    """What one person says of one visit.
 
     Attributes:
-        label: the species, for `Opinion.SPECIES` only.
+        label: the species, for `ReviewVerdict.SPECIES` only.
         by: who said it.
     """
 
-    opinion: Opinion
+    verdict: ReviewVerdict
     by: str
     label: Label | None = None
 
@@ -54,27 +54,27 @@ def reviewed(visit: Visit, review: Review) -> Verdict:
         StoreError: there is nothing to confirm.
     """
     verdict = visit.verdict
-    said = replace(verdict, state=State.CONFIRMED, score=1.0, rare=False, reasons=(f"reviewed by {review.by}",))
-    if review.opinion is Opinion.NOT_A_BIRD:
-        nothing = replace(said, state=State.REJECTED, rank=Rank.BIRD, common_name=None, scientific_name=None)
+    confirmed = replace(verdict, state=State.CONFIRMED, score=1.0, rare=False, reasons=(f"reviewed by {review.by}",))
+    if review.verdict is ReviewVerdict.NOT_A_BIRD:
+        nothing = replace(confirmed, state=State.REJECTED, rank=Rank.BIRD, common_name=None, scientific_name=None)
         return replace(nothing, reasons=(f"not a bird, says {review.by}",))
-    if review.opinion is Opinion.SPECIES:
+    if review.verdict is ReviewVerdict.SPECIES:
         assert review.label is not None
         name, scientific = review.label.common_name, review.label.scientific_name
-        return replace(said, rank=Rank.SPECIES, common_name=name, scientific_name=scientific)
+        return replace(confirmed, rank=Rank.SPECIES, common_name=name, scientific_name=scientific)
     if verdict.common_name is None:
         raise StoreError(f"visit {visit.visit_id} has no name to confirm", "say which species it is with --species")
-    return replace(said, rare=verdict.rare)
+    return replace(confirmed, rare=verdict.rare)
 
 
 def has_review(connection: Connection, visit_id: str) -> bool:
-    """Whether a person had a say on this visit."""
+    """Whether a person reviewed this visit."""
     table = schema.review.c
     return connection.execute(sa.select(table.id).where(table.visit_id == visit_id).limit(1)).first() is not None
 
 
-def put_aside(connection: Connection, visit: Visit, model_id: int, cause: str, now: datetime) -> None:
-    """Keep the verdict that a visit has now, before another takes its place.
+def archive_verdict(connection: Connection, visit: Visit, model_id: int, cause: str, now: datetime) -> None:
+    """Keep the verdict that a visit has now, before another replaces it.
 
     Args:
         cause: `review`, or `relabel`.
@@ -100,8 +100,8 @@ def put_aside(connection: Connection, visit: Visit, model_id: int, cause: str, n
     )
 
 
-def take_back(connection: Connection, visit_id: str) -> Verdict:
-    """Forget the newest review of a visit; returns the verdict that it had put aside.
+def undo_review(connection: Connection, visit_id: str) -> Verdict:
+    """Delete the newest review of a visit; returns the verdict that it had replaced.
 
     Raises:
         StoreError: there is none.
@@ -109,8 +109,8 @@ def take_back(connection: Connection, visit_id: str) -> Verdict:
     review, superseded = schema.review.c, schema.superseded.c
     mine = sa.select(review.id).where(review.visit_id == visit_id).order_by(review.id.desc()).limit(1)
     last = connection.execute(mine).scalar()
-    aside = sa.select(schema.superseded).where(superseded.visit_id == visit_id, superseded.cause == "review")
-    before = connection.execute(aside.order_by(superseded.id.desc()).limit(1)).first()
+    archived = sa.select(schema.superseded).where(superseded.visit_id == visit_id, superseded.cause == "review")
+    before = connection.execute(archived.order_by(superseded.id.desc()).limit(1)).first()
     if last is None or before is None:
         raise StoreError(f"visit {visit_id} has no review to take back", "see `birdwatchd visits`")
     connection.execute(sa.delete(schema.review).where(review.id == last))

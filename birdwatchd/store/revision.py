@@ -1,8 +1,11 @@
-"""The work inside the one transaction that writes a visit revision, step by step."""
+"""Write one revision of a visit inside a transaction: its rows, its firsts, and the messages about it.
+
+All of it is committed together by `Writer` (writer.py), so that kill -9 can neither lose nor double a message.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,25 +16,26 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
 
-from birdwatchd.errors import StoreError
-from birdwatchd.records import Box, FloatArray, Message, Moment, Phase, Prediction, State, Verdict, Visit
+from birdwatchd.records import Box, FloatArray, Moment, Phase, Verdict, Visit
 from birdwatchd.store import alert_log, outbox, schema
-from birdwatchd.store.camera_state import best_crop, day_at, is_present
-from birdwatchd.store.firsts import heirs, losers
+from birdwatchd.store.camera_state import best_crop, camera_id, day_at, is_present, newest_confirmed
+from birdwatchd.store.embeddings import model_id
+from birdwatchd.store.firsts import gaining, losing
 from birdwatchd.store.media import Media
 from birdwatchd.store.news import (
-    Standing,
-    Telling,
-    Told,
+    Compose,
+    News,
+    NewsContext,
+    StoredVisit,
     decide_firsts,
     decide_phase,
     is_news,
-    saying,
+    news_of,
 )
-from birdwatchd.store.reader import model_parts, standings, to_standing
+from birdwatchd.store.reader import stored_visits, to_stored_visit
 from birdwatchd.store.reviews import has_review, verdict_of
 
-__all__ = ["Known", "MomentRow", "Revision", "add_clip", "camera_id", "known", "model_id", "replace_predictions"]
+__all__ = ["Known", "MomentRow", "Recorded", "Revision", "Setup", "add_clip", "known", "replace_predictions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +53,44 @@ class MomentRow:
     top: tuple[tuple[str, float], ...]
     logits: FloatArray | None = None
 
-    @classmethod
-    def of(cls, prediction: Prediction, names: Sequence[str] = ()) -> MomentRow:
-        """A row of what the network said, with the five most probable of `names` (one per class)."""
-        logits = prediction.logits
-        powers = np.exp(logits - np.max(logits))
-        best = np.argsort(-logits, kind="stable")[: min(5, len(names))]
-        top = tuple((names[i], float(powers[i] / powers.sum())) for i in best)
-        return cls(prediction.moment, prediction.embedding, top, logits)
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a revision.
+
+    Attributes:
+        recorded: False if this or a newer revision was there already; then nothing was changed.
+        phase, firsts: of the visit as it stands now.
+        queued: messages were put into the outbox.
+        only_clip: the visit was over before, and got its clip.
+    """
+
+    recorded: bool
+    phase: Phase
+    firsts: tuple[str, ...]
+    queued: bool = False
+    only_clip: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What all revisions of one writer share.
+
+    Attributes:
+        zone: whose midnight ends a day.
+        compose: writes the messages about a visit; None where nobody is to get any.
+        decide: says which alert rules fire; None where there are none.
+    """
+
+    media: Media
+    zone: ZoneInfo
+    compose: Compose | None = None
+    decide: alert_log.Decide | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is stored of a visit so far; `reviewed` is its verdict if a person had a say on it."""
+    """What is stored of a visit so far; `reviewed` is its verdict if it has a review."""
 
     revision: int
     phase: Phase
@@ -92,43 +121,16 @@ def add_clip(connection: Connection, visit: Visit, now: datetime) -> None:
     connection.execute(sa.update(table).where(table.c.id == visit.visit_id).values(values))
 
 
-def camera_id(connection: Connection, key: str, now: datetime) -> int:
-    """The camera's row, made at its first use."""
-    table = schema.camera
-    connection.execute(sqlite.insert(table).values(key=key, name=key, first_seen=now).on_conflict_do_nothing())
-    return int(connection.execute(sa.select(table.c.id).where(table.c.key == key)).scalar_one())
-
-
-def model_id(connection: Connection, model: str, dim: int | None) -> int:
-    """The row of a model (`name` or `name@version`), made at its first use.
-
-    Raises:
-        StoreError: its embeddings had another length before.
-    """
-    table = schema.model
-    name, version = model_parts(model)
-    connection.execute(sqlite.insert(table).values(name=name, version=version, dim=dim).on_conflict_do_nothing())
-    row = connection.execute(sa.select(table).where(table.c.name == name, table.c.version == version)).one()
-    if dim is not None and row.dim is None:
-        connection.execute(sa.update(table).where(table.c.id == row.id).values(dim=dim))
-    elif dim is not None and row.dim != dim:
-        raise StoreError(
-            f"model {model} gave embeddings of length {row.dim} before and now {dim}",
-            "give changed weights another version",
-        )
-    return int(row.id)
-
-
 def replace_predictions(connection: Connection, visit: Visit, moments: Sequence[MomentRow]) -> None:
     """Write what `visit.model` says of moments that are stored already, in the place of what another model said."""
     table = schema.moment
     number = model_id(connection, visit.model, len(moments[0].embedding))
     for row in moments:
         mine = (table.c.visit_id == visit.visit_id, table.c.idx == row.moment.index)
-        connection.execute(sa.update(table).where(*mine).values(_said(row) | {"model_id": number}))
+        connection.execute(sa.update(table).where(*mine).values(_prediction(row) | {"model_id": number}))
 
 
-def _said(row: MomentRow) -> dict[str, Any]:
+def _prediction(row: MomentRow) -> dict[str, Any]:
     """What a network said of a moment, as columns."""
     return {
         "top": [[name, float(p)] for name, p in row.top],
@@ -142,66 +144,76 @@ class Revision:
     """One visit revision being written. Lives as long as its transaction."""
 
     def __init__(
-        self, connection: Connection, visit: Visit, now: datetime, zone: ZoneInfo, media: Media, *, again: bool = False
+        self, connection: Connection, visit: Visit, now: datetime, setup: Setup, *, relabelled: bool = False
     ) -> None:
         """
         Args:
-            again: the visit was over before, and only its name changes.
+            relabelled: the visit was over before, and only its verdict changes.
         """
-        self._connection, self._visit, self._now, self._zone = connection, visit, now, zone
-        self._media, self._again = media, again
+        self._connection, self._visit, self._now, self._setup = connection, visit, now, setup
+        self._relabelled = relabelled
         self._camera_id = self._model_id = 0
-        self._given_up: tuple[str, tuple[str, ...]] | None = None  # a species, and which firsts of it
-        self._gained: tuple[str, tuple[str, ...]] | None = None  # one it did not have before, and which firsts with it
+        self._lost_firsts: tuple[str, tuple[str, ...]] | None = None  # the species it was, and its firsts then
+        self._gained_firsts: tuple[str, tuple[str, ...]] | None = None  # the species it became, and its firsts now
 
-    def place(self, moments: Sequence[MomentRow]) -> None:
+    def write(self, moments: Sequence[MomentRow] = (), crops: Mapping[int, str] | None = None) -> Recorded:
+        """Write everything that the revision changes, and the messages about it.
+
+        Args:
+            crops: paths of the crops that were just written, by the index of their moment; other moments of `moments`
+                are stored already.
+        """
+        self._find_rows(moments)
+        last = self._last()
+        stored, last_news = self._decide()
+        self._write_visit(stored, moments)
+        self._write_moments(moments, crops or {})
+        queued = self._publish(stored, last_news, last)
+        queued = self._alert(stored) or queued
+        self._reassign_firsts()
+        return Recorded(True, stored.phase, stored.firsts, queued)
+
+    def _find_rows(self, moments: Sequence[MomentRow]) -> None:
         """Find or make the rows that the visit points to."""
         self._camera_id = camera_id(self._connection, self._visit.camera, self._visit.start)
         dim = len(moments[0].embedding) if moments else None
         self._model_id = model_id(self._connection, self._visit.model, dim)
 
-    def decide(self) -> tuple[Standing, Told | None]:
-        """Phase and firsts of this revision, and what was told of the visit before."""
+    def _decide(self) -> tuple[StoredVisit, News | None]:
+        """The visit with phase and firsts of this revision, and what was last published of it."""
         visit = schema.visit.c
         query = sa.select(visit.species, visit.firsts, visit.told_as).where(visit.id == self._visit.visit_id)
-        stored = self._connection.execute(query).first()
-        told = Told(**stored.told_as) if stored and stored.told_as else None
+        before = self._connection.execute(query).first()
+        last_news = News(**before.told_as) if before and before.told_as else None
         species = self._visit.verdict.species
-        same = stored is not None and stored.species == species
-        if stored is not None and stored.species and stored.firsts and not same:
-            self._given_up = stored.species, tuple(stored.firsts)
+        same = before is not None and before.species == species
+        if before is not None and before.species and before.firsts and not same:
+            self._lost_firsts = before.species, tuple(before.firsts)
         if species is None:
             firsts: tuple[str, ...] = ()
-        elif stored is not None and same:
-            firsts = tuple(stored.firsts)
+        elif before is not None and same:
+            firsts = tuple(before.firsts)
         else:
-            firsts = decide_firsts(self._visit.start, self._neighbours(species), self._zone)
-            self._gained = (species, firsts) if self._again else None
-        return Standing(self._visit, decide_phase(self._visit, told), firsts), told
+            firsts = decide_firsts(self._visit.start, self._neighbours(species), self._setup.zone)
+            self._gained_firsts = (species, firsts) if self._relabelled else None
+        return StoredVisit(self._visit, decide_phase(self._visit, last_news), firsts), last_news
 
     def _neighbours(self, species: str) -> list[datetime]:
         visit, start = schema.visit.c, self._visit.start
         others = sa.select(visit.started_at).where(visit.species == species, visit.id != self._visit.visit_id)
         before = others.where(visit.started_at <= start).order_by(visit.started_at.desc()).limit(1)
         after = others.where(visit.started_at > start).order_by(visit.started_at).limit(1)
-        wanted = (before,) if self._again else (before, after)  # who is named anew goes before those that came later
+        wanted = (before,) if self._relabelled else (before, after)  # relabelled, it precedes later ones
         found = (self._connection.execute(query).scalar() for query in wanted)
         return [at for at in found if at is not None]
 
-    def last(self) -> Standing | None:
+    def _last(self) -> StoredVisit | None:
         """The newest confirmed visit of this camera, as the transaction sees it."""
-        visit = schema.visit.c
-        row = self._connection.execute(
-            standings()
-            .where(visit.camera_id == self._camera_id, visit.state == State.CONFIRMED.value)
-            .order_by(visit.started_at.desc(), visit.id.desc())
-            .limit(1)
-        ).first()
-        return to_standing(row) if row else None
+        return newest_confirmed(self._connection, schema.visit.c.camera_id == self._camera_id)
 
-    def write_visit(self, standing: Standing, moments: Sequence[MomentRow]) -> None:
+    def _write_visit(self, stored: StoredVisit, moments: Sequence[MomentRow] = ()) -> None:
         """Insert the visit or bring its row up to this revision."""
-        values = self._values(standing)
+        values = self._values(stored)
         seen = (self._visit.last_seen, self._visit.end, *(row.moment.at for row in moments))
         values["last_seen_at"] = max((at for at in seen if at is not None), default=self._visit.start)
         insert = sqlite.insert(schema.visit).values(values)
@@ -211,7 +223,7 @@ class Revision:
             del changes["clip"], changes["clip_cut"]
         self._connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=changes))
 
-    def _values(self, standing: Standing) -> dict[str, Any]:
+    def _values(self, stored: StoredVisit) -> dict[str, Any]:
         visit, verdict = self._visit, self._visit.verdict
         return {
             "id": visit.visit_id,
@@ -234,8 +246,8 @@ class Revision:
             "box": _numbers(visit.box) if visit.box else None,
             "model_id": self._model_id,
             "revision": visit.revision,
-            "phase": standing.phase.value,
-            "firsts": list(standing.firsts),
+            "phase": stored.phase.value,
+            "firsts": list(stored.firsts),
             "media": visit.media,
             "start_s": visit.start_s,
             "end_s": visit.end_s,
@@ -244,7 +256,7 @@ class Revision:
             "clip_cut": visit.clip_cut if visit.clip else None,
         }
 
-    def write_moments(self, moments: Sequence[MomentRow], crops: Mapping[int, str]) -> None:
+    def _write_moments(self, moments: Sequence[MomentRow], crops: Mapping[int, str]) -> None:
         """Insert the moments whose crops were just written; the others are known already."""
         for row in moments:
             moment = row.moment
@@ -259,30 +271,29 @@ class Revision:
                     "crop": crops[moment.index],
                     "width": moment.crop.width,
                     "height": moment.crop.height,
-                } | _said(row)
+                } | _prediction(row)
                 self._connection.execute(sqlite.insert(schema.moment).values(values).on_conflict_do_nothing())
 
-    def tell(
-        self,
-        standing: Standing,
-        told: Told | None,
-        before: Standing | None,
-        compose: Callable[[Telling], Sequence[Message]],
-        *,
-        anyway: bool = False,
+    def _publish(
+        self, stored: StoredVisit, last_news: News | None, before: StoredVisit | None, *, anyway: bool = False
     ) -> bool:
-        """Put the messages of this revision into the outbox, if it is news (or `anyway`) and there is any."""
-        news = saying(self._visit, standing.phase)
-        if not (anyway or is_news(news, told)):
+        """Put the messages of this revision into the outbox, if it is news (or `anyway`); whether there are any.
+
+        Args:
+            last_news: what was last published of this visit.
+            before: the camera's newest confirmed visit before this revision.
+        """
+        news, setup = news_of(self._visit, stored.phase), self._setup
+        if setup.compose is None or not (anyway or is_news(news, last_news)):
             return False
-        last = self.last()
+        last = self._last()
         mine = self._visit.visit_id
         changed = any(one is not None and one.visit.visit_id == mine for one in (before, last))
         image = self._best_crop(last.visit.visit_id) if changed and last else None
-        day, present = self._now.astimezone(self._zone).date(), is_present(self._connection, self._visit.camera)
-        of_today = self._visit.start.astimezone(self._zone).date() == day
-        today = day_at(self._connection, day, self._zone, self._visit.camera) if of_today else None
-        messages = compose(Telling(standing, last, changed, image, today, present))
+        day, present = self._now.astimezone(setup.zone).date(), is_present(self._connection, self._visit.camera)
+        of_today = self._visit.start.astimezone(setup.zone).date() == day
+        today = day_at(self._connection, day, setup.zone, self._visit.camera) if of_today else None
+        messages = setup.compose(NewsContext(stored, last, changed, image, today, present))
         if not messages:
             return False
         outbox.add(self._connection, messages, self._now, mine, self._visit.revision)
@@ -291,55 +302,49 @@ class Revision:
         self._connection.execute(sa.update(visit).where(visit.c.id == mine).values(values))
         return True
 
-    def alert(self, standing: Standing, decide: alert_log.Decide) -> bool:
-        """Let alert rules decide on this revision, and keep what they say; whether there is anything to tell.
+    def _alert(self, stored: StoredVisit) -> bool:
+        """Let alert rules decide on this revision, and keep what they say; whether there is any message.
 
         A recording that was scanned alerts nobody, whatever becomes of its visits.
         """
-        if self._visit.media is not None:
+        if self._setup.decide is None or self._visit.media is not None:
             return False
         mine = self._visit.visit_id
-        known = alert_log.fired_for(self._connection, mine)
+        fired = alert_log.fired_for(self._connection, mine)
         history = alert_log.History(self._connection, mine)
-        asked = alert_log.Alerting(standing, self._now, history, known, lambda: self._best_crop(mine))
-        return alert_log.write(self._connection, self._visit, decide(asked), self._now)
+        context = alert_log.AlertContext(stored, self._now, history, fired, lambda: self._best_crop(mine))
+        return alert_log.write(self._connection, self._visit, self._setup.decide(context), self._now)
 
     def _best_crop(self, visit_id: str) -> bytes | None:
-        return self._media.read(best_crop(self._connection, visit_id))
+        return self._setup.media.read(best_crop(self._connection, visit_id))
 
-    def pass_on(self, compose: Callable[[Telling], Sequence[Message]] | None, decide: alert_log.Decide | None) -> None:
-        """Give firsts to the visits they belong to, now that this one has another name; those that are over tell it."""
+    def _reassign_firsts(self) -> None:
+        """Update the firsts of other visits, now that this one has another species; publish those that are over."""
         changes: dict[str, tuple[str, ...]] = {}
-        if self._given_up is not None:
-            changes |= heirs(self._connection, *self._given_up, self._visit, self._zone)
-        if self._gained is not None:
-            changes |= losers(self._connection, *self._gained, self._visit, self._zone)
+        if self._lost_firsts is not None:
+            changes |= gaining(self._connection, *self._lost_firsts, self._visit, self._setup.zone)
+        if self._gained_firsts is not None:
+            changes |= losing(self._connection, *self._gained_firsts, self._visit, self._setup.zone)
         for visit_id, names in changes.items():
-            row = self._connection.execute(standings().where(schema.visit.c.id == visit_id)).one()
-            standing = replace(to_standing(row), firsts=names)
-            if standing.visit.end is None:  # its camera counts its revisions; the next one says it
+            row = self._connection.execute(stored_visits().where(schema.visit.c.id == visit_id)).one()
+            stored = replace(to_stored_visit(row), firsts=names)
+            if stored.visit.end is None:  # its camera counts its revisions; the next one says it
                 mine = sa.update(schema.visit).where(schema.visit.c.id == visit_id)
                 self._connection.execute(mine.values(firsts=list(names)))
                 continue
-            visit = replace(standing.visit, revision=standing.visit.revision + 1)
-            Revision(self._connection, visit, self._now, self._zone, self._media)._rewrite(standing, compose, decide)
+            visit = replace(stored.visit, revision=stored.visit.revision + 1)
+            Revision(self._connection, visit, self._now, self._setup)._rewrite(stored)
 
-    def _rewrite(
-        self,
-        standing: Standing,
-        compose: Callable[[Telling], Sequence[Message]] | None,
-        decide: alert_log.Decide | None,
-    ) -> None:
+    def _rewrite(self, stored: StoredVisit) -> None:
         """Write a visit that is over with other firsts."""
-        self.place(())
-        _, told = self.decide()
-        phase = standing.phase if told is None else Phase.CORRECTED
-        standing = Standing(self._visit, phase, standing.firsts)
-        self.write_visit(standing, ())
-        if compose is not None and told is not None:
-            self.tell(standing, told, self.last(), compose, anyway=True)
-        if decide is not None:
-            self.alert(standing, decide)
+        self._find_rows(())
+        _, last_news = self._decide()
+        phase = stored.phase if last_news is None else Phase.CORRECTED
+        stored = StoredVisit(self._visit, phase, stored.firsts)
+        self._write_visit(stored)
+        if last_news is not None:
+            self._publish(stored, last_news, self._last(), anyway=True)
+        self._alert(stored)
 
 
 def half_bytes(vector: FloatArray) -> bytes:

@@ -1,4 +1,4 @@
-"""Know a scanned recording again, and the visits that were found in it.
+"""Recognise a recording that was scanned before, and the visits that were found in it.
 
 A recording is one file as it was when it was read. Another size or time at the same path is another recording: cards
 are re-used, IMG_0001.MP4 of next week must not cost the visits of this week. The ids of its visits say where they come
@@ -15,10 +15,14 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from birdwatchd.records import new_visit_id
+from birdwatchd.records import Visit, new_visit_id
 from birdwatchd.store import schema
+from birdwatchd.store.database import Database
+from birdwatchd.store.embeddings import is_model, model_id
+from birdwatchd.store.media import Media
+from birdwatchd.store.reader import stored_visits, to_stored_visit
 
-__all__ = ["Recording", "forget", "found_in"]
+__all__ = ["Recording", "Scans"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME, _FILE, _PASS = 10, 8, 12  # characters of an id: its time, then 8 for the file, 12 for file and settings
@@ -47,31 +51,92 @@ class Recording:
         return new_visit_id(start, file << 40 | _digest(self.settings, 20) << 20 | number % _NUMBERS)
 
 
+class Scans:
+    """Which recordings were scanned, and what was found in them."""
+
+    def __init__(self, database: Database, media: Media) -> None:
+        self._database, self._media = database, media
+
+    def is_done(self, recording: Recording) -> bool:
+        """Whether exactly this recording was read to its end before; one that failed was not."""
+        table = schema.scanned.c
+        query = (
+            sa.select(table.path)
+            .join(schema.model)
+            .where(table.path == recording.path, table.size == recording.size)
+            .where(table.mtime_ns == recording.mtime_ns, table.settings == recording.settings)
+            .where(is_model(recording.model), table.error.is_(None), table.growing.is_(False))
+        )
+        with self._database.reading() as connection:
+            return connection.execute(query).first() is not None
+
+    def visits_of(self, recording: Recording) -> list[Visit]:
+        """The visits found in exactly this recording, oldest first."""
+        visit = schema.visit.c
+        query = stored_visits().where(_found_in(recording)).order_by(visit.started_at, visit.id)
+        with self._database.reading() as connection:
+            return [to_stored_visit(row).visit for row in connection.execute(query)]
+
+    def forget(self, recording: Recording) -> None:
+        """Delete what earlier passes of this model over this file left, before it is scanned again.
+
+        Whatever their settings, and finished or not; also what was found while the file was still growing. Visits
+        with a review stay. Rows go in one transaction, then their crops.
+        """
+        with self._database.writing() as connection:
+            crops = _forget(connection, recording, model_id(connection, recording.model, None))
+        for name in crops:
+            self._media.remove(name)
+
+    def mark_done(
+        self, recording: Recording, *, visits: int, error: str | None, now: datetime, growing: bool = False
+    ) -> None:
+        """Remember that a recording was read to its end, so that a scan can go on.
+
+        Args:
+            error: why it could not be read; it will be tried again.
+            growing: the file changed while it was read; what is there next time takes its place.
+        """
+        with self._database.writing() as connection:
+            values = {
+                "path": recording.path,
+                "size": recording.size,
+                "mtime_ns": recording.mtime_ns,
+                "model_id": model_id(connection, recording.model, None),
+                "settings": recording.settings,
+                "finished_at": now,
+                "visits": visits,
+                "error": error,
+                "growing": growing,
+            }
+            connection.execute(sa.insert(schema.scanned).prefix_with("OR REPLACE").values(values))
+
+
 def _digest(text: str, bits: int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big") >> (256 - bits)
 
 
-def found_in(recording: Recording, *, any_settings: bool = False) -> sa.ColumnElement[bool]:
+def _found_in(recording: Recording, *, any_settings: bool = False) -> sa.ColumnElement[bool]:
     """The condition that a visit was found in this recording, with its settings or with any."""
     visit, length = schema.visit.c, _FILE if any_settings else _PASS
     mark = recording.visit_id(_EPOCH, 0)[_TIME : _TIME + length]
     return sa.and_(visit.media == recording.path, sa.func.substr(visit.id, _TIME + 1, length) == mark)
 
 
-def forget(connection: Connection, recording: Recording, model_id: int) -> list[str]:
+def _forget(connection: Connection, recording: Recording, model: int) -> list[str]:
     """Delete the rows of all passes over a recording, and of the shorter file it was; returns the crops they named."""
     table = schema.scanned
     grown = sa.select(table.c.size, table.c.mtime_ns).where(
-        table.c.path == recording.path, table.c.model_id == model_id, table.c.growing.is_(True)
+        table.c.path == recording.path, table.c.model_id == model, table.c.growing.is_(True)
     )
     shorter = [replace(recording, size=row.size, mtime_ns=row.mtime_ns) for row in connection.execute(grown)]
-    return [name for one in {recording, *shorter} for name in _forget_one(connection, one, model_id)]
+    return [name for one in {recording, *shorter} for name in _forget_one(connection, one, model)]
 
 
-def _forget_one(connection: Connection, recording: Recording, model_id: int) -> list[str]:
+def _forget_one(connection: Connection, recording: Recording, model: int) -> list[str]:
     visit, moment, review, scanned = schema.visit, schema.moment, schema.review, schema.scanned
     reviewed = sa.exists().where(review.c.visit_id == visit.c.id)
-    ids = sa.select(visit.c.id).where(found_in(recording, any_settings=True), ~reviewed)
+    ids = sa.select(visit.c.id).where(_found_in(recording, any_settings=True), ~reviewed)
     named = sa.select(moment.c.crop).where(moment.c.visit_id.in_(ids), moment.c.crop.is_not(None))
     crops = list(connection.execute(named).scalars())
     connection.execute(sa.delete(visit).where(visit.c.id.in_(ids)))
@@ -80,7 +145,7 @@ def _forget_one(connection: Connection, recording: Recording, model_id: int) -> 
             scanned.c.path == recording.path,
             scanned.c.size == recording.size,
             scanned.c.mtime_ns == recording.mtime_ns,
-            scanned.c.model_id == model_id,
+            scanned.c.model_id == model,
         )
     )
     return crops

@@ -81,8 +81,8 @@ model = sa.Table(
 )
 
 # `species` is filled for confirmed visits of rank species only (scientific name, else common name): what
-# "firsts" are decided by. `raw_*` are what the network alone says, where place and season had a say. `told_*`
-# say what the world knows: `told_revision` was last put into the outbox, saying `told_as` (see news.py);
+# "firsts" are decided by. `raw_*` are what the network alone says, where place and season changed it. `told_*`
+# say what was published: `told_revision` was last put into the outbox, with `told_as` for its news (see news.py);
 # `told_at` is when the broker first acknowledged any of it.
 visit = sa.Table(
     "visit",
@@ -146,7 +146,8 @@ moment = sa.Table(
 
 # One row for each visit and each model that gave embeddings of it. Triggers of `moment` keep it (migration 0006): it
 # has another `stamp`, a random number of 64 bits, whenever any of these embeddings was added, changed or deleted, by
-# whatever program. Who remembers stamps can tell what it has to read again, also after a backup was put back.
+# whatever program. Who remembers stamps (versions, see embeddings.py) knows what to read again, also after a backup was
+# restored.
 embedded = sa.Table(
     "embedded",
     metadata,
@@ -197,8 +198,8 @@ calibration = sa.Table(
 )
 
 # Which rule fired for which visit; of these cooldown and daily cap are reckoned (see alert_log.py). `started_at` is the
-# visit's. `state`, `species`, `name`, `phase` are the visit's when this rule last took note of it; `stands`: what was
-# told is not taken back. `channels` were told.
+# visit's. `state`, `species`, `name`, `phase` are the visit's when this rule was last evaluated; `stands`: the alert
+# was not retracted. `channels` were notified.
 alert = sa.Table(
     "alert",
     metadata,
@@ -240,7 +241,7 @@ outbox = sa.Table(
 )
 
 # Topics under which a broker may hold something retained of ours; one that is not wanted any more is emptied there
-# before its row goes (retained.py).
+# before its row goes (outbox.py).
 announced = sa.Table("announced", metadata, sa.Column("topic", sa.Text, primary_key=True))
 daily = sa.Table(
     "daily",

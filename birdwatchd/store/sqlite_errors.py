@@ -1,4 +1,8 @@
-"""Turn what SQLAlchemy, SQLite and the file system raise into birdwatchd's own errors."""
+"""Translate what SQLAlchemy, sqlite3, alembic and the file system raise into birdwatchd's own errors.
+
+Callers decide by class: `StoreBusy` and `StoreFull` may be asked again, every other StoreError needs a person. The
+families of SQLite's result codes are those of https://www.sqlite.org/rescode.html.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,13 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from birdwatchd.errors import StoreBusy, StoreError, StoreFull
 
-__all__ = ["store_errors"]
+__all__ = ["migration_errors", "store_errors"]
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")  # PROTOCOL: others began transactions for seconds on end
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")  # SHMSIZE: no room for the index of the write-ahead log
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+_FORBIDDEN = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
+_FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 
 
 @contextmanager
@@ -28,7 +36,7 @@ def store_errors(path: Path) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise _from_sqlite(path, error.orig) from error
-    except sqlite3.Error as error:
+    except (sqlite3.Error, sqlite3.Warning) as error:
         raise _from_sqlite(path, error) from error
     except StatementError as error:
         raise StoreError(f"{path}: a value cannot be stored ({error.orig})", "report this as a bug") from error
@@ -38,22 +46,38 @@ def store_errors(path: Path) -> Iterator[None]:
         raise _from_system(path, error) from error
 
 
+@contextmanager
+def migration_errors(path: Path) -> Iterator[None]:
+    """Translate what alembic itself raises when it upgrades the database at `path`; for use inside `store_errors`.
+
+    Raises:
+        StoreError: the migrations cannot be found or do not fit together.
+    """
+    from alembic.script.revision import RevisionError  # who needs no migration need not load alembic
+    from alembic.util import CommandError
+
+    try:
+        yield
+    except (CommandError, RevisionError) as error:
+        raise StoreError(f"{path}: cannot be upgraded ({error})", "install birdwatchd again") from error
+
+
 def _from_sqlite(path: Path, error: BaseException | None) -> StoreError:
     name = str(getattr(error, "sqlite_errorname", ""))
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+    if name.startswith(_BUSY):
         return StoreBusy(f"{path}: another process holds the database", "try again when it has finished")
-    if name == "SQLITE_FULL":
+    if name.startswith(_FULL):
         return StoreFull(f"{path}: no room on the disk", "free some space; birdwatchd then goes on by itself")
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+    if name.startswith(_DAMAGED):
         hint = "restore it from a backup, or move it away to begin a new one"
         return StoreError(f"{path}: the database is damaged ({error})", hint)
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+    if name.startswith(_FORBIDDEN):
         return StoreError(f"{path}: cannot be opened or written ({error})", "check its owner and rights")
     return StoreError(f"{path}: {error}", "check the disk, and that no other program changes the file")
 
 
 def _from_system(path: Path, error: OSError) -> StoreError:
     where = error.filename or path
-    if error.errno in _FULL:
+    if error.errno in _FULL_DISK:
         return StoreFull(f"{where}: no room on the disk", "free some space; birdwatchd then goes on by itself")
     return StoreError(f"{where}: {error.strerror or error}", "check that `home` exists and may be written")

@@ -17,8 +17,9 @@ from birdwatchd.alerts.engine import AlertEngine, build_alert_engine, build_stat
 from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
-from birdwatchd.store import MomentRow, Opinion, Review, Store, schema
+from birdwatchd.store import MomentRow, Review, ReviewVerdict, Store, schema
 from tests.mqtt.test_payloads import EVENT
+from tests.support.stored import stored_visit
 
 CHANNELS = {
     "phone": {"apprise": "json://127.0.0.1:9", "image": True},
@@ -45,14 +46,14 @@ class Bench:
         return visit
 
     def record(self, visit: Visit, moments: Any = (), *, late: timedelta = timedelta(0)) -> None:
-        self.store.record(visit, moments, self.compose, visit.start + late, self.decide)
+        self.store.writer(self.compose, self.decide).record(visit, moments, visit.start + late)
 
     def over(self, visit: Visit, verdict: Verdict | None = None) -> None:
         end = visit.start + timedelta(seconds=9)
         self.record(replace(visit, revision=2, end=end, verdict=verdict or visit.verdict))
 
-    def review(self, visit_id: str, opinion: Opinion) -> None:
-        self.store.review(visit_id, Review(opinion, "ruth"), self.compose, self.world.start, self.decide)
+    def review(self, visit_id: str, verdict: ReviewVerdict) -> None:
+        self.store.writer(self.compose, self.decide).review(visit_id, Review(verdict, "ruth"), self.world.start)
 
     def told(self) -> list[tuple[str, str, str]]:
         """To whom, about which visit, in which phase; the messages of other topics left out."""
@@ -61,10 +62,12 @@ class Bench:
     def alerts(self) -> list[tuple[str, dict[str, Any]]]:
         found = []
         for channel in (None, *CHANNELS):
-            for row in self.store.pending(self.seen, 999, channel):
+            for row in self.store.outbox.pending(self.seen, 999, channel):
                 if row.message.topic in {"alert", self.world.topics.alert}:
                     found.append((row.id, channel or "mqtt", json.loads(row.message.payload)))
-        everything = [row.id for channel in (None, *CHANNELS) for row in self.store.pending(self.seen, 999, channel)]
+        everything = [
+            row.id for channel in (None, *CHANNELS) for row in self.store.outbox.pending(self.seen, 999, channel)
+        ]
         self.seen = max([self.seen, *everything])
         return [(where, alert) for _, where, alert in sorted(found, key=lambda one: one[0])]
 
@@ -89,7 +92,7 @@ def test_an_alert_is_the_visit_with_its_rule_and_why(bench: Callable[..., Bench]
     assert (mqtt["rule"], mqtt["reasons"]) == ("rarities", ["first_ever", "rare"])
     assert (mqtt["event_type"], mqtt["common_name"]) == ("first_ever", "Eurasian hoopoe")
     assert phone == mqtt
-    (row,) = [row for row in made.store.pending(0, 99) if row.message.topic.endswith("/alert")]
+    (row,) = [row for row in made.store.outbox.pending(0, 99) if row.message.topic.endswith("/alert")]
     assert (row.message.topic, row.message.retain) == ("birdwatch/reserve1/alert", False)
     assert row.message.key == "v1:1"
 
@@ -135,11 +138,11 @@ def test_a_review_takes_back_and_its_undoing_tells_again(bench: Callable[..., Be
     made.record(visit)
     made.over(visit)
     made.told()
-    made.review("v1", Opinion.CONFIRM)
+    made.review("v1", ReviewVerdict.CONFIRM)
     assert made.told() == []
-    made.review("v1", Opinion.NOT_A_BIRD)
+    made.review("v1", ReviewVerdict.NOT_A_BIRD)
     assert [phase for *_, phase in made.told()] == ["retracted", "retracted"]
-    made.store.take_back_review("v1", made.compose, made.world.start, made.decide)
+    made.store.writer(made.compose, made.decide).undo_review("v1", made.world.start)
     (_, again), _ = made.alerts()
     assert (again["phase"], again["reasons"]) == ("corrected", ["it is Eurasian hoopoe after all"])
 
@@ -220,11 +223,11 @@ def test_a_recording_rings_no_phone_whatever_becomes_of_it(bench: Callable[..., 
     card = made.visit("v1", SPARROW, end=made.world.start, media="/card/1.mp4")
     live = made.visit("v2", SPARROW, end=made.world.start + timedelta(seconds=3))
     made.record(live)
-    made.store.record(card, (), None, card.start)
+    made.store.writer().record(card, (), card.start)
     assert made.told() == [(where, "v2", "final") for where in ("mqtt", "phone", "hook")]
-    made.review("v2", Opinion.NOT_A_BIRD)
-    made.review("v1", Opinion.CONFIRM)
-    assert made.store.standing("v1").firsts[0] == "ever"
+    made.review("v2", ReviewVerdict.NOT_A_BIRD)
+    made.review("v1", ReviewVerdict.CONFIRM)
+    assert stored_visit(made.store, "v1").firsts[0] == "ever"
     assert made.told() == [(where, "v2", "retracted") for where in ("mqtt", "phone", "hook")]
 
 
@@ -256,7 +259,7 @@ def test_without_a_broker_channels_are_told_all_the_same(bench: Callable[..., Be
         ("phone", "v1", "retracted"),
         ("hook", "v1", "retracted"),
     ]
-    assert made.store.outbox_depth() == 0
+    assert made.store.outbox.depth() == 0
 
 
 def test_a_failing_rule_keeps_nothing(bench: Callable[..., Bench]) -> None:
@@ -273,20 +276,20 @@ def test_a_failing_rule_keeps_nothing(bench: Callable[..., Bench]) -> None:
         raise PowerCutError
 
     with pytest.raises(PowerCutError):
-        made.store.record(made.visit("v1", SPARROW), [], made.compose, made.world.start, cut)
-    assert made.store.visit("v1") is None
+        made.store.writer(made.compose, cut).record(made.visit("v1", SPARROW), [], made.world.start)
+    assert made.store.visits.get("v1") is None
     assert made.told() == []
     made.record(made.visit("v1", SPARROW))
     assert len(made.told()) == 2
-    with made.store._engine.connect() as connection:
+    with made.store._database.reading() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(schema.alert)).scalar() == 1
 
 
 def test_a_killed_run_leaves_nothing_untold(bench: Callable[..., Bench]) -> None:
     """The next start closes its visits, and rules that wait for the end decide then."""
     made = bench(EVERY)
-    made.store.record(made.visit("v1", SPARROW), [], made.compose, made.world.start)
-    made.store.close_interrupted(made.world.start, made.compose, None, made.decide)
+    made.store.writer(made.compose).record(made.visit("v1", SPARROW), [], made.world.start)
+    made.store.writer(made.compose, made.decide).close_interrupted(made.world.start)
     assert made.told() == [("phone", "v1", "final"), ("hook", "v1", "final")]
 
 
@@ -294,9 +297,9 @@ def test_a_deleted_visit_takes_its_alerts_along(bench: Callable[..., Bench]) -> 
     """What retention removes must not hold a cooldown, nor ring a phone with a visit that nobody finds."""
     made = bench({**EVERY, "cooldown": "30m"})
     made.record(made.visit("v1", SPARROW))
-    with made.store._writer.begin() as connection:
+    with made.store._database.writing() as connection:
         connection.execute(sa.delete(schema.visit))
-    assert made.store.outbox_depth("phone") == 0
+    assert made.store.outbox.depth("phone") == 0
     made.record(made.visit("v2", SPARROW))
     assert [visit for _, visit, _ in made.told()] == ["v2", "v2"]
 
@@ -318,6 +321,6 @@ def test_names_in_the_users_language_work_in_rules(tmp_path: Any, world: Any) ->
     tit = Verdict(State.CONFIRMED, Rank.SPECIES, "Kohlmeise", "Parus major", 0.9, ())
     decide = build_alert_engine(config)
     store: Store = world.store
-    store.record(world.visit("v1", verdict=tit), [], None, world.start, decide)
-    store.record(world.visit("v2", verdict=SPARROW), [], None, world.start, decide)
-    assert [row.visit_id for row in store.pending(0, 9)] == ["v1"]
+    store.writer(decide=decide).record(world.visit("v1", verdict=tit), [], world.start)
+    store.writer(decide=decide).record(world.visit("v2", verdict=SPARROW), [], world.start)
+    assert [row.visit_id for row in store.outbox.pending(0, 9)] == ["v1"]

@@ -27,6 +27,7 @@ from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Box, Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.store import Store, schema
+from tests.support.stored import stored_visit
 
 ZONE = "Asia/Jerusalem"
 ROOM = [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]  # the left half of the picture of camera `nut`
@@ -123,12 +124,12 @@ class Reference:
         """A visit was written; others may have been rewritten with it."""
         written = [visit]
         for one in self.visits:
-            standing = store.standing(f"v{one.number}") if one.revision else None
-            if standing is not None:
-                one.firsts = set(standing.firsts)
-                if standing.visit.revision > one.revision:
+            stored = stored_visit(store, f"v{one.number}") if one.revision else None
+            if stored is not None:
+                one.firsts = set(stored.firsts)
+                if stored.visit.revision > one.revision:
                     written.append(one)
-                one.revision = standing.visit.revision
+                one.revision = stored.visit.revision
         for one in written:
             for rule in self.rules:
                 self.ask(rule, one)
@@ -244,7 +245,7 @@ def test_what_is_told_is_what_the_reference_tells(
     store: Store, station: Station, rules: list[dict[str, Any]], night: datetime, starts: list[Any], steps: list[Any]
 ) -> None:
     """One alert too many trains people to ignore them; one too few is the hoopoe that nobody came out to see."""
-    with store._writer.begin() as connection:
+    with store._database.writing() as connection:
         connection.execute(sa.delete(schema.visit))
     named = [{**rule, "name": f"r{number}"} for number, rule in enumerate(rules)]
     decide = AlertEngine(config_of(named).alerts, station, Topics("b", "s"), {})
@@ -255,10 +256,10 @@ def test_what_is_told_is_what_the_reference_tells(
         visit = reference.visits[number]
         visit.bird, visit.rare, visit.count, visit.left = bird, rare, count, left
         visit.over, visit.revision = visit.over or over, visit.revision + 1
-        store.record(stored(visit), [], None, visit.start, decide)
+        store.writer(decide=decide).record(stored(visit), [], visit.start)
         reference.revised(visit, store)
     told = []
-    for row in store.pending(0, 999):
+    for row in store.outbox.pending(0, 999):
         alert = json.loads(row.message.payload)
         told.append((alert["rule"], alert["visit_id"], alert["revision"], alert["phase"]))
     assert told == reference.said

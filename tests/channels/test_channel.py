@@ -26,8 +26,9 @@ from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.records import Message, Phase
 from birdwatchd.settings.channels import ChannelSettings
 from birdwatchd.settings.config import Config
-from birdwatchd.store import Standing, Store
+from birdwatchd.store import Store, StoredVisit
 from tests.support.peer import Peer, serving
+from tests.support.stored import enqueue
 
 Wait = Callable[..., None]
 NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
@@ -41,7 +42,7 @@ def other() -> Iterator[Peer]:
 
 def wait_for(store: Store, channel: str, *numbers: int, at: datetime = NOW) -> None:
     """Put messages for a channel into the outbox."""
-    store.enqueue([Message("alert", b'{"n":%d}' % number, channel=channel) for number in numbers], at)
+    enqueue(store, [Message("alert", b'{"n":%d}' % number, channel=channel) for number in numbers], at)
 
 
 def channel_to(
@@ -49,7 +50,7 @@ def channel_to(
 ) -> Channel:
     made = ChannelSettings(webhook=Secret(peer.url), **settings)
     send = Webhook(Secret(peer.url), {}).send
-    return Channel(name, made, send, store, metrics or Metrics(), clock=lambda: NOW, chance=lambda: 0.0)
+    return Channel(name, made, send, store.outbox, metrics or Metrics(), clock=lambda: NOW, chance=lambda: 0.0)
 
 
 def test_each_channel_and_the_broker_take_only_their_own(world: Any, peer: Peer) -> None:
@@ -57,12 +58,12 @@ def test_each_channel_and_the_broker_take_only_their_own(world: Any, peer: Peer)
     store: Store = world.store
     wait_for(store, "hook", 1, 2)
     wait_for(store, "phone", 9)
-    store.enqueue([Message("b/s/nut/visit", b"{}")], NOW)
+    enqueue(store, [Message("b/s/nut/visit", b"{}")], NOW)
     channel = channel_to(peer, store)
     assert [channel.run_once(now) for now in (0.0, 0.1, 0.2)] == [0.0, 0.0, 1.0]
     assert peer.got == [{"n": 1}, {"n": 2}]
-    assert [store.outbox_depth(name) for name in ("hook", "phone", None)] == [0, 1, 1]
-    assert [row.message.topic for row in store.pending(0, 9)] == ["b/s/nut/visit"]
+    assert [store.outbox.depth(name) for name in ("hook", "phone", None)] == [0, 1, 1]
+    assert [row.message.topic for row in store.outbox.pending(0, 9)] == ["b/s/nut/visit"]
 
 
 def test_a_server_that_is_down_gets_everything_when_it_is_up(
@@ -104,7 +105,7 @@ def test_a_channel_that_hangs_holds_up_nobody(world: Any, peer: Peer, other: Pee
         thread.start()
     wait_until(lambda: peer.got)
     wait_until(lambda: len(other.got) == 5, 4.0)
-    assert world.store.outbox_depth("slow") == 1
+    assert world.store.outbox.depth("slow") == 1
     stop.set()
     peer.release.set()
     for thread in threads:
@@ -127,7 +128,7 @@ def test_a_channel_that_hangs_is_left_when_the_stop_comes(
     thread.join(10)
     assert not thread.is_alive()
     assert peer.got == [{"n": 1}]
-    assert world.store.outbox_depth("hook") == 2
+    assert world.store.outbox.depth("hook") == 2
 
 
 def test_what_is_refused_is_said_once_and_dropped_after_three_tries(
@@ -140,7 +141,7 @@ def test_what_is_refused_is_said_once_and_dropped_after_three_tries(
     now, left = 0.0, []
     for _ in range(4):
         now += channel.run_once(now)
-        left.append(world.store.outbox_depth("hook"))
+        left.append(world.store.outbox.depth("hook"))
     assert left == [3, 3, 2, 1], "the second is not tried three times again"
     assert now > 4 * 60, "a wrong address is seldom right a second later"
     assert metrics.get("channel_dropped_total", channel="hook", reason="refused") == 2
@@ -171,23 +172,23 @@ def test_a_kill_between_sending_and_deleting_sends_again(world: Any, peer: Peer)
     killed = subprocess.run([sys.executable, str(script), str(world.store.home), peer.url], check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
     assert peer.got == [{"n": 1}]
-    assert world.store.outbox_depth("hook") == 1
+    assert world.store.outbox.depth("hook") == 1
     assert channel_to(peer, world.store).run_once(0.0) == 0.0
     assert peer.got == [{"n": 1}, {"n": 1}]
-    assert world.store.outbox_depth("hook") == 0
+    assert world.store.outbox.depth("hook") == 0
 
 
 def test_a_locked_database_sends_nothing_twice(world: Any, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a row cannot be deleted, it is remembered that it was sent."""
     wait_for(world.store, "hook", 1, 2)
-    channel, real = channel_to(peer, world.store), world.store.delivered
+    channel, real = channel_to(peer, world.store), world.store.outbox.delivered
 
     def busy(*_: Any) -> None:
         raise StoreBusy("held")
 
-    monkeypatch.setattr(world.store, "delivered", busy)
+    monkeypatch.setattr(world.store.outbox, "delivered", busy)
     assert [channel.run_once(now) for now in (0.0, 1.0, 2.0)] == [1.0, 1.0, 1.0]
-    monkeypatch.setattr(world.store, "delivered", real)
+    monkeypatch.setattr(world.store.outbox, "delivered", real)
     assert [channel.run_once(now) for now in (3.0, 4.0)] == [0.0, 1.0]
     assert peer.got == [{"n": 1}, {"n": 2}]
 
@@ -236,8 +237,8 @@ def test_a_name_that_is_none_is_a_refusal(host: str) -> None:
 
 
 def alert(world: Any, image: bytes | None = None) -> bytes:
-    standing = Standing(world.visit("v1", count_max=2), Phase.FINAL, ("ever",))
-    return alert_payload(standing, "rarities", ["first_ever", "unseen_30d"], image)
+    stored = StoredVisit(world.visit("v1", count_max=2), Phase.FINAL, ("ever",))
+    return alert_payload(stored, "rarities", ["first_ever", "unseen_30d"], image)
 
 
 def test_apprise_sends_words_and_the_picture(world: Any, peer: Peer) -> None:
@@ -316,10 +317,10 @@ def test_no_address_is_ever_said(world: Any, peer: Peer, everything_logged: list
     failures = []
     for number, settings in enumerate((*secrets, {"apprise": "tgram://hunter2"}, {"apprise": "hunter2"})):
         config = Config.model_validate({"channels": {f"c{number}": settings}})
-        (channel,) = build_channels(config, world.store, metrics)
+        (channel,) = build_channels(config, world.store.outbox, metrics)
         now = 0.0
         for status in (200, 404, 500, 302):
-            world.store.enqueue([Message("alert", alert(world), channel=channel.name)], datetime.now(UTC))
+            enqueue(world.store, [Message("alert", alert(world), channel=channel.name)], datetime.now(UTC))
             peer.status = status
             now += channel.run_once(now) or 1.0
         failures.append(repr(config) + str(config.channels))
@@ -334,11 +335,11 @@ def test_no_address_is_ever_said(world: Any, peer: Peer, everything_logged: list
 def test_what_waits_for_a_channel_that_is_gone_goes(world: Any, caplog: pytest.LogCaptureFixture) -> None:
     """A channel that was taken out of the configuration would keep its messages for ever."""
     wait_for(world.store, "gone", 1, 2)
-    world.store.enqueue([Message("b/s/nut/visit", b"{}")], NOW)
+    enqueue(world.store, [Message("b/s/nut/visit", b"{}")], NOW)
     config = Config.model_validate({"channels": {"hook": {"webhook": "http://h"}}})
     wait_for(world.store, "hook", 3)
-    build_channels(config, world.store, Metrics())
-    assert [world.store.outbox_depth(name) for name in ("gone", "hook", None)] == [0, 1, 1]
+    build_channels(config, world.store.outbox, Metrics())
+    assert [world.store.outbox.depth(name) for name in ("gone", "hook", None)] == [0, 1, 1]
     assert "2 messages were for channels" in caplog.text
 
 

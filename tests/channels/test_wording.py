@@ -11,7 +11,7 @@ import pytest
 from birdwatchd.channels.wording import Notification, describe_reason, notification_of
 from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.records import Phase, Rank, State, Verdict
-from birdwatchd.store import Standing
+from birdwatchd.store import StoredVisit
 
 HOME = ZoneInfo("Asia/Jerusalem")
 NO_BIRD = Verdict(State.REJECTED, Rank.BIRD, None, None, 0.9, ())
@@ -36,7 +36,7 @@ def test_which_bird_where_why_and_when(
     world: Any, changes: dict[str, Any], phase: Phase, reasons: list[str], title: str, body: str
 ) -> None:
     """Two lines, read at a glance: the name first, the station's own clock, and no jargon of rules."""
-    payload = alert_payload(Standing(world.visit("v0", **changes), phase, ()), "r", reasons)
+    payload = alert_payload(StoredVisit(world.visit("v0", **changes), phase, ()), "r", reasons)
     assert notification_of(payload, HOME, {"nut": "Nut feeder", "pond": ""}) == Notification(title, body)
 
 

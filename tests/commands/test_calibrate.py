@@ -15,7 +15,7 @@ from birdwatchd.commands.calibrate import run_calibrate
 from birdwatchd.errors import StoreError
 from birdwatchd.records import Box, Crop, Label, Moment, Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
-from birdwatchd.store import MomentRow, Opinion, Review, Store
+from birdwatchd.store import MomentRow, Review, ReviewVerdict, Store
 
 START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
 LABELS = (Label("House sparrow", "Passer domesticus"), Label("Great tit", "Parus major"), Label("Hoopoe"))
@@ -43,17 +43,21 @@ def fill(config: Config) -> Fill:
                 end = START + timedelta(seconds=9)
                 visit = Visit(f"v{number:04}", "nut", 1, START, end, sparrow, 1, 1, None, model, last_seen=end)
                 moment = Moment(0, START, Box(0, 0, 0.1, 0.1), 0.5, Crop(b"x", 8, 8))
-                store.record(visit, [MomentRow(moment, np.zeros(4, np.float32), (), logits)], None, START)
+                store.writer().record(visit, [MomentRow(moment, np.zeros(4, np.float32), (), logits)], START)
                 is_right = (number - first) < right * count
-                review = Review(Opinion.CONFIRM, "ann") if is_right else Review(Opinion.SPECIES, "ann", LABELS[1])
-                store.review(visit.visit_id, review, None, START)
+                review = (
+                    Review(ReviewVerdict.CONFIRM, "ann")
+                    if is_right
+                    else Review(ReviewVerdict.SPECIES, "ann", LABELS[1])
+                )
+                store.writer().review(visit.visit_id, review, START)
 
     return make
 
 
 def temperature(config: Config) -> float:
     with Store.open(config.home, zone=ZoneInfo("UTC")) as store:
-        return store.temperature(MODEL)
+        return store.examples.temperature(MODEL)
 
 
 def test_an_overconfident_model_is_cooled(config: Config, fill: Fill, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,6 +90,6 @@ def test_what_was_no_bird_says_nothing_about_names(config: Config, fill: Fill) -
     """A leaf has no right class."""
     fill(30, 1.0)
     with Store.open(config.home, zone=ZoneInfo("UTC")) as store:
-        store.review("v0000", Review(Opinion.NOT_A_BIRD, "ann"), None, START)
+        store.writer().review("v0000", Review(ReviewVerdict.NOT_A_BIRD, "ann"), START)
     with pytest.raises(StoreError, match="29 visits"):
         run_calibrate(config)

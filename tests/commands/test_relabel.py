@@ -19,7 +19,7 @@ from birdwatchd.commands.relabel import RelabelOptions, run_relabel
 from birdwatchd.records import Box, Crop, FloatArray, Label, Moment, Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.species.learned.experience import Example
-from birdwatchd.store import MomentRow, Opinion, Review, Store, schema
+from birdwatchd.store import MomentRow, Review, ReviewVerdict, Store, schema
 
 START = datetime(2026, 12, 10, 9, 0, tzinfo=UTC)
 LABELS = (
@@ -69,7 +69,7 @@ class Bench:
 
     def verdict(self, visit_id: str) -> Verdict:
         with self.store() as store:
-            visit = store.visit(visit_id)
+            visit = store.visits.get(visit_id)
         assert visit is not None
         return visit.verdict
 
@@ -101,7 +101,7 @@ def keep(bench: Bench) -> Callable[..., None]:
         moment = Moment(0, START, Box(0, 0, 0.1, 0.1), 0.5, Crop(picture(), 8, 8))
         row = MomentRow(moment, np.zeros(6, np.float32), (), logits)
         with bench.store() as store:
-            store.record(visit, [row], None, START)
+            store.writer().record(visit, [row], START)
 
     return make
 
@@ -110,7 +110,7 @@ def test_logits_are_enough(bench: Bench, keep: Callable[..., None]) -> None:
     """Ten years of visits after a change of the bar chart: seconds, and no picture is read."""
     keep("v1", "new@2")
     with bench.store() as store:
-        for moment in store.moments("v1"):
+        for moment in store.visits.moments("v1"):
             assert moment.crop is not None
             moment.crop.unlink()  # retention took it
     said = bench.relabel(SUMMER)
@@ -125,7 +125,7 @@ def test_both_verdicts_are_kept(bench: Bench, keep: Callable[..., None]) -> None
     """A publication cites what the station said in 2026."""
     keep("v1", "new@2")
     bench.relabel(SUMMER)
-    with bench.store() as store, store._engine.connect() as connection:
+    with bench.store() as store, store._database.reading() as connection:
         (row,) = connection.execute(sa.select(schema.superseded)).all()
     assert (row.visit_id, row.cause, row.common_name, row.score) == ("v1", "relabel", "European bee-eater", 0.75)
 
@@ -136,7 +136,7 @@ def test_another_model_is_asked_about_the_pictures(bench: Bench, keep: Callable[
     said = bench.relabel()
     assert bench.network.shown == 1
     with bench.store() as store:
-        visit, (moment,) = store.visit("v1"), store.moments("v1")
+        visit, (moment,) = store.visits.get("v1"), store.visits.moments("v1")
     assert visit is not None
     assert (visit.verdict.common_name, visit.model, visit.revision) == ("Great tit", "new@2", 2)
     assert (moment.model, moment.embedding.tolist()) == ("new@2", [1.0] * 6)
@@ -148,7 +148,7 @@ def test_what_cannot_be_asked_about_stays(bench: Bench, keep: Callable[..., None
     """No logits of this model and no picture: the old name is better than none."""
     keep("v1", "old@1")
     with bench.store() as store:
-        for moment in store.moments("v1"):
+        for moment in store.visits.moments("v1"):
             assert moment.crop is not None
             moment.crop.unlink()
     before = bench.verdict("v1")
@@ -160,7 +160,7 @@ def test_a_persons_word_stays(bench: Bench, keep: Callable[..., None]) -> None:
     """Whatever the new model thinks of it."""
     keep("v1", "old@1")
     with bench.store() as store:
-        store.review("v1", Review(Opinion.CONFIRM, "ann"), None, START)
+        store.writer().review("v1", Review(ReviewVerdict.CONFIRM, "ann"), START)
     bench.relabel()
     assert bench.verdict("v1").common_name == "European bee-eater"
     assert bench.network.shown == 0
@@ -171,10 +171,10 @@ def test_twice_is_once(bench: Bench, keep: Callable[..., None]) -> None:
     keep("v1", "new@2", (0.1, 0.08, 0.82))
     bench.relabel(SUMMER)
     with bench.store() as store:
-        before = store.visit("v1")
+        before = store.visits.get("v1")
     said = bench.relabel(SUMMER)
     with bench.store() as store:
-        assert store.visit("v1") == before
+        assert store.visits.get("v1") == before
     assert said.strip() == "1 as before"
 
 
@@ -192,10 +192,10 @@ def test_nobody_is_told_unless_asked(bench: Bench, keep: Callable[..., None]) ->
     keep("v2", "new@2")
     bench.relabel(SUMMER)
     with bench.store() as store:
-        assert store.pending(0, 10) == []
+        assert store.outbox.pending(0, 10) == []
     bench.relabel({}, tell=True)
     with bench.store() as store:
-        assert {row.visit_id for row in store.pending(0, 10) if row.visit_id} == {"v1", "v2"}
+        assert {row.visit_id for row in store.outbox.pending(0, 10) if row.visit_id} == {"v1", "v2"}
 
 
 def test_rules_know_the_birds_of_the_model(

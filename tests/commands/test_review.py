@@ -16,7 +16,7 @@ import pytest
 from birdwatchd.commands.review import ReviewOptions, run_review
 from birdwatchd.records import Box, Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
-from birdwatchd.store import Opinion, Store
+from birdwatchd.store import ReviewVerdict, Store
 
 START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -31,8 +31,8 @@ def home(tmp_path: Path) -> Path:
         last_seen=START + timedelta(seconds=9),
     )  # fmt: skip
     with Store.open(tmp_path / "home", zone=ZoneInfo("UTC")) as store:
-        store.record(visit, [], None, START)
-        store.record(replace(visit, visit_id="v2", end=None), [], None, START)
+        store.writer().record(visit, [], START)
+        store.writer().record(replace(visit, visit_id="v2", end=None), [], START)
     return tmp_path / "home"
 
 
@@ -51,7 +51,7 @@ def review(home: Path, tmp_path: Path) -> Command:
 
 def stored(home: Path) -> Visit:
     with Store.open(home, zone=ZoneInfo("UTC")) as store:
-        visit = store.visit("v1")
+        visit = store.visits.get("v1")
     assert visit is not None
     return visit
 
@@ -86,18 +86,18 @@ def test_a_correction_goes_out_to_the_broker(review: Command, home: Path) -> Non
     """By the outbox, which the daemon empties: the command needs no broker to be there."""
     review("v1", "--not-a-bird", config="mqtt: {url: 'mqtt://localhost:1'}\n")
     with Store.open(home, zone=ZoneInfo("UTC")) as store:
-        assert store.pending(0, 10) == []  # nobody had been told of it: there is nothing to retract
+        assert store.outbox.pending(0, 10) == []  # nobody had been told of it: there is nothing to retract
     review("v1", "--species", "Great tit", config="mqtt: {url: 'mqtt://localhost:1'}\n")
     with Store.open(home, zone=ZoneInfo("UTC")) as store:
-        topics = [row.message.topic for row in store.pending(0, 10)]
+        topics = [row.message.topic for row in store.outbox.pending(0, 10)]
     assert topics[0].endswith("/nut/visit")
 
 
 @pytest.mark.parametrize(
     ("arguments", "says", "status"),
     [
-        (("v1",), "use --confirm, --species NAME, --not-a-bird or --undo", 2),
-        (("v1", "--confirm", "--undo"), "say one thing", 2),
+        (("v1",), "use one of --confirm, --species NAME, --not-a-bird and --undo", 2),
+        (("v1", "--confirm", "--undo"), "choose one review", 2),
         (("v1", "--species", "Grate tit"), "did you mean Great tit", 2),
         (("v1", "--species", "Zzz"), "add --any-name", 2),
         (("v9", "--confirm"), "there is no visit v9", 1),
@@ -128,9 +128,9 @@ def test_a_review_takes_an_alert_back_also_without_a_broker(home: Path) -> None:
     """The push said sparrow; whoever corrects it at home in the evening must not have to tell everybody himself."""
     channels = {"phone": {"webhook": "http://127.0.0.1:1", "max_age": "3660d"}}
     config = Config.model_validate({"home": home, "alerts": [{"name": "all", "to": ["phone"]}], "channels": channels})
-    for opinion in (Opinion.CONFIRM, Opinion.NOT_A_BIRD):
-        run_review(config, ReviewOptions("v1", opinion, by="ann"))
+    for verdict in (ReviewVerdict.CONFIRM, ReviewVerdict.NOT_A_BIRD):
+        run_review(config, ReviewOptions("v1", verdict, by="ann"))
     with Store.open(home, zone=ZoneInfo("UTC")) as store:
-        told = [json.loads(row.message.payload) for row in store.pending(0, 9, "phone")]
-        assert store.outbox_depth() == 0
+        told = [json.loads(row.message.payload) for row in store.outbox.pending(0, 9, "phone")]
+        assert store.outbox.depth() == 0
     assert [(alert["revision"], alert["phase"]) for alert in told] == [(2, "final"), (3, "retracted")]

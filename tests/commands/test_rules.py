@@ -62,7 +62,7 @@ def watched(file: Path) -> Config:
     decide = build_alert_engine(config)
     with Store.open(config.home, zone=ZoneInfo("Asia/Jerusalem")) as store:
         for visit in visits():
-            store.record(visit, [], None, visit.start, decide)
+            store.writer(decide=decide).record(visit, [], visit.start)
     return config
 
 
@@ -79,7 +79,7 @@ def answer(file: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]
 def told(home: Path) -> list[tuple[str, str]]:
     """Rule and visit of all alerts that wait for the broker, in order."""
     with Store.open(home, zone=ZoneInfo("UTC")) as store:
-        alerts = [json.loads(row.message.payload) for row in store.pending(0, 999)]
+        alerts = [json.loads(row.message.payload) for row in store.outbox.pending(0, 999)]
     return [(alert["rule"], alert["visit_id"]) for alert in alerts]
 
 

@@ -42,7 +42,7 @@ def keep(tmp_path: Path) -> Keep:
             for i, embedding in enumerate(embeddings)
         ]
         with Store.open(tmp_path / "home", zone=ZoneInfo("UTC")) as store:
-            store.record(visit, rows, None, START)
+            store.writer().record(visit, rows, START)
 
     return make
 

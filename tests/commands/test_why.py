@@ -33,7 +33,7 @@ def config(tmp_path: Path) -> Config:
         moment = Moment(index, START, Box(0, 0, 0.1, 0.1), 0.2 + index / 2, Crop(file.getvalue(), side, side))
         rows.append(MomentRow(moment, np.zeros(4, np.float32), ()))
     with Store.open(tmp_path / "home", zone=ZoneInfo("UTC")) as store:
-        store.record(visit, rows, None, START)
+        store.writer().record(visit, rows, START)
     return Config.model_validate({"home": tmp_path / "home", "model": {"name": "demo"}})
 
 

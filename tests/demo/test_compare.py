@@ -58,7 +58,7 @@ class World:
         self.final[visit_id] = end + timedelta(seconds=1.3)
         return visit_id
 
-    def visits(self, since: datetime, camera: str) -> list[Visit]:
+    def find(self, since: datetime, camera: str) -> list[Visit]:
         return [v for v in self.stored if v.start >= since and v.camera == camera]
 
     def moments(self, visit_id: str) -> list[StoredMoment]:

@@ -36,12 +36,12 @@ class CommandBench:
         self.switched: list[tuple[str, bool]] = []
         self.commands = Commands(
             world.store,
+            world.store.writer(Composer(world.topics)),
             world.topics,
             self.metrics,
-            Composer(world.topics),
             allowed=allowed or ("enable", "confirm", "retract"),
             cameras=("nut", "pond", "attic"),
-            switched_off=world.store.switched_off(),
+            switched_off=world.store.cameras.switched_off(),
             disabled=("attic",),
             switch=lambda camera, on: self.switched.append((camera, on)),
         )
@@ -69,7 +69,7 @@ def test_a_camera_is_switched_and_says_so(bench: CommandBench, world: Any) -> No
     again = CommandBench(world)
     assert [m.payload for m in again.commands.states()] == [b"OFF", b"ON", b"OFF"]
     assert again.send("nut/set/enabled", b"ON") == [(f"{BELOW}nut/enabled", b"ON")]
-    assert world.store.switched_off() == set()
+    assert world.store.cameras.switched_off() == set()
 
 
 def test_what_the_configuration_switches_off_stays_off(bench: CommandBench) -> None:
@@ -83,9 +83,9 @@ def test_the_last_visit_is_confirmed(bench: CommandBench, world: Any) -> None:
     over(world, "v1")
     over(world, "v2", verdict=world.verdict(State.UNCERTAIN))
     bench.send("nut/set/confirm", b"last")
-    visit = world.store.visit("v2")
+    visit = world.store.visits.get("v2")
     assert (visit.verdict.state, visit.verdict.reasons) == (State.CONFIRMED, ("reviewed by MQTT",))
-    told = [json.loads(row.message.payload) for row in world.store.pending(0, 99) if row.visit_id == "v2"]
+    told = [json.loads(row.message.payload) for row in world.store.outbox.pending(0, 99) if row.visit_id == "v2"]
     assert [(event["state"], event["phase"]) for event in told] == [("uncertain", "final"), ("confirmed", "corrected")]
 
 
@@ -94,7 +94,7 @@ def test_a_visit_named_by_its_id_is_retracted(bench: CommandBench, world: Any) -
     over(world, "v1")
     over(world, "v2")
     bench.send("nut/set/retract", b"v1")
-    assert [world.store.visit(one).verdict.state for one in ("v1", "v2")] == [State.REJECTED, State.CONFIRMED]
+    assert [world.store.visits.get(one).verdict.state for one in ("v1", "v2")] == [State.REJECTED, State.CONFIRMED]
 
 
 def test_a_button_pressed_twice_means_one_visit(bench: CommandBench, world: Any) -> None:
@@ -103,12 +103,12 @@ def test_a_button_pressed_twice_means_one_visit(bench: CommandBench, world: Any)
         over(world, f"v{number}")
     bench.send("nut/set/retract", b"last")
     bench.send("nut/set/retract", b"last", at=NOW + timedelta(seconds=1))
-    states = [world.store.visit(f"v{number}").verdict.state.value for number in (1, 2, 3)]
+    states = [world.store.visits.get(f"v{number}").verdict.state.value for number in (1, 2, 3)]
     assert states == ["confirmed", "confirmed", "rejected"]
     bench.send("nut/set/retract", b"last", at=NOW + timedelta(seconds=5))
-    assert world.store.visit("v2").verdict.state is State.REJECTED
+    assert world.store.visits.get("v2").verdict.state is State.REJECTED
     bench.send("nut/set/retract", b"v2", at=NOW + timedelta(seconds=9))
-    assert len(world.store.reviews()) == 2, "the same word again is no new review"
+    assert len(world.store.visits.reviews()) == 2, "the same word again is no new review"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_only_what_is_allowed_is_done(world: Any, caplog: pytest.LogCaptureFixtu
     over(world, "v1")
     bench.send("nut/set/enabled", b"OFF")
     bench.send("nut/set/retract", b"last")
-    assert (bench.switched, world.store.visit("v1").verdict.state) == ([], State.CONFIRMED)
+    assert (bench.switched, world.store.visits.get("v1").verdict.state) == ([], State.CONFIRMED)
     assert "add enable to mqtt.commands" in caplog.text
     assert bench.commands.states() == []
 
@@ -156,7 +156,7 @@ def test_a_visit_of_another_camera_is_left_alone(bench: CommandBench, world: Any
     """Access rules at the broker are per camera; a topic must not reach beyond its own."""
     over(world, "v1")
     bench.send("pond/set/retract", b"v1")
-    assert world.store.visit("v1").verdict.state is State.CONFIRMED
+    assert world.store.visits.get("v1").verdict.state is State.CONFIRMED
 
 
 def test_a_bird_that_is_still_there_is_not_reviewed(
@@ -166,7 +166,7 @@ def test_a_bird_that_is_still_there_is_not_reviewed(
     over(world, "v1")
     world.record(world.visit("v2"))
     bench.send("nut/set/retract", b"last")
-    assert [world.store.visit(one).verdict.state for one in ("v1", "v2")] == [State.REJECTED, State.CONFIRMED]
+    assert [world.store.visits.get(one).verdict.state for one in ("v1", "v2")] == [State.REJECTED, State.CONFIRMED]
     bench.send("nut/set/retract", b"v2")
     assert "is still there" in caplog.text
 
@@ -194,7 +194,7 @@ def test_commands_come_over_the_wire(world: Any, wait_until: Wait) -> None:
     sender.client.publish(f"{BELOW}nut/set/retract", b"last", qos=1)
     sender.client.publish(f"{BELOW}nut/set/retract", b"x" * 40_000, qos=1)
     wait_until(lambda: sender.payloads(f"{BELOW}nut/enabled")[-1] == b"OFF")
-    wait_until(lambda: world.store.visit("v1").verdict.state is State.REJECTED)
+    wait_until(lambda: world.store.visits.get("v1").verdict.state is State.REJECTED)
     assert sender.payloads(f"{BELOW}pond/enabled") == [b"ON"]
     daemon.end()
     quiet = Daemon(world, broker.url)
@@ -202,12 +202,12 @@ def test_commands_come_over_the_wire(world: Any, wait_until: Wait) -> None:
     sender.client.publish(f"{BELOW}nut/set/enabled", b"ON", qos=1)
     held = kept(world, broker.port, wait_until)
     assert f"{BELOW}nut/enabled" not in held, "the echo of a switch that is no more is removed"
-    assert world.store.switched_off() == {"nut"}
+    assert world.store.cameras.switched_off() == {"nut"}
 
 
 def test_without_permission_no_camera_stays_off(world: Any) -> None:
     """Who takes the switch away must not be left with a camera that nothing can switch on."""
-    world.store.switch_camera("nut", on=False, now=NOW)
+    world.store.cameras.switch("nut", on=False, now=NOW)
     cameras = {"nut": CameraSettings(source=Source("x.mp4"))}
     off = {
         commands: build_mqtt(

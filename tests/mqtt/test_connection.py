@@ -18,6 +18,7 @@ from birdwatchd.mqtt.connection import Connection, Credentials, ProtocolVersion
 from birdwatchd.mqtt.probe import probe
 from birdwatchd.records import Message
 from birdwatchd.settings.mqtt import MqttSettings
+from tests.support.stored import enqueue
 
 Wait = Callable[..., None]
 
@@ -51,9 +52,9 @@ def test_tls_trusts_only_the_named_authority(world: Any, wait_until: Wait) -> No
         probe(MqttSettings(url=broker.url), 3)
     running = world.publisher(url, ca_file=world.folder / "ca.pem").start()
     world.bird()
-    world.store.enqueue([Message("birdwatch/big", b"x" * 300_000)], datetime.now(UTC))
+    enqueue(world.store, [Message("birdwatch/big", b"x" * 300_000)], datetime.now(UTC))
     running.publisher.wake()
-    wait_until(lambda: world.store.outbox_depth() == 0)
+    wait_until(lambda: world.store.outbox.depth() == 0)
 
 
 def test_a_broker_that_hangs_up_in_the_handshake_is_away(world: Any) -> None:
@@ -85,7 +86,7 @@ def test_a_broker_that_wants_to_know_us_gets_our_certificate(world: Any, wait_un
     running = world.publisher(url, ca_file=trusted, **mine).start()
     world.bird()
     running.publisher.wake()
-    wait_until(lambda: world.store.outbox_depth() == 0)
+    wait_until(lambda: world.store.outbox.depth() == 0)
 
 
 def test_nobody_at_home_is_unreachable(world: Any) -> None:

@@ -23,11 +23,11 @@ def record(world: Any, name: str, times: int, state: State = State.CONFIRMED) ->
     for number in range(times):
         start = DAY + timedelta(minutes=number)
         visit = world.visit("v0", start=start, end=start, verdict=Verdict(state, Rank.SPECIES, name, name, 0.9, ()))
-        world.store.record(replace(visit, visit_id=f"{name} {number}"), [], None, DAY)
+        world.store.writer().record(replace(visit, visit_id=f"{name} {number}"), [], DAY)
 
 
 def summary(store: Store) -> dict[str, Any]:
-    (row,) = store.pending(0, 9)
+    (row,) = store.outbox.pending(0, 9)
     assert (row.message.topic, row.message.retain, row.message.coalesce) == (TOPIC, True, True)
     found: dict[str, Any] = json.loads(row.message.payload)
     return found
@@ -40,7 +40,7 @@ def test_it_says_what_was_yesterday(world: Any) -> None:
     record(world, "Hoopoe", 2, State.UNCERTAIN)
     record(world, "leaf", 4, State.REJECTED)
     for minute in range(-60, 30):
-        world.store.effort("nut", DAY + timedelta(minutes=minute), "online")
+        world.store.effort.note("nut", DAY + timedelta(minutes=minute), "online")
     assert new_summary(world.store).enqueue_if_due(DAY + timedelta(hours=31))
     found = summary(world.store)
     assert found["date"] == "2026-05-01"
@@ -61,7 +61,7 @@ def test_it_comes_once_a_day_also_over_restarts(world: Any) -> None:
         if daily_summary.enqueue_if_due(now):
             enqueued.append(now.astimezone(store.zone).strftime("%d %H:%M"))
     assert enqueued == ["01 07:00", "02 07:00", "03 07:00"]
-    assert len(store.pending(0, 99)) == 1, "only the newest waits"
+    assert len(store.outbox.pending(0, 99)) == 1, "only the newest waits"
 
 
 def test_what_was_missed_is_made_up_for(world: Any) -> None:
@@ -87,7 +87,7 @@ def test_it_fits_into_a_kilobyte(world: Any) -> None:
 def test_the_oldest_message_that_waits_is_named(world: Any) -> None:
     """That a station could not be heard for three days is itself the news."""
     world.record(world.visit("v0"))
-    then = world.store.pending(0, 1)[0].created_at
+    then = world.store.outbox.pending(0, 1)[0].created_at
     found = json.loads(new_summary(world.store).payload(then + timedelta(days=3)))
     assert found["oldest_unsent_s"] == 3 * 86_400
-    assert found["unsent"] == world.store.outbox_depth() > 0
+    assert found["unsent"] == world.store.outbox.depth() > 0

@@ -22,7 +22,7 @@ from birdwatchd.mqtt.payloads import visit_json
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Phase
 from birdwatchd.settings.load import parse_config
-from birdwatchd.store import Standing
+from birdwatchd.store import StoredVisit
 from tests.mqtt.test_retained import Daemon
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -103,7 +103,7 @@ def test_the_blueprint_knows_the_events_that_are_sent(world: Any) -> None:
     assert set(kinds["default"]) < set(EVENT_TYPES)
     assert blueprint["triggers"][0]["not_from"] == "unavailable", "a reconnect would tell the last bird once more"
     text = " ".join(strings(blueprint))
-    sent = {"event_type", *visit_json(Standing(world.visit("v0"), Phase.FINAL, ()))}
+    sent = {"event_type", *visit_json(StoredVisit(world.visit("v0"), Phase.FINAL, ()))}
     used = set(re.findall(r"to_state\.attributes\.(\w+)", text))
     assert {"event_type", "visit_id", "phase"} <= used <= sent
     assert set(re.findall(r"'(\w+)'", text)) - {"_"} <= {phase.value for phase in Phase}
@@ -122,8 +122,8 @@ def test_the_answers_of_the_phone_are_commands() -> None:
 def test_the_messages_that_are_shown_are_the_messages_that_are_sent(world: Any) -> None:
     """People write their templates by the example."""
     visit, heartbeat = (json.loads(block) for block in blocks("reference/mqtt.md", "json"))
-    standing = Standing(world.visit("v0", end=world.start), Phase.FINAL, ())
-    assert list(visit) == ["event_type", *visit_json(standing)]
+    stored = StoredVisit(world.visit("v0", end=world.start), Phase.FINAL, ())
+    assert list(visit) == ["event_type", *visit_json(stored)]
     sent = json.loads(DailySummary(world.store, "t", time(7), 2).payload(world.start))
     assert set(heartbeat) == set(sent)
 

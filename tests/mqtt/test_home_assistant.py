@@ -13,7 +13,7 @@ from birdwatchd.mqtt.home_assistant import EVENT_TYPES, Discovery
 from birdwatchd.mqtt.payloads import event_type, visit_json
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Phase
-from birdwatchd.store import Standing
+from birdwatchd.store import StoredVisit
 from tests.support.ha_rules import problems
 
 TOPICS = Topics("birdwatch", "reserve1")
@@ -144,7 +144,7 @@ def test_visits_of_the_day_may_fall() -> None:
 def test_templates_find_what_is_sent(world: Any) -> None:
     """`None` is what Home Assistant shows as unknown; an error in a template only stands in its log."""
     cmps = configs()[CAMERA]["cmps"]
-    last = json.dumps(visit_json(Standing(world.visit("v0"), Phase.FINAL, ()))).encode()
+    last = json.dumps(visit_json(StoredVisit(world.visit("v0"), Phase.FINAL, ()))).encode()
     health = b'{"fps":14.9,"last_frame_age_s":null,"reconnects_1h":0,"dropped_crops_1h":0}'
     said = {key: rendered(cmps[key]["value_template"], last) for key in ("species", "score")}
     assert said == {"species": "House sparrow", "score": "91.2"}
@@ -185,8 +185,8 @@ def test_every_event_type_that_is_sent_is_announced(world: Any) -> None:
     """Home Assistant drops an event whose type was not announced."""
     visit = world.visit("v0")
     firsts = [("ever", "today"), ("year",), ("season",), ("today",), ()]
-    sent = {event_type(Standing(visit, Phase.FINAL, first)) for first in firsts}
-    assert sent | {event_type(Standing(visit, Phase.RETRACTED, ())), "rare"} == set(EVENT_TYPES)
+    sent = {event_type(StoredVisit(visit, Phase.FINAL, first)) for first in firsts}
+    assert sent | {event_type(StoredVisit(visit, Phase.RETRACTED, ())), "rare"} == set(EVENT_TYPES)
 
 
 def test_no_place_is_described() -> None:

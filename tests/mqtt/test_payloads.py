@@ -12,7 +12,7 @@ import numpy as np
 from birdwatchd.mqtt.payloads import Composer, event_type
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Box, Crop, Moment, Phase, State
-from birdwatchd.store import MomentRow, Standing, Telling
+from birdwatchd.store import MomentRow, NewsContext, StoredVisit
 
 # The contract itself, written out by hand. A change here breaks other people's automations: new major version.
 EVENT = {
@@ -44,14 +44,14 @@ def row(index: int, quality: float, jpeg: bytes, world: Any) -> MomentRow:
 
 def sent(world: Any) -> dict[str, bytes]:
     """What is in the outbox, by the topic's last word; the newest of each."""
-    return {r.message.topic.rsplit("/")[-1]: r.message.payload for r in world.store.pending(0, 100)}
+    return {r.message.topic.rsplit("/")[-1]: r.message.payload for r in world.store.outbox.pending(0, 100)}
 
 
 def test_the_payload_is_frozen(world: Any) -> None:
     """Home Assistant templates name these keys; a renamed one is a sensor that says `unknown` for ever."""
     visit = world.visit("v0", end=world.start + timedelta(seconds=9))
-    standing = Standing(visit, Phase.FINAL, ("ever", "today"))
-    message, *states = Composer(world.topics)(Telling(standing, standing, True, b"jpeg"))
+    stored = StoredVisit(visit, Phase.FINAL, ("ever", "today"))
+    message, *states = Composer(world.topics)(NewsContext(stored, stored, True, b"jpeg"))
     event = json.loads(message.payload)
     assert {key: type(value) for key, value in event.items()} == EVENT
     assert list(event) == list(EVENT)
@@ -70,8 +70,8 @@ def test_the_payload_is_frozen(world: Any) -> None:
 def test_only_these_keys_may_be_null(world: Any) -> None:
     """A template that meets an unexpected null shows an error instead of a bird."""
     unnamed = world.visit("v0", box=None, verdict=world.verdict(State.UNKNOWN))
-    nameless = Standing(unnamed, Phase.PROVISIONAL, ())
-    (message,) = Composer(world.topics)(Telling(nameless, None, False, None))
+    nameless = StoredVisit(unnamed, Phase.PROVISIONAL, ())
+    (message,) = Composer(world.topics)(NewsContext(nameless, None, False, None))
     event = json.loads(message.payload)
     assert {key for key, value in event.items() if value is None} <= MAY_BE_NULL
     assert event["event_type"] == "visit"
@@ -80,7 +80,7 @@ def test_only_these_keys_may_be_null(world: Any) -> None:
 def test_no_place_is_told(world: Any) -> None:
     """A rare nest's position is worth money to the wrong people."""
     world.bird()
-    text = b"".join(r.message.payload for r in world.store.pending(0, 100)).lower()
+    text = b"".join(r.message.payload for r in world.store.outbox.pending(0, 100)).lower()
     assert b"latitude" not in text
     assert b"longitude" not in text
 
@@ -88,9 +88,9 @@ def test_no_place_is_told(world: Any) -> None:
 def test_the_most_notable_first_names_the_event(world: Any) -> None:
     """One event per visit revision: `first_ever` outranks `first_today`; a retraction outranks all."""
     visit = world.visit("v0")
-    assert event_type(Standing(visit, Phase.FINAL, ("ever", "year", "season", "today"))) == "first_ever"
-    assert event_type(Standing(visit, Phase.FINAL, ("season", "today"))) == "first_season"
-    assert event_type(Standing(visit, Phase.RETRACTED, ())) == "retracted"
+    assert event_type(StoredVisit(visit, Phase.FINAL, ("ever", "year", "season", "today"))) == "first_ever"
+    assert event_type(StoredVisit(visit, Phase.FINAL, ("season", "today"))) == "first_season"
+    assert event_type(StoredVisit(visit, Phase.RETRACTED, ())) == "retracted"
 
 
 def test_image_is_the_best_so_far_and_last_goes_back(world: Any) -> None:
@@ -110,8 +110,8 @@ def test_image_is_the_best_so_far_and_last_goes_back(world: Any) -> None:
 
 def test_images_can_be_switched_off(world: Any) -> None:
     """A retained picture outlives the daemon; not everybody wants that."""
-    standing = Standing(world.visit("v0"), Phase.FINAL, ())
-    messages = Composer(Topics("b", "s"), images=False)(Telling(standing, standing, True, b"jpeg"))
+    stored = StoredVisit(world.visit("v0"), Phase.FINAL, ())
+    messages = Composer(Topics("b", "s"), images=False)(NewsContext(stored, stored, True, b"jpeg"))
     assert [message.topic for message in messages] == ["b/s/nut/visit", "b/s/nut/last"]
 
 
@@ -120,7 +120,7 @@ def test_a_rarity_is_told_as_one(world: Any) -> None:
     visit = world.visit("v0")
     rare = replace(visit, verdict=replace(visit.verdict, rare=True))
     unsure = replace(rare, verdict=replace(rare.verdict, state=State.UNCERTAIN))
-    assert event_type(Standing(rare, Phase.FINAL, ("today",))) == "rare"
-    assert event_type(Standing(rare, Phase.FINAL, ("ever", "today"))) == "first_ever"
-    assert event_type(Standing(unsure, Phase.FINAL, ())) == "visit"
-    assert event_type(Standing(rare, Phase.RETRACTED, ())) == "retracted"
+    assert event_type(StoredVisit(rare, Phase.FINAL, ("today",))) == "rare"
+    assert event_type(StoredVisit(rare, Phase.FINAL, ("ever", "today"))) == "first_ever"
+    assert event_type(StoredVisit(unsure, Phase.FINAL, ())) == "visit"
+    assert event_type(StoredVisit(rare, Phase.RETRACTED, ())) == "retracted"

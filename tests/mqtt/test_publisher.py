@@ -23,7 +23,8 @@ from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.mqtt.probe import probe
 from birdwatchd.records import Message, Phase
 from birdwatchd.settings.mqtt import MqttSettings
-from birdwatchd.store import Standing
+from birdwatchd.store import StoredVisit
+from tests.support.stored import enqueue
 
 STATUS = "birdwatch/reserve1/status"
 VISIT = "birdwatch/reserve1/nut/visit"
@@ -54,7 +55,7 @@ def check_ordinary_delivery(world: Any, url: str, wait_until: Wait, protocol: st
         running.publisher.wake()
     wait_until(lambda: len(keys(subscriber)) == 80)
     assert keys(subscriber) == world.expected()
-    wait_until(lambda: world.store.outbox_depth() == 0)
+    wait_until(lambda: world.store.outbox.depth() == 0)
     assert time.monotonic() - began < 15
     running.end()
     wait_until(lambda: subscriber.payloads(STATUS) == [b"online", b"offline"])
@@ -104,19 +105,19 @@ def test_a_broker_that_restarts_costs_nothing(world: Any, wait_until: Wait, quie
         running.publisher.wake()
         if number == 15:
             wait_until(lambda: running.metrics.get("mqtt_delivered_total") > 5)
-            wait_until(lambda: not quiet or (world.store.outbox_depth() == 0 and not running.publisher._in_flight))
+            wait_until(lambda: not quiet or (world.store.outbox.depth() == 0 and not running.publisher._in_flight))
             broker.stop(signal.SIGTERM)
             wait_until(lambda: not running.connected())
             in_flight = set(running.publisher._in_flight.values())
             unacknowledged = {
-                (row.visit_id, row.revision) for row in world.store.pending(0, 999) if row.id in in_flight
+                (row.visit_id, row.revision) for row in world.store.outbox.pending(0, 999) if row.id in in_flight
             }
             assert not (quiet and unacknowledged)
         if number == 45:
             running.stop.wait(2.0)
-            assert world.store.outbox_depth() > 30
+            assert world.store.outbox.depth() > 30
             broker.start()
-    wait_until(lambda: world.store.outbox_depth() == 0, 30)
+    wait_until(lambda: world.store.outbox.depth() == 0, 30)
     patient = world.subscriber(broker.port, VISIT, client_id="patient", keep=True)
     wait_until(lambda: len(keys(patient)) >= 120)
     got = keys(patient)
@@ -144,7 +145,7 @@ def test_a_broker_that_is_killed_loses_nothing(world: Any, wait_until: Wait) -> 
             broker.stop(signal.SIGKILL)
             running.stop.wait(1.0)
             broker.start()
-    wait_until(lambda: world.store.outbox_depth() == 0, 30)
+    wait_until(lambda: world.store.outbox.depth() == 0, 30)
     wait_until(lambda: set(keys(listener)) == set(world.expected()))
     assert in_order(keys(listener))
 
@@ -164,7 +165,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.store import Store
 store = Store.open(Path({str(world.folder / "other")!r}), zone=ZoneInfo("UTC"))
 topics = Topics("birdwatch", "reserve1")
-Publisher(store, MqttSettings(url={broker.url!r}), "reserve1", topics, Metrics()).run(threading.Event())
+Publisher(store.outbox, MqttSettings(url={broker.url!r}), "reserve1", topics, Metrics()).run(threading.Event())
 """
     daemon = subprocess.Popen([sys.executable, "-c", script])
     wait_until(lambda: listener.payloads(STATUS) == [b"online"])
@@ -230,7 +231,7 @@ def test_a_wrong_password_is_said_once_in_words(world: Any, wait_until: Wait, ca
     assert [record.levelname for record in refusals] == ["ERROR"]
     assert max(waits) <= 300
     assert min(wait for wait in waits if wait > 0.5) >= 60
-    assert world.store.outbox_depth() > 0
+    assert world.store.outbox.depth() > 0
 
 
 def test_files_that_change_while_the_daemon_runs_do_not_end_it(world: Any) -> None:
@@ -261,11 +262,11 @@ def test_a_picture_too_large_does_not_block_the_queue(
     listener = world.subscriber(broker.port)
     now = datetime.now(UTC)
     for _ in range(3):
-        world.store.enqueue([Message("birdwatch/reserve1/nut/image", b"x" * 30_000, retain=True)], now)
-    world.store.enqueue([Message("birdwatch/after", b"still here")], now)
+        enqueue(world.store, [Message("birdwatch/reserve1/nut/image", b"x" * 30_000, retain=True)], now)
+    enqueue(world.store, [Message("birdwatch/after", b"still here")], now)
     running = world.publisher(broker.url).start()
     wait_until(lambda: listener.payloads("birdwatch/after") == [b"still here"])
-    wait_until(lambda: world.store.outbox_depth() == 0)
+    wait_until(lambda: world.store.outbox.depth() == 0)
     assert running.metrics.get("mqtt_dropped_total") == 3
     assert len([r for r in caplog.records if "left out" in r.getMessage()]) == 1
     assert set(listener.payloads("birdwatch/reserve1/nut/image")) == {b""}, "an old picture beside a new name would lie"
@@ -277,10 +278,10 @@ def test_an_alert_too_large_goes_without_its_picture(
     """The first hoopoe of the year must not go untold because its picture is larger than the broker likes."""
     broker = world.mosquitto(*("allow_anonymous true", "max_packet_size 20000"))
     listener = world.subscriber(broker.port)
-    standing = Standing(world.visit("v0"), Phase.FINAL, ("ever",))
+    stored = StoredVisit(world.visit("v0"), Phase.FINAL, ("ever",))
     for image in (b"x" * 30_000, b"small"):
-        payload = alert_payload(standing, "rarities", ["first_ever"], image)
-        world.store.enqueue([Message("birdwatch/reserve1/alert", payload, key="v0:1")], datetime.now(UTC))
+        payload = alert_payload(stored, "rarities", ["first_ever"], image)
+        enqueue(world.store, [Message("birdwatch/reserve1/alert", payload, key="v0:1")], datetime.now(UTC))
     world.publisher(broker.url).start()
     wait_until(lambda: len(listener.payloads("birdwatch/reserve1/alert")) == 2)
     bare, whole = (json.loads(payload) for payload in listener.payloads("birdwatch/reserve1/alert"))
@@ -295,10 +296,10 @@ def test_a_forbidden_topic_keeps_the_rows(world: Any, wait_until: Wait, caplog: 
     rules.write_text("topic read birdwatch/#\ntopic write birdwatch/reserve1/status\n")
     broker = world.mosquitto("allow_anonymous true", f"acl_file {rules}")
     world.bird()
-    rows = world.store.outbox_depth()
+    rows = world.store.outbox.depth()
     world.publisher(broker.url).start()
     wait_until(lambda: any("refused a message" in record.getMessage() for record in caplog.records))
-    assert world.store.outbox_depth() == rows
+    assert world.store.outbox.depth() == rows
 
 
 def test_who_is_over_quota_is_not_sent_to_the_access_rules(world: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -336,7 +337,7 @@ def test_a_broker_that_is_away_is_said_once(world: Any, caplog: pytest.LogCaptur
     assert 60 <= len(waits) < 200
     assert waits[0] <= 1.0
     assert max(waits) <= 60.0
-    assert world.store.outbox_depth() > 0
+    assert world.store.outbox.depth() > 0
     assert running.metrics.get("outbox_oldest_seconds") >= 0
 
 
@@ -348,7 +349,7 @@ def test_a_stop_does_not_wait_for_a_broker_that_is_away(world: Any) -> None:
     began = time.monotonic()
     running.end()
     assert time.monotonic() - began < 2
-    assert world.store.outbox_depth() > 0
+    assert world.store.outbox.depth() > 0
 
 
 def test_a_stop_does_not_wait_for_a_name_server_that_is_away(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.records import Message, State
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.mqtt import MqttSettings
+from tests.support.stored import enqueue
 
 BELOW = "birdwatch/reserve1/"
 DEVICE = "homeassistant/device/birdwatch_reserve1"
@@ -58,7 +59,7 @@ class Daemon:
     def _is_quiet(self) -> bool:
         publisher = self.mqtt.publisher
         quiet = not (publisher._in_flight or publisher._pending or publisher._delivered)
-        return self.metrics.get("mqtt_connected") == 1 and quiet and not self.world.store.outbox_depth()
+        return self.metrics.get("mqtt_connected") == 1 and quiet and not self.world.store.outbox.depth()
 
 
 def kept(world: Any, port: int, wait_until: Wait) -> dict[str, bytes]:
@@ -76,7 +77,7 @@ def bird(world: Any, camera: str = "nut", visit_id: str = "v1", **changes: Any) 
 def test_the_broker_is_told_everything_at_once(world: Any, wait_until: Wait) -> None:
     """Who switches MQTT on after a season of birds sees the newest one at once, not after the next one came."""
     bird(world, end=world.start + timedelta(seconds=9))
-    world.store.delivered([row.id for row in world.store.pending(0, 99)], world.start)
+    world.store.outbox.delivered([row.id for row in world.store.outbox.pending(0, 99)], world.start)
     broker = world.mosquitto()
     daemon = Daemon(world, broker.url)
     wait_until(daemon.all_sent)
@@ -122,7 +123,7 @@ def test_present_and_today_follow_the_birds(world: Any, wait_until: Wait) -> Non
         ({"revision": 3, "end": end, "verdict": world.verdict(State.REJECTED)}, b"OFF", 0),
     ]
     for changes, present, visits in states:
-        world.store.record(world.visit("v1", **changes), [], daemon.mqtt.composer, now)
+        daemon.mqtt.writer.record(world.visit("v1", **changes), [], now)
         daemon.mqtt.publisher.wake()
         wait_until(lambda present=present: listener.payloads(f"{BELOW}nut/present")[-1] == present)
         wait_until(daemon.all_sent)
@@ -132,7 +133,7 @@ def test_present_and_today_follow_the_birds(world: Any, wait_until: Wait) -> Non
 def test_today_begins_anew_at_midnight(world: Any, wait_until: Wait) -> None:
     """Nobody must read yesterday's forty sparrows as today's until the first bird comes."""
     at = [datetime(2026, 5, 1, 20, 59, tzinfo=UTC)]  # a minute before midnight in Jerusalem
-    world.store.record(world.visit("v1", start=at[0]), [], None, at[0])
+    world.store.writer().record(world.visit("v1", start=at[0]), [], at[0])
     broker = world.mosquitto()
     daemon = Daemon(world, broker.url, clock=lambda: at[0])
     wait_until(daemon.all_sent)
@@ -149,14 +150,14 @@ def test_today_begins_anew_at_midnight(world: Any, wait_until: Wait) -> None:
 def test_what_waited_over_midnight_is_not_told_as_today(world: Any, wait_until: Wait) -> None:
     """A broker that comes back in the morning heard of today first, and then of yesterday as if it were today."""
     evening = datetime(2026, 5, 1, 20, 59, tzinfo=UTC)
-    world.store.record(world.visit("v1", start=evening), [], Composer(world.topics), evening)
+    world.store.writer(Composer(world.topics)).record(world.visit("v1", start=evening), [], evening)
     broker = world.mosquitto()
     listener = world.subscriber(broker.port, f"{BELOW}nut/#")
     daemon = Daemon(world, broker.url, clock=lambda: evening + timedelta(hours=9))
     wait_until(daemon.all_sent)
     assert [json.loads(text)["date"] for text in listener.payloads(f"{BELOW}nut/today")] == ["2026-05-02"]
     assert [json.loads(text)["visit_id"] for text in listener.payloads(f"{BELOW}nut/visit")] == ["v1"]
-    world.store.record(world.visit("v1", 2, start=evening, count_max=2), [], daemon.mqtt.composer, evening)
+    daemon.mqtt.writer.record(world.visit("v1", 2, start=evening, count_max=2), [], evening)
     daemon.mqtt.publisher.wake()
     wait_until(lambda: b'"revision":2' in listener.payloads(f"{BELOW}nut/last")[-1])
 
@@ -200,7 +201,7 @@ def test_commands_that_cannot_be_carried_out_do_not_pile_up(world: Any, monkeypa
     def busy(*_: Any) -> Any:
         raise StoreBusy("held")
 
-    monkeypatch.setattr(world.store, "announce", busy)
+    monkeypatch.setattr(world.store.retained, "announce", busy)
     running = Daemon(world, "mqtt://127.0.0.1:1", commands=("enable",))
     retained = running.mqtt.publisher._retained
     for _ in range(1000):
@@ -254,7 +255,7 @@ def test_a_removed_camera_leaves_no_ghost(world: Any, wait_until: Wait, away: bo
     held = kept(world, broker.port, wait_until)
     assert of_camera(held, "pond") == set()
     assert len(of_camera(held, "nut")) >= 5
-    wait_until(lambda: world.store.announce(after.mqtt.publisher._retained._topics_in_use) == [])
+    wait_until(lambda: world.store.retained.announce(after.mqtt.publisher._retained._topics_in_use) == [])
 
 
 def test_a_review_of_a_removed_camera_brings_no_ghost(world: Any, wait_until: Wait) -> None:
@@ -344,15 +345,15 @@ def test_an_old_broker_that_hangs_up_on_a_picture_loses_only_the_picture(
     broker = world.mosquitto("allow_anonymous true", "max_packet_size 20000")
     listener = world.subscriber(broker.port)
     now = datetime.now(UTC)
-    world.store.enqueue([Message(f"{BELOW}nut/image", b"x" * 30_000, retain=True, coalesce=True)], now)
-    world.store.enqueue([Message("birdwatch/after", b"still here")], now)
+    enqueue(world.store, [Message(f"{BELOW}nut/image", b"x" * 30_000, retain=True, coalesce=True)], now)
+    enqueue(world.store, [Message("birdwatch/after", b"still here")], now)
     running = world.publisher(broker.url)
     running.publisher._replace(ProtocolVersion.V311)
     running.publisher._connection.ever_connected = True
     monkeypatch.setattr(running.publisher._reconnect._unreachable, "next_wait", lambda: 0.05)
     running.start()
     wait_until(lambda: listener.payloads("birdwatch/after"))
-    wait_until(lambda: world.store.outbox_depth() == 0)
+    wait_until(lambda: world.store.outbox.depth() == 0)
     assert listener.payloads(f"{BELOW}nut/image") == [b""]
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len([text for text in said if "hangs up on messages" in text]) == 1
@@ -366,7 +367,7 @@ def test_no_message_names_a_place(world: Any, wait_until: Wait) -> None:
     everything = world.subscriber(broker.port, "#")
     daemon = Daemon(world, broker.url, heartbeat="00:00", commands=("enable", "confirm", "retract"))
     wait_until(daemon.all_sent)
-    world.store.record(replace(world.visit("v2"), end=world.start), [], daemon.mqtt.composer, world.start)
+    daemon.mqtt.writer.record(replace(world.visit("v2"), end=world.start), [], world.start)
     daemon.mqtt.publisher.wake()
     wait_until(lambda: any(b'"v2"' in payload for _, payload, _ in everything.got))
     assert any(topic == f"{BELOW}heartbeat" for topic, _, _ in everything.got)

@@ -111,12 +111,12 @@ def check_events(told: list[dict[str, Any]], home: Path) -> None:
 def check_states(held: dict[str, bytes], home: Path) -> None:
     """What the broker keeps is what the database says now."""
     with Store.open(home, zone=ZONE) as store:
-        now = START + len(store.visits()) * STEP
+        now = START + len(store.visits.find()) * STEP
         wanted = {}
         for camera in CAMERAS:
-            for message in Composer(TOPICS).states(store.board(camera, now)):
+            for message in Composer(TOPICS).states(store.cameras.summary(camera, now)):
                 wanted[message.topic] = message.payload
-        assert store.outbox_depth() == 0
+        assert store.outbox.depth() == 0
     assert {topic: held.get(topic) for topic in wanted} == wanted
     assert held[f"{BELOW}status"] == b"offline"
     assert {held[f"{BELOW}{camera}/enabled"] for camera in CAMERAS} == {b"ON"}
@@ -142,7 +142,7 @@ def test_a_week_of_kills_cuts_and_restarts(world: Any, tmp_path: Path, wait_unti
     began = time.monotonic()
     live_through(lives, broker, cutter, random.Random(SEED))
     with Store.open(home, zone=ZONE) as store:
-        killed_at = len(store.visits())
+        killed_at = len(store.visits.find())
     lives.end()
     took = time.monotonic() - began
     wait_until(lambda: (f"{BELOW}status", b"offline") in [message[:2] for message in listener.got[-3:]])

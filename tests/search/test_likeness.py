@@ -22,7 +22,7 @@ from birdwatchd.search import likeness as module
 from birdwatchd.search import memory_file
 from birdwatchd.search.codes import unit
 from birdwatchd.search.likeness import Likeness
-from birdwatchd.store import Catalogue, MomentRow, Store, VisitEmbeddings
+from birdwatchd.store import Embeddings, MomentRow, Store, StoreReader, VisitEmbeddings
 
 DIM = 24
 START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
@@ -52,7 +52,7 @@ class World:
         self.revision += 1
         end = START + timedelta(seconds=9)
         visit = Visit(visit_id, "nut", self.revision, START, end, VERDICT, count, 1, None, model, last_seen=end)
-        self.store.record(visit, [self.moment(first + i) for i in range(count)], None, START)
+        self.store.writer().record(visit, [self.moment(first + i) for i in range(count)], START)
 
     def moment(self, index: int) -> MomentRow:
         vector = (1 + 0.3 * self.rng.normal(size=DIM)).astype(np.float32)
@@ -104,14 +104,14 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world that counts how many visits are read from its database."""
     made = World(tmp_path / "home")
-    real = Store.embeddings
+    real = Embeddings.read
 
-    def counted(store: Store, stamps: list[int]) -> list[VisitEmbeddings]:
-        found = real(store, stamps)
+    def counted(embeddings: Embeddings, versions: list[int]) -> list[VisitEmbeddings]:
+        found = real(embeddings, versions)
         made.read += len(found)
         return found
 
-    monkeypatch.setattr(Store, "embeddings", counted)
+    monkeypatch.setattr(Embeddings, "read", counted)
     yield made
     made.store.close()
 
@@ -164,12 +164,12 @@ def rewrite(world: World) -> None:
 def relabel(world: World) -> None:
     for visit_id in some(world):
         model = str(world.rng.choice(["demo@1", "demo@2"]))
-        world.store.name_anew(visit_id, VERDICT, model, [world.moment(0)], None, START)
+        world.store.writer().relabel(visit_id, VERDICT, model, [world.moment(0)], START)
 
 
 def more_moments(world: World) -> None:
     for visit_id in some(world):
-        visit = world.store.visit(visit_id)
+        visit = world.store.visits.get(visit_id)
         assert visit is not None
         world.visit(visit_id, 2, visit.model, first=10 + 2 * world.revision)
 
@@ -240,7 +240,7 @@ def test_a_model_that_is_no_more_leaves_no_files(world: World) -> None:
     """After `relabel` with other weights, nobody can ask by the old ones any more."""
     world.visit("v1", 1)
     world.likeness().catch_up()
-    world.store.name_anew("v1", VERDICT, "demo@2", [world.moment(0)], None, START)
+    world.store.writer().relabel("v1", VERDICT, "demo@2", [world.moment(0)], START)
     world.check(world.likeness("demo@2"), "demo@2")
     assert world.files.name == memory_file._name("demo@2")
 
@@ -269,7 +269,7 @@ def test_somebody_who_may_only_read(world: World) -> None:
     for name in ("new", "newer"):
         os.seteuid(65534)
         try:
-            with Catalogue.open_existing(world.home) as store:
+            with StoreReader.open_existing(world.home) as store:
                 likeness = Likeness(store, "demo@1", DIM, say=world.said.append)
                 likeness.catch_up()
                 likeness.catch_up()
@@ -344,8 +344,8 @@ import sys
 from pathlib import Path
 import numpy as np
 from birdwatchd.search.likeness import Likeness
-from birdwatchd.store import Catalogue
-with Catalogue.open_existing(Path(sys.argv[1])) as store:
+from birdwatchd.store import StoreReader
+with StoreReader.open_existing(Path(sys.argv[1])) as store:
     likeness = Likeness(store, "demo@1", 24, say=print)
     sys.stdin.read()
     likeness.catch_up()

@@ -20,7 +20,7 @@ from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Example
 from birdwatchd.species.verdict.fusion import Fusion
 from birdwatchd.stages.learn import REFRESH_S, Learn
-from birdwatchd.store import MomentRow, Opinion, Review, Store
+from birdwatchd.store import MomentRow, Review, ReviewVerdict, Store
 
 START = datetime(2026, 5, 1, 6, 0, tzinfo=UTC)
 SPARROW = Label("House sparrow", "Passer domesticus")
@@ -58,7 +58,7 @@ def keep(store: Store, visit_id: str, kind: float, seed: int, model: str = MODEL
         MomentRow(Moment(i, START, box, 0.5, Crop(b"jpeg", 8, 8)), embedding, verdict.top, LOGITS)
         for i, embedding in enumerate(looks(kind, seed))
     ]
-    store.record(visit, rows, None, START)
+    store.writer().record(visit, rows, START)
 
 
 @pytest.fixture
@@ -78,13 +78,13 @@ def verdict_on(fusion: Fusion, kind: float, seed: int = 77) -> Verdict:
 
 def reject(store: Store, *visit_ids: str) -> None:
     for visit_id in visit_ids:
-        store.review(visit_id, Review(Opinion.NOT_A_BIRD, "ada"), None, START)
+        store.writer().review(visit_id, Review(ReviewVerdict.NOT_A_BIRD, "ada"), START)
 
 
 def test_a_review_counts_within_seconds_and_its_undo_too(store: Store, tmp_path: Path) -> None:
     """People review while the daemon runs, from another process; it must not have to be started again."""
     fusion = Fusion(LABELS, SpeciesSettings())
-    learn = Learn(store, Network(), fusion, SpeciesSettings())
+    learn = Learn(store.examples, Network(), fusion, SpeciesSettings())
     learn.run_once(0.0)
     assert verdict_on(fusion, 3.0).state is State.CONFIRMED
     with Store.open(tmp_path, zone=ZoneInfo("UTC")) as elsewhere:
@@ -94,7 +94,7 @@ def test_a_review_counts_within_seconds_and_its_undo_too(store: Store, tmp_path:
         assert verdict_on(fusion, 3.0).reasons == ("like 3 reviewed visits that were no bird",)
         assert verdict_on(fusion, 0.0).state is State.CONFIRMED
         for visit_id in ("b00", "b01", "b02"):
-            elsewhere.take_back_review(visit_id, None, START)
+            elsewhere.writer().undo_review(visit_id, START)
     learn.run_once(2.0)
     assert verdict_on(fusion, 3.0).state is State.CONFIRMED
 
@@ -102,7 +102,7 @@ def test_a_review_counts_within_seconds_and_its_undo_too(store: Store, tmp_path:
 def test_what_was_seen_meanwhile_counts_after_an_hour(store: Store) -> None:
     """Learn costs seconds on a large database: not at every visit, but not never."""
     fusion = Fusion(LABELS, SpeciesSettings())
-    learn = Learn(store, Network(), fusion, SpeciesSettings())
+    learn = Learn(store.examples, Network(), fusion, SpeciesSettings())
     learn.run_once(0.0)
     first = fusion.experience
     keep(store, "c00", 0.0, 99)
@@ -117,7 +117,7 @@ def test_learning_can_be_switched_off(store: Store) -> None:
     reject(store, "b00", "b01", "b02")
     settings = SpeciesSettings(learn=False)
     fusion = Fusion(LABELS, settings)
-    Learn(store, Network(), fusion, settings).run_once(0.0)
+    Learn(store.examples, Network(), fusion, settings).run_once(0.0)
     assert verdict_on(fusion, 3.0).state is State.CONFIRMED
 
 
@@ -125,19 +125,19 @@ def test_visits_of_another_model_teach_nothing(store: Store) -> None:
     """Numbers of two networks have nothing to do with each other."""
     reject(store, "b00", "b01", "b02")
     fusion = Fusion(LABELS, SpeciesSettings())
-    Learn(store, Network("other@2"), fusion, SpeciesSettings()).run_once(0.0)
+    Learn(store.examples, Network("other@2"), fusion, SpeciesSettings()).run_once(0.0)
     assert fusion.experience.visits == 0
 
 
 def test_a_busy_database_is_asked_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backup that holds the database for a minute must not end the daemon, nor what it knows."""
     fusion = Fusion(LABELS, SpeciesSettings())
-    learn = Learn(store, Network(), fusion, SpeciesSettings())
+    learn = Learn(store.examples, Network(), fusion, SpeciesSettings())
 
     def busy() -> tuple[int, int]:
         raise StoreBusy("database is locked", "wait")
 
-    monkeypatch.setattr(store, "reviews_mark", busy)
+    monkeypatch.setattr(store.examples, "reviews_version", busy)
     learn.run_once(0.0)
     monkeypatch.undo()
     learn.run_once(1.0)
@@ -148,7 +148,7 @@ def test_the_stage_ends_with_the_stop(store: Store) -> None:
     """Stopping takes seconds, whatever is being waited for."""
     stop = Stop()
     stop.set("test")
-    Learn(store, Network(), Fusion(LABELS, SpeciesSettings()), SpeciesSettings()).run(stop)
+    Learn(store.examples, Network(), Fusion(LABELS, SpeciesSettings()), SpeciesSettings()).run(stop)
 
 
 def test_relabel_applies_reviews_to_the_past(
@@ -158,10 +158,10 @@ def test_relabel_applies_reviews_to_the_past(
     reject(store, "b00", "b01", "b02")
     monkeypatch.setattr("birdwatchd.species.network.network.load_network", lambda *a, **k: Network())
     assert run_relabel(Config.model_validate({"home": tmp_path}), RelabelOptions()) == 0
-    visit = store.visit("b03")
+    visit = store.visits.get("b03")
     assert visit is not None
     assert visit.verdict.state is State.REJECTED
     assert "1 × House sparrow" in capsys.readouterr().out
-    kept = store.visit("a00")
+    kept = store.visits.get("a00")
     assert kept is not None
     assert kept.verdict.state is State.CONFIRMED

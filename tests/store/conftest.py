@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from birdwatchd.records import Box, Crop, Message, Moment, Rank, State, Verdict, Visit
-from birdwatchd.store import MomentRow, Store, Telling
+from birdwatchd.store import MomentRow, NewsContext, Store, Writer
 
 ZONE = ZoneInfo("Asia/Jerusalem")
 START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
@@ -24,7 +24,7 @@ class Sightings:
 
     start: datetime = START
     zone: ZoneInfo = ZONE
-    tellings: list[Telling] = field(default_factory=list)
+    contexts: list[NewsContext] = field(default_factory=list)
 
     def verdict(
         self, name: str | None = "House sparrow", state: State = State.CONFIRMED, rank: Rank = Rank.SPECIES
@@ -66,9 +66,9 @@ class Sightings:
             Moment(index, at, Box(0.1, 0.2, 0.3, 0.4), quality, crop), embedding, (("House sparrow", 0.9),)
         )
 
-    def compose(self, telling: Telling) -> Sequence[Message]:
-        self.tellings.append(telling)
-        visit = telling.standing.visit
+    def compose(self, context: NewsContext) -> Sequence[Message]:
+        self.contexts.append(context)
+        visit = context.stored.visit
         return [Message(f"b/s/{visit.camera}/visit", b"{}", key=f"{visit.visit_id}:{visit.revision}")]
 
 
@@ -93,3 +93,9 @@ def open_store(tmp_path: Path) -> Iterator[Callable[[], Store]]:
 @pytest.fixture
 def store(open_store: Callable[[], Store]) -> Store:
     return open_store()
+
+
+@pytest.fixture
+def writer(store: Store, sightings: Sightings) -> Writer:
+    """Writes visits into the store, and has their messages composed by `sightings`."""
+    return store.writer(sightings.compose)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from birdwatchd.records import Visit, clip_part, clip_path, new_visit_id
-from birdwatchd.store import Store
+from birdwatchd.store import Store, Writer
 
 NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
 
@@ -37,29 +37,33 @@ def with_clip(visit: Visit, verdict: Any) -> Visit:
     return replace(visit, revision=visit.revision + 1, verdict=verdict, moments=0, box=None, clip=name, clip_cut=True)
 
 
-def test_a_clip_changes_nothing_else_of_its_visit_and_tells_nobody(store: Store, sightings: Any) -> None:
+def test_a_clip_changes_nothing_else_of_its_visit_and_tells_nobody(
+    store: Store, writer: Writer, sightings: Any
+) -> None:
     """It comes when all has been said; a second message, or a lost name, would be a correction of nothing."""
     visit = over(sightings, new_visit_id(sightings.start))
-    store.record(visit, [sightings.moment(0)], sightings.compose, NOW)
-    told = len(sightings.tellings)
+    writer.record(visit, [sightings.moment(0)], NOW)
+    told = len(sightings.contexts)
     put(store.home, clip_path("nut", visit.visit_id))
-    recorded = store.record(with_clip(visit, sightings.verdict(None)), [], sightings.compose, NOW)
+    recorded = writer.record(with_clip(visit, sightings.verdict(None)), [], NOW)
     assert recorded.recorded
     assert recorded.only_clip
-    assert not recorded.told
-    assert len(sightings.tellings) == told
-    kept = store.visit(visit.visit_id)
+    assert not recorded.queued
+    assert len(sightings.contexts) == told
+    kept = store.visits.get(visit.visit_id)
     clip = clip_path("nut", visit.visit_id)
     assert kept == replace(visit, revision=2, clip=clip, clip_cut=True, last_seen=visit.end)
 
 
 @pytest.mark.parametrize("trick", ["nothing", "folder", "link", "linked folder"])
-def test_a_clip_that_is_no_file_of_ours_is_not_named(store: Store, sightings: Any, tmp_path: Path, trick: str) -> None:
+def test_a_clip_that_is_no_file_of_ours_is_not_named(
+    store: Store, writer: Writer, sightings: Any, tmp_path: Path, trick: str
+) -> None:
     """A camera process that was taken over must not make the web page show /etc/shadow."""
     visit = over(sightings, new_visit_id(sightings.start))
     path = store.home / clip_path("nut", visit.visit_id)
     secret = put(tmp_path, f"secret/{path.name}")
-    store.record(visit, [], sightings.compose, NOW)
+    writer.record(visit, [], NOW)
     path.parent.parent.mkdir(parents=True)
     if trick == "linked folder":
         path.parent.symlink_to(secret.parent)
@@ -69,20 +73,22 @@ def test_a_clip_that_is_no_file_of_ours_is_not_named(store: Store, sightings: An
         path.mkdir()
     if trick == "link":
         path.symlink_to(secret)
-    assert not store.record(with_clip(visit, visit.verdict), [], sightings.compose, NOW).recorded
-    kept = store.visit(visit.visit_id)
+    assert not writer.record(with_clip(visit, visit.verdict), [], NOW).recorded
+    kept = store.visits.get(visit.visit_id)
     assert kept is not None
     assert (kept.clip, kept.revision) == (None, 1)
 
 
-def test_stray_clips_are_swept_but_not_those_that_are_on_their_way(store: Store, sightings: Any) -> None:
+def test_stray_clips_are_swept_but_not_those_that_are_on_their_way(
+    store: Store, writer: Writer, sightings: Any
+) -> None:
     """A crash leaves half a clip, or a whole one without a row; another process may be writing right now."""
     ids = [new_visit_id(sightings.start, number) for number in range(5)]
     named, stray, fresh, dead, live = (clip_path("nut", visit_id) for visit_id in ids)
     put(store.home, named, age_s=9999)
     visit = over(sightings, ids[0])
-    store.record(visit, [], sightings.compose, NOW)
-    store.record(with_clip(visit, visit.verdict), [], sightings.compose, NOW)
+    writer.record(visit, [], NOW)
+    writer.record(with_clip(visit, visit.verdict), [], NOW)
     put(store.home, stray, age_s=9999)
     put(store.home, fresh)
     put(store.home, clip_part(dead))

@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdwatchd.records import Label, Phase, State
-from birdwatchd.store import Opinion, Review, Store
+from birdwatchd.store import Review, ReviewVerdict, Store, Writer
 from birdwatchd.store.camera_state import day_bounds
 from birdwatchd.store.news import decide_firsts, periods_of, season_of
+from tests.support.stored import stored_visit
 
 ZONES = [ZoneInfo(name) for name in ("Asia/Jerusalem", "America/Havana", "Asia/Beirut", "Pacific/Apia", "UTC")]
 MOMENTS = st.datetimes(datetime(2011, 1, 1), datetime(2031, 1, 1), timezones=st.just(UTC))
-NOBODY = Review(Opinion.NOT_A_BIRD, "Ann")
+NOBODY = Review(ReviewVerdict.NOT_A_BIRD, "Ann")
 
 
 @given(MOMENTS, st.sampled_from(ZONES))
@@ -62,27 +63,27 @@ def test_boundaries_are_those_of_the_stations_calendar(
     store: Store, sightings: Any, before: str, now: str, expected: tuple[str, ...]
 ) -> None:
     """People compare with the date on their wall, not with UTC."""
-    store.record(sightings.visit("v1", start=at(before)), [], None, at(before))
-    assert store.record(sightings.visit("v2", start=at(now)), [], None, at(now)).firsts == expected
+    store.writer().record(sightings.visit("v1", start=at(before)), [], at(before))
+    assert store.writer().record(sightings.visit("v2", start=at(now)), [], at(now)).firsts == expected
 
 
 def seen(store: Store, sightings: Any, visit_id: str, day: date, hour: int = 9, **changes: Any) -> None:
     """A whole visit, told when it is over."""
     start = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
     visit = sightings.visit(visit_id, start=start, ended=True, **changes)
-    store.record(visit, [], sightings.compose, start)
+    store.writer(sightings.compose).record(visit, [], start)
 
 
 def firsts(store: Store) -> dict[str, tuple[str, ...]]:
     found = {}
-    for visit in store.visits():
-        standing = store.standing(visit.visit_id)
-        assert standing is not None
-        found[visit.visit_id] = standing.firsts
+    for visit in store.visits.find():
+        stored = stored_visit(store, visit.visit_id)
+        assert stored is not None
+        found[visit.visit_id] = stored.firsts
     return found
 
 
-def test_the_next_visit_inherits_what_a_retracted_one_had(store: Store, sightings: Any) -> None:
+def test_the_next_visit_inherits_what_a_retracted_one_had(store: Store, writer: Writer, sightings: Any) -> None:
     """The first of the year was a leaf: then the sparrow of the day after is it, and those who listen are told so."""
     for number, day in enumerate((date(2025, 12, 30), date(2026, 1, 3), date(2026, 1, 3), date(2026, 1, 9)), start=1):
         seen(store, sightings, f"v{number}", day, 8 + number)
@@ -92,48 +93,50 @@ def test_the_next_visit_inherits_what_a_retracted_one_had(store: Store, sighting
         "v3": (),
         "v4": ("today",),
     }
-    sightings.tellings.clear()
-    store.review("v2", NOBODY, sightings.compose, at("2026-01-10T09:00:00"))
+    sightings.contexts.clear()
+    writer.review("v2", NOBODY, at("2026-01-10T09:00:00"))
     assert firsts(store) == {
         "v1": ("ever", "year", "season", "today"),
         "v2": (),
         "v3": ("year", "today"),
         "v4": ("today",),
     }
-    told = [(t.standing.visit.visit_id, t.standing.phase, t.standing.firsts) for t in sightings.tellings]
+    told = [(t.stored.visit.visit_id, t.stored.phase, t.stored.firsts) for t in sightings.contexts]
     assert told == [("v2", Phase.RETRACTED, ()), ("v3", Phase.CORRECTED, ("year", "today"))]
-    rows = [(row.visit_id, row.revision) for row in store.pending(0, 99)]
+    rows = [(row.visit_id, row.revision) for row in store.outbox.pending(0, 99)]
     assert rows[-2:] == [("v2", 2), ("v3", 2)]
 
 
-def test_taking_a_retraction_back_gives_all_back(store: Store, sightings: Any) -> None:
+def test_taking_a_retraction_back_gives_all_back(store: Store, writer: Writer, sightings: Any) -> None:
     """A wrong press of a button must leave no trace in the year list."""
     for number in (1, 2):
         seen(store, sightings, f"v{number}", date(2026, 5, number))
     before = firsts(store)
-    store.review("v1", NOBODY, sightings.compose, at("2026-05-03T09:00:00"))
+    writer.review("v1", NOBODY, at("2026-05-03T09:00:00"))
     assert firsts(store) == {"v1": (), "v2": ("ever", "year", "season", "today")}
-    store.take_back_review("v1", sightings.compose, at("2026-05-03T09:01:00"))
+    writer.undo_review("v1", at("2026-05-03T09:01:00"))
     assert firsts(store) == before
-    assert sightings.tellings[-1].standing.firsts == ("today",), "who was told of v2 as a first hears that it is none"
+    assert sightings.contexts[-1].stored.firsts == ("today",), "who was told of v2 as a first hears that it is none"
 
 
-def test_a_visit_without_heirs_leaves_the_first_to_the_next_that_comes(store: Store, sightings: Any) -> None:
+def test_a_visit_without_heirs_leaves_the_first_to_the_next_that_comes(
+    store: Store, writer: Writer, sightings: Any
+) -> None:
     """Nobody else came this year yet: the next one is the first, as if the retracted one had never been."""
     seen(store, sightings, "v1", date(2026, 5, 1))
-    store.review("v1", NOBODY, sightings.compose, at("2026-05-01T20:00:00"))
+    writer.review("v1", NOBODY, at("2026-05-01T20:00:00"))
     seen(store, sightings, "v2", date(2026, 5, 2))
     assert firsts(store)["v2"] == ("ever", "year", "season", "today")
 
 
-def test_a_corrected_name_takes_its_firsts_from_later_visits(store: Store, sightings: Any) -> None:
+def test_a_corrected_name_takes_its_firsts_from_later_visits(store: Store, writer: Writer, sightings: Any) -> None:
     """A sparrow of Monday that was a tit makes Wednesday's tit the second one, and Tuesday's sparrow the first."""
     tit = sightings.verdict("Great tit")
     seen(store, sightings, "v1", date(2026, 5, 4))
     seen(store, sightings, "v2", date(2026, 5, 5))
     seen(store, sightings, "v3", date(2026, 5, 6), verdict=tit)
-    review = Review(Opinion.SPECIES, "Ann", Label("Great tit", "Parus major"))
-    store.review("v1", review, sightings.compose, at("2026-05-07T09:00:00"))
+    review = Review(ReviewVerdict.SPECIES, "Ann", Label("Great tit", "Parus major"))
+    writer.review("v1", review, at("2026-05-07T09:00:00"))
     assert firsts(store) == {
         "v1": ("ever", "year", "season", "today"),
         "v2": ("ever", "year", "season", "today"),
@@ -141,28 +144,28 @@ def test_a_corrected_name_takes_its_firsts_from_later_visits(store: Store, sight
     }
 
 
-def test_of_two_that_came_in_the_same_moment_one_keeps_the_first(store: Store, sightings: Any) -> None:
+def test_of_two_that_came_in_the_same_moment_one_keeps_the_first(store: Store, writer: Writer, sightings: Any) -> None:
     """Recordings are dated by the second, so two birds of two cards do come at once."""
     for visit_id, name in (("v2", "Great tit"), ("v1", "House sparrow")):
         seen(store, sightings, visit_id, date(2026, 5, 4), verdict=sightings.verdict(name))
-    review = Review(Opinion.SPECIES, "Ann", Label("Great tit", "Parus major"))
-    store.review("v1", review, sightings.compose, at("2026-05-07T09:00:00"))
+    review = Review(ReviewVerdict.SPECIES, "Ann", Label("Great tit", "Parus major"))
+    writer.review("v1", review, at("2026-05-07T09:00:00"))
     assert firsts(store) == {"v1": (), "v2": ("ever", "year", "season", "today")}
 
 
-def test_an_open_visit_inherits_without_a_revision_of_its_own(store: Store, sightings: Any) -> None:
+def test_an_open_visit_inherits_without_a_revision_of_its_own(store: Store, writer: Writer, sightings: Any) -> None:
     """Its camera counts its revisions; one that we made up would make the next from the camera look old."""
     start = sightings.start
-    store.record(sightings.visit("v1", start=start), [], sightings.compose, start)
-    store.record(sightings.visit("v2", start=start + timedelta(seconds=1), camera="pond"), [], sightings.compose, start)
+    writer.record(sightings.visit("v1", start=start), [], start)
+    writer.record(sightings.visit("v2", start=start + timedelta(seconds=1), camera="pond"), [], start)
     leaf = sightings.visit("v1", 2, start=start, verdict=sightings.verdict(None, State.REJECTED))
-    store.record(leaf, [], sightings.compose, start)
-    heir = store.visit("v2")
+    writer.record(leaf, [], start)
+    heir = store.visits.get("v2")
     assert heir is not None
     assert (heir.revision, firsts(store)["v2"][0]) == (1, "ever")
     ended = sightings.visit("v2", 2, start=start + timedelta(seconds=1), camera="pond", ended=True)
-    assert store.record(ended, [], sightings.compose, start).firsts[0] == "ever"
-    assert sightings.tellings[-1].standing.firsts[0] == "ever"
+    assert writer.record(ended, [], start).firsts[0] == "ever"
+    assert sightings.contexts[-1].stored.firsts[0] == "ever"
 
 
 def test_a_card_that_is_scanned_late_takes_nothing_from_anyone(store: Store, sightings: Any) -> None:
@@ -177,15 +180,15 @@ def test_another_species_is_left_alone(store: Store, sightings: Any) -> None:
     seen(store, sightings, "v1", date(2026, 5, 1))
     seen(store, sightings, "v2", date(2026, 5, 1), 10, verdict=sightings.verdict("Great tit"))
     seen(store, sightings, "v3", date(2026, 5, 1), 11, verdict=sightings.verdict("Great tit"))
-    store.review("v1", NOBODY, None, at("2026-05-01T20:00:00"))
+    store.writer().review("v1", NOBODY, at("2026-05-01T20:00:00"))
     assert firsts(store)["v3"] == ()
     unsure = replace(sightings.visit("v4", start=at("2026-05-02T09:00:00")), verdict=sightings.verdict("Great tit"))
-    assert store.record(unsure, [], None, sightings.start).firsts == ("today",)
+    assert store.writer().record(unsure, [], sightings.start).firsts == ("today",)
 
 
 def truth(store: Store, said: dict[str, list[str | None]]) -> dict[str, tuple[str, ...]]:
     """Which firsts each visit has, by the rule alone: whoever came first in a period has it."""
-    visits = sorted((visit for visit in store.visits() if visit.visit_id in said), key=lambda visit: visit.start)
+    visits = sorted((visit for visit in store.visits.find() if visit.visit_id in said), key=lambda visit: visit.start)
     found: dict[str, tuple[str, ...]] = {}
     for number, visit in enumerate(visits):
         name = said[visit.visit_id][-1]
@@ -195,7 +198,9 @@ def truth(store: Store, said: dict[str, list[str | None]]) -> dict[str, tuple[st
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_people_say_the_earliest_has_the_first(store: Store, sightings: Any, seed: int) -> None:
+def test_whatever_people_say_the_earliest_has_the_first(
+    store: Store, writer: Writer, sightings: Any, seed: int
+) -> None:
     """Corrections, retractions and changes of mind in any order end with the same list as if all had been known."""
     chance = random.Random(seed)
     names = (f"Tit {seed}", f"Sparrow {seed}")
@@ -203,17 +208,17 @@ def test_whatever_people_say_the_earliest_has_the_first(store: Store, sightings:
     for number, hours in enumerate(sorted(chance.choices(range(0, 5000, 12), k=6))):
         start, name = sightings.start + timedelta(hours=hours, minutes=number), chance.choice(names)
         visit = sightings.visit(f"v{number}", start=start, ended=True, verdict=sightings.verdict(name))
-        store.record(visit, [], sightings.compose, start)
+        writer.record(visit, [], start)
         said[visit.visit_id] = [name]
     for _ in range(14):
         one, word = chance.choice(list(said)), chance.choice((*names, None, "undo"))
         if word != "undo":
-            review = Review(Opinion.SPECIES, "Ann", Label(word)) if word else NOBODY
-            store.review(one, review, sightings.compose, sightings.start)
+            review = Review(ReviewVerdict.SPECIES, "Ann", Label(word)) if word else NOBODY
+            writer.review(one, review, sightings.start)
             said[one].append(word)
         elif len(said[one]) > 1:
-            store.take_back_review(one, sightings.compose, sightings.start)
+            writer.undo_review(one, sightings.start)
             said[one].pop()
         assert firsts(store) == truth(store, said)
-    told = {telling.standing.visit.visit_id: telling.standing.firsts for telling in sightings.tellings}
+    told = {context.stored.visit.visit_id: context.stored.firsts for context in sightings.contexts}
     assert told == firsts(store), "what was said last of each is so"

@@ -15,12 +15,12 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from birdwatchd.errors import StoreError, StoreTooNew
-from birdwatchd.store import Catalogue, Store, migrations, schema
+from birdwatchd.store import Store, StoreReader, Writer, migrations, schema
 
 
 def test_the_migrated_schema_is_the_one_in_the_code(store: Store) -> None:
     """A column that exists only in code is a crash on every installed machine, and on no developer's."""
-    with store._engine.connect() as connection:
+    with store._database.reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "render_as_batch": True})
         assert compare_metadata(context, schema.metadata) == []
 
@@ -54,10 +54,10 @@ def take_away(connection: sqlite3.Connection, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", migrations.REVISIONS[:-1])
-def test_visits_of_older_versions_are_kept(store: Store, sightings: Any, version: str) -> None:
+def test_visits_of_older_versions_are_kept(store: Store, writer: Writer, sightings: Any, version: str) -> None:
     """A season of visits must survive every update."""
-    store.record(sightings.visit(ended=True), [], sightings.compose, sightings.start)
-    before = store.visit("v1")
+    writer.record(sightings.visit(ended=True), [], sightings.start)
+    before = store.visits.get("v1")
     store.close()
     with sqlite3.connect(store.path) as connection:
         for newer in migrations.REVISIONS[:0:-1]:
@@ -65,8 +65,8 @@ def test_visits_of_older_versions_are_kept(store: Store, sightings: Any, version
                 take_away(connection, newer)
         connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
     with Store.open(store.home, zone=sightings.zone) as upgraded:
-        assert upgraded.visit("v1") == before
-        assert [row.message.key for row in upgraded.pending(0, 9)] == ["v1:1"]
+        assert upgraded.visits.get("v1") == before
+        assert [row.message.key for row in upgraded.outbox.pending(0, 9)] == ["v1:1"]
         assert before is not None
         assert (before.clip, before.clip_cut) == (None, False)
         assert (before.verdict.raw_score, before.verdict.rare) == (None, False)
@@ -77,7 +77,7 @@ def test_a_newer_database_is_left_alone(store: Store, sightings: Any) -> None:
     store.close()
     with sqlite3.connect(store.path) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    for opening in (lambda: Store.open(store.home, zone=sightings.zone), lambda: Catalogue.open_existing(store.home)):
+    for opening in (lambda: Store.open(store.home, zone=sightings.zone), lambda: StoreReader.open_existing(store.home)):
         with pytest.raises(StoreTooNew, match="newer birdwatchd"):
             opening()
 
@@ -86,7 +86,7 @@ def test_an_empty_file_is_older_than_everything(tmp_path: Path) -> None:
     """Reading must not upgrade; it says who does."""
     sqlite3.connect(tmp_path / "birdwatchd.sqlite3").close()
     with pytest.raises(StoreError, match="birdwatchd run"):
-        Catalogue.open_existing(tmp_path)
+        StoreReader.open_existing(tmp_path)
 
 
 def test_opening_leaves_logging_alone(tmp_path: Path, sightings: Any) -> None:

@@ -22,7 +22,7 @@ def record(store: Store, sightings: Any, recording: Recording, number: int = 0) 
     """Keep one finished visit of a recording, with a crop; returns its id."""
     visit_id = recording.visit_id(sightings.start, number)
     visit = replace(sightings.visit(visit_id, ended=True, model=recording.model), media=recording.path)
-    store.record(visit, [sightings.moment(0)], None, NOW)
+    store.writer().record(visit, [sightings.moment(0)], NOW)
     return visit_id
 
 
@@ -45,44 +45,44 @@ def test_visits_of_exactly_this_recording(store: Store, sightings: Any) -> None:
     mine = [record(store, sightings, RECORDING, number) for number in range(2)]
     for change in ({"size": 101}, {"mtime_ns": 6}, {"model": "demo@2"}, {"settings": "min_bird 16"}):
         record(store, sightings, replace(RECORDING, **change))
-    assert [visit.visit_id for visit in store.visits_of(RECORDING)] == sorted(mine)
+    assert [visit.visit_id for visit in store.scans.visits_of(RECORDING)] == sorted(mine)
 
 
 def test_forgetting_takes_all_passes_of_this_model_and_no_other_recording(store: Store, sightings: Any) -> None:
     """What a pass with other settings found, finished or cut off, would be doubled by the next one."""
     old = [record(store, sightings, RECORDING), record(store, sightings, replace(RECORDING, settings="other"))]
     kept = [record(store, sightings, replace(RECORDING, **change)) for change in ({"size": 101}, {"model": "demo@2"})]
-    store.mark_scanned(RECORDING, visits=1, error=None, now=NOW)
-    store.forget_recording(RECORDING)
-    assert {visit.visit_id for visit in store.visits()} == set(kept)
+    store.scans.mark_done(RECORDING, visits=1, error=None, now=NOW)
+    store.scans.forget(RECORDING)
+    assert {visit.visit_id for visit in store.visits.find()} == set(kept)
     assert crops(store) == sorted(f"{one}-0.jpg" for one in kept)
-    assert not any(store.moments(one) for one in old)
-    assert not store.scanned(RECORDING), "or the visits would be gone and the file be called done"
+    assert not any(store.visits.moments(one) for one in old)
+    assert not store.scans.is_done(RECORDING), "or the visits would be gone and the file be called done"
 
 
 def test_what_was_found_while_the_file_grew_goes_too(store: Store, sightings: Any) -> None:
     """The whole file takes the place of the part that was there when a copy was still running."""
     part = replace(RECORDING, size=50, mtime_ns=4)
     record(store, sightings, part)
-    store.mark_scanned(part, visits=1, error=None, now=NOW, growing=True)
-    store.forget_recording(RECORDING)
-    assert store.visits() == []
+    store.scans.mark_done(part, visits=1, error=None, now=NOW, growing=True)
+    store.scans.forget(RECORDING)
+    assert store.visits.find() == []
     assert sqlite3.connect(store.path).execute("SELECT count(*) FROM scanned").fetchone() == (0,)
 
 
 def test_a_reviewed_visit_stays(store: Store, sightings: Any) -> None:
     """A person's judgement is worth more than a second pass."""
     reviewed, other = (record(store, sightings, RECORDING, number) for number in range(2))
-    with store._writing() as connection:
+    with store._database.writing() as connection:
         connection.execute(
             schema.review.insert().values(visit_id=reviewed, at=NOW, verdict="right", species=None, by="ann")
         )
-    store.forget_recording(RECORDING)
-    assert [visit.visit_id for visit in store.visits()] == [reviewed]
+    store.scans.forget(RECORDING)
+    assert [visit.visit_id for visit in store.visits.find()] == [reviewed]
     assert crops(store) == [f"{reviewed}-0.jpg"]
     assert record(store, sightings, RECORDING, 0) == reviewed, "and the next pass does not double it"
-    assert len(store.visits()) == 1
-    assert other not in {visit.visit_id for visit in store.visits()}
+    assert len(store.visits.find()) == 1
+    assert other not in {visit.visit_id for visit in store.visits.find()}
 
 
 def test_rows_are_forgotten_before_files(store: Store, sightings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,12 +91,12 @@ def test_rows_are_forgotten_before_files(store: Store, sightings: Any, monkeypat
 
     def remove(self: Media, name: str) -> None:
         assert (self.home / name).is_file()
-        assert store.visits() == []
+        assert store.visits.find() == []
         raise StoreError("killed here")
 
     monkeypatch.setattr(Media, "remove", remove)
     with pytest.raises(StoreError, match="killed here"):
-        store.forget_recording(RECORDING)
+        store.scans.forget(RECORDING)
     monkeypatch.undo()
     assert store.sweep(NOW) == 1
 

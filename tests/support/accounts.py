@@ -144,7 +144,7 @@ def retained(heard: Heard) -> dict[str, bytes]:
 def check_states(home: Home, kept: Mapping[str, bytes], cameras: Iterable[str], stopped: datetime) -> None:
     """Each retained topic says what the database says now, and the daemon has said goodbye."""
     with Store.open(home.folder, zone=ZONE) as store:
-        boards = {camera: store.board(camera, stopped.astimezone(UTC)) for camera in cameras}
+        boards = {camera: store.cameras.summary(camera, stopped.astimezone(UTC)) for camera in cameras}
     for camera, board in boards.items():
         assert board.last is not None, f"camera {camera} saw no bird: the test proves nothing"
         last = json.loads(kept[TOPICS.last(camera)])

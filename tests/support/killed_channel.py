@@ -17,6 +17,6 @@ from birdwatchd.store import Store
 
 home, url = sys.argv[1:]
 store = Store.open(Path(home), zone=ZoneInfo("UTC"))
-store.delivered = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+store.outbox.delivered = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
 settings = ChannelSettings(webhook=Secret(url))
-Channel("hook", settings, Webhook(Secret(url), {}).send, store, Metrics()).run_once(0.0)
+Channel("hook", settings, Webhook(Secret(url), {}).send, store.outbox, Metrics()).run_once(0.0)

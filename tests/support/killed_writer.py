@@ -14,19 +14,19 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from birdwatchd.records import Box, Crop, Message, Moment, Phase, Rank, State, Verdict, Visit, new_visit_id
-from birdwatchd.store import Alerting, Fired, MomentRow, Outcome, Store, Telling
+from birdwatchd.store import AlertContext, Fired, MomentRow, NewsContext, Outcome, Store
 
 
-def compose(telling: Telling) -> Sequence[Message]:
+def compose(context: NewsContext) -> Sequence[Message]:
     """One event and a state."""
-    visit = telling.standing.visit
+    visit = context.stored.visit
     event = Message(f"b/s/{visit.camera}/visit", b"{}", key=f"{visit.visit_id}:{visit.revision}")
     return [event, Message(f"b/s/{visit.camera}/last", b"x" * 3000, retain=True, coalesce=True)]
 
 
-def decide(asked: Alerting) -> Sequence[Outcome]:
+def decide(asked: AlertContext) -> Sequence[Outcome]:
     """One rule that fires once."""
-    visit = asked.standing.visit
+    visit = asked.stored.visit
     if visit.revision < 2 or asked.fired:
         return ()
     fired = Fired("r", "confirmed", "passer domesticus", "House sparrow", Phase.PROVISIONAL, True, ("phone",))
@@ -50,7 +50,7 @@ def main(home: Path) -> None:
             moments = [
                 MomentRow(Moment(2 * revision + i, start, box, 0.5, crop), np.ones(64, np.float32), ()) for i in (0, 1)
             ]
-            store.record(visit, moments, compose, start, decide)
+            store.writer(compose, decide).record(visit, moments, start)
 
 
 if __name__ == "__main__":

@@ -161,7 +161,7 @@ class World:
 
     def publisher(self, url: str, **settings: Any) -> Running:
         metrics = Metrics()
-        publisher = Publisher(self.store, MqttSettings(url=url, **settings), "reserve1", TOPICS, metrics)
+        publisher = Publisher(self.store.outbox, MqttSettings(url=url, **settings), "reserve1", TOPICS, metrics)
         running = Running(publisher, self.store, metrics)
         self.endings.append(running.end)
         return running
@@ -176,7 +176,7 @@ class World:
         return replace(plain, **changes)
 
     def record(self, visit: Visit, moments: Sequence[Any] = ()) -> None:
-        self.store.record(visit, moments, Composer(TOPICS), datetime.now(UTC))
+        self.store.writer(Composer(TOPICS)).record(visit, moments, datetime.now(UTC))
 
     def bird(self) -> None:
         """One whole visit: told when it begins and when it ends."""

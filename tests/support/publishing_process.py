@@ -28,7 +28,7 @@ from birdwatchd.mqtt.build import MqttService, build_mqtt
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit, new_visit_id
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.mqtt import MqttSettings
-from birdwatchd.store import MomentRow, Opinion, Review, Store
+from birdwatchd.store import MomentRow, Review, ReviewVerdict, Store
 
 ZONE = ZoneInfo("Asia/Jerusalem")
 START = datetime(2026, 10, 21, 3, 0, tzinfo=UTC)  # the clocks are set back on the 25th
@@ -49,7 +49,7 @@ class Week:
     """The simulated time, which advances with the number of visits."""
 
     def __init__(self, store: Store) -> None:
-        self.number = len(store.visits())
+        self.number = len(store.visits.find())
 
     def now(self) -> datetime:
         return START + self.number * STEP
@@ -84,31 +84,31 @@ def live(store: Store, mqtt: MqttService, week: Week, pause_s: float) -> None:
     while not week.over():
         number = week.number
         for visit, moments in changes(visit_of(number), number):
-            store.record(visit, moments, mqtt.composer, week.now())
+            mqtt.writer.record(visit, moments, week.now())
             mqtt.publisher.wake()
             time.sleep(pause_s)
         week.number += 1
         if number % 7 == 6:
-            store.review(visit_of(number - 3).visit_id, Review(Opinion.NOT_A_BIRD, "me"), mqtt.composer, week.now())
+            mqtt.writer.review(visit_of(number - 3).visit_id, Review(ReviewVerdict.NOT_A_BIRD, "me"), week.now())
 
 
 def be(home: Path, url: str, *, last: bool) -> None:
     """One life."""
     retained.UPDATE_INTERVAL_S = 0.2
-    with Store.open(home, zone=ZONE, latitude=31.8) as store:
+    with Store.open(home, zone=ZONE) as store:
         with sqlite3.connect(store.path, timeout=10) as database:
             for line in AUDIT:
                 database.execute(line)
         week = Week(store)
         settings = MqttSettings(url=url, heartbeat="06:00", commands=("enable",))
         mqtt = build_mqtt(store, settings, "reserve1", CAMERAS, Metrics(), clock=week.now, drain_s=30.0)
-        store.close_interrupted(week.now(), mqtt.composer, CAMERAS.keys())
+        mqtt.writer.close_interrupted(week.now(), CAMERAS.keys())
         stop = threading.Event()
         publisher = threading.Thread(target=mqtt.publisher.run, args=(stop,))
         publisher.start()
         live(store, mqtt, week, 0.002 if last else 0.004)
         if last:
-            while store.outbox_depth():
+            while store.outbox.depth():
                 time.sleep(0.05)
             time.sleep(2.5 * retained.UPDATE_INTERVAL_S)
         else:

@@ -20,8 +20,7 @@ from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.demo.cameras.visits import ScheduledVisit
 from birdwatchd.records import Visit
-from birdwatchd.store import Store
-from birdwatchd.store.reader import Catalogue
+from birdwatchd.store import Store, StoreReader
 from tests.support.peer import Peer
 from tests.support.peers import Birdwatchd, Feeder, Mosquitto, RtspServer, wait_for
 
@@ -46,8 +45,8 @@ def closing() -> Iterator[Closing]:
 def stored(daemon: Birdwatchd) -> list[Visit]:
     if "model demo@" not in daemon.log:  # the database is being made
         return []
-    with Catalogue.open_existing(daemon.home) as store:
-        return store.visits()
+    with StoreReader.open_existing(daemon.home) as store:
+        return store.visits.find()
 
 
 def ended(daemon: Birdwatchd, camera: str | None = None) -> list[Visit]:
@@ -254,8 +253,8 @@ def test_a_broker_that_is_away_for_20_seconds_costs_no_message(tmp_path: Path, c
     wait_for(lambda: subscriber.heard, "the first message")
     assert subscriber.states["birdwatch/test/spare/status"] == "disabled"
     assert subscriber.states["birdwatch/test/feeder/status"] == "online"
-    with Catalogue.open_existing(daemon.home) as store:  # a message on its way at the stop may come twice (QoS 1)
-        wait_for(lambda: store.outbox_depth() == 0, "a moment without a message on its way")
+    with Store.open(daemon.home, zone=ZoneInfo("UTC")) as store:  # what is on its way then may come twice (QoS 1)
+        wait_for(lambda: store.outbox.depth() == 0, "a moment without a message on its way")
     broker.stop()
     told_before, visits_before = len(subscriber.heard), len(stored(daemon))
     time.sleep(20.0)
@@ -263,8 +262,8 @@ def test_a_broker_that_is_away_for_20_seconds_costs_no_message(tmp_path: Path, c
     assert len(subscriber.heard) == told_before
     broker.start()
     wait_for(lambda: feeder.epoch and time.time() > feeder.epoch + 45.0, "the end of the schedule")
-    with Catalogue.open_existing(daemon.home) as store:
-        wait_for(lambda: store.outbox_depth() == 0, "the outbox to empty")
+    with Store.open(daemon.home, zone=ZoneInfo("UTC")) as store:
+        wait_for(lambda: store.outbox.depth() == 0, "the outbox to empty")
     assert daemon.stop()[0] == 0
     time.sleep(1.0)
     keys = [(m["visit_id"], m["revision"]) for m in subscriber.heard]
@@ -290,7 +289,7 @@ def test_a_camera_is_switched_over_mqtt(tmp_path: Path, closing: Closing) -> Non
     cameras = {"feeder": {"source": str(clip), "min_bird": 16}}
     daemon = closing(Birdwatchd(tmp_path, cameras=cameras, mqtt={"url": broker.url, "commands": ["enable"]}))
     with Store.open(daemon.home, zone=ZoneInfo("UTC")) as store:
-        store.switch_camera("feeder", on=False, now=datetime.now(UTC))
+        store.cameras.switch("feeder", on=False, now=datetime.now(UTC))
     status, command = "birdwatch/test/feeder/status", "birdwatch/test/feeder/set/enabled"
     daemon.start()
     wait_for(lambda: subscriber.states.get(status) == "disabled", "the camera to be off still")
@@ -302,8 +301,8 @@ def test_a_camera_is_switched_over_mqtt(tmp_path: Path, closing: Closing) -> Non
     wait_for(lambda: subscriber.states.get(status) == "disabled", "the camera to be off", 15)
     assert daemon.cameras() == {}
     assert daemon.stop()[0] == 0
-    with Catalogue.open_existing(daemon.home) as catalogue:
-        assert {span.state for span in catalogue.efforts()} >= {"online", "disabled"}
+    with Store.open(daemon.home, zone=ZoneInfo("UTC")) as store:
+        assert {span.state for span in store.effort.spans()} >= {"online", "disabled"}
     assert "Traceback" not in daemon.log
 
 

@@ -1,0 +1,200 @@
+"""Write visits: each revision is one transaction, with its moments, its firsts and the messages about it.
+
+After kill -9 the database says exactly what was seen and what of it was published: crops are files before their rows
+exist, and the messages are rows of the same transaction as the visit. One thread writes visits, another deletes outbox
+rows; a lock in the process and SQLite's own between processes keep them apart.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from birdwatchd.errors import StoreError
+from birdwatchd.records import Verdict, Visit
+from birdwatchd.store import reviews, revision, schema
+from birdwatchd.store.camera_state import EFFORT_GAP
+from birdwatchd.store.database import Database
+from birdwatchd.store.embeddings import model_id
+from birdwatchd.store.media import home_lock
+from birdwatchd.store.news import StoredVisit
+from birdwatchd.store.reader import stored_visits, to_stored_visit
+from birdwatchd.store.reviews import Review
+from birdwatchd.store.revision import MomentRow, Recorded, Revision, Setup
+from birdwatchd.store.sqlite_errors import store_errors
+
+__all__ = ["Writer"]
+
+log = logging.getLogger(__name__)
+
+
+class Writer:
+    """All that changes visits. `Store.writer` makes one, and says who composes messages and who decides on alerts.
+
+    These two are called inside the transactions, and must not wait for anything.
+    """
+
+    def __init__(self, database: Database, setup: Setup) -> None:
+        self._database, self._setup = database, setup
+
+    def record(self, visit: Visit, moments: Sequence[MomentRow], now: datetime) -> Recorded:
+        """Keep a revision of a visit, and put what is news of it into the outbox, all together or not at all.
+
+        Idempotent: a revision that is not newer than the stored one changes nothing. Crops are written and synced
+        first; if the transaction fails they are deleted again. A clip is named only if it lies where it must; one that
+        comes for a visit that is over changes nothing else of it, whatever this revision says.
+
+        Args:
+            moments: those that no earlier revision carried; known ones are ignored.
+
+        Raises:
+            StoreBusy, StoreFull, StoreError: nothing was kept; the caller may try again.
+        """
+        database = self._database
+        with database.lock, store_errors(database.path), home_lock(database.home, shared=True), ExitStack() as undo:
+            with database.reading() as connection:
+                known = revision.known(connection, visit.visit_id)
+            afterwards = known is not None and known.ended and visit.clip is not None
+            new_clip = afterwards and known is not None and known.clip != visit.clip
+            if known and known.revision >= visit.revision and not new_clip:  # a review counts revisions on as well
+                return Recorded(False, known.phase, known.firsts)
+            visit = self._with_checked_clip(visit)
+            if known and afterwards:
+                if visit.clip is not None:
+                    with database.writing() as connection:
+                        revision.add_clip(connection, visit, now)
+                return Recorded(visit.clip is not None, known.phase, known.firsts, only_clip=True)
+            if known and known.reviewed is not None:  # what a person said stands
+                visit = replace(visit, verdict=known.reviewed)
+            crops = self._write_crops(visit, moments, known.indices if known else frozenset(), undo)
+            with database.writing() as connection:
+                recorded = Revision(connection, visit, now, self._setup).write(moments, crops)
+            undo.pop_all()
+            return recorded
+
+    def _with_checked_clip(self, visit: Visit) -> Visit:
+        if visit.clip is None or self._setup.media.has_clip(visit.clip):
+            return visit
+        log.warning("the clip of visit %s is not where it should be, and is left out", visit.visit_id)
+        return replace(visit, clip=None, clip_cut=False)
+
+    def _write_crops(
+        self, visit: Visit, moments: Sequence[MomentRow], stored: Collection[int], undo: ExitStack
+    ) -> dict[int, str]:
+        media, crops = self._setup.media, dict[int, str]()
+        for row in moments:
+            if row.moment.index not in stored and row.moment.index not in crops:
+                name = media.path_of(visit, row.moment.index)
+                undo.callback(media.remove, name)
+                media.write(name, row.moment.crop.jpeg)
+                crops[row.moment.index] = name
+        return crops
+
+    def review(self, visit_id: str, review: Review, now: datetime) -> Visit:
+        """Replace a visit's verdict by what a person said; the old one is kept. Returns the visit as it is then.
+
+        Raises:
+            StoreError: there is no such visit, the bird is still there, or there is nothing to confirm.
+        """
+        with self._database.writing() as connection:
+            stored, row = _over(connection, visit_id)
+            verdict = reviews.reviewed(stored.visit, review)
+            reviews.archive_verdict(connection, stored.visit, row.model_id, "review", now)
+            said = {"verdict": review.verdict.value, "species": review.species, "by": review.by}
+            connection.execute(sa.insert(schema.review).values(visit_id=visit_id, at=now, **said))
+            return self._revise(connection, stored.visit, verdict, now)
+
+    def undo_review(self, visit_id: str, now: datetime) -> Visit:
+        """Undo the newest review of a visit: its verdict is again what it was before. Returns the visit as it is then.
+
+        Raises:
+            StoreError: there is no such visit, or no review of it.
+        """
+        with self._database.writing() as connection:
+            stored, _ = _over(connection, visit_id)
+            before = reviews.undo_review(connection, visit_id)
+            return self._revise(connection, stored.visit, before, now)
+
+    def relabel(
+        self, visit_id: str, verdict: Verdict, model: str, moments: Sequence[MomentRow], now: datetime
+    ) -> Visit:
+        """Replace a visit's verdict by another of the network; the old one is kept. Returns the visit as it is then.
+
+        Args:
+            model: that gave the verdict, name@version.
+            moments: what this model says of moments that another had been asked about; their crops stay.
+
+        Raises:
+            StoreError: there is no such visit, it is not over, or it has a review.
+        """
+        with self._database.writing() as connection:
+            stored, row = _over(connection, visit_id)
+            if reviews.has_review(connection, visit_id):
+                raise StoreError(f"visit {visit_id} has a review", "take it back first: birdwatchd review --undo")
+            reviews.archive_verdict(connection, stored.visit, row.model_id, "relabel", now)
+            visit = replace(stored.visit, model=model)
+            if moments:
+                revision.replace_predictions(connection, visit, moments)
+            return self._revise(connection, visit, verdict, now)
+
+    def _revise(self, connection: Connection, visit: Visit, verdict: Verdict, now: datetime) -> Visit:
+        """Write a visit that is over once more, with another verdict, and publish what is news of it."""
+        changed = replace(visit, verdict=verdict, revision=visit.revision + 1)
+        Revision(connection, changed, now, self._setup, relabelled=True).write()
+        return changed
+
+    def calibrate(self, model: str, temperature: float, visits: int, now: datetime) -> None:
+        """Remember a model's temperature, and from how many reviewed visits it comes."""
+        with self._database.writing() as connection:
+            number = model_id(connection, model, None)
+            values = {"model_id": number, "temperature": temperature, "visits": visits, "at": now}
+            connection.execute(sa.insert(schema.calibration).prefix_with("OR REPLACE").values(values))
+
+    def close_interrupted(self, now: datetime, cameras: Collection[str] | None = None) -> list[Visit]:
+        """End the visits that a killed run left open, when the bird was last seen. Call it before any camera.
+
+        Args:
+            cameras: those of these cameras, and of cameras that are not watched any more; all by default.
+        """
+        with self._database.reading() as connection:
+            interrupted = _interrupted(connection, cameras, now)
+        ended = []
+        for visit in interrupted:
+            final = replace(visit, end=visit.last_seen, revision=visit.revision + 1)
+            self.record(final, (), now)
+            ended.append(final)
+        return ended
+
+
+def _over(connection: Connection, visit_id: str) -> tuple[StoredVisit, Row[Any]]:
+    """A visit that is over, as stored."""
+    row = connection.execute(stored_visits().where(schema.visit.c.id == visit_id)).first()
+    if row is None:
+        raise StoreError(f"there is no visit {visit_id}", "see `birdwatchd visits`")
+    if row.ended_at is None:
+        raise StoreError(f"the bird of visit {visit_id} is still there", "review it when it has left")
+    return to_stored_visit(row), row
+
+
+def _interrupted(connection: Connection, cameras: Collection[str] | None, now: datetime) -> list[Visit]:
+    """The visits without an end that nobody is going to end, unless this process does.
+
+    Args:
+        cameras: those of these cameras, which this process is going to watch, and those of live cameras that no
+            process has watched for `EFFORT_GAP` (they were taken out of the configuration). None for all.
+    """
+    visit, effort = schema.visit.c, schema.effort.c
+    query = stored_visits().where(visit.ended_at.is_(None)).order_by(visit.id)
+    if cameras is not None:
+        since = now - EFFORT_GAP
+        watched = sa.select(effort.camera_id).where(effort["to"] > since)
+        unwatched = (visit.media.is_(None), visit.updated_at < since, visit.camera_id.not_in(watched))
+        query = query.where(sa.or_(schema.camera.c.key.in_(cameras), sa.and_(*unwatched)))
+    return [to_stored_visit(row).visit for row in connection.execute(query)]
