@@ -194,7 +194,7 @@ class Observer:
     def _note_light(self, look: Look, at: float) -> None:
         """Keep from when until when the picture looks different because of another light."""
         first, last, until = self._relit
-        if look.relit:
+        if look.illumination_step:
             self._relit = at if at - until >= RELIT_S else first, at, at
         elif look.busy > UNSETTLED and at - until < RELIT_S and at - last < SETTLED_S:
             self._relit = first, last, at

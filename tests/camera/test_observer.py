@@ -283,7 +283,12 @@ def test_where_a_step_of_light_is_still_being_learned_nothing_has_left(
     faint, ghost = (Region(place, 0.6, 2.0, ghost=ghostly, activity=0.0) for ghostly in (False, True))
     later = [Look((), busy=busy)] * round(after_s * 15)
     later += [Look((faint,), busy=busy)] * round((plain_s - after_s) * 15) + [Look((ghost,), busy=busy)] * 8
-    ToldGate.looks = [Look((), learning=True), *[Look((), busy=0.09, relit=True)] * 3, *later, *[Look(())] * 30]
+    ToldGate.looks = [
+        Look((), learning=True),
+        *[Look((), busy=0.09, illumination_step=True)] * 3,
+        *later,
+        *[Look(())] * 30,
+    ]
     monkeypatch.setattr("birdwatchd.camera.observer.Gate", ToldGate)
     frames = list(drawn(Scene(SceneSpec(3, 160, 90, 15), ()), 0, len(ToldGate.looks)))
     observer = Observer(

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.camera.motion.background import Background, BackgroundSettings, Light, rate
+from birdwatchd.camera.motion.background import Background, BackgroundSettings, Illumination, rate
 from birdwatchd.camera.motion.false_motion import (
     Newness,
     is_ghost,
@@ -95,7 +95,7 @@ class Look:
         global_change: the whole picture changed; nothing can be said about birds in this frame.
         learning: the background is not known yet.
         busy: share of the picture that differs, 0 … 1, before anything was explained.
-        relit: the light of the whole picture stepped since the last look, more than clouds do.
+        illumination_step: the light over the whole frame changed since the last one by more than clouds change it.
     """
 
     regions: tuple[Region, ...]
@@ -103,7 +103,7 @@ class Look:
     global_change: bool = False
     learning: bool = False
     busy: float = 0.0
-    relit: bool = False
+    illumination_step: bool = False
 
 
 class Gate:
@@ -148,7 +148,7 @@ class Gate:
         under = self._held_mask(held)
         seen = self._difference(cells, under)
         if seen is None:
-            self.background.change_picture(cells, [self.grid.slices(box, 0.25) for box in held])
+            self.background.switch_scene(cells, [self.grid.slices(box, 0.25) for box in held])
             self._previous = cells
             return Look((), global_change=True, busy=1.0)
         marked = cv2.countNonZero(seen.mask)
@@ -157,17 +157,17 @@ class Gate:
             self._new_before = None
         regions, ignored = self._regions(seen) if marked >= self._fewest else ((), ())
         if regions and regions[0].box.area > self.settings.largest_bird:
-            self.background.change_picture(cells, [])
+            self.background.switch_scene(cells, [])
             return Look((), global_change=True, busy=busy)
         self.background.learn(seen.cells, seen.away, step, seen.mask, under)
         self._previous = seen.cells
-        return Look(regions, ignored, busy=busy, relit=self._stepped(seen.light))
+        return Look(regions, ignored, busy=busy, illumination_step=self._is_illumination_step(seen.illumination))
 
     def search(self, luma: NDArray[np.uint8]) -> tuple[Region, ...]:
         """Regions of a frame from another moment (earlier, or of the other stream), without learning from it."""
         if self.background.learning:
             return ()
-        seen = self._difference(self.grid.shrink(luma), None, follow=False)
+        seen = self._difference(self.grid.shrink(luma), None, adapt=False)
         return self._regions(seen, learn=False)[0] if seen is not None else ()
 
     def noise_map(self) -> FloatGrid:
@@ -207,14 +207,14 @@ class Gate:
 
     # -- comparing --------------------------------------------------------------------------------------------------
 
-    def _difference(self, cells: Cells, under: Mask | None, *, follow: bool = True) -> Difference | None:
+    def _difference(self, cells: Cells, under: Mask | None, *, adapt: bool = True) -> Difference | None:
         share = self.settings.shake_share
-        return difference_of(cells, self.background, under, self._watched, shake_share=share, follow=follow)
+        return difference_of(cells, self.background, under, self._watched, shake_share=share, adapt=adapt)
 
-    def _stepped(self, light: Light) -> bool:
+    def _is_illumination_step(self, illumination: Illumination) -> bool:
         """Whether the light of the whole picture changed more than clouds change it."""
         s = self.settings
-        return abs(light.gain - 1.0) > s.step_gain or abs(light.offset) > s.step_offset
+        return abs(illumination.gain - 1.0) > s.step_gain or abs(illumination.offset) > s.step_offset
 
     def _held_mask(self, held: Sequence[Box]) -> Mask | None:
         if not held:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from birdwatchd.camera.motion.background import Background, Light
+from birdwatchd.camera.motion.background import Background, Illumination
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Mask
 from birdwatchd.camera.motion.stabilise import Shift, find_shift, moved_back
 
@@ -31,7 +31,7 @@ class Difference:
         away: by how much each cell differs, grey levels.
         mask: 255 where that is more than the weak threshold.
         shift: how far the camera had shaken.
-        light: what the light did since the look before.
+        illumination: how the light changed since the frame before.
         under: 255 where birds are known to be; None when there are none.
     """
 
@@ -39,7 +39,7 @@ class Difference:
     away: FloatGrid
     mask: Mask
     shift: Shift
-    light: Light
+    illumination: Illumination
     under: Mask | None = None
 
 
@@ -50,7 +50,7 @@ def difference_of(
     watched: Mask | None,
     *,
     shake_share: float,
-    follow: bool,
+    adapt: bool,
 ) -> Difference | None:
     """Take light and shaking out of a look; None when it is another picture altogether.
 
@@ -58,33 +58,38 @@ def difference_of(
         under: 255 where birds are known to be; None when there are none.
         watched: 255 where anything may be marked at all; None everywhere.
         shake_share: share of the picture that must differ (not under birds) before a shaken camera is thought of.
-        follow: bring the background to the light of this look; not for one from another moment.
+        adapt: apply the illumination to the background; False for a frame from another moment.
     """
     shift = Shift()
-    light = background.light(cells)
-    if light is None:
+    illumination = background.fit_illumination(cells)
+    if illumination is None:
         shift = find_shift(cells, background.level, under)
         if not shift:
             return None
-        light = background.light(moved_back(cells, shift))
-        if light is None:
+        illumination = background.fit_illumination(moved_back(cells, shift))
+        if illumination is None:
             return None
-    if follow:
-        background.follow(light)
-    seen = _marked(cells, background, shift, light, under, watched)
+    if adapt:
+        background.apply_illumination(illumination)
+    seen = _marked(cells, background, shift, illumination, under, watched)
     busy = seen.mask if under is None else cv2.bitwise_and(seen.mask, cv2.bitwise_not(under))
     if shift or cv2.countNonZero(busy) / busy.size <= shake_share:
         return seen
     shift = find_shift(cells, background.level, under)
     if shift:
-        steady = _marked(cells, background, shift, light, under, watched)
+        steady = _marked(cells, background, shift, illumination, under, watched)
         if cv2.countNonZero(steady.mask) < STEADIER * cv2.countNonZero(seen.mask):
             return steady
     return seen
 
 
 def _marked(
-    cells: Cells, background: Background, shift: Shift, light: Light, under: Mask | None, watched: Mask | None
+    cells: Cells,
+    background: Background,
+    shift: Shift,
+    illumination: Illumination,
+    under: Mask | None,
+    watched: Mask | None,
 ) -> Difference:
     """Mark the cells that differ by more than their (weak) threshold."""
     threshold = background.weak_threshold
@@ -100,7 +105,7 @@ def _marked(
     calm: Mask = np.asarray(cv2.medianBlur(mask, 3), np.uint8)
     if shift:
         _clear_lost(calm, shift)
-    return Difference(cells, away, calm, shift, light, under)
+    return Difference(cells, away, calm, shift, illumination, under)
 
 
 def _clear_lost(mask: Mask, shift: Shift) -> None:

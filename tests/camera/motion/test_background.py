@@ -1,4 +1,4 @@
-"""The memory of an empty place: its noise, its sway, its light, and its other pictures."""
+"""The scene of an empty place: its noise, its sway, its light, and its other pictures."""
 
 from __future__ import annotations
 
@@ -139,21 +139,21 @@ def test_the_light_is_found_with_a_bird_in_the_picture(gain: float, offset: floa
     background = learned(np.rint(DAY).astype(np.uint8))
     truth = DAY * gain + offset
     now = seen(with_bird(truth, 60, 30, 40, 34), np.random.default_rng(seed))
-    light = background.light(now)
-    assert light is not None
+    illumination = background.fit_illumination(now)
+    assert illumination is not None
     unclipped = (truth > 3) & (truth < 252)
-    assert np.abs(DAY * light.gain + light.offset - truth)[unclipped].mean() < 2.0
+    assert np.abs(DAY * illumination.gain + illumination.offset - truth)[unclipped].mean() < 2.0
     if abs(gain - 1) > 0.1:
-        assert light.gain == pytest.approx(gain, abs=0.05)
-        assert light.offset == pytest.approx(offset, abs=5.0)
+        assert illumination.gain == pytest.approx(gain, abs=0.05)
+        assert illumination.offset == pytest.approx(offset, abs=5.0)
 
 
 def test_the_memory_follows_the_light_also_under_a_bird() -> None:
     """When the bird leaves after the cloud came, what it hid must already be known in the new light."""
     background = learned(np.rint(DAY).astype(np.uint8))
-    light = background.light(seen(with_bird(DAY * 0.7 + 10, *LEFT), np.random.default_rng(1), 0.5))
-    assert light is not None
-    background.follow(light)
+    illumination = background.fit_illumination(seen(with_bird(DAY * 0.7 + 10, *LEFT), np.random.default_rng(1), 0.5))
+    assert illumination is not None
+    background.apply_illumination(illumination)
     assert np.abs(background.level - (DAY * 0.7 + 10)).max() < 3.0
 
 
@@ -161,9 +161,9 @@ def test_no_light_makes_another_picture_of_this_one() -> None:
     """Infra-red and a turned camera look so; explained as light they would leave a picture full of birds."""
     background = learned(np.rint(DAY).astype(np.uint8))
     chance = np.random.default_rng(1)
-    assert background.light(seen(NIGHT, chance)) is None
-    assert background.light(seen(np.roll(DAY, 20, axis=1), chance)) is None
-    assert background.light(seen(DAY * 0.6, chance)) is not None
+    assert background.fit_illumination(seen(NIGHT, chance)) is None
+    assert background.fit_illumination(seen(np.roll(DAY, 20, axis=1), chance)) is None
+    assert background.fit_illumination(seen(DAY * 0.6, chance)) is not None
 
 
 def test_clouds_cost_no_alarm_and_hide_no_bird() -> None:
@@ -350,7 +350,7 @@ def test_a_remembered_picture_is_remembered_after_a_short_visit_to_it() -> None:
 
 
 def test_what_lies_between_two_pictures_is_not_remembered() -> None:
-    """Dusk goes through many pictures; each kept would push day and night out of the memory."""
+    """Dusk goes through many pictures; each kept would push day and night out of the scene."""
     camera = Camera(12)
     camera.watch(DAY, 10)
     for seed in range(4):
