@@ -18,29 +18,29 @@ from numpy.typing import NDArray
 
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid, Mask
 
-__all__ = ["Background", "BackgroundSettings", "Illumination", "rate"]
+__all__ = ["Background", "BackgroundSettings", "Illumination", "learning_rate"]
 
 MAX_RESTARTS = 5  # of the first learning; a scene that never stays the same has to be learned as it is
 
 
 @dataclass(frozen=True, slots=True)
 class BackgroundSettings:
-    """Every number the background decides by.
+    """Every number the background model decides by.
 
     Attributes:
-        learn_s: seconds of picture before anything is reported; noise is unknown until then.
+        learn_s: seconds of video before anything is reported; noise is unknown until then.
         relearn_s: the same after a change of scene, where noise is roughly known.
-        contrast: smallest difference that counts, grey levels of 255; H.264 leaves up to 3 on a still picture.
-        weak: share of the threshold above which cells belong to a region that has enough cells above all of it; keeps
-            a bird whole whose back has the brightness of the foliage behind it.
+        min_contrast: smallest difference that counts, grey levels of 255; H.264 leaves up to 3 on a still picture.
+        weak_ratio: share of the threshold that the weak cells of a region exceed (hysteresis, as in Canny's edges): it
+            keeps a bird whole whose back has the brightness of the foliage behind it.
         noise_factor: a cell must differ by this many times its mean absolute deviation (5 are 4 sigma).
-        sway_share: share of the greatest sway remembered for a cell that it must exceed.
-        still_share: share of the picture that may have swayed by more than what counts without being called swaying; a
+        sway_share: share of a cell's sway that it must exceed to count.
+        swaying_share: share of the cells that must have swayed by more than what counts for the scene to be swaying; a
             key frame's blocks come to 0.00004, a gust in leaves to 0.01 and more.
-        renew_every_s: how often thresholds are worked out anew.
+        threshold_every_s: how often thresholds are computed.
         level_s, noise_s: time constants of learning brightness and noise.
-        standing_s: the same for brightness where something stands that is no bird (yet); birds are held meanwhile.
-        sway_s: how long a gust is remembered, seconds; gusts come again within minutes.
+        absorb_s: time constant with which foreground that is no bird becomes background; birds are held meanwhile.
+        sway_s: time constant with which sway is forgotten; gusts come again within minutes.
         scene_change_share: share of the frame that no illumination explains before it is another scene.
         max_scenes: scenes kept besides the present one (day, infra-red, floodlight).
         min_scene_s: how long a scene must have lasted to be kept; what lies between two is not.
@@ -48,15 +48,15 @@ class BackgroundSettings:
 
     learn_s: float = 1.5
     relearn_s: float = 0.6
-    contrast: float = 7.0
-    weak: float = 0.6
+    min_contrast: float = 7.0
+    weak_ratio: float = 0.6
     noise_factor: float = 5.0
     sway_share: float = 0.7
-    still_share: float = 1e-4
-    renew_every_s: float = 1.0
+    swaying_share: float = 1e-4
+    threshold_every_s: float = 1.0
     level_s: float = 5.0
     noise_s: float = 12.0
-    standing_s: float = 25.0
+    absorb_s: float = 25.0
     sway_s: float = 120.0
     scene_change_share: float = 0.4
     max_scenes: int = 2
@@ -89,30 +89,30 @@ class Background:
         self.level: FloatGrid = np.zeros(grid.shape, np.float32)
         self.noise: FloatGrid = np.zeros(grid.shape, np.float32)
         self.sway: FloatGrid = np.zeros(grid.shape, np.float32)
-        self.threshold: FloatGrid = np.full(grid.shape, settings.contrast, np.float32)
+        self.threshold: FloatGrid = np.full(grid.shape, settings.min_contrast, np.float32)
         """By how much a cell must differ, grey levels."""
-        self.weak_threshold: FloatGrid = self.threshold * np.float32(settings.weak)
-        """By how much next to cells that differ by all of the threshold."""
-        self.sways = False
-        """Something swayed here within the last minutes."""
+        self.weak_threshold: FloatGrid = self.threshold * np.float32(settings.weak_ratio)
+        """By how much a cell must differ beside cells above the threshold."""
+        self.swaying = False
+        """Leaves swayed somewhere in the scene within the last minutes."""
         self._step = max(1, round(math.sqrt(grid.rows * grid.columns / 3000)))
         self._other_scenes: list[SceneModel] = []
         self._learned_s, self._frames, self._needed_s = 0.0, 0, settings.learn_s
-        self._renewed_s = self._age_s = 0.0
+        self._threshold_age_s = self._age_s = 0.0
         self._restarts = 0  # of the first learning
 
     @property
     def learning(self) -> bool:
-        """Too little has been seen to say what is new."""
+        """Whether too little was learned to tell foreground from background."""
         return self._learned_s < self._needed_s - 0.01 or self._frames < 4
 
-    def learn_first(self, cells: Cells, step_s: float, held: Mask | None = None) -> None:
-        """Take one of the first looks: everything in it counts as background, but what is under birds.
+    def bootstrap(self, cells: Cells, step_s: float, held_mask: Mask | None = None) -> None:
+        """Learn from one of the first frames, all of which counts as background but what lies under birds.
 
-        A look at another scene than those before it (black, while a filter moves) starts the learning again.
+        A frame of another scene than those before it (black, while a filter moves) starts the learning again.
 
         Args:
-            held: 255 under birds; None when there are none.
+            held_mask: 255 under birds; None when there are none.
         """
         self._frames += 1
         self._learned_s += step_s
@@ -128,13 +128,13 @@ class Background:
             if not self.switch_scene(cells, []):
                 self._needed_s = needed_s
             return
-        difference = cv2.absdiff(cells.astype(np.float32), self.level)
-        weight, free = 1.0 / self._frames, None if held is None else cv2.bitwise_not(held)
-        cv2.accumulateWeighted(difference, self.noise, max(weight, 0.05) if self._frames > 2 else 1.0, free)
-        cv2.accumulateWeighted(cells, self.level, max(weight, 0.05), free)
+        abs_diff = cv2.absdiff(cells.astype(np.float32), self.level)
+        rate, free = 1.0 / self._frames, None if held_mask is None else cv2.bitwise_not(held_mask)
+        cv2.accumulateWeighted(abs_diff, self.noise, max(rate, 0.05) if self._frames > 2 else 1.0, free)
+        cv2.accumulateWeighted(cells, self.level, max(rate, 0.05), free)
         if not self.learning:
             self._restarts = 0
-            self.renew_threshold()
+            self.update_threshold()
 
     def fit_illumination(self, cells: Cells, *, slack: float = 1.0) -> Illumination | None:
         """Fit the gain and offset that turn the background into `cells`; None when no such pair does.
@@ -156,7 +156,7 @@ class Background:
         for _ in range(4):
             rest = np.abs(now - gain * before - offset)
             near = rest <= max(4.0, 2.0 * _median(rest))
-            gain, offset = _line(before[near], now[near])
+            gain, offset = _fit_line(before[near], now[near])
         rest = np.abs(now - gain * before - offset)
         if not 0.25 <= gain <= 4.0 or float((rest > limit * max(1.0, gain)).mean()) > self.settings.scene_change_share:
             return None
@@ -170,54 +170,56 @@ class Background:
         if abs(illumination.offset) > 0.25:
             self.level += np.float32(illumination.offset)
 
-    def learn(self, cells: Cells, away: FloatGrid, step_s: float, standing: Mask, held: Mask | None) -> None:
-        """Update brightness and noise with this look.
+    def update(
+        self, cells: Cells, abs_diff: FloatGrid, step_s: float, foreground: Mask, held_mask: Mask | None
+    ) -> None:
+        """Update brightness and noise with one frame.
 
         Args:
-            away: absolute difference of the look from the background, grey levels.
-            standing: 255 where something differs that is no believed bird.
-            held: 255 under birds, where nothing is learned; None when there are none.
+            abs_diff: absolute difference of the frame from the background, grey levels.
+            foreground: 255 where it differs; what stands there is absorbed slowly.
+            held_mask: 255 under birds, where nothing is learned; None when there are none.
         """
         s = self.settings
         self._age_s += step_s
-        busy = standing if held is None else cv2.bitwise_or(standing, held)
-        if cv2.countNonZero(busy):
-            calm = cv2.bitwise_not(busy)
-            cv2.accumulateWeighted(cells, self.level, rate(step_s, s.level_s), calm)
-            cv2.accumulateWeighted(away, self.noise, rate(step_s, s.noise_s), calm)
-            if held is not None:
-                standing = np.asarray(cv2.bitwise_and(standing, cv2.bitwise_not(held)), np.uint8)
-            cv2.accumulateWeighted(cells, self.level, rate(step_s, s.standing_s), standing)
+        excluded = foreground if held_mask is None else cv2.bitwise_or(foreground, held_mask)
+        if cv2.countNonZero(excluded):
+            free = cv2.bitwise_not(excluded)
+            cv2.accumulateWeighted(cells, self.level, learning_rate(step_s, s.level_s), free)
+            cv2.accumulateWeighted(abs_diff, self.noise, learning_rate(step_s, s.noise_s), free)
+            if held_mask is not None:
+                foreground = np.asarray(cv2.bitwise_and(foreground, cv2.bitwise_not(held_mask)), np.uint8)
+            cv2.accumulateWeighted(cells, self.level, learning_rate(step_s, s.absorb_s), foreground)
         else:
-            cv2.accumulateWeighted(cells, self.level, rate(step_s, s.level_s))
-            cv2.accumulateWeighted(away, self.noise, rate(step_s, s.noise_s))
-        self._renewed_s += step_s
-        if self._renewed_s > s.renew_every_s:
-            self.sway *= np.float32(math.exp(-self._renewed_s / s.sway_s))
-            self.renew_threshold()
-            self._renewed_s = 0.0
+            cv2.accumulateWeighted(cells, self.level, learning_rate(step_s, s.level_s))
+            cv2.accumulateWeighted(abs_diff, self.noise, learning_rate(step_s, s.noise_s))
+        self._threshold_age_s += step_s
+        if self._threshold_age_s > s.threshold_every_s:
+            self.sway *= np.float32(math.exp(-self._threshold_age_s / s.sway_s))
+            self.update_threshold()
+            self._threshold_age_s = 0.0
 
-    def remember_sway(self, away: FloatGrid, part: NDArray[np.bool_], here: tuple[slice, slice]) -> None:
-        """Note how far the cells of `part` (in the rectangle `here`) went without being a bird."""
+    def raise_sway(self, away: FloatGrid, part: NDArray[np.bool_], here: tuple[slice, slice]) -> None:
+        """Raise the sway of the cells of `part` (in the rectangle `here`) to how far they are off now."""
         self.sway[here] = np.maximum(self.sway[here], np.where(part, away[here], np.float32(0.0)))
 
-    def renew_threshold(self) -> None:
-        """Work out anew by how much each cell must differ; what sways here sways one cell further tomorrow."""
+    def update_threshold(self) -> None:
+        """Compute by how much each cell must differ, from the noise and the sway of it and of its neighbours."""
         s = self.settings
         threshold = np.asarray(cv2.dilate(cv2.blur(self.noise, (3, 3)), _NEIGHBOURS), np.float32)
         np.multiply(threshold, np.float32(s.noise_factor), out=threshold)
-        np.maximum(threshold, np.float32(s.contrast), out=threshold)
-        swaying = int(np.count_nonzero(self.sway > s.contrast / s.sway_share))
-        self.sways = swaying > s.still_share * self.sway.size
+        np.maximum(threshold, np.float32(s.min_contrast), out=threshold)
+        swaying = int(np.count_nonzero(self.sway > s.min_contrast / s.sway_share))
+        self.swaying = swaying > s.swaying_share * self.sway.size
         if swaying:
             sway = np.asarray(cv2.dilate(self.sway, _NEIGHBOURS), np.float32)
             np.multiply(sway, np.float32(s.sway_share), out=sway)
             np.maximum(threshold, sway, out=threshold)
         self.threshold = threshold
-        self.weak_threshold = threshold * np.float32(s.weak)
+        self.weak_threshold = threshold * np.float32(s.weak_ratio)
 
     def absorb(self, cells: Cells, where: tuple[slice, slice]) -> None:
-        """Take what stands in `where` as background from now on."""
+        """Make what stands in `where` background."""
         self.level[where] = cells[where]
 
     def switch_scene(self, cells: Cells, held: Sequence[tuple[slice, slice]]) -> bool:
@@ -249,7 +251,7 @@ class Background:
     def _restore(self, scene: SceneModel) -> None:
         self.level, self.noise, self.sway = scene.level, scene.noise, scene.sway
         self._age_s = scene.age_s
-        self.renew_threshold()
+        self.update_threshold()
 
     def _store(self, scene: SceneModel) -> None:
         if scene.age_s > self.settings.min_scene_s:
@@ -259,8 +261,8 @@ class Background:
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
-def rate(step_s: float, constant_s: float) -> float:
-    """Share of the way an exponential average goes in `step_s` with time constant `constant_s`."""
+def learning_rate(step_s: float, constant_s: float) -> float:
+    """The weight of a new value in an exponential average with time constant `constant_s`, `step_s` after the last."""
     return 1.0 - math.exp(-step_s / constant_s)
 
 
@@ -269,8 +271,8 @@ def _median(values: NDArray[np.float32]) -> float:
     return float(np.partition(values, middle)[middle])
 
 
-def _line(x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[float, float]:
-    """Least squares of y = gain × x + offset; only an offset where x says nothing."""
+def _fit_line(x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[float, float]:
+    """Fit y = gain × x + offset by least squares; only an offset where x hardly varies."""
     if x.size < 8:
         return 1.0, 0.0
     mx, my = float(x.mean()), float(y.mean())
@@ -292,7 +294,7 @@ def _illuminate_hidden(old: FloatGrid, new: FloatGrid, where: tuple[slice, slice
         rows.start - around[0].start : rows.stop - around[0].start,
         columns.start - around[1].start : columns.stop - around[1].start,
     ] = False
-    gain = min(3.0, max(0.2, _line(old[around][ring], new[around][ring])[0]))
+    gain = min(3.0, max(0.2, _fit_line(old[around][ring], new[around][ring])[0]))
     offset = float(new[around][ring].mean()) - gain * float(old[around][ring].mean())
     guess = old[where] * np.float32(gain) + np.float32(offset)
     return np.asarray(np.clip(guess, 0, 255), np.float32)

@@ -14,15 +14,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.camera.motion.background import Background, BackgroundSettings, Illumination, rate
+from birdwatchd.camera.motion.background import Background, BackgroundSettings, Illumination, learning_rate
 from birdwatchd.camera.motion.false_motion import (
     Newness,
     is_ghost,
     newness_of,
     unexplained_by_light,
-    unexplained_by_sway,
+    unexplained_by_shift,
 )
-from birdwatchd.camera.motion.foreground import Difference, difference_of
+from birdwatchd.camera.motion.foreground import Foreground, subtract_background
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid, Mask
 from birdwatchd.camera.motion.rois import Measure, around, places_of, square
 from birdwatchd.camera.motion.tone import tone_of
@@ -45,8 +45,8 @@ class GateSettings:
         thinnest: mean thickness of a region in smallest birds; rain and twigs are long and thin.
         strong_share: share of a region's cells that must be above all of the threshold.
         stands_out: some cell must exceed its threshold by this factor; fluctuation barely crosses the line.
-        sway_reach: how far each leaf is looked for, in smallest birds.
-        stray_reach: the same for whole regions (twigs).
+        shift_reach: how far each leaf is looked for, in smallest birds.
+        match_reach: the same for whole regions (twigs).
         least_new: newness (see `explain.Newness`) below which a region is the old picture in other light or place.
         flashes: how many places may be new in one look only, in the mean, before nothing is believed that is not
             there twice: rain and snow.
@@ -69,8 +69,8 @@ class GateSettings:
     thinnest: float = 0.22
     strong_share: float = 0.3
     stands_out: float = 1.4
-    sway_reach: float = 0.6
-    stray_reach: float = 1.6
+    shift_reach: float = 0.6
+    match_reach: float = 1.6
     least_new: float = 0.42
     flashes: float = 4.0
     flash_s: float = 2.0
@@ -115,8 +115,8 @@ class Gate:
         self.frame_size = (width, height)
         self.grid = Grid(width, height, settings.min_bird)
         self.background = Background(settings.background, self.grid)
-        self._watched: Mask | None = self.grid.watched(settings.ignore) * 255 if settings.ignore else None
-        self._reach = max(1, min(4, round(settings.sway_reach * self.grid.bird_cells)))
+        self._watch_mask: Mask | None = self.grid.watched(settings.ignore) * 255 if settings.ignore else None
+        self._reach = max(1, min(4, round(settings.shift_reach * self.grid.bird_cells)))
         self._window = max(5, min(9, round(self.grid.bird_cells) | 1))
         self._small = settings.smallest * self.grid.bird_cells
         join = max(1, round(self.grid.bird_cells * 0.3))
@@ -142,33 +142,33 @@ class Gate:
         self._last_at, self._step_s = at, step
         self._looks += 1
         if self.background.learning:
-            self.background.learn_first(cells, step, self._held_mask(held))
+            self.background.bootstrap(cells, step, self._held_mask(held))
             self._previous = cells
             return Look((), learning=True)
-        under = self._held_mask(held)
-        seen = self._difference(cells, under)
-        if seen is None:
+        held_mask = self._held_mask(held)
+        foreground = self._subtract(cells, held_mask)
+        if foreground is None:
             self.background.switch_scene(cells, [self.grid.slices(box, 0.25) for box in held])
             self._previous = cells
             return Look((), global_change=True, busy=1.0)
-        marked = cv2.countNonZero(seen.mask)
-        busy = marked / seen.mask.size
+        marked = cv2.countNonZero(foreground.denoised)
+        busy = marked / foreground.denoised.size
         if not busy:
             self._new_before = None
-        regions, ignored = self._regions(seen) if marked >= self._fewest else ((), ())
+        regions, ignored = self._regions(foreground) if marked >= self._fewest else ((), ())
         if regions and regions[0].box.area > self.settings.largest_bird:
             self.background.switch_scene(cells, [])
             return Look((), global_change=True, busy=busy)
-        self.background.learn(seen.cells, seen.away, step, seen.mask, under)
-        self._previous = seen.cells
-        return Look(regions, ignored, busy=busy, illumination_step=self._is_illumination_step(seen.illumination))
+        self.background.update(foreground.cells, foreground.abs_diff, step, foreground.denoised, held_mask)
+        self._previous = foreground.cells
+        return Look(regions, ignored, busy=busy, illumination_step=self._is_illumination_step(foreground.illumination))
 
     def search(self, luma: NDArray[np.uint8]) -> tuple[Region, ...]:
         """Regions of a frame from another moment (earlier, or of the other stream), without learning from it."""
         if self.background.learning:
             return ()
-        seen = self._difference(self.grid.shrink(luma), None, adapt=False)
-        return self._regions(seen, learn=False)[0] if seen is not None else ()
+        foreground = self._subtract(self.grid.shrink(luma), None, adapt=False)
+        return self._regions(foreground, learn=False)[0] if foreground is not None else ()
 
     def noise_map(self) -> FloatGrid:
         """By how much each cell must differ to count, grey levels, shape (rows, columns); a copy."""
@@ -207,9 +207,9 @@ class Gate:
 
     # -- comparing --------------------------------------------------------------------------------------------------
 
-    def _difference(self, cells: Cells, under: Mask | None, *, adapt: bool = True) -> Difference | None:
+    def _subtract(self, cells: Cells, held_mask: Mask | None, *, adapt: bool = True) -> Foreground | None:
         share = self.settings.shake_share
-        return difference_of(cells, self.background, under, self._watched, shake_share=share, adapt=adapt)
+        return subtract_background(cells, self.background, held_mask, self._watch_mask, shake_share=share, adapt=adapt)
 
     def _is_illumination_step(self, illumination: Illumination) -> bool:
         """Whether the light of the whole picture changed more than clouds change it."""
@@ -226,46 +226,48 @@ class Gate:
 
     # -- regions ----------------------------------------------------------------------------------------------------
 
-    def _regions(self, seen: Difference, *, learn: bool = True) -> tuple[tuple[Region, ...], tuple[Region, ...]]:
+    def _regions(self, foreground: Foreground, *, learn: bool = True) -> tuple[tuple[Region, ...], tuple[Region, ...]]:
         """What of the marked cells is new, as regions, and what is something else."""
         s = self.settings
         raining = self._step_s <= s.flash_within_s or self._flashes > s.flashes  # or it is seen now whether it is
-        specks_tell = learn and (raining or self.background.sways)
-        places = places_of(seen.mask, self._measure, apart=not specks_tell)
+        specks_tell = learn and (raining or self.background.swaying)
+        places = places_of(foreground.denoised, self._measure, apart=not specks_tell)
         if not places:
             return (), ()
         core = np.zeros(self.grid.shape, np.uint8)
         for where in places:
-            core[where] |= self._new_cells(seen, where, learn=learn)
+            core[where] |= self._new_cells(foreground, where, learn=learn)
         if learn:
             core = self._lasting(core)
         found: list[Region] = []
         for where in places:
             joined = np.asarray(cv2.dilate(core[where], square(self._measure.join)), np.uint8)
-            found += self._parts(seen, where, joined, seen.mask[where])
+            found += self._parts(foreground, where, joined, foreground.denoised[where])
         good = [region for region in found if not region.why]
         bad = [region for region in found if region.why]
         return tuple(sorted(good, key=lambda r: -r.box.area)), tuple(bad)
 
-    def _new_cells(self, seen: Difference, where: tuple[slice, slice], *, learn: bool) -> Mask:
+    def _new_cells(self, foreground: Foreground, where: tuple[slice, slice], *, learn: bool) -> Mask:
         """The marked cells that neither another light nor swaying explains."""
-        level, mask = self.background.level[where], seen.mask[where]
-        cells = np.ascontiguousarray(seen.cells[where])
+        level, mask = self.background.level[where], foreground.denoised[where]
+        cells = np.ascontiguousarray(foreground.cells[where])
         noise = self.background.threshold[where] * np.float32(0.35)
         new = cv2.bitwise_and(mask, unexplained_by_light(cells.astype(np.float32), level, noise, self._window))
         if not cv2.countNonZero(new):
             return np.asarray(new, np.uint8)
-        doubtful = new if seen.under is None else cv2.bitwise_and(new, cv2.bitwise_not(seen.under[where]))
+        doubtful = (
+            new if foreground.held_mask is None else cv2.bitwise_and(new, cv2.bitwise_not(foreground.held_mask[where]))
+        )
         if not cv2.countNonZero(doubtful):  # nothing but birds that are known
             return np.asarray(new, np.uint8)
         before = np.asarray(cv2.convertScaleAbs(level), np.uint8)
         tolerance = np.asarray(cv2.convertScaleAbs(np.maximum(noise, np.float32(3.0))), np.uint8)
         near = around(np.asarray(doubtful, np.uint8), self._measure.margin)
         swayed = np.zeros_like(doubtful)
-        unexplained = unexplained_by_sway(cells[near], before[near], tolerance[near], self._reach)
+        unexplained = unexplained_by_shift(cells[near], before[near], tolerance[near], self._reach)
         swayed[near] = cv2.bitwise_and(doubtful[near], cv2.bitwise_not(unexplained))
         if learn and cv2.countNonZero(swayed):
-            self.background.remember_sway(seen.away, swayed > 0, where)
+            self.background.raise_sway(foreground.abs_diff, swayed > 0, where)
         return np.asarray(cv2.bitwise_and(new, cv2.bitwise_not(swayed)), np.uint8)
 
     def _lasting(self, core: Mask) -> Mask:
@@ -276,26 +278,26 @@ class Gate:
         here = around(core, 1)
         lasting = np.asarray(cv2.bitwise_and(core[here], cv2.dilate(before[here], _NEIGHBOURS)), np.uint8)
         flashed = cv2.connectedComponents(cv2.bitwise_and(core[here], cv2.bitwise_not(lasting)))[0] - 1
-        self._flashes += rate(self._step_s, self.settings.flash_s) * (min(flashed, 50) - self._flashes)
+        self._flashes += learning_rate(self._step_s, self.settings.flash_s) * (min(flashed, 50) - self._flashes)
         if self._flashes <= self.settings.flashes:
             return core
         there_twice = np.zeros_like(core)
         there_twice[here] = lasting
         return there_twice
 
-    def _parts(self, seen: Difference, where: tuple[slice, slice], joined: Mask, mask: Mask) -> list[Region]:
+    def _parts(self, foreground: Foreground, where: tuple[slice, slice], joined: Mask, mask: Mask) -> list[Region]:
         count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
         top, left = where[0].start, where[1].start
         regions = []
         for label in range(1, count):
             x, y, w, h, _ = (int(v) for v in stats[label])
             part = (labels[y : y + h, x : x + w] == label) & (mask[y : y + h, x : x + w] > 0)
-            region = self._region(seen, part, left + x, top + y)
+            region = self._region(foreground, part, left + x, top + y)
             if region is not None:
                 regions.append(region)
         return regions
 
-    def _region(self, seen: Difference, part: NDArray[np.bool_], left: int, top: int) -> Region | None:
+    def _region(self, foreground: Foreground, part: NDArray[np.bool_], left: int, top: int) -> Region | None:
         """Judge one connected part by its size, its shape and its strength; None for specks."""
         rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
         s = self.settings
@@ -305,7 +307,7 @@ class Gate:
         left, top = left + int(columns[0]), top + int(rows[0])
         h, w = part.shape
         here = (slice(top, top + h), slice(left, left + w))
-        excess = seen.away[here][part] / self.background.threshold[here][part]
+        excess = foreground.abs_diff[here][part] / self.background.threshold[here][part]
         area, strong = int(part.sum()), int((excess > 1.0).sum())
         why = ""
         if strong < self._fewest or float(excess.max()) < s.stands_out or strong < s.strong_share * area:
@@ -313,26 +315,31 @@ class Gate:
         elif area / float(np.hypot(w, h)) < s.thinnest * self.grid.bird_cells:
             why = "thin"
         newness = 1.0
-        if not self._known(seen, part, here) or self._looks % s.known_every == 0:
-            new = self._newness(seen, part, here, float(excess.mean()))
+        if not self._known(foreground, part, here) or self._looks % s.known_every == 0:
+            new = self._newness(foreground, part, here, float(excess.mean()))
             newness = new.mean
             if not why and newness < s.least_new:
                 why = new.explanation
                 if new.returns:
-                    self.background.remember_sway(seen.away, part, here)
-        box = self.grid.box(left + seen.shift.across, top + seen.shift.down, w, h)
-        ghost = not why and is_ghost(seen.cells, self.background.level, part, here, s.background.contrast)
-        activity = self._activity(seen, part, here)
-        tone = tone_of(seen.cells[here][part]) if not why else ()
+                    self.background.raise_sway(foreground.abs_diff, part, here)
+        box = self.grid.box(left + foreground.shift.dx, top + foreground.shift.dy, w, h)
+        ghost = not why and is_ghost(foreground.cells, self.background.level, part, here, s.background.min_contrast)
+        activity = self._activity(foreground, part, here)
+        tone = tone_of(foreground.cells[here][part]) if not why else ()
         return Region(box, area / (w * h), float(excess.mean()), ghost, activity, newness, why, tone)
 
-    def _known(self, seen: Difference, part: NDArray[np.bool_], here: tuple[slice, slice]) -> bool:
+    def _known(self, foreground: Foreground, part: NDArray[np.bool_], here: tuple[slice, slice]) -> bool:
         """Whether a region is a bird that is known already, by its place."""
-        return seen.under is not None and float((seen.under[here][part] > 0).mean()) >= self.settings.known_share
+        return (
+            foreground.held_mask is not None
+            and float((foreground.held_mask[here][part] > 0).mean()) >= self.settings.known_share
+        )
 
-    def _newness(self, seen: Difference, part: NDArray[np.bool_], here: tuple[slice, slice], excess: float) -> Newness:
+    def _newness(
+        self, foreground: Foreground, part: NDArray[np.bool_], here: tuple[slice, slice], excess: float
+    ) -> Newness:
         """How new a region is, held against the background around it."""
-        far = round(self.settings.stray_reach * self.grid.bird_cells)
+        far = round(self.settings.match_reach * self.grid.bird_cells)
         rows, columns = here
         nearby = (
             slice(max(0, rows.start - far), rows.stop + far),
@@ -340,13 +347,13 @@ class Gate:
         )
         level = self.background.level
         place = rows.start - nearby[0].start, columns.start - nearby[1].start
-        return newness_of(seen.cells[here], level[here], level[nearby], part, excess, place)
+        return newness_of(foreground.cells[here], level[here], level[nearby], part, excess, place)
 
-    def _activity(self, seen: Difference, part: NDArray[np.bool_], here: tuple[slice, slice]) -> float:
+    def _activity(self, foreground: Foreground, part: NDArray[np.bool_], here: tuple[slice, slice]) -> float:
         """Share of the region's cells that changed since the last look; one alone is noise, in a region of a few."""
         if self._previous is None:
             return 0.0
-        change = cv2.absdiff(seen.cells[here], self._previous[here])[part]
+        change = cv2.absdiff(foreground.cells[here], self._previous[here])[part]
         changed = int((change > 0.7 * self.background.threshold[here][part]).sum())
         return changed / change.size if changed > 1 else 0.0
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Mask
 
-__all__ = ["Newness", "is_ghost", "newness_of", "unexplained_by_light", "unexplained_by_sway"]
+__all__ = ["Newness", "is_ghost", "newness_of", "unexplained_by_light", "unexplained_by_shift"]
 
 MOST_DARKENED, MOST_LIT = 0.4, 2.2  # a shadow leaves two fifths of the light or more; the sun may double it
 LEAST_CELLS = 12  # fewer have no texture to compare
@@ -48,7 +48,7 @@ def unexplained_by_light(now: FloatGrid, before: FloatGrid, tolerance: FloatGrid
     return np.where(new, np.uint8(255), np.uint8(0))
 
 
-def unexplained_by_sway(now: Cells, before: Cells, tolerance: Cells, reach: int) -> Mask:
+def unexplained_by_shift(now: Cells, before: Cells, tolerance: Cells, reach: int) -> Mask:
     """255 where no window of the old picture within `reach` cells looks like the new one.
 
     Args:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdwatchd.camera.motion.background import Background, BackgroundSettings, rate
+from birdwatchd.camera.motion.background import Background, BackgroundSettings, learning_rate
 from birdwatchd.camera.motion.detector import Gate, GateSettings, Look
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid
 from birdwatchd.records import Box, Region
@@ -57,7 +57,7 @@ def learned(cells: Cells, settings: BackgroundSettings | None = None) -> Backgro
     """A background that knows a picture without noise."""
     background = Background(settings or BackgroundSettings(), GRID)
     while background.learning:
-        background.learn_first(cells, 0.2)
+        background.bootstrap(cells, 0.2)
     return background
 
 
@@ -76,7 +76,7 @@ def test_noise_is_learned_where_it_is() -> None:
     camera = half_noisy()
     camera.watch(DAY, 20)
     needed = camera.gate.noise_map()
-    assert np.median(needed[:, : COLUMNS // 2 - 4]) == pytest.approx(7.0, abs=0.5)  # `contrast`
+    assert np.median(needed[:, : COLUMNS // 2 - 4]) == pytest.approx(7.0, abs=0.5)  # `min_contrast`
     assert np.median(needed[:, COLUMNS // 2 + 4 :]) > 3 * 7.0
 
 
@@ -116,15 +116,15 @@ def test_a_gust_is_remembered_where_it_was_and_forgotten_after_minutes() -> None
     here = (slice(20, 28), slice(60, 72))
     away = np.full((ROWS, COLUMNS), 40, np.float32)
     part = np.ones((8, 12), np.bool_)
-    background.remember_sway(away, part, here)
-    background.renew_threshold()
+    background.raise_sway(away, part, here)
+    background.update_threshold()
     assert background.threshold[here].min() == pytest.approx(0.7 * 40)
     assert background.threshold[19:29, 59:73].min() == pytest.approx(0.7 * 40)  # and one cell further
     assert background.threshold[10:17, :].max() == pytest.approx(7.0)
     after = []
     for _ in range(2):
         for _ in range(120):
-            background.learn(np.rint(DAY).astype(np.uint8), np.zeros_like(away), 1.0, NOTHING, None)
+            background.update(np.rint(DAY).astype(np.uint8), np.zeros_like(away), 1.0, NOTHING, None)
         after.append(float(background.threshold[here].max()))
     assert after == [pytest.approx(0.7 * 40 / math.e, abs=0.5), pytest.approx(7.0)]
 
@@ -183,24 +183,24 @@ def test_clouds_cost_no_alarm_and_hide_no_bird() -> None:
 @given(st.floats(0.01, 2.0), st.floats(0.5, 200.0))
 def test_learning_depends_on_time_and_not_on_how_often_one_looks(step_s: float, constant_s: float) -> None:
     """Five looks a second in quiet and thirty in a flurry must forget equally fast."""
-    twice = 1 - (1 - rate(step_s / 2, constant_s)) ** 2
-    assert rate(step_s, constant_s) == pytest.approx(twice)
-    assert rate(constant_s, constant_s) == pytest.approx(1 - 1 / math.e)
+    twice = 1 - (1 - learning_rate(step_s / 2, constant_s)) ** 2
+    assert learning_rate(step_s, constant_s) == pytest.approx(twice)
+    assert learning_rate(constant_s, constant_s) == pytest.approx(1 - 1 / math.e)
 
 
 def test_under_a_held_bird_nothing_is_learned() -> None:
     """A dove that sleeps for half an hour must neither fade nor leave a hole that is taken for a bird."""
     background = learned(np.rint(DAY).astype(np.uint8))
     now = np.rint(DAY + 60).astype(np.uint8)
-    held, standing = NOTHING.copy(), NOTHING.copy()
-    held[:, :50], standing[:, 40:100] = 255, 255
+    held, foreground = NOTHING.copy(), NOTHING.copy()
+    held[:, :50], foreground[:, 40:100] = 255, 255
     away = np.full((ROWS, COLUMNS), 60, np.float32)
     before = background.level.copy()
     for _ in range(25):
-        background.learn(now, away, 1.0, standing, held)
+        background.update(now, away, 1.0, foreground, held)
     went = (background.level - before) / (now - before)
     assert np.abs(went[:, :50]).max() < 0.01  # held, also where something stands
-    assert went[:, 50:100].mean() == pytest.approx(1 - 1 / math.e, abs=0.01)  # standing: slowly
+    assert went[:, 50:100].mean() == pytest.approx(1 - 1 / math.e, abs=0.01)  # foreground: slowly
     assert went[:, 100:].min() > 0.98  # nothing there: at once
 
 
@@ -393,12 +393,12 @@ def test_a_turned_camera_is_watched_again_within_a_second() -> None:
     assert after.found
 
 
-@pytest.mark.parametrize(("cells", "far", "sways"), [(1, 40, False), (40, 9, False), (40, 40, True)])
-def test_a_picture_sways_where_more_than_a_speck_went_far(cells: int, far: int, sways: bool) -> None:
+@pytest.mark.parametrize(("cells", "far", "swaying"), [(1, 40, False), (40, 9, False), (40, 40, True)])
+def test_a_picture_sways_where_more_than_a_speck_went_far(cells: int, far: int, swaying: bool) -> None:
     """The blocks of a key frame go nowhere; a gust does, and its small leaves are worth remembering."""
     background = learned(np.rint(DAY).astype(np.uint8))
     part = np.zeros((8, 12), np.bool_)
     part.flat[:cells] = True
-    background.remember_sway(np.full((ROWS, COLUMNS), far, np.float32), part, (slice(20, 28), slice(60, 72)))
-    background.renew_threshold()
-    assert background.sways is sways
+    background.raise_sway(np.full((ROWS, COLUMNS), far, np.float32), part, (slice(20, 28), slice(60, 72)))
+    background.update_threshold()
+    assert background.swaying is swaying

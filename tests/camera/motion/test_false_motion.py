@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from birdwatchd.camera.motion.false_motion import Newness, newness_of, unexplained_by_light, unexplained_by_sway
+from birdwatchd.camera.motion.false_motion import Newness, newness_of, unexplained_by_light, unexplained_by_shift
 from birdwatchd.camera.motion.grid import Cells, FloatGrid
 from tests.support.drawn_place import COLUMNS, ROWS, cells_of, foliage, oval, seen, with_bird
 
@@ -33,7 +33,7 @@ def new_by_light(now: Cells, before: FloatGrid = PLACE) -> NDArray[np.bool_]:
 
 def new_by_sway(now: Cells, before: FloatGrid) -> NDArray[np.bool_]:
     tolerance = np.full(before.shape, 3, np.uint8)
-    return unexplained_by_sway(now, cv2.convertScaleAbs(before), tolerance, REACH) > 0
+    return unexplained_by_shift(now, cv2.convertScaleAbs(before), tolerance, REACH) > 0
 
 
 def shaded(picture: FloatGrid, light: float, softness: float = 6.0) -> FloatGrid:

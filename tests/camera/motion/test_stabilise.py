@@ -8,7 +8,7 @@ import pytest
 
 from birdwatchd.camera.motion.detector import Gate, GateSettings
 from birdwatchd.camera.motion.grid import FloatGrid
-from birdwatchd.camera.motion.stabilise import Shift, find_shift, moved_back
+from birdwatchd.camera.motion.stabilise import Shift, find_shift, undo_shift
 from tests.support.drawn_place import COLUMNS, MIN_BIRD, ROWS, foliage, oval, seen, with_bird
 
 MARGIN = 12  # cells of foliage beyond every edge of the picture
@@ -34,14 +34,14 @@ def test_a_shift_is_measured(across: float, down: float, noise: float) -> None:
     """A camera on a pole sways all day; each gust measured wrongly is a picture full of birds."""
     shift = find_shift(seen(moved(across, down), np.random.default_rng(1), noise), moved(0, 0), None)
     assert shift
-    assert (shift.across, shift.down) == pytest.approx((across, down), abs=0.1)
+    assert (shift.dx, shift.dy) == pytest.approx((across, down), abs=0.1)
 
 
 @pytest.mark.parametrize(("across", "down"), [(1, -2), (-3, 3), (0.5, -0.75), (3.75, 0.25)])
 def test_a_shift_is_undone(across: float, down: float) -> None:
     """Moved back the wrong way, the picture would differ twice as much as before."""
     now, before = seen(moved(across, down), np.random.default_rng(1), 1.0), moved(0, 0)
-    back = moved_back(now, find_shift(now, before, None))
+    back = undo_shift(now, find_shift(now, before, None))
     inner = (slice(5, -5), slice(5, -5))
     differs = np.abs(back.astype(np.float32) - before)[inner].mean()
     assert differs < 2.5
@@ -71,10 +71,10 @@ def test_what_moves_under_a_held_bird_is_left_out() -> None:
     place = moved(0, 0)
     here = oval(10, -15, 120, 120) > 0
     walking = np.where(here, moved(3, 2), place)
-    under = np.where(here, np.uint8(255), np.uint8(0))
+    held_mask = np.where(here, np.uint8(255), np.uint8(0))
     assert here.mean() > 0.6
     assert find_shift(seen(walking, np.random.default_rng(4)), place, None)
-    assert not find_shift(seen(walking, np.random.default_rng(4)), place, under)
+    assert not find_shift(seen(walking, np.random.default_rng(4)), place, held_mask)
 
 
 def test_a_shift_is_measured_although_a_bird_moves() -> None:
@@ -82,7 +82,7 @@ def test_a_shift_is_measured_although_a_bird_moves() -> None:
     before = with_bird(moved(0, 0), 60, 30, 24, 20)
     now = seen(with_bird(moved(-2, 1), 72, 26, 24, 20), np.random.default_rng(5))
     shift = find_shift(now, before, None)
-    assert (shift.across, shift.down) == pytest.approx((-2, 1), abs=0.15)
+    assert (shift.dx, shift.dy) == pytest.approx((-2, 1), abs=0.15)
 
 
 def test_another_light_is_no_shift() -> None:
@@ -97,7 +97,7 @@ def test_where_nothing_has_edges_no_shift_is_invented() -> None:
     fence = fog + 40 * np.sin(np.arange(COLUMNS, dtype=np.float32) / 3)
     assert find_shift(seen(fog, chance), fog, None) == Shift()
     assert find_shift(seen(with_bird(fog, 60, 30), chance), fog, None) == Shift()
-    assert abs(find_shift(seen(np.roll(fence, 1, axis=1), chance), fence, None).down) < 1
+    assert abs(find_shift(seen(np.roll(fence, 1, axis=1), chance), fence, None).dy) < 1
 
 
 def watching() -> tuple[Gate, np.random.Generator]:
