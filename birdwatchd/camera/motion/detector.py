@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from birdwatchd.camera.motion.background import Background, BackgroundSettings, Illumination, learning_rate
 from birdwatchd.camera.motion.false_motion import (
-    Newness,
+    ChangeScore,
     is_ghost,
-    newness_of,
+    score_change,
     unexplained_by_light,
     unexplained_by_shift,
 )
@@ -47,7 +47,7 @@ class GateSettings:
         stands_out: some cell must exceed its threshold by this factor; fluctuation barely crosses the line.
         shift_reach: how far each leaf is looked for, in smallest birds.
         match_reach: the same for whole regions (twigs).
-        least_new: newness (see `explain.Newness`) below which a region is the old picture in other light or place.
+        least_new: change score (see `ChangeScore`) below which the background explains a region.
         flashes: how many places may be new in one look only, in the mean, before nothing is believed that is not
             there twice: rain and snow.
         flash_s: time constant of that mean.
@@ -59,7 +59,7 @@ class GateSettings:
         known_share: share of a region's cells that lie where a bird is known to be for it to be that bird.
         specks_share: marked cells that lie in no more of the picture than this are explained at once; else it is seen
             first which are more than specks, which costs something as well.
-        known_every: a known bird's newness is judged anew at every so manieth look only: it is much of a look's work.
+        known_every: a known bird is scored in every third (or so) look only: scoring is much of a look's work.
     """
 
     min_bird: int = 24
@@ -314,19 +314,19 @@ class Gate:
             why = "faint"
         elif area / float(np.hypot(w, h)) < s.thinnest * self.grid.bird_cells:
             why = "thin"
-        newness = 1.0
+        change_score = 1.0
         if not self._known(foreground, part, here) or self._looks % s.known_every == 0:
-            new = self._newness(foreground, part, here, float(excess.mean()))
-            newness = new.mean
-            if not why and newness < s.least_new:
-                why = new.explanation
-                if new.returns:
+            score = self._score_change(foreground, part, here, float(excess.mean()))
+            change_score = score.mean
+            if not why and change_score < s.least_new:
+                why = score.explanation
+                if score.recurs:
                     self.background.raise_sway(foreground.abs_diff, part, here)
         box = self.grid.box(left + foreground.shift.dx, top + foreground.shift.dy, w, h)
         ghost = not why and is_ghost(foreground.cells, self.background.level, part, here, s.background.min_contrast)
         activity = self._activity(foreground, part, here)
         tone = tone_of(foreground.cells[here][part]) if not why else ()
-        return Region(box, area / (w * h), float(excess.mean()), ghost, activity, newness, why, tone)
+        return Region(box, area / (w * h), float(excess.mean()), ghost, activity, change_score, why, tone)
 
     def _known(self, foreground: Foreground, part: NDArray[np.bool_], here: tuple[slice, slice]) -> bool:
         """Whether a region is a bird that is known already, by its place."""
@@ -335,9 +335,9 @@ class Gate:
             and float((foreground.held_mask[here][part] > 0).mean()) >= self.settings.known_share
         )
 
-    def _newness(
+    def _score_change(
         self, foreground: Foreground, part: NDArray[np.bool_], here: tuple[slice, slice], excess: float
-    ) -> Newness:
+    ) -> ChangeScore:
         """How new a region is, held against the background around it."""
         far = round(self.settings.match_reach * self.grid.bird_cells)
         rows, columns = here
@@ -347,7 +347,7 @@ class Gate:
         )
         level = self.background.level
         place = rows.start - nearby[0].start, columns.start - nearby[1].start
-        return newness_of(foreground.cells[here], level[here], level[nearby], part, excess, place)
+        return score_change(foreground.cells[here], level[here], level[nearby], part, excess, place)
 
     def _activity(self, foreground: Foreground, part: NDArray[np.bool_], here: tuple[slice, slice]) -> float:
         """Share of the region's cells that changed since the last look; one alone is noise, in a region of a few."""

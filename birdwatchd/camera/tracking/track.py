@@ -33,7 +33,7 @@ class Track:
         unseen_looks: how many there were since it was last seen, the present one not counted.
         seen_alone_at: when it was last a region of its own.
         apart_at: when it was last told apart from the birds around it.
-        newness: mean newness of its sightings (see `Region`).
+        newness: mean change score of its sightings (see `Region`).
         memory, fresh: its tone before and since it was last in a crowd or out of sight.
         partners: numbers of the birds that it was one region with, and may have been mistaken for since.
         patch: what it looked like when it was last alone; `seat`: in the last look, with whatever was in its box.
@@ -78,7 +78,7 @@ class Track:
         self.still_at = self.home_at = self.seen_alone_at = self.apart_at = self.first_at
         self.home = self.alone_centre = self.region.box.centre
         self.size = (self.region.box.w, self.region.box.h)
-        self.newness = self.region.newness
+        self.newness = self.region.change_score
 
     @property
     def box(self) -> Box:
@@ -147,7 +147,7 @@ class Track:
                 self.fresh.add(region.tone)
         self.region, self.last_at, self.unseen_looks = region, at, 0
         self.hits += 1
-        self.newness += (region.newness - self.newness) / min(self.hits, 12)
+        self.newness += (region.change_score - self.newness) / min(self.hits, 12)
 
     def _note_speed(self, across: float, down: float, step: float, *, trusted: bool) -> None:
         """Average the speed of this step in, frame sizes per second."""
