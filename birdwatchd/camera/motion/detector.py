@@ -24,7 +24,7 @@ from birdwatchd.camera.motion.false_motion import (
 )
 from birdwatchd.camera.motion.foreground import Foreground, subtract_background
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid, Mask
-from birdwatchd.camera.motion.rois import Measure, around, places_of, square
+from birdwatchd.camera.motion.rois import RoiSizes, bounding_roi, find_rois, square_kernel
 from birdwatchd.camera.motion.tone import tone_of
 from birdwatchd.records import Box, Region
 
@@ -41,7 +41,7 @@ class GateSettings:
         min_bird: height or width of the smallest bird, pixels of the source frame.
         ignore: polygons in fractions of the frame that never count as motion.
         smallest: share of `min_bird` that a region must measure; wings and tail fade into the background.
-        fewest: cells above all of the threshold, as a share of the smallest region's square.
+        fewest: cells above all of the threshold, as a share of the smallest region's square_kernel.
         thinnest: mean thickness of a region in smallest birds; rain and twigs are long and thin.
         strong_share: share of a region's cells that must be above all of the threshold.
         stands_out: some cell must exceed its threshold by this factor; fluctuation barely crosses the line.
@@ -120,7 +120,7 @@ class Gate:
         self._window = max(5, min(9, round(self.grid.bird_cells) | 1))
         self._small = settings.smallest * self.grid.bird_cells
         join = max(1, round(self.grid.bird_cells * 0.3))
-        self._measure = Measure(self._small, join, self._window + self._reach, settings.specks_share)
+        self._roi_sizes = RoiSizes(self._small, join, self._window + self._reach, settings.specks_share)
         self._fewest = settings.fewest * self._small * self._small
         self._previous: Cells | None = None
         self._last_at: float | None = None
@@ -186,10 +186,10 @@ class Gate:
         assert self._previous is not None  # there is a look before there are regions
         return self._previous[self.grid.slices(box)].copy()
 
-    def locate(self, patch: Cells, around: Box) -> tuple[Box, float]:
-        """Where in `around` the last look resembles `patch` most, and the normalised correlation there."""
+    def locate(self, patch: Cells, bounding_roi: Box) -> tuple[Box, float]:
+        """Where in `bounding_roi` the last look resembles `patch` most, and the normalised correlation there."""
         assert self._previous is not None
-        rows, columns = self.grid.slices(around)
+        rows, columns = self.grid.slices(bounding_roi)
         rows = _long_enough(rows, patch.shape[0] + 1, self.grid.rows)
         columns = _long_enough(columns, patch.shape[1] + 1, self.grid.columns)
         scores = cv2.matchTemplate(self._previous[rows, columns], patch, cv2.TM_CCOEFF_NORMED)
@@ -231,7 +231,7 @@ class Gate:
         s = self.settings
         raining = self._step_s <= s.flash_within_s or self._flashes > s.flashes  # or it is seen now whether it is
         specks_tell = learn and (raining or self.background.swaying)
-        places = places_of(foreground.denoised, self._measure, apart=not specks_tell)
+        places = find_rois(foreground.denoised, self._roi_sizes, separate=not specks_tell)
         if not places:
             return (), ()
         core = np.zeros(self.grid.shape, np.uint8)
@@ -241,7 +241,7 @@ class Gate:
             core = self._lasting(core)
         found: list[Region] = []
         for where in places:
-            joined = np.asarray(cv2.dilate(core[where], square(self._measure.join)), np.uint8)
+            joined = np.asarray(cv2.dilate(core[where], square_kernel(self._roi_sizes.join)), np.uint8)
             found += self._parts(foreground, where, joined, foreground.denoised[where])
         good = [region for region in found if not region.why]
         bad = [region for region in found if region.why]
@@ -262,7 +262,7 @@ class Gate:
             return np.asarray(new, np.uint8)
         before = np.asarray(cv2.convertScaleAbs(level), np.uint8)
         tolerance = np.asarray(cv2.convertScaleAbs(np.maximum(noise, np.float32(3.0))), np.uint8)
-        near = around(np.asarray(doubtful, np.uint8), self._measure.margin)
+        near = bounding_roi(np.asarray(doubtful, np.uint8), self._roi_sizes.margin)
         swayed = np.zeros_like(doubtful)
         unexplained = unexplained_by_shift(cells[near], before[near], tolerance[near], self._reach)
         swayed[near] = cv2.bitwise_and(doubtful[near], cv2.bitwise_not(unexplained))
@@ -275,7 +275,7 @@ class Gate:
         before, self._new_before = self._new_before, core
         if before is None or self._step_s > self.settings.flash_within_s:
             return core
-        here = around(core, 1)
+        here = bounding_roi(core, 1)
         lasting = np.asarray(cv2.bitwise_and(core[here], cv2.dilate(before[here], _NEIGHBOURS)), np.uint8)
         flashed = cv2.connectedComponents(cv2.bitwise_and(core[here], cv2.bitwise_not(lasting)))[0] - 1
         self._flashes += learning_rate(self._step_s, self.settings.flash_s) * (min(flashed, 50) - self._flashes)
@@ -338,7 +338,7 @@ class Gate:
     def _score_change(
         self, foreground: Foreground, part: NDArray[np.bool_], here: tuple[slice, slice], excess: float
     ) -> ChangeScore:
-        """How new a region is, held against the background around it."""
+        """How new a region is, held against the background bounding_roi it."""
         far = round(self.settings.match_reach * self.grid.bird_cells)
         rows, columns = here
         nearby = (
