@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.camera.motion.tone import ToneMemory
+from birdwatchd.camera.motion.tone import MeanTone
 from birdwatchd.camera.tracking.boxes import off_way
 from birdwatchd.records import Box, Region
 
@@ -67,8 +67,8 @@ class Track:
     apart_at: float = field(init=False)
     alone_centre: tuple[float, float] = field(init=False)
     over: bool = False
-    memory: ToneMemory = field(default_factory=ToneMemory)
-    fresh: ToneMemory = field(default_factory=ToneMemory)
+    memory: MeanTone = field(default_factory=MeanTone)
+    fresh: MeanTone = field(default_factory=MeanTone)
     partners: set[int] = field(default_factory=set)
     patch: Patch | None = None
     seat: Patch | None = None
@@ -91,7 +91,7 @@ class Track:
         return math.hypot(*self.velocity)
 
     @property
-    def appearance(self) -> ToneMemory:
+    def appearance(self) -> MeanTone:
         """Its tone as it is best known."""
         return self.memory if self.memory.count > self.fresh.count else self.fresh
 
@@ -99,7 +99,7 @@ class Track:
         """What it looked like until now is known; what comes may be another bird."""
         if self.fresh.count:
             self.memory.add(self.fresh.mean, self.fresh.count)
-            self.fresh = ToneMemory()
+            self.fresh = MeanTone()
 
     @property
     def at_rest(self) -> bool:
