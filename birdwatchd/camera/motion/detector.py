@@ -115,7 +115,7 @@ class Gate:
         self.frame_size = (width, height)
         self.grid = Grid(width, height, settings.min_bird)
         self.background = Background(settings.background, self.grid)
-        self._watch_mask: Mask | None = self.grid.watched(settings.ignore) * 255 if settings.ignore else None
+        self._watch_mask: Mask | None = self.grid.watch_mask(settings.ignore) * 255 if settings.ignore else None
         self._reach = max(1, min(4, round(settings.shift_reach * self.grid.bird_cells)))
         self._window = max(5, min(9, round(self.grid.bird_cells) | 1))
         self._small = settings.smallest * self.grid.bird_cells
