@@ -17,50 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid, Mask
+from birdwatchd.camera.motion.settings import BackgroundSettings
 
-__all__ = ["Background", "BackgroundSettings", "Illumination", "learning_rate"]
+__all__ = ["Background", "Illumination", "learning_rate"]
 
 MAX_RESTARTS = 5  # of the first learning; a scene that never stays the same has to be learned as it is
-
-
-@dataclass(frozen=True, slots=True)
-class BackgroundSettings:
-    """Every number the background model decides by.
-
-    Attributes:
-        learn_s: seconds of video before anything is reported; noise is unknown until then.
-        relearn_s: the same after a change of scene, where noise is roughly known.
-        min_contrast: smallest difference that counts, grey levels of 255; H.264 leaves up to 3 on a still picture.
-        weak_ratio: share of the threshold that the weak cells of a region exceed (hysteresis, as in Canny's edges): it
-            keeps a bird whole whose back has the brightness of the foliage behind it.
-        noise_factor: a cell must differ by this many times its mean absolute deviation (5 are 4 sigma).
-        sway_share: share of a cell's sway that it must exceed to count.
-        swaying_share: share of the cells that must have swayed by more than what counts for the scene to be swaying; a
-            key frame's blocks come to 0.00004, a gust in leaves to 0.01 and more.
-        threshold_every_s: how often thresholds are computed.
-        level_s, noise_s: time constants of learning brightness and noise.
-        absorb_s: time constant with which foreground that is no bird becomes background; birds are held meanwhile.
-        sway_s: time constant with which sway is forgotten; gusts come again within minutes.
-        scene_change_share: share of the frame that no illumination explains before it is another scene.
-        max_scenes: scenes kept besides the present one (day, infra-red, floodlight).
-        min_scene_s: how long a scene must have lasted to be kept; what lies between two is not.
-    """
-
-    learn_s: float = 1.5
-    relearn_s: float = 0.6
-    min_contrast: float = 7.0
-    weak_ratio: float = 0.6
-    noise_factor: float = 5.0
-    sway_share: float = 0.7
-    swaying_share: float = 1e-4
-    threshold_every_s: float = 1.0
-    level_s: float = 5.0
-    noise_s: float = 12.0
-    absorb_s: float = 25.0
-    sway_s: float = 120.0
-    scene_change_share: float = 0.4
-    max_scenes: int = 2
-    min_scene_s: float = 8.0
 
 
 @dataclass(frozen=True, slots=True)

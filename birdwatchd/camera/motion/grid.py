@@ -1,4 +1,4 @@
-"""Downsample frames to a coarse grid of cells, on which motion is detected, and convert cells to fractions of the frame.
+"""Downsample frames to a coarse grid of cells, on which motion is detected, and convert cells to fractions of a frame.
 
 The luma plane is halved a whole number of times, because OpenCV averages 2 × 2 pixels some forty times quicker than it
 resizes by any other factor (1080p to 400 × 225: 4.8 ms; halved twice to 480 × 270: 0.12 ms). How often follows from the

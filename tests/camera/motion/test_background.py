@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdwatchd.camera.motion.background import Background, BackgroundSettings, learning_rate
-from birdwatchd.camera.motion.detector import Gate, GateSettings, Look
+from birdwatchd.camera.motion.background import Background, learning_rate
+from birdwatchd.camera.motion.detector import MotionDetector, MotionResult
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid
+from birdwatchd.camera.motion.settings import BackgroundSettings, MotionSettings
 from birdwatchd.records import Box, Region
 from tests.support.drawn_place import COLUMNS, MIN_BIRD, ROWS, foliage, oval, seen, with_bird
 
@@ -32,16 +33,18 @@ class Camera:
 
     fps: float = 5.0
     noise: float | FloatGrid = 1.5
-    gate: Gate = field(default_factory=lambda: Gate(GateSettings(min_bird=MIN_BIRD), COLUMNS, ROWS))
+    gate: MotionDetector = field(
+        default_factory=lambda: MotionDetector(MotionSettings(min_bird=MIN_BIRD), COLUMNS, ROWS)
+    )
     at: float = 0.0
     chance: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
 
-    def look(self, picture: FloatGrid, held: tuple[Box, ...] = ()) -> Look:
-        look = self.gate.look(seen(picture, self.chance, self.noise), self.at, held)
+    def look(self, picture: FloatGrid, held: tuple[Box, ...] = ()) -> MotionResult:
+        look = self.gate.update(seen(picture, self.chance, self.noise), self.at, held)
         self.at += 1 / self.fps
         return look
 
-    def watch(self, picture: FloatGrid, seconds: float, held: tuple[Box, ...] = ()) -> list[Look]:
+    def watch(self, picture: FloatGrid, seconds: float, held: tuple[Box, ...] = ()) -> list[MotionResult]:
         return [self.look(picture, held) for _ in range(round(seconds * self.fps))]
 
 
@@ -49,7 +52,7 @@ def bird_at(place: tuple[int, int], columns: float = 10, rows: float = 8) -> Box
     return GRID.box(*place, columns, rows)
 
 
-def on_bird(look: Look, box: Box) -> list[Region]:
+def on_bird(look: MotionResult, box: Box) -> list[Region]:
     return [region for region in look.regions if region.box.iou(box) > 0.5]
 
 
@@ -75,7 +78,7 @@ def test_noise_is_learned_where_it_is() -> None:
     """One threshold for the whole picture would be deaf on the calm side or shout on the noisy one."""
     camera = half_noisy()
     camera.watch(DAY, 20)
-    needed = camera.gate.noise_map()
+    needed = camera.gate.threshold_map()
     assert np.median(needed[:, : COLUMNS // 2 - 4]) == pytest.approx(7.0, abs=0.5)  # `min_contrast`
     assert np.median(needed[:, COLUMNS // 2 + 4 :]) > 3 * 7.0
 
@@ -104,10 +107,10 @@ def test_the_threshold_follows_the_noise_down_again() -> None:
     """At dawn the gain goes down; a gate that stays deaf misses the best hour."""
     camera = Camera(noise=7.0)
     camera.watch(DAY, 10)
-    deaf = float(np.median(camera.gate.noise_map()))
+    deaf = float(np.median(camera.gate.threshold_map()))
     camera.noise = 1.0
     camera.watch(DAY, 40)
-    assert np.median(camera.gate.noise_map()) < 0.4 * deaf
+    assert np.median(camera.gate.threshold_map()) < 0.4 * deaf
 
 
 def test_a_gust_is_remembered_where_it_was_and_forgotten_after_minutes() -> None:
@@ -359,7 +362,7 @@ def test_what_lies_between_two_pictures_is_not_remembered() -> None:
     assert not any(look.learning for look in camera.watch(DAY, 1))
 
 
-def through_the_switch(camera: Camera) -> list[Look]:
+def through_the_switch(camera: Camera) -> list[MotionResult]:
     """A bird is held by day and sits on while the camera goes over to infra-red; the last second of looks at it."""
     box = bird_at(LEFT)
     camera.watch(DAY, 10)

@@ -150,7 +150,7 @@ def test_a_bird_is_new_and_a_shadow_is_not(seed: int) -> None:
     bird = scored(seen(with_bird(place, *BIRD), chance()), place, part)
     shadow = scored(seen(shaded(place, 0.6), chance()), place, part)
     assert bird.mean > 0.6
-    assert shadow.mean < 0.42  # `least_new`
+    assert shadow.mean < 0.42  # `min_change_score`
     assert bird.edges == 1.0
     assert (shadow.texture, shadow.level) == pytest.approx((0.0, 0.0), abs=0.2)
 

@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from birdwatchd.camera.motion.detector import Gate, GateSettings
+from birdwatchd.camera.motion.detector import MotionDetector
 from birdwatchd.camera.motion.grid import FloatGrid
+from birdwatchd.camera.motion.settings import MotionSettings
 from birdwatchd.camera.motion.stabilise import Shift, find_shift, undo_shift
 from tests.support.drawn_place import COLUMNS, MIN_BIRD, ROWS, foliage, oval, seen, with_bird
 
@@ -100,18 +101,18 @@ def test_where_nothing_has_edges_no_shift_is_invented() -> None:
     assert abs(find_shift(seen(np.roll(fence, 1, axis=1), chance), fence, None).dy) < 1
 
 
-def watching() -> tuple[Gate, np.random.Generator]:
+def watching() -> tuple[MotionDetector, np.random.Generator]:
     """A gate that knows the place, after 8 s at five looks a second."""
-    gate, chance = Gate(GateSettings(min_bird=MIN_BIRD), COLUMNS, ROWS), np.random.default_rng(8)
+    gate, chance = MotionDetector(MotionSettings(min_bird=MIN_BIRD), COLUMNS, ROWS), np.random.default_rng(8)
     for look in range(40):
-        gate.look(seen(moved(0, 0), chance), look / 5)
+        gate.update(seen(moved(0, 0), chance), look / 5)
     return gate, chance
 
 
 def test_in_a_shaken_picture_a_bird_is_found_in_its_place() -> None:
     """The box belongs to the frame as it is, shaken: that is what the crop is cut from."""
     gate, chance = watching()
-    look = gate.look(seen(with_bird(moved(2, -1), 70, 40), chance), 8.0)
+    look = gate.update(seen(with_bird(moved(2, -1), 70, 40), chance), 8.0)
     inside = [region for region in look.regions if 0.05 < region.box.centre[0] < 0.95]
     assert len(inside) == 1
     assert inside[0].box.iou(gate.grid.box(70, 40, 10, 8)) > 0.6
@@ -123,4 +124,4 @@ def test_a_shake_alone_is_no_bird(across: int, down: int) -> None:
     gate, chance = watching()
     for look in range(40, 50):
         pushed = look % 2
-        assert gate.look(seen(moved(across * pushed, down * pushed), chance), look / 5).regions == ()
+        assert gate.update(seen(moved(across * pushed, down * pushed), chance), look / 5).regions == ()
