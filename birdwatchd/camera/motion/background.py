@@ -160,9 +160,9 @@ class Background:
             self.update_threshold()
             self._threshold_age_s = 0.0
 
-    def raise_sway(self, away: FloatGrid, part: NDArray[np.bool_], here: tuple[slice, slice]) -> None:
+    def raise_sway(self, abs_diff: FloatGrid, part: NDArray[np.bool_], here: tuple[slice, slice]) -> None:
         """Raise the sway of the cells of `part` (in the rectangle `here`) to how far they are off now."""
-        self.sway[here] = np.maximum(self.sway[here], np.where(part, away[here], np.float32(0.0)))
+        self.sway[here] = np.maximum(self.sway[here], np.where(part, abs_diff[here], np.float32(0.0)))
 
     def update_threshold(self) -> None:
         """Compute by how much each cell must differ, from the noise and the sway of it and of its neighbours."""

@@ -62,10 +62,10 @@ def unexplained_by_shift(now: Cells, before: Cells, tolerance: Cells, reach: int
     rows, columns = now.shape
     padded = cv2.copyMakeBorder(before, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
     best = np.full(now.shape, 255, np.uint8)
-    for down in range(2 * reach + 1):
-        for across in range(2 * reach + 1):
-            if (down - reach) ** 2 + (across - reach) ** 2 <= reach * reach + 1:
-                shifted = padded[down : down + rows, across : across + columns]
+    for dy in range(2 * reach + 1):
+        for dx in range(2 * reach + 1):
+            if (dy - reach) ** 2 + (dx - reach) ** 2 <= reach * reach + 1:
+                shifted = padded[dy : dy + rows, dx : dx + columns]
                 cv2.min(best, cv2.blur(cv2.absdiff(now, shifted), (5, 5)), best)
     return np.asarray(cv2.compare(best, tolerance, cv2.CMP_GT), np.uint8)
 
