@@ -1,4 +1,4 @@
-"""The scene of an empty place: its noise, its sway, its light, and its other pictures."""
+"""The background model of an empty scene: its noise, its sway, its illumination, and other scenes."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Camera:
     at: float = 0.0
     chance: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
 
-    def look(self, picture: FloatGrid, held: tuple[Box, ...] = ()) -> MotionResult:
-        look = self.gate.update(seen(picture, self.chance, self.noise), self.at, held)
+    def look(self, scene: FloatGrid, held: tuple[Box, ...] = ()) -> MotionResult:
+        look = self.gate.update(seen(scene, self.chance, self.noise), self.at, held)
         self.at += 1 / self.fps
         return look
 
-    def watch(self, picture: FloatGrid, seconds: float, held: tuple[Box, ...] = ()) -> list[MotionResult]:
-        return [self.look(picture, held) for _ in range(round(seconds * self.fps))]
+    def watch(self, scene: FloatGrid, seconds: float, held: tuple[Box, ...] = ()) -> list[MotionResult]:
+        return [self.look(scene, held) for _ in range(round(seconds * self.fps))]
 
 
 def bird_at(place: tuple[int, int], columns: float = 10, rows: float = 8) -> Box:
@@ -57,7 +57,7 @@ def on_bird(look: MotionResult, box: Box) -> list[Region]:
 
 
 def learned(cells: Cells, settings: BackgroundSettings | None = None) -> Background:
-    """A background that knows a picture without noise."""
+    """A background that knows a scene without noise."""
     background = Background(settings or BackgroundSettings(), GRID)
     while background.learning:
         background.bootstrap(cells, 0.2)
@@ -68,14 +68,14 @@ def learned(cells: Cells, settings: BackgroundSettings | None = None) -> Backgro
 
 
 def half_noisy() -> Camera:
-    """Right of the middle the picture boils: a dark corner at high gain, water, a cheap sensor."""
+    """Right of the middle the scene boils: a dark corner at high gain, water, a cheap sensor."""
     noise = np.full((ROWS, COLUMNS), 1.0, np.float32)
     noise[:, COLUMNS // 2 :] = 7.0
     return Camera(noise=noise)
 
 
 def test_noise_is_learned_where_it_is() -> None:
-    """One threshold for the whole picture would be deaf on the calm side or shout on the noisy one."""
+    """One threshold for the whole scene would be deaf on the calm side or shout on the noisy one."""
     camera = half_noisy()
     camera.watch(DAY, 20)
     needed = camera.gate.threshold_map()
@@ -84,7 +84,7 @@ def test_noise_is_learned_where_it_is() -> None:
 
 
 def test_a_faint_bird_is_seen_where_it_is_calm_and_a_plain_one_where_it_is_noisy() -> None:
-    """A wren in the shade differs by a few grey levels; where the picture boils by as much, only more is a bird."""
+    """A wren in the shade differs by a few grey levels; where the scene boils by as much, only more is a bird."""
 
     def faint(place: tuple[int, int], by: float) -> FloatGrid:
         return np.asarray(DAY + by * oval(*place, 10, 8) * np.where(DAY > 110, -1, 1), np.float32)
@@ -161,7 +161,7 @@ def test_the_memory_follows_the_light_also_under_a_bird() -> None:
 
 
 def test_no_light_makes_another_picture_of_this_one() -> None:
-    """Infra-red and a turned camera look so; explained as light they would leave a picture full of birds."""
+    """Infra-red and a turned camera look so; explained as light they would leave a frame full of birds."""
     background = learned(np.rint(DAY).astype(np.uint8))
     chance = np.random.default_rng(1)
     assert background.fit_illumination(seen(NIGHT, chance)) is None
@@ -208,7 +208,7 @@ def test_under_a_held_bird_nothing_is_learned() -> None:
 
 
 def test_what_stands_there_becomes_background_within_minutes() -> None:
-    """A garden chair put into the picture is not seen for ever; a bird that is held is."""
+    """A garden chair put into the scene is not seen for ever; a bird that is held is."""
     camera, chair = Camera(2.5), with_bird(DAY, *LEFT)
     camera.watch(DAY, 6)
     assert camera.look(chair).regions
@@ -240,26 +240,26 @@ def test_birds_are_looked_for_soon_after_the_start(fps: float) -> None:
     assert sum(learning) >= 4  # noise is not known from fewer
 
 
-# -- other pictures ------------------------------------------------------------------------------------------------
+# -- other scenes ------------------------------------------------------------------------------------------------
 
 Switch = Callable[[FloatGrid, float], FloatGrid]
 
 
-def at_once(picture: FloatGrid, since: float) -> FloatGrid:
-    return picture
+def at_once(scene: FloatGrid, since: float) -> FloatGrid:
+    return scene
 
 
-def exposure_settles(picture: FloatGrid, since: float) -> FloatGrid:
+def exposure_settles(scene: FloatGrid, since: float) -> FloatGrid:
     """The lamps are on before the camera has turned its gain down."""
-    return np.asarray(picture * (1 + 0.5 * math.exp(-since / 0.3)), np.float32)
+    return np.asarray(scene * (1 + 0.5 * math.exp(-since / 0.3)), np.float32)
 
 
 DARK_S = 0.25
 
 
-def filter_moves(picture: FloatGrid, since: float) -> FloatGrid:
-    """While the infra-red filter moves across the sensor, the picture is dark."""
-    return np.full_like(picture, 6) if since < DARK_S else picture
+def filter_moves(scene: FloatGrid, since: float) -> FloatGrid:
+    """While the infra-red filter moves across the sensor, frames are dark."""
+    return np.full_like(scene, 6) if since < DARK_S else scene
 
 
 @dataclass
@@ -271,13 +271,13 @@ class After:
     found: bool
 
 
-def switched(camera: Camera, picture: FloatGrid, switch: Switch, seconds: float = 10.0) -> After:
-    """Another picture from now on; a bird comes 1.5 s after the switch for half a second."""
+def switched(camera: Camera, scene: FloatGrid, switch: Switch, seconds: float = 10.0) -> After:
+    """Another scene from now on; a bird comes 1.5 s after the switch for half a second."""
     looking_s, reported, found = math.inf, 0, False
     for number in range(round(seconds * camera.fps)):
         since = number / camera.fps
         bird = 1.5 <= since < 2.0
-        now = switch(picture, since)
+        now = switch(scene, since)
         look = camera.look(with_bird(now, *LEFT) if bird else now)
         if not look.learning and not look.global_change:
             looking_s = min(looking_s, since)
@@ -314,10 +314,10 @@ def test_day_and_night_are_two_pictures_that_are_both_remembered(fps: float, swi
 def test_three_pictures_are_told_apart_in_any_order() -> None:
     """Day, infra-red and the neighbour's floodlight: the one that was away longest is remembered like the others."""
     camera, floodlight = Camera(12), np.asarray(255.0 - DAY, np.float32)
-    for picture in (DAY, NIGHT, floodlight):
-        camera.watch(picture, 12)
-    for picture in (DAY, NIGHT, floodlight, NIGHT, DAY):
-        after = switched(camera, picture, at_once, 10.0)
+    for scene in (DAY, NIGHT, floodlight):
+        camera.watch(scene, 12)
+    for scene in (DAY, NIGHT, floodlight, NIGHT, DAY):
+        after = switched(camera, scene, at_once, 10.0)
         assert (after.looking_s <= 0.2, after.reported, after.found) == (True, 0, True)
 
 
@@ -343,7 +343,7 @@ def test_a_known_picture_is_known_again_in_another_light() -> None:
 
 
 def test_a_remembered_picture_is_remembered_after_a_short_visit_to_it() -> None:
-    """A floodlight that goes on for five seconds at a time must not wipe out the picture of the night."""
+    """A floodlight that goes on for five seconds at a time must not wipe out the scene of the night."""
     camera = Camera(12)
     camera.watch(DAY, 10)
     camera.watch(NIGHT, 10)
@@ -353,7 +353,7 @@ def test_a_remembered_picture_is_remembered_after_a_short_visit_to_it() -> None:
 
 
 def test_what_lies_between_two_pictures_is_not_remembered() -> None:
-    """Dusk goes through many pictures; each kept would push day and night out of the scene."""
+    """Dusk goes through many scenes; each kept would push the models of day and night out."""
     camera = Camera(12)
     camera.watch(DAY, 10)
     for seed in range(4):

@@ -1,4 +1,4 @@
-"""What is new in a picture, and what is the old picture in another light or a little out of place."""
+"""What the background explains by another illumination or a small shift, and what it does not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from birdwatchd.camera.motion.false_motion import ChangeScore, score_change, une
 from birdwatchd.camera.motion.grid import Cells, FloatGrid
 from tests.support.drawn_place import COLUMNS, ROWS, cells_of, foliage, oval, seen, with_bird
 
-CONTRAST = 7.0  # what a cell must differ by in a calm picture, grey levels
+CONTRAST = 7.0  # what a cell must differ by in a calm scene, grey levels
 NOISE = np.full((ROWS, COLUMNS), 0.35 * CONTRAST, np.float32)  # as the gate asks
 WINDOW, REACH = 7, 3  # the same, of a bird of 6 cells
 BIRD = (70.0, 40.0, 12.0, 9.0)
@@ -36,10 +36,10 @@ def new_by_sway(now: Cells, before: FloatGrid) -> NDArray[np.bool_]:
     return unexplained_by_shift(now, cv2.convertScaleAbs(before), tolerance, REACH) > 0
 
 
-def shaded(picture: FloatGrid, light: float, softness: float = 6.0) -> FloatGrid:
+def shaded(scene: FloatGrid, light: float, softness: float = 6.0) -> FloatGrid:
     """A shadow (or a patch of sun) 70 cells wide in the middle, its edge `softness` cells wide."""
     share = cv2.GaussianBlur(oval(45, 15, 70, 60), (0, 0), softness)
-    return np.asarray(picture * (1 - (1 - light) * share), np.float32)
+    return np.asarray(scene * (1 - (1 - light) * share), np.float32)
 
 
 # -- another light -------------------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ def test_darker_than_any_shadow_is_new() -> None:
 
 
 def test_noise_is_explained() -> None:
-    """The same picture once more has nothing new."""
+    """The same scene once more has nothing new."""
     assert new_by_light(seen(PLACE, chance(), 1.5)).mean() < 0.001
 
 
@@ -90,10 +90,10 @@ def test_noise_is_explained() -> None:
 BUSH = np.asarray(100 + 0.4 * (cv2.GaussianBlur(foliage(5), (0, 0), 6) - 110), np.float32)
 
 
-def with_leaf(picture: FloatGrid, left: float, top: float) -> FloatGrid:
+def with_leaf(scene: FloatGrid, left: float, top: float) -> FloatGrid:
     """A pale leaf of 12 × 8 cells with a darker vein."""
     share, vein = oval(left, top, 12, 8), oval(left + 3, top + 3, 6, 2)
-    return np.asarray(picture * (1 - share) + (150 - 40 * vein) * share, np.float32)
+    return np.asarray(scene * (1 - share) + (150 - 40 * vein) * share, np.float32)
 
 
 @pytest.mark.parametrize(("across", "down"), [(1, 0), (-2, 0), (0, 2), (2, -2), (0, -3)])

@@ -70,7 +70,7 @@ def test_a_box_never_leaves_the_frame(
 def test_a_box_always_has_cells_in_the_grid(
     width: int, height: int, min_bird: int, x: float, y: float, w: float, h: float, grow: float
 ) -> None:
-    """A bird half out of the picture has an empty cut-out otherwise, and OpenCV throws on those."""
+    """A bird half out of the frame has an empty cut-out otherwise, and OpenCV throws on those."""
     grid = Grid(width, height, min_bird)
     rows, columns = grid.slices(Box(x, y, w, h), grow)
     assert 0 <= rows.start < rows.stop <= grid.rows
@@ -101,7 +101,7 @@ def test_the_smallest_bird_is_five_to_ten_cells(width: int, height: int, min_bir
     if min_bird >= 5:
         assert grid.bird_cells >= 5
     coarser = min(width, height) / (2 * grid.cell)
-    assert grid.bird_cells < 10 or coarser < 40  # or the picture would say nothing about where
+    assert grid.bird_cells < 10 or coarser < 40  # or the frame would say nothing about where
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_the_smallest_bird_is_five_to_ten_cells(width: int, height: int, min_bir
         (640, 360, 24, (90, 160)),
         (641, 361, 24, (90, 160)),
         (1279, 719, 24, (179, 319)),
-        (352, 288, 200, (72, 88)),  # a bird as large as the picture: still 40 cells and more
+        (352, 288, 200, (72, 88)),  # a bird as large as the frame: still 40 cells and more
         (33, 17, 24, (17, 33)),
     ],
 )
@@ -139,7 +139,7 @@ def test_a_cell_is_the_mean_of_its_pixels(width: int, height: int, min_bird: int
 
 @pytest.mark.parametrize("min_bird", [6, 24])
 def test_cells_are_a_copy_of_the_picture(min_bird: int) -> None:
-    """The decoder draws the next picture into the same memory; the last look must not change with it."""
+    """The decoder writes the next frame into the same memory; the last cells must not change with it."""
     luma = np.full((360, 640), 90, np.uint8)
     cells = Grid(640, 360, min_bird).shrink(luma)
     luma[:] = 200

@@ -13,7 +13,7 @@ SIZES = RoiSizes(min_size=5.2, join=2, margin=7, whole_share=0.2)
 
 
 def painted(*rectangles: tuple[int, int, int, int]) -> np.ndarray:
-    """A mask with these (x, y, width, height) marked, cut to the picture."""
+    """A mask with these (x, y, width, height) marked, cut to the frame."""
     mask = np.zeros((ROWS, COLUMNS), np.uint8)
     for x, y, w, h in rectangles:
         mask[y : y + h, x : x + w] = 255

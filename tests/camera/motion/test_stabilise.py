@@ -1,4 +1,4 @@
-"""A shaken camera: how far the picture moved is measured, and undone."""
+"""A shaken camera: how far the frame moved is measured, and undone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from birdwatchd.camera.motion.settings import MotionSettings
 from birdwatchd.camera.motion.stabilise import Shift, find_shift, undo_shift
 from tests.support.drawn_place import COLUMNS, MIN_BIRD, ROWS, foliage, oval, seen, with_bird
 
-MARGIN = 12  # cells of foliage beyond every edge of the picture
+MARGIN = 12  # cells of foliage beyond every edge of the frame
 FINE = 4  # drawn so many times finer, so that it can be moved by quarters of a cell
 WIDE = cv2.GaussianBlur(
     cv2.resize(foliage(3, ROWS + 2 * MARGIN, COLUMNS + 2 * MARGIN), None, fx=FINE, fy=FINE), (0, 0), 2.0
@@ -20,7 +20,7 @@ WIDE = cv2.GaussianBlur(
 
 
 def moved(across: float, down: float) -> FloatGrid:
-    """The place as a camera sees it whose picture lies `across` cells right of and `down` below its usual place."""
+    """The place as a camera sees it whose frame lies `across` cells right of and `down` below its usual place."""
     x, y = round((MARGIN - across) * FINE), round((MARGIN - down) * FINE)
     cut = np.ascontiguousarray(WIDE[y : y + ROWS * FINE, x : x + COLUMNS * FINE])
     return np.asarray(cv2.resize(cut, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA), np.float32)
@@ -32,7 +32,7 @@ def moved(across: float, down: float) -> FloatGrid:
     [(1, 0), (0, -1), (-2, 3), (4, 4), (-4, 0), (0.25, 0), (0, -0.5), (0.75, -0.75), (-1.25, 2.5), (3.75, 0.25)],
 )
 def test_a_shift_is_measured(across: float, down: float, noise: float) -> None:
-    """A camera on a pole sways all day; each gust measured wrongly is a picture full of birds."""
+    """A camera on a pole sways all day; each gust measured wrongly is a frame full of birds."""
     shift = find_shift(seen(moved(across, down), np.random.default_rng(1), noise), moved(0, 0), None)
     assert shift
     assert (shift.dx, shift.dy) == pytest.approx((across, down), abs=0.1)
@@ -40,7 +40,7 @@ def test_a_shift_is_measured(across: float, down: float, noise: float) -> None:
 
 @pytest.mark.parametrize(("across", "down"), [(1, -2), (-3, 3), (0.5, -0.75), (3.75, 0.25)])
 def test_a_shift_is_undone(across: float, down: float) -> None:
-    """Moved back the wrong way, the picture would differ twice as much as before."""
+    """Moved back the wrong way, the frame would differ twice as much as before."""
     now, before = seen(moved(across, down), np.random.default_rng(1), 1.0), moved(0, 0)
     back = undo_shift(now, find_shift(now, before, None))
     inner = (slice(5, -5), slice(5, -5))
@@ -51,14 +51,14 @@ def test_a_shift_is_undone(across: float, down: float) -> None:
 
 @pytest.mark.parametrize("noise", [0.5, 3.0, 8.0])
 def test_a_still_camera_is_not_moved(noise: float) -> None:
-    """A shift found in mere noise would blur every picture and hide small birds."""
+    """A shift found in mere noise would blur every frame and hide small birds."""
     chance = np.random.default_rng(2)
     assert not any(find_shift(seen(moved(0, 0), chance, noise), moved(0, 0), None) for _ in range(20))
 
 
 @pytest.mark.parametrize("size", [6, 12, 24, 40])
 def test_a_bird_that_moves_does_not_drag_the_picture_along(size: int) -> None:
-    """A pigeon on a feeder camera covers a tenth of the picture; its steps are not the camera's."""
+    """A pigeon on a feeder camera covers a tenth of the frame; its steps are not the camera's."""
     chance, place = np.random.default_rng(3), moved(0, 0)
     for step in (1, 3, 6):
         before = with_bird(place, 50, 20, size * 1.2, size)
@@ -68,7 +68,7 @@ def test_a_bird_that_moves_does_not_drag_the_picture_along(size: int) -> None:
 
 
 def test_what_moves_under_a_held_bird_is_left_out() -> None:
-    """A bird so near that it fills most of the picture walks on; where it is known to be, nothing is measured."""
+    """A bird so near that it fills most of the frame walks on; where it is known to be, nothing is measured."""
     place = moved(0, 0)
     here = oval(10, -15, 120, 120) > 0
     walking = np.where(here, moved(3, 2), place)
