@@ -16,10 +16,11 @@ from typing import Any
 import cv2
 
 from benchmarks.detection.clips import Clip
-from benchmarks.detection.mechanisms import Mechanism, mechanism_named, switched_off
+from benchmarks.detection.mechanisms import mechanism_named
 from benchmarks.detection.methods import Watch
 from benchmarks.detection.real import RealClip, RealScore, score_real
 from benchmarks.detection.score import Score, Seen, score
+from benchmarks.detection.switching import Mechanism, switched_off
 from benchmarks.detection.truth import Truth
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.replay import recall

@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.detection.ablation import WITH_ALL, Trial
-from benchmarks.detection.mechanisms import MECHANISMS, Mechanism
+from benchmarks.detection.mechanisms import MECHANISMS
 from benchmarks.detection.real import RealScore, total_real
 from benchmarks.detection.score import Score, total
+from benchmarks.detection.switching import Mechanism
 from birdwatchd.camera.motion.settings import BackgroundSettings, MotionSettings
 from birdwatchd.camera.tracking.settings import TrackerSettings
 
@@ -124,7 +125,9 @@ def _changes(trials: Sequence[Trial], row: _Row, whole: _Row) -> str:
     changed = {clip for clip, scores in row.by_clip.items() if scores != whole.by_clip.get(clip)}
     cases = list(dict.fromkeys(trial.case for trial in trials if trial.case and trial.clip in changed))
     recorded = len({trial.clip for trial in trials if not trial.case and trial.clip in changed})
-    named = ", ".join(cases[:CASES_NAMED]) + (f" and {len(cases) - CASES_NAMED} more" if len(cases) > CASES_NAMED else "")
+    named = ", ".join(cases[:CASES_NAMED]) + (
+        f" and {len(cases) - CASES_NAMED} more" if len(cases) > CASES_NAMED else ""
+    )
     if not changed:
         return "nothing"
     return "; ".join(filter(None, (named, f"{recorded} recorded" if recorded else "")))

@@ -1,56 +1,23 @@
-"""List the mechanisms of motion detection and tracking that can be switched off one at a time (ablation study).
-
-The package has no switches: a mechanism is off while what it is made of is replaced from here by something that does
-nothing, or while its settings are set to where they never act. A name that is not there any more is an error, so that
-whoever renames a function or a setting hears of it.
-"""
+"""List the mechanisms of motion detection and tracking that the ablation study switches off one at a time."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pkgutil import resolve_name
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from benchmarks.detection.switching import Mechanism
 from birdwatchd.camera.motion.background import Background, Illumination
 from birdwatchd.camera.motion.false_motion import ChangeScore
 from birdwatchd.camera.motion.rois import bounding_roi
-from birdwatchd.camera.motion.settings import BackgroundSettings, MotionSettings
 from birdwatchd.camera.motion.stabilise import Shift
-from birdwatchd.camera.tracking.settings import TrackerSettings
 
-__all__ = ["MECHANISMS", "Mechanism", "mechanism_named", "switched_off"]
+__all__ = ["MECHANISMS", "mechanism_named"]
 
 MOTION = "birdwatchd.camera.motion."
 TRACKING = "birdwatchd.camera.tracking."
 NEVER, ALWAYS = 1e9, -1e9
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Mechanism:
-    """Something that the detector or the tracker does, and how it is switched off.
-
-    Attributes:
-        name: for the command line and the table.
-        part: `motion` or `tracking`.
-        what: what is missing without it.
-        replaced: replacements by `module:name` or `module:class.name`.
-        motion, background, tracker: settings that replace the defaults.
-    """
-
-    name: str
-    part: str
-    what: str
-    replaced: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-    motion: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-    background: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-    tracker: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
 
 def mechanism_named(name: str) -> Mechanism:
@@ -59,48 +26,6 @@ def mechanism_named(name: str) -> Mechanism:
         if mechanism.name == name:
             return mechanism
     raise KeyError(f"no mechanism {name!r}; there are {', '.join(m.name for m in MECHANISMS)}")
-
-
-@contextlib.contextmanager
-def switched_off(mechanism: Mechanism) -> Iterator[None]:
-    """Do without a mechanism inside the block.
-
-    Raises:
-        AttributeError: what it replaces is not there.
-        TypeError: a setting is not there.
-    """
-    restored = []
-    try:
-        for owner, name, value in _replacements(mechanism):
-            restored.append((owner, name, owner.__dict__[name]))
-            setattr(owner, name, value)
-        yield
-    finally:
-        for owner, name, value in reversed(restored):
-            setattr(owner, name, value)
-
-
-def _replacements(mechanism: Mechanism) -> list[tuple[Any, str, Any]]:
-    found = []
-    for target, value in mechanism.replaced.items():
-        module, _, path = target.partition(":")
-        *owners, name = path.split(".")
-        owner = resolve_name(":".join([module, ".".join(owners)]) if owners else module)
-        if name not in owner.__dict__:
-            raise AttributeError(f"{target} of the mechanism {mechanism.name} is not there")
-        found.append((owner, name, value))
-    observer = resolve_name("birdwatchd.camera.observer")
-    if mechanism.motion or mechanism.background:
-        found.append((observer, "MotionSettings", _motion_settings(mechanism)))
-    if mechanism.tracker:
-        settings = dataclasses.replace(TrackerSettings(), **mechanism.tracker)
-        found.append((observer, "TrackerSettings", lambda: settings))
-    return found
-
-
-def _motion_settings(mechanism: Mechanism) -> Callable[..., MotionSettings]:
-    background = dataclasses.replace(BackgroundSettings(), **mechanism.background)
-    return lambda **own: MotionSettings(**{**own, "background": background, **mechanism.motion})
 
 
 # -- replacements ------------------------------------------------------------------------------------------------------
@@ -198,12 +123,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
         {MOTION + "background:_illuminate_hidden": lambda old, new, where: new[where]},
     ),
     Mechanism("max-region", "motion", "a region may cover the whole frame", motion={"max_region": NEVER}),
-    Mechanism(
-        "noise",
-        "motion",
-        "one threshold for all cells, whatever their noise",
-        background={"noise_factor": 0.0},
-    ),
+    Mechanism("noise", "motion", "one threshold for all cells, whatever their noise", background={"noise_factor": 0.0}),
     Mechanism("hysteresis", "motion", "no weak threshold beside the strong one", background={"weak_ratio": 1.0}),
     Mechanism("absorb", "motion", "what stands there never becomes background", background={"absorb_s": NEVER}),
     Mechanism(
@@ -254,12 +174,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
         "in that score: sharpness of edges",
         {MOTION + "false_motion:_sharpness": _constant(2.0)},
     ),
-    Mechanism(
-        "score-skip",
-        "motion",
-        "known birds are scored in every frame",
-        motion={"held_share": 2.0},
-    ),
+    Mechanism("score-skip", "motion", "known birds are scored in every frame", motion={"held_share": 2.0}),
     Mechanism(
         "ghost", "motion", "what left is not told from what came", {MOTION + "detector:is_ghost": _constant(False)}
     ),
@@ -270,10 +185,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
         {MOTION + "detector:MotionDetector._persistent": _whole_core},
     ),
     Mechanism(
-        "rois",
-        "motion",
-        "all foreground is explained, specks as well",
-        {MOTION + "detector:find_rois": _one_roi},
+        "rois", "motion", "all foreground is explained, specks as well", {MOTION + "detector:find_rois": _one_roi}
     ),
     Mechanism(
         "faint",
@@ -317,12 +229,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
     Mechanism(
         "surcharge", "tracking", "clutter does not raise the change score needed", tracker={"clutter_surcharge": 0.0}
     ),
-    Mechanism(
-        "discount",
-        "tracking",
-        "what arrived needs no lower change score",
-        tracker={"arrived_discount": 0.0},
-    ),
+    Mechanism("discount", "tracking", "what arrived needs no lower change score", tracker={"arrived_discount": 0.0}),
     Mechanism(
         "motion-looks",
         "tracking",
@@ -341,12 +248,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
         "what was not seen to arrive need not persist",
         {TRACKING + "confirmation:_persists": _constant(True)},
     ),
-    Mechanism(
-        "settle",
-        "tracking",
-        "in clutter birds need not have settled",
-        tracker={"settled_s": 0.0},
-    ),
+    Mechanism("settle", "tracking", "in clutter birds need not have settled", tracker={"settled_s": 0.0}),
     Mechanism(
         "clutter",
         "tracking",
@@ -355,12 +257,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
     ),
     Mechanism("presence", "tracking", "in clutter birds may be seen seldom", tracker={"min_presence": -1.0}),
     Mechanism("jump", "tracking", "any leap counts as movement", tracker={"max_jump": NEVER}),
-    Mechanism(
-        "static",
-        "tracking",
-        "static objects are never dropped",
-        tracker={"static_s": NEVER},
-    ),
+    Mechanism("static", "tracking", "static objects are never dropped", tracker={"static_s": NEVER}),
     Mechanism("static-birds", "tracking", "birds never become static objects", tracker={"max_still_s": NEVER}),
     Mechanism(
         "drop-ghosts",
@@ -375,10 +272,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
         {TRACKING + "tracker:reidentify": _constant(False)},
     ),
     Mechanism(
-        "reidentify-tone",
-        "tracking",
-        "re-identification ignores the tone",
-        tracker={"max_tone_distance": NEVER},
+        "reidentify-tone", "tracking", "re-identification ignores the tone", tracker={"max_tone_distance": NEVER}
     ),
     Mechanism(
         "heading",
@@ -399,10 +293,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
         {TRACKING + "tracker:has_left": _constant(False), TRACKING + "identity:has_left": _constant(False)},
     ),
     Mechanism(
-        "id-switch",
-        "tracking",
-        "switched ids are not fixed",
-        {TRACKING + "tracker:fix_id_switches": _constant(None)},
+        "id-switch", "tracking", "switched ids are not fixed", {TRACKING + "tracker:fix_id_switches": _constant(None)}
     ),
     Mechanism(
         "merge",
@@ -424,10 +315,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
         {TRACKING + "occlusion:_unmoved_places": _constant({})},
     ),
     Mechanism(
-        "beside",
-        "tracking",
-        "nor to lie beside those who did",
-        {TRACKING + "occlusion:_place_beside": _constant({})},
+        "beside", "tracking", "nor to lie beside those who did", {TRACKING + "occlusion:_place_beside": _constant({})}
     ),
     Mechanism(
         "in-order",
@@ -477,9 +365,6 @@ MECHANISMS: tuple[Mechanism, ...] = (
         {TRACKING + "track:Track.predicted": _last_box},
     ),
     Mechanism(
-        "reappear",
-        "tracking",
-        "a bird in flight must reappear near where it was lost",
-        tracker={"reappear_reach": 0.0},
+        "reappear", "tracking", "a bird in flight must reappear near where it was lost", tracker={"reappear_reach": 0.0}
     ),
 )

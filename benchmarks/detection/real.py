@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -165,7 +166,7 @@ def _length_of(path: Path) -> tuple[float, float]:
 
 def _spans_of_frames(labels: Sequence[tuple[int, str]], fps: float, seconds: float) -> tuple[Span, ...]:
     """A label holds halfway to the next one on both sides; unclear ones are left out."""
-    middles = [(a + b) / 2 / fps for (a, _), (b, _) in zip(labels, labels[1:], strict=False)]
+    middles = [(a + b) / 2 / fps for (a, _), (b, _) in pairwise(labels)]
     starts, ends = [0.0, *middles], [*middles, seconds]
     known = {"1": True, "0": False}
     return tuple(

@@ -17,9 +17,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # benchmarks are no part of 
 import birdwatchd.camera.observer
 from benchmarks.detection.ablation import WITH_ALL, Trial, from_json, merged, try_real
 from benchmarks.detection.ablation_report import as_markdown, thresholds
-from benchmarks.detection.mechanisms import MECHANISMS, Mechanism, mechanism_named, switched_off
+from benchmarks.detection.mechanisms import MECHANISMS, mechanism_named
 from benchmarks.detection.real import RealClip, RealScore, Span, real_clips, score_real, total_real
 from benchmarks.detection.score import PredictedVisit, Score
+from benchmarks.detection.switching import Mechanism, switched_off
 from birdwatchd.camera.motion.settings import MotionSettings
 from birdwatchd.camera.tracking.settings import TrackerSettings
 from birdwatchd.demo.cameras.feeder import write_clip

@@ -100,10 +100,11 @@ class Background:
     def fit_illumination(self, cells: Cells, *, slack: float = 1.0) -> Illumination | None:
         """Fit the gain and offset that turn the background into `cells`; None when no such pair does.
 
-        A line is fitted to a sample of the cells, leaving out what does not follow it (iteratively reweighted least
-        squares with a hard limit).
+        A line is fitted to a sample of the cells by iteratively reweighted least squares with a hard limit: cells that
+        do not follow it, as those on birds, do not count.
 
         Args:
+            cells: uint8 (rows, columns).
             slack: by how many thresholds a cell may be off; more than 1 while noise is not known.
         """
         every = self._step
@@ -115,11 +116,11 @@ class Background:
             return Illumination(1.0, offset)
         gain = 1.0
         for _ in range(4):
-            rest = np.abs(now - gain * before - offset)
-            near = rest <= max(4.0, 2.0 * _median(rest))
-            gain, offset = _fit_line(before[near], now[near])
-        rest = np.abs(now - gain * before - offset)
-        if not 0.25 <= gain <= 4.0 or float((rest > limit * max(1.0, gain)).mean()) > self.settings.scene_change_share:
+            residual = np.abs(now - gain * before - offset)
+            inliers = residual <= max(4.0, 2.0 * _median(residual))
+            gain, offset = _fit_line(before[inliers], now[inliers])
+        outliers = np.abs(now - gain * before - offset) > limit * max(1.0, gain)
+        if not 0.25 <= gain <= 4.0 or float(outliers.mean()) > self.settings.scene_change_share:
             return None
         return Illumination(gain, offset)
 
