@@ -17,31 +17,12 @@ GONE = {
     for folder, words in re.findall(
         r"^([\w./]+): (.*(?:\n  .*)*)", Path(__file__).with_name("words_that_went.txt").read_text(), re.MULTILINE
     )
-# Names that were replaced by the field's terms, by the folder in which they must not come back ("" is everywhere).
-GONE: dict[str, set[str]] = {
-    "": set(),
-    "camera/motion": {
-        *("Gate", "GateSettings", "Look", "look", "search", "busy", "relit", "noise_map", "Light", "light", "follow"),
-        *(
-            "change_picture",
-            "picture",
-            "memory",
-            "memories",
-            "_Memory",
-            "learn_first",
-            "remember_sway",
-            "sways",
-            "standing",
-        ),
-        *("Difference", "difference_of", "away", "under", "calm", "watched", "moved_back", "across"),
-        *("unexplained_by_sway", "Newness", "newness", "newness_of", "place", "stays", "returns"),
-        *("Measure", "Place", "places_of", "worth", "ToneMemory"),
-        *("smallest", "fewest", "thinnest", "stands_out", "stray_reach", "least_new", "largest_bird", "known_every"),
-    },
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
-SECONDS = {"alerts", "channels", "mqtt", "flow.py", "camera/capture", "camera/clips", "camera/process", "camera/tuning"}
-SECONDS: set[str] = {"camera/motion"}
+SECONDS = {
+    *("alerts", "channels", "mqtt", "flow.py"),
+    *("camera/capture", "camera/clips", "camera/motion", "camera/process", "camera/tuning"),
+}
 _TIME = re.compile(r"(^|_)(at|now|since|until|before|after|due|begun|began)$")
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from benchmarks.detection.score import Score, Seen, score
 from benchmarks.detection.switching import Mechanism, switched_off
 from benchmarks.detection.truth import Truth
 from birdwatchd.address import Source
-from birdwatchd.camera.capture.replay import recall
+from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.observer import Observer
@@ -112,9 +113,7 @@ def _watch_without(path: Path, settings: CameraSettings, without: Sequence[str])
     variants = []
     for mechanism in mechanisms:
         with switched_off(mechanism):
-            observer = Observer(
-                "ablation", settings, media=path.name, recall=lambda since: recall(ring.since(since), since)
-            )
+            observer = Observer("ablation", settings, media=path.name, replay=partial(replay, ring))
         variants.append(_Variant(mechanism, Watch(observer)))
     with Stream(settings.source, settings, lambda: datetime.now(UTC)) as stream:
         for frame in stream.frames(keep=ring.append):

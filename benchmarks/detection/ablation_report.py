@@ -138,12 +138,12 @@ _INTRODUCTION = """# What each mechanism is worth
 Written by
 
 ```sh
-python -m benchmarks.detection --without all --minutes {minutes} --ablation-markdown docs/ablation.md \\
+python -m benchmarks.detection --without all --minutes {minutes} --ablation-markdown docs/measurements/ablation.md \\
     --real clips.csv folder --labels frames.csv intervals.csv
 ```
 
 Each row is birdwatchd with one mechanism switched off, all others on (`benchmarks/detection/mechanisms.py` says how).
-The drawn cases are those of [seeing.md](seeing.md) ({cases} of them, seed {seed}, those without a bird {minutes} min
+The drawn cases are those of [detection.md](detection.md) ({cases} of them, seed {seed}, those without a bird {minutes} min
 long). The recorded clips ({recorded}) are those of a list of public clips that are not part of the project; somebody
 marked when a bird is visible in them. A mechanism that changes nothing here is not worth its code.
 
