@@ -64,7 +64,7 @@ def from_json(rows: Sequence[dict[str, Any]]) -> list[Trial]:
     trials = []
     for row in rows:
         drawn, real = row["score"], row["real"]
-        told = {k: tuple(v) if isinstance(v, list) else v for k, v in (drawn or {}).items()}
+        told: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in (drawn or {}).items()}
         own = {f.name: row[f.name] for f in fields(Trial)}
         own |= {"score": Score(**told) if drawn else None, "real": RealScore(**real) if real else None}
         trials.append(Trial(**own))

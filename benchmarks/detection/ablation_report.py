@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.detection.ablation import WITH_ALL, Trial
+from benchmarks.detection.cases import CASES
 from benchmarks.detection.mechanisms import MECHANISMS
 from benchmarks.detection.real import RealScore, total_real
 from benchmarks.detection.score import Score, total
@@ -57,12 +58,12 @@ def print_table(trials: Sequence[Trial]) -> None:
 
 def as_markdown(trials: Sequence[Trial], *, seed: int, minutes: float) -> str:
     """The page of the documentation."""
-    cases = {trial.case for trial in trials if trial.case}
+    cases = [case.name for case in CASES if any(trial.case == case.name for trial in trials)]
     recorded = {trial.clip for trial in trials if not trial.case}
     motion, background, tracker = thresholds()
     parts = [
         _INTRODUCTION.format(
-            cases=len(cases),
+            cases="all" if len(cases) == len(CASES) else f"{len(cases)} ({', '.join(cases)}) of",
             recorded=len(recorded),
             seed=seed,
             minutes=f"{minutes:g}",
@@ -133,7 +134,7 @@ def _changes(trials: Sequence[Trial], row: _Row, whole: _Row) -> str:
     return "; ".join(filter(None, (named, f"{recorded} recorded" if recorded else "")))
 
 
-_INTRODUCTION = """# What each mechanism is worth
+_INTRODUCTION = """# What each mechanism contributes
 
 Written by
 
@@ -142,10 +143,10 @@ python -m benchmarks.detection --without all --minutes {minutes} --ablation-mark
     --real clips.csv folder --labels frames.csv intervals.csv
 ```
 
-Each row is birdwatchd with one mechanism switched off, all others on (`benchmarks/detection/mechanisms.py` says how).
-The drawn cases are those of [detection.md](detection.md) ({cases} of them, seed {seed}, those without a bird {minutes} min
-long). The recorded clips ({recorded}) are those of a list of public clips that are not part of the project; somebody
-marked when a bird is visible in them. A mechanism that changes nothing here is not worth its code.
+Each row is birdwatchd with one mechanism switched off and all others on; `benchmarks/detection/mechanisms.py` says how.
+The drawn cases are {cases} those of [detection.md](detection.md), seed {seed}; those without a bird are {minutes} min
+long. The {recorded} recorded clips are a list of public clips that are not part of the project; somebody marked when a bird
+is visible in them.
 
 - **found**, **false**, **fragments**, **count =**, **swaps**: of all drawn cases together: visits found, false visits,
   visits reported per found one, share of found ones with the right number of birds, changes of identity.
