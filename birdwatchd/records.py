@@ -125,10 +125,10 @@ class Region:
         box: where, in fractions of the frame.
         fill: share of the box that is foreground, 0 … 1.
         contrast: mean excess over the local threshold, in units of that threshold.
-        ghost: the difference is the mark of something that left, not of something there.
-        activity: share of its cells that changed since the look before, 0 … 1; what does not live soon shows none.
-        newness: how little the old picture, lit otherwise or moved a little, tells what is there now, 0 … 1.
-        why: empty for what may be a bird, else why it is none (for people who tune).
+        ghost: it differs because something has left the background, not because something is there.
+        activity: share of its cells that changed since the last frame, 0 … 1; static objects soon show none.
+        change_score: how little the background, in another light or shifted, explains it, 0 … 1.
+        why: empty for what may be a bird, else what explains it (for people who tune).
         tone: grey levels of its cells at some quantiles (`birdwatchd.camera.motion.tone`); empty where they say
         nothing.
     """
@@ -138,7 +138,7 @@ class Region:
     contrast: float
     ghost: bool = False
     activity: float = 1.0
-    newness: float = 1.0
+    change_score: float = 1.0
     why: str = ""
     tone: tuple[float, ...] = ()
 

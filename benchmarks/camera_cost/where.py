@@ -22,7 +22,7 @@ from birdwatchd.camera.best_shot import MomentPicker
 from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.stream import Stream
-from birdwatchd.camera.motion.detector import Gate
+from birdwatchd.camera.motion.detector import MotionDetector
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.tracking.tracker import Tracker
 from birdwatchd.settings.cameras import CameraSettings
@@ -33,9 +33,9 @@ _STEPS: tuple[tuple[type, str, str], ...] = (
     (Stream, "_decode", "decoding"),
     (Stream, "_packet", "copying and dating packets"),
     (Stream, "download", "brightness in place"),
-    (Gate, "look", "gate: looks"),
-    (Gate, "search", "gate: searches in other frames"),
-    (Gate, "absorb", "gate: absorbing"),
+    (MotionDetector, "update", "gate: frames"),
+    (MotionDetector, "detect", "gate: detection in other frames"),
+    (MotionDetector, "absorb", "gate: absorbing"),
     (Tracker, "update", "tracker"),
     (MomentPicker, "offer", "choosing and encoding pictures"),
     (MomentPicker, "due", "handing pictures over"),

@@ -14,10 +14,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks.detection import report
+from benchmarks.detection import ablation, ablation_report, report
+from benchmarks.detection.ablation import Trial
 from benchmarks.detection.cases import CASES, case_named
 from benchmarks.detection.clips import Clip, clip_of, make_clip
+from benchmarks.detection.mechanisms import MECHANISMS
 from benchmarks.detection.methods import METHODS, Outcome, run
+from benchmarks.detection.real import real_clips
 
 __all__ = ["main"]
 
@@ -25,15 +28,18 @@ __all__ = ["main"]
 def main() -> None:
     """Everything the command line asks for."""
     given = _arguments()
-    methods: list[str] = given.methods.split(",")
+    methods: list[str] = [] if given.without else given.methods.split(",")
     program = _dvr_scan(given.dvr_scan) if "dvr-scan" in methods else None
     if "dvr-scan" in methods and program is None:
         print("dvr-scan is not on the PATH and not named with --dvr-scan; going on without it", file=sys.stderr)
         methods.remove("dvr-scan")
-    names = [case.name for case in CASES] if given.cases is None else given.cases.split(",")
+    names = [case.name for case in CASES] if given.cases is None else [n for n in given.cases.split(",") if n]
     clips = [clip_of(case_named(name), given.seed, given.minutes, given.work) for name in names]
     with ProcessPoolExecutor(given.jobs, mp_context=get_context("spawn")) as pool:
         _draw(pool, clips)
+        if given.without:
+            _ablate(pool, clips, given)
+            return
         outcomes = _run(pool, clips, methods, program)
     if given.add is not None:
         drawn = {clip.path.stem for clip in clips}
@@ -58,13 +64,24 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--markdown", type=Path, help="write the page of the documentation here")
     parser.add_argument("--json", type=Path, help="write everything here")
     parser.add_argument("--add", type=Path, help="what an earlier --json of the same clips says of the other methods")
+    off = parser.add_argument_group("ablation", "birdwatchd alone, without one mechanism at a time")
+    off.add_argument("--without", help="names with commas, or `all`; each is switched off by itself")
+    off.add_argument("--real", nargs=2, type=Path, metavar=("CSV", "FOLDER"), help="recorded clips to watch as well")
+    off.add_argument("--labels", nargs="+", type=Path, default=[], help="CSVs of when a bird is visible in them")
+    off.add_argument("--ablation-markdown", type=Path, help="write the page of the documentation here")
     given = parser.parse_args()
-    known = {case.name for case in CASES}
-    unknown = [name for name in (given.cases or "").split(",") if name and name not in known]
-    unknown += [name for name in given.methods.split(",") if name not in METHODS]
-    if unknown:
-        parser.error(f"unknown: {', '.join(unknown)}; cases are {', '.join(sorted(known))}")
+    if given.without == "all":
+        given.without = ",".join(mechanism.name for mechanism in MECHANISMS)
+    _refuse_unknown(parser, "case", given.cases, [case.name for case in CASES])
+    _refuse_unknown(parser, "method", given.methods, METHODS)
+    _refuse_unknown(parser, "mechanism", given.without, [mechanism.name for mechanism in MECHANISMS])
     return given
+
+
+def _refuse_unknown(parser: argparse.ArgumentParser, what: str, given: str | None, known: Sequence[str]) -> None:
+    unknown = [name for name in (given or "").split(",") if name and name not in known]
+    if unknown:
+        parser.error(f"unknown {what}: {', '.join(unknown)}; there are {', '.join(known)}")
 
 
 def _draw(pool: ProcessPoolExecutor, clips: Sequence[Clip]) -> None:
@@ -89,6 +106,34 @@ def _run(
         told = f"{outcome.method} {outcome.case}, {time.monotonic() - begun:.0f} s"
         print(f"scored {len(outcomes)}/{len(work)} {told}", file=sys.stderr)
     return sorted(outcomes, key=lambda outcome: place[outcome.method, outcome.case])
+
+
+def _ablate(pool: ProcessPoolExecutor, clips: Sequence[Clip], given: argparse.Namespace) -> None:
+    """Every mechanism off in turn on every clip; `--json` is written after each clip, so that nothing is lost."""
+    without = given.without.split(",")
+    table, folder = given.real or (None, None)
+    recorded = real_clips(table, folder, given.labels) if given.real else []
+    clip_names = {clip.path.stem for clip in clips} | {clip.name for clip in recorded}
+    earlier: list[Trial] = []
+    if given.add is not None:
+        earlier = [t for t in ablation.from_json(json.loads(given.add.read_text())) if t.clip in clip_names]
+    work: list[tuple[Any, ...]] = [
+        (ablation.try_drawn, clip, without) for clip in sorted(clips, key=lambda clip: -clip.seconds)
+    ]
+    work += [(ablation.try_real, clip, without) for clip in sorted(recorded, key=lambda clip: -clip.seconds)]
+    fresh: list[Trial] = []
+    begun = time.monotonic()
+    for done, future in enumerate(as_completed([pool.submit(*arguments) for arguments in work]), 1):
+        fresh += future.result()
+        print(f"watched {done}/{len(work)} {fresh[-1].clip}, {time.monotonic() - begun:.0f} s", file=sys.stderr)
+        trials = ablation.merged(fresh, earlier)
+        if given.json is not None:
+            given.json.write_text(json.dumps([trial.as_json() for trial in trials], indent=1) + "\n")
+    trials = ablation.merged(fresh, earlier)
+    ablation_report.print_table(trials)
+    if given.ablation_markdown is not None:
+        page = ablation_report.as_markdown(trials, seed=given.seed, minutes=given.minutes)
+        given.ablation_markdown.write_text(page)
 
 
 def _as_done(pool: ProcessPoolExecutor, call: Callable[..., Any], work: Sequence[tuple[Any, ...]]) -> Any:

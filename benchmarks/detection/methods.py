@@ -28,7 +28,7 @@ from birdwatchd.camera.observer import Observer
 from birdwatchd.records import Evidence
 from birdwatchd.settings.cameras import CameraSettings
 
-__all__ = ["METHODS", "Outcome", "run"]
+__all__ = ["METHODS", "Outcome", "Watch", "run"]
 
 METHODS = ("ours", "two-streams", "mog2", "knn", "dvr-scan")
 
@@ -127,15 +127,31 @@ def _in_step(main: Stream, small: Stream, ring: Ring) -> Iterator[Frame]:
 
 def _shown(observer: Observer, frames: Iterator[Frame]) -> Seen:
     """What an observer says of all frames of a clip."""
-    evidence: list[Evidence] = []
-    looks: list[Look] = []
+    watch = Watch(observer)
     for frame in frames:
-        before = observer.last_look
-        evidence += observer.look(frame)
-        if observer.present and observer.last_look is not before:
-            looks.append((frame.media_s, observer.present))
-    evidence += observer.finish()
-    return Seen(_visits(evidence), tuple(looks))
+        watch.look(frame)
+    return watch.finish()
+
+
+class Watch:
+    """Gives frames to an observer and keeps what it says."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._evidence: list[Evidence] = []
+        self._looks: list[Look] = []
+
+    def look(self, frame: Frame) -> None:
+        """Give it the next frame of a clip."""
+        before = self._observer.last_look
+        self._evidence += self._observer.look(frame)
+        if self._observer.present and self._observer.last_look is not before:
+            self._looks.append((frame.media_s, self._observer.present))
+
+    def finish(self) -> Seen:
+        """All that it says of the clip, which ends here."""
+        self._evidence += self._observer.finish()
+        return Seen(_visits(self._evidence), tuple(self._looks))
 
 
 def _visits(evidence: list[Evidence]) -> tuple[PredictedVisit, ...]:

@@ -17,8 +17,9 @@ import numpy as np
 from birdwatchd.camera.best_shot import MomentPicker
 from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.capture.full_frames import FullFrameSource
-from birdwatchd.camera.motion.detector import Gate, GateSettings, Look
+from birdwatchd.camera.motion.detector import MotionDetector, MotionResult
 from birdwatchd.camera.motion.grid import scaled_min_bird
+from birdwatchd.camera.motion.settings import MotionSettings
 from birdwatchd.camera.sampling import Attention, AttentionSettings
 from birdwatchd.camera.tracking.boxes import nearest, within_reach
 from birdwatchd.camera.tracking.tracker import Departure, Step, Track, Tracker, TrackerSettings
@@ -65,7 +66,7 @@ class Observer:
         self._full = full
         self._full_at = 0.0  # of the newest full-resolution frame
         self._attention = Attention(attention or AttentionSettings())
-        self._gate: Gate | None = None
+        self._gate: MotionDetector | None = None
         self._tracker = Tracker(TrackerSettings())
         self._visits: dict[int, OpenVisit] = {}
         self._late: list[Evidence] = []
@@ -76,7 +77,7 @@ class Observer:
         self._perches = Perches()
         self._relit = (-1e9, -1e9, -1e9)  # the first and the last of some steps of the light; until they are learned
         self._picture_since_s = 0.0
-        self.last_look = Look(())
+        self.last_look = MotionResult(())
 
     @property
     def open_visits(self) -> int:
@@ -99,7 +100,7 @@ class Observer:
         return self._tracker.tracks
 
     @property
-    def gate(self) -> Gate | None:
+    def gate(self) -> MotionDetector | None:
         """The motion gate, once there was a frame."""
         return self._gate
 
@@ -109,7 +110,7 @@ class Observer:
         if not self._attention.wants(frame, at):
             return []
         gate = self._gate_for(frame)
-        look = self.last_look = gate.look(frame.luma, at, self._tracker.held)
+        look = self.last_look = gate.update(frame.luma, at, self._tracker.held)
         self._note_light(look, at)
         if look.learning or look.global_change:
             return self._look_at_nothing(look, frame, at)
@@ -175,7 +176,7 @@ class Observer:
         if self._gate is None:
             return ()
         luma = np.asarray(cv2.resize(frame.luma, self._gate.frame_size, interpolation=cv2.INTER_AREA), np.uint8)
-        return tuple(region.box for region in self._gate.search(luma))
+        return tuple(region.box for region in self._gate.detect(luma))
 
     def _pictures_at_last(self, visit: OpenVisit) -> None:
         """A visit ends and has no picture: it was over before its frames were asked for, or the main stream broke."""
@@ -191,21 +192,21 @@ class Observer:
 
     # -- the picture -------------------------------------------------------------------------------------------------
 
-    def _note_light(self, look: Look, at: float) -> None:
+    def _note_light(self, look: MotionResult, at: float) -> None:
         """Keep from when until when the picture looks different because of another light."""
         first, last, until = self._relit
-        if look.relit:
+        if look.illumination_step:
             self._relit = at if at - until >= RELIT_S else first, at, at
-        elif look.busy > UNSETTLED and at - until < RELIT_S and at - last < SETTLED_S:
+        elif look.foreground_ratio > UNSETTLED and at - until < RELIT_S and at - last < SETTLED_S:
             self._relit = first, last, at
 
-    def _second_thought(self, gate: Gate) -> None:
+    def _second_thought(self, gate: MotionDetector) -> None:
         """Something came up out of the quiet: look at the frames that were left out since the last look."""
         for frame in self._attention.left_out:
             if (frame.width, frame.height) == gate.frame_size:
-                self._tracker.update(gate.search(frame.luma), self._seconds_of(frame.at))
+                self._tracker.update(gate.detect(frame.luma), self._seconds_of(frame.at))
 
-    def _look_at_nothing(self, look: Look, frame: Frame, at: float) -> list[Evidence]:
+    def _look_at_nothing(self, look: MotionResult, frame: Frame, at: float) -> list[Evidence]:
         """The background is being learned: nothing is known of this frame but that time passes."""
         if look.global_change or self._picture_since is None:
             self._picture_since, self._picture_since_s = frame.at, frame.media_s
@@ -214,14 +215,14 @@ class Observer:
         self._present = ()
         return self._evidence(self._tracker.close_quiet(at), frame, at)
 
-    def _gate_for(self, frame: Frame) -> Gate:
+    def _gate_for(self, frame: Frame) -> MotionDetector:
         min_bird = self._settings.min_bird
         if self._full is not None and self._full.size is not None:  # it is said in pixels of the main stream
             min_bird = scaled_min_bird(min_bird, frame.width, self._full.size[0])
         size = frame.width, frame.height
         if self._gate is None or self._gate.frame_size != size or self._gate.settings.min_bird != min_bird:
-            settings = GateSettings(min_bird=min_bird, ignore=self._settings.ignore)
-            self._gate = Gate(settings, frame.width, frame.height)
+            settings = MotionSettings(min_bird=min_bird, ignore=self._settings.ignore)
+            self._gate = MotionDetector(settings, frame.width, frame.height)
             self._picture_since = None
         return self._gate
 
@@ -312,7 +313,7 @@ class Observer:
     def _search_in(self, frame: Frame, visit: OpenVisit) -> None:
         assert self._gate is not None
         first = visit.places[0][1]
-        near = [r.box for r in self._gate.search(frame.luma) if within_reach(r.box, first)]
+        near = [r.box for r in self._gate.detect(frame.luma) if within_reach(r.box, first)]
         if near:
             visit.picker.offer(frame, max(near, key=first.iou), self._seconds_of(frame.at))
 

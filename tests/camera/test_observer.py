@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.frame import Frame, luma_of
 from birdwatchd.camera.capture.stream import Stream
-from birdwatchd.camera.motion.detector import Gate, GateSettings, Look
+from birdwatchd.camera.motion.detector import MotionDetector, MotionResult
+from birdwatchd.camera.motion.settings import MotionSettings
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.sampling import AttentionSettings
 from birdwatchd.camera.tracking.tracker import Tracker, TrackerSettings
@@ -141,33 +142,33 @@ class Picture:
 BIRD = Box(0.4, 0.4, 0.08, 0.12)
 
 
-def learned() -> tuple[Gate, Picture]:
+def learned() -> tuple[MotionDetector, Picture]:
     picture = Picture()
-    gate = Gate(GateSettings(min_bird=24), 640, 360)
+    gate = MotionDetector(MotionSettings(min_bird=24), 640, 360)
     for _ in range(40):
-        gate.look(*picture.next())
+        gate.update(*picture.next())
     return gate, picture
 
 
 def test_noise_alone_is_no_motion() -> None:
     """A quiet night must not cost anybody a notification."""
     gate, picture = learned()
-    assert all(gate.look(*picture.next()).regions == () for _ in range(100))
+    assert all(gate.update(*picture.next()).regions == () for _ in range(100))
 
 
 def test_a_sudden_change_of_light_is_no_motion_and_does_not_blind() -> None:
     """Sun, infra-red switch-over and auto-exposure change everything at once; a second later birds are seen again."""
     gate, picture = learned()
-    looks = [gate.look(*picture.next(light=1.5)) for _ in range(15)]
+    looks = [gate.update(*picture.next(light=1.5)) for _ in range(15)]
     assert all(look.regions == () for look in looks)
-    look = gate.look(*picture.next(light=1.5, bird=BIRD))
+    look = gate.update(*picture.next(light=1.5, bird=BIRD))
     assert len(look.regions) == 1
 
 
 def test_a_region_is_where_the_bird_is() -> None:
     """The box decides what is cut out; half a bird is no picture."""
     gate, picture = learned()
-    regions = gate.look(*picture.next(bird=BIRD)).regions
+    regions = gate.update(*picture.next(bird=BIRD)).regions
     assert len(regions) == 1
     assert regions[0].box.iou(BIRD) > 0.6
 
@@ -176,33 +177,33 @@ def test_a_bird_smaller_than_asked_for_is_ignored() -> None:
     """min_bird is how people keep insects out."""
     gate, picture = learned()
     insect = Box(0.4, 0.4, 8 / 640, 8 / 360)
-    assert gate.look(*picture.next(bird=insect)).regions == ()
+    assert gate.update(*picture.next(bird=insect)).regions == ()
 
 
 def test_a_held_bird_is_not_absorbed_and_leaves_no_ghost() -> None:
     """A bird that sits still for minutes is one visit, and nothing is left behind when it goes."""
     gate, picture = learned()
     for _ in range(1800):
-        look = gate.look(*picture.next(bird=BIRD), held=(BIRD,))
+        look = gate.update(*picture.next(bird=BIRD), held=(BIRD,))
     assert len(look.regions) == 1
-    after = [gate.look(*picture.next()).regions for _ in range(30)]
+    after = [gate.update(*picture.next()).regions for _ in range(30)]
     assert after == [()] * 30
 
 
 def test_what_was_there_from_the_start_leaves_a_ghost_that_is_known_as_one() -> None:
     """A bird in the first frame is learned as background; its leaving must not be a visit that never ends."""
     picture = Picture()
-    gate = Gate(GateSettings(min_bird=24), 640, 360)
+    gate = MotionDetector(MotionSettings(min_bird=24), 640, 360)
     for _ in range(40):
-        gate.look(*picture.next(bird=BIRD))
+        gate.update(*picture.next(bird=BIRD))
     tracker = Tracker(TrackerSettings())
     for _ in range(60):
         pixels, at = picture.next()
-        step = tracker.update(gate.look(pixels, at, tracker.held).regions, at)
+        step = tracker.update(gate.update(pixels, at, tracker.held).regions, at)
         for box in step.absorb:
             gate.absorb(box)
         assert step.open == ()
-    assert gate.look(*picture.next()).regions == ()
+    assert gate.update(*picture.next()).regions == ()
 
 
 def walk(tracker: Tracker, boxes: list[list[Box]], step_s: float = 0.1) -> list[object]:
@@ -250,19 +251,21 @@ def test_the_tip_of_a_tail_is_no_second_bird() -> None:
     assert [t.count_max for t in closed] == [1]  # type: ignore[attr-defined]
 
 
-class ToldGate(Gate):
+class ScriptedDetector(MotionDetector):
     """Says what it is told to, in turn."""
 
-    looks: ClassVar[list[Look]] = []
+    looks: ClassVar[list[MotionResult]] = []
 
-    def look(self, luma: NDArray[np.uint8], at: float, held: Sequence[Box] = ()) -> Look:
-        return ToldGate.looks.pop(0)
+    def update(self, luma: NDArray[np.uint8], time_s: float, held: Sequence[Box] = ()) -> MotionResult:
+        return ScriptedDetector.looks.pop(0)
 
     def cut(self, box: Box) -> NDArray[np.uint8]:
         return np.zeros((4, 4), np.uint8)
 
     def absorb(self, box: Box) -> None:
-        ToldGate.looks[:] = [Look((), busy=look.busy) for look in ToldGate.looks]
+        ScriptedDetector.looks[:] = [
+            MotionResult((), foreground_ratio=look.foreground_ratio) for look in ScriptedDetector.looks
+        ]
 
 
 @pytest.mark.parametrize(
@@ -281,11 +284,18 @@ def test_where_a_step_of_light_is_still_being_learned_nothing_has_left(
     """Nobody sat there since the morning; something differs `after_s`, and looks like a departure after `plain_s`."""
     place = Box(0.5, 0.4, 0.05, 0.1)
     faint, ghost = (Region(place, 0.6, 2.0, ghost=ghostly, activity=0.0) for ghostly in (False, True))
-    later = [Look((), busy=busy)] * round(after_s * 15)
-    later += [Look((faint,), busy=busy)] * round((plain_s - after_s) * 15) + [Look((ghost,), busy=busy)] * 8
-    ToldGate.looks = [Look((), learning=True), *[Look((), busy=0.09, relit=True)] * 3, *later, *[Look(())] * 30]
-    monkeypatch.setattr("birdwatchd.camera.observer.Gate", ToldGate)
-    frames = list(drawn(Scene(SceneSpec(3, 160, 90, 15), ()), 0, len(ToldGate.looks)))
+    later = [MotionResult((), foreground_ratio=busy)] * round(after_s * 15)
+    later += [MotionResult((faint,), foreground_ratio=busy)] * round((plain_s - after_s) * 15) + [
+        MotionResult((ghost,), foreground_ratio=busy)
+    ] * 8
+    ScriptedDetector.looks = [
+        MotionResult((), learning=True),
+        *[MotionResult((), foreground_ratio=0.09, illumination_step=True)] * 3,
+        *later,
+        *[MotionResult(())] * 30,
+    ]
+    monkeypatch.setattr("birdwatchd.camera.observer.MotionDetector", ScriptedDetector)
+    frames = list(drawn(Scene(SceneSpec(3, 160, 90, 15), ()), 0, len(ScriptedDetector.looks)))
     observer = Observer(
         "cam",
         CameraSettings(source=Source("x.mp4"), min_bird=16),
@@ -293,5 +303,5 @@ def test_where_a_step_of_light_is_still_being_learned_nothing_has_left(
         attention=AttentionSettings(quiet_fps=15.0, calm_fps=15.0),
     )
     found = [evidence for frame in frames for evidence in observer.look(frame)]
-    assert not ToldGate.looks, "every frame was looked at"
+    assert not ScriptedDetector.looks, "every frame was looked at"
     assert len(found) == told

@@ -30,18 +30,18 @@ def oval(left: float, top: float, columns: float, rows: float, shape: tuple[int,
     return np.asarray(np.clip((1 - np.hypot(across, down)) * min(columns, rows) / 2 + 0.5, 0, 1), np.float32)
 
 
-def with_bird(picture: FloatGrid, left: float, top: float, columns: float = 10, rows: float = 8) -> FloatGrid:
-    """A dark bird with a pale breast in front of the picture."""
-    bird = np.full(picture.shape, 40, np.float32)
-    breast = oval(left + columns * 0.1, top + rows * 0.45, columns * 0.55, rows * 0.5, picture.shape)
+def with_bird(scene: FloatGrid, left: float, top: float, columns: float = 10, rows: float = 8) -> FloatGrid:
+    """A dark bird with a pale breast in front of the scene."""
+    bird = np.full(scene.shape, 40, np.float32)
+    breast = oval(left + columns * 0.1, top + rows * 0.45, columns * 0.55, rows * 0.5, scene.shape)
     bird += breast * 170
-    share = oval(left, top, columns, rows, picture.shape)
-    return np.asarray(picture * (1 - share) + bird * share, np.float32)
+    share = oval(left, top, columns, rows, scene.shape)
+    return np.asarray(scene * (1 - share) + bird * share, np.float32)
 
 
-def seen(picture: FloatGrid, chance: np.random.Generator, noise: float | FloatGrid = 1.5) -> Cells:
+def seen(scene: FloatGrid, chance: np.random.Generator, noise: float | FloatGrid = 1.5) -> Cells:
     """What the sensor makes of it: noise (standard deviation, grey levels), whole grey levels."""
-    return np.asarray(np.clip(np.rint(picture + chance.normal(0, 1, picture.shape) * noise), 0, 255), np.uint8)
+    return np.asarray(np.clip(np.rint(scene + chance.normal(0, 1, scene.shape) * noise), 0, 255), np.uint8)
 
 
 def cells_of(share: FloatGrid) -> NDArray[np.bool_]:

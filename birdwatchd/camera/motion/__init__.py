@@ -1,1 +1,1 @@
-"""Detect what moves in a picture and is no wind, rain, shadow or change of light: background model and false motion."""
+"""Detect motion that may be birds, with a background model and the suppression of false motion."""

@@ -1,11 +1,11 @@
-"""Tell what is really new in a picture from the old picture in another light, or a little out of place.
+"""Suppress false motion: changed illumination, leaves in the wind, and ghosts of what has left the background.
 
-A shadow multiplies what it falls on, a leaf in the wind is the same leaf some cells further; neither is new. A bird is
-what neither explains. Both tests look at small windows of cells, so that a bird in front of windy foliage or in a
-passing shadow is still found in the middle of what is explained.
+A shadow multiplies what it falls on, and a leaf in the wind is the same leaf some cells further: a bird is what neither
+explains. Both tests look at small windows of cells, so that a bird in front of windy foliage or in a passing shadow is
+still found in the middle of what is explained.
 
 What was learned as background and then leaves differs from it just as a bird does that comes (a ghost). But its outline
-stands in the background, and not in the picture.
+stands in the background, and not in the frame.
 """
 
 from __future__ import annotations
@@ -18,125 +18,133 @@ from numpy.typing import NDArray
 
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Mask
 
-__all__ = ["Newness", "is_ghost", "newness_of", "unexplained_by_light", "unexplained_by_sway"]
+__all__ = ["ChangeScore", "is_ghost", "score_change", "unexplained_by_light", "unexplained_by_shift"]
 
-MOST_DARKENED, MOST_LIT = 0.4, 2.2  # a shadow leaves two fifths of the light or more; the sun may double it
-LEAST_CELLS = 12  # fewer have no texture to compare
-FLAT = 2.0  # grey levels: less spread than this in a window is no texture
+MIN_GAIN, MAX_GAIN = 0.4, 2.2  # a shadow leaves two fifths of the light or more; the sun may double it
+MIN_CELLS = 12  # fewer have no texture to compare
+FLAT = 2.0  # grey levels; a window with less spread has no texture
+GHOST_EDGE_RATIO = 1.6  # how many times stronger than in the frame the outline of a ghost is in the background
+GHOST_MARGIN = 2  # cells around a region in which its outline lies
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 def unexplained_by_light(now: FloatGrid, before: FloatGrid, tolerance: FloatGrid, window: int) -> Mask:
-    """255 where no gain and no smooth veil make a window of the old picture look like the new one.
+    """255 where no gain and no smooth veil turn a window of the background into the frame.
 
-    Both pictures are first freed of what changes slowly across a window, so that soft edges (of clouds, of shadows, of
-    an insect or a snowflake close to the lens) are explained as well; what has sharp edges is not.
+    Both are high-pass filtered first, so that soft edges (of clouds, of shadows, of an insect or a snowflake close to
+    the lens) are explained as well; what has sharp edges is not.
 
     Args:
-        now, before: cells of the present picture and of the background, grey levels.
-        tolerance: spread that is still noise, grey levels, same shape.
-        window: cells across, odd.
+        now, before: cells of the frame and of the background, float32 (rows, columns), grey levels.
+        tolerance: standard deviation that is still noise, grey levels, same shape.
+        window: its side in cells, odd.
     """
     size = (window, window)
     mean_now, mean_before = cv2.blur(now, size), cv2.blur(before, size)
     fine_now, fine_before = now - mean_now, before - mean_before
     power_now, power_before = cv2.blur(fine_now * fine_now, size), cv2.blur(fine_before * fine_before, size)
-    together = cv2.blur(fine_now * fine_before, size)
-    gain = np.clip(together / (power_before + FLAT * FLAT), MOST_DARKENED, MOST_LIT)
-    rest = power_now - 2 * gain * together + gain * gain * power_before
+    product = cv2.blur(fine_now * fine_before, size)
+    gain = np.clip(product / (power_before + FLAT * FLAT), MIN_GAIN, MAX_GAIN)
+    residual = power_now - 2 * gain * product + gain * gain * power_before
     ratio = (mean_now + 4.0) / (mean_before + 4.0)
-    new = (rest > tolerance * tolerance) | (ratio < MOST_DARKENED) | (ratio > MOST_LIT)
-    return np.where(new, np.uint8(255), np.uint8(0))
+    unexplained = (residual > tolerance * tolerance) | (ratio < MIN_GAIN) | (ratio > MAX_GAIN)
+    return np.where(unexplained, np.uint8(255), np.uint8(0))
 
 
-def unexplained_by_sway(now: Cells, before: Cells, tolerance: Cells, reach: int) -> Mask:
-    """255 where no window of the old picture within `reach` cells looks like the new one.
+def unexplained_by_shift(now: Cells, before: Cells, tolerance: Cells, reach: int) -> Mask:
+    """255 where no window of the background within `reach` cells looks like the frame (block matching).
 
     Args:
-        now, before: cells of the present picture and of the background in the same light.
-        tolerance: mean difference within 5 × 5 cells that is still noise, grey levels.
-        reach: how far things sway, cells.
+        now, before: cells of the frame and of the background in the same light, uint8 (rows, columns).
+        tolerance: mean difference within 5 × 5 cells that is still noise, grey levels, same shape.
+        reach: greatest shift, cells.
     """
     rows, columns = now.shape
     padded = cv2.copyMakeBorder(before, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
-    least = np.full(now.shape, 255, np.uint8)
-    for down in range(2 * reach + 1):
-        for across in range(2 * reach + 1):
-            if (down - reach) ** 2 + (across - reach) ** 2 <= reach * reach + 1:
-                moved = padded[down : down + rows, across : across + columns]
-                cv2.min(least, cv2.blur(cv2.absdiff(now, moved), (5, 5)), least)
-    return np.asarray(cv2.compare(least, tolerance, cv2.CMP_GT), np.uint8)
+    best = np.full(now.shape, 255, np.uint8)
+    for dy in range(2 * reach + 1):
+        for dx in range(2 * reach + 1):
+            if (dy - reach) ** 2 + (dx - reach) ** 2 <= reach * reach + 1:
+                shifted = padded[dy : dy + rows, dx : dx + columns]
+                cv2.min(best, cv2.blur(cv2.absdiff(now, shifted), (5, 5)), best)
+    return np.asarray(cv2.compare(best, tolerance, cv2.CMP_GT), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
-class Newness:
-    """Five ways in which a region can be new, each 0 (the old picture) … 1 (nothing of the old picture).
+class ChangeScore:
+    """How little of a region the background explains, in five ways, each 0 (all of it) … 1 (nothing of it).
 
     Measured on the scenes of `benchmarks/detection` (seed 0): of the regions on birds 98 % are above 0.5 in the mean,
     of those of leaves, shadows, clouds, rain and snowflakes three quarters are below 0.4.
 
     Attributes:
-        place: it is not found in the old picture some cells away (leaves and twigs in the wind are).
-        texture: where it is brighter and where it is darker, it does not follow what was there (shadows and sun do).
-        level: neither does its brightness times a gain.
+        mismatch: the background around has no such template (for leaves and twigs in the wind it has).
+        texture: where it is brighter and where it is darker, it does not correlate with what was there (shadows do).
+        level: neither is its brightness what was there times a gain.
         edges: it has sharp edges (clouds, soft shadows, and flakes and insects close to the lens have none).
         strength: it differs by more than its threshold.
-        stays: where it is found best is its own place: it did not sway.
+        in_place: the best match lies where the region lies: it was not shifted.
     """
 
-    place: float
+    mismatch: float
     texture: float
     level: float
     edges: float
     strength: float
-    stays: bool = False
+    in_place: bool = False
 
     @property
     def mean(self) -> float:
-        """All five together."""
-        return (self.place + self.texture + self.level + self.edges + self.strength) / 5
+        """The mean of the five, 0 … 1."""
+        return (self.mismatch + self.texture + self.level + self.edges + self.strength) / 5
 
     @property
-    def returns(self) -> bool:
-        """Whether what differs is above all the old picture itself, moved or shaded: it will come again like a gust."""
-        return self.place <= min(self.texture, self.level, self.edges, self.strength)
+    def recurs(self) -> bool:
+        """Whether a shift or a shadow of the background explains it best: it will come again with the next gust."""
+        return self.mismatch <= min(self.texture, self.level, self.edges, self.strength)
 
     @property
     def explanation(self) -> str:
-        """What else it is, by the least of the five."""
-        names = {"sway": self.place, "light": min(self.texture, self.level), "soft": self.edges, "faint": self.strength}
-        if self.stays:
-            del names["sway"]
-        return min(names, key=names.__getitem__)
+        """What explains it best, by the least of the five: sway, light, soft or faint."""
+        scores = {
+            "sway": self.mismatch,
+            "light": min(self.texture, self.level),
+            "soft": self.edges,
+            "faint": self.strength,
+        }
+        if self.in_place:
+            del scores["sway"]
+        return min(scores, key=scores.__getitem__)
 
 
-def newness_of(
+def score_change(
     now: Cells,
     before: FloatGrid,
     around: FloatGrid,
     part: NDArray[np.bool_],
     excess: float,
-    place: tuple[int, int],
-) -> Newness:
-    """How new a region is.
+    offset: tuple[int, int],
+) -> ChangeScore:
+    """Score how little of a region the background explains.
 
     Args:
-        now, before: the region's rectangle in the present picture and in the background.
+        now, before: the region's rectangle in the frame (uint8) and in the background, grey levels.
         around: background of a larger rectangle around it.
         part: the region's own cells, same shape as `now`.
         excess: mean difference in units of the threshold.
-        place: row and column in `around` where the rectangle begins.
+        offset: row and column in `around` where the rectangle begins.
     """
     difference = now.astype(np.float32) - before
-    likeness, rest = _follows_light(now, before, difference, part)
-    rim = np.asarray(cv2.dilate(part.astype(np.uint8), np.ones((3, 3), np.uint8)), np.uint8)
-    found, row, column = _found_nearby(now, around, rim)
-    return Newness(
-        place=_ramp(found, 0.85, 0.5),
-        texture=_ramp(likeness, 0.85, 0.5),
-        level=_ramp(rest, 0.25, 0.5),
+    correlation, residual = _fit_gain(now, before, difference, part)
+    rim = np.asarray(cv2.dilate(part.astype(np.uint8), _NEIGHBOURS), np.uint8)
+    found, row, column = _match_template(now, around, rim)
+    return ChangeScore(
+        mismatch=_ramp(found, 0.85, 0.5),
+        texture=_ramp(correlation, 0.85, 0.5),
+        level=_ramp(residual, 0.25, 0.5),
         edges=_ramp(_sharpness(difference, part), 0.7, 1.3),
         strength=_ramp(excess, 1.0, 2.5),
-        stays=max(abs(row - place[0]), abs(column - place[1])) <= 1,
+        in_place=max(abs(row - offset[0]), abs(column - offset[1])) <= 1,
     )
 
 
@@ -148,40 +156,37 @@ def _ramp(value: float, none: float, full: float) -> float:
 def _sharpness(difference: FloatGrid, part: NDArray[np.bool_]) -> float:
     """Steepest steps from cell to cell over the greatest differences (90th percentiles)."""
     wide = cv2.copyMakeBorder(difference, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    kernel = np.ones((3, 3), np.uint8)
-    steep = np.asarray(cv2.subtract(cv2.dilate(wide, kernel), cv2.erode(wide, kernel)), np.float32)[1:-1, 1:-1]
-    return _ninetieth(steep[part]) / max(1.0, _ninetieth(np.abs(difference[part])))
+    steps = np.asarray(cv2.subtract(cv2.dilate(wide, _NEIGHBOURS), cv2.erode(wide, _NEIGHBOURS)), np.float32)
+    return _percentile_90(steps[1:-1, 1:-1][part]) / max(1.0, _percentile_90(np.abs(difference[part])))
 
 
-def _ninetieth(values: NDArray[np.float32]) -> float:
-    at = int(0.9 * (values.size - 1))
-    return float(np.partition(values, at)[at])
+def _percentile_90(values: NDArray[np.float32]) -> float:
+    rank = int(0.9 * (values.size - 1))
+    return float(np.partition(values, rank)[rank])
 
 
-def _follows_light(
-    now: Cells, before: FloatGrid, difference: FloatGrid, part: NDArray[np.bool_]
-) -> tuple[float, float]:
-    """How the old picture times a gain tells the new one: correlation, and what is left of the difference.
+def _fit_gain(now: Cells, before: FloatGrid, difference: FloatGrid, part: NDArray[np.bool_]) -> tuple[float, float]:
+    """How well the background times a gain explains the frame: correlation, and the share of the difference left.
 
-    Where it became brighter and where it became darker are judged apart and averaged: a moving shadow does both.
+    Where the frame is brighter and where it is darker are fitted apart and averaged: a moving shadow does both.
     """
-    cells, likeness, rest = 0, 0.0, 0.0
+    cells, correlation, residual = 0, 0.0, 0.0
     for side in (part & (difference > 0), part & (difference < 0)):
         count = int(side.sum())
-        if count < LEAST_CELLS:
+        if count < MIN_CELLS:
             continue
         x, y = before[side], now[side].astype(np.float32)
         dx, dy = x - x.mean(), y - y.mean()
         spread = float(np.sqrt((dx * dx).mean() * (dy * dy).mean())) + FLAT
         gain = float((x * y).sum()) / max(float((x * x).sum()), 1.0)
-        likeness += count * float((dx * dy).mean()) / spread
-        rest += count * float(np.abs(y - gain * x).mean()) / max(float(np.abs(y - x).mean()), 1.0)
+        correlation += count * float((dx * dy).mean()) / spread
+        residual += count * float(np.abs(y - gain * x).mean()) / max(float(np.abs(y - x).mean()), 1.0)
         cells += count
-    return (likeness / cells, rest / cells) if cells else (0.0, 1.0)
+    return (correlation / cells, residual / cells) if cells else (0.0, 1.0)
 
 
-def _found_nearby(now: Cells, before: FloatGrid, part: Mask) -> tuple[float, int, int]:
-    """How well a region is found in the old picture around it: the greatest correlation, -1 … 1, its row, its column.
+def _match_template(now: Cells, before: FloatGrid, part: Mask) -> tuple[float, int, int]:
+    """Find a region in the background around it: the greatest normalised correlation, -1 … 1, its row, its column.
 
     Args:
         now: cells of the region's rectangle.
@@ -195,30 +200,25 @@ def _found_nearby(now: Cells, before: FloatGrid, part: Mask) -> tuple[float, int
     power = float((template * template).sum())
     sums = cv2.matchTemplate(before, own, cv2.TM_CCORR)
     squares = cv2.matchTemplate(cv2.multiply(before, before), own, cv2.TM_CCORR) - sums * sums / cells
-    together = cv2.matchTemplate(before, template, cv2.TM_CCORR)
-    likeness = together / np.sqrt(np.maximum(squares, cells) * max(power, cells))
-    row, column = divmod(int(likeness.argmax()), likeness.shape[1])
-    return float(likeness[row, column]), row, column
-
-
-PLAINER = 1.6  # times as steep as in the picture is an outline in the background that only the background has
-MARGIN = 2  # cells around the region in which its outline lies
-_NEIGHBOURS = np.ones((3, 3), np.uint8)
+    product = cv2.matchTemplate(before, template, cv2.TM_CCORR)
+    correlation = product / np.sqrt(np.maximum(squares, cells) * max(power, cells))
+    row, column = divmod(int(correlation.argmax()), correlation.shape[1])
+    return float(correlation[row, column]), row, column
 
 
 def is_ghost(
-    cells: Cells, level: FloatGrid, part: NDArray[np.bool_], here: tuple[slice, slice], contrast: float
+    cells: Cells, level: FloatGrid, part: NDArray[np.bool_], here: tuple[slice, slice], min_contrast: float
 ) -> bool:
-    """Whether the region's outline stands in the background, not in the picture: what was there has left.
+    """Whether a region's outline stands in the background and not in the frame: what was there has left (a ghost).
 
     Args:
-        cells, level: the whole present picture and the whole background, same shape.
+        cells, level: the whole frame and the whole background, same shape.
         part: the region's own cells, in the rectangle `here`.
-        contrast: grey levels between neighbouring cells from which there is an outline at all.
+        min_contrast: grey levels between neighbouring cells from which there is an outline at all.
     """
     grown = (
-        slice(max(0, here[0].start - MARGIN), here[0].stop + MARGIN),
-        slice(max(0, here[1].start - MARGIN), here[1].stop + MARGIN),
+        slice(max(0, here[0].start - GHOST_MARGIN), here[0].stop + GHOST_MARGIN),
+        slice(max(0, here[1].start - GHOST_MARGIN), here[1].stop + GHOST_MARGIN),
     )
     full = np.zeros((grown[0].stop - grown[0].start, grown[1].stop - grown[1].start), np.uint8)
     full[
@@ -227,12 +227,12 @@ def is_ghost(
     ] = part
     now, before = cells[grown], level[grown]
     full = full[: now.shape[0], : now.shape[1]]
-    rim = (cv2.dilate(full, _NEIGHBOURS) - cv2.erode(full, _NEIGHBOURS)) > 0
-    outline_now, outline_before = _steepness(now.astype(np.float32), rim), _steepness(before, rim)
-    return outline_before > PLAINER * outline_now and outline_before > contrast
+    outline = (cv2.dilate(full, _NEIGHBOURS) - cv2.erode(full, _NEIGHBOURS)) > 0
+    edge_now, edge_before = _mean_gradient(now.astype(np.float32), outline), _mean_gradient(before, outline)
+    return edge_before > GHOST_EDGE_RATIO * edge_now and edge_before > min_contrast
 
 
-def _steepness(cells: FloatGrid, rim: NDArray[np.bool_]) -> float:
-    """Mean difference between neighbouring cells along the rim, grey levels."""
-    steep = cv2.subtract(cv2.dilate(cells, _NEIGHBOURS), cv2.erode(cells, _NEIGHBOURS))
-    return float(steep[rim].mean())
+def _mean_gradient(cells: FloatGrid, outline: NDArray[np.bool_]) -> float:
+    """Mean difference between neighbouring cells along the outline, grey levels."""
+    gradient = cv2.subtract(cv2.dilate(cells, _NEIGHBOURS), cv2.erode(cells, _NEIGHBOURS))
+    return float(gradient[outline].mean())

@@ -1,6 +1,6 @@
-"""Say which cells of a look differ from the background, once its light and the camera's shaking are taken out.
+"""Subtract the background from a frame, after illumination and camera shake are taken out (foreground mask).
 
-What is left is marked cell by cell; what it is, is for others to ask (`false_motion.py`, `detector.py`).
+What moves in the foreground is judged afterwards (`false_motion.py`, `detector.py`).
 """
 
 from __future__ import annotations
@@ -11,104 +11,111 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from birdwatchd.camera.motion.background import Background, Light
+from birdwatchd.camera.motion.background import Background, Illumination
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Mask
-from birdwatchd.camera.motion.stabilise import Shift, find_shift, moved_back
+from birdwatchd.camera.motion.stabilise import Shift, find_shift, undo_shift
 
-__all__ = ["Difference", "difference_of"]
+__all__ = ["Foreground", "subtract_background"]
 
-STEADIER = 0.7  # times as many cells differ at most when the shaking is undone, or the camera did not shake
-UNDONE = 0.25  # of a cell: shaking is not undone more exactly, and steep edges differ by so much of their step
+STABLE_SHARE = 0.7  # undoing a shift must leave less than this share of the foreground, or the camera did not shake
+SHIFT_ERROR = 0.25  # cells; a shift is not undone more exactly, and steep edges differ by so much of their step
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """One look at the grid, in the background's place and light.
+class Foreground:
+    """What differs from the background in one frame.
 
     Attributes:
-        cells: the look, moved back to where the background is.
-        away: by how much each cell differs, grey levels.
-        mask: 255 where that is more than the weak threshold.
-        shift: how far the camera had shaken.
-        light: what the light did since the look before.
-        under: 255 where birds are known to be; None when there are none.
+        cells: the frame's cells, uint8 (rows, columns), with camera shake undone.
+        abs_diff: absolute difference of each cell from the background in the frame's light, float32, grey levels.
+        denoised: 255 where that exceeds the weak threshold; median-filtered.
+        shift: the camera shake that was undone.
+        illumination: how the light changed since the frame before.
+        held_mask: 255 where birds are known to be; None when there are none.
     """
 
     cells: Cells
-    away: FloatGrid
-    mask: Mask
+    abs_diff: FloatGrid
+    denoised: Mask
     shift: Shift
-    light: Light
-    under: Mask | None = None
+    illumination: Illumination
+    held_mask: Mask | None = None
 
 
-def difference_of(
+def subtract_background(
     cells: Cells,
     background: Background,
-    under: Mask | None,
-    watched: Mask | None,
+    held_mask: Mask | None,
+    watch_mask: Mask | None,
     *,
     shake_share: float,
-    follow: bool,
-) -> Difference | None:
-    """Take light and shaking out of a look; None when it is another picture altogether.
+    adapt: bool,
+) -> Foreground | None:
+    """Find the foreground of a frame; None when it shows another scene.
 
     Args:
-        under: 255 where birds are known to be; None when there are none.
-        watched: 255 where anything may be marked at all; None everywhere.
-        shake_share: share of the picture that must differ (not under birds) before a shaken camera is thought of.
-        follow: bring the background to the light of this look; not for one from another moment.
+        cells: the frame's cells, uint8 (rows, columns).
+        held_mask: 255 where birds are known to be; None when there are none.
+        watch_mask: 255 where there may be foreground at all; None for everywhere.
+        shake_share: share of the cells that must be foreground (not under birds) before camera shake is looked for.
+        adapt: apply the illumination to the background; False for a frame from another moment.
     """
     shift = Shift()
-    light = background.light(cells)
-    if light is None:
-        shift = find_shift(cells, background.level, under)
+    illumination = background.fit_illumination(cells)
+    if illumination is None:
+        shift = find_shift(cells, background.level, held_mask)
         if not shift:
             return None
-        light = background.light(moved_back(cells, shift))
-        if light is None:
+        illumination = background.fit_illumination(undo_shift(cells, shift))
+        if illumination is None:
             return None
-    if follow:
-        background.follow(light)
-    seen = _marked(cells, background, shift, light, under, watched)
-    busy = seen.mask if under is None else cv2.bitwise_and(seen.mask, cv2.bitwise_not(under))
-    if shift or cv2.countNonZero(busy) / busy.size <= shake_share:
-        return seen
-    shift = find_shift(cells, background.level, under)
+    if adapt:
+        background.apply_illumination(illumination)
+    shaken = _threshold(cells, background, shift, illumination, held_mask, watch_mask)
+    free = shaken.denoised if held_mask is None else cv2.bitwise_and(shaken.denoised, cv2.bitwise_not(held_mask))
+    if shift or cv2.countNonZero(free) / free.size <= shake_share:
+        return shaken
+    shift = find_shift(cells, background.level, held_mask)
     if shift:
-        steady = _marked(cells, background, shift, light, under, watched)
-        if cv2.countNonZero(steady.mask) < STEADIER * cv2.countNonZero(seen.mask):
-            return steady
-    return seen
+        stable = _threshold(cells, background, shift, illumination, held_mask, watch_mask)
+        if cv2.countNonZero(stable.denoised) < STABLE_SHARE * cv2.countNonZero(shaken.denoised):
+            return stable
+    return shaken
 
 
-def _marked(
-    cells: Cells, background: Background, shift: Shift, light: Light, under: Mask | None, watched: Mask | None
-) -> Difference:
-    """Mark the cells that differ by more than their (weak) threshold."""
+def _threshold(
+    cells: Cells,
+    background: Background,
+    shift: Shift,
+    illumination: Illumination,
+    held_mask: Mask | None,
+    watch_mask: Mask | None,
+) -> Foreground:
+    """Undo the shift and mark the cells that differ by more than their weak threshold."""
     threshold = background.weak_threshold
     if shift:
-        cells = moved_back(cells, shift)
+        cells = undo_shift(cells, shift)
         level = background.level
-        steep = cv2.subtract(cv2.dilate(level, _NEIGHBOURS), cv2.erode(level, _NEIGHBOURS))
-        threshold = np.asarray(cv2.scaleAdd(steep, UNDONE * background.settings.weak, threshold), np.float32)
-    away = np.asarray(cv2.absdiff(cells.astype(np.float32), background.level), np.float32)
-    mask = cv2.compare(away, threshold, cv2.CMP_GT)
-    if watched is not None:
-        mask = cv2.bitwise_and(mask, watched)
-    calm: Mask = np.asarray(cv2.medianBlur(mask, 3), np.uint8)
+        gradient = cv2.subtract(cv2.dilate(level, _NEIGHBOURS), cv2.erode(level, _NEIGHBOURS))
+        tolerance = SHIFT_ERROR * background.settings.weak_ratio
+        threshold = np.asarray(cv2.scaleAdd(gradient, tolerance, threshold), np.float32)
+    abs_diff = np.asarray(cv2.absdiff(cells.astype(np.float32), background.level), np.float32)
+    mask = cv2.compare(abs_diff, threshold, cv2.CMP_GT)
+    if watch_mask is not None:
+        mask = cv2.bitwise_and(mask, watch_mask)
+    denoised: Mask = np.asarray(cv2.medianBlur(mask, 3), np.uint8)
     if shift:
-        _clear_lost(calm, shift)
-    return Difference(cells, away, calm, shift, light, under)
+        _clear_border(denoised, shift)
+    return Foreground(cells, abs_diff, denoised, shift, illumination, held_mask)
 
 
-def _clear_lost(mask: Mask, shift: Shift) -> None:
-    """Unmark the edge that a shaken camera does not show: what stands there after moving back is made up."""
-    columns, rows = math.ceil(abs(shift.across)), math.ceil(abs(shift.down))
+def _clear_border(mask: Mask, shift: Shift) -> None:
+    """Clear the border that a shaken frame does not show: undoing the shift has filled it with made-up cells."""
+    columns, rows = math.ceil(abs(shift.dx)), math.ceil(abs(shift.dy))
     if columns:
-        mask[:, -columns:] = mask[:, -columns:] if shift.across < 0 else 0
-        mask[:, :columns] = mask[:, :columns] if shift.across > 0 else 0
+        mask[:, -columns:] = mask[:, -columns:] if shift.dx < 0 else 0
+        mask[:, :columns] = mask[:, :columns] if shift.dx > 0 else 0
     if rows:
-        mask[-rows:] = mask[-rows:] if shift.down < 0 else 0
-        mask[:rows] = mask[:rows] if shift.down > 0 else 0
+        mask[-rows:] = mask[-rows:] if shift.dy < 0 else 0
+        mask[:rows] = mask[:rows] if shift.dy > 0 else 0

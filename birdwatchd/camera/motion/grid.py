@@ -1,4 +1,4 @@
-"""Lay a coarse grid over a camera's picture: the scale at which motion is looked for, and the way back to fractions.
+"""Downsample frames to a coarse grid of cells, on which motion is detected, and convert cells to fractions of a frame.
 
 The luma plane is halved a whole number of times, because OpenCV averages 2 × 2 pixels some forty times quicker than it
 resizes by any other factor (1080p to 400 × 225: 4.8 ms; halved twice to 480 × 270: 0.12 ms). How often follows from the
@@ -22,19 +22,19 @@ FloatGrid = NDArray[np.float32]
 Cells = NDArray[np.uint8]
 Mask = NDArray[np.uint8]
 
-CELLS_PER_BIRD = 5.0  # at least; 5 cells keep an outline, fewer are a speck
-SMALLEST_SIDE = 40  # cells; a picture halved further says nothing about where
-SMALLEST_BIRD = 4  # pixels: below it a bird is not told from noise
-_SLIVER = 1e-6  # of the frame; no box is thinner
+MIN_CELLS_PER_BIRD = 5.0  # 5 cells keep an outline, fewer are a speck
+MIN_SIDE = 40  # cells; a frame halved further says nothing about where
+MIN_BIRD = 4  # pixels; a smaller bird is not told from noise
+_MIN_BOX = 1e-6  # of the frame; no box is thinner
 
 
 def scaled_min_bird(min_bird: int, width: int, full_width: int) -> int:
-    """The smallest bird in pixels of a stream `width` wide, where `min_bird` is said for one `full_width` wide."""
-    return max(SMALLEST_BIRD, round(min_bird * width / full_width))
+    """`min_bird`, given in pixels of a stream `full_width` wide, in pixels of one `width` wide."""
+    return max(MIN_BIRD, round(min_bird * width / full_width))
 
 
 class Grid:
-    """The grid of one frame size; knows geometry, nothing about time."""
+    """The grid of one frame size: geometry only, no state."""
 
     def __init__(self, width: int, height: int, min_bird: int) -> None:
         """
@@ -43,9 +43,9 @@ class Grid:
             min_bird: height or width of the smallest bird, pixels of the source frame.
         """
         self.frame_size = (width, height)
-        wanted = max(0, math.floor(math.log2(max(1.0, min_bird / CELLS_PER_BIRD))))
-        possible = max(0, math.floor(math.log2(max(1.0, min(width, height) / SMALLEST_SIDE))))
-        self.halvings = min(wanted, possible)
+        for_bird = max(0, math.floor(math.log2(max(1.0, min_bird / MIN_CELLS_PER_BIRD))))
+        for_frame = max(0, math.floor(math.log2(max(1.0, min(width, height) / MIN_SIDE))))
+        self.halvings = min(for_bird, for_frame)
         self.cell = 1 << self.halvings
         self.columns, self.rows = max(1, width >> self.halvings), max(1, height >> self.halvings)
         self.bird_cells = max(2.0, min_bird / self.cell)
@@ -57,7 +57,7 @@ class Grid:
         return self.rows, self.columns
 
     def shrink(self, luma: NDArray[np.uint8]) -> Cells:
-        """Average the luma plane, uint8 (height, width), into cells, uint8 (rows, columns); a copy."""
+        """Average a luma plane, uint8 (height, width), into cells, uint8 (rows, columns); a copy."""
         cells = luma
         for _ in range(self.halvings):
             rows, columns = cells.shape[0] >> 1, cells.shape[1] >> 1
@@ -67,10 +67,10 @@ class Grid:
         return cells.copy() if cells is luma or cells.base is luma else cells
 
     def box(self, left: float, top: float, columns: float, rows: float) -> Box:
-        """A rectangle of cells as fractions of the frame, cut to the frame."""
-        x, y = min(max(0.0, left * self._x), 1.0 - _SLIVER), min(max(0.0, top * self._y), 1.0 - _SLIVER)
+        """A rectangle of cells as fractions of the frame, clipped to the frame."""
+        x, y = min(max(0.0, left * self._x), 1.0 - _MIN_BOX), min(max(0.0, top * self._y), 1.0 - _MIN_BOX)
         right, bottom = min(1.0, (left + columns) * self._x), min(1.0, (top + rows) * self._y)
-        return Box(x, y, max(right - x, _SLIVER), max(bottom - y, _SLIVER))
+        return Box(x, y, max(right - x, _MIN_BOX), max(bottom - y, _MIN_BOX))
 
     def rectangle(self, box: Box) -> tuple[float, float, float, float]:
         """(left, top, columns, rows) of a box, in cells, not rounded."""
@@ -85,8 +85,8 @@ class Grid:
             _span(left - dx, left + columns + dx, self.columns),
         )
 
-    def watched(self, ignore: Sequence[Sequence[tuple[float, float]]]) -> Mask:
-        """1 where motion counts, 0 inside the `ignore` polygons (fractions of the frame)."""
+    def watch_mask(self, ignore: Sequence[Sequence[tuple[float, float]]]) -> Mask:
+        """1 where motion counts, 0 inside the `ignore` polygons (fractions of the frame); uint8 (rows, columns)."""
         mask = np.ones(self.shape, np.uint8)
         for polygon in ignore:
             corners = [(x / self._x, y / self._y) for x, y in polygon]

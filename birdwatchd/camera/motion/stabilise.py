@@ -1,7 +1,8 @@
-"""Find how far the whole picture moved, and move it back: cameras on poles sway in the wind.
+"""Estimate camera shake as a translation of the whole frame, and undo it (digital image stabilisation).
 
-The shift is found by least squares between the picture and the background on a half-size grid (Lucas and Kanade, 1981),
-leaving out what does not fit, so that a bird does not drag the picture along.
+Cameras on poles sway in the wind, and every edge in the frame would be foreground. The shift is found by least
+squares between the frame and the background on a half-size grid (Lucas and Kanade, 1981); cells that do not fit are
+left out, so that a moving bird does not drag the estimate along.
 """
 
 from __future__ import annotations
@@ -14,54 +15,54 @@ from numpy.typing import NDArray
 
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Mask
 
-__all__ = ["Shift", "find_shift", "moved_back"]
+__all__ = ["Shift", "find_shift", "undo_shift"]
 
-LEAST, MOST = 0.12, 5.0  # cells; less is undone by nobody, more is a camera that was turned
-STEPS = 4
+MIN_SHIFT = 0.12  # cells; undoing less is not worth the blur
+MAX_SHIFT = 5.0  # cells; more is a camera that was turned
+ITERATIONS = 4
 _CENTRAL = np.array([[-0.5, 0.0, 0.5]], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """How many cells the picture lies right of and below its usual place."""
+    """By how many cells the frame lies right of (`dx`) and below (`dy`) the background."""
 
-    across: float = 0.0
-    down: float = 0.0
+    dx: float = 0.0
+    dy: float = 0.0
 
     def __bool__(self) -> bool:
-        return max(abs(self.across), abs(self.down)) >= LEAST
+        return max(abs(self.dx), abs(self.dy)) >= MIN_SHIFT
 
 
-def find_shift(cells: Cells, level: FloatGrid, under: Mask | None) -> Shift:
+def find_shift(cells: Cells, level: FloatGrid, held_mask: Mask | None) -> Shift:
     """The shift of `cells` against the background `level`; no shift where none fits.
 
     Args:
         cells: uint8 (rows, columns).
-        level: background, grey levels, same shape.
-        under: 255 under birds, which move by themselves; None without.
+        level: background, float32 of the same shape, grey levels.
+        held_mask: 255 under birds, which move by themselves; None when there are none.
     """
     now, before = _half(cells.astype(np.float32)), _half(level)
-    across = np.asarray(cv2.filter2D(before, -1, _CENTRAL), np.float32)
-    down = np.asarray(cv2.filter2D(before, -1, _CENTRAL.T), np.float32)
+    gradient_x = np.asarray(cv2.filter2D(before, -1, _CENTRAL), np.float32)
+    gradient_y = np.asarray(cv2.filter2D(before, -1, _CENTRAL.T), np.float32)
     usable = np.ones(before.shape, bool)
     usable[:2], usable[-2:], usable[:, :2], usable[:, -2:] = False, False, False, False
-    if under is not None:
-        usable &= cv2.resize(under, before.shape[::-1], interpolation=cv2.INTER_NEAREST) == 0
+    if held_mask is not None:
+        usable &= cv2.resize(held_mask, before.shape[::-1], interpolation=cv2.INTER_NEAREST) == 0
     x = y = 0.0
-    for _ in range(STEPS):
-        moved = _moved(now, x, y)
-        dx, dy = _step(before, moved, across, down, usable)
+    for _ in range(ITERATIONS):
+        dx, dy = _lucas_kanade_step(before, _translate(now, x, y), gradient_x, gradient_y, usable)
         x, y = x + dx, y + dy
-        if max(abs(x), abs(y)) > MOST / 2:
+        if max(abs(x), abs(y)) > MAX_SHIFT / 2:
             return Shift()
         if max(abs(dx), abs(dy)) < 0.02:
             break
     return Shift(2 * x, 2 * y)
 
 
-def moved_back(cells: Cells, shift: Shift) -> Cells:
-    """The picture in its usual place."""
-    return np.asarray(_moved(cells, shift.across, shift.down), np.uint8)
+def undo_shift(cells: Cells, shift: Shift) -> Cells:
+    """The frame's cells translated back onto the background; borders are repeated."""
+    return np.asarray(_translate(cells, shift.dx, shift.dy), np.uint8)
 
 
 def _half(cells: FloatGrid) -> FloatGrid:
@@ -70,21 +71,21 @@ def _half(cells: FloatGrid) -> FloatGrid:
     return np.asarray(cv2.blur(small, (3, 3)), np.float32)
 
 
-def _moved(cells: NDArray[np.generic], x: float, y: float) -> FloatGrid:
+def _translate(cells: NDArray[np.generic], x: float, y: float) -> FloatGrid:
     matrix = np.array([[1.0, 0.0, x], [0.0, 1.0, y]], np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(cells, matrix, cells.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[arg-type,return-value]  # its stubs know no arrays
 
 
-def _step(
-    before: FloatGrid, now: FloatGrid, across: FloatGrid, down: FloatGrid, usable: NDArray[np.bool_]
+def _lucas_kanade_step(
+    before: FloatGrid, now: FloatGrid, gradient_x: FloatGrid, gradient_y: FloatGrid, usable: NDArray[np.bool_]
 ) -> tuple[float, float]:
     """One least-squares step: how much further to the right and down `now` lies than `before`."""
-    rest = now - before
-    rest = rest - np.median(rest[::4, ::4])
-    size = np.abs(rest)
-    good = usable & (size <= max(4.0, 3.0 * float(np.median(size[::4, ::4]))))
-    gx, gy, e = across[good], down[good], rest[good]
+    residual = now - before
+    residual = residual - np.median(residual[::4, ::4])
+    size = np.abs(residual)
+    inliers = usable & (size <= max(4.0, 3.0 * float(np.median(size[::4, ::4]))))
+    gx, gy, e = gradient_x[inliers], gradient_y[inliers], residual[inliers]
     a, b, c = float(gx @ gx), float(gx @ gy), float(gy @ gy)
     u, v = float(gx @ e), float(gy @ e)
     det = a * c - b * b

@@ -1,8 +1,8 @@
-"""Know a bird again by how dark and how light it is: the one thing that stays when it turns, pecks and hops.
+"""Describe a bird's appearance by quantiles of its grey levels, the tone, to re-identify it.
 
-A tone is the grey levels of a region's own cells at some quantiles. Measured on drawn birds (`many`, `cross` and
+It is the one thing that stays when a bird turns, pecks and hops. Measured on drawn birds (`many`, `cross` and
 `side_by_side` of `benchmarks/detection`, seeds 0 and 5): of one bird that sits by itself it differs by less than 8 grey
-levels in 95 of 100 looks, between two birds by 15 to 30 in the median, though one pair in twenty is alike by 2 to 8.
+levels in 95 of 100 frames, between two birds by 15 to 30 in the median, though one pair in twenty is alike by 2 to 8.
 In flight, wings open, that of the same bird differs by up to 30, which is why flight does not count.
 """
 
@@ -13,38 +13,38 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Tone", "ToneMemory", "tone_of"]
+__all__ = ["MeanTone", "Tone", "tone_of"]
 
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
-LONGEST = 20  # sightings after which the mean becomes a running one: the light of the day changes
+MAX_COUNT = 20  # sightings after which the mean becomes a running one: the light of the day changes
 
 Tone = tuple[float, ...]
 """Grey levels at `QUANTILES`; empty where several birds, or parts of one, were seen."""
 
 
 def tone_of(cells: NDArray[np.uint8]) -> Tone:
-    """The tone of some cells, any shape, at least one."""
+    """The tone of some cells, uint8 of any shape, at least one."""
     ordered = np.sort(cells, axis=None)
     return tuple(float(ordered[int(part * (ordered.size - 1))]) for part in QUANTILES)
 
 
 @dataclass(slots=True)
-class ToneMemory:
-    """The mean tone of some sightings."""
+class MeanTone:
+    """The mean tone of `count` sightings."""
 
     mean: Tone = ()
     count: int = 0
 
     def add(self, tone: Tone, weight: int = 1) -> None:
-        """Take one more sighting, or the mean of `weight` of them."""
+        """Take one more sighting, or the mean of `weight` of them; an empty tone counts for nothing."""
         if not tone:
             return
         self.count += weight
-        part = min(1.0, weight / min(self.count, LONGEST))
+        part = min(1.0, weight / min(self.count, MAX_COUNT))
         self.mean = tuple(m + part * (t - m) for m, t in zip(self.mean or tone, tone, strict=True))
 
-    def distance(self, other: ToneMemory) -> float | None:
-        """Mean difference, grey levels; None where one is not known."""
+    def distance(self, other: MeanTone) -> float | None:
+        """Mean absolute difference, grey levels; None where either is not known."""
         if not self.mean or not other.mean:
             return None
         return sum(abs(a - b) for a, b in zip(self.mean, other.mean, strict=True)) / len(self.mean)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.camera.motion.tone import ToneMemory
+from birdwatchd.camera.motion.tone import MeanTone
 from birdwatchd.camera.tracking.boxes import off_way
 from birdwatchd.records import Box, Region
 
@@ -33,7 +33,7 @@ class Track:
         unseen_looks: how many there were since it was last seen, the present one not counted.
         seen_alone_at: when it was last a region of its own.
         apart_at: when it was last told apart from the birds around it.
-        newness: mean newness of its sightings (see `Region`).
+        newness: mean change score of its sightings (see `Region`).
         memory, fresh: its tone before and since it was last in a crowd or out of sight.
         partners: numbers of the birds that it was one region with, and may have been mistaken for since.
         patch: what it looked like when it was last alone; `seat`: in the last look, with whatever was in its box.
@@ -67,8 +67,8 @@ class Track:
     apart_at: float = field(init=False)
     alone_centre: tuple[float, float] = field(init=False)
     over: bool = False
-    memory: ToneMemory = field(default_factory=ToneMemory)
-    fresh: ToneMemory = field(default_factory=ToneMemory)
+    memory: MeanTone = field(default_factory=MeanTone)
+    fresh: MeanTone = field(default_factory=MeanTone)
     partners: set[int] = field(default_factory=set)
     patch: Patch | None = None
     seat: Patch | None = None
@@ -78,7 +78,7 @@ class Track:
         self.still_at = self.home_at = self.seen_alone_at = self.apart_at = self.first_at
         self.home = self.alone_centre = self.region.box.centre
         self.size = (self.region.box.w, self.region.box.h)
-        self.newness = self.region.newness
+        self.newness = self.region.change_score
 
     @property
     def box(self) -> Box:
@@ -91,7 +91,7 @@ class Track:
         return math.hypot(*self.velocity)
 
     @property
-    def appearance(self) -> ToneMemory:
+    def appearance(self) -> MeanTone:
         """Its tone as it is best known."""
         return self.memory if self.memory.count > self.fresh.count else self.fresh
 
@@ -99,7 +99,7 @@ class Track:
         """What it looked like until now is known; what comes may be another bird."""
         if self.fresh.count:
             self.memory.add(self.fresh.mean, self.fresh.count)
-            self.fresh = ToneMemory()
+            self.fresh = MeanTone()
 
     @property
     def at_rest(self) -> bool:
@@ -147,7 +147,7 @@ class Track:
                 self.fresh.add(region.tone)
         self.region, self.last_at, self.unseen_looks = region, at, 0
         self.hits += 1
-        self.newness += (region.newness - self.newness) / min(self.hits, 12)
+        self.newness += (region.change_score - self.newness) / min(self.hits, 12)
 
     def _note_speed(self, across: float, down: float, step: float, *, trusted: bool) -> None:
         """Average the speed of this step in, frame sizes per second."""

@@ -192,7 +192,7 @@ class TuningLog:
             grid_shape=grid.shape if grid is not None else (1, 1),
             cell=grid.cell if grid is not None else 1,
             scene=self._scene,
-            noise=gate.noise_map() if gate is not None and learned else None,
+            noise=gate.threshold_map() if gate is not None and learned else None,
             samples=tuple(self._samples),
             ignored={why: Ignored(self._counts[why], self._maps[why]) for why in sorted(self._counts)},
             visits=tuple(
@@ -207,7 +207,7 @@ class TuningLog:
     def _add_sample(self) -> None:
         look = self._seen = self._observer.last_look
         state = GateState.LEARNING if look.learning else GateState.CHANGED if look.global_change else GateState.WATCHING
-        self._samples.append(Sample(self.seconds, look.busy, state))
+        self._samples.append(Sample(self.seconds, look.foreground_ratio, state))
         for region in look.ignored:
             self._count(region.why, region.box)
         alive = {track.number: track for track in self._observer.tracks}

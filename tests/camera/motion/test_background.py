@@ -1,4 +1,4 @@
-"""The memory of an empty place: its noise, its sway, its light, and its other pictures."""
+"""The background model of an empty scene: its noise, its sway, its illumination, and other scenes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdwatchd.camera.motion.background import Background, BackgroundSettings, rate
-from birdwatchd.camera.motion.detector import Gate, GateSettings, Look
+from birdwatchd.camera.motion.background import Background, learning_rate
+from birdwatchd.camera.motion.detector import MotionDetector, MotionResult
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid
+from birdwatchd.camera.motion.settings import BackgroundSettings, MotionSettings
 from birdwatchd.records import Box, Region
 from tests.support.drawn_place import COLUMNS, MIN_BIRD, ROWS, foliage, oval, seen, with_bird
 
@@ -32,32 +33,34 @@ class Camera:
 
     fps: float = 5.0
     noise: float | FloatGrid = 1.5
-    gate: Gate = field(default_factory=lambda: Gate(GateSettings(min_bird=MIN_BIRD), COLUMNS, ROWS))
+    gate: MotionDetector = field(
+        default_factory=lambda: MotionDetector(MotionSettings(min_bird=MIN_BIRD), COLUMNS, ROWS)
+    )
     at: float = 0.0
     chance: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
 
-    def look(self, picture: FloatGrid, held: tuple[Box, ...] = ()) -> Look:
-        look = self.gate.look(seen(picture, self.chance, self.noise), self.at, held)
+    def look(self, scene: FloatGrid, held: tuple[Box, ...] = ()) -> MotionResult:
+        look = self.gate.update(seen(scene, self.chance, self.noise), self.at, held)
         self.at += 1 / self.fps
         return look
 
-    def watch(self, picture: FloatGrid, seconds: float, held: tuple[Box, ...] = ()) -> list[Look]:
-        return [self.look(picture, held) for _ in range(round(seconds * self.fps))]
+    def watch(self, scene: FloatGrid, seconds: float, held: tuple[Box, ...] = ()) -> list[MotionResult]:
+        return [self.look(scene, held) for _ in range(round(seconds * self.fps))]
 
 
 def bird_at(place: tuple[int, int], columns: float = 10, rows: float = 8) -> Box:
     return GRID.box(*place, columns, rows)
 
 
-def on_bird(look: Look, box: Box) -> list[Region]:
+def on_bird(look: MotionResult, box: Box) -> list[Region]:
     return [region for region in look.regions if region.box.iou(box) > 0.5]
 
 
 def learned(cells: Cells, settings: BackgroundSettings | None = None) -> Background:
-    """A background that knows a picture without noise."""
+    """A background that knows a scene without noise."""
     background = Background(settings or BackgroundSettings(), GRID)
     while background.learning:
-        background.learn_first(cells, 0.2)
+        background.bootstrap(cells, 0.2)
     return background
 
 
@@ -65,23 +68,23 @@ def learned(cells: Cells, settings: BackgroundSettings | None = None) -> Backgro
 
 
 def half_noisy() -> Camera:
-    """Right of the middle the picture boils: a dark corner at high gain, water, a cheap sensor."""
+    """Right of the middle the scene boils: a dark corner at high gain, water, a cheap sensor."""
     noise = np.full((ROWS, COLUMNS), 1.0, np.float32)
     noise[:, COLUMNS // 2 :] = 7.0
     return Camera(noise=noise)
 
 
 def test_noise_is_learned_where_it_is() -> None:
-    """One threshold for the whole picture would be deaf on the calm side or shout on the noisy one."""
+    """One threshold for the whole scene would be deaf on the calm side or shout on the noisy one."""
     camera = half_noisy()
     camera.watch(DAY, 20)
-    needed = camera.gate.noise_map()
-    assert np.median(needed[:, : COLUMNS // 2 - 4]) == pytest.approx(7.0, abs=0.5)  # `contrast`
+    needed = camera.gate.threshold_map()
+    assert np.median(needed[:, : COLUMNS // 2 - 4]) == pytest.approx(7.0, abs=0.5)  # `min_contrast`
     assert np.median(needed[:, COLUMNS // 2 + 4 :]) > 3 * 7.0
 
 
 def test_a_faint_bird_is_seen_where_it_is_calm_and_a_plain_one_where_it_is_noisy() -> None:
-    """A wren in the shade differs by a few grey levels; where the picture boils by as much, only more is a bird."""
+    """A wren in the shade differs by a few grey levels; where the scene boils by as much, only more is a bird."""
 
     def faint(place: tuple[int, int], by: float) -> FloatGrid:
         return np.asarray(DAY + by * oval(*place, 10, 8) * np.where(DAY > 110, -1, 1), np.float32)
@@ -104,10 +107,10 @@ def test_the_threshold_follows_the_noise_down_again() -> None:
     """At dawn the gain goes down; a gate that stays deaf misses the best hour."""
     camera = Camera(noise=7.0)
     camera.watch(DAY, 10)
-    deaf = float(np.median(camera.gate.noise_map()))
+    deaf = float(np.median(camera.gate.threshold_map()))
     camera.noise = 1.0
     camera.watch(DAY, 40)
-    assert np.median(camera.gate.noise_map()) < 0.4 * deaf
+    assert np.median(camera.gate.threshold_map()) < 0.4 * deaf
 
 
 def test_a_gust_is_remembered_where_it_was_and_forgotten_after_minutes() -> None:
@@ -116,15 +119,15 @@ def test_a_gust_is_remembered_where_it_was_and_forgotten_after_minutes() -> None
     here = (slice(20, 28), slice(60, 72))
     away = np.full((ROWS, COLUMNS), 40, np.float32)
     part = np.ones((8, 12), np.bool_)
-    background.remember_sway(away, part, here)
-    background.renew_threshold()
+    background.raise_sway(away, part, here)
+    background.update_threshold()
     assert background.threshold[here].min() == pytest.approx(0.7 * 40)
     assert background.threshold[19:29, 59:73].min() == pytest.approx(0.7 * 40)  # and one cell further
     assert background.threshold[10:17, :].max() == pytest.approx(7.0)
     after = []
     for _ in range(2):
         for _ in range(120):
-            background.learn(np.rint(DAY).astype(np.uint8), np.zeros_like(away), 1.0, NOTHING, None)
+            background.update(np.rint(DAY).astype(np.uint8), np.zeros_like(away), 1.0, NOTHING, None)
         after.append(float(background.threshold[here].max()))
     assert after == [pytest.approx(0.7 * 40 / math.e, abs=0.5), pytest.approx(7.0)]
 
@@ -139,31 +142,31 @@ def test_the_light_is_found_with_a_bird_in_the_picture(gain: float, offset: floa
     background = learned(np.rint(DAY).astype(np.uint8))
     truth = DAY * gain + offset
     now = seen(with_bird(truth, 60, 30, 40, 34), np.random.default_rng(seed))
-    light = background.light(now)
-    assert light is not None
+    illumination = background.fit_illumination(now)
+    assert illumination is not None
     unclipped = (truth > 3) & (truth < 252)
-    assert np.abs(DAY * light.gain + light.offset - truth)[unclipped].mean() < 2.0
+    assert np.abs(DAY * illumination.gain + illumination.offset - truth)[unclipped].mean() < 2.0
     if abs(gain - 1) > 0.1:
-        assert light.gain == pytest.approx(gain, abs=0.05)
-        assert light.offset == pytest.approx(offset, abs=5.0)
+        assert illumination.gain == pytest.approx(gain, abs=0.05)
+        assert illumination.offset == pytest.approx(offset, abs=5.0)
 
 
 def test_the_memory_follows_the_light_also_under_a_bird() -> None:
     """When the bird leaves after the cloud came, what it hid must already be known in the new light."""
     background = learned(np.rint(DAY).astype(np.uint8))
-    light = background.light(seen(with_bird(DAY * 0.7 + 10, *LEFT), np.random.default_rng(1), 0.5))
-    assert light is not None
-    background.follow(light)
+    illumination = background.fit_illumination(seen(with_bird(DAY * 0.7 + 10, *LEFT), np.random.default_rng(1), 0.5))
+    assert illumination is not None
+    background.apply_illumination(illumination)
     assert np.abs(background.level - (DAY * 0.7 + 10)).max() < 3.0
 
 
 def test_no_light_makes_another_picture_of_this_one() -> None:
-    """Infra-red and a turned camera look so; explained as light they would leave a picture full of birds."""
+    """Infra-red and a turned camera look so; explained as light they would leave a frame full of birds."""
     background = learned(np.rint(DAY).astype(np.uint8))
     chance = np.random.default_rng(1)
-    assert background.light(seen(NIGHT, chance)) is None
-    assert background.light(seen(np.roll(DAY, 20, axis=1), chance)) is None
-    assert background.light(seen(DAY * 0.6, chance)) is not None
+    assert background.fit_illumination(seen(NIGHT, chance)) is None
+    assert background.fit_illumination(seen(np.roll(DAY, 20, axis=1), chance)) is None
+    assert background.fit_illumination(seen(DAY * 0.6, chance)) is not None
 
 
 def test_clouds_cost_no_alarm_and_hide_no_bird() -> None:
@@ -183,29 +186,29 @@ def test_clouds_cost_no_alarm_and_hide_no_bird() -> None:
 @given(st.floats(0.01, 2.0), st.floats(0.5, 200.0))
 def test_learning_depends_on_time_and_not_on_how_often_one_looks(step_s: float, constant_s: float) -> None:
     """Five looks a second in quiet and thirty in a flurry must forget equally fast."""
-    twice = 1 - (1 - rate(step_s / 2, constant_s)) ** 2
-    assert rate(step_s, constant_s) == pytest.approx(twice)
-    assert rate(constant_s, constant_s) == pytest.approx(1 - 1 / math.e)
+    twice = 1 - (1 - learning_rate(step_s / 2, constant_s)) ** 2
+    assert learning_rate(step_s, constant_s) == pytest.approx(twice)
+    assert learning_rate(constant_s, constant_s) == pytest.approx(1 - 1 / math.e)
 
 
 def test_under_a_held_bird_nothing_is_learned() -> None:
     """A dove that sleeps for half an hour must neither fade nor leave a hole that is taken for a bird."""
     background = learned(np.rint(DAY).astype(np.uint8))
     now = np.rint(DAY + 60).astype(np.uint8)
-    held, standing = NOTHING.copy(), NOTHING.copy()
-    held[:, :50], standing[:, 40:100] = 255, 255
+    held, foreground = NOTHING.copy(), NOTHING.copy()
+    held[:, :50], foreground[:, 40:100] = 255, 255
     away = np.full((ROWS, COLUMNS), 60, np.float32)
     before = background.level.copy()
     for _ in range(25):
-        background.learn(now, away, 1.0, standing, held)
+        background.update(now, away, 1.0, foreground, held)
     went = (background.level - before) / (now - before)
     assert np.abs(went[:, :50]).max() < 0.01  # held, also where something stands
-    assert went[:, 50:100].mean() == pytest.approx(1 - 1 / math.e, abs=0.01)  # standing: slowly
+    assert went[:, 50:100].mean() == pytest.approx(1 - 1 / math.e, abs=0.01)  # foreground: slowly
     assert went[:, 100:].min() > 0.98  # nothing there: at once
 
 
 def test_what_stands_there_becomes_background_within_minutes() -> None:
-    """A garden chair put into the picture is not seen for ever; a bird that is held is."""
+    """A garden chair put into the scene is not seen for ever; a bird that is held is."""
     camera, chair = Camera(2.5), with_bird(DAY, *LEFT)
     camera.watch(DAY, 6)
     assert camera.look(chair).regions
@@ -237,26 +240,26 @@ def test_birds_are_looked_for_soon_after_the_start(fps: float) -> None:
     assert sum(learning) >= 4  # noise is not known from fewer
 
 
-# -- other pictures ------------------------------------------------------------------------------------------------
+# -- other scenes ------------------------------------------------------------------------------------------------
 
 Switch = Callable[[FloatGrid, float], FloatGrid]
 
 
-def at_once(picture: FloatGrid, since: float) -> FloatGrid:
-    return picture
+def at_once(scene: FloatGrid, since: float) -> FloatGrid:
+    return scene
 
 
-def exposure_settles(picture: FloatGrid, since: float) -> FloatGrid:
+def exposure_settles(scene: FloatGrid, since: float) -> FloatGrid:
     """The lamps are on before the camera has turned its gain down."""
-    return np.asarray(picture * (1 + 0.5 * math.exp(-since / 0.3)), np.float32)
+    return np.asarray(scene * (1 + 0.5 * math.exp(-since / 0.3)), np.float32)
 
 
 DARK_S = 0.25
 
 
-def filter_moves(picture: FloatGrid, since: float) -> FloatGrid:
-    """While the infra-red filter moves across the sensor, the picture is dark."""
-    return np.full_like(picture, 6) if since < DARK_S else picture
+def filter_moves(scene: FloatGrid, since: float) -> FloatGrid:
+    """While the infra-red filter moves across the sensor, frames are dark."""
+    return np.full_like(scene, 6) if since < DARK_S else scene
 
 
 @dataclass
@@ -268,13 +271,13 @@ class After:
     found: bool
 
 
-def switched(camera: Camera, picture: FloatGrid, switch: Switch, seconds: float = 10.0) -> After:
-    """Another picture from now on; a bird comes 1.5 s after the switch for half a second."""
+def switched(camera: Camera, scene: FloatGrid, switch: Switch, seconds: float = 10.0) -> After:
+    """Another scene from now on; a bird comes 1.5 s after the switch for half a second."""
     looking_s, reported, found = math.inf, 0, False
     for number in range(round(seconds * camera.fps)):
         since = number / camera.fps
         bird = 1.5 <= since < 2.0
-        now = switch(picture, since)
+        now = switch(scene, since)
         look = camera.look(with_bird(now, *LEFT) if bird else now)
         if not look.learning and not look.global_change:
             looking_s = min(looking_s, since)
@@ -311,10 +314,10 @@ def test_day_and_night_are_two_pictures_that_are_both_remembered(fps: float, swi
 def test_three_pictures_are_told_apart_in_any_order() -> None:
     """Day, infra-red and the neighbour's floodlight: the one that was away longest is remembered like the others."""
     camera, floodlight = Camera(12), np.asarray(255.0 - DAY, np.float32)
-    for picture in (DAY, NIGHT, floodlight):
-        camera.watch(picture, 12)
-    for picture in (DAY, NIGHT, floodlight, NIGHT, DAY):
-        after = switched(camera, picture, at_once, 10.0)
+    for scene in (DAY, NIGHT, floodlight):
+        camera.watch(scene, 12)
+    for scene in (DAY, NIGHT, floodlight, NIGHT, DAY):
+        after = switched(camera, scene, at_once, 10.0)
         assert (after.looking_s <= 0.2, after.reported, after.found) == (True, 0, True)
 
 
@@ -340,7 +343,7 @@ def test_a_known_picture_is_known_again_in_another_light() -> None:
 
 
 def test_a_remembered_picture_is_remembered_after_a_short_visit_to_it() -> None:
-    """A floodlight that goes on for five seconds at a time must not wipe out the picture of the night."""
+    """A floodlight that goes on for five seconds at a time must not wipe out the scene of the night."""
     camera = Camera(12)
     camera.watch(DAY, 10)
     camera.watch(NIGHT, 10)
@@ -350,7 +353,7 @@ def test_a_remembered_picture_is_remembered_after_a_short_visit_to_it() -> None:
 
 
 def test_what_lies_between_two_pictures_is_not_remembered() -> None:
-    """Dusk goes through many pictures; each kept would push day and night out of the memory."""
+    """Dusk goes through many scenes; each kept would push the models of day and night out."""
     camera = Camera(12)
     camera.watch(DAY, 10)
     for seed in range(4):
@@ -359,7 +362,7 @@ def test_what_lies_between_two_pictures_is_not_remembered() -> None:
     assert not any(look.learning for look in camera.watch(DAY, 1))
 
 
-def through_the_switch(camera: Camera) -> list[Look]:
+def through_the_switch(camera: Camera) -> list[MotionResult]:
     """A bird is held by day and sits on while the camera goes over to infra-red; the last second of looks at it."""
     box = bird_at(LEFT)
     camera.watch(DAY, 10)
@@ -393,12 +396,12 @@ def test_a_turned_camera_is_watched_again_within_a_second() -> None:
     assert after.found
 
 
-@pytest.mark.parametrize(("cells", "far", "sways"), [(1, 40, False), (40, 9, False), (40, 40, True)])
-def test_a_picture_sways_where_more_than_a_speck_went_far(cells: int, far: int, sways: bool) -> None:
+@pytest.mark.parametrize(("cells", "far", "swaying"), [(1, 40, False), (40, 9, False), (40, 40, True)])
+def test_a_picture_sways_where_more_than_a_speck_went_far(cells: int, far: int, swaying: bool) -> None:
     """The blocks of a key frame go nowhere; a gust does, and its small leaves are worth remembering."""
     background = learned(np.rint(DAY).astype(np.uint8))
     part = np.zeros((8, 12), np.bool_)
     part.flat[:cells] = True
-    background.remember_sway(np.full((ROWS, COLUMNS), far, np.float32), part, (slice(20, 28), slice(60, 72)))
-    background.renew_threshold()
-    assert background.sways is sways
+    background.raise_sway(np.full((ROWS, COLUMNS), far, np.float32), part, (slice(20, 28), slice(60, 72)))
+    background.update_threshold()
+    assert background.swaying is swaying

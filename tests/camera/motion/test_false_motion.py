@@ -1,4 +1,4 @@
-"""What is new in a picture, and what is the old picture in another light or a little out of place."""
+"""What the background explains by another illumination or a small shift, and what it does not."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from birdwatchd.camera.motion.false_motion import Newness, newness_of, unexplained_by_light, unexplained_by_sway
+from birdwatchd.camera.motion.false_motion import ChangeScore, score_change, unexplained_by_light, unexplained_by_shift
 from birdwatchd.camera.motion.grid import Cells, FloatGrid
 from tests.support.drawn_place import COLUMNS, ROWS, cells_of, foliage, oval, seen, with_bird
 
-CONTRAST = 7.0  # what a cell must differ by in a calm picture, grey levels
+CONTRAST = 7.0  # what a cell must differ by in a calm scene, grey levels
 NOISE = np.full((ROWS, COLUMNS), 0.35 * CONTRAST, np.float32)  # as the gate asks
 WINDOW, REACH = 7, 3  # the same, of a bird of 6 cells
 BIRD = (70.0, 40.0, 12.0, 9.0)
@@ -33,13 +33,13 @@ def new_by_light(now: Cells, before: FloatGrid = PLACE) -> NDArray[np.bool_]:
 
 def new_by_sway(now: Cells, before: FloatGrid) -> NDArray[np.bool_]:
     tolerance = np.full(before.shape, 3, np.uint8)
-    return unexplained_by_sway(now, cv2.convertScaleAbs(before), tolerance, REACH) > 0
+    return unexplained_by_shift(now, cv2.convertScaleAbs(before), tolerance, REACH) > 0
 
 
-def shaded(picture: FloatGrid, light: float, softness: float = 6.0) -> FloatGrid:
+def shaded(scene: FloatGrid, light: float, softness: float = 6.0) -> FloatGrid:
     """A shadow (or a patch of sun) 70 cells wide in the middle, its edge `softness` cells wide."""
     share = cv2.GaussianBlur(oval(45, 15, 70, 60), (0, 0), softness)
-    return np.asarray(picture * (1 - (1 - light) * share), np.float32)
+    return np.asarray(scene * (1 - (1 - light) * share), np.float32)
 
 
 # -- another light -------------------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ def test_darker_than_any_shadow_is_new() -> None:
 
 
 def test_noise_is_explained() -> None:
-    """The same picture once more has nothing new."""
+    """The same scene once more has nothing new."""
     assert new_by_light(seen(PLACE, chance(), 1.5)).mean() < 0.001
 
 
@@ -90,10 +90,10 @@ def test_noise_is_explained() -> None:
 BUSH = np.asarray(100 + 0.4 * (cv2.GaussianBlur(foliage(5), (0, 0), 6) - 110), np.float32)
 
 
-def with_leaf(picture: FloatGrid, left: float, top: float) -> FloatGrid:
+def with_leaf(scene: FloatGrid, left: float, top: float) -> FloatGrid:
     """A pale leaf of 12 × 8 cells with a darker vein."""
     share, vein = oval(left, top, 12, 8), oval(left + 3, top + 3, 6, 2)
-    return np.asarray(picture * (1 - share) + (150 - 40 * vein) * share, np.float32)
+    return np.asarray(scene * (1 - share) + (150 - 40 * vein) * share, np.float32)
 
 
 @pytest.mark.parametrize(("across", "down"), [(1, 0), (-2, 0), (0, 2), (2, -2), (0, -3)])
@@ -129,10 +129,10 @@ def test_a_bird_among_leaves_that_sway_is_not_explained() -> None:
     assert new[(oval(73 - 6, 30 - 6, 23, 21) == 0)].mean() < 0.01
 
 
-# -- newness -------------------------------------------------------------------------------------------------------
+# -- change score --------------------------------------------------------------------------------------------------
 
 
-def newness(now: Cells, before: FloatGrid, part: NDArray[np.bool_]) -> Newness:
+def scored(now: Cells, before: FloatGrid, part: NDArray[np.bool_]) -> ChangeScore:
     """As the gate asks for a region of these cells."""
     rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
     here = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
@@ -140,24 +140,24 @@ def newness(now: Cells, before: FloatGrid, part: NDArray[np.bool_]) -> Newness:
     away = np.abs(now.astype(np.float32) - before)[here]
     excess = float(away[part[here]].mean()) / CONTRAST
     place = int(here[0].start - nearby[0].start), int(here[1].start - nearby[1].start)
-    return newness_of(now[here], before[here], before[nearby], part[here], excess, place)
+    return score_change(now[here], before[here], before[nearby], part[here], excess, place)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_bird_is_new_and_a_shadow_is_not(seed: int) -> None:
-    """Newness decides what becomes a visit; on every background the bird must be well above the shadow."""
+    """ChangeScore decides what becomes a visit; on every background the bird must be well above the shadow."""
     place, part = foliage(seed), cells_of(oval(*BIRD))
-    bird = newness(seen(with_bird(place, *BIRD), chance()), place, part)
-    shadow = newness(seen(shaded(place, 0.6), chance()), place, part)
+    bird = scored(seen(with_bird(place, *BIRD), chance()), place, part)
+    shadow = scored(seen(shaded(place, 0.6), chance()), place, part)
     assert bird.mean > 0.6
-    assert shadow.mean < 0.42  # `least_new`
+    assert shadow.mean < 0.42  # `min_change_score`
     assert bird.edges == 1.0
     assert (shadow.texture, shadow.level) == pytest.approx((0.0, 0.0), abs=0.2)
 
 
 def test_a_shadow_is_not_called_sway() -> None:
     """What is called sway raises the threshold of its place for minutes: under a shadow the feeder would go deaf."""
-    shadow = newness(seen(shaded(PLACE, 0.6), chance()), PLACE, cells_of(oval(*BIRD)))
+    shadow = scored(seen(shaded(PLACE, 0.6), chance()), PLACE, cells_of(oval(*BIRD)))
     assert shadow.explanation in {"light", "soft"}
 
 
@@ -165,37 +165,37 @@ def test_a_leaf_out_of_place_is_found_there() -> None:
     """People who tune read why something was left out; a leaf must be called sway, not light."""
     before = with_leaf(BUSH, 60, 30)
     now = seen(with_leaf(BUSH, 67, 30), chance(), 1.0)  # further than single cells are looked for
-    leaf = newness(now, before, cells_of(oval(67, 30, 12, 8)))
-    assert leaf.place < 0.1
+    leaf = scored(now, before, cells_of(oval(67, 30, 12, 8)))
+    assert leaf.mismatch < 0.1
     assert leaf.explanation == "sway"
-    nowhere = newness(seen(with_bird(BUSH, *BIRD), chance(), 1.0), BUSH, cells_of(oval(*BIRD)))
-    assert nowhere.place > 0.9
+    nowhere = scored(seen(with_bird(BUSH, *BIRD), chance(), 1.0), BUSH, cells_of(oval(*BIRD)))
+    assert nowhere.mismatch > 0.9
 
 
 def test_what_is_blurred_has_no_edges() -> None:
     """Flakes and insects close to the lens are blurred; a bird in focus never is."""
     spot = 60 * cv2.GaussianBlur(oval(50, 25, 26, 26), (0, 0), 6)
-    blurred = newness(seen(PLACE + spot, chance(), 1.0), PLACE, np.asarray(spot > CONTRAST))
+    blurred = scored(seen(PLACE + spot, chance(), 1.0), PLACE, np.asarray(spot > CONTRAST))
     assert blurred.edges == 0.0
-    sharp = newness(seen(with_bird(PLACE, *BIRD), chance(), 1.0), PLACE, cells_of(oval(*BIRD)))
+    sharp = scored(seen(with_bird(PLACE, *BIRD), chance(), 1.0), PLACE, cells_of(oval(*BIRD)))
     assert sharp.edges > 0.9
 
 
 def test_what_barely_differs_is_faint() -> None:
     """Just above the threshold is what noise does once a minute."""
     part = cells_of(oval(*BIRD))
-    faint = newness(seen(PLACE + 1.05 * CONTRAST * oval(*BIRD), chance(), 0.0), PLACE, part)
-    plain = newness(seen(with_bird(PLACE, *BIRD), chance(), 0.0), PLACE, part)
+    faint = scored(seen(PLACE + 1.05 * CONTRAST * oval(*BIRD), chance(), 0.0), PLACE, part)
+    plain = scored(seen(with_bird(PLACE, *BIRD), chance(), 0.0), PLACE, part)
     assert faint.strength < 0.1
     assert plain.strength == 1.0
 
 
 @pytest.mark.parametrize(
     ("least", "name"),
-    [("place", "sway"), ("texture", "light"), ("level", "light"), ("edges", "soft"), ("strength", "faint")],
+    [("mismatch", "sway"), ("texture", "light"), ("level", "light"), ("edges", "soft"), ("strength", "faint")],
 )
 def test_the_explanation_is_the_least_of_the_five(least: str, name: str) -> None:
     """The word on the tuning sheet says which setting to turn."""
-    five = dict.fromkeys(("place", "texture", "level", "edges", "strength"), 0.9) | {least: 0.1}
-    assert Newness(**five).explanation == name
-    assert Newness(**five).mean == pytest.approx((4 * 0.9 + 0.1) / 5)
+    five = dict.fromkeys(("mismatch", "texture", "level", "edges", "strength"), 0.9) | {least: 0.1}
+    assert ChangeScore(**five).explanation == name
+    assert ChangeScore(**five).mean == pytest.approx((4 * 0.9 + 0.1) / 5)

@@ -70,7 +70,7 @@ def test_a_box_never_leaves_the_frame(
 def test_a_box_always_has_cells_in_the_grid(
     width: int, height: int, min_bird: int, x: float, y: float, w: float, h: float, grow: float
 ) -> None:
-    """A bird half out of the picture has an empty cut-out otherwise, and OpenCV throws on those."""
+    """A bird half out of the frame has an empty cut-out otherwise, and OpenCV throws on those."""
     grid = Grid(width, height, min_bird)
     rows, columns = grid.slices(Box(x, y, w, h), grow)
     assert 0 <= rows.start < rows.stop <= grid.rows
@@ -101,7 +101,7 @@ def test_the_smallest_bird_is_five_to_ten_cells(width: int, height: int, min_bir
     if min_bird >= 5:
         assert grid.bird_cells >= 5
     coarser = min(width, height) / (2 * grid.cell)
-    assert grid.bird_cells < 10 or coarser < 40  # or the picture would say nothing about where
+    assert grid.bird_cells < 10 or coarser < 40  # or the frame would say nothing about where
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_the_smallest_bird_is_five_to_ten_cells(width: int, height: int, min_bir
         (640, 360, 24, (90, 160)),
         (641, 361, 24, (90, 160)),
         (1279, 719, 24, (179, 319)),
-        (352, 288, 200, (72, 88)),  # a bird as large as the picture: still 40 cells and more
+        (352, 288, 200, (72, 88)),  # a bird as large as the frame: still 40 cells and more
         (33, 17, 24, (17, 33)),
     ],
 )
@@ -139,7 +139,7 @@ def test_a_cell_is_the_mean_of_its_pixels(width: int, height: int, min_bird: int
 
 @pytest.mark.parametrize("min_bird", [6, 24])
 def test_cells_are_a_copy_of_the_picture(min_bird: int) -> None:
-    """The decoder draws the next picture into the same memory; the last look must not change with it."""
+    """The decoder writes the next frame into the same memory; the last cells must not change with it."""
     luma = np.full((360, 640), 90, np.uint8)
     cells = Grid(640, 360, min_bird).shrink(luma)
     luma[:] = 200
@@ -148,12 +148,12 @@ def test_cells_are_a_copy_of_the_picture(min_bird: int) -> None:
 
 def test_what_nobody_ignores_is_watched() -> None:
     """The default is to watch everything, to the last cell."""
-    assert (Grid(1279, 719, 24).watched(()) == 1).all()
+    assert (Grid(1279, 719, 24).watch_mask(()) == 1).all()
 
 
 def test_the_whole_frame_can_be_ignored_to_its_last_cell() -> None:
     """A line of cells left over at the border would alarm for ever on the camera's clock."""
-    assert not Grid(1279, 719, 24).watched([[(0, 0), (1, 0), (1, 1), (0, 1)]]).any()
+    assert not Grid(1279, 719, 24).watch_mask([[(0, 0), (1, 0), (1, 1), (0, 1)]]).any()
 
 
 @pytest.mark.parametrize(("width", "height", "min_bird"), [(640, 360, 24), (1279, 719, 24), (640, 360, 6)])
@@ -161,7 +161,7 @@ def test_ignored_is_what_lies_in_a_polygon(width: int, height: int, min_bird: in
     """People draw a triangle around the road; the feeder beside it must stay watched. Exact to a cell."""
     grid = Grid(width, height, min_bird)
     road, flag = [(0.1, 0.2), (0.5, 0.2), (0.1, 0.9)], [(0.4, 0.15), (0.8, 0.15), (0.8, 0.4), (0.4, 0.4)]
-    mask = grid.watched([road, flag])
+    mask = grid.watch_mask([road, flag])
     rows, columns = np.mgrid[: grid.rows, : grid.columns]
     x, y = (columns + 0.5) * grid.cell / width, (rows + 0.5) * grid.cell / height
     inside = np.minimum(np.minimum(x - 0.1, y - 0.2) * 2, 1 - ((x - 0.1) / 0.4 + (y - 0.2) / 0.7))  # > 0 in the road
@@ -174,7 +174,7 @@ def test_ignored_is_what_lies_in_a_polygon(width: int, height: int, min_bird: in
 
 def test_a_polygon_may_reach_beyond_the_frame() -> None:
     """Drawn generously over the edge, it still hides only its own side."""
-    mask = Grid(640, 360, 24).watched([[(-0.5, -0.5), (0.25, -0.5), (0.25, 1.5), (-0.5, 1.5)]])
+    mask = Grid(640, 360, 24).watch_mask([[(-0.5, -0.5), (0.25, -0.5), (0.25, 1.5), (-0.5, 1.5)]])
     assert not mask[:, :40].any()
     assert mask[:, 41:].all()
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from birdwatchd.camera.motion.detector import Gate, GateSettings
+from birdwatchd.camera.motion.detector import MotionDetector
+from birdwatchd.camera.motion.settings import MotionSettings
 from birdwatchd.camera.motion.tone import Tone, tone_of
 from birdwatchd.camera.tracking.confirmation import Weather, credible
 from birdwatchd.camera.tracking.identity import put_right
@@ -109,7 +110,7 @@ class Feeder:
         self.plumage = [
             np.kron(chance.integers(low, low + 80, (6, 6)), np.ones((8, 8))).astype(np.uint8) for low in (5, 170, 60)
         ]
-        self.gate, self.tracker = Gate(GateSettings(min_bird=24), 640, 360), Tracker(TrackerSettings())
+        self.gate, self.tracker = MotionDetector(MotionSettings(min_bird=24), 640, 360), Tracker(TrackerSettings())
         self.at = 0.0
         for _ in range(40):
             self.look({})
@@ -122,7 +123,7 @@ class Feeder:
         noise = self.chance.integers(-2, 3, picture.shape)
         luma = np.clip(picture.astype(np.int16) + noise, 0, 255).astype(np.uint8)
         self.at += STEP_S
-        regions = self.gate.look(luma, self.at, self.tracker.held).regions
+        regions = self.gate.update(luma, self.at, self.tracker.held).regions
         step = self.tracker.update(regions, self.at, self.gate)
         return {track.number: track.box for track in step.seen}
 
@@ -200,7 +201,7 @@ def test_a_bird_that_brakes_was_expected_there() -> None:
 
 def stirring_in_place(looks: int) -> Track:
     """Something that was not seen to come and stirs where it is."""
-    region = Region(Box(0.5, 0.5, 0.1, 0.1), 0.6, 3.0, newness=0.9)
+    region = Region(Box(0.5, 0.5, 0.1, 0.1), 0.6, 3.0, change_score=0.9)
     track = Track(1, region, 0.0, 0.0)
     for look in range(1, looks):
         track.looks += 1
@@ -233,7 +234,7 @@ def test_a_ghost_that_comes_and_goes_is_no_departure(every: int, told: bool) -> 
 def test_a_bird_that_lands_where_a_leaf_sways_is_not_taken_for_the_leaf() -> None:
     """As the leaf's further life it would be believed in late, or never: the leaf was seen in one look of three."""
     spot = Box(0.4, 0.4, 0.1, 0.1)
-    leaf, bird = Region(spot, 0.4, 1.2, newness=0.6), Region(spot, 0.6, 5.0, newness=0.9)
+    leaf, bird = Region(spot, 0.4, 1.2, change_score=0.6), Region(spot, 0.6, 5.0, change_score=0.9)
     (track,) = run(Tracker(TrackerSettings()), [*[[leaf], [], []] * 5, *[[bird]] * 20])
     assert track.first_at == pytest.approx((90 + 15) * STEP_S)
 
@@ -259,13 +260,13 @@ def test_what_was_out_of_sight_did_not_stay_there(missed: int, bird: bool) -> No
     """One flake falls and is gone, half a second later another falls past the same place: nothing has settled."""
     settings, snow = TrackerSettings(), Weather(TrackerSettings())
     snow.clutter = 6.0
-    track = Track(1, Region(Box(0.5, 0.1, 0.04, 0.04), 0.6, 3.0, newness=0.9), 0.0, 0.0)
+    track = Track(1, Region(Box(0.5, 0.1, 0.04, 0.04), 0.6, 3.0, change_score=0.9), 0.0, 0.0)
     for look in range(1, 30):
         track.looks += 1
         if 20 <= look < 20 + missed:
             track.unseen_looks += 1
             continue
-        track.sight(Region(Box(0.5, 0.1 + 0.02 * min(look, 18), 0.04, 0.04), 0.6, 3.0, newness=0.9), look * STEP_S)
+        track.sight(Region(Box(0.5, 0.1 + 0.02 * min(look, 18), 0.04, 0.04), 0.6, 3.0, change_score=0.9), look * STEP_S)
         track.stirred += 1
     assert credible(track, track.last_at, snow, settings) is bird
 

@@ -1,0 +1,100 @@
+"""Every threshold of motion detection and its background model, in one place, with its unit and its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["BackgroundSettings", "MotionSettings"]
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundSettings:
+    """Every number the background model decides by.
+
+    Attributes:
+        learn_s: seconds of video before anything is reported; noise is unknown until then.
+        relearn_s: the same after a change of scene, where noise is roughly known.
+        min_contrast: smallest difference that counts, grey levels of 255; H.264 leaves up to 3 on a still picture.
+        weak_ratio: share of the threshold that the weak cells of a region exceed (hysteresis, as in Canny's edges): it
+            keeps a bird whole whose back has the brightness of the foliage behind it.
+        noise_factor: a cell must differ by this many times its mean absolute deviation (5 are 4 sigma).
+        sway_share: share of a cell's sway that it must exceed to count.
+        swaying_share: share of the cells that must have swayed by more than what counts for the scene to be swaying; a
+            key frame's blocks come to 0.00004, a gust in leaves to 0.01 and more.
+        threshold_every_s: how often thresholds are computed.
+        level_s, noise_s: time constants of learning brightness and noise.
+        absorb_s: time constant with which foreground that is no bird becomes background; birds are held meanwhile.
+        sway_s: time constant with which sway is forgotten; gusts come again within minutes.
+        scene_change_share: share of the frame that no illumination explains before it is another scene.
+        max_scenes: scenes kept besides the present one (day, infra-red, floodlight).
+        min_scene_s: how long a scene must have lasted to be kept; what lies between two is not.
+    """
+
+    learn_s: float = 1.5
+    relearn_s: float = 0.6
+    min_contrast: float = 7.0
+    weak_ratio: float = 0.6
+    noise_factor: float = 5.0
+    sway_share: float = 0.7
+    swaying_share: float = 1e-4
+    threshold_every_s: float = 1.0
+    level_s: float = 5.0
+    noise_s: float = 12.0
+    absorb_s: float = 25.0
+    sway_s: float = 120.0
+    scene_change_share: float = 0.4
+    max_scenes: int = 2
+    min_scene_s: float = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class MotionSettings:
+    """Every threshold of the motion detector; those of the background model are in `background`.
+
+    Attributes:
+        min_bird: height or width of the smallest bird, pixels of the source frame.
+        ignore: polygons in fractions of the frame that never count as motion.
+        min_size: share of `min_bird` that a region must measure; wings and tail fade into the background.
+        min_area: cells above the threshold, as a share of the square of the smallest region.
+        min_thickness: mean thickness of a region in smallest birds; rain and twigs are long and thin.
+        strong_share: share of a region's cells that must be above the threshold, not only above the weak one.
+        min_peak: some cell must exceed its threshold by this factor; noise barely crosses it.
+        shift_reach: how far around each cell its window is searched in the background, in smallest birds (leaves).
+        match_reach: the same for whole regions (twigs).
+        min_change_score: below this mean `ChangeScore` the background explains a region.
+        max_flashes: in rain and snow more regions than this, in the mean, are new in one frame only; then what is not
+            there in two frames is dropped.
+        flash_s: time constant of that mean.
+        flash_gap_s: frames further apart than this are not counted.
+        shake_share: share of the cells that must be foreground (not under birds) before camera shake is looked for.
+        step_gain, step_offset: change of the illumination between two frames that is a step (exposure, a lamp), as the
+            gain's distance from 1 and in grey levels.
+        max_region: share of the frame that a region's box may cover; more is light or somebody at the lens.
+        held_share: share of a region's cells that must lie under a known bird for it to be that bird.
+        whole_share: where foreground lies in no more of the frame than this, all of it is explained at once; else it
+            is first split into components, which costs something as well.
+        held_score_every: the region of a known bird gets a change score in every third (or so) frame only, because
+            scoring is much of a frame's cost.
+    """
+
+    min_bird: int = 24
+    ignore: tuple[tuple[tuple[float, float], ...], ...] = ()
+    min_size: float = 0.65
+    min_area: float = 0.35
+    min_thickness: float = 0.22
+    strong_share: float = 0.3
+    min_peak: float = 1.4
+    shift_reach: float = 0.6
+    match_reach: float = 1.6
+    min_change_score: float = 0.42
+    max_flashes: float = 4.0
+    flash_s: float = 2.0
+    flash_gap_s: float = 0.15
+    shake_share: float = 0.006
+    step_gain: float = 0.05
+    step_offset: float = 5.0
+    max_region: float = 0.5
+    held_share: float = 0.7
+    whole_share: float = 0.2
+    held_score_every: int = 3
+    background: BackgroundSettings = field(default_factory=BackgroundSettings)
