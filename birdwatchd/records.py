@@ -182,7 +182,7 @@ class Evidence:
     """All that crosses from a camera to the classifier: what is new about one visit.
 
     Idempotent by (visit_id, revision). `moments` holds only the moments that no earlier revision carried.
-    `end` is None while the bird is there. `lost` says that the camera died and the end is only the last sighting.
+    `end` is None while the bird is there; where the camera's process died it is the last sighting.
     `clip` names a video of the visit, relative to home; it comes in a revision of its own, after the end. `clip_cut`
     says that the clip ends before the visit does.
     """
@@ -198,7 +198,6 @@ class Evidence:
     media: str | None = None
     start_s: float | None = None
     end_s: float | None = None
-    lost: bool = False
     clip: str | None = None
     clip_cut: bool = False
 

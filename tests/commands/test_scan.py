@@ -322,7 +322,7 @@ def test_a_worker_that_talks_nonsense_costs_one_file(monkeypatch: pytest.MonkeyP
     found: list[Evidence] = []
     done = worker.scan("bad", found.append, lambda status: None)
     assert done.error.startswith("bad: makes the decoder talk nonsense")
-    assert [(item.end, item.lost) for item in found] == [(None, False), (START, True)]
+    assert [item.end for item in found] == [None, START]
     assert worker.scan("good", found.append, lambda status: None) == FileDone("good", 3.0, "")
     worker.close()
 
@@ -348,7 +348,7 @@ def test_a_worker_that_falls_silent_costs_one_file(monkeypatch: pytest.MonkeyPat
     found: list[Evidence] = []
     done = worker.scan("bad", found.append, statuses.append)
     assert "hangs the decoder" in done.error
-    assert found[-1].lost
+    assert found[-1].end == found[-1].last_seen
     worker.close()
 
 

@@ -61,7 +61,7 @@ class ScanProcess:
             child.kill()
             problem = f"makes the decoder talk nonsense ({error})"
         for item in open_visits.values():
-            on_evidence(replace(item, revision=item.revision + 1, end=item.last_seen, moments=(), lost=True))
+            on_evidence(replace(item, revision=item.revision + 1, end=item.last_seen, moments=()))
         if done is not None:
             return done
         ending = self._bury(child)

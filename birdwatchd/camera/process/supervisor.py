@@ -295,7 +295,7 @@ class CameraProcess:
         self._remove_parts()
         self._ended.clear()
         for item in self._open.values():
-            closing = replace(item, revision=item.revision + 1, end=item.last_seen, moments=(), lost=True)
+            closing = replace(item, revision=item.revision + 1, end=item.last_seen, moments=())
             self._mailbox.put(self.camera, closing)
             self._metrics.add("visits_cut_short_total", camera=self.camera)
         self._open.clear()

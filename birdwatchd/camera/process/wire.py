@@ -195,7 +195,6 @@ def _evidence_header(item: Evidence) -> dict[str, Any]:
         "media": item.media,
         "start_s": item.start_s,
         "end_s": item.end_s,
-        "lost": item.lost,
         "clip": item.clip,
         "clip_cut": item.clip_cut,
         "moments": [
@@ -238,7 +237,6 @@ def _evidence(data: dict[str, Any], body: bytes) -> Evidence:
         media=None if data["media"] is None else _text(data["media"], 8192),
         start_s=_maybe(data["start_s"]),
         end_s=_maybe(data["end_s"]),
-        lost=bool(data["lost"]),
         clip=data["clip"],
         clip_cut=bool(data["clip_cut"]),
     )
