@@ -68,7 +68,6 @@ class Observer:
         self._gate: Gate | None = None
         self._tracker = Tracker(TrackerSettings())
         self._visits: dict[int, OpenVisit] = {}
-        self._late: list[Evidence] = []
         self._origin: datetime | None = None
         self._latest = 0.0
         self._present: tuple[tuple[str, Box], ...] = ()
@@ -77,11 +76,6 @@ class Observer:
         self._relit = (-1e9, -1e9, -1e9)  # the first and the last of some steps of the light; until they are learned
         self._picture_since_s = 0.0
         self.last_look = Look(())
-
-    @property
-    def open_visits(self) -> int:
-        """How many birds are there now."""
-        return len(self._visits)
 
     @property
     def quiet(self) -> bool:
@@ -131,12 +125,7 @@ class Observer:
         """The end of the file or of the process: close every visit at its last sighting."""
         at = max((self._seconds(visit.last_seen) for visit in self._visits.values()), default=0.0)
         self._attention.left_out.clear()
-        return self._closings(self._tracker.close_all(at), at)
-
-    def forget_picture(self) -> None:
-        """The next frame may show something else altogether (another file): learn the background anew."""
-        self._gate = None
-        self._attention.left_out.clear()
+        return self._closings(self._tracker.close_all(), at)
 
     # -- two streams ------------------------------------------------------------------------------------------------
 
@@ -262,7 +251,6 @@ class Observer:
             new_visit_id(start),
             start,
             max(0.0, frame.media_s - before),
-            track.first_at,
             MomentPicker(self._settings.max_moments),
             MomentPicker(self._settings.max_moments),
             start,
@@ -353,9 +341,7 @@ class Observer:
         moments += [moment] if moment else []
         if not moments:
             return []
-        visit = OpenVisit(
-            new_visit_id(since), since, self._picture_since_s, departure.at, picker, picker, end, last_s, revision=1
-        )
+        visit = OpenVisit(new_visit_id(since), since, self._picture_since_s, picker, picker, end, last_s, revision=1)
         return [self._report(visit, moments=tuple(moments), ended=True)]
 
     def _report(self, visit: OpenVisit, *, moments: tuple[Moment, ...], ended: bool = False) -> Evidence:

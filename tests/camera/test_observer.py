@@ -92,7 +92,7 @@ def test_a_change_of_resolution_in_mid_stream_is_survived() -> None:
     found = []
     for frame in drawn(scene_a, 0, 84):
         found += observer.look(frame)
-    assert observer.open_visits == 1
+    assert len(observer.present) == 1
     for frame in drawn(scene_b, 84, 160):
         found += observer.look(frame)
     assert len(closings(found)) == 1

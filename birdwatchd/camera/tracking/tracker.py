@@ -89,9 +89,8 @@ class Tracker:
         """Let time pass without a picture: close what was not seen for `gone_s`."""
         return self._step(at, (), ())
 
-    def close_all(self, at: float) -> Step:
+    def close_all(self) -> Step:
         """The end: every believed track is over."""
-        del at
         closed = tuple(t for t in self._tracks if t.believed)
         self._tracks.clear()
         return Step((), (), closed, ())
