@@ -89,7 +89,7 @@ class Observer:
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """Every track, also those not believed (for people who tune)."""
+        """Every track, confirmed or tentative (for people who tune)."""
         return self._tracker.tracks
 
     @property

@@ -106,7 +106,7 @@ class Attention:
         """Look at every frame while something may be a bird, is missed, is new or flies.
 
         Args:
-            tracks: every track, also those that are not believed.
+            tracks: every track, confirmed or tentative.
         """
         s = self.settings
         doubtful = len(step.open) < len(tracks) or len(step.seen) < len(step.open)

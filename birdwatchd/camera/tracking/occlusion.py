@@ -42,8 +42,8 @@ def split_crowded(
     """Cut a region in two where every bird in it is found unchanged in a part of it: another one has come to them."""
     result = []
     for region in regions:
-        inside = [t for t in tracks if at - t.last_at < s.flight_s and is_guest(t, region, at, s, calm=True)]
-        places = [_unchanged(bird, region, eyes, s) for bird in inside if bird.believed]
+        inside = [t for t in tracks if at - t.last_at < s.flight_s and is_guest(t, region, at, s, clear=True)]
+        places = [_unchanged(bird, region, eyes, s) for bird in inside if bird.confirmed]
         known = [place for place in places if place is not None]
         if not known or len(known) < len(inside):
             result.append(region)
@@ -62,19 +62,19 @@ def split_crowded(
 
 def _unchanged(bird: Track, region: Region, eyes: Eyes, s: TrackerSettings) -> Box | None:
     """Where in a region that is more than a bird it sits as it sat in the look before; None if it moved."""
-    if bird.seat is None or not bird.at_rest or region.box.area < s.crowded * bird.size[0] * bird.size[1]:
+    if bird.seat is None or not bird.at_rest or region.box.area < s.merged_factor * bird.size[0] * bird.size[1]:
         return None
     place, likeness = eyes.locate(bird.seat, grown(bird.box, 0.2))
-    return place if likeness > s.same_look else None
+    return place if likeness > s.same_correlation else None
 
 
-def is_guest(track: Track, region: Region, at: float, s: TrackerSettings, *, calm: bool) -> bool:
+def is_guest(track: Track, region: Region, at: float, s: TrackerSettings, *, clear: bool) -> bool:
     """Whether a track that has no region of its own is in this one.
 
     Args:
-        calm: the weather is good: also a track that is not believed yet may be one.
+        clear: there is little clutter, so a tentative track may be one as well.
     """
-    known = track.believed or (calm and track.hits >= s.guest_hits and not flared_up(track, region, s))
+    known = track.confirmed or (clear and track.hits >= s.merge_hits and not flared_up(track, region, s))
     inside = max(share_in(track.box, region.box), share_in(track.predicted(at), region.box))
     return known and at - track.last_at < s.flight_s and inside > 0.3
 
@@ -86,15 +86,15 @@ def flew_in(
 
     The region must have more room than those birds take, and what was seen must be no less plain than a bird.
     """
-    if region.box.area < s.crowded * sum(bird.size[0] * bird.size[1] for bird in birds):
+    if region.box.area < s.merged_factor * sum(bird.size[0] * bird.size[1] for bird in birds):
         return []
-    least = s.piece_share * min(bird.size[0] * bird.size[1] for bird in birds)
+    least = s.fragment_share * min(bird.size[0] * bird.size[1] for bird in birds)
     return [
         track
         for track in tracks
-        if not track.believed
+        if not track.confirmed
         and at - track.last_at < s.take_off_s
-        and track.newness > s.plainly_new
+        and track.newness > s.high_change
         and track.size[0] * track.size[1] > least
         and distance(track.predicted(at).centre, region.box)
         < (s.first_reach if track.hits == 1 else s.reach) * max(track.size)
@@ -103,7 +103,11 @@ def flew_in(
 
 def flared_up(track: Track, region: Region, s: TrackerSettings) -> bool:
     """Whether a region is far too plain to be, or to hold, what was faint for several looks."""
-    return not track.believed and track.hits >= s.flare_hits and region.contrast > s.flare * track.region.contrast
+    return (
+        not track.confirmed
+        and track.hits >= s.contrast_jump_hits
+        and region.contrast > s.contrast_jump * track.region.contrast
+    )
 
 
 def sight_together(birds: Sequence[Track], region: Region, at: float, eyes: Eyes | None, s: TrackerSettings) -> None:
@@ -123,13 +127,13 @@ def sight_together(birds: Sequence[Track], region: Region, at: float, eyes: Eyes
         here = places.get(bird.number) or _found_again(bird, region.box, at, eyes, s)
         if here is not None:
             bird.apart_at = at
-        elif at - bird.apart_at < s.hidden_s or bird is birds[0]:
+        elif at - bird.apart_at < s.occluded_s or bird is birds[0]:
             here = kept_inside(bird.predicted(at), region.box)
         if here is not None:
             bird.remember()
             bird.partners |= {other.number for other in birds if other is not bird}
             bird.sight(replace(region, box=here, tone=()), at, alone=False, placed=bird.number in beside)
-            bird.stirred += region.activity >= s.stir
+            bird.stirred += region.activity >= s.motion_share
             bird.seat = eyes.cut(here) if eyes is not None else None
 
 
@@ -137,10 +141,10 @@ def _kept_seats(birds: Sequence[Track], whole: Box, at: float, eyes: Eyes | None
     """The places, by the number of the bird, of those that look as they looked before, or rest while others fly."""
     places = {}
     for bird in birds:
-        if eyes is None or bird.seat is None or share_in(bird.box, whole) < 0.6 or at - bird.still_at < s.blink_s:
+        if eyes is None or bird.seat is None or share_in(bird.box, whole) < 0.6 or at - bird.still_at < s.dropout_s:
             continue
         place, likeness = eyes.locate(bird.seat, grown(bird.box, 0.2))
-        if likeness > s.same_look:
+        if likeness > s.same_correlation:
             places[bird.number] = bird.box if bird.box.iou(place) > 0.7 else place
     resting = [bird for bird in birds if bird.at_rest and at - bird.last_at < s.flight_s]
     if not places and len(resting) < len(birds):  # somebody flies in, or off, while all others stir in their places
@@ -175,11 +179,11 @@ def give_pieces(
     for index in loose:
         region = regions[index]
         for bird in tracks:
-            if bird.last_at != at or not (bird.believed or bird.hits > s.piece_hits):
+            if bird.last_at != at or not (bird.confirmed or bird.hits > s.fragment_hits):
                 continue
             share = region.box.area / max(bird.box.area, bird.size[0] * bird.size[1], 1e-9)
             near = touch(bird.box, region.box, 0.7 if share < s.speck_share else 0.25)
-            if share < s.piece_share and near:
+            if share < s.fragment_share and near:
                 joint = bird.box.union(region.box)
                 if joint.area < 1.6 * max(bird.box.area, bird.size[0] * bird.size[1]):
                     bird.region = replace(bird.region, box=joint)
@@ -192,11 +196,11 @@ def give_pieces(
 def find_hidden(tracks: Sequence[Track], at: float, eyes: Eyes, s: TrackerSettings) -> None:
     """Hold birds that no region shows, as long as they are still to be seen where they sat."""
     for bird in tracks:
-        if not bird.believed or bird.last_at == at or bird.patch is None or not bird.at_rest:
+        if not bird.confirmed or bird.last_at == at or bird.patch is None or not bird.at_rest:
             continue
         place, likeness = eyes.locate(bird.patch, grown(bird.box, 0.2))
         empty = eyes.resembles_background(bird.patch, grown(bird.box, 0.2))
-        if likeness > s.same_look and likeness > empty + 0.15:
+        if likeness > s.same_correlation and likeness > empty + 0.15:
             bird.sight(replace(bird.region, box=place, ghost=False), at, alone=False)
 
 
@@ -205,7 +209,7 @@ def _found_again(bird: Track, whole: Box, at: float, eyes: Eyes | None, s: Track
     if eyes is None or bird.patch is None:
         return None
     place, likeness = eyes.locate(bird.patch, whole.union(kept_inside(bird.predicted(at), whole)))
-    return place if likeness > s.found else None
+    return place if likeness > s.found_correlation else None
 
 
 def _side_by_side(birds: Sequence[Track], whole: Box, at: float) -> list[Box] | None:

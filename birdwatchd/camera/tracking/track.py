@@ -26,7 +26,7 @@ class Track:
 
     Attributes:
         region: the last sighting.
-        count_max: most birds believed in at once while this one was there.
+        count_max: most birds confirmed at once while this one was there.
         presence: share of the recent looks in which it was seen.
         home, home_at: the place it stays in, and since when.
         born_box: where it was seen first; `first_box`: from where its travel counts.
@@ -48,7 +48,7 @@ class Track:
     looks: int = 1
     unseen_looks: int = 0
     velocity: tuple[float, float] = (0.0, 0.0)
-    believed: bool = False
+    confirmed: bool = False
     count_max: int = 1
     size: tuple[float, float] = field(init=False)
     born_box: Box = field(init=False)
@@ -131,7 +131,7 @@ class Track:
         self._note_speed((x1 - x0) / step, (y1 - y0) / step, step, trusted=alone or placed)
         if self.still_box.iou(region.box) < 0.6:
             self.still_box, self.still_at = region.box, at
-        lost = not self.believed and self.unseen_looks > LOST_LOOKS and step > LOST_S
+        lost = not self.confirmed and self.unseen_looks > LOST_LOOKS and step > LOST_S
         if lost or math.hypot(x1 - self.home[0], y1 - self.home[1]) > HOME * size:
             self.home, self.home_at = (x1, y1), at
         self.ghost_looks = self.ghost_looks + 1 if region.ghost else 0
@@ -189,7 +189,7 @@ class Departure:
     """Something that had been there since the picture began, or changed, has left `box` at `at`.
 
     Attributes:
-        number: of the believed track that it was, None if it had not stirred before.
+        number: of the confirmed track that it was, None if it had not stirred before.
         noticed_at: when its place first differed, seconds.
     """
 
@@ -204,9 +204,9 @@ class Step:
     """What a look changed.
 
     Attributes:
-        open: believed tracks seen or still waited for.
+        open: confirmed tracks seen or still waited for.
         seen: those of them that this look saw.
-        closed: believed tracks that are over.
+        closed: confirmed tracks that are over.
         absorb: boxes that the gate should take as background (ghosts, furniture).
         left: what was part of the background and is not there any more.
     """

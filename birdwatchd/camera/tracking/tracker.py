@@ -1,7 +1,7 @@
 """Follow regions from look to look as tracks: one bird, one id, from its first picture to its last.
 
 A track is predicted with a constant velocity and matched with the nearest region of like size (birds that share a
-region: `occlusion.py`). It becomes a bird when it is credible (`confirmation.py`). What appears and never stirs (a
+region: `occlusion.py`). It becomes a bird when it is confirmed (`confirmation.py`). What appears and never stirs (a
 digit of a clock, a fallen leaf, the perch from which a bird has left) is furniture, and goes into the background.
 """
 
@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 from birdwatchd.camera.tracking.boxes import at_edge, share_in, touch
-from birdwatchd.camera.tracking.confirmation import Weather, credible, lives
+from birdwatchd.camera.tracking.confirmation import Clutter, should_confirm, shows_motion
 from birdwatchd.camera.tracking.identity import goes_on_as, has_left, put_right
 from birdwatchd.camera.tracking.occlusion import (
     Eyes,
@@ -39,13 +39,13 @@ class Tracker:
         self.settings = settings
         self._tracks: list[Track] = []
         self._numbers = 0
-        self._weather = Weather(settings)
+        self._clutter = Clutter(settings)
         self._looked_at: float | None = None
 
     @property
     def held(self) -> tuple[Box, ...]:
-        """Where the background must not learn: under every bird that is believed in."""
-        return tuple(t.box for t in self._tracks if t.believed)
+        """Where the background must not learn: under every confirmed bird."""
+        return tuple(t.box for t in self._tracks if t.confirmed)
 
     @property
     def suspicious(self) -> bool:
@@ -54,7 +54,7 @@ class Tracker:
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """Every track, believed or not (for people who tune)."""
+        """Every track, confirmed or tentative (for people who tune)."""
         return tuple(self._tracks)
 
     def update(self, regions: Sequence[Region], at: float, eyes: Eyes | None = None) -> Step:
@@ -69,7 +69,7 @@ class Tracker:
         for track in self._tracks:
             track.looks += 1
             track.unseen_looks += track.last_at < last
-        if eyes is not None and not self._weather.bad:
+        if eyes is not None and not self._clutter.high:
             regions = split_crowded(self._tracks, regions, at, eyes, self.settings)
         owners = self._match(regions, at, eyes)
         loose = [i for i in range(len(regions)) if i not in owners]
@@ -80,7 +80,7 @@ class Tracker:
         if eyes is not None:
             find_hidden(self._tracks, at, eyes, self.settings)
         put_right(self._tracks, self.settings)
-        self._weather.count(self._tracks, step)
+        self._clutter.update(self._tracks, step)
         self._count_presence(at, step)
         absorb, left = self._drop_lifeless(at)
         return self._step(at, tuple(absorb), tuple(left))
@@ -90,8 +90,8 @@ class Tracker:
         return self._step(at, (), ())
 
     def close_all(self) -> Step:
-        """The end: every believed track is over."""
-        closed = tuple(t for t in self._tracks if t.believed)
+        """The end: every confirmed track is over."""
+        closed = tuple(t for t in self._tracks if t.confirmed)
         self._tracks.clear()
         return Step((), (), closed, ())
 
@@ -103,7 +103,7 @@ class Tracker:
         for track in self._tracks:
             crowded = track.seen_alone_at < track.last_at
             covered = any(share_in(track.box, region.box) > COVERED for region in regions)
-            takes_off = track.believed and track.at_rest and at - track.last_at < self.settings.take_off_s
+            takes_off = track.confirmed and track.at_rest and at - track.last_at < self.settings.take_off_s
             may_leap = track.hits == 1 or ((crowded or takes_off) and not covered)
             for index, region in enumerate(regions):
                 cost = self._cost(track, region, at, may_leap=may_leap)
@@ -122,13 +122,13 @@ class Tracker:
         return owners
 
     def _cost(self, track: Track, region: Region, at: float, *, may_leap: bool) -> float | None:
-        """Distance in bird sizes, lower for overlap and for proven birds; None where it cannot be the same bird.
+        """Distance in bird sizes, lower for overlap and for confirmed birds; None where it cannot be the same bird.
 
         Args:
             may_leap: nothing tells its speed, and it may be far from where it was.
         """
         s = self.settings
-        if (track.believed and has_left(track, at, s)) or flared_up(track, region, s):
+        if (track.confirmed and has_left(track, at, s)) or flared_up(track, region, s):
             return None
         expected = track.predicted(at)
         overlap = max(track.box.iou(region.box), expected.iou(region.box))
@@ -136,40 +136,42 @@ class Tracker:
         distance = min(math.hypot(x - px, y - py), math.hypot(x - ox, y - oy))
         size = max(track.box.w, track.box.h, region.box.w, region.box.h, 1e-3)
         unlike = abs(math.log(max(region.box.area, 1e-9) / max(track.size[0] * track.size[1], 1e-9)))
-        if track.believed and at_edge(region.box, s.edge):  # part of it may be outside: it may be larger than that
+        if track.confirmed and at_edge(
+            region.box, s.edge_margin
+        ):  # part of it may be outside: it may be larger than that
             unlike = 0.0 if region.box.area < track.size[0] * track.size[1] else unlike
         unseen = at - track.last_at
         reach = (s.first_reach if may_leap else s.reach) * size + 0.5 * track.speed * min(unseen, 0.5)
-        alike = s.alike if not self._weather.bad else s.alike / 2
+        alike = s.max_size_ratio if not self._clutter.high else s.max_size_ratio / 2
         if overlap < 0.05 and (distance > reach or unlike > math.log(alike)):
             return None
-        return distance / size - overlap + 0.15 * unlike - (0.3 if track.believed else 0.0)
+        return distance / size - overlap + 0.15 * unlike - (0.3 if track.confirmed else 0.0)
 
     def _sight_owners(self, regions: Sequence[Region], owners: dict[int, Track], at: float, eyes: Eyes | None) -> None:
         """Let every owner see its region; where birds share one, find each of them in it."""
         matched = {track.number for track in owners.values()}
-        calm = not self._weather.bad
+        clear = not self._clutter.high
         for index, owner in owners.items():
             region = regions[index]
             others = [t for t in self._tracks if t.number not in matched]
-            guests = [t for t in others if is_guest(t, region, at, self.settings, calm=calm)]
-            if calm and owner.believed:
+            guests = [t for t in others if is_guest(t, region, at, self.settings, clear=clear)]
+            if clear and owner.confirmed:
                 others = [t for t in others if t not in guests]
                 guests += flew_in(others, [owner, *guests], region, at, self.settings)
-            if guests and (owner.believed or owner.hits >= self.settings.guest_hits):
+            if guests and (owner.confirmed or owner.hits >= self.settings.merge_hits):
                 sight_together([owner, *guests], region, at, eyes, self.settings)
                 matched |= {guest.number for guest in guests}
             else:
                 alone = not any(
-                    t is not owner and t.believed and touch(t.box, region.box, 0.05) and at - t.last_at < 0.5
+                    t is not owner and t.confirmed and touch(t.box, region.box, 0.05) and at - t.last_at < 0.5
                     for t in self._tracks
                 )
-                owner.sight(region, at, alone=alone, jump=1e9 if owner.believed else self.settings.jump)
-                owner.stirred += region.activity >= self.settings.stir
+                owner.sight(region, at, alone=alone, jump=1e9 if owner.confirmed else self.settings.max_jump)
+                owner.stirred += region.activity >= self.settings.motion_share
                 if eyes is not None and alone and not region.ghost:
                     owner.patch = owner.seat = eyes.cut(region.box)
 
-    # -- belief and ends --------------------------------------------------------------------------------------------
+    # -- confirmation and ends ---------------------------------------------------------------------------------------
 
     def _count_presence(self, at: float, step_s: float) -> None:
         """How constantly each track is seen."""
@@ -184,26 +186,26 @@ class Tracker:
         left: list[Departure] = []
         for track in list(self._tracks):
             still = at - track.still_at
-            ghost = track.ghost_looks >= 3 and (still >= s.still_s or (not track.believed and still > 0.4))
+            ghost = track.ghost_looks >= 3 and (still >= s.still_s or (not track.confirmed and still > 0.4))
             lifeless = (
-                not track.believed
-                and at - track.first_at > s.lifeless_s
+                not track.confirmed
+                and at - track.first_at > s.static_s
                 and track.last_at == at
-                and not lives(track, s)
-                and not any(bird.believed and touch(bird.box, track.box, 0.1) for bird in self._tracks)
+                and not shows_motion(track, s)
+                and not any(bird.confirmed and touch(bird.box, track.box, 0.1) for bird in self._tracks)
             )
-            if track.believed and self._weather.bad and track.presence < s.presence:
+            if track.confirmed and self._clutter.high and track.presence < s.min_presence:
                 track.over = True
-            if not (ghost or lifeless or still > s.hold_s):
+            if not (ghost or lifeless or still > s.max_still_s):
                 continue
             absorb.append(track.box)
-            if ghost and track.hits >= s.believe_share * track.looks:  # a perch stays empty; what comes and goes sways
-                number = track.number if track.believed else None
+            if ghost and track.hits >= s.confirm_share * track.looks:  # a perch stays empty; what comes and goes sways
+                number = track.number if track.confirmed else None
                 left.append(Departure(track.box, track.still_at, number, track.first_at))
             if ghost:
                 track.last_at = min(track.last_at, track.still_at)
             track.over = True
-            if not track.believed:
+            if not track.confirmed:
                 self._tracks.remove(track)
         return absorb, left
 
@@ -211,29 +213,29 @@ class Tracker:
         s = self.settings
         closed = []
         for track in list(self._tracks):
-            if not track.believed and credible(track, at, self._weather, s):
-                self._believe(track, at)
+            if not track.confirmed and should_confirm(track, at, self._clutter, s):
+                self._confirm(track, at)
         for track in list(self._tracks):
-            patience = s.gone_s if track.believed else 0.4 * s.gone_s
+            patience = s.gone_s if track.confirmed else 0.4 * s.gone_s
             if track.over or at - track.last_at > patience:
                 self._tracks.remove(track)
-                if track.believed:
+                if track.confirmed:
                     closed.append(track)
-        believed = tuple(t for t in self._tracks if t.believed)
-        present = sum(1 for t in believed if at - t.last_at < 0.3)
-        for track in believed:
+        confirmed = tuple(t for t in self._tracks if t.confirmed)
+        present = sum(1 for t in confirmed if at - t.last_at < 0.3)
+        for track in confirmed:
             track.count_max = max(track.count_max, present)
-        seen = tuple(t for t in believed if t.last_at == at)
-        return Step(believed, seen, tuple(closed), absorb, left)
+        seen = tuple(t for t in confirmed if t.last_at == at)
+        return Step(confirmed, seen, tuple(closed), absorb, left)
 
-    def _believe(self, track: Track, at: float) -> None:
+    def _confirm(self, track: Track, at: float) -> None:
         """It is a bird: another one, or one that vanished as this one appeared (it took off, or landed)."""
         verdicts = {}
         for bird in self._tracks:
-            if bird.believed and bird.last_at < track.first_at:
+            if bird.confirmed and bird.last_at < track.first_at:
                 verdicts[bird.number] = verdict = goes_on_as(bird, track, at, self.settings)
                 if verdict:
                     bird.go_on_as(track)
                     self._tracks.remove(track)
                     return
-        track.believed = None not in verdicts.values()
+        track.confirmed = None not in verdicts.values()

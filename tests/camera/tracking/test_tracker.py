@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from birdwatchd.camera.motion.detector import Gate, GateSettings
 from birdwatchd.camera.motion.tone import Tone, tone_of
-from birdwatchd.camera.tracking.confirmation import Weather, credible
+from birdwatchd.camera.tracking.confirmation import Clutter, should_confirm
 from birdwatchd.camera.tracking.identity import put_right
 from birdwatchd.camera.tracking.track import Track
 from birdwatchd.camera.tracking.tracker import Departure, Tracker, TrackerSettings
@@ -69,7 +69,7 @@ def come_out_of_a_crowd(first: Tone, second: Tone) -> tuple[Track, Track]:
     tracks = []
     for number, (own, now, x) in enumerate(((DARK, first, 0.3), (LIGHT, second, 0.6)), 1):
         region = Region(Box(x, 0.5, 0.1, 0.1), 0.6, 3.0)
-        track = Track(number, region, 0.0, 1.0, believed=True, partners={3 - number})
+        track = Track(number, region, 0.0, 1.0, confirmed=True, partners={3 - number})
         track.memory.add(own, 10)
         track.fresh.add(now, 3)
         tracks.append(track)
@@ -77,7 +77,7 @@ def come_out_of_a_crowd(first: Tone, second: Tone) -> tuple[Track, Track]:
 
 
 def test_birds_taken_for_each_other_in_a_crowd_are_put_right() -> None:
-    """What was seen of the dark bird belongs to the dark bird, wherever the tracker believed it."""
+    """What was seen of the dark bird belongs to the dark bird, wherever the tracker took it to be."""
     at_left, at_right = come_out_of_a_crowd(LIGHT, DARK)
     put_right((at_left, at_right), TrackerSettings())
     assert (at_left.number, at_right.number) == (2, 1)
@@ -115,7 +115,7 @@ class Feeder:
             self.look({})
 
     def look(self, birds: dict[int, tuple[int, int]]) -> dict[int, Box]:
-        """Draw birds (left, top) and look; the places of those that are believed in, by number."""
+        """Draw birds (left, top) and look; the places of the confirmed birds, by number."""
         picture = self.wall.copy()
         for bird, (x, y) in birds.items():
             picture[y : y + self.SIZE, x : x + self.SIZE] = self.plumage[bird]
@@ -195,7 +195,7 @@ def test_a_bird_that_brakes_was_expected_there() -> None:
         bird.sight(Region(Box(x, 0.5, 0.06, 0.06), 0.6, 3.0), look * STEP_S)
     assert bird.error < 0.1
     bird.sight(Region(Box(0.8, 0.2, 0.06, 0.06), 0.6, 3.0), 5 * STEP_S)
-    assert bird.error > TrackerSettings().steady
+    assert bird.error > TrackerSettings().max_error
 
 
 def stirring_in_place(looks: int) -> Track:
@@ -212,12 +212,12 @@ def stirring_in_place(looks: int) -> Track:
 def test_what_was_not_seen_to_come_must_stay_when_a_gust_is_about() -> None:
     """A gust turns leaves over for half a second, many of them; a bird behind them stays."""
     settings = TrackerSettings()
-    gust, calm = Weather(settings), Weather(settings)
-    gust.clutter, calm.clutter = 1.0, 0.0
+    gust, calm = Clutter(settings), Clutter(settings)
+    gust.level, calm.level = 1.0, 0.0
     brief, lasting = stirring_in_place(8), stirring_in_place(24)
-    assert credible(brief, brief.last_at, calm, settings)
-    assert not credible(brief, brief.last_at, gust, settings)
-    assert credible(lasting, lasting.last_at, gust, settings)
+    assert should_confirm(brief, brief.last_at, calm, settings)
+    assert not should_confirm(brief, brief.last_at, gust, settings)
+    assert should_confirm(lasting, lasting.last_at, gust, settings)
 
 
 @pytest.mark.parametrize(("every", "told"), [(1, True), (3, False)])
@@ -231,7 +231,7 @@ def test_a_ghost_that_comes_and_goes_is_no_departure(every: int, told: bool) -> 
 
 
 def test_a_bird_that_lands_where_a_leaf_sways_is_not_taken_for_the_leaf() -> None:
-    """As the leaf's further life it would be believed in late, or never: the leaf was seen in one look of three."""
+    """As the leaf's further life it would be confirmed late, or never: the leaf was seen in one look of three."""
     spot = Box(0.4, 0.4, 0.1, 0.1)
     leaf, bird = Region(spot, 0.4, 1.2, newness=0.6), Region(spot, 0.6, 5.0, newness=0.9)
     (track,) = run(Tracker(TrackerSettings()), [*[[leaf], [], []] * 5, *[[bird]] * 20])
@@ -240,25 +240,25 @@ def test_a_bird_that_lands_where_a_leaf_sways_is_not_taken_for_the_leaf() -> Non
 
 def test_what_shows_in_other_parts_in_every_look_has_not_moved() -> None:
     """Of a leaf now the tip is seen and now the whole: its middle moves, and not a cell of it has changed."""
-    settings, calm = TrackerSettings(), Weather(TrackerSettings())
-    calm.clutter = 0.0
+    settings, calm = TrackerSettings(), Clutter(TrackerSettings())
+    calm.level = 0.0
     tip, whole = (Region(Box(0.5, y, 0.04, h), 0.4, 1.1, activity=0.05) for y, h in ((0.55, 0.04), (0.46, 0.13)))
     leaf = Track(1, tip, 0.0, 0.0)
     for look in range(1, 6):
         leaf.looks += 1
         leaf.sight(whole if look % 2 else tip, look * STEP_S)
     leaf.error = 0.0
-    assert leaf.travelled >= settings.travel
-    assert not credible(leaf, leaf.last_at, calm, settings)
+    assert leaf.travelled >= settings.min_travel
+    assert not should_confirm(leaf, leaf.last_at, calm, settings)
     leaf.stirred = 1
-    assert credible(leaf, leaf.last_at, calm, settings)
+    assert should_confirm(leaf, leaf.last_at, calm, settings)
 
 
 @pytest.mark.parametrize(("missed", "bird"), [(0, True), (3, True), (4, False), (7, False)])
 def test_what_was_out_of_sight_did_not_stay_there(missed: int, bird: bool) -> None:
     """One flake falls and is gone, half a second later another falls past the same place: nothing has settled."""
-    settings, snow = TrackerSettings(), Weather(TrackerSettings())
-    snow.clutter = 6.0
+    settings, snow = TrackerSettings(), Clutter(TrackerSettings())
+    snow.level = 6.0
     track = Track(1, Region(Box(0.5, 0.1, 0.04, 0.04), 0.6, 3.0, newness=0.9), 0.0, 0.0)
     for look in range(1, 30):
         track.looks += 1
@@ -267,7 +267,7 @@ def test_what_was_out_of_sight_did_not_stay_there(missed: int, bird: bool) -> No
             continue
         track.sight(Region(Box(0.5, 0.1 + 0.02 * min(look, 18), 0.04, 0.04), 0.6, 3.0, newness=0.9), look * STEP_S)
         track.stirred += 1
-    assert credible(track, track.last_at, snow, settings) is bird
+    assert should_confirm(track, track.last_at, snow, settings) is bird
 
 
 def test_looks_in_which_a_track_was_not_seen_are_counted() -> None:
