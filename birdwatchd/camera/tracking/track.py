@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.camera.motion.tone import ToneMemory
-from birdwatchd.camera.tracking.boxes import off_way
+from birdwatchd.camera.tracking.boxes import distance_to_path
 from birdwatchd.records import Box, Region
 
 __all__ = ["Departure", "Patch", "Step", "Track"]
@@ -32,9 +32,9 @@ class Track:
         born_box: where it was seen first; `first_box`: from where its travel counts.
         unseen_looks: how many there were since it was last seen, the present one not counted.
         seen_alone_at: when it was last a region of its own.
-        apart_at: when it was last told apart from the birds around it.
+        apart_at: when it was last located apart from the birds around it.
         newness: mean newness of its sightings (see `Region`).
-        memory, fresh: its tone before and since it was last in a crowd or out of sight.
+        memory, fresh: its tone before and since it was last merged or out of sight.
         partners: numbers of the birds that it was one region with, and may have been mistaken for since.
         patch: what it looked like when it was last alone; `seat`: in the last look, with whatever was in its box.
         error: running mean of how far it was from the way on which it was expected, in its own sizes.
@@ -126,7 +126,7 @@ class Track:
         expected = self.predicted(at).centre
         size = max(*self.size, 1e-3)
         miss = math.hypot(x1 - expected[0], y1 - expected[1]) / size
-        off = off_way((x1, y1), (x0, y0), expected) / size  # it may brake at any moment
+        off = distance_to_path((x1, y1), (x0, y0), expected) / size  # it may brake at any moment
         self.error = 0.7 * self.error + 0.3 * off if self.hits > 1 else 0.0  # before, it has no speed to expect it by
         self._note_speed((x1 - x0) / step, (y1 - y0) / step, step, trusted=alone or placed)
         if self.still_box.iou(region.box) < 0.6:

@@ -10,18 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from birdwatchd.camera.tracking.boxes import at_edge, share_in, touch
+from birdwatchd.camera.tracking.boxes import at_edge, share_inside, touch
 from birdwatchd.camera.tracking.confirmation import Clutter, should_confirm, shows_motion
 from birdwatchd.camera.tracking.identity import goes_on_as, has_left, put_right
 from birdwatchd.camera.tracking.occlusion import (
     Eyes,
-    find_hidden,
-    flared_up,
-    flew_in,
-    give_pieces,
-    is_guest,
-    sight_together,
-    split_crowded,
+    absorb_fragments,
+    contrast_jumped,
+    find_occluded,
+    is_merged_into,
+    landed_beside,
+    split_merged,
+    update_merged,
 )
 from birdwatchd.camera.tracking.settings import TrackerSettings
 from birdwatchd.camera.tracking.track import Departure, Step, Track
@@ -29,7 +29,7 @@ from birdwatchd.records import Box, Region
 
 __all__ = ["Departure", "Eyes", "Step", "Track", "Tracker", "TrackerSettings"]
 
-COVERED = 0.6  # share of the place of a bird in a crowd that a region covers as long as it sits there
+COVERED = 0.6  # share of a merged bird's box that a region covers as long as the bird sits there
 
 
 class Tracker:
@@ -70,15 +70,15 @@ class Tracker:
             track.looks += 1
             track.unseen_looks += track.last_at < last
         if eyes is not None and not self._clutter.high:
-            regions = split_crowded(self._tracks, regions, at, eyes, self.settings)
+            regions = split_merged(self._tracks, regions, at, eyes, self.settings)
         owners = self._match(regions, at, eyes)
-        loose = [i for i in range(len(regions)) if i not in owners]
+        unmatched = [i for i in range(len(regions)) if i not in owners]
         self._sight_owners(regions, owners, at, eyes)
-        for index in give_pieces(self._tracks, regions, loose, at, self.settings):
+        for index in absorb_fragments(self._tracks, regions, unmatched, at, self.settings):
             self._numbers += 1
             self._tracks.append(Track(self._numbers, regions[index], at, at))
         if eyes is not None:
-            find_hidden(self._tracks, at, eyes, self.settings)
+            find_occluded(self._tracks, at, eyes, self.settings)
         put_right(self._tracks, self.settings)
         self._clutter.update(self._tracks, step)
         self._count_presence(at, step)
@@ -101,15 +101,15 @@ class Tracker:
         """Pair regions with tracks, cheapest first; a region has one owner at most."""
         pairs = []
         for track in self._tracks:
-            crowded = track.seen_alone_at < track.last_at
-            covered = any(share_in(track.box, region.box) > COVERED for region in regions)
+            was_merged = track.seen_alone_at < track.last_at
+            covered = any(share_inside(track.box, region.box) > COVERED for region in regions)
             takes_off = track.confirmed and track.at_rest and at - track.last_at < self.settings.take_off_s
-            may_leap = track.hits == 1 or ((crowded or takes_off) and not covered)
+            may_leap = track.hits == 1 or ((was_merged or takes_off) and not covered)
             for index, region in enumerate(regions):
                 cost = self._cost(track, region, at, may_leap=may_leap)
                 if cost is None:
                     continue
-                if crowded and eyes is not None:  # it comes out of a crowd: who is it?
+                if was_merged and eyes is not None:  # it leaves a merged region: which bird is it?
                     looks = [eyes.locate(look, region.box)[1] for look in (track.patch, track.seat) if look is not None]
                     cost += 1.0 - max(looks, default=1.0)
                 pairs.append((cost, track.number, index, track))
@@ -128,7 +128,7 @@ class Tracker:
             may_leap: nothing tells its speed, and it may be far from where it was.
         """
         s = self.settings
-        if (track.confirmed and has_left(track, at, s)) or flared_up(track, region, s):
+        if (track.confirmed and has_left(track, at, s)) or contrast_jumped(track, region, s):
             return None
         expected = track.predicted(at)
         overlap = max(track.box.iou(region.box), expected.iou(region.box))
@@ -142,25 +142,25 @@ class Tracker:
             unlike = 0.0 if region.box.area < track.size[0] * track.size[1] else unlike
         unseen = at - track.last_at
         reach = (s.first_reach if may_leap else s.reach) * size + 0.5 * track.speed * min(unseen, 0.5)
-        alike = s.max_size_ratio if not self._clutter.high else s.max_size_ratio / 2
-        if overlap < 0.05 and (distance > reach or unlike > math.log(alike)):
+        ratio = s.max_size_ratio if not self._clutter.high else s.max_size_ratio / 2
+        if overlap < 0.05 and (distance > reach or unlike > math.log(ratio)):
             return None
         return distance / size - overlap + 0.15 * unlike - (0.3 if track.confirmed else 0.0)
 
     def _sight_owners(self, regions: Sequence[Region], owners: dict[int, Track], at: float, eyes: Eyes | None) -> None:
-        """Let every owner see its region; where birds share one, find each of them in it."""
+        """Let every owner see its region; where birds share one, locate each of them in it."""
         matched = {track.number for track in owners.values()}
         clear = not self._clutter.high
         for index, owner in owners.items():
             region = regions[index]
             others = [t for t in self._tracks if t.number not in matched]
-            guests = [t for t in others if is_guest(t, region, at, self.settings, clear=clear)]
+            merged = [t for t in others if is_merged_into(t, region, at, self.settings, clear=clear)]
             if clear and owner.confirmed:
-                others = [t for t in others if t not in guests]
-                guests += flew_in(others, [owner, *guests], region, at, self.settings)
-            if guests and (owner.confirmed or owner.hits >= self.settings.merge_hits):
-                sight_together([owner, *guests], region, at, eyes, self.settings)
-                matched |= {guest.number for guest in guests}
+                others = [t for t in others if t not in merged]
+                merged += landed_beside(others, [owner, *merged], region, at, self.settings)
+            if merged and (owner.confirmed or owner.hits >= self.settings.merge_hits):
+                update_merged([owner, *merged], region, at, eyes, self.settings)
+                matched |= {bird.number for bird in merged}
             else:
                 alone = not any(
                     t is not owner and t.confirmed and touch(t.box, region.box, 0.05) and at - t.last_at < 0.5
