@@ -143,8 +143,8 @@ def update_merged(birds: Sequence[Track], region: Region, at: float, eyes: Eyes 
         elif at - bird.apart_at < s.occluded_s or bird is birds[0]:
             here = moved_inside(bird.predicted(at), region.box)
         if here is not None:
-            bird.remember()
-            bird.partners |= {other.number for other in birds if other is not bird}
+            bird.settle_tone()
+            bird.merged_with |= {other.number for other in birds if other is not bird}
             bird.sight(replace(region, box=here, tone=()), at, alone=False, placed=bird.number in beside)
             bird.stirred += region.activity >= s.motion_share
             bird.seat = eyes.cut(here) if eyes is not None else None
@@ -175,7 +175,7 @@ def _place_beside(bird: Track, others: Sequence[Box], whole: Box, s: TrackerSett
     rest = largest_rest(whole, occupied)
     if min(rest.w / bird.size[0], rest.h / bird.size[1]) < MIN_REST:
         return {}
-    if bird.appearance.count < s.tone_looks:  # it was never seen at rest: its size is that of spread wings
+    if bird.tone.count < s.tone_looks:  # it was never seen at rest: its size is that of spread wings
         return {bird.number: rest}
     (x, y), (ox, oy) = rest.centre, occupied.centre
     w, h = min(bird.size[0], whole.w), min(bird.size[1], whole.h)

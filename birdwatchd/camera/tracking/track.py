@@ -34,8 +34,8 @@ class Track:
         seen_alone_at: when it was last a region of its own.
         apart_at: when it was last located apart from the birds around it.
         newness: mean newness of its sightings (see `Region`).
-        memory, fresh: its tone before and since it was last merged or out of sight.
-        partners: numbers of the birds that it was one region with, and may have been mistaken for since.
+        known_tone, recent_tone: its grey levels before, and since, it was last merged or out of sight.
+        merged_with: numbers of the birds that it was merged with, and whose ids it may have taken.
         patch: what it looked like when it was last alone; `seat`: in the last look, with whatever was in its box.
         error: running mean of how far it was from the way on which it was expected, in its own sizes.
     """
@@ -67,9 +67,9 @@ class Track:
     apart_at: float = field(init=False)
     alone_centre: tuple[float, float] = field(init=False)
     over: bool = False
-    memory: ToneMemory = field(default_factory=ToneMemory)
-    fresh: ToneMemory = field(default_factory=ToneMemory)
-    partners: set[int] = field(default_factory=set)
+    known_tone: ToneMemory = field(default_factory=ToneMemory)
+    recent_tone: ToneMemory = field(default_factory=ToneMemory)
+    merged_with: set[int] = field(default_factory=set)
     patch: Patch | None = None
     seat: Patch | None = None
 
@@ -91,15 +91,15 @@ class Track:
         return math.hypot(*self.velocity)
 
     @property
-    def appearance(self) -> ToneMemory:
+    def tone(self) -> ToneMemory:
         """Its tone as it is best known."""
-        return self.memory if self.memory.count > self.fresh.count else self.fresh
+        return self.known_tone if self.known_tone.count > self.recent_tone.count else self.recent_tone
 
-    def remember(self) -> None:
-        """What it looked like until now is known; what comes may be another bird."""
-        if self.fresh.count:
-            self.memory.add(self.fresh.mean, self.fresh.count)
-            self.fresh = ToneMemory()
+    def settle_tone(self) -> None:
+        """Count the recent tone as this bird's; what comes next may be another bird."""
+        if self.recent_tone.count:
+            self.known_tone.add(self.recent_tone.mean, self.recent_tone.count)
+            self.recent_tone = ToneMemory()
 
     @property
     def at_rest(self) -> bool:
@@ -144,7 +144,7 @@ class Track:
             self.alone_centre = (x1, y1)
             self.size = (0.8 * self.size[0] + 0.2 * region.box.w, 0.8 * self.size[1] + 0.2 * region.box.h)
             if self.at_rest and not region.ghost:
-                self.fresh.add(region.tone)
+                self.recent_tone.add(region.tone)
         self.region, self.last_at, self.unseen_looks = region, at, 0
         self.hits += 1
         self.newness += (region.newness - self.newness) / min(self.hits, 12)
@@ -158,8 +158,8 @@ class Track:
             fade = math.exp(-step / 0.5)
             self.velocity = (fade * self.velocity[0], fade * self.velocity[1])
 
-    def go_on_as(self, other: Track) -> None:
-        """The other track is this bird's further way."""
+    def take_over(self, other: Track) -> None:
+        """Continue as another track, which has turned out to be this bird."""
         self.region, self.last_at, self.velocity, self.size = other.region, other.last_at, other.velocity, other.size
         self.still_box, self.still_at, self.home, self.home_at = (
             other.still_box,
@@ -170,18 +170,18 @@ class Track:
         self.seen_alone_at, self.apart_at, self.alone_centre = other.seen_alone_at, other.apart_at, other.alone_centre
         self.patch, self.seat = other.patch, other.seat
         self.error, self.presence, self.ghost_looks = other.error, other.presence, 0
-        self.remember()
-        self.fresh = other.fresh
+        self.settle_tone()
+        self.recent_tone = other.recent_tone
         self.hits += other.hits
 
-    def exchange_names(self, other: Track) -> None:
-        """They were taken for each other: what was seen lately of one was the other."""
-        for name in ("number", "first_at", "born_box", "count_max", "memory"):
+    def swap_identity(self, other: Track) -> None:
+        """Fix an id switch: the two tracks had followed each other's bird."""
+        for name in ("number", "first_at", "born_box", "count_max", "known_tone"):
             mine, theirs = getattr(self, name), getattr(other, name)
             setattr(self, name, theirs)
             setattr(other, name, mine)
-        self.partners.clear()
-        other.partners.clear()
+        self.merged_with.clear()
+        other.merged_with.clear()
 
 
 @dataclass(frozen=True, slots=True)

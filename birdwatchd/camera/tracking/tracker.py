@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from birdwatchd.camera.tracking.boxes import at_edge, share_inside, touch
 from birdwatchd.camera.tracking.confirmation import Clutter, should_confirm, shows_motion
-from birdwatchd.camera.tracking.identity import goes_on_as, has_left, put_right
+from birdwatchd.camera.tracking.identity import fix_id_switches, has_left, reidentify
 from birdwatchd.camera.tracking.occlusion import (
     Eyes,
     absorb_fragments,
@@ -79,7 +79,7 @@ class Tracker:
             self._tracks.append(Track(self._numbers, regions[index], at, at))
         if eyes is not None:
             find_occluded(self._tracks, at, eyes, self.settings)
-        put_right(self._tracks, self.settings)
+        fix_id_switches(self._tracks, self.settings)
         self._clutter.update(self._tracks, step)
         self._count_presence(at, step)
         absorb, left = self._drop_lifeless(at)
@@ -233,9 +233,9 @@ class Tracker:
         verdicts = {}
         for bird in self._tracks:
             if bird.confirmed and bird.last_at < track.first_at:
-                verdicts[bird.number] = verdict = goes_on_as(bird, track, at, self.settings)
+                verdicts[bird.number] = verdict = reidentify(bird, track, at, self.settings)
                 if verdict:
-                    bird.go_on_as(track)
+                    bird.take_over(track)
                     self._tracks.remove(track)
                     return
         track.confirmed = None not in verdicts.values()

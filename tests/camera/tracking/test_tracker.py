@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from birdwatchd.camera.motion.detector import Gate, GateSettings
 from birdwatchd.camera.motion.tone import Tone, tone_of
 from birdwatchd.camera.tracking.confirmation import Clutter, should_confirm
-from birdwatchd.camera.tracking.identity import put_right
+from birdwatchd.camera.tracking.identity import fix_id_switches
 from birdwatchd.camera.tracking.track import Track
 from birdwatchd.camera.tracking.tracker import Departure, Tracker, TrackerSettings
 from birdwatchd.records import Box, Region
@@ -69,9 +69,9 @@ def come_out_of_a_crowd(first: Tone, second: Tone) -> tuple[Track, Track]:
     tracks = []
     for number, (own, now, x) in enumerate(((DARK, first, 0.3), (LIGHT, second, 0.6)), 1):
         region = Region(Box(x, 0.5, 0.1, 0.1), 0.6, 3.0)
-        track = Track(number, region, 0.0, 1.0, confirmed=True, partners={3 - number})
-        track.memory.add(own, 10)
-        track.fresh.add(now, 3)
+        track = Track(number, region, 0.0, 1.0, confirmed=True, merged_with={3 - number})
+        track.known_tone.add(own, 10)
+        track.recent_tone.add(now, 3)
         tracks.append(track)
     return tracks[0], tracks[1]
 
@@ -79,15 +79,15 @@ def come_out_of_a_crowd(first: Tone, second: Tone) -> tuple[Track, Track]:
 def test_birds_taken_for_each_other_in_a_crowd_are_put_right() -> None:
     """What was seen of the dark bird belongs to the dark bird, wherever the tracker took it to be."""
     at_left, at_right = come_out_of_a_crowd(LIGHT, DARK)
-    put_right((at_left, at_right), TrackerSettings())
+    fix_id_switches((at_left, at_right), TrackerSettings())
     assert (at_left.number, at_right.number) == (2, 1)
-    assert at_left.memory.mean == LIGHT
+    assert at_left.known_tone.mean == LIGHT
 
 
 def test_birds_that_look_alike_before_and_after_keep_their_names() -> None:
     """Changing names for nothing would be worse than not telling them apart."""
     at_left, at_right = come_out_of_a_crowd(DARK, LIGHT)
-    put_right((at_left, at_right), TrackerSettings())
+    fix_id_switches((at_left, at_right), TrackerSettings())
     assert (at_left.number, at_right.number) == (1, 2)
 
 
