@@ -256,7 +256,7 @@ class Observer:
             start,
             max(0.0, frame.media_s - before),
         )
-        visit.places.append((start, track.born_box))
+        visit.places.append((start, track.start_box))
         self._visits[track.number] = visit
         unseen_s = track.first_at - self._attention.seen_all_since
         if self._replay is not None and unseen_s < UNSEEN_S:

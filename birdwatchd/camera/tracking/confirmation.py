@@ -41,14 +41,14 @@ class Clutter:
 def should_confirm(track: Track, now_s: float, clutter: Clutter, s: TrackerSettings) -> bool:
     """Whether a tentative track is a bird."""
     others = clutter.without(track, now_s)
-    settled = now_s - track.home_at >= s.settled_s * min(1.0, others / s.clutter_high)
+    settled = now_s - track.anchor_at >= s.settled_s * min(1.0, others / s.clutter_high)
     return (
         track.hits >= s.confirm_hits
         and track.last_at - track.first_at >= s.confirm_s
         and track.hits >= s.confirm_share * track.looks
         and track.last_at == now_s
         and track.error < s.max_error
-        and track.newness > _required_change(track, now_s, others, s)
+        and track.change_score > _required_change(track, now_s, others, s)
         and not track.region.ghost
         and (others < s.clutter_medium or settled)
         and (track.travelled >= s.min_travel or _persists(track, now_s, others, s))
@@ -61,7 +61,7 @@ def shows_motion(track: Track, s: TrackerSettings) -> bool:
 
     What moves changes cells; what is only seen in other parts each time (a leaf) seems to move and changes none.
     """
-    return track.stirred >= (s.min_motion_looks_moved if track.travelled >= s.min_travel else s.min_motion_looks)
+    return track.motion_looks >= (s.min_motion_looks_moved if track.travelled >= s.min_travel else s.min_motion_looks)
 
 
 def _persists(track: Track, now_s: float, others: float, s: TrackerSettings) -> bool:
@@ -73,12 +73,12 @@ def _persists(track: Track, now_s: float, others: float, s: TrackerSettings) -> 
 def _shows_motion_in_clutter(track: Track, now_s: float, s: TrackerSettings) -> bool:
     """Whether the track came from elsewhere, or stays and is seen constantly; in wind everything moves a little."""
     constant = min(track.presence, track.hits / track.looks) > 2 * s.min_presence
-    stays = constant and now_s - track.home_at > s.stationary_s
+    stays = constant and now_s - track.anchor_at > s.stationary_s
     long_constant = (
-        min(track.presence, track.hits / track.looks) > s.constant_share and now_s - track.home_at > s.constant_s
+        min(track.presence, track.hits / track.looks) > s.constant_share and now_s - track.anchor_at > s.constant_s
     )
-    changed = track.newness > s.high_change or long_constant
-    return track.travelled >= 1.0 or (stays and track.stirred > s.min_motion_looks and changed)
+    changed = track.change_score > s.high_change or long_constant
+    return track.travelled >= 1.0 or (stays and track.motion_looks > s.min_motion_looks and changed)
 
 
 def _required_change(track: Track, now_s: float, others: float, s: TrackerSettings) -> float:
@@ -87,7 +87,9 @@ def _required_change(track: Track, now_s: float, others: float, s: TrackerSettin
     A dull bird at dusk hardly differs from its perch.
     """
     arrived = (
-        track.travelled >= 1.0 and track.stirred >= 2 * s.min_motion_looks and now_s - track.home_at >= s.arrived_s
+        track.travelled >= 1.0
+        and track.motion_looks >= 2 * s.min_motion_looks
+        and now_s - track.anchor_at >= s.arrived_s
     )
     return (
         s.min_change - s.arrived_discount

@@ -62,7 +62,7 @@ def reidentify(bird: Track, new: Track, at: float, s: TrackerSettings) -> bool |
     since = new.first_at - bird.last_at
     if bird.over or not 0 < since < s.gone_s or has_left(bird, new.first_at, s) or _entered_at_edge(bird, new, s):
         return False
-    (x0, y0), (x1, y1) = bird.box.centre, new.born_box.centre
+    (x0, y0), (x1, y1) = bird.box.centre, new.start_box.centre
     size = max(*bird.size, *new.size)
     far = math.hypot(x1 - x0, y1 - y0)
     reach = s.first_reach * size + (s.reappear_reach * min(1.0, since / 0.4) if since < s.flight_s else 0.0)
@@ -78,12 +78,12 @@ def reidentify(bird: Track, new: Track, at: float, s: TrackerSettings) -> bool |
 
 def _entered_at_edge(bird: Track, new: Track, s: TrackerSettings) -> bool:
     """Whether `new` appeared at the frame's edge, away from where `bird` was."""
-    return at_edge(new.born_box, s.edge_margin) and not touch(bird.box, new.born_box, 0.25)
+    return at_edge(new.start_box, s.edge_margin) and not touch(bird.box, new.start_box, 0.25)
 
 
 def _heading_elsewhere(bird: Track, new: Track, s: TrackerSettings) -> bool:
     """Whether `bird` was flying away from where `new` appeared."""
     if bird.speed < s.exit_speed * max(bird.size):
         return False
-    (x0, y0), (x1, y1) = bird.box.centre, new.born_box.centre
-    return (x1 - x0) * bird.velocity[0] + (y1 - y0) * bird.velocity[1] < 0 and not touch(bird.box, new.born_box, 0.25)
+    (x0, y0), (x1, y1) = bird.box.centre, new.start_box.centre
+    return (x1 - x0) * bird.velocity[0] + (y1 - y0) * bird.velocity[1] < 0 and not touch(bird.box, new.start_box, 0.25)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from birdwatchd.camera.tracking.boxes import distance, expanded, largest_rest, moved_inside, share_inside, touch
 from birdwatchd.camera.tracking.settings import TrackerSettings
-from birdwatchd.camera.tracking.track import Patch, Track
+from birdwatchd.camera.tracking.track import Template, Track
 from birdwatchd.records import Box, Region
 
 __all__ = [
@@ -35,14 +35,14 @@ ROOM = 1.25  # times the larger bird's length: a region that long shows two
 class Eyes(Protocol):
     """What the tracker needs to see of the present look (`birdwatchd.camera.motion.detector`)."""
 
-    def cut(self, box: Box) -> Patch:
+    def cut(self, box: Box) -> Template:
         """The grid's cells in `box`, a copy."""
 
-    def locate(self, patch: Patch, around: Box) -> tuple[Box, float]:
-        """Where in `around` the look resembles `patch` most, and how much (correlation, -1 … 1)."""
+    def locate(self, template: Template, around: Box) -> tuple[Box, float]:
+        """Where in `around` the look resembles `template` most, and how much (correlation, -1 … 1)."""
 
-    def resembles_background(self, patch: Patch, box: Box) -> float:
-        """How much the empty background around `box` resembles `patch` (correlation, -1 … 1)."""
+    def resembles_background(self, template: Template, box: Box) -> float:
+        """How much the empty background around `box` resembles `template` (correlation, -1 … 1)."""
 
 
 def split_merged(
@@ -71,9 +71,13 @@ def split_merged(
 
 def _unmoved_place(bird: Track, region: Region, eyes: Eyes, s: TrackerSettings) -> Box | None:
     """Where in a region larger than itself a bird sits as in the look before; None if it moved."""
-    if bird.seat is None or not bird.at_rest or region.box.area < s.merged_factor * bird.size[0] * bird.size[1]:
+    if (
+        bird.last_template is None
+        or not bird.at_rest
+        or region.box.area < s.merged_factor * bird.size[0] * bird.size[1]
+    ):
         return None
-    place, correlation = eyes.locate(bird.seat, expanded(bird.box, 0.2))
+    place, correlation = eyes.locate(bird.last_template, expanded(bird.box, 0.2))
     return place if correlation > s.same_correlation else None
 
 
@@ -104,7 +108,7 @@ def landed_beside(
         for track in tracks
         if not track.confirmed
         and at - track.last_at < s.take_off_s
-        and track.newness > s.high_change
+        and track.change_score > s.high_change
         and track.size[0] * track.size[1] > least
         and distance(track.predicted(at).centre, region.box)
         < (s.first_reach if track.hits == 1 else s.reach) * max(track.size)
@@ -146,8 +150,8 @@ def update_merged(birds: Sequence[Track], region: Region, at: float, eyes: Eyes 
             bird.settle_tone()
             bird.merged_with |= {other.number for other in birds if other is not bird}
             bird.sight(replace(region, box=here, tone=()), at, alone=False, placed=bird.number in beside)
-            bird.stirred += region.activity >= s.motion_share
-            bird.seat = eyes.cut(here) if eyes is not None else None
+            bird.motion_looks += region.activity >= s.motion_share
+            bird.last_template = eyes.cut(here) if eyes is not None else None
 
 
 def _unmoved_places(
@@ -156,9 +160,14 @@ def _unmoved_places(
     """Places by track number of the birds that look as they did in the look before, or rest while others fly."""
     places = {}
     for bird in birds:
-        if eyes is None or bird.seat is None or share_inside(bird.box, whole) < 0.6 or at - bird.still_at < s.dropout_s:
+        if (
+            eyes is None
+            or bird.last_template is None
+            or share_inside(bird.box, whole) < 0.6
+            or at - bird.still_at < s.dropout_s
+        ):
             continue
-        place, correlation = eyes.locate(bird.seat, expanded(bird.box, 0.2))
+        place, correlation = eyes.locate(bird.last_template, expanded(bird.box, 0.2))
         if correlation > s.same_correlation:
             places[bird.number] = bird.box if bird.box.iou(place) > 0.7 else place
     resting = [bird for bird in birds if bird.at_rest and at - bird.last_at < s.flight_s]
@@ -218,19 +227,19 @@ def absorb_fragments(
 def find_occluded(tracks: Sequence[Track], at: float, eyes: Eyes, s: TrackerSettings) -> None:
     """Keep birds that no region shows as long as they are still seen, by template, where they sat."""
     for bird in tracks:
-        if not bird.confirmed or bird.last_at == at or bird.patch is None or not bird.at_rest:
+        if not bird.confirmed or bird.last_at == at or bird.template is None or not bird.at_rest:
             continue
-        place, correlation = eyes.locate(bird.patch, expanded(bird.box, 0.2))
-        empty = eyes.resembles_background(bird.patch, expanded(bird.box, 0.2))
+        place, correlation = eyes.locate(bird.template, expanded(bird.box, 0.2))
+        empty = eyes.resembles_background(bird.template, expanded(bird.box, 0.2))
         if correlation > s.same_correlation and correlation > empty + 0.15:
             bird.sight(replace(bird.region, box=place, ghost=False), at, alone=False)
 
 
 def _locate_bird(bird: Track, whole: Box, at: float, eyes: Eyes | None, s: TrackerSettings) -> Box | None:
     """Where in a merged region a bird looks like itself; None where nothing is like it."""
-    if eyes is None or bird.patch is None:
+    if eyes is None or bird.template is None:
         return None
-    place, correlation = eyes.locate(bird.patch, whole.union(moved_inside(bird.predicted(at), whole)))
+    place, correlation = eyes.locate(bird.template, whole.union(moved_inside(bird.predicted(at), whole)))
     return place if correlation > s.found_correlation else None
 
 
@@ -269,11 +278,13 @@ def _extrapolated(bird: Track, at: float) -> tuple[float, float]:
 def _swapped_by_appearance(birds: Sequence[Track], whole: Box, places: list[Box], eyes: Eyes) -> list[Box]:
     """Swap two birds' places where the correlations say so clearly: they crossed while they were one region."""
     first, second = birds
-    if first.patch is None or second.patch is None or min(first.hits, second.hits) < COMPARABLE_HITS:
+    if first.template is None or second.template is None or min(first.hits, second.hits) < COMPARABLE_HITS:
         return places
     swapped = [moved_inside(Box(p.x, p.y, *b.size), whole) for p, b in zip(reversed(places), birds, strict=True)]
 
     def correlation(where: Sequence[Box]) -> float:
-        return sum(eyes.locate(b.patch, place)[1] for b, place in zip(birds, where, strict=True) if b.patch is not None)
+        return sum(
+            eyes.locate(b.template, place)[1] for b, place in zip(birds, where, strict=True) if b.template is not None
+        )
 
     return swapped if correlation(swapped) > correlation(places) + 0.3 else places

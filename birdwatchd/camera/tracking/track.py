@@ -12,12 +12,12 @@ from birdwatchd.camera.motion.tone import ToneMemory
 from birdwatchd.camera.tracking.boxes import distance_to_path
 from birdwatchd.records import Box, Region
 
-__all__ = ["Departure", "Patch", "Step", "Track"]
+__all__ = ["Departure", "Step", "Template", "Track"]
 
-AT_REST = 2.0  # its own sizes per second: faster it flies, and its wings are open
+REST_SPEED = 2.0  # its own sizes per second; a faster bird flies, and its wings are open
 LOST_LOOKS, LOST_S = 3, 0.25  # what is no bird yet and is missed in more looks, and for longer, may be another thing
-HOME = 0.5  # of its own size: who stays within this of a place stays in it
-Patch = NDArray[np.uint8]
+ANCHOR_RADIUS = 0.5  # of its own size: what stays within this of its anchor has not moved away
+Template = NDArray[np.uint8]
 
 
 @dataclass(slots=True)
@@ -28,15 +28,16 @@ class Track:
         region: the last sighting.
         count_max: most birds confirmed at once while this one was there.
         presence: share of the recent looks in which it was seen.
-        home, home_at: the place it stays in, and since when.
-        born_box: where it was seen first; `first_box`: from where its travel counts.
+        anchor, anchor_at: the point around which it has stayed, and since when.
+        start_box: where it was seen first; `travel_from`: the box from which `travelled` counts, in its own sizes.
         unseen_looks: how many there were since it was last seen, the present one not counted.
         seen_alone_at: when it was last a region of its own.
         apart_at: when it was last located apart from the birds around it.
-        newness: mean newness of its sightings (see `Region`).
+        motion_looks: looks in which enough of its cells changed (`TrackerSettings.motion_share`).
+        change_score: mean newness of its sightings (see `Region`).
         known_tone, recent_tone: its grey levels before, and since, it was last merged or out of sight.
         merged_with: numbers of the birds that it was merged with, and whose ids it may have taken.
-        patch: what it looked like when it was last alone; `seat`: in the last look, with whatever was in its box.
+        template: its cells when it was last alone; `last_template`: the cells of its box in the last look.
         error: running mean of how far it was from the way on which it was expected, in its own sizes.
     """
 
@@ -51,18 +52,18 @@ class Track:
     confirmed: bool = False
     count_max: int = 1
     size: tuple[float, float] = field(init=False)
-    born_box: Box = field(init=False)
-    first_box: Box = field(init=False)
+    start_box: Box = field(init=False)
+    travel_from: Box = field(init=False)
     still_box: Box = field(init=False)
     still_at: float = field(init=False)
-    home: tuple[float, float] = field(init=False)
-    home_at: float = field(init=False)
+    anchor: tuple[float, float] = field(init=False)
+    anchor_at: float = field(init=False)
     seen_alone_at: float = field(init=False)
     ghost_looks: int = 0
-    stirred: int = 0
+    motion_looks: int = 0
     travelled: float = 0.0
     error: float = 0.0
-    newness: float = field(init=False)
+    change_score: float = field(init=False)
     presence: float = 1.0
     apart_at: float = field(init=False)
     alone_centre: tuple[float, float] = field(init=False)
@@ -70,15 +71,15 @@ class Track:
     known_tone: ToneMemory = field(default_factory=ToneMemory)
     recent_tone: ToneMemory = field(default_factory=ToneMemory)
     merged_with: set[int] = field(default_factory=set)
-    patch: Patch | None = None
-    seat: Patch | None = None
+    template: Template | None = None
+    last_template: Template | None = None
 
     def __post_init__(self) -> None:
-        self.born_box = self.first_box = self.still_box = self.region.box
-        self.still_at = self.home_at = self.seen_alone_at = self.apart_at = self.first_at
-        self.home = self.alone_centre = self.region.box.centre
+        self.start_box = self.travel_from = self.still_box = self.region.box
+        self.still_at = self.anchor_at = self.seen_alone_at = self.apart_at = self.first_at
+        self.anchor = self.alone_centre = self.region.box.centre
         self.size = (self.region.box.w, self.region.box.h)
-        self.newness = self.region.newness
+        self.change_score = self.region.newness
 
     @property
     def box(self) -> Box:
@@ -104,7 +105,7 @@ class Track:
     @property
     def at_rest(self) -> bool:
         """Whether it sits, pecks or hops rather than flies."""
-        return self.speed < AT_REST * max(self.size)
+        return self.speed < REST_SPEED * max(self.size)
 
     def predicted(self, at: float) -> Box:
         """Where it should be; trust in the speed fades within half a second."""
@@ -132,12 +133,12 @@ class Track:
         if self.still_box.iou(region.box) < 0.6:
             self.still_box, self.still_at = region.box, at
         lost = not self.confirmed and self.unseen_looks > LOST_LOOKS and step > LOST_S
-        if lost or math.hypot(x1 - self.home[0], y1 - self.home[1]) > HOME * size:
-            self.home, self.home_at = (x1, y1), at
+        if lost or math.hypot(x1 - self.anchor[0], y1 - self.anchor[1]) > ANCHOR_RADIUS * size:
+            self.anchor, self.anchor_at = (x1, y1), at
         self.ghost_looks = self.ghost_looks + 1 if region.ghost else 0
         if miss > jump:  # perhaps something else altogether: what it travelled counts from here
-            self.first_box = region.box
-        first = self.first_box.centre
+            self.travel_from = region.box
+        first = self.travel_from.centre
         self.travelled = max(self.travelled, math.hypot(x1 - first[0], y1 - first[1]) / size)
         if alone:
             self.seen_alone_at = self.apart_at = at
@@ -147,7 +148,7 @@ class Track:
                 self.recent_tone.add(region.tone)
         self.region, self.last_at, self.unseen_looks = region, at, 0
         self.hits += 1
-        self.newness += (region.newness - self.newness) / min(self.hits, 12)
+        self.change_score += (region.newness - self.change_score) / min(self.hits, 12)
 
     def _note_speed(self, across: float, down: float, step: float, *, trusted: bool) -> None:
         """Average the speed of this step in, frame sizes per second."""
@@ -161,14 +162,14 @@ class Track:
     def take_over(self, other: Track) -> None:
         """Continue as another track, which has turned out to be this bird."""
         self.region, self.last_at, self.velocity, self.size = other.region, other.last_at, other.velocity, other.size
-        self.still_box, self.still_at, self.home, self.home_at = (
+        self.still_box, self.still_at, self.anchor, self.anchor_at = (
             other.still_box,
             other.still_at,
-            other.home,
-            other.home_at,
+            other.anchor,
+            other.anchor_at,
         )
         self.seen_alone_at, self.apart_at, self.alone_centre = other.seen_alone_at, other.apart_at, other.alone_centre
-        self.patch, self.seat = other.patch, other.seat
+        self.template, self.last_template = other.template, other.last_template
         self.error, self.presence, self.ghost_looks = other.error, other.presence, 0
         self.settle_tone()
         self.recent_tone = other.recent_tone
@@ -176,7 +177,7 @@ class Track:
 
     def swap_identity(self, other: Track) -> None:
         """Fix an id switch: the two tracks had followed each other's bird."""
-        for name in ("number", "first_at", "born_box", "count_max", "known_tone"):
+        for name in ("number", "first_at", "start_box", "count_max", "known_tone"):
             mine, theirs = getattr(self, name), getattr(other, name)
             setattr(self, name, theirs)
             setattr(other, name, mine)
@@ -189,7 +190,7 @@ class Departure:
     """Something that had been there since the picture began, or changed, has left `box` at `at`.
 
     Attributes:
-        number: of the confirmed track that it was, None if it had not stirred before.
+        number: of the confirmed track that it was, None if it was no track before.
         noticed_at: when its place first differed, seconds.
     """
 

@@ -110,7 +110,11 @@ class Tracker:
                 if cost is None:
                     continue
                 if was_merged and eyes is not None:  # it leaves a merged region: which bird is it?
-                    looks = [eyes.locate(look, region.box)[1] for look in (track.patch, track.seat) if look is not None]
+                    looks = [
+                        eyes.locate(look, region.box)[1]
+                        for look in (track.template, track.last_template)
+                        if look is not None
+                    ]
                     cost += 1.0 - max(looks, default=1.0)
                 pairs.append((cost, track.number, index, track))
         owners: dict[int, Track] = {}
@@ -167,9 +171,9 @@ class Tracker:
                     for t in self._tracks
                 )
                 owner.sight(region, at, alone=alone, jump=1e9 if owner.confirmed else self.settings.max_jump)
-                owner.stirred += region.activity >= self.settings.motion_share
+                owner.motion_looks += region.activity >= self.settings.motion_share
                 if eyes is not None and alone and not region.ghost:
-                    owner.patch = owner.seat = eyes.cut(region.box)
+                    owner.template = owner.last_template = eyes.cut(region.box)
 
     # -- confirmation and ends ---------------------------------------------------------------------------------------
 

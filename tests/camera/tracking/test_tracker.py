@@ -145,13 +145,13 @@ def shown(box: Box, place: tuple[int, int]) -> float:
 
 def test_birds_that_sit_touching_keep_their_names_and_all_are_counted() -> None:
     """One lands beside another, a third beside both: three visits, each with the pictures of its own bird."""
-    feeder, seats = Feeder(), [(300, 200), (344, 200), (256, 200)]
+    feeder, perches = Feeder(), [(300, 200), (344, 200), (256, 200)]
     sits: dict[int, tuple[int, int]] = {}
     names: dict[int, int] = {}
-    for bird, seat in enumerate(seats):
-        for place in landing(seat, (580 if bird != 2 else 20, 60)):
+    for bird, perch in enumerate(perches):
+        for place in landing(perch, (580 if bird != 2 else 20, 60)):
             feeder.look({**sits, bird: place})
-        sits[bird] = seat
+        sits[bird] = perch
         for _ in range(20):
             seen = feeder.look(sits)
         assert len(seen) == bird + 1
@@ -180,10 +180,10 @@ def test_a_bird_that_is_seen_twice_before_it_lands_beside_another_is_a_bird_of_i
 def test_a_bird_that_is_seen_once_before_it_lands_beside_another_is_a_bird_of_its_own(size: float, visits: int) -> None:
     """Fast birds are, at few frames a second, just as the other one hops; a falling leaf beside a bird is none."""
     tracker = Tracker(TrackerSettings())
-    seat = sitting((0.5, 0.5), 30)
-    comes = [*seat[0], Region(Box(0.72, 0.45, 0.08 * size, 0.1 * size), 0.6, 3.0)]
+    perch = sitting((0.5, 0.5), 30)
+    comes = [*perch[0], Region(Box(0.72, 0.45, 0.08 * size, 0.1 * size), 0.6, 3.0)]
     both = [Region(Box(0.46, 0.45, 0.15, 0.1), 0.6, 3.0)]
-    for number, regions in enumerate([*[[]] * 90, *flight((0.9, 0.2), (0.5, 0.5), 6), *seat, comes, *[both] * 20]):
+    for number, regions in enumerate([*[[]] * 90, *flight((0.9, 0.2), (0.5, 0.5), 6), *perch, comes, *[both] * 20]):
         step = tracker.update(regions, number * STEP_S)
     assert len(step.seen) == visits
 
@@ -205,7 +205,7 @@ def stirring_in_place(looks: int) -> Track:
     for look in range(1, looks):
         track.looks += 1
         track.sight(region, look * STEP_S)
-        track.stirred += 1
+        track.motion_looks += 1
     return track
 
 
@@ -250,7 +250,7 @@ def test_what_shows_in_other_parts_in_every_look_has_not_moved() -> None:
     leaf.error = 0.0
     assert leaf.travelled >= settings.min_travel
     assert not should_confirm(leaf, leaf.last_at, calm, settings)
-    leaf.stirred = 1
+    leaf.motion_looks = 1
     assert should_confirm(leaf, leaf.last_at, calm, settings)
 
 
@@ -266,7 +266,7 @@ def test_what_was_out_of_sight_did_not_stay_there(missed: int, bird: bool) -> No
             track.unseen_looks += 1
             continue
         track.sight(Region(Box(0.5, 0.1 + 0.02 * min(look, 18), 0.04, 0.04), 0.6, 3.0, newness=0.9), look * STEP_S)
-        track.stirred += 1
+        track.motion_looks += 1
     assert should_confirm(track, track.last_at, snow, settings) is bird
 
 
