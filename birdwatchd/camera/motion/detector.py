@@ -179,7 +179,7 @@ class Gate:
         if self._previous is not None:
             self.background.absorb(self._previous, self.grid.slices(box, 0.3))
 
-    # -- what the tracker sees (`tracker.Eyes`) ----------------------------------------------------------------------
+    # -- what the tracker sees (`tracker.AppearanceView`) ----------------------------------------------------------
 
     def cut(self, box: Box) -> Cells:
         """The cells of the last look in `box`; a copy."""

@@ -16,7 +16,7 @@ from birdwatchd.camera.tracking.track import Template, Track
 from birdwatchd.records import Box, Region
 
 __all__ = [
-    "Eyes",
+    "AppearanceView",
     "absorb_fragments",
     "contrast_jumped",
     "find_occluded",
@@ -32,27 +32,27 @@ OVERLAP = 1.25  # times the region's length: birds that are longer together have
 ROOM = 1.25  # times the larger bird's length: a region that long shows two
 
 
-class Eyes(Protocol):
-    """What the tracker needs to see of the present look (`birdwatchd.camera.motion.detector`)."""
+class AppearanceView(Protocol):
+    """The pixels that the tracker compares: the present look, and the background (see `camera.motion.detector`)."""
 
     def cut(self, box: Box) -> Template:
-        """The grid's cells in `box`, a copy."""
+        """The grid's cells in `box` in the present look: uint8 (rows, columns), a copy."""
 
     def locate(self, template: Template, around: Box) -> tuple[Box, float]:
-        """Where in `around` the look resembles `template` most, and how much (correlation, -1 … 1)."""
+        """Where in `around` the present look is most like `template`, and their normalised correlation, -1 … 1."""
 
     def resembles_background(self, template: Template, box: Box) -> float:
-        """How much the empty background around `box` resembles `template` (correlation, -1 … 1)."""
+        """The best normalised correlation, -1 … 1, of `template` with the background model around `box`."""
 
 
 def split_merged(
-    tracks: Sequence[Track], regions: Sequence[Region], at: float, eyes: Eyes, s: TrackerSettings
+    tracks: Sequence[Track], regions: Sequence[Region], at: float, view: AppearanceView, s: TrackerSettings
 ) -> list[Region]:
     """Split a region in two where every bird in it is located, unmoved, in one part: another bird has come to them."""
     result = []
     for region in regions:
         inside = [t for t in tracks if at - t.last_at < s.flight_s and is_merged_into(t, region, at, s, clear=True)]
-        places = [_unmoved_place(bird, region, eyes, s) for bird in inside if bird.confirmed]
+        places = [_unmoved_place(bird, region, view, s) for bird in inside if bird.confirmed]
         known = [place for place in places if place is not None]
         if not known or len(known) < len(inside):
             result.append(region)
@@ -69,7 +69,7 @@ def split_merged(
     return result
 
 
-def _unmoved_place(bird: Track, region: Region, eyes: Eyes, s: TrackerSettings) -> Box | None:
+def _unmoved_place(bird: Track, region: Region, view: AppearanceView, s: TrackerSettings) -> Box | None:
     """Where in a region larger than itself a bird sits as in the look before; None if it moved."""
     if (
         bird.last_template is None
@@ -77,7 +77,7 @@ def _unmoved_place(bird: Track, region: Region, eyes: Eyes, s: TrackerSettings) 
         or region.box.area < s.merged_factor * bird.size[0] * bird.size[1]
     ):
         return None
-    place, correlation = eyes.locate(bird.last_template, expanded(bird.box, 0.2))
+    place, correlation = view.locate(bird.last_template, expanded(bird.box, 0.2))
     return place if correlation > s.same_correlation else None
 
 
@@ -124,24 +124,26 @@ def contrast_jumped(track: Track, region: Region, s: TrackerSettings) -> bool:
     )
 
 
-def update_merged(birds: Sequence[Track], region: Region, at: float, eyes: Eyes | None, s: TrackerSettings) -> None:
+def update_merged(
+    birds: Sequence[Track], region: Region, at: float, view: AppearanceView | None, s: TrackerSettings
+) -> None:
     """Update several birds from the one region they share.
 
     Unmoved birds stay; the others lie where there is room, where they look like themselves, or where they were going.
     """
-    places = _unmoved_places(birds, region.box, at, eyes, s)
+    places = _unmoved_places(birds, region.box, at, view, s)
     moved = [bird for bird in birds if bird.number not in places]
     beside: dict[int, Box] = {}
     if not places:
         roomy = _place_in_order(birds, region.box, at)
-        if roomy is not None and len(birds) == 2 and eyes is not None:
-            roomy = _swapped_by_appearance(birds, region.box, roomy, eyes)
+        if roomy is not None and len(birds) == 2 and view is not None:
+            roomy = _swapped_by_appearance(birds, region.box, roomy, view)
         places = {bird.number: place for bird, place in zip(birds, roomy or (), strict=False)}
     elif len(moved) == 1:
         beside = _place_beside(moved[0], list(places.values()), region.box, s)
         places |= beside
     for bird in birds:
-        here = places.get(bird.number) or _locate_bird(bird, region.box, at, eyes, s)
+        here = places.get(bird.number) or _locate_bird(bird, region.box, at, view, s)
         if here is not None:
             bird.apart_at = at
         elif at - bird.apart_at < s.occluded_s or bird is birds[0]:
@@ -151,23 +153,23 @@ def update_merged(birds: Sequence[Track], region: Region, at: float, eyes: Eyes 
             bird.merged_with |= {other.number for other in birds if other is not bird}
             bird.sight(replace(region, box=here, tone=()), at, alone=False, placed=bird.number in beside)
             bird.motion_looks += region.activity >= s.motion_share
-            bird.last_template = eyes.cut(here) if eyes is not None else None
+            bird.last_template = view.cut(here) if view is not None else None
 
 
 def _unmoved_places(
-    birds: Sequence[Track], whole: Box, at: float, eyes: Eyes | None, s: TrackerSettings
+    birds: Sequence[Track], whole: Box, at: float, view: AppearanceView | None, s: TrackerSettings
 ) -> dict[int, Box]:
     """Places by track number of the birds that look as they did in the look before, or rest while others fly."""
     places = {}
     for bird in birds:
         if (
-            eyes is None
+            view is None
             or bird.last_template is None
             or share_inside(bird.box, whole) < 0.6
             or at - bird.still_at < s.dropout_s
         ):
             continue
-        place, correlation = eyes.locate(bird.last_template, expanded(bird.box, 0.2))
+        place, correlation = view.locate(bird.last_template, expanded(bird.box, 0.2))
         if correlation > s.same_correlation:
             places[bird.number] = bird.box if bird.box.iou(place) > 0.7 else place
     resting = [bird for bird in birds if bird.at_rest and at - bird.last_at < s.flight_s]
@@ -224,22 +226,22 @@ def absorb_fragments(
     return rest
 
 
-def find_occluded(tracks: Sequence[Track], at: float, eyes: Eyes, s: TrackerSettings) -> None:
+def find_occluded(tracks: Sequence[Track], at: float, view: AppearanceView, s: TrackerSettings) -> None:
     """Keep birds that no region shows as long as they are still seen, by template, where they sat."""
     for bird in tracks:
         if not bird.confirmed or bird.last_at == at or bird.template is None or not bird.at_rest:
             continue
-        place, correlation = eyes.locate(bird.template, expanded(bird.box, 0.2))
-        empty = eyes.resembles_background(bird.template, expanded(bird.box, 0.2))
+        place, correlation = view.locate(bird.template, expanded(bird.box, 0.2))
+        empty = view.resembles_background(bird.template, expanded(bird.box, 0.2))
         if correlation > s.same_correlation and correlation > empty + 0.15:
             bird.sight(replace(bird.region, box=place, ghost=False), at, alone=False)
 
 
-def _locate_bird(bird: Track, whole: Box, at: float, eyes: Eyes | None, s: TrackerSettings) -> Box | None:
+def _locate_bird(bird: Track, whole: Box, at: float, view: AppearanceView | None, s: TrackerSettings) -> Box | None:
     """Where in a merged region a bird looks like itself; None where nothing is like it."""
-    if eyes is None or bird.template is None:
+    if view is None or bird.template is None:
         return None
-    place, correlation = eyes.locate(bird.template, whole.union(moved_inside(bird.predicted(at), whole)))
+    place, correlation = view.locate(bird.template, whole.union(moved_inside(bird.predicted(at), whole)))
     return place if correlation > s.found_correlation else None
 
 
@@ -275,7 +277,7 @@ def _extrapolated(bird: Track, at: float) -> tuple[float, float]:
     return bird.alone_centre[0] + bird.velocity[0] * since, bird.alone_centre[1] + bird.velocity[1] * since
 
 
-def _swapped_by_appearance(birds: Sequence[Track], whole: Box, places: list[Box], eyes: Eyes) -> list[Box]:
+def _swapped_by_appearance(birds: Sequence[Track], whole: Box, places: list[Box], view: AppearanceView) -> list[Box]:
     """Swap two birds' places where the correlations say so clearly: they crossed while they were one region."""
     first, second = birds
     if first.template is None or second.template is None or min(first.hits, second.hits) < COMPARABLE_HITS:
@@ -284,7 +286,7 @@ def _swapped_by_appearance(birds: Sequence[Track], whole: Box, places: list[Box]
 
     def correlation(where: Sequence[Box]) -> float:
         return sum(
-            eyes.locate(b.template, place)[1] for b, place in zip(birds, where, strict=True) if b.template is not None
+            view.locate(b.template, place)[1] for b, place in zip(birds, where, strict=True) if b.template is not None
         )
 
     return swapped if correlation(swapped) > correlation(places) + 0.3 else places

@@ -14,7 +14,7 @@ from birdwatchd.camera.tracking.boxes import at_edge, share_inside, touch
 from birdwatchd.camera.tracking.confirmation import Clutter, should_confirm, shows_motion
 from birdwatchd.camera.tracking.identity import fix_id_switches, has_left, reidentify
 from birdwatchd.camera.tracking.occlusion import (
-    Eyes,
+    AppearanceView,
     absorb_fragments,
     contrast_jumped,
     find_occluded,
@@ -27,7 +27,7 @@ from birdwatchd.camera.tracking.settings import TrackerSettings
 from birdwatchd.camera.tracking.track import Departure, Step, Track
 from birdwatchd.records import Box, Region
 
-__all__ = ["Departure", "Eyes", "Step", "Track", "Tracker", "TrackerSettings"]
+__all__ = ["AppearanceView", "Departure", "Step", "Track", "Tracker", "TrackerSettings"]
 
 COVERED = 0.6  # share of a merged bird's box that a region covers as long as the bird sits there
 
@@ -57,11 +57,11 @@ class Tracker:
         """Every track, confirmed or tentative (for people who tune)."""
         return tuple(self._tracks)
 
-    def update(self, regions: Sequence[Region], at: float, eyes: Eyes | None = None) -> Step:
+    def update(self, regions: Sequence[Region], at: float, view: AppearanceView | None = None) -> Step:
         """Take the regions of one look at time `at`.
 
         Args:
-            eyes: shows the look itself; without them birds that merge are told apart by their movement alone.
+            view: the pixels of this look; without it, merged birds are followed by their motion alone.
         """
         last = self._looked_at if self._looked_at is not None else at
         step = min(at - last, 1.0)
@@ -69,16 +69,16 @@ class Tracker:
         for track in self._tracks:
             track.looks += 1
             track.unseen_looks += track.last_at < last
-        if eyes is not None and not self._clutter.high:
-            regions = split_merged(self._tracks, regions, at, eyes, self.settings)
-        owners = self._match(regions, at, eyes)
+        if view is not None and not self._clutter.high:
+            regions = split_merged(self._tracks, regions, at, view, self.settings)
+        owners = self._match(regions, at, view)
         unmatched = [i for i in range(len(regions)) if i not in owners]
-        self._sight_owners(regions, owners, at, eyes)
+        self._sight_owners(regions, owners, at, view)
         for index in absorb_fragments(self._tracks, regions, unmatched, at, self.settings):
             self._numbers += 1
             self._tracks.append(Track(self._numbers, regions[index], at, at))
-        if eyes is not None:
-            find_occluded(self._tracks, at, eyes, self.settings)
+        if view is not None:
+            find_occluded(self._tracks, at, view, self.settings)
         fix_id_switches(self._tracks, self.settings)
         self._clutter.update(self._tracks, step)
         self._count_presence(at, step)
@@ -97,7 +97,7 @@ class Tracker:
 
     # -- matching ---------------------------------------------------------------------------------------------------
 
-    def _match(self, regions: Sequence[Region], at: float, eyes: Eyes | None) -> dict[int, Track]:
+    def _match(self, regions: Sequence[Region], at: float, view: AppearanceView | None) -> dict[int, Track]:
         """Pair regions with tracks, cheapest first; a region has one owner at most."""
         pairs = []
         for track in self._tracks:
@@ -109,9 +109,9 @@ class Tracker:
                 cost = self._cost(track, region, at, may_leap=may_leap)
                 if cost is None:
                     continue
-                if was_merged and eyes is not None:  # it leaves a merged region: which bird is it?
+                if was_merged and view is not None:  # it leaves a merged region: which bird is it?
                     looks = [
-                        eyes.locate(look, region.box)[1]
+                        view.locate(look, region.box)[1]
                         for look in (track.template, track.last_template)
                         if look is not None
                     ]
@@ -151,7 +151,9 @@ class Tracker:
             return None
         return distance / size - overlap + 0.15 * unlike - (0.3 if track.confirmed else 0.0)
 
-    def _sight_owners(self, regions: Sequence[Region], owners: dict[int, Track], at: float, eyes: Eyes | None) -> None:
+    def _sight_owners(
+        self, regions: Sequence[Region], owners: dict[int, Track], at: float, view: AppearanceView | None
+    ) -> None:
         """Let every owner see its region; where birds share one, locate each of them in it."""
         matched = {track.number for track in owners.values()}
         clear = not self._clutter.high
@@ -163,7 +165,7 @@ class Tracker:
                 others = [t for t in others if t not in merged]
                 merged += landed_beside(others, [owner, *merged], region, at, self.settings)
             if merged and (owner.confirmed or owner.hits >= self.settings.merge_hits):
-                update_merged([owner, *merged], region, at, eyes, self.settings)
+                update_merged([owner, *merged], region, at, view, self.settings)
                 matched |= {bird.number for bird in merged}
             else:
                 alone = not any(
@@ -172,8 +174,8 @@ class Tracker:
                 )
                 owner.sight(region, at, alone=alone, jump=1e9 if owner.confirmed else self.settings.max_jump)
                 owner.motion_looks += region.activity >= self.settings.motion_share
-                if eyes is not None and alone and not region.ghost:
-                    owner.template = owner.last_template = eyes.cut(region.box)
+                if view is not None and alone and not region.ghost:
+                    owner.template = owner.last_template = view.cut(region.box)
 
     # -- confirmation and ends ---------------------------------------------------------------------------------------
 
