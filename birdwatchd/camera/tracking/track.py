@@ -187,7 +187,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """Something that had been there since the picture began, or changed, has left `box` at `at`.
+    """Something that had been there since the scene was learned has left `box` at `at`.
 
     Attributes:
         number: of the confirmed track that it was, None if it was no track before.
@@ -208,7 +208,7 @@ class Step:
         open: confirmed tracks seen or still waited for.
         seen: those of them that this look saw.
         closed: confirmed tracks that are over.
-        absorb: boxes that the gate should take as background (ghosts, furniture).
+        absorb: boxes that the gate should take as background (ghosts, static objects).
         left: what was part of the background and is not there any more.
     """
 

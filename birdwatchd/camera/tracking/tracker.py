@@ -1,8 +1,9 @@
-"""Follow regions from look to look as tracks: one bird, one id, from its first picture to its last.
+"""Track birds from look to look: one bird, one id, from its first sighting to its last.
 
-A track is predicted with a constant velocity and matched with the nearest region of like size (birds that share a
-region: `occlusion.py`). It becomes a bird when it is confirmed (`confirmation.py`). What appears and never stirs (a
-digit of a clock, a fallen leaf, the perch from which a bird has left) is furniture, and goes into the background.
+The motion gate knows only regions of one frame; a visit needs to know which of them are the same bird. Tracks are
+predicted with constant velocity and matched, cheapest first, with near regions of like size (as SORT, but greedily);
+`occlusion.py` follows birds that share a region, `confirmation.py` decides which tracks are birds, `identity.py`
+re-identifies them. What appears and never moves (a clock's digit, a fallen leaf, an empty perch) is a static object.
 """
 
 from __future__ import annotations
@@ -82,11 +83,11 @@ class Tracker:
         fix_id_switches(self._tracks, self.settings)
         self._clutter.update(self._tracks, step)
         self._count_presence(at, step)
-        absorb, left = self._drop_lifeless(at)
+        absorb, left = self._drop_static(at)
         return self._step(at, tuple(absorb), tuple(left))
 
     def close_quiet(self, at: float) -> Step:
-        """Let time pass without a picture: close what was not seen for `gone_s`."""
+        """Let time pass without a frame: close what was not seen for `gone_s`."""
         return self._step(at, (), ())
 
     def close_all(self) -> Step:
@@ -185,15 +186,15 @@ class Tracker:
             seen = 1.0 if track.last_at == at else 0.0
             track.presence += (1 - math.exp(-step_s / self.settings.presence_s)) * (seen - track.presence)
 
-    def _drop_lifeless(self, at: float) -> tuple[list[Box], list[Departure]]:
-        """Take furniture and ghosts out of the tracks; the gate learns them as background."""
+    def _drop_static(self, at: float) -> tuple[list[Box], list[Departure]]:
+        """Drop static objects and ghosts from the tracks; the gate takes them as background."""
         s = self.settings
         absorb: list[Box] = []
         left: list[Departure] = []
         for track in list(self._tracks):
             still = at - track.still_at
             ghost = track.ghost_looks >= 3 and (still >= s.still_s or (not track.confirmed and still > 0.4))
-            lifeless = (
+            static = (
                 not track.confirmed
                 and at - track.first_at > s.static_s
                 and track.last_at == at
@@ -202,7 +203,7 @@ class Tracker:
             )
             if track.confirmed and self._clutter.high and track.presence < s.min_presence:
                 track.over = True
-            if not (ghost or lifeless or still > s.max_still_s):
+            if not (ghost or static or still > s.max_still_s):
                 continue
             absorb.append(track.box)
             if ghost and track.hits >= s.confirm_share * track.looks:  # a perch stays empty; what comes and goes sways
