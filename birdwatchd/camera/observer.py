@@ -227,7 +227,7 @@ class Observer:
             visit.seen(frame.at, track.box, frame.media_s)
             self._perches.note(track.number, track.box)
             picker = visit.spare if from_full else visit.picker
-            picker.offer(frame, track.box, at, speed=track.speed, alone=track.seen_alone_at == at)
+            picker.offer(frame, track.box, at, speed=track.speed, alone=track.alone_s == at)
         self._present = tuple((self._visits[track.number].visit_id, track.box) for track in step.seen)
         self._look_at_full(frame.at)
         result = self._departures(step.left, at)
@@ -245,7 +245,7 @@ class Observer:
         return result
 
     def _begin(self, track: Track, frame: Frame, at: float) -> OpenVisit:
-        before = at - track.first_at
+        before = at - track.first_s
         start = frame.at - timedelta(seconds=before)
         visit = OpenVisit(
             new_visit_id(start),
@@ -258,7 +258,7 @@ class Observer:
         )
         visit.places.append((start, track.start_box))
         self._visits[track.number] = visit
-        unseen_s = track.first_at - self._attention.seen_all_since
+        unseen_s = track.first_s - self._attention.seen_all_since
         if self._replay is not None and unseen_s < UNSEEN_S:
             visit.search_since = start - timedelta(seconds=self._settings.pre_roll_s)
             if not self._crops_from_full:
@@ -312,7 +312,7 @@ class Observer:
             visit = self._visits.get(departure.number) if departure.number is not None else None
             if since is None or self._perches.had_others(departure.number or 0, departure.box):
                 continue  # what has left here came after the picture began
-            if self._relit[0] - RELIT_S < departure.noticed_at < self._relit[2] + RELIT_S:
+            if self._relit[0] - RELIT_S < departure.noticed_s < self._relit[2] + RELIT_S:
                 continue  # much looks different in another light
             if visit is not None:
                 visit.start, visit.start_s = min(since, visit.start), min(self._picture_since_s, visit.start_s)
@@ -324,7 +324,7 @@ class Observer:
     def _told_afterwards(self, departure: Departure, since: datetime, at: float) -> list[Evidence]:
         """The visit of a bird that sat there from the first picture on, out of the ring."""
         assert self._origin is not None
-        end = self._origin + timedelta(seconds=departure.at)
+        end = self._origin + timedelta(seconds=departure.left_s)
         picker = MomentPicker(self._settings.max_moments)
         frames = self._replay(max(since, end - timedelta(seconds=max(2.0, self._settings.pre_roll_s))))  # type: ignore[misc]
         moments: list[Moment] = []

@@ -239,7 +239,7 @@ def test_a_bird_unseen_for_a_moment_is_still_the_same_visit() -> None:
     box = Box(0.4, 0.5, 0.08, 0.1)
     closed = walk(tracker, [[box]] * 10 + [[]] * 6 + [[box]] * 10 + [[]] * 30)
     assert len(closed) == 1
-    assert closed[0].last_at == pytest.approx(2.5)  # type: ignore[attr-defined]
+    assert closed[0].last_s == pytest.approx(2.5)  # type: ignore[attr-defined]
 
 
 def test_the_tip_of_a_tail_is_no_second_bird() -> None:

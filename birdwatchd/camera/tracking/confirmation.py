@@ -34,19 +34,19 @@ class Clutter:
 
     def without(self, track: Track, now_s: float) -> float:
         """The mean without this track, which was counted since it began."""
-        own = 1.0 - math.exp(-(now_s - track.first_at) / self._settings.clutter_s)
+        own = 1.0 - math.exp(-(now_s - track.first_s) / self._settings.clutter_s)
         return max(0.0, self.level - own)
 
 
 def should_confirm(track: Track, now_s: float, clutter: Clutter, s: TrackerSettings) -> bool:
     """Whether a tentative track is a bird."""
     others = clutter.without(track, now_s)
-    settled = now_s - track.anchor_at >= s.settled_s * min(1.0, others / s.clutter_high)
+    settled = now_s - track.anchor_since_s >= s.settled_s * min(1.0, others / s.clutter_high)
     return (
         track.hits >= s.confirm_hits
-        and track.last_at - track.first_at >= s.confirm_s
+        and track.last_s - track.first_s >= s.confirm_s
         and track.hits >= s.confirm_share * track.looks
-        and track.last_at == now_s
+        and track.last_s == now_s
         and track.error < s.max_error
         and track.change_score > _required_change(track, now_s, others, s)
         and not track.region.ghost
@@ -67,15 +67,15 @@ def shows_motion(track: Track, s: TrackerSettings) -> bool:
 def _persists(track: Track, now_s: float, others: float, s: TrackerSettings) -> bool:
     """Whether a track that was not seen to arrive stays: a leaf that a gust turns over is gone in a moment."""
     gusty = min(1.0, max(0.0, (others - s.clutter_low) / (s.clutter_medium - s.clutter_low)))
-    return now_s - track.first_at >= gusty * s.persist_s and track.hits >= s.persist_share * gusty * track.looks
+    return now_s - track.first_s >= gusty * s.persist_s and track.hits >= s.persist_share * gusty * track.looks
 
 
 def _shows_motion_in_clutter(track: Track, now_s: float, s: TrackerSettings) -> bool:
     """Whether the track came from elsewhere, or stays and is seen constantly; in wind everything moves a little."""
     constant = min(track.presence, track.hits / track.looks) > 2 * s.min_presence
-    stays = constant and now_s - track.anchor_at > s.stationary_s
+    stays = constant and now_s - track.anchor_since_s > s.stationary_s
     long_constant = (
-        min(track.presence, track.hits / track.looks) > s.constant_share and now_s - track.anchor_at > s.constant_s
+        min(track.presence, track.hits / track.looks) > s.constant_share and now_s - track.anchor_since_s > s.constant_s
     )
     changed = track.change_score > s.high_change or long_constant
     return track.travelled >= 1.0 or (stays and track.motion_looks > s.min_motion_looks and changed)
@@ -89,7 +89,7 @@ def _required_change(track: Track, now_s: float, others: float, s: TrackerSettin
     arrived = (
         track.travelled >= 1.0
         and track.motion_looks >= 2 * s.min_motion_looks
-        and now_s - track.anchor_at >= s.arrived_s
+        and now_s - track.anchor_since_s >= s.arrived_s
     )
     return (
         s.min_change - s.arrived_discount

@@ -30,7 +30,7 @@ def fix_id_switches(tracks: Sequence[Track], s: TrackerSettings) -> None:
 
 
 def _ids_switched(first: Track, second: Track, s: TrackerSettings) -> bool:
-    """Whether the tones of two birds since they separated fit each other's earlier tone better than their own."""
+    """Whether the tones of two birds since_s they separated fit each other's earlier tone better than their own."""
     if min(first.known_tone.count, second.known_tone.count) < s.tone_looks:
         return False
     gains = []
@@ -41,11 +41,11 @@ def _ids_switched(first: Track, second: Track, s: TrackerSettings) -> bool:
     return bool(gains) and sum(gains) > s.switch_margin * len(gains)
 
 
-def has_left(bird: Track, at: float, s: TrackerSettings) -> bool:
-    """Whether a bird that is not seen at `at` has flown out of the frame."""
-    if at - bird.last_at < s.dropout_s:
+def has_left(bird: Track, now_s: float, s: TrackerSettings) -> bool:
+    """Whether a bird that is not seen at `now_s` has flown out of the frame."""
+    if now_s - bird.last_s < s.dropout_s:
         return False
-    x, y = bird.predicted(at).centre
+    x, y = bird.predicted(now_s).centre
     if not (0.0 < x < 1.0 and 0.0 < y < 1.0):
         return True
     speed = max(
@@ -57,22 +57,22 @@ def has_left(bird: Track, at: float, s: TrackerSettings) -> bool:
     return speed > s.exit_speed * max(bird.size)
 
 
-def reidentify(bird: Track, new: Track, at: float, s: TrackerSettings) -> bool | None:
+def reidentify(bird: Track, new: Track, now_s: float, s: TrackerSettings) -> bool | None:
     """Whether `new`, which appeared after `bird` was seen last, is that bird; None while that is not known yet."""
-    since = new.first_at - bird.last_at
-    if bird.over or not 0 < since < s.gone_s or has_left(bird, new.first_at, s) or _entered_at_edge(bird, new, s):
+    since_s = new.first_s - bird.last_s
+    if bird.over or not 0 < since_s < s.gone_s or has_left(bird, new.first_s, s) or _entered_at_edge(bird, new, s):
         return False
     (x0, y0), (x1, y1) = bird.box.centre, new.start_box.centre
     size = max(*bird.size, *new.size)
     far = math.hypot(x1 - x0, y1 - y0)
-    reach = s.first_reach * size + (s.reappear_reach * min(1.0, since / 0.4) if since < s.flight_s else 0.0)
+    reach = s.first_reach * size + (s.reappear_reach * min(1.0, since_s / 0.4) if since_s < s.flight_s else 0.0)
     unlike = abs(math.log(new.size[0] * new.size[1] / max(bird.size[0] * bird.size[1], 1e-9)))
     if far > reach or unlike > math.log(s.max_size_ratio) or _heading_elsewhere(bird, new, s):
         return False
     if not new.region.tone or not bird.tone.count:  # no tone to compare
-        return since < s.flight_s
+        return since_s < s.flight_s
     if new.recent_tone.count < s.tone_looks:
-        return None if at - new.first_at < s.identity_wait_s else since < s.flight_s
+        return None if now_s - new.first_s < s.identity_wait_s else since_s < s.flight_s
     return (bird.tone.distance(new.recent_tone) or 0.0) < s.max_tone_distance
 
 

@@ -46,12 +46,14 @@ class AppearanceView(Protocol):
 
 
 def split_merged(
-    tracks: Sequence[Track], regions: Sequence[Region], at: float, view: AppearanceView, s: TrackerSettings
+    tracks: Sequence[Track], regions: Sequence[Region], now_s: float, view: AppearanceView, s: TrackerSettings
 ) -> list[Region]:
     """Split a region in two where every bird in it is located, unmoved, in one part: another bird has come to them."""
     result = []
     for region in regions:
-        inside = [t for t in tracks if at - t.last_at < s.flight_s and is_merged_into(t, region, at, s, clear=True)]
+        inside = [
+            t for t in tracks if now_s - t.last_s < s.flight_s and is_merged_into(t, region, now_s, s, clear=True)
+        ]
         places = [_unmoved_place(bird, region, view, s) for bird in inside if bird.confirmed]
         known = [place for place in places if place is not None]
         if not known or len(known) < len(inside):
@@ -81,19 +83,19 @@ def _unmoved_place(bird: Track, region: Region, view: AppearanceView, s: Tracker
     return place if correlation > s.same_correlation else None
 
 
-def is_merged_into(track: Track, region: Region, at: float, s: TrackerSettings, *, clear: bool) -> bool:
+def is_merged_into(track: Track, region: Region, now_s: float, s: TrackerSettings, *, clear: bool) -> bool:
     """Whether a track without a region of its own is in this one.
 
     Args:
         clear: there is little clutter, so a tentative track may be one as well.
     """
     known = track.confirmed or (clear and track.hits >= s.merge_hits and not contrast_jumped(track, region, s))
-    inside = max(share_inside(track.box, region.box), share_inside(track.predicted(at), region.box))
-    return known and at - track.last_at < s.flight_s and inside > 0.3
+    inside = max(share_inside(track.box, region.box), share_inside(track.predicted(now_s), region.box))
+    return known and now_s - track.last_s < s.flight_s and inside > 0.3
 
 
 def landed_beside(
-    tracks: Sequence[Track], birds: Sequence[Track], region: Region, at: float, s: TrackerSettings
+    tracks: Sequence[Track], birds: Sequence[Track], region: Region, now_s: float, s: TrackerSettings
 ) -> list[Track]:
     """Which of the tracks without a region landed beside the birds in this one.
 
@@ -107,10 +109,10 @@ def landed_beside(
         track
         for track in tracks
         if not track.confirmed
-        and at - track.last_at < s.take_off_s
+        and now_s - track.last_s < s.take_off_s
         and track.change_score > s.high_change
         and track.size[0] * track.size[1] > least
-        and distance(track.predicted(at).centre, region.box)
+        and distance(track.predicted(now_s).centre, region.box)
         < (s.first_reach if track.hits == 1 else s.reach) * max(track.size)
     ]
 
@@ -125,17 +127,17 @@ def contrast_jumped(track: Track, region: Region, s: TrackerSettings) -> bool:
 
 
 def update_merged(
-    birds: Sequence[Track], region: Region, at: float, view: AppearanceView | None, s: TrackerSettings
+    birds: Sequence[Track], region: Region, now_s: float, view: AppearanceView | None, s: TrackerSettings
 ) -> None:
     """Update several birds from the one region they share.
 
     Unmoved birds stay; the others lie where there is room, where they look like themselves, or where they were going.
     """
-    places = _unmoved_places(birds, region.box, at, view, s)
+    places = _unmoved_places(birds, region.box, now_s, view, s)
     moved = [bird for bird in birds if bird.number not in places]
     beside: dict[int, Box] = {}
     if not places:
-        roomy = _place_in_order(birds, region.box, at)
+        roomy = _place_in_order(birds, region.box, now_s)
         if roomy is not None and len(birds) == 2 and view is not None:
             roomy = _swapped_by_appearance(birds, region.box, roomy, view)
         places = {bird.number: place for bird, place in zip(birds, roomy or (), strict=False)}
@@ -143,21 +145,21 @@ def update_merged(
         beside = _place_beside(moved[0], list(places.values()), region.box, s)
         places |= beside
     for bird in birds:
-        here = places.get(bird.number) or _locate_bird(bird, region.box, at, view, s)
+        here = places.get(bird.number) or _locate_bird(bird, region.box, now_s, view, s)
         if here is not None:
-            bird.apart_at = at
-        elif at - bird.apart_at < s.occluded_s or bird is birds[0]:
-            here = moved_inside(bird.predicted(at), region.box)
+            bird.separated_s = now_s
+        elif now_s - bird.separated_s < s.occluded_s or bird is birds[0]:
+            here = moved_inside(bird.predicted(now_s), region.box)
         if here is not None:
             bird.settle_tone()
             bird.merged_with |= {other.number for other in birds if other is not bird}
-            bird.sight(replace(region, box=here, tone=()), at, alone=False, placed=bird.number in beside)
+            bird.sight(replace(region, box=here, tone=()), now_s, alone=False, placed=bird.number in beside)
             bird.motion_looks += region.activity >= s.motion_share
             bird.last_template = view.cut(here) if view is not None else None
 
 
 def _unmoved_places(
-    birds: Sequence[Track], whole: Box, at: float, view: AppearanceView | None, s: TrackerSettings
+    birds: Sequence[Track], whole: Box, now_s: float, view: AppearanceView | None, s: TrackerSettings
 ) -> dict[int, Box]:
     """Places by track number of the birds that look as they did in the look before, or rest while others fly."""
     places = {}
@@ -166,13 +168,13 @@ def _unmoved_places(
             view is None
             or bird.last_template is None
             or share_inside(bird.box, whole) < 0.6
-            or at - bird.still_at < s.dropout_s
+            or now_s - bird.still_since_s < s.dropout_s
         ):
             continue
         place, correlation = view.locate(bird.last_template, expanded(bird.box, 0.2))
         if correlation > s.same_correlation:
             places[bird.number] = bird.box if bird.box.iou(place) > 0.7 else place
-    resting = [bird for bird in birds if bird.at_rest and at - bird.last_at < s.flight_s]
+    resting = [bird for bird in birds if bird.at_rest and now_s - bird.last_s < s.flight_s]
     if not places and len(resting) < len(birds):  # one flies in, or off, while all others move in their places
         places = {bird.number: moved_inside(bird.box, whole) for bird in resting}
     return places
@@ -198,7 +200,7 @@ def _place_beside(bird: Track, others: Sequence[Box], whole: Box, s: TrackerSett
 
 
 def absorb_fragments(
-    tracks: Sequence[Track], regions: Sequence[Region], unmatched: Sequence[int], at: float, s: TrackerSettings
+    tracks: Sequence[Track], regions: Sequence[Region], unmatched: Sequence[int], now_s: float, s: TrackerSettings
 ) -> list[int]:
     """Add unmatched regions that are fragments of a bird (a wing, the tip of a tail) to its box.
 
@@ -212,7 +214,7 @@ def absorb_fragments(
     for index in unmatched:
         region = regions[index]
         for bird in tracks:
-            if bird.last_at != at or not (bird.confirmed or bird.hits > s.fragment_hits):
+            if bird.last_s != now_s or not (bird.confirmed or bird.hits > s.fragment_hits):
                 continue
             share = region.box.area / max(bird.box.area, bird.size[0] * bird.size[1], 1e-9)
             near = touch(bird.box, region.box, 0.7 if share < s.speck_share else 0.25)
@@ -226,26 +228,26 @@ def absorb_fragments(
     return rest
 
 
-def find_occluded(tracks: Sequence[Track], at: float, view: AppearanceView, s: TrackerSettings) -> None:
+def find_occluded(tracks: Sequence[Track], now_s: float, view: AppearanceView, s: TrackerSettings) -> None:
     """Keep birds that no region shows as long as they are still seen, by template, where they sat."""
     for bird in tracks:
-        if not bird.confirmed or bird.last_at == at or bird.template is None or not bird.at_rest:
+        if not bird.confirmed or bird.last_s == now_s or bird.template is None or not bird.at_rest:
             continue
         place, correlation = view.locate(bird.template, expanded(bird.box, 0.2))
         empty = view.resembles_background(bird.template, expanded(bird.box, 0.2))
         if correlation > s.same_correlation and correlation > empty + 0.15:
-            bird.sight(replace(bird.region, box=place, ghost=False), at, alone=False)
+            bird.sight(replace(bird.region, box=place, ghost=False), now_s, alone=False)
 
 
-def _locate_bird(bird: Track, whole: Box, at: float, view: AppearanceView | None, s: TrackerSettings) -> Box | None:
+def _locate_bird(bird: Track, whole: Box, now_s: float, view: AppearanceView | None, s: TrackerSettings) -> Box | None:
     """Where in a merged region a bird looks like itself; None where nothing is like it."""
     if view is None or bird.template is None:
         return None
-    place, correlation = view.locate(bird.template, whole.union(moved_inside(bird.predicted(at), whole)))
+    place, correlation = view.locate(bird.template, whole.union(moved_inside(bird.predicted(now_s), whole)))
     return place if correlation > s.found_correlation else None
 
 
-def _place_in_order(birds: Sequence[Track], whole: Box, at: float) -> list[Box] | None:
+def _place_in_order(birds: Sequence[Track], whole: Box, now_s: float) -> list[Box] | None:
     """Lay birds of known size into the region they share, in the order they were in; None without room for two.
 
     The first one touches one end of the region, the last one the other; those between are spread evenly.
@@ -256,7 +258,7 @@ def _place_in_order(birds: Sequence[Track], whole: Box, at: float) -> list[Box] 
     if length < ROOM * max(bird.size[axis] for bird in birds):
         return None
     scale = min(1.0, OVERLAP * length / sum(bird.size[axis] for bird in birds))
-    order = sorted(birds, key=lambda bird: _extrapolated(bird, at)[axis])
+    order = sorted(birds, key=lambda bird: _extrapolated(bird, now_s)[axis])
     places = {}
     for rank, bird in enumerate(order):
         w = min(bird.size[0] * (scale if lying else 1.0), whole.w)
@@ -269,12 +271,12 @@ def _place_in_order(birds: Sequence[Track], whole: Box, at: float) -> list[Box] 
     return [places[bird.number] for bird in birds]
 
 
-def _extrapolated(bird: Track, at: float) -> tuple[float, float]:
+def _extrapolated(bird: Track, now_s: float) -> tuple[float, float]:
     """Centre of a bird that went on at its last speed since it was alone; where it is if that is long ago."""
-    since = at - bird.seen_alone_at
-    if since > 0.6:
+    since_s = now_s - bird.alone_s
+    if since_s > 0.6:
         return bird.box.centre
-    return bird.alone_centre[0] + bird.velocity[0] * since, bird.alone_centre[1] + bird.velocity[1] * since
+    return bird.alone_centre[0] + bird.velocity[0] * since_s, bird.alone_centre[1] + bird.velocity[1] * since_s
 
 
 def _swapped_by_appearance(birds: Sequence[Track], whole: Box, places: list[Box], view: AppearanceView) -> list[Box]:

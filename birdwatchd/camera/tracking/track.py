@@ -28,11 +28,11 @@ class Track:
         region: the last sighting.
         count_max: most birds confirmed at once while this one was there.
         presence: share of the recent looks in which it was seen.
-        anchor, anchor_at: the point around which it has stayed, and since when.
+        anchor, anchor_since_s: the point around which it has stayed, and since when.
         start_box: where it was seen first; `travel_from`: the box from which `travelled` counts, in its own sizes.
         unseen_looks: how many there were since it was last seen, the present one not counted.
-        seen_alone_at: when it was last a region of its own.
-        apart_at: when it was last located apart from the birds around it.
+        alone_s: when it last had a region of its own.
+        separated_s: when it was last located apart from the birds around it.
         motion_looks: looks in which enough of its cells changed (`TrackerSettings.motion_share`).
         change_score: mean newness of its sightings (see `Region`).
         known_tone, recent_tone: its grey levels before, and since, it was last merged or out of sight.
@@ -43,8 +43,8 @@ class Track:
 
     number: int
     region: Region
-    first_at: float
-    last_at: float
+    first_s: float
+    last_s: float
     hits: int = 1
     looks: int = 1
     unseen_looks: int = 0
@@ -55,17 +55,17 @@ class Track:
     start_box: Box = field(init=False)
     travel_from: Box = field(init=False)
     still_box: Box = field(init=False)
-    still_at: float = field(init=False)
+    still_since_s: float = field(init=False)
     anchor: tuple[float, float] = field(init=False)
-    anchor_at: float = field(init=False)
-    seen_alone_at: float = field(init=False)
+    anchor_since_s: float = field(init=False)
+    alone_s: float = field(init=False)
     ghost_looks: int = 0
     motion_looks: int = 0
     travelled: float = 0.0
     error: float = 0.0
     change_score: float = field(init=False)
     presence: float = 1.0
-    apart_at: float = field(init=False)
+    separated_s: float = field(init=False)
     alone_centre: tuple[float, float] = field(init=False)
     over: bool = False
     known_tone: ToneMemory = field(default_factory=ToneMemory)
@@ -76,7 +76,7 @@ class Track:
 
     def __post_init__(self) -> None:
         self.start_box = self.travel_from = self.still_box = self.region.box
-        self.still_at = self.anchor_at = self.seen_alone_at = self.apart_at = self.first_at
+        self.still_since_s = self.anchor_since_s = self.alone_s = self.separated_s = self.first_s
         self.anchor = self.alone_centre = self.region.box.centre
         self.size = (self.region.box.w, self.region.box.h)
         self.change_score = self.region.newness
@@ -107,14 +107,16 @@ class Track:
         """Whether it sits, pecks or hops rather than flies."""
         return self.speed < REST_SPEED * max(self.size)
 
-    def predicted(self, at: float) -> Box:
+    def predicted(self, now_s: float) -> Box:
         """Where it should be; trust in the speed fades within half a second."""
-        ahead = min(at - self.last_at, 0.4)
+        ahead = min(now_s - self.last_s, 0.4)
         x, y = self.box.centre
         x, y = x + self.velocity[0] * ahead, y + self.velocity[1] * ahead
         return Box(x - self.box.w / 2, y - self.box.h / 2, self.box.w, self.box.h)
 
-    def sight(self, region: Region, at: float, *, alone: bool = True, placed: bool = False, jump: float = 1e9) -> None:
+    def sight(
+        self, region: Region, now_s: float, *, alone: bool = True, placed: bool = False, jump: float = 1e9
+    ) -> None:
         """It was seen again.
 
         Args:
@@ -122,53 +124,53 @@ class Track:
             placed: it is not, but the place is seen, not guessed.
             jump: how far from the expected place, in its own sizes, it must be to be perhaps another thing.
         """
-        step = max(at - self.last_at, 1e-3)
+        step_s = max(now_s - self.last_s, 1e-3)
         (x0, y0), (x1, y1) = self.box.centre, region.box.centre
-        expected = self.predicted(at).centre
+        expected = self.predicted(now_s).centre
         size = max(*self.size, 1e-3)
         miss = math.hypot(x1 - expected[0], y1 - expected[1]) / size
         off = distance_to_path((x1, y1), (x0, y0), expected) / size  # it may brake at any moment
         self.error = 0.7 * self.error + 0.3 * off if self.hits > 1 else 0.0  # before, it has no speed to expect it by
-        self._note_speed((x1 - x0) / step, (y1 - y0) / step, step, trusted=alone or placed)
+        self._note_speed((x1 - x0) / step_s, (y1 - y0) / step_s, step_s, trusted=alone or placed)
         if self.still_box.iou(region.box) < 0.6:
-            self.still_box, self.still_at = region.box, at
-        lost = not self.confirmed and self.unseen_looks > LOST_LOOKS and step > LOST_S
+            self.still_box, self.still_since_s = region.box, now_s
+        lost = not self.confirmed and self.unseen_looks > LOST_LOOKS and step_s > LOST_S
         if lost or math.hypot(x1 - self.anchor[0], y1 - self.anchor[1]) > ANCHOR_RADIUS * size:
-            self.anchor, self.anchor_at = (x1, y1), at
+            self.anchor, self.anchor_since_s = (x1, y1), now_s
         self.ghost_looks = self.ghost_looks + 1 if region.ghost else 0
         if miss > jump:  # perhaps something else altogether: what it travelled counts from here
             self.travel_from = region.box
         first = self.travel_from.centre
         self.travelled = max(self.travelled, math.hypot(x1 - first[0], y1 - first[1]) / size)
         if alone:
-            self.seen_alone_at = self.apart_at = at
+            self.alone_s = self.separated_s = now_s
             self.alone_centre = (x1, y1)
             self.size = (0.8 * self.size[0] + 0.2 * region.box.w, 0.8 * self.size[1] + 0.2 * region.box.h)
             if self.at_rest and not region.ghost:
                 self.recent_tone.add(region.tone)
-        self.region, self.last_at, self.unseen_looks = region, at, 0
+        self.region, self.last_s, self.unseen_looks = region, now_s, 0
         self.hits += 1
         self.change_score += (region.newness - self.change_score) / min(self.hits, 12)
 
-    def _note_speed(self, across: float, down: float, step: float, *, trusted: bool) -> None:
+    def _note_speed(self, across: float, down: float, step_s: float, *, trusted: bool) -> None:
         """Average the speed of this step in, frame sizes per second."""
         if trusted:
             new = 0.6 if self.hits > 1 else 1.0
             self.velocity = ((1 - new) * self.velocity[0] + new * across, (1 - new) * self.velocity[1] + new * down)
         else:  # its place is a guess: what is known of its speed fades
-            fade = math.exp(-step / 0.5)
+            fade = math.exp(-step_s / 0.5)
             self.velocity = (fade * self.velocity[0], fade * self.velocity[1])
 
     def take_over(self, other: Track) -> None:
         """Continue as another track, which has turned out to be this bird."""
-        self.region, self.last_at, self.velocity, self.size = other.region, other.last_at, other.velocity, other.size
-        self.still_box, self.still_at, self.anchor, self.anchor_at = (
+        self.region, self.last_s, self.velocity, self.size = other.region, other.last_s, other.velocity, other.size
+        self.still_box, self.still_since_s, self.anchor, self.anchor_since_s = (
             other.still_box,
-            other.still_at,
+            other.still_since_s,
             other.anchor,
-            other.anchor_at,
+            other.anchor_since_s,
         )
-        self.seen_alone_at, self.apart_at, self.alone_centre = other.seen_alone_at, other.apart_at, other.alone_centre
+        self.alone_s, self.separated_s, self.alone_centre = other.alone_s, other.separated_s, other.alone_centre
         self.template, self.last_template = other.template, other.last_template
         self.error, self.presence, self.ghost_looks = other.error, other.presence, 0
         self.settle_tone()
@@ -177,7 +179,7 @@ class Track:
 
     def swap_identity(self, other: Track) -> None:
         """Fix an id switch: the two tracks had followed each other's bird."""
-        for name in ("number", "first_at", "start_box", "count_max", "known_tone"):
+        for name in ("number", "first_s", "start_box", "count_max", "known_tone"):
             mine, theirs = getattr(self, name), getattr(other, name)
             setattr(self, name, theirs)
             setattr(other, name, mine)
@@ -187,17 +189,18 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """Something that had been there since the scene was learned has left `box` at `at`.
+    """Something that had been there since the scene was learned has left `box`.
 
     Attributes:
+        left_s: when it left, on the frames' clock.
         number: of the confirmed track that it was, None if it was no track before.
-        noticed_at: when its place first differed, seconds.
+        noticed_s: when its place first differed.
     """
 
     box: Box
-    at: float
+    left_s: float
     number: int | None
-    noticed_at: float
+    noticed_s: float
 
 
 @dataclass(frozen=True, slots=True)

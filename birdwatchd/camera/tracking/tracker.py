@@ -41,7 +41,7 @@ class Tracker:
         self._tracks: list[Track] = []
         self._numbers = 0
         self._clutter = Clutter(settings)
-        self._looked_at: float | None = None
+        self._last_look_s: float | None = None
 
     @property
     def held(self) -> tuple[Box, ...]:
@@ -58,37 +58,38 @@ class Tracker:
         """Every track, confirmed or tentative (for people who tune)."""
         return tuple(self._tracks)
 
-    def update(self, regions: Sequence[Region], at: float, view: AppearanceView | None = None) -> Step:
-        """Take the regions of one look at time `at`.
+    def update(self, regions: Sequence[Region], now_s: float, view: AppearanceView | None = None) -> Step:
+        """Take the regions of one look.
 
         Args:
+            now_s: time of the frame, seconds on a clock that does not run backwards.
             view: the pixels of this look; without it, merged birds are followed by their motion alone.
         """
-        last = self._looked_at if self._looked_at is not None else at
-        step = min(at - last, 1.0)
-        self._looked_at = at
+        last_s = self._last_look_s if self._last_look_s is not None else now_s
+        step_s = min(now_s - last_s, 1.0)
+        self._last_look_s = now_s
         for track in self._tracks:
             track.looks += 1
-            track.unseen_looks += track.last_at < last
+            track.unseen_looks += track.last_s < last_s
         if view is not None and not self._clutter.high:
-            regions = split_merged(self._tracks, regions, at, view, self.settings)
-        owners = self._match(regions, at, view)
+            regions = split_merged(self._tracks, regions, now_s, view, self.settings)
+        owners = self._match(regions, now_s, view)
         unmatched = [i for i in range(len(regions)) if i not in owners]
-        self._sight_owners(regions, owners, at, view)
-        for index in absorb_fragments(self._tracks, regions, unmatched, at, self.settings):
+        self._sight_owners(regions, owners, now_s, view)
+        for index in absorb_fragments(self._tracks, regions, unmatched, now_s, self.settings):
             self._numbers += 1
-            self._tracks.append(Track(self._numbers, regions[index], at, at))
+            self._tracks.append(Track(self._numbers, regions[index], now_s, now_s))
         if view is not None:
-            find_occluded(self._tracks, at, view, self.settings)
+            find_occluded(self._tracks, now_s, view, self.settings)
         fix_id_switches(self._tracks, self.settings)
-        self._clutter.update(self._tracks, step)
-        self._count_presence(at, step)
-        absorb, left = self._drop_static(at)
-        return self._step(at, tuple(absorb), tuple(left))
+        self._clutter.update(self._tracks, step_s)
+        self._count_presence(now_s, step_s)
+        absorb, left = self._drop_static(now_s)
+        return self._step(now_s, tuple(absorb), tuple(left))
 
-    def close_quiet(self, at: float) -> Step:
+    def close_quiet(self, now_s: float) -> Step:
         """Let time pass without a frame: close what was not seen for `gone_s`."""
-        return self._step(at, (), ())
+        return self._step(now_s, (), ())
 
     def close_all(self) -> Step:
         """The end: every confirmed track is over."""
@@ -98,16 +99,16 @@ class Tracker:
 
     # -- matching ---------------------------------------------------------------------------------------------------
 
-    def _match(self, regions: Sequence[Region], at: float, view: AppearanceView | None) -> dict[int, Track]:
+    def _match(self, regions: Sequence[Region], now_s: float, view: AppearanceView | None) -> dict[int, Track]:
         """Pair regions with tracks, cheapest first; a region has one owner at most."""
         pairs = []
         for track in self._tracks:
-            was_merged = track.seen_alone_at < track.last_at
+            was_merged = track.alone_s < track.last_s
             covered = any(share_inside(track.box, region.box) > COVERED for region in regions)
-            takes_off = track.confirmed and track.at_rest and at - track.last_at < self.settings.take_off_s
+            takes_off = track.confirmed and track.at_rest and now_s - track.last_s < self.settings.take_off_s
             may_leap = track.hits == 1 or ((was_merged or takes_off) and not covered)
             for index, region in enumerate(regions):
-                cost = self._cost(track, region, at, may_leap=may_leap)
+                cost = self._cost(track, region, now_s, may_leap=may_leap)
                 if cost is None:
                     continue
                 if was_merged and view is not None:  # it leaves a merged region: which bird is it?
@@ -126,16 +127,16 @@ class Tracker:
                 taken.add(number)
         return owners
 
-    def _cost(self, track: Track, region: Region, at: float, *, may_leap: bool) -> float | None:
+    def _cost(self, track: Track, region: Region, now_s: float, *, may_leap: bool) -> float | None:
         """Distance in bird sizes, lower for overlap and for confirmed birds; None where it cannot be the same bird.
 
         Args:
             may_leap: nothing tells its speed, and it may be far from where it was.
         """
         s = self.settings
-        if (track.confirmed and has_left(track, at, s)) or contrast_jumped(track, region, s):
+        if (track.confirmed and has_left(track, now_s, s)) or contrast_jumped(track, region, s):
             return None
-        expected = track.predicted(at)
+        expected = track.predicted(now_s)
         overlap = max(track.box.iou(region.box), expected.iou(region.box))
         (px, py), (x, y), (ox, oy) = expected.centre, region.box.centre, track.box.centre
         distance = min(math.hypot(x - px, y - py), math.hypot(x - ox, y - oy))
@@ -145,15 +146,15 @@ class Tracker:
             region.box, s.edge_margin
         ):  # part of it may be outside: it may be larger than that
             unlike = 0.0 if region.box.area < track.size[0] * track.size[1] else unlike
-        unseen = at - track.last_at
-        reach = (s.first_reach if may_leap else s.reach) * size + 0.5 * track.speed * min(unseen, 0.5)
+        unseen_s = now_s - track.last_s
+        reach = (s.first_reach if may_leap else s.reach) * size + 0.5 * track.speed * min(unseen_s, 0.5)
         ratio = s.max_size_ratio if not self._clutter.high else s.max_size_ratio / 2
         if overlap < 0.05 and (distance > reach or unlike > math.log(ratio)):
             return None
         return distance / size - overlap + 0.15 * unlike - (0.3 if track.confirmed else 0.0)
 
     def _sight_owners(
-        self, regions: Sequence[Region], owners: dict[int, Track], at: float, view: AppearanceView | None
+        self, regions: Sequence[Region], owners: dict[int, Track], now_s: float, view: AppearanceView | None
     ) -> None:
         """Let every owner see its region; where birds share one, locate each of them in it."""
         matched = {track.number for track in owners.values()}
@@ -161,86 +162,86 @@ class Tracker:
         for index, owner in owners.items():
             region = regions[index]
             others = [t for t in self._tracks if t.number not in matched]
-            merged = [t for t in others if is_merged_into(t, region, at, self.settings, clear=clear)]
+            merged = [t for t in others if is_merged_into(t, region, now_s, self.settings, clear=clear)]
             if clear and owner.confirmed:
                 others = [t for t in others if t not in merged]
-                merged += landed_beside(others, [owner, *merged], region, at, self.settings)
+                merged += landed_beside(others, [owner, *merged], region, now_s, self.settings)
             if merged and (owner.confirmed or owner.hits >= self.settings.merge_hits):
-                update_merged([owner, *merged], region, at, view, self.settings)
+                update_merged([owner, *merged], region, now_s, view, self.settings)
                 matched |= {bird.number for bird in merged}
             else:
                 alone = not any(
-                    t is not owner and t.confirmed and touch(t.box, region.box, 0.05) and at - t.last_at < 0.5
+                    t is not owner and t.confirmed and touch(t.box, region.box, 0.05) and now_s - t.last_s < 0.5
                     for t in self._tracks
                 )
-                owner.sight(region, at, alone=alone, jump=1e9 if owner.confirmed else self.settings.max_jump)
+                owner.sight(region, now_s, alone=alone, jump=1e9 if owner.confirmed else self.settings.max_jump)
                 owner.motion_looks += region.activity >= self.settings.motion_share
                 if view is not None and alone and not region.ghost:
                     owner.template = owner.last_template = view.cut(region.box)
 
     # -- confirmation and ends ---------------------------------------------------------------------------------------
 
-    def _count_presence(self, at: float, step_s: float) -> None:
+    def _count_presence(self, now_s: float, step_s: float) -> None:
         """How constantly each track is seen."""
         for track in self._tracks:
-            seen = 1.0 if track.last_at == at else 0.0
+            seen = 1.0 if track.last_s == now_s else 0.0
             track.presence += (1 - math.exp(-step_s / self.settings.presence_s)) * (seen - track.presence)
 
-    def _drop_static(self, at: float) -> tuple[list[Box], list[Departure]]:
+    def _drop_static(self, now_s: float) -> tuple[list[Box], list[Departure]]:
         """Drop static objects and ghosts from the tracks; the gate takes them as background."""
         s = self.settings
         absorb: list[Box] = []
         left: list[Departure] = []
         for track in list(self._tracks):
-            still = at - track.still_at
-            ghost = track.ghost_looks >= 3 and (still >= s.still_s or (not track.confirmed and still > 0.4))
+            still_s = now_s - track.still_since_s
+            ghost = track.ghost_looks >= 3 and (still_s >= s.still_s or (not track.confirmed and still_s > 0.4))
             static = (
                 not track.confirmed
-                and at - track.first_at > s.static_s
-                and track.last_at == at
+                and now_s - track.first_s > s.static_s
+                and track.last_s == now_s
                 and not shows_motion(track, s)
                 and not any(bird.confirmed and touch(bird.box, track.box, 0.1) for bird in self._tracks)
             )
             if track.confirmed and self._clutter.high and track.presence < s.min_presence:
                 track.over = True
-            if not (ghost or static or still > s.max_still_s):
+            if not (ghost or static or still_s > s.max_still_s):
                 continue
             absorb.append(track.box)
             if ghost and track.hits >= s.confirm_share * track.looks:  # a perch stays empty; what comes and goes sways
                 number = track.number if track.confirmed else None
-                left.append(Departure(track.box, track.still_at, number, track.first_at))
+                left.append(Departure(track.box, track.still_since_s, number, track.first_s))
             if ghost:
-                track.last_at = min(track.last_at, track.still_at)
+                track.last_s = min(track.last_s, track.still_since_s)
             track.over = True
             if not track.confirmed:
                 self._tracks.remove(track)
         return absorb, left
 
-    def _step(self, at: float, absorb: tuple[Box, ...], left: tuple[Departure, ...]) -> Step:
+    def _step(self, now_s: float, absorb: tuple[Box, ...], left: tuple[Departure, ...]) -> Step:
         s = self.settings
         closed = []
         for track in list(self._tracks):
-            if not track.confirmed and should_confirm(track, at, self._clutter, s):
-                self._confirm(track, at)
+            if not track.confirmed and should_confirm(track, now_s, self._clutter, s):
+                self._confirm(track, now_s)
         for track in list(self._tracks):
-            patience = s.gone_s if track.confirmed else 0.4 * s.gone_s
-            if track.over or at - track.last_at > patience:
+            patience_s = s.gone_s if track.confirmed else 0.4 * s.gone_s
+            if track.over or now_s - track.last_s > patience_s:
                 self._tracks.remove(track)
                 if track.confirmed:
                     closed.append(track)
         confirmed = tuple(t for t in self._tracks if t.confirmed)
-        present = sum(1 for t in confirmed if at - t.last_at < 0.3)
+        present = sum(1 for t in confirmed if now_s - t.last_s < 0.3)
         for track in confirmed:
             track.count_max = max(track.count_max, present)
-        seen = tuple(t for t in confirmed if t.last_at == at)
+        seen = tuple(t for t in confirmed if t.last_s == now_s)
         return Step(confirmed, seen, tuple(closed), absorb, left)
 
-    def _confirm(self, track: Track, at: float) -> None:
+    def _confirm(self, track: Track, now_s: float) -> None:
         """It is a bird: another one, or one that vanished as this one appeared (it took off, or landed)."""
         verdicts = {}
         for bird in self._tracks:
-            if bird.confirmed and bird.last_at < track.first_at:
-                verdicts[bird.number] = verdict = reidentify(bird, track, at, self.settings)
+            if bird.confirmed and bird.last_s < track.first_s:
+                verdicts[bird.number] = verdict = reidentify(bird, track, now_s, self.settings)
                 if verdict:
                     bird.take_over(track)
                     self._tracks.remove(track)

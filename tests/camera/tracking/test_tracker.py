@@ -215,9 +215,9 @@ def test_what_was_not_seen_to_come_must_stay_when_a_gust_is_about() -> None:
     gust, calm = Clutter(settings), Clutter(settings)
     gust.level, calm.level = 1.0, 0.0
     brief, lasting = stirring_in_place(8), stirring_in_place(24)
-    assert should_confirm(brief, brief.last_at, calm, settings)
-    assert not should_confirm(brief, brief.last_at, gust, settings)
-    assert should_confirm(lasting, lasting.last_at, gust, settings)
+    assert should_confirm(brief, brief.last_s, calm, settings)
+    assert not should_confirm(brief, brief.last_s, gust, settings)
+    assert should_confirm(lasting, lasting.last_s, gust, settings)
 
 
 @pytest.mark.parametrize(("every", "told"), [(1, True), (3, False)])
@@ -235,7 +235,7 @@ def test_a_bird_that_lands_where_a_leaf_sways_is_not_taken_for_the_leaf() -> Non
     spot = Box(0.4, 0.4, 0.1, 0.1)
     leaf, bird = Region(spot, 0.4, 1.2, newness=0.6), Region(spot, 0.6, 5.0, newness=0.9)
     (track,) = run(Tracker(TrackerSettings()), [*[[leaf], [], []] * 5, *[[bird]] * 20])
-    assert track.first_at == pytest.approx((90 + 15) * STEP_S)
+    assert track.first_s == pytest.approx((90 + 15) * STEP_S)
 
 
 def test_what_shows_in_other_parts_in_every_look_has_not_moved() -> None:
@@ -249,9 +249,9 @@ def test_what_shows_in_other_parts_in_every_look_has_not_moved() -> None:
         leaf.sight(whole if look % 2 else tip, look * STEP_S)
     leaf.error = 0.0
     assert leaf.travelled >= settings.min_travel
-    assert not should_confirm(leaf, leaf.last_at, calm, settings)
+    assert not should_confirm(leaf, leaf.last_s, calm, settings)
     leaf.motion_looks = 1
-    assert should_confirm(leaf, leaf.last_at, calm, settings)
+    assert should_confirm(leaf, leaf.last_s, calm, settings)
 
 
 @pytest.mark.parametrize(("missed", "bird"), [(0, True), (3, True), (4, False), (7, False)])
@@ -267,7 +267,7 @@ def test_what_was_out_of_sight_did_not_stay_there(missed: int, bird: bool) -> No
             continue
         track.sight(Region(Box(0.5, 0.1 + 0.02 * min(look, 18), 0.04, 0.04), 0.6, 3.0, newness=0.9), look * STEP_S)
         track.motion_looks += 1
-    assert should_confirm(track, track.last_at, snow, settings) is bird
+    assert should_confirm(track, track.last_s, snow, settings) is bird
 
 
 def test_looks_in_which_a_track_was_not_seen_are_counted() -> None:
