@@ -222,12 +222,12 @@ class Observer:
             visit = self._visits.get(track.number)
             if visit is None:
                 visit = self._begin(track, frame, at)
-            if track.ghost_looks:  # perhaps it has left already: no pictures of the empty perch
+            if track.sightings.ghost_hits:  # perhaps it has left already: no pictures of the empty perch
                 continue
             visit.seen(frame.at, track.box, frame.media_s)
             self._perches.note(track.number, track.box)
             picker = visit.spare if from_full else visit.picker
-            picker.offer(frame, track.box, at, speed=track.speed, alone=track.alone_s == at)
+            picker.offer(frame, track.box, at, speed=track.motion.speed, alone=track.motion.alone_s == at)
         self._present = tuple((self._visits[track.number].visit_id, track.box) for track in step.seen)
         self._look_at_full(frame.at)
         result = self._departures(step.left, at)
@@ -236,7 +236,7 @@ class Observer:
             visit = self._visits.get(track.number)
             if visit is None:
                 continue
-            visit.count_max = track.count_max
+            visit.count_max = track.identity.count_max
             self._search_on(visit, REPLAY_SHARE)
             moment = visit.picker.due(self._full_at if from_full else at)
             if moment is not None:
@@ -256,7 +256,7 @@ class Observer:
             start,
             max(0.0, frame.media_s - before),
         )
-        visit.places.append((start, track.start_box))
+        visit.places.append((start, track.identity.start_box))
         self._visits[track.number] = visit
         unseen_s = track.first_s - self._attention.seen_all_since
         if self._replay is not None and unseen_s < UNSEEN_S:
@@ -274,7 +274,7 @@ class Observer:
             visit = self._visits.pop(track.number, None)
             if visit is None:
                 continue
-            visit.count_max = track.count_max
+            visit.count_max = track.identity.count_max
             self._search_on(visit, None)
             self._pictures_at_last(visit)
             moment = visit.picker.due(at, ending=True)

@@ -110,8 +110,8 @@ class Attention:
         """
         s = self.settings
         doubtful = len(step.open) < len(tracks) or len(step.seen) < len(step.open)
-        fast = any(track.speed > s.calm_speed * max(track.size) for track in step.seen)
+        fast = any(track.motion.speed > s.calm_speed * max(track.motion.size) for track in step.seen)
         if doubtful or fast or any(at - track.first_s < s.alert_s for track in step.open):
             self.alert_until = at + s.alert_s
-        if any(track.still_since_s == at for track in step.open):
+        if any(track.motion.still_since_s == at for track in step.open):
             self._moved_at = at

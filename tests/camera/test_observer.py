@@ -217,7 +217,7 @@ def test_two_birds_at_once_are_two_visits_with_their_count() -> None:
     tracker = Tracker(TrackerSettings())
     left, right = Box(0.2, 0.5, 0.1, 0.1), Box(0.7, 0.5, 0.1, 0.1)
     closed = walk(tracker, [[left, right]] * 20 + [[]] * 30)
-    assert [t.count_max for t in closed] == [2, 2]  # type: ignore[attr-defined]
+    assert [t.identity.count_max for t in closed] == [2, 2]  # type: ignore[attr-defined]
 
 
 def test_a_flicker_of_two_looks_is_no_visit() -> None:
@@ -247,7 +247,7 @@ def test_the_tip_of_a_tail_is_no_second_bird() -> None:
     tracker = Tracker(TrackerSettings())
     body, tip = Box(0.30, 0.56, 0.14, 0.14), Box(0.48, 0.54, 0.01, 0.04)
     closed = walk(tracker, [[body]] * 6 + [[body, tip]] * 20 + [[]] * 30)
-    assert [t.count_max for t in closed] == [1]  # type: ignore[attr-defined]
+    assert [t.identity.count_max for t in closed] == [1]  # type: ignore[attr-defined]
 
 
 class ToldGate(Gate):

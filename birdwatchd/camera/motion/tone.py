@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Tone", "ToneMemory", "tone_of"]
+__all__ = ["MeanTone", "Tone", "tone_of"]
 
 QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
 LONGEST = 20  # sightings after which the mean becomes a running one: the light of the day changes
@@ -28,22 +28,22 @@ def tone_of(cells: NDArray[np.uint8]) -> Tone:
     return tuple(float(ordered[int(part * (ordered.size - 1))]) for part in QUANTILES)
 
 
-@dataclass(slots=True)
-class ToneMemory:
+@dataclass(frozen=True, slots=True)
+class MeanTone:
     """The mean tone of some sightings."""
 
     mean: Tone = ()
     count: int = 0
 
-    def add(self, tone: Tone, weight: int = 1) -> None:
-        """Take one more sighting, or the mean of `weight` of them."""
+    def with_tone(self, tone: Tone, weight: int = 1) -> MeanTone:
+        """The mean after one more sighting, or after the mean of `weight` of them; an empty tone counts for nothing."""
         if not tone:
-            return
-        self.count += weight
-        part = min(1.0, weight / min(self.count, LONGEST))
-        self.mean = tuple(m + part * (t - m) for m, t in zip(self.mean or tone, tone, strict=True))
+            return self
+        count = self.count + weight
+        part = min(1.0, weight / min(count, LONGEST))
+        return MeanTone(tuple(m + part * (t - m) for m, t in zip(self.mean or tone, tone, strict=True)), count)
 
-    def distance(self, other: ToneMemory) -> float | None:
+    def distance(self, other: MeanTone) -> float | None:
         """Mean difference, grey levels; None where one is not known."""
         if not self.mean or not other.mean:
             return None

@@ -40,18 +40,19 @@ class Clutter:
 
 def should_confirm(track: Track, now_s: float, clutter: Clutter, s: TrackerSettings) -> bool:
     """Whether a tentative track is a bird."""
+    motion, sightings = track.motion, track.sightings
     others = clutter.without(track, now_s)
-    settled = now_s - track.anchor_since_s >= s.settled_s * min(1.0, others / s.clutter_high)
+    settled = now_s - motion.anchor_since_s >= s.settled_s * min(1.0, others / s.clutter_high)
     return (
-        track.hits >= s.confirm_hits
-        and track.last_s - track.first_s >= s.confirm_s
-        and track.hits >= s.confirm_share * track.looks
-        and track.last_s == now_s
-        and track.error < s.max_error
-        and track.change_score > _required_change(track, now_s, others, s)
-        and not track.region.ghost
+        sightings.hits >= s.confirm_hits
+        and motion.last_s - track.first_s >= s.confirm_s
+        and sightings.hits >= s.confirm_share * sightings.looks
+        and motion.last_s == now_s
+        and motion.error < s.max_error
+        and sightings.change_score > _required_change(track, now_s, others, s)
+        and not motion.region.ghost
         and (others < s.clutter_medium or settled)
-        and (track.travelled >= s.min_travel or _persists(track, now_s, others, s))
+        and (motion.travelled >= s.min_travel or _persists(track, now_s, others, s))
         and (shows_motion(track, s) if others < s.clutter_high else _shows_motion_in_clutter(track, now_s, s))
     )
 
@@ -61,24 +62,24 @@ def shows_motion(track: Track, s: TrackerSettings) -> bool:
 
     What moves changes cells; what is only seen in other parts each time (a leaf) seems to move and changes none.
     """
-    return track.motion_looks >= (s.min_motion_looks_moved if track.travelled >= s.min_travel else s.min_motion_looks)
+    needed = s.min_motion_looks_moved if track.motion.travelled >= s.min_travel else s.min_motion_looks
+    return track.sightings.motion_looks >= needed
 
 
 def _persists(track: Track, now_s: float, others: float, s: TrackerSettings) -> bool:
     """Whether a track that was not seen to arrive stays: a leaf that a gust turns over is gone in a moment."""
     gusty = min(1.0, max(0.0, (others - s.clutter_low) / (s.clutter_medium - s.clutter_low)))
-    return now_s - track.first_s >= gusty * s.persist_s and track.hits >= s.persist_share * gusty * track.looks
+    lasting = now_s - track.first_s >= gusty * s.persist_s
+    return lasting and track.sightings.hits >= s.persist_share * gusty * track.sightings.looks
 
 
 def _shows_motion_in_clutter(track: Track, now_s: float, s: TrackerSettings) -> bool:
     """Whether the track came from elsewhere, or stays and is seen constantly; in wind everything moves a little."""
-    constant = min(track.presence, track.hits / track.looks) > 2 * s.min_presence
-    stays = constant and now_s - track.anchor_since_s > s.stationary_s
-    long_constant = (
-        min(track.presence, track.hits / track.looks) > s.constant_share and now_s - track.anchor_since_s > s.constant_s
-    )
-    changed = track.change_score > s.high_change or long_constant
-    return track.travelled >= 1.0 or (stays and track.motion_looks > s.min_motion_looks and changed)
+    sightings, stayed_s = track.sightings, now_s - track.motion.anchor_since_s
+    share = min(sightings.presence, sightings.hits / sightings.looks)
+    stays = share > 2 * s.min_presence and stayed_s > s.stationary_s
+    changed = sightings.change_score > s.high_change or (share > s.constant_share and stayed_s > s.constant_s)
+    return track.motion.travelled >= 1.0 or (stays and sightings.motion_looks > s.min_motion_looks and changed)
 
 
 def _required_change(track: Track, now_s: float, others: float, s: TrackerSettings) -> float:
@@ -86,13 +87,8 @@ def _required_change(track: Track, now_s: float, others: float, s: TrackerSettin
 
     A dull bird at dusk hardly differs from its perch.
     """
-    arrived = (
-        track.travelled >= 1.0
-        and track.motion_looks >= 2 * s.min_motion_looks
-        and now_s - track.anchor_since_s >= s.arrived_s
-    )
-    return (
-        s.min_change - s.arrived_discount
-        if arrived
-        else s.min_change + s.clutter_surcharge * min(others, s.clutter_high)
-    )
+    motion = track.motion
+    stays = now_s - motion.anchor_since_s >= s.arrived_s
+    if motion.travelled >= 1.0 and track.sightings.motion_looks >= 2 * s.min_motion_looks and stays:
+        return s.min_change - s.arrived_discount
+    return s.min_change + s.clutter_surcharge * min(others, s.clutter_high)

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from birdwatchd.camera.tracking.boxes import distance, expanded, largest_rest, moved_inside, share_inside, touch
 from birdwatchd.camera.tracking.settings import TrackerSettings
-from birdwatchd.camera.tracking.track import Template, Track
+from birdwatchd.camera.tracking.state import Template
+from birdwatchd.camera.tracking.track import Track
 from birdwatchd.records import Box, Region
 
 __all__ = [
@@ -63,7 +64,7 @@ def split_merged(
         for place in known[1:]:
             whole = whole.union(place)
         rest = largest_rest(region.box, whole)
-        size = min(bird.size[0] for bird in inside), min(bird.size[1] for bird in inside)
+        size = min(bird.motion.size[0] for bird in inside), min(bird.motion.size[1] for bird in inside)
         if min(rest.w / size[0], rest.h / size[1]) > MIN_REST:
             result += [replace(region, box=whole, tone=()), replace(region, box=rest, tone=())]
         else:
@@ -74,12 +75,12 @@ def split_merged(
 def _unmoved_place(bird: Track, region: Region, view: AppearanceView, s: TrackerSettings) -> Box | None:
     """Where in a region larger than itself a bird sits as in the look before; None if it moved."""
     if (
-        bird.last_template is None
-        or not bird.at_rest
-        or region.box.area < s.merged_factor * bird.size[0] * bird.size[1]
+        bird.appearance.last_template is None
+        or not bird.motion.at_rest
+        or region.box.area < s.merged_factor * bird.motion.area
     ):
         return None
-    place, correlation = view.locate(bird.last_template, expanded(bird.box, 0.2))
+    place, correlation = view.locate(bird.appearance.last_template, expanded(bird.box, 0.2))
     return place if correlation > s.same_correlation else None
 
 
@@ -89,9 +90,13 @@ def is_merged_into(track: Track, region: Region, now_s: float, s: TrackerSetting
     Args:
         clear: there is little clutter, so a tentative track may be one as well.
     """
-    known = track.confirmed or (clear and track.hits >= s.merge_hits and not contrast_jumped(track, region, s))
-    inside = max(share_inside(track.box, region.box), share_inside(track.predicted(now_s), region.box))
-    return known and now_s - track.last_s < s.flight_s and inside > 0.3
+    known = track.confirmed or (
+        clear and track.sightings.hits >= s.merge_hits and not contrast_jumped(track, region, s)
+    )
+    motion = track.motion
+    if not known or now_s - motion.last_s >= s.flight_s:
+        return False
+    return max(share_inside(motion.box, region.box), share_inside(motion.predicted(now_s), region.box)) > 0.3
 
 
 def landed_beside(
@@ -102,18 +107,18 @@ def landed_beside(
     They were seen too seldom to predict where they fly. The region must have more room than its birds take, and the
     track must differ from the background as much as a bird does.
     """
-    if region.box.area < s.merged_factor * sum(bird.size[0] * bird.size[1] for bird in birds):
+    if region.box.area < s.merged_factor * sum(bird.motion.area for bird in birds):
         return []
-    least = s.fragment_share * min(bird.size[0] * bird.size[1] for bird in birds)
+    least = s.fragment_share * min(bird.motion.area for bird in birds)
     return [
         track
         for track in tracks
         if not track.confirmed
         and now_s - track.last_s < s.take_off_s
-        and track.change_score > s.high_change
-        and track.size[0] * track.size[1] > least
-        and distance(track.predicted(now_s).centre, region.box)
-        < (s.first_reach if track.hits == 1 else s.reach) * max(track.size)
+        and track.sightings.change_score > s.high_change
+        and track.motion.area > least
+        and distance(track.motion.predicted(now_s).centre, region.box)
+        < (s.first_reach if track.sightings.hits == 1 else s.reach) * max(track.motion.size)
     ]
 
 
@@ -121,8 +126,8 @@ def contrast_jumped(track: Track, region: Region, s: TrackerSettings) -> bool:
     """Whether a region has far too much contrast to show a tentative track that was faint in several looks."""
     return (
         not track.confirmed
-        and track.hits >= s.contrast_jump_hits
-        and region.contrast > s.contrast_jump * track.region.contrast
+        and track.sightings.hits >= s.contrast_jump_hits
+        and region.contrast > s.contrast_jump * track.motion.region.contrast
     )
 
 
@@ -146,16 +151,20 @@ def update_merged(
         places |= beside
     for bird in birds:
         here = places.get(bird.number) or _locate_bird(bird, region.box, now_s, view, s)
+        located = here is not None
+        if here is None and (now_s - bird.motion.separated_s < s.occluded_s or bird is birds[0]):
+            here = moved_inside(bird.motion.predicted(now_s), region.box)
         if here is not None:
-            bird.separated_s = now_s
-        elif now_s - bird.separated_s < s.occluded_s or bird is birds[0]:
-            here = moved_inside(bird.predicted(now_s), region.box)
-        if here is not None:
-            bird.settle_tone()
-            bird.merged_with |= {other.number for other in birds if other is not bird}
-            bird.sight(replace(region, box=here, tone=()), now_s, alone=False, placed=bird.number in beside)
-            bird.motion_looks += region.activity >= s.motion_share
-            bird.last_template = view.cut(here) if view is not None else None
+            bird.merge_with({other.number for other in birds if other is not bird})
+            bird.update(
+                replace(region, box=here, tone=()),
+                now_s,
+                moving=region.activity >= s.motion_share,
+                alone=False,
+                located=located,
+                measured=bird.number in beside,
+            )
+            bird.appearance = bird.appearance.with_last_template(view.cut(here) if view is not None else None)
 
 
 def _unmoved_places(
@@ -166,15 +175,15 @@ def _unmoved_places(
     for bird in birds:
         if (
             view is None
-            or bird.last_template is None
+            or bird.appearance.last_template is None
             or share_inside(bird.box, whole) < 0.6
-            or now_s - bird.still_since_s < s.dropout_s
+            or now_s - bird.motion.still_since_s < s.dropout_s
         ):
             continue
-        place, correlation = view.locate(bird.last_template, expanded(bird.box, 0.2))
+        place, correlation = view.locate(bird.appearance.last_template, expanded(bird.box, 0.2))
         if correlation > s.same_correlation:
             places[bird.number] = bird.box if bird.box.iou(place) > 0.7 else place
-    resting = [bird for bird in birds if bird.at_rest and now_s - bird.last_s < s.flight_s]
+    resting = [bird for bird in birds if bird.motion.at_rest and now_s - bird.last_s < s.flight_s]
     if not places and len(resting) < len(birds):  # one flies in, or off, while all others move in their places
         places = {bird.number: moved_inside(bird.box, whole) for bird in resting}
     return places
@@ -186,12 +195,12 @@ def _place_beside(bird: Track, others: Sequence[Box], whole: Box, s: TrackerSett
     for other in others[1:]:
         occupied = occupied.union(other)
     rest = largest_rest(whole, occupied)
-    if min(rest.w / bird.size[0], rest.h / bird.size[1]) < MIN_REST:
+    if min(rest.w / bird.motion.size[0], rest.h / bird.motion.size[1]) < MIN_REST:
         return {}
-    if bird.tone.count < s.tone_looks:  # it was never seen at rest: its size is that of spread wings
+    if bird.appearance.tone.count < s.tone_looks:  # it was never seen at rest: its size is that of spread wings
         return {bird.number: rest}
     (x, y), (ox, oy) = rest.centre, occupied.centre
-    w, h = min(bird.size[0], whole.w), min(bird.size[1], whole.h)
+    w, h = min(bird.motion.size[0], whole.w), min(bird.motion.size[1], whole.h)
     left = whole.x if x < ox else whole.x + whole.w - w
     top = whole.y if y < oy else whole.y + whole.h - h
     if rest.w < whole.w:  # beside them
@@ -214,14 +223,14 @@ def absorb_fragments(
     for index in unmatched:
         region = regions[index]
         for bird in tracks:
-            if bird.last_s != now_s or not (bird.confirmed or bird.hits > s.fragment_hits):
+            if bird.last_s != now_s or not (bird.confirmed or bird.sightings.hits > s.fragment_hits):
                 continue
-            share = region.box.area / max(bird.box.area, bird.size[0] * bird.size[1], 1e-9)
+            share = region.box.area / max(bird.box.area, bird.motion.area, 1e-9)
             near = touch(bird.box, region.box, 0.7 if share < s.speck_share else 0.25)
             if share < s.fragment_share and near:
                 joint = bird.box.union(region.box)
-                if joint.area < 1.6 * max(bird.box.area, bird.size[0] * bird.size[1]):
-                    bird.region = replace(bird.region, box=joint)
+                if joint.area < 1.6 * max(bird.box.area, bird.motion.area):
+                    bird.motion = bird.motion.extended_to(joint)
                 break
         else:
             rest.append(index)
@@ -231,19 +240,21 @@ def absorb_fragments(
 def find_occluded(tracks: Sequence[Track], now_s: float, view: AppearanceView, s: TrackerSettings) -> None:
     """Keep birds that no region shows as long as they are still seen, by template, where they sat."""
     for bird in tracks:
-        if not bird.confirmed or bird.last_s == now_s or bird.template is None or not bird.at_rest:
+        if not bird.confirmed or bird.last_s == now_s or bird.appearance.template is None or not bird.motion.at_rest:
             continue
-        place, correlation = view.locate(bird.template, expanded(bird.box, 0.2))
-        empty = view.resembles_background(bird.template, expanded(bird.box, 0.2))
+        place, correlation = view.locate(bird.appearance.template, expanded(bird.box, 0.2))
+        empty = view.resembles_background(bird.appearance.template, expanded(bird.box, 0.2))
         if correlation > s.same_correlation and correlation > empty + 0.15:
-            bird.sight(replace(bird.region, box=place, ghost=False), now_s, alone=False)
+            bird.update(replace(bird.motion.region, box=place, ghost=False), now_s, alone=False)
 
 
 def _locate_bird(bird: Track, whole: Box, now_s: float, view: AppearanceView | None, s: TrackerSettings) -> Box | None:
     """Where in a merged region a bird looks like itself; None where nothing is like it."""
-    if view is None or bird.template is None:
+    if view is None or bird.appearance.template is None:
         return None
-    place, correlation = view.locate(bird.template, whole.union(moved_inside(bird.predicted(now_s), whole)))
+    place, correlation = view.locate(
+        bird.appearance.template, whole.union(moved_inside(bird.motion.predicted(now_s), whole))
+    )
     return place if correlation > s.found_correlation else None
 
 
@@ -252,17 +263,17 @@ def _place_in_order(birds: Sequence[Track], whole: Box, now_s: float) -> list[Bo
 
     The first one touches one end of the region, the last one the other; those between are spread evenly.
     """
-    lying = whole.w * sum(b.size[1] for b in birds) >= whole.h * sum(b.size[0] for b in birds)
+    lying = whole.w * sum(b.motion.size[1] for b in birds) >= whole.h * sum(b.motion.size[0] for b in birds)
     axis = 0 if lying else 1
     begin, length = (whole.x, whole.w) if lying else (whole.y, whole.h)
-    if length < ROOM * max(bird.size[axis] for bird in birds):
+    if length < ROOM * max(bird.motion.size[axis] for bird in birds):
         return None
-    scale = min(1.0, OVERLAP * length / sum(bird.size[axis] for bird in birds))
+    scale = min(1.0, OVERLAP * length / sum(bird.motion.size[axis] for bird in birds))
     order = sorted(birds, key=lambda bird: _extrapolated(bird, now_s)[axis])
     places = {}
     for rank, bird in enumerate(order):
-        w = min(bird.size[0] * (scale if lying else 1.0), whole.w)
-        h = min(bird.size[1] * (1.0 if lying else scale), whole.h)
+        w = min(bird.motion.size[0] * (scale if lying else 1.0), whole.w)
+        h = min(bird.motion.size[1] * (1.0 if lying else scale), whole.h)
         size = w if lying else h
         part = rank / (len(order) - 1)
         start = begin + part * (length - size)
@@ -273,22 +284,22 @@ def _place_in_order(birds: Sequence[Track], whole: Box, now_s: float) -> list[Bo
 
 def _extrapolated(bird: Track, now_s: float) -> tuple[float, float]:
     """Centre of a bird that went on at its last speed since it was alone; where it is if that is long ago."""
-    since_s = now_s - bird.alone_s
+    motion = bird.motion
+    since_s = now_s - motion.alone_s
     if since_s > 0.6:
         return bird.box.centre
-    return bird.alone_centre[0] + bird.velocity[0] * since_s, bird.alone_centre[1] + bird.velocity[1] * since_s
+    return motion.alone_centre[0] + motion.velocity[0] * since_s, motion.alone_centre[1] + motion.velocity[1] * since_s
 
 
 def _swapped_by_appearance(birds: Sequence[Track], whole: Box, places: list[Box], view: AppearanceView) -> list[Box]:
     """Swap two birds' places where the correlations say so clearly: they crossed while they were one region."""
     first, second = birds
-    if first.template is None or second.template is None or min(first.hits, second.hits) < COMPARABLE_HITS:
+    templates = [bird.appearance.template for bird in birds if bird.appearance.template is not None]
+    if len(templates) < 2 or min(first.sightings.hits, second.sightings.hits) < COMPARABLE_HITS:
         return places
-    swapped = [moved_inside(Box(p.x, p.y, *b.size), whole) for p, b in zip(reversed(places), birds, strict=True)]
+    swapped = [moved_inside(Box(p.x, p.y, *b.motion.size), whole) for p, b in zip(reversed(places), birds, strict=True)]
 
     def correlation(where: Sequence[Box]) -> float:
-        return sum(
-            view.locate(b.template, place)[1] for b, place in zip(birds, where, strict=True) if b.template is not None
-        )
+        return sum(view.locate(template, place)[1] for template, place in zip(templates, where, strict=True))
 
     return swapped if correlation(swapped) > correlation(places) + 0.3 else places

@@ -9,7 +9,7 @@ re-identifies them. What appears and never moves (a clock's digit, a fallen leaf
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from birdwatchd.camera.tracking.boxes import at_edge, share_inside, touch
 from birdwatchd.camera.tracking.confirmation import Clutter, should_confirm, shows_motion
@@ -68,22 +68,21 @@ class Tracker:
         last_s = self._last_look_s if self._last_look_s is not None else now_s
         step_s = min(now_s - last_s, 1.0)
         self._last_look_s = now_s
-        for track in self._tracks:
-            track.looks += 1
-            track.unseen_looks += track.last_s < last_s
         if view is not None and not self._clutter.high:
             regions = split_merged(self._tracks, regions, now_s, view, self.settings)
         owners = self._match(regions, now_s, view)
         unmatched = [i for i in range(len(regions)) if i not in owners]
-        self._sight_owners(regions, owners, now_s, view)
+        self._update_matched(regions, owners, now_s, view)
         for index in absorb_fragments(self._tracks, regions, unmatched, now_s, self.settings):
             self._numbers += 1
-            self._tracks.append(Track(self._numbers, regions[index], now_s, now_s))
+            self._tracks.append(Track(self._numbers, regions[index], now_s))
         if view is not None:
             find_occluded(self._tracks, now_s, view, self.settings)
         fix_id_switches(self._tracks, self.settings)
         self._clutter.update(self._tracks, step_s)
-        self._count_presence(now_s, step_s)
+        rate = 1 - math.exp(-step_s / self.settings.presence_s)
+        for track in self._tracks:
+            track.count_look(now_s, rate)
         absorb, left = self._drop_static(now_s)
         return self._step(now_s, tuple(absorb), tuple(left))
 
@@ -100,24 +99,10 @@ class Tracker:
     # -- matching ---------------------------------------------------------------------------------------------------
 
     def _match(self, regions: Sequence[Region], now_s: float, view: AppearanceView | None) -> dict[int, Track]:
-        """Pair regions with tracks, cheapest first; a region has one owner at most."""
+        """Pair regions with tracks, cheapest first; returns the track by index of its region."""
         pairs = []
-        for track in self._tracks:
-            was_merged = track.alone_s < track.last_s
-            covered = any(share_inside(track.box, region.box) > COVERED for region in regions)
-            takes_off = track.confirmed and track.at_rest and now_s - track.last_s < self.settings.take_off_s
-            may_leap = track.hits == 1 or ((was_merged or takes_off) and not covered)
-            for index, region in enumerate(regions):
-                cost = self._cost(track, region, now_s, may_leap=may_leap)
-                if cost is None:
-                    continue
-                if was_merged and view is not None:  # it leaves a merged region: which bird is it?
-                    looks = [
-                        view.locate(look, region.box)[1]
-                        for look in (track.template, track.last_template)
-                        if look is not None
-                    ]
-                    cost += 1.0 - max(looks, default=1.0)
+        for track in self._tracks if regions else ():
+            for index, cost in self._costs(track, regions, now_s, view):
                 pairs.append((cost, track.number, index, track))
         owners: dict[int, Track] = {}
         taken: set[int] = set()
@@ -127,65 +112,85 @@ class Tracker:
                 taken.add(number)
         return owners
 
-    def _cost(self, track: Track, region: Region, now_s: float, *, may_leap: bool) -> float | None:
-        """Distance in bird sizes, lower for overlap and for confirmed birds; None where it cannot be the same bird.
+    def _costs(
+        self, track: Track, regions: Sequence[Region], now_s: float, view: AppearanceView | None
+    ) -> Iterator[tuple[int, float]]:
+        """Index and cost of each region that may show a track.
 
-        Args:
-            may_leap: nothing tells its speed, and it may be far from where it was.
+        The cost is the distance in bird sizes, lower for overlap and for confirmed birds; for a bird that was merged,
+        higher for a region that does not look like it.
         """
-        s = self.settings
-        if (track.confirmed and has_left(track, now_s, s)) or contrast_jumped(track, region, s):
-            return None
-        expected = track.predicted(now_s)
-        overlap = max(track.box.iou(region.box), expected.iou(region.box))
-        (px, py), (x, y), (ox, oy) = expected.centre, region.box.centre, track.box.centre
-        distance = min(math.hypot(x - px, y - py), math.hypot(x - ox, y - oy))
-        size = max(track.box.w, track.box.h, region.box.w, region.box.h, 1e-3)
-        unlike = abs(math.log(max(region.box.area, 1e-9) / max(track.size[0] * track.size[1], 1e-9)))
-        if track.confirmed and at_edge(
-            region.box, s.edge_margin
-        ):  # part of it may be outside: it may be larger than that
-            unlike = 0.0 if region.box.area < track.size[0] * track.size[1] else unlike
-        unseen_s = now_s - track.last_s
-        reach = (s.first_reach if may_leap else s.reach) * size + 0.5 * track.speed * min(unseen_s, 0.5)
-        ratio = s.max_size_ratio if not self._clutter.high else s.max_size_ratio / 2
-        if overlap < 0.05 and (distance > reach or unlike > math.log(ratio)):
-            return None
-        return distance / size - overlap + 0.15 * unlike - (0.3 if track.confirmed else 0.0)
+        s, motion, confirmed = self.settings, track.motion, track.confirmed
+        if confirmed and has_left(track, now_s, s):
+            return
+        box, expected, area = motion.box, motion.predicted(now_s), motion.area
+        (ox, oy), (px, py) = box.centre, expected.centre
+        was_merged = motion.alone_s < motion.last_s
+        reach = self._reach(track, regions, now_s)
+        braking = 0.5 * motion.speed * min(now_s - motion.last_s, 0.5)
+        max_ratio = s.max_size_ratio if not self._clutter.high else s.max_size_ratio / 2
+        for index, region in enumerate(regions):
+            if contrast_jumped(track, region, s):
+                continue
+            here = region.box
+            overlap = max(box.iou(here), expected.iou(here))
+            x, y = here.centre
+            distance = min(math.hypot(x - px, y - py), math.hypot(x - ox, y - oy))
+            size = max(box.w, box.h, here.w, here.h, 1e-3)
+            unlike = abs(math.log(max(here.area, 1e-9) / max(area, 1e-9)))
+            if confirmed and here.area < area and at_edge(here, s.edge_margin):  # part of it may be outside
+                unlike = 0.0
+            if overlap < 0.05 and (distance > reach * size + braking or unlike > math.log(max_ratio)):
+                continue
+            cost = distance / size - overlap + 0.15 * unlike - (0.3 if confirmed else 0.0)
+            if was_merged and view is not None:  # it leaves a merged region: which bird is it?
+                cost += 1.0 - _best_correlation(track, here, view)
+            yield index, cost
 
-    def _sight_owners(
+    def _reach(self, track: Track, regions: Sequence[Region], now_s: float) -> float:
+        """How far a track may be from its prediction, in its own sizes; more where nothing tells its speed."""
+        s, motion = self.settings, track.motion
+        if track.sightings.hits == 1:
+            return s.first_reach
+        was_merged = motion.alone_s < motion.last_s
+        takes_off = track.confirmed and motion.at_rest and now_s - motion.last_s < s.take_off_s
+        if (was_merged or takes_off) and not any(share_inside(motion.box, r.box) > COVERED for r in regions):
+            return s.first_reach
+        return s.reach
+
+    def _update_matched(
         self, regions: Sequence[Region], owners: dict[int, Track], now_s: float, view: AppearanceView | None
     ) -> None:
-        """Let every owner see its region; where birds share one, locate each of them in it."""
+        """Update every owner from its region; where birds share one, locate each of them in it."""
+        s = self.settings
         matched = {track.number for track in owners.values()}
         clear = not self._clutter.high
         for index, owner in owners.items():
             region = regions[index]
             others = [t for t in self._tracks if t.number not in matched]
-            merged = [t for t in others if is_merged_into(t, region, now_s, self.settings, clear=clear)]
+            merged = [t for t in others if is_merged_into(t, region, now_s, s, clear=clear)]
             if clear and owner.confirmed:
                 others = [t for t in others if t not in merged]
-                merged += landed_beside(others, [owner, *merged], region, now_s, self.settings)
-            if merged and (owner.confirmed or owner.hits >= self.settings.merge_hits):
-                update_merged([owner, *merged], region, now_s, view, self.settings)
+                merged += landed_beside(others, [owner, *merged], region, now_s, s)
+            if merged and (owner.confirmed or owner.sightings.hits >= s.merge_hits):
+                update_merged([owner, *merged], region, now_s, view, s)
                 matched |= {bird.number for bird in merged}
             else:
-                alone = not any(
-                    t is not owner and t.confirmed and touch(t.box, region.box, 0.05) and now_s - t.last_s < 0.5
-                    for t in self._tracks
-                )
-                owner.sight(region, now_s, alone=alone, jump=1e9 if owner.confirmed else self.settings.max_jump)
-                owner.motion_looks += region.activity >= self.settings.motion_share
-                if view is not None and alone and not region.ghost:
-                    owner.template = owner.last_template = view.cut(region.box)
+                self._update_single(owner, region, now_s, view)
+
+    def _update_single(self, owner: Track, region: Region, now_s: float, view: AppearanceView | None) -> None:
+        """Update the one track of a region; beside another bird it may show a part of that one as well."""
+        alone = not any(
+            t is not owner and t.confirmed and touch(t.box, region.box, 0.05) and now_s - t.last_s < 0.5
+            for t in self._tracks
+        )
+        moving = region.activity >= self.settings.motion_share
+        max_jump = math.inf if owner.confirmed else self.settings.max_jump
+        owner.update(region, now_s, moving=moving, alone=alone, max_jump=max_jump)
+        if view is not None and alone and not region.ghost:
+            owner.appearance = owner.appearance.with_template(view.cut(region.box))
 
     # -- confirmation and ends ---------------------------------------------------------------------------------------
-
-    def _count_presence(self, now_s: float, step_s: float) -> None:
-        """How constantly each track is seen."""
-        for track in self._tracks:
-            seen = 1.0 if track.last_s == now_s else 0.0
-            track.presence += (1 - math.exp(-step_s / self.settings.presence_s)) * (seen - track.presence)
 
     def _drop_static(self, now_s: float) -> tuple[list[Box], list[Departure]]:
         """Drop static objects and ghosts from the tracks; the gate takes them as background."""
@@ -193,8 +198,10 @@ class Tracker:
         absorb: list[Box] = []
         left: list[Departure] = []
         for track in list(self._tracks):
-            still_s = now_s - track.still_since_s
-            ghost = track.ghost_looks >= 3 and (still_s >= s.still_s or (not track.confirmed and still_s > 0.4))
+            still_s = now_s - track.motion.still_since_s
+            ghost = track.sightings.ghost_hits >= 3 and (
+                still_s >= s.still_s or (not track.confirmed and still_s > 0.4)
+            )
             static = (
                 not track.confirmed
                 and now_s - track.first_s > s.static_s
@@ -202,16 +209,15 @@ class Tracker:
                 and not shows_motion(track, s)
                 and not any(bird.confirmed and touch(bird.box, track.box, 0.1) for bird in self._tracks)
             )
-            if track.confirmed and self._clutter.high and track.presence < s.min_presence:
+            if track.confirmed and self._clutter.high and track.sightings.presence < s.min_presence:
                 track.over = True
             if not (ghost or static or still_s > s.max_still_s):
                 continue
             absorb.append(track.box)
-            if ghost and track.hits >= s.confirm_share * track.looks:  # a perch stays empty; what comes and goes sways
+            hits, looks = track.sightings.hits, track.sightings.looks
+            if ghost and hits >= s.confirm_share * looks:  # a perch stays empty; what comes and goes sways
                 number = track.number if track.confirmed else None
-                left.append(Departure(track.box, track.still_since_s, number, track.first_s))
-            if ghost:
-                track.last_s = min(track.last_s, track.still_since_s)
+                left.append(Departure(track.box, track.motion.still_since_s, number, track.first_s))
             track.over = True
             if not track.confirmed:
                 self._tracks.remove(track)
@@ -232,18 +238,25 @@ class Tracker:
         confirmed = tuple(t for t in self._tracks if t.confirmed)
         present = sum(1 for t in confirmed if now_s - t.last_s < 0.3)
         for track in confirmed:
-            track.count_max = max(track.count_max, present)
+            track.count_present(present)
         seen = tuple(t for t in confirmed if t.last_s == now_s)
         return Step(confirmed, seen, tuple(closed), absorb, left)
 
     def _confirm(self, track: Track, now_s: float) -> None:
         """It is a bird: another one, or one that vanished as this one appeared (it took off, or landed)."""
-        verdicts = {}
+        verdicts: list[bool | None] = []
         for bird in self._tracks:
             if bird.confirmed and bird.last_s < track.first_s:
-                verdicts[bird.number] = verdict = reidentify(bird, track, now_s, self.settings)
-                if verdict:
+                verdicts.append(reidentify(bird, track, now_s, self.settings))
+                if verdicts[-1]:
                     bird.take_over(track)
                     self._tracks.remove(track)
                     return
-        track.confirmed = None not in verdicts.values()
+        if None not in verdicts:
+            track.confirm()
+
+
+def _best_correlation(track: Track, box: Box, view: AppearanceView) -> float:
+    """How much a place looks like a track, -1 … 1; 1 where it is not known what the track looks like."""
+    known = (track.appearance.template, track.appearance.last_template)
+    return max((view.locate(template, box)[1] for template in known if template is not None), default=1.0)

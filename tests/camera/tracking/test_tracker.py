@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from birdwatchd.camera.motion.detector import Gate, GateSettings
-from birdwatchd.camera.motion.tone import Tone, tone_of
+from birdwatchd.camera.motion.tone import MeanTone, Tone, tone_of
 from birdwatchd.camera.tracking.confirmation import Clutter, should_confirm
 from birdwatchd.camera.tracking.identity import fix_id_switches
+from birdwatchd.camera.tracking.state import Appearance
 from birdwatchd.camera.tracking.track import Track
 from birdwatchd.camera.tracking.tracker import Departure, Tracker, TrackerSettings
 from birdwatchd.records import Box, Region
 
 STEP_S = 1 / 15
+RATE = 1 - math.exp(-STEP_S / TrackerSettings().presence_s)
 DARK: Tone = (20.0, 30.0, 40.0, 50.0, 60.0)
 LIGHT: Tone = (90.0, 110.0, 130.0, 150.0, 170.0)
 
@@ -69,9 +73,10 @@ def come_out_of_a_crowd(first: Tone, second: Tone) -> tuple[Track, Track]:
     tracks = []
     for number, (own, now, x) in enumerate(((DARK, first, 0.3), (LIGHT, second, 0.6)), 1):
         region = Region(Box(x, 0.5, 0.1, 0.1), 0.6, 3.0)
-        track = Track(number, region, 0.0, 1.0, confirmed=True, merged_with={3 - number})
-        track.known_tone.add(own, 10)
-        track.recent_tone.add(now, 3)
+        track = Track(number, region, 0.0)
+        track.confirm()
+        track.merge_with({3 - number})
+        track.appearance = Appearance(known_tone=MeanTone(own, 10), recent_tone=MeanTone(now, 3))
         tracks.append(track)
     return tracks[0], tracks[1]
 
@@ -81,7 +86,7 @@ def test_birds_taken_for_each_other_in_a_crowd_are_put_right() -> None:
     at_left, at_right = come_out_of_a_crowd(LIGHT, DARK)
     fix_id_switches((at_left, at_right), TrackerSettings())
     assert (at_left.number, at_right.number) == (2, 1)
-    assert at_left.known_tone.mean == LIGHT
+    assert at_left.appearance.known_tone.mean == LIGHT
 
 
 def test_birds_that_look_alike_before_and_after_keep_their_names() -> None:
@@ -190,22 +195,22 @@ def test_a_bird_that_is_seen_once_before_it_lands_beside_another_is_a_bird_of_it
 
 def test_a_bird_that_brakes_was_expected_there() -> None:
     """It comes in at fifty of its lengths a second and sits at once; a visit of half a second shows no more."""
-    bird = Track(1, Region(Box(0.9, 0.5, 0.06, 0.06), 0.6, 3.0), 0.0, 0.0)
+    bird = Track(1, Region(Box(0.9, 0.5, 0.06, 0.06), 0.6, 3.0), 0.0)
     for look, x in enumerate((0.7, 0.52, 0.5, 0.5), 1):
-        bird.sight(Region(Box(x, 0.5, 0.06, 0.06), 0.6, 3.0), look * STEP_S)
-    assert bird.error < 0.1
-    bird.sight(Region(Box(0.8, 0.2, 0.06, 0.06), 0.6, 3.0), 5 * STEP_S)
-    assert bird.error > TrackerSettings().max_error
+        bird.update(Region(Box(x, 0.5, 0.06, 0.06), 0.6, 3.0), look * STEP_S)
+    assert bird.motion.error < 0.1
+    bird.update(Region(Box(0.8, 0.2, 0.06, 0.06), 0.6, 3.0), 5 * STEP_S)
+    assert bird.motion.error > TrackerSettings().max_error
 
 
 def stirring_in_place(looks: int) -> Track:
     """Something that was not seen to come and stirs where it is."""
     region = Region(Box(0.5, 0.5, 0.1, 0.1), 0.6, 3.0, newness=0.9)
-    track = Track(1, region, 0.0, 0.0)
+    track = Track(1, region, 0.0)
+    track.count_look(0.0, RATE)
     for look in range(1, looks):
-        track.looks += 1
-        track.sight(region, look * STEP_S)
-        track.motion_looks += 1
+        track.update(region, look * STEP_S, moving=True)
+        track.count_look(look * STEP_S, RATE)
     return track
 
 
@@ -243,14 +248,15 @@ def test_what_shows_in_other_parts_in_every_look_has_not_moved() -> None:
     settings, calm = TrackerSettings(), Clutter(TrackerSettings())
     calm.level = 0.0
     tip, whole = (Region(Box(0.5, y, 0.04, h), 0.4, 1.1, activity=0.05) for y, h in ((0.55, 0.04), (0.46, 0.13)))
-    leaf = Track(1, tip, 0.0, 0.0)
+    leaf = Track(1, tip, 0.0)
+    leaf.count_look(0.0, RATE)
     for look in range(1, 6):
-        leaf.looks += 1
-        leaf.sight(whole if look % 2 else tip, look * STEP_S)
-    leaf.error = 0.0
-    assert leaf.travelled >= settings.min_travel
+        leaf.update(whole if look % 2 else tip, look * STEP_S)
+        leaf.count_look(look * STEP_S, RATE)
+    leaf.motion = replace(leaf.motion, error=0.0)
+    assert leaf.motion.travelled >= settings.min_travel
     assert not should_confirm(leaf, leaf.last_s, calm, settings)
-    leaf.motion_looks = 1
+    leaf.sightings = replace(leaf.sightings, motion_looks=1)
     assert should_confirm(leaf, leaf.last_s, calm, settings)
 
 
@@ -259,14 +265,13 @@ def test_what_was_out_of_sight_did_not_stay_there(missed: int, bird: bool) -> No
     """One flake falls and is gone, half a second later another falls past the same place: nothing has settled."""
     settings, snow = TrackerSettings(), Clutter(TrackerSettings())
     snow.level = 6.0
-    track = Track(1, Region(Box(0.5, 0.1, 0.04, 0.04), 0.6, 3.0, newness=0.9), 0.0, 0.0)
+    track = Track(1, Region(Box(0.5, 0.1, 0.04, 0.04), 0.6, 3.0, newness=0.9), 0.0)
+    track.count_look(0.0, RATE)
     for look in range(1, 30):
-        track.looks += 1
-        if 20 <= look < 20 + missed:
-            track.unseen_looks += 1
-            continue
-        track.sight(Region(Box(0.5, 0.1 + 0.02 * min(look, 18), 0.04, 0.04), 0.6, 3.0, newness=0.9), look * STEP_S)
-        track.motion_looks += 1
+        if not 20 <= look < 20 + missed:
+            region = Region(Box(0.5, 0.1 + 0.02 * min(look, 18), 0.04, 0.04), 0.6, 3.0, newness=0.9)
+            track.update(region, look * STEP_S, moving=True)
+        track.count_look(look * STEP_S, RATE)
     assert should_confirm(track, track.last_s, snow, settings) is bird
 
 
@@ -275,5 +280,5 @@ def test_looks_in_which_a_track_was_not_seen_are_counted() -> None:
     counted = []
     for number, regions in enumerate([[drop], [drop], [], [], [], [drop], [drop]]):
         tracker.update(regions, number * STEP_S)
-        counted.append(tracker.tracks[0].unseen_looks)
-    assert counted == [0, 0, 0, 1, 2, 0, 0]
+        counted.append(tracker.tracks[0].sightings.unseen_looks)
+    assert counted == [0, 0, 1, 2, 3, 0, 0]
