@@ -20,10 +20,7 @@ GONE = {
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
 SECONDS = {"alerts", "channels", "mqtt", "flow.py", "store"} | {
-    f"camera/{room}" for room in ("capture", "clips", "process", "tuning")
-SECONDS = {
-    *("alerts", "channels", "mqtt", "flow.py"),
-    *("camera/capture", "camera/clips", "camera/motion", "camera/process", "camera/tuning"),
+    f"camera/{room}" for room in ("capture", "clips", "motion", "process", "tracking", "tuning")
 }
 _TIME = re.compile(r"(^|_)(at|now|since|until|before|after|due|begun|began)$")
 

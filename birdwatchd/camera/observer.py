@@ -69,7 +69,6 @@ class Observer:
         self._gate: MotionDetector | None = None
         self._tracker = Tracker(TrackerSettings())
         self._visits: dict[int, OpenVisit] = {}
-        self._late: list[Evidence] = []
         self._origin: datetime | None = None
         self._latest = 0.0
         self._present: tuple[tuple[str, Box], ...] = ()
@@ -78,11 +77,6 @@ class Observer:
         self._relit = (-1e9, -1e9, -1e9)  # the first and the last of some steps of the light; until they are learned
         self._picture_since_s = 0.0
         self.last_look = MotionResult(())
-
-    @property
-    def open_visits(self) -> int:
-        """How many birds are there now."""
-        return len(self._visits)
 
     @property
     def quiet(self) -> bool:
@@ -96,7 +90,7 @@ class Observer:
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """Every track, also those not believed (for people who tune)."""
+        """Every track, confirmed or tentative (for people who tune)."""
         return self._tracker.tracks
 
     @property
@@ -132,12 +126,7 @@ class Observer:
         """The end of the file or of the process: close every visit at its last sighting."""
         at = max((self._seconds(visit.last_seen) for visit in self._visits.values()), default=0.0)
         self._attention.left_out.clear()
-        return self._closings(self._tracker.close_all(at), at)
-
-    def forget_picture(self) -> None:
-        """The next frame may show something else altogether (another file): learn the background anew."""
-        self._gate = None
-        self._attention.left_out.clear()
+        return self._closings(self._tracker.close_all(), at)
 
     # -- two streams ------------------------------------------------------------------------------------------------
 
@@ -234,12 +223,12 @@ class Observer:
             visit = self._visits.get(track.number)
             if visit is None:
                 visit = self._begin(track, frame, at)
-            if track.ghost_looks:  # perhaps it has left already: no pictures of the empty perch
+            if track.sightings.ghost_hits:  # perhaps it has left already: no pictures of the empty perch
                 continue
             visit.seen(frame.at, track.box, frame.media_s)
             self._perches.note(track.number, track.box)
             picker = visit.spare if from_full else visit.picker
-            picker.offer(frame, track.box, at, speed=track.speed, alone=track.seen_alone_at == at)
+            picker.offer(frame, track.box, at, speed=track.motion.speed, alone=track.motion.alone_s == at)
         self._present = tuple((self._visits[track.number].visit_id, track.box) for track in step.seen)
         self._look_at_full(frame.at)
         result = self._departures(step.left, at)
@@ -248,7 +237,7 @@ class Observer:
             visit = self._visits.get(track.number)
             if visit is None:
                 continue
-            visit.count_max = track.count_max
+            visit.count_max = track.identity.count_max
             self._search_on(visit, REPLAY_SHARE)
             moment = visit.picker.due(self._full_at if from_full else at)
             if moment is not None:
@@ -257,21 +246,20 @@ class Observer:
         return result
 
     def _begin(self, track: Track, frame: Frame, at: float) -> OpenVisit:
-        before = at - track.first_at
+        before = at - track.first_s
         start = frame.at - timedelta(seconds=before)
         visit = OpenVisit(
             new_visit_id(start),
             start,
             max(0.0, frame.media_s - before),
-            track.first_at,
             MomentPicker(self._settings.max_moments),
             MomentPicker(self._settings.max_moments),
             start,
             max(0.0, frame.media_s - before),
         )
-        visit.places.append((start, track.born_box))
+        visit.places.append((start, track.identity.start_box))
         self._visits[track.number] = visit
-        unseen_s = track.first_at - self._attention.seen_all_since
+        unseen_s = track.first_s - self._attention.seen_all_since
         if self._replay is not None and unseen_s < UNSEEN_S:
             visit.search_since = start - timedelta(seconds=self._settings.pre_roll_s)
             if not self._crops_from_full:
@@ -287,7 +275,7 @@ class Observer:
             visit = self._visits.pop(track.number, None)
             if visit is None:
                 continue
-            visit.count_max = track.count_max
+            visit.count_max = track.identity.count_max
             self._search_on(visit, None)
             self._pictures_at_last(visit)
             moment = visit.picker.due(at, ending=True)
@@ -325,7 +313,7 @@ class Observer:
             visit = self._visits.get(departure.number) if departure.number is not None else None
             if since is None or self._perches.had_others(departure.number or 0, departure.box):
                 continue  # what has left here came after the picture began
-            if self._relit[0] - RELIT_S < departure.noticed_at < self._relit[2] + RELIT_S:
+            if self._relit[0] - RELIT_S < departure.noticed_s < self._relit[2] + RELIT_S:
                 continue  # much looks different in another light
             if visit is not None:
                 visit.start, visit.start_s = min(since, visit.start), min(self._picture_since_s, visit.start_s)
@@ -337,7 +325,7 @@ class Observer:
     def _told_afterwards(self, departure: Departure, since: datetime, at: float) -> list[Evidence]:
         """The visit of a bird that sat there from the first picture on, out of the ring."""
         assert self._origin is not None
-        end = self._origin + timedelta(seconds=departure.at)
+        end = self._origin + timedelta(seconds=departure.left_s)
         picker = MomentPicker(self._settings.max_moments)
         frames = self._replay(max(since, end - timedelta(seconds=max(2.0, self._settings.pre_roll_s))))  # type: ignore[misc]
         moments: list[Moment] = []
@@ -354,9 +342,7 @@ class Observer:
         moments += [moment] if moment else []
         if not moments:
             return []
-        visit = OpenVisit(
-            new_visit_id(since), since, self._picture_since_s, departure.at, picker, picker, end, last_s, revision=1
-        )
+        visit = OpenVisit(new_visit_id(since), since, self._picture_since_s, picker, picker, end, last_s, revision=1)
         return [self._report(visit, moments=tuple(moments), ended=True)]
 
     def _report(self, visit: OpenVisit, *, moments: tuple[Moment, ...], ended: bool = False) -> Evidence:

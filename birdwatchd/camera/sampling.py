@@ -106,12 +106,12 @@ class Attention:
         """Look at every frame while something may be a bird, is missed, is new or flies.
 
         Args:
-            tracks: every track, also those that are not believed.
+            tracks: every track, confirmed or tentative.
         """
         s = self.settings
         doubtful = len(step.open) < len(tracks) or len(step.seen) < len(step.open)
-        fast = any(track.speed > s.calm_speed * max(track.size) for track in step.seen)
-        if doubtful or fast or any(at - track.first_at < s.alert_s for track in step.open):
+        fast = any(track.motion.speed > s.calm_speed * max(track.motion.size) for track in step.seen)
+        if doubtful or fast or any(at - track.first_s < s.alert_s for track in step.open):
             self.alert_until = at + s.alert_s
-        if any(track.still_at == at for track in step.open):
+        if any(track.motion.still_since_s == at for track in step.open):
             self._moved_at = at

@@ -30,7 +30,6 @@ class OpenVisit:
 
     Attributes:
         start_s, last_seen_s: seconds from the start of the media.
-        begun_at: seconds on the camera's clock.
         places: when the bird was where, in order.
         picker: chooses the moments.
         spare: chooses among small pictures, in case the main stream gives none.
@@ -41,7 +40,6 @@ class OpenVisit:
     visit_id: str
     start: datetime
     start_s: float
-    begun_at: float
     picker: MomentPicker
     spare: MomentPicker
     last_seen: datetime

@@ -15,7 +15,7 @@ from rich.table import Table
 from birdwatchd.commands.progress import track
 from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.errors import ConfigError, StoreError
-from birdwatchd.records import FloatArray, Visit
+from birdwatchd.records import FloatArray, Visit, moment_weight
 from birdwatchd.settings.config import Config
 from birdwatchd.store import StoreReader
 
@@ -78,7 +78,7 @@ def _of_visit(config: Config, store: StoreReader, visit: Visit) -> _Question:
     if not moments:
         raise StoreError(f"visit {visit.visit_id} has no embedding", "no picture of it could be classified")
     vectors = np.stack([moment.embedding.astype(np.float32) for moment in moments])
-    mean = np.average(vectors, axis=0, weights=[0.2 + m.quality for m in moments]).astype(np.float32)
+    mean = np.average(vectors, axis=0, weights=[moment_weight(m.quality) for m in moments]).astype(np.float32)
     return _Question(visit.model, mean, _device_without_network(config.model.device))
 
 

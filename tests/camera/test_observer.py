@@ -93,7 +93,7 @@ def test_a_change_of_resolution_in_mid_stream_is_survived() -> None:
     found = []
     for frame in drawn(scene_a, 0, 84):
         found += observer.look(frame)
-    assert observer.open_visits == 1
+    assert len(observer.present) == 1
     for frame in drawn(scene_b, 84, 160):
         found += observer.look(frame)
     assert len(closings(found)) == 1
@@ -218,7 +218,7 @@ def test_two_birds_at_once_are_two_visits_with_their_count() -> None:
     tracker = Tracker(TrackerSettings())
     left, right = Box(0.2, 0.5, 0.1, 0.1), Box(0.7, 0.5, 0.1, 0.1)
     closed = walk(tracker, [[left, right]] * 20 + [[]] * 30)
-    assert [t.count_max for t in closed] == [2, 2]  # type: ignore[attr-defined]
+    assert [t.identity.count_max for t in closed] == [2, 2]  # type: ignore[attr-defined]
 
 
 def test_a_flicker_of_two_looks_is_no_visit() -> None:
@@ -240,7 +240,7 @@ def test_a_bird_unseen_for_a_moment_is_still_the_same_visit() -> None:
     box = Box(0.4, 0.5, 0.08, 0.1)
     closed = walk(tracker, [[box]] * 10 + [[]] * 6 + [[box]] * 10 + [[]] * 30)
     assert len(closed) == 1
-    assert closed[0].last_at == pytest.approx(2.5)  # type: ignore[attr-defined]
+    assert closed[0].last_s == pytest.approx(2.5)  # type: ignore[attr-defined]
 
 
 def test_the_tip_of_a_tail_is_no_second_bird() -> None:
@@ -248,7 +248,7 @@ def test_the_tip_of_a_tail_is_no_second_bird() -> None:
     tracker = Tracker(TrackerSettings())
     body, tip = Box(0.30, 0.56, 0.14, 0.14), Box(0.48, 0.54, 0.01, 0.04)
     closed = walk(tracker, [[body]] * 6 + [[body, tip]] * 20 + [[]] * 30)
-    assert [t.count_max for t in closed] == [1]  # type: ignore[attr-defined]
+    assert [t.identity.count_max for t in closed] == [1]  # type: ignore[attr-defined]
 
 
 class ScriptedDetector(MotionDetector):

@@ -129,7 +129,7 @@ class MotionDetector:
         if self._previous is not None:
             self.background.absorb(self._previous, self.grid.slices(box, 0.3))
 
-    # -- what the tracker sees of the last frame ---------------------------------------------------------------------
+    # -- what the tracker sees (`tracker.AppearanceView`) ----------------------------------------------------------
 
     def cut(self, box: Box) -> Cells:
         """The last frame's cells in `box`; a copy."""

@@ -28,20 +28,20 @@ def tone_of(cells: NDArray[np.uint8]) -> Tone:
     return tuple(float(ordered[int(part * (ordered.size - 1))]) for part in QUANTILES)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class MeanTone:
     """The mean tone of `count` sightings."""
 
     mean: Tone = ()
     count: int = 0
 
-    def add(self, tone: Tone, weight: int = 1) -> None:
-        """Take one more sighting, or the mean of `weight` of them; an empty tone counts for nothing."""
+    def with_tone(self, tone: Tone, weight: int = 1) -> MeanTone:
+        """The mean after one more sighting, or after the mean of `weight` of them; an empty tone counts for nothing."""
         if not tone:
-            return
-        self.count += weight
-        part = min(1.0, weight / min(self.count, MAX_COUNT))
-        self.mean = tuple(m + part * (t - m) for m, t in zip(self.mean or tone, tone, strict=True))
+            return self
+        count = self.count + weight
+        part = min(1.0, weight / min(count, MAX_COUNT))
+        return MeanTone(tuple(m + part * (t - m) for m, t in zip(self.mean or tone, tone, strict=True)), count)
 
     def distance(self, other: MeanTone) -> float | None:
         """Mean absolute difference, grey levels; None where either is not known."""

@@ -1,4 +1,7 @@
-"""Say how boxes lie to each other, where that takes more than their overlap."""
+"""Measure how boxes lie to each other, beyond their IoU: distances, shares, splits and moves.
+
+The tracker asks these questions of every pair of track and region; boxes are fractions of the frame.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from birdwatchd.records import Box
 __all__ = [
     "at_edge",
     "distance",
-    "grown",
-    "kept_inside",
+    "distance_to_path",
+    "expanded",
+    "largest_rest",
+    "moved_inside",
     "nearest",
-    "off_way",
-    "rest_of",
-    "share_in",
+    "share_inside",
     "touch",
     "within_reach",
 ]
@@ -35,8 +38,8 @@ def distance(point: tuple[float, float], box: Box) -> float:
     return math.hypot(across, max(box.y - y, 0.0, y - box.y - box.h))
 
 
-def off_way(point: tuple[float, float], start: tuple[float, float], end: tuple[float, float]) -> float:
-    """From a point to the nearest one of the straight way between two others."""
+def distance_to_path(point: tuple[float, float], start: tuple[float, float], end: tuple[float, float]) -> float:
+    """From a point to the nearest point of the straight path between two others."""
     (x, y), (x0, y0) = point, start
     dx, dy = end[0] - x0, end[1] - y0
     done = ((x - x0) * dx + (y - y0) * dy) / max(dx * dx + dy * dy, 1e-12)
@@ -44,19 +47,19 @@ def off_way(point: tuple[float, float], start: tuple[float, float], end: tuple[f
     return math.hypot(x - x0 - done * dx, y - y0 - done * dy)
 
 
-def grown(box: Box, by: float) -> Box:
+def expanded(box: Box, by: float) -> Box:
     """The box with a margin of this share of its width and height on every side."""
     return Box(box.x - by * box.w, box.y - by * box.h, (1 + 2 * by) * box.w, (1 + 2 * by) * box.h)
 
 
-def share_in(box: Box, other: Box) -> float:
+def share_inside(box: Box, other: Box) -> float:
     """Share of a box that lies in another, 0 … 1."""
     w = min(box.x + box.w, other.x + other.w) - max(box.x, other.x)
     h = min(box.y + box.h, other.y + other.h) - max(box.y, other.y)
     return w * h / max(box.area, 1e-9) if w > 0 and h > 0 else 0.0
 
 
-def rest_of(whole: Box, part: Box) -> Box:
+def largest_rest(whole: Box, part: Box) -> Box:
     """The largest strip of a box beside, above or below a part of it."""
     right, bottom = part.x + part.w, part.y + part.h
     strips = (
@@ -68,7 +71,7 @@ def rest_of(whole: Box, part: Box) -> Box:
     return max(strips, key=lambda strip: strip.area)
 
 
-def kept_inside(box: Box, whole: Box) -> Box:
+def moved_inside(box: Box, whole: Box) -> Box:
     """The box moved to lie inside another where it fits."""
     x = min(max(box.x, whole.x), max(whole.x, whole.x + whole.w - box.w))
     y = min(max(box.y, whole.y), max(whole.y, whole.y + whole.h - box.h))
@@ -76,7 +79,7 @@ def kept_inside(box: Box, whole: Box) -> Box:
 
 
 def touch(a: Box, b: Box, grow: float) -> bool:
-    """Whether two boxes overlap when each is grown by this share of the larger one."""
+    """Whether two boxes overlap when each is expanded by this share of the larger one."""
     gx, gy = grow * max(a.w, b.w), grow * max(a.h, b.h)
     return a.x - gx < b.x + b.w and b.x - gx < a.x + a.w and a.y - gy < b.y + b.h and b.y - gy < a.y + a.h
 

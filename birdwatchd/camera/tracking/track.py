@@ -1,202 +1,155 @@
-"""What is known of one bird that is being followed: where it is, how it moves, and what it has proved so far."""
+"""Follow one bird: a track holds its identity and its state, and replaces parts of them as it is seen."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from birdwatchd.camera.motion.tone import MeanTone
-from birdwatchd.camera.tracking.boxes import off_way
+from birdwatchd.camera.tracking.state import Appearance, Identity, MotionState, Sightings
 from birdwatchd.records import Box, Region
 
-__all__ = ["Departure", "Patch", "Step", "Track"]
+__all__ = ["Departure", "Step", "Track"]
 
-AT_REST = 2.0  # its own sizes per second: faster it flies, and its wings are open
-LOST_LOOKS, LOST_S = 3, 0.25  # what is no bird yet and is missed in more looks, and for longer, may be another thing
-HOME = 0.5  # of its own size: who stays within this of a place stays in it
-Patch = NDArray[np.uint8]
+LOST_LOOKS, LOST_S = 3, 0.25  # a tentative track missed in more looks, and for longer, may be another thing
 
 
-@dataclass(slots=True)
 class Track:
-    """A bird being followed. Times are seconds on the frames' clock.
+    """One bird that is followed, or what may be one; every part is frozen and replaced as a whole.
 
     Attributes:
-        region: the last sighting.
-        count_max: most birds believed in at once while this one was there.
-        presence: share of the recent looks in which it was seen.
-        home, home_at: the place it stays in, and since when.
-        born_box: where it was seen first; `first_box`: from where its travel counts.
-        unseen_looks: how many there were since it was last seen, the present one not counted.
-        seen_alone_at: when it was last a region of its own.
-        apart_at: when it was last told apart from the birds around it.
-        newness: mean change score of its sightings (see `Region`).
-        memory, fresh: its tone before and since it was last in a crowd or out of sight.
-        partners: numbers of the birds that it was one region with, and may have been mistaken for since.
-        patch: what it looked like when it was last alone; `seat`: in the last look, with whatever was in its box.
-        error: running mean of how far it was from the way on which it was expected, in its own sizes.
+        identity: who it is.
+        motion: where it is and how it moves.
+        sightings: how often it is seen.
+        appearance: what it looks like.
+        over: it has ended: it is a static object, a ghost, or lost in clutter.
     """
 
-    number: int
-    region: Region
-    first_at: float
-    last_at: float
-    hits: int = 1
-    looks: int = 1
-    unseen_looks: int = 0
-    velocity: tuple[float, float] = (0.0, 0.0)
-    believed: bool = False
-    count_max: int = 1
-    size: tuple[float, float] = field(init=False)
-    born_box: Box = field(init=False)
-    first_box: Box = field(init=False)
-    still_box: Box = field(init=False)
-    still_at: float = field(init=False)
-    home: tuple[float, float] = field(init=False)
-    home_at: float = field(init=False)
-    seen_alone_at: float = field(init=False)
-    ghost_looks: int = 0
-    stirred: int = 0
-    travelled: float = 0.0
-    error: float = 0.0
-    newness: float = field(init=False)
-    presence: float = 1.0
-    apart_at: float = field(init=False)
-    alone_centre: tuple[float, float] = field(init=False)
-    over: bool = False
-    memory: MeanTone = field(default_factory=MeanTone)
-    fresh: MeanTone = field(default_factory=MeanTone)
-    partners: set[int] = field(default_factory=set)
-    patch: Patch | None = None
-    seat: Patch | None = None
+    __slots__ = ("appearance", "identity", "motion", "over", "sightings")
 
-    def __post_init__(self) -> None:
-        self.born_box = self.first_box = self.still_box = self.region.box
-        self.still_at = self.home_at = self.seen_alone_at = self.apart_at = self.first_at
-        self.home = self.alone_centre = self.region.box.centre
-        self.size = (self.region.box.w, self.region.box.h)
-        self.newness = self.region.change_score
+    def __init__(self, number: int, region: Region, now_s: float) -> None:
+        """Begin a tentative track with its first sighting.
+
+        Args:
+            now_s: seconds on the frames' clock, as every time of a track.
+        """
+        self.identity = Identity(number, now_s, region.box)
+        self.motion = MotionState.begin(region, now_s)
+        self.sightings = Sightings(region.change_score)
+        self.appearance = Appearance()
+        self.over = False
+
+    @property
+    def number(self) -> int:
+        """Its id, unique in its tracker."""
+        return self.identity.number
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it is a bird; else it is tentative."""
+        return self.identity.confirmed
+
+    @property
+    def first_s(self) -> float:
+        """When it was seen first."""
+        return self.identity.first_s
+
+    @property
+    def last_s(self) -> float:
+        """When it was seen last."""
+        return self.motion.last_s
 
     @property
     def box(self) -> Box:
-        """Where it was last seen."""
-        return self.region.box
+        """Where it was seen last."""
+        return self.motion.region.box
 
-    @property
-    def speed(self) -> float:
-        """Frame widths (or heights) per second."""
-        return math.hypot(*self.velocity)
-
-    @property
-    def appearance(self) -> MeanTone:
-        """Its tone as it is best known."""
-        return self.memory if self.memory.count > self.fresh.count else self.fresh
-
-    def remember(self) -> None:
-        """What it looked like until now is known; what comes may be another bird."""
-        if self.fresh.count:
-            self.memory.add(self.fresh.mean, self.fresh.count)
-            self.fresh = MeanTone()
-
-    @property
-    def at_rest(self) -> bool:
-        """Whether it sits, pecks or hops rather than flies."""
-        return self.speed < AT_REST * max(self.size)
-
-    def predicted(self, at: float) -> Box:
-        """Where it should be; trust in the speed fades within half a second."""
-        ahead = min(at - self.last_at, 0.4)
-        x, y = self.box.centre
-        x, y = x + self.velocity[0] * ahead, y + self.velocity[1] * ahead
-        return Box(x - self.box.w / 2, y - self.box.h / 2, self.box.w, self.box.h)
-
-    def sight(self, region: Region, at: float, *, alone: bool = True, placed: bool = False, jump: float = 1e9) -> None:
-        """It was seen again.
+    def update(
+        self,
+        region: Region,
+        now_s: float,
+        *,
+        moving: bool = False,
+        alone: bool = True,
+        located: bool = False,
+        measured: bool = False,
+        max_jump: float = math.inf,
+    ) -> None:
+        """Take one more sighting.
 
         Args:
+            moving: enough of its cells changed since the look before.
             alone: the region is this bird's only.
-            placed: it is not, but the place is seen, not guessed.
-            jump: how far from the expected place, in its own sizes, it must be to be perhaps another thing.
+            located: it is not, but the bird was located in it.
+            measured: it is not, but the place is good enough to measure the velocity.
+            max_jump: how far from the prediction, in its own sizes, it may be without being another thing.
         """
-        step = max(at - self.last_at, 1e-3)
-        (x0, y0), (x1, y1) = self.box.centre, region.box.centre
-        expected = self.predicted(at).centre
-        size = max(*self.size, 1e-3)
-        miss = math.hypot(x1 - expected[0], y1 - expected[1]) / size
-        off = off_way((x1, y1), (x0, y0), expected) / size  # it may brake at any moment
-        self.error = 0.7 * self.error + 0.3 * off if self.hits > 1 else 0.0  # before, it has no speed to expect it by
-        self._note_speed((x1 - x0) / step, (y1 - y0) / step, step, trusted=alone or placed)
-        if self.still_box.iou(region.box) < 0.6:
-            self.still_box, self.still_at = region.box, at
-        lost = not self.believed and self.unseen_looks > LOST_LOOKS and step > LOST_S
-        if lost or math.hypot(x1 - self.home[0], y1 - self.home[1]) > HOME * size:
-            self.home, self.home_at = (x1, y1), at
-        self.ghost_looks = self.ghost_looks + 1 if region.ghost else 0
-        if miss > jump:  # perhaps something else altogether: what it travelled counts from here
-            self.first_box = region.box
-        first = self.first_box.centre
-        self.travelled = max(self.travelled, math.hypot(x1 - first[0], y1 - first[1]) / size)
-        if alone:
-            self.seen_alone_at = self.apart_at = at
-            self.alone_centre = (x1, y1)
-            self.size = (0.8 * self.size[0] + 0.2 * region.box.w, 0.8 * self.size[1] + 0.2 * region.box.h)
-            if self.at_rest and not region.ghost:
-                self.fresh.add(region.tone)
-        self.region, self.last_at, self.unseen_looks = region, at, 0
-        self.hits += 1
-        self.newness += (region.change_score - self.newness) / min(self.hits, 12)
-
-    def _note_speed(self, across: float, down: float, step: float, *, trusted: bool) -> None:
-        """Average the speed of this step in, frame sizes per second."""
-        if trusted:
-            new = 0.6 if self.hits > 1 else 1.0
-            self.velocity = ((1 - new) * self.velocity[0] + new * across, (1 - new) * self.velocity[1] + new * down)
-        else:  # its place is a guess: what is known of its speed fades
-            fade = math.exp(-step / 0.5)
-            self.velocity = (fade * self.velocity[0], fade * self.velocity[1])
-
-    def go_on_as(self, other: Track) -> None:
-        """The other track is this bird's further way."""
-        self.region, self.last_at, self.velocity, self.size = other.region, other.last_at, other.velocity, other.size
-        self.still_box, self.still_at, self.home, self.home_at = (
-            other.still_box,
-            other.still_at,
-            other.home,
-            other.home_at,
+        unseen_looks = self.sightings.unseen_looks
+        lost = not self.confirmed and unseen_looks > LOST_LOOKS and now_s - self.last_s > LOST_S
+        self.motion = self.motion.after_hit(
+            region,
+            now_s,
+            first=self.sightings.hits == 1,
+            alone=alone,
+            located=located,
+            measured=measured,
+            lost=lost,
+            max_jump=max_jump,
         )
-        self.seen_alone_at, self.apart_at, self.alone_centre = other.seen_alone_at, other.apart_at, other.alone_centre
-        self.patch, self.seat = other.patch, other.seat
-        self.error, self.presence, self.ghost_looks = other.error, other.presence, 0
-        self.remember()
-        self.fresh = other.fresh
-        self.hits += other.hits
+        self.sightings = self.sightings.after_hit(region, moving=moving)
+        if alone and self.motion.at_rest and not region.ghost:
+            self.appearance = self.appearance.with_tone(region.tone)
 
-    def exchange_names(self, other: Track) -> None:
-        """They were taken for each other: what was seen lately of one was the other."""
-        for name in ("number", "first_at", "born_box", "count_max", "memory"):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            setattr(self, name, theirs)
-            setattr(other, name, mine)
-        self.partners.clear()
-        other.partners.clear()
+    def count_look(self, now_s: float, rate: float) -> None:
+        """Count a look, after the track was updated in it or not; `rate` is its weight in `Sightings.presence`."""
+        self.sightings = self.sightings.after_look(seen=self.last_s == now_s, rate=rate)
+
+    def confirm(self) -> None:
+        """It is a bird."""
+        self.identity = replace(self.identity, confirmed=True)
+
+    def count_present(self, birds: int) -> None:
+        """Take how many birds are present at once."""
+        if birds > self.identity.count_max:
+            self.identity = replace(self.identity, count_max=birds)
+
+    def merge_with(self, others: set[int]) -> None:
+        """It shares a region with these tracks: what is seen of it from now on may be one of them."""
+        self.appearance = self.appearance.settled()
+        if not others <= self.identity.merged_with:
+            self.identity = replace(self.identity, merged_with=self.identity.merged_with | others)
+
+    def separate_from(self, other: Track) -> None:
+        """It is certain that it is not the other one, with which it was merged."""
+        self.identity = replace(self.identity, merged_with=self.identity.merged_with - {other.number})
+
+    def take_over(self, other: Track) -> None:
+        """Continue as another track, which has turned out to be this bird; only its identity stays."""
+        self.motion = other.motion
+        self.sightings = self.sightings.continued_by(other.sightings)
+        self.appearance = self.appearance.continued_by(other.appearance)
+
+    def swap_identity(self, other: Track) -> None:
+        """Fix an id switch: each of the two tracks had followed the other's bird."""
+        self.identity, other.identity = other.identity.separated(), self.identity.separated()
+        mine, theirs = self.appearance, other.appearance
+        self.appearance = replace(mine, known_tone=theirs.known_tone)
+        other.appearance = replace(theirs, known_tone=mine.known_tone)
 
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """Something that had been there since the picture began, or changed, has left `box` at `at`.
+    """Something that had been there since the scene was learned has left `box`.
 
     Attributes:
-        number: of the believed track that it was, None if it had not stirred before.
-        noticed_at: when its place first differed, seconds.
+        left_s: when it left, on the frames' clock.
+        number: of the confirmed track that it was, None if it was no track before.
+        noticed_s: when its place first differed.
     """
 
     box: Box
-    at: float
+    left_s: float
     number: int | None
-    noticed_at: float
+    noticed_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +157,10 @@ class Step:
     """What a look changed.
 
     Attributes:
-        open: believed tracks seen or still waited for.
+        open: confirmed tracks seen or still waited for.
         seen: those of them that this look saw.
-        closed: believed tracks that are over.
-        absorb: boxes that the gate should take as background (ghosts, furniture).
+        closed: confirmed tracks that are over.
+        absorb: boxes that the gate should take as background (ghosts, static objects).
         left: what was part of the background and is not there any more.
     """
 

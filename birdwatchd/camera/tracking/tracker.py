@@ -1,35 +1,36 @@
-"""Follow regions from look to look as tracks: one bird, one id, from its first picture to its last.
+"""Track birds from look to look: one bird, one id, from its first sighting to its last.
 
-A track is predicted with a constant velocity and matched with the nearest region of like size (birds that share a
-region: `occlusion.py`). It becomes a bird when it is credible (`confirmation.py`). What appears and never stirs (a
-digit of a clock, a fallen leaf, the perch from which a bird has left) is furniture, and goes into the background.
+The motion gate knows only regions of one frame; a visit needs to know which of them are the same bird. Tracks are
+predicted with constant velocity and matched, cheapest first, with near regions of like size (as SORT, but greedily);
+`occlusion.py` follows birds that share a region, `confirmation.py` decides which tracks are birds, `identity.py`
+re-identifies them. What appears and never moves (a clock's digit, a fallen leaf, an empty perch) is a static object.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from birdwatchd.camera.tracking.boxes import at_edge, share_in, touch
-from birdwatchd.camera.tracking.confirmation import Weather, credible, lives
-from birdwatchd.camera.tracking.identity import goes_on_as, has_left, put_right
+from birdwatchd.camera.tracking.boxes import at_edge, share_inside, touch
+from birdwatchd.camera.tracking.confirmation import Clutter, should_confirm, shows_motion
+from birdwatchd.camera.tracking.identity import fix_id_switches, has_left, reidentify
 from birdwatchd.camera.tracking.occlusion import (
-    Eyes,
-    find_hidden,
-    flared_up,
-    flew_in,
-    give_pieces,
-    is_guest,
-    sight_together,
-    split_crowded,
+    AppearanceView,
+    absorb_fragments,
+    contrast_jumped,
+    find_occluded,
+    is_merged_into,
+    landed_beside,
+    split_merged,
+    update_merged,
 )
 from birdwatchd.camera.tracking.settings import TrackerSettings
 from birdwatchd.camera.tracking.track import Departure, Step, Track
 from birdwatchd.records import Box, Region
 
-__all__ = ["Departure", "Eyes", "Step", "Track", "Tracker", "TrackerSettings"]
+__all__ = ["AppearanceView", "Departure", "Step", "Track", "Tracker", "TrackerSettings"]
 
-COVERED = 0.6  # share of the place of a bird in a crowd that a region covers as long as it sits there
+COVERED = 0.6  # share of a merged bird's box that a region covers as long as the bird sits there
 
 
 class Tracker:
@@ -39,13 +40,13 @@ class Tracker:
         self.settings = settings
         self._tracks: list[Track] = []
         self._numbers = 0
-        self._weather = Weather(settings)
-        self._looked_at: float | None = None
+        self._clutter = Clutter(settings)
+        self._last_look_s: float | None = None
 
     @property
     def held(self) -> tuple[Box, ...]:
-        """Where the background must not learn: under every bird that is believed in."""
-        return tuple(t.box for t in self._tracks if t.believed)
+        """Where the background must not learn: under every confirmed bird."""
+        return tuple(t.box for t in self._tracks if t.confirmed)
 
     @property
     def suspicious(self) -> bool:
@@ -54,65 +55,54 @@ class Tracker:
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """Every track, believed or not (for people who tune)."""
+        """Every track, confirmed or tentative (for people who tune)."""
         return tuple(self._tracks)
 
-    def update(self, regions: Sequence[Region], at: float, eyes: Eyes | None = None) -> Step:
-        """Take the regions of one look at time `at`.
+    def update(self, regions: Sequence[Region], now_s: float, view: AppearanceView | None = None) -> Step:
+        """Take the regions of one look.
 
         Args:
-            eyes: shows the look itself; without them birds that merge are told apart by their movement alone.
+            now_s: time of the frame, seconds on a clock that does not run backwards.
+            view: the pixels of this look; without it, merged birds are followed by their motion alone.
         """
-        last = self._looked_at if self._looked_at is not None else at
-        step = min(at - last, 1.0)
-        self._looked_at = at
-        for track in self._tracks:
-            track.looks += 1
-            track.unseen_looks += track.last_at < last
-        if eyes is not None and not self._weather.bad:
-            regions = split_crowded(self._tracks, regions, at, eyes, self.settings)
-        owners = self._match(regions, at, eyes)
-        loose = [i for i in range(len(regions)) if i not in owners]
-        self._sight_owners(regions, owners, at, eyes)
-        for index in give_pieces(self._tracks, regions, loose, at, self.settings):
+        last_s = self._last_look_s if self._last_look_s is not None else now_s
+        step_s = min(now_s - last_s, 1.0)
+        self._last_look_s = now_s
+        if view is not None and not self._clutter.high:
+            regions = split_merged(self._tracks, regions, now_s, view, self.settings)
+        owners = self._match(regions, now_s, view)
+        unmatched = [i for i in range(len(regions)) if i not in owners]
+        self._update_matched(regions, owners, now_s, view)
+        for index in absorb_fragments(self._tracks, regions, unmatched, now_s, self.settings):
             self._numbers += 1
-            self._tracks.append(Track(self._numbers, regions[index], at, at))
-        if eyes is not None:
-            find_hidden(self._tracks, at, eyes, self.settings)
-        put_right(self._tracks, self.settings)
-        self._weather.count(self._tracks, step)
-        self._count_presence(at, step)
-        absorb, left = self._drop_lifeless(at)
-        return self._step(at, tuple(absorb), tuple(left))
+            self._tracks.append(Track(self._numbers, regions[index], now_s))
+        if view is not None:
+            find_occluded(self._tracks, now_s, view, self.settings)
+        fix_id_switches(self._tracks, self.settings)
+        self._clutter.update(self._tracks, step_s)
+        rate = 1 - math.exp(-step_s / self.settings.presence_s)
+        for track in self._tracks:
+            track.count_look(now_s, rate)
+        absorb, left = self._drop_static(now_s)
+        return self._step(now_s, tuple(absorb), tuple(left))
 
-    def close_quiet(self, at: float) -> Step:
-        """Let time pass without a picture: close what was not seen for `gone_s`."""
-        return self._step(at, (), ())
+    def close_quiet(self, now_s: float) -> Step:
+        """Let time pass without a frame: close what was not seen for `gone_s`."""
+        return self._step(now_s, (), ())
 
-    def close_all(self, at: float) -> Step:
-        """The end: every believed track is over."""
-        del at
-        closed = tuple(t for t in self._tracks if t.believed)
+    def close_all(self) -> Step:
+        """The end: every confirmed track is over."""
+        closed = tuple(t for t in self._tracks if t.confirmed)
         self._tracks.clear()
         return Step((), (), closed, ())
 
     # -- matching ---------------------------------------------------------------------------------------------------
 
-    def _match(self, regions: Sequence[Region], at: float, eyes: Eyes | None) -> dict[int, Track]:
-        """Pair regions with tracks, cheapest first; a region has one owner at most."""
+    def _match(self, regions: Sequence[Region], now_s: float, view: AppearanceView | None) -> dict[int, Track]:
+        """Pair regions with tracks, cheapest first; returns the track by index of its region."""
         pairs = []
-        for track in self._tracks:
-            crowded = track.seen_alone_at < track.last_at
-            covered = any(share_in(track.box, region.box) > COVERED for region in regions)
-            takes_off = track.believed and track.at_rest and at - track.last_at < self.settings.take_off_s
-            may_leap = track.hits == 1 or ((crowded or takes_off) and not covered)
-            for index, region in enumerate(regions):
-                cost = self._cost(track, region, at, may_leap=may_leap)
-                if cost is None:
-                    continue
-                if crowded and eyes is not None:  # it comes out of a crowd: who is it?
-                    looks = [eyes.locate(look, region.box)[1] for look in (track.patch, track.seat) if look is not None]
-                    cost += 1.0 - max(looks, default=1.0)
+        for track in self._tracks if regions else ():
+            for index, cost in self._costs(track, regions, now_s, view):
                 pairs.append((cost, track.number, index, track))
         owners: dict[int, Track] = {}
         taken: set[int] = set()
@@ -122,119 +112,151 @@ class Tracker:
                 taken.add(number)
         return owners
 
-    def _cost(self, track: Track, region: Region, at: float, *, may_leap: bool) -> float | None:
-        """Distance in bird sizes, lower for overlap and for proven birds; None where it cannot be the same bird.
+    def _costs(
+        self, track: Track, regions: Sequence[Region], now_s: float, view: AppearanceView | None
+    ) -> Iterator[tuple[int, float]]:
+        """Index and cost of each region that may show a track.
 
-        Args:
-            may_leap: nothing tells its speed, and it may be far from where it was.
+        The cost is the distance in bird sizes, lower for overlap and for confirmed birds; for a bird that was merged,
+        higher for a region that does not look like it.
         """
-        s = self.settings
-        if (track.believed and has_left(track, at, s)) or flared_up(track, region, s):
-            return None
-        expected = track.predicted(at)
-        overlap = max(track.box.iou(region.box), expected.iou(region.box))
-        (px, py), (x, y), (ox, oy) = expected.centre, region.box.centre, track.box.centre
-        distance = min(math.hypot(x - px, y - py), math.hypot(x - ox, y - oy))
-        size = max(track.box.w, track.box.h, region.box.w, region.box.h, 1e-3)
-        unlike = abs(math.log(max(region.box.area, 1e-9) / max(track.size[0] * track.size[1], 1e-9)))
-        if track.believed and at_edge(region.box, s.edge):  # part of it may be outside: it may be larger than that
-            unlike = 0.0 if region.box.area < track.size[0] * track.size[1] else unlike
-        unseen = at - track.last_at
-        reach = (s.first_reach if may_leap else s.reach) * size + 0.5 * track.speed * min(unseen, 0.5)
-        alike = s.alike if not self._weather.bad else s.alike / 2
-        if overlap < 0.05 and (distance > reach or unlike > math.log(alike)):
-            return None
-        return distance / size - overlap + 0.15 * unlike - (0.3 if track.believed else 0.0)
+        s, motion, confirmed = self.settings, track.motion, track.confirmed
+        if confirmed and has_left(track, now_s, s):
+            return
+        box, expected, area = motion.box, motion.predicted(now_s), motion.area
+        (ox, oy), (px, py) = box.centre, expected.centre
+        was_merged = motion.alone_s < motion.last_s
+        reach = self._reach(track, regions, now_s)
+        braking = 0.5 * motion.speed * min(now_s - motion.last_s, 0.5)
+        max_ratio = s.max_size_ratio if not self._clutter.high else s.max_size_ratio / 2
+        for index, region in enumerate(regions):
+            if contrast_jumped(track, region, s):
+                continue
+            here = region.box
+            overlap = max(box.iou(here), expected.iou(here))
+            x, y = here.centre
+            distance = min(math.hypot(x - px, y - py), math.hypot(x - ox, y - oy))
+            size = max(box.w, box.h, here.w, here.h, 1e-3)
+            unlike = abs(math.log(max(here.area, 1e-9) / max(area, 1e-9)))
+            if confirmed and here.area < area and at_edge(here, s.edge_margin):  # part of it may be outside
+                unlike = 0.0
+            if overlap < 0.05 and (distance > reach * size + braking or unlike > math.log(max_ratio)):
+                continue
+            cost = distance / size - overlap + 0.15 * unlike - (0.3 if confirmed else 0.0)
+            if was_merged and view is not None:  # it leaves a merged region: which bird is it?
+                cost += 1.0 - _best_correlation(track, here, view)
+            yield index, cost
 
-    def _sight_owners(self, regions: Sequence[Region], owners: dict[int, Track], at: float, eyes: Eyes | None) -> None:
-        """Let every owner see its region; where birds share one, find each of them in it."""
+    def _reach(self, track: Track, regions: Sequence[Region], now_s: float) -> float:
+        """How far a track may be from its prediction, in its own sizes; more where nothing tells its speed."""
+        s, motion = self.settings, track.motion
+        if track.sightings.hits == 1:
+            return s.first_reach
+        was_merged = motion.alone_s < motion.last_s
+        takes_off = track.confirmed and motion.at_rest and now_s - motion.last_s < s.take_off_s
+        if (was_merged or takes_off) and not any(share_inside(motion.box, r.box) > COVERED for r in regions):
+            return s.first_reach
+        return s.reach
+
+    def _update_matched(
+        self, regions: Sequence[Region], owners: dict[int, Track], now_s: float, view: AppearanceView | None
+    ) -> None:
+        """Update every owner from its region; where birds share one, locate each of them in it."""
+        s = self.settings
         matched = {track.number for track in owners.values()}
-        calm = not self._weather.bad
+        clear = not self._clutter.high
         for index, owner in owners.items():
             region = regions[index]
             others = [t for t in self._tracks if t.number not in matched]
-            guests = [t for t in others if is_guest(t, region, at, self.settings, calm=calm)]
-            if calm and owner.believed:
-                others = [t for t in others if t not in guests]
-                guests += flew_in(others, [owner, *guests], region, at, self.settings)
-            if guests and (owner.believed or owner.hits >= self.settings.guest_hits):
-                sight_together([owner, *guests], region, at, eyes, self.settings)
-                matched |= {guest.number for guest in guests}
+            merged = [t for t in others if is_merged_into(t, region, now_s, s, clear=clear)]
+            if clear and owner.confirmed:
+                others = [t for t in others if t not in merged]
+                merged += landed_beside(others, [owner, *merged], region, now_s, s)
+            if merged and (owner.confirmed or owner.sightings.hits >= s.merge_hits):
+                update_merged([owner, *merged], region, now_s, view, s)
+                matched |= {bird.number for bird in merged}
             else:
-                alone = not any(
-                    t is not owner and t.believed and touch(t.box, region.box, 0.05) and at - t.last_at < 0.5
-                    for t in self._tracks
-                )
-                owner.sight(region, at, alone=alone, jump=1e9 if owner.believed else self.settings.jump)
-                owner.stirred += region.activity >= self.settings.stir
-                if eyes is not None and alone and not region.ghost:
-                    owner.patch = owner.seat = eyes.cut(region.box)
+                self._update_single(owner, region, now_s, view)
 
-    # -- belief and ends --------------------------------------------------------------------------------------------
+    def _update_single(self, owner: Track, region: Region, now_s: float, view: AppearanceView | None) -> None:
+        """Update the one track of a region; beside another bird it may show a part of that one as well."""
+        alone = not any(
+            t is not owner and t.confirmed and touch(t.box, region.box, 0.05) and now_s - t.last_s < 0.5
+            for t in self._tracks
+        )
+        moving = region.activity >= self.settings.motion_share
+        max_jump = math.inf if owner.confirmed else self.settings.max_jump
+        owner.update(region, now_s, moving=moving, alone=alone, max_jump=max_jump)
+        if view is not None and alone and not region.ghost:
+            owner.appearance = owner.appearance.with_template(view.cut(region.box))
 
-    def _count_presence(self, at: float, step_s: float) -> None:
-        """How constantly each track is seen."""
-        for track in self._tracks:
-            seen = 1.0 if track.last_at == at else 0.0
-            track.presence += (1 - math.exp(-step_s / self.settings.presence_s)) * (seen - track.presence)
+    # -- confirmation and ends ---------------------------------------------------------------------------------------
 
-    def _drop_lifeless(self, at: float) -> tuple[list[Box], list[Departure]]:
-        """Take furniture and ghosts out of the tracks; the gate learns them as background."""
+    def _drop_static(self, now_s: float) -> tuple[list[Box], list[Departure]]:
+        """Drop static objects and ghosts from the tracks; the gate takes them as background."""
         s = self.settings
         absorb: list[Box] = []
         left: list[Departure] = []
         for track in list(self._tracks):
-            still = at - track.still_at
-            ghost = track.ghost_looks >= 3 and (still >= s.still_s or (not track.believed and still > 0.4))
-            lifeless = (
-                not track.believed
-                and at - track.first_at > s.lifeless_s
-                and track.last_at == at
-                and not lives(track, s)
-                and not any(bird.believed and touch(bird.box, track.box, 0.1) for bird in self._tracks)
+            still_s = now_s - track.motion.still_since_s
+            ghost = track.sightings.ghost_hits >= 3 and (
+                still_s >= s.still_s or (not track.confirmed and still_s > 0.4)
             )
-            if track.believed and self._weather.bad and track.presence < s.presence:
+            static = (
+                not track.confirmed
+                and now_s - track.first_s > s.static_s
+                and track.last_s == now_s
+                and not shows_motion(track, s)
+                and not any(bird.confirmed and touch(bird.box, track.box, 0.1) for bird in self._tracks)
+            )
+            if track.confirmed and self._clutter.high and track.sightings.presence < s.min_presence:
                 track.over = True
-            if not (ghost or lifeless or still > s.hold_s):
+            if not (ghost or static or still_s > s.max_still_s):
                 continue
             absorb.append(track.box)
-            if ghost and track.hits >= s.believe_share * track.looks:  # a perch stays empty; what comes and goes sways
-                number = track.number if track.believed else None
-                left.append(Departure(track.box, track.still_at, number, track.first_at))
-            if ghost:
-                track.last_at = min(track.last_at, track.still_at)
+            hits, looks = track.sightings.hits, track.sightings.looks
+            if ghost and hits >= s.confirm_share * looks:  # a perch stays empty; what comes and goes sways
+                number = track.number if track.confirmed else None
+                left.append(Departure(track.box, track.motion.still_since_s, number, track.first_s))
             track.over = True
-            if not track.believed:
+            if not track.confirmed:
                 self._tracks.remove(track)
         return absorb, left
 
-    def _step(self, at: float, absorb: tuple[Box, ...], left: tuple[Departure, ...]) -> Step:
+    def _step(self, now_s: float, absorb: tuple[Box, ...], left: tuple[Departure, ...]) -> Step:
         s = self.settings
         closed = []
         for track in list(self._tracks):
-            if not track.believed and credible(track, at, self._weather, s):
-                self._believe(track, at)
+            if not track.confirmed and should_confirm(track, now_s, self._clutter, s):
+                self._confirm(track, now_s)
         for track in list(self._tracks):
-            patience = s.gone_s if track.believed else 0.4 * s.gone_s
-            if track.over or at - track.last_at > patience:
+            patience_s = s.gone_s if track.confirmed else 0.4 * s.gone_s
+            if track.over or now_s - track.last_s > patience_s:
                 self._tracks.remove(track)
-                if track.believed:
+                if track.confirmed:
                     closed.append(track)
-        believed = tuple(t for t in self._tracks if t.believed)
-        present = sum(1 for t in believed if at - t.last_at < 0.3)
-        for track in believed:
-            track.count_max = max(track.count_max, present)
-        seen = tuple(t for t in believed if t.last_at == at)
-        return Step(believed, seen, tuple(closed), absorb, left)
+        confirmed = tuple(t for t in self._tracks if t.confirmed)
+        present = sum(1 for t in confirmed if now_s - t.last_s < 0.3)
+        for track in confirmed:
+            track.count_present(present)
+        seen = tuple(t for t in confirmed if t.last_s == now_s)
+        return Step(confirmed, seen, tuple(closed), absorb, left)
 
-    def _believe(self, track: Track, at: float) -> None:
+    def _confirm(self, track: Track, now_s: float) -> None:
         """It is a bird: another one, or one that vanished as this one appeared (it took off, or landed)."""
-        verdicts = {}
+        verdicts: list[bool | None] = []
         for bird in self._tracks:
-            if bird.believed and bird.last_at < track.first_at:
-                verdicts[bird.number] = verdict = goes_on_as(bird, track, at, self.settings)
-                if verdict:
-                    bird.go_on_as(track)
+            if bird.confirmed and bird.last_s < track.first_s:
+                verdicts.append(reidentify(bird, track, now_s, self.settings))
+                if verdicts[-1]:
+                    bird.take_over(track)
                     self._tracks.remove(track)
                     return
-        track.believed = None not in verdicts.values()
+        if None not in verdicts:
+            track.confirm()
+
+
+def _best_correlation(track: Track, box: Box, view: AppearanceView) -> float:
+    """How much a place looks like a track, -1 … 1; 1 where it is not known what the track looks like."""
+    known = (track.appearance.template, track.appearance.last_template)
+    return max((view.locate(template, box)[1] for template in known if template is not None), default=1.0)

@@ -219,8 +219,8 @@ class TuningLog:
         for number, track in alive.items():
             path = self._paths.setdefault(number, _OpenPath())
             path.add(self.seconds, track.box)
-            path.confirmed = path.confirmed or track.believed
-            if track.believed:
+            path.confirmed = path.confirmed or track.confirmed
+            if track.confirmed:
                 places[track.box] = path
         for visit_id, box in self._observer.present:
             visit = self._visits.setdefault(visit_id, _Visit(self.seconds, self.seconds, []))

@@ -1,7 +1,7 @@
 """Annotate the video with what the gate and the tracker find in each frame, to be stepped through in any player.
 
 H.264 through libav, at most 1280 pixels wide. Yellow: may be a bird; grey: moved and was ignored, with the reason;
-green: a bird that is believed in, with its number.
+green: a confirmed bird, with its number.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def draw_overlay(image: Image, observer: Observer, seconds: float) -> None:
         _draw_box(image, region.box, YELLOW, "", 2)
     present = {box for _, box in observer.present}
     for track in observer.tracks:
-        if track.believed:
+        if track.confirmed:
             lost = "" if track.box in present else " (not seen now)"
             _draw_box(image, track.box, GREEN, f"bird {track.number}{lost}", 2, grow=4)
     label(image, time_text(seconds, fine=True), 8, image.shape[0] - 8, WHITE, 0.6)

@@ -20,7 +20,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.records import FloatArray, Label, Rank, State, Verdict
+from birdwatchd.records import FloatArray, Label, Rank, State, Verdict, moment_weight
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Assessment, Experience
 from birdwatchd.species.taxonomy import name_key, names_of, species_keys
@@ -30,7 +30,6 @@ from birdwatchd.species.verdict.rollup import Group, Groups
 __all__ = ["Fusion", "RunningVerdict", "logsumexp", "mean_logits", "unmatched_species"]
 
 TOP = 5
-LEAST_WEIGHT = 0.2  # of a picture of no quality at all, next to 1.2 of a perfect one: a blur is not nothing
 MIN_AGREEMENT = 0.5  # share of the moments whose best class must be that of all together
 UNKNOWN_RATIO = 2.0  # outlier ratio from which on a visit loses its name
 Top = tuple[tuple[str, float], ...]
@@ -256,7 +255,7 @@ class RunningVerdict:
         """
         if logits.shape != self._sum.logits.shape:
             raise ValueError(f"logits of shape {logits.shape} given, {self._sum.logits.shape} expected")
-        weight = LEAST_WEIGHT + quality
+        weight = moment_weight(quality)
         self._sum.logits += np.asarray(logits, np.float64) * weight
         self._sum.weight += weight
         if embedding is not None:
@@ -276,7 +275,7 @@ class RunningVerdict:
 
 def mean_logits(logits: FloatArray, qualities: Sequence[float]) -> NDArray[np.float64]:
     """The mean of moments' logits, shape (moments, classes), as verdicts are made of it: shape (classes,)."""
-    weights = [LEAST_WEIGHT + quality for quality in qualities]
+    weights = [moment_weight(quality) for quality in qualities]
     result: NDArray[np.float64] = np.average(np.asarray(logits, np.float64), axis=0, weights=weights)
     return result
 

@@ -26,4 +26,4 @@ def test_one_cell_that_changes_is_no_stirring(changed: int, stirs: bool) -> None
     look = gate.update(digit, 2.1)
     regions = look.regions + look.ignored
     assert len(regions) == 1
-    assert (regions[0].activity >= TrackerSettings().stir) is stirs
+    assert (regions[0].activity >= TrackerSettings().motion_share) is stirs

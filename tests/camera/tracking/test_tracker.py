@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from birdwatchd.camera.motion.detector import MotionDetector
-from birdwatchd.camera.motion.settings import MotionSettings
-from birdwatchd.camera.motion.tone import Tone, tone_of
-from birdwatchd.camera.tracking.confirmation import Weather, credible
-from birdwatchd.camera.tracking.identity import put_right
+from birdwatchd.camera.motion.detector import Gate, GateSettings
+from birdwatchd.camera.motion.tone import MeanTone, Tone, tone_of
+from birdwatchd.camera.tracking.confirmation import Clutter, should_confirm
+from birdwatchd.camera.tracking.identity import fix_id_switches
+from birdwatchd.camera.tracking.state import Appearance
 from birdwatchd.camera.tracking.track import Track
 from birdwatchd.camera.tracking.tracker import Departure, Tracker, TrackerSettings
 from birdwatchd.records import Box, Region
 
 STEP_S = 1 / 15
+RATE = 1 - math.exp(-STEP_S / TrackerSettings().presence_s)
 DARK: Tone = (20.0, 30.0, 40.0, 50.0, 60.0)
 LIGHT: Tone = (90.0, 110.0, 130.0, 150.0, 170.0)
 
@@ -70,25 +73,26 @@ def come_out_of_a_crowd(first: Tone, second: Tone) -> tuple[Track, Track]:
     tracks = []
     for number, (own, now, x) in enumerate(((DARK, first, 0.3), (LIGHT, second, 0.6)), 1):
         region = Region(Box(x, 0.5, 0.1, 0.1), 0.6, 3.0)
-        track = Track(number, region, 0.0, 1.0, believed=True, partners={3 - number})
-        track.memory.add(own, 10)
-        track.fresh.add(now, 3)
+        track = Track(number, region, 0.0)
+        track.confirm()
+        track.merge_with({3 - number})
+        track.appearance = Appearance(known_tone=MeanTone(own, 10), recent_tone=MeanTone(now, 3))
         tracks.append(track)
     return tracks[0], tracks[1]
 
 
 def test_birds_taken_for_each_other_in_a_crowd_are_put_right() -> None:
-    """What was seen of the dark bird belongs to the dark bird, wherever the tracker believed it."""
+    """What was seen of the dark bird belongs to the dark bird, wherever the tracker took it to be."""
     at_left, at_right = come_out_of_a_crowd(LIGHT, DARK)
-    put_right((at_left, at_right), TrackerSettings())
+    fix_id_switches((at_left, at_right), TrackerSettings())
     assert (at_left.number, at_right.number) == (2, 1)
-    assert at_left.memory.mean == LIGHT
+    assert at_left.appearance.known_tone.mean == LIGHT
 
 
 def test_birds_that_look_alike_before_and_after_keep_their_names() -> None:
     """Changing names for nothing would be worse than not telling them apart."""
     at_left, at_right = come_out_of_a_crowd(DARK, LIGHT)
-    put_right((at_left, at_right), TrackerSettings())
+    fix_id_switches((at_left, at_right), TrackerSettings())
     assert (at_left.number, at_right.number) == (1, 2)
 
 
@@ -110,20 +114,20 @@ class Feeder:
         self.plumage = [
             np.kron(chance.integers(low, low + 80, (6, 6)), np.ones((8, 8))).astype(np.uint8) for low in (5, 170, 60)
         ]
-        self.gate, self.tracker = MotionDetector(MotionSettings(min_bird=24), 640, 360), Tracker(TrackerSettings())
+        self.gate, self.tracker = Gate(GateSettings(min_bird=24), 640, 360), Tracker(TrackerSettings())
         self.at = 0.0
         for _ in range(40):
             self.look({})
 
     def look(self, birds: dict[int, tuple[int, int]]) -> dict[int, Box]:
-        """Draw birds (left, top) and look; the places of those that are believed in, by number."""
+        """Draw birds (left, top) and look; the places of the confirmed birds, by number."""
         picture = self.wall.copy()
         for bird, (x, y) in birds.items():
             picture[y : y + self.SIZE, x : x + self.SIZE] = self.plumage[bird]
         noise = self.chance.integers(-2, 3, picture.shape)
         luma = np.clip(picture.astype(np.int16) + noise, 0, 255).astype(np.uint8)
         self.at += STEP_S
-        regions = self.gate.update(luma, self.at, self.tracker.held).regions
+        regions = self.gate.look(luma, self.at, self.tracker.held).regions
         step = self.tracker.update(regions, self.at, self.gate)
         return {track.number: track.box for track in step.seen}
 
@@ -146,13 +150,13 @@ def shown(box: Box, place: tuple[int, int]) -> float:
 
 def test_birds_that_sit_touching_keep_their_names_and_all_are_counted() -> None:
     """One lands beside another, a third beside both: three visits, each with the pictures of its own bird."""
-    feeder, seats = Feeder(), [(300, 200), (344, 200), (256, 200)]
+    feeder, perches = Feeder(), [(300, 200), (344, 200), (256, 200)]
     sits: dict[int, tuple[int, int]] = {}
     names: dict[int, int] = {}
-    for bird, seat in enumerate(seats):
-        for place in landing(seat, (580 if bird != 2 else 20, 60)):
+    for bird, perch in enumerate(perches):
+        for place in landing(perch, (580 if bird != 2 else 20, 60)):
             feeder.look({**sits, bird: place})
-        sits[bird] = seat
+        sits[bird] = perch
         for _ in range(20):
             seen = feeder.look(sits)
         assert len(seen) == bird + 1
@@ -181,44 +185,44 @@ def test_a_bird_that_is_seen_twice_before_it_lands_beside_another_is_a_bird_of_i
 def test_a_bird_that_is_seen_once_before_it_lands_beside_another_is_a_bird_of_its_own(size: float, visits: int) -> None:
     """Fast birds are, at few frames a second, just as the other one hops; a falling leaf beside a bird is none."""
     tracker = Tracker(TrackerSettings())
-    seat = sitting((0.5, 0.5), 30)
-    comes = [*seat[0], Region(Box(0.72, 0.45, 0.08 * size, 0.1 * size), 0.6, 3.0)]
+    perch = sitting((0.5, 0.5), 30)
+    comes = [*perch[0], Region(Box(0.72, 0.45, 0.08 * size, 0.1 * size), 0.6, 3.0)]
     both = [Region(Box(0.46, 0.45, 0.15, 0.1), 0.6, 3.0)]
-    for number, regions in enumerate([*[[]] * 90, *flight((0.9, 0.2), (0.5, 0.5), 6), *seat, comes, *[both] * 20]):
+    for number, regions in enumerate([*[[]] * 90, *flight((0.9, 0.2), (0.5, 0.5), 6), *perch, comes, *[both] * 20]):
         step = tracker.update(regions, number * STEP_S)
     assert len(step.seen) == visits
 
 
 def test_a_bird_that_brakes_was_expected_there() -> None:
     """It comes in at fifty of its lengths a second and sits at once; a visit of half a second shows no more."""
-    bird = Track(1, Region(Box(0.9, 0.5, 0.06, 0.06), 0.6, 3.0), 0.0, 0.0)
+    bird = Track(1, Region(Box(0.9, 0.5, 0.06, 0.06), 0.6, 3.0), 0.0)
     for look, x in enumerate((0.7, 0.52, 0.5, 0.5), 1):
-        bird.sight(Region(Box(x, 0.5, 0.06, 0.06), 0.6, 3.0), look * STEP_S)
-    assert bird.error < 0.1
-    bird.sight(Region(Box(0.8, 0.2, 0.06, 0.06), 0.6, 3.0), 5 * STEP_S)
-    assert bird.error > TrackerSettings().steady
+        bird.update(Region(Box(x, 0.5, 0.06, 0.06), 0.6, 3.0), look * STEP_S)
+    assert bird.motion.error < 0.1
+    bird.update(Region(Box(0.8, 0.2, 0.06, 0.06), 0.6, 3.0), 5 * STEP_S)
+    assert bird.motion.error > TrackerSettings().max_error
 
 
 def stirring_in_place(looks: int) -> Track:
     """Something that was not seen to come and stirs where it is."""
     region = Region(Box(0.5, 0.5, 0.1, 0.1), 0.6, 3.0, change_score=0.9)
-    track = Track(1, region, 0.0, 0.0)
+    track = Track(1, region, 0.0)
+    track.count_look(0.0, RATE)
     for look in range(1, looks):
-        track.looks += 1
-        track.sight(region, look * STEP_S)
-        track.stirred += 1
+        track.update(region, look * STEP_S, moving=True)
+        track.count_look(look * STEP_S, RATE)
     return track
 
 
 def test_what_was_not_seen_to_come_must_stay_when_a_gust_is_about() -> None:
     """A gust turns leaves over for half a second, many of them; a bird behind them stays."""
     settings = TrackerSettings()
-    gust, calm = Weather(settings), Weather(settings)
-    gust.clutter, calm.clutter = 1.0, 0.0
+    gust, calm = Clutter(settings), Clutter(settings)
+    gust.level, calm.level = 1.0, 0.0
     brief, lasting = stirring_in_place(8), stirring_in_place(24)
-    assert credible(brief, brief.last_at, calm, settings)
-    assert not credible(brief, brief.last_at, gust, settings)
-    assert credible(lasting, lasting.last_at, gust, settings)
+    assert should_confirm(brief, brief.last_s, calm, settings)
+    assert not should_confirm(brief, brief.last_s, gust, settings)
+    assert should_confirm(lasting, lasting.last_s, gust, settings)
 
 
 @pytest.mark.parametrize(("every", "told"), [(1, True), (3, False)])
@@ -232,43 +236,43 @@ def test_a_ghost_that_comes_and_goes_is_no_departure(every: int, told: bool) -> 
 
 
 def test_a_bird_that_lands_where_a_leaf_sways_is_not_taken_for_the_leaf() -> None:
-    """As the leaf's further life it would be believed in late, or never: the leaf was seen in one look of three."""
+    """As the leaf's further life it would be confirmed late, or never: the leaf was seen in one look of three."""
     spot = Box(0.4, 0.4, 0.1, 0.1)
     leaf, bird = Region(spot, 0.4, 1.2, change_score=0.6), Region(spot, 0.6, 5.0, change_score=0.9)
     (track,) = run(Tracker(TrackerSettings()), [*[[leaf], [], []] * 5, *[[bird]] * 20])
-    assert track.first_at == pytest.approx((90 + 15) * STEP_S)
+    assert track.first_s == pytest.approx((90 + 15) * STEP_S)
 
 
 def test_what_shows_in_other_parts_in_every_look_has_not_moved() -> None:
     """Of a leaf now the tip is seen and now the whole: its middle moves, and not a cell of it has changed."""
-    settings, calm = TrackerSettings(), Weather(TrackerSettings())
-    calm.clutter = 0.0
+    settings, calm = TrackerSettings(), Clutter(TrackerSettings())
+    calm.level = 0.0
     tip, whole = (Region(Box(0.5, y, 0.04, h), 0.4, 1.1, activity=0.05) for y, h in ((0.55, 0.04), (0.46, 0.13)))
-    leaf = Track(1, tip, 0.0, 0.0)
+    leaf = Track(1, tip, 0.0)
+    leaf.count_look(0.0, RATE)
     for look in range(1, 6):
-        leaf.looks += 1
-        leaf.sight(whole if look % 2 else tip, look * STEP_S)
-    leaf.error = 0.0
-    assert leaf.travelled >= settings.travel
-    assert not credible(leaf, leaf.last_at, calm, settings)
-    leaf.stirred = 1
-    assert credible(leaf, leaf.last_at, calm, settings)
+        leaf.update(whole if look % 2 else tip, look * STEP_S)
+        leaf.count_look(look * STEP_S, RATE)
+    leaf.motion = replace(leaf.motion, error=0.0)
+    assert leaf.motion.travelled >= settings.min_travel
+    assert not should_confirm(leaf, leaf.last_s, calm, settings)
+    leaf.sightings = replace(leaf.sightings, motion_looks=1)
+    assert should_confirm(leaf, leaf.last_s, calm, settings)
 
 
 @pytest.mark.parametrize(("missed", "bird"), [(0, True), (3, True), (4, False), (7, False)])
 def test_what_was_out_of_sight_did_not_stay_there(missed: int, bird: bool) -> None:
     """One flake falls and is gone, half a second later another falls past the same place: nothing has settled."""
-    settings, snow = TrackerSettings(), Weather(TrackerSettings())
-    snow.clutter = 6.0
-    track = Track(1, Region(Box(0.5, 0.1, 0.04, 0.04), 0.6, 3.0, change_score=0.9), 0.0, 0.0)
+    settings, snow = TrackerSettings(), Clutter(TrackerSettings())
+    snow.level = 6.0
+    track = Track(1, Region(Box(0.5, 0.1, 0.04, 0.04), 0.6, 3.0, change_score=0.9), 0.0)
+    track.count_look(0.0, RATE)
     for look in range(1, 30):
-        track.looks += 1
-        if 20 <= look < 20 + missed:
-            track.unseen_looks += 1
-            continue
-        track.sight(Region(Box(0.5, 0.1 + 0.02 * min(look, 18), 0.04, 0.04), 0.6, 3.0, change_score=0.9), look * STEP_S)
-        track.stirred += 1
-    assert credible(track, track.last_at, snow, settings) is bird
+        if not 20 <= look < 20 + missed:
+            region = Region(Box(0.5, 0.1 + 0.02 * min(look, 18), 0.04, 0.04), 0.6, 3.0, change_score=0.9)
+            track.update(region, look * STEP_S, moving=True)
+        track.count_look(look * STEP_S, RATE)
+    assert should_confirm(track, track.last_s, snow, settings) is bird
 
 
 def test_looks_in_which_a_track_was_not_seen_are_counted() -> None:
@@ -276,5 +280,5 @@ def test_looks_in_which_a_track_was_not_seen_are_counted() -> None:
     counted = []
     for number, regions in enumerate([[drop], [drop], [], [], [], [drop], [drop]]):
         tracker.update(regions, number * STEP_S)
-        counted.append(tracker.tracks[0].unseen_looks)
-    assert counted == [0, 0, 0, 1, 2, 0, 0]
+        counted.append(tracker.tracks[0].sightings.unseen_looks)
+    assert counted == [0, 0, 1, 2, 3, 0, 0]
