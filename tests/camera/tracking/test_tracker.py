@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from birdwatchd.camera.motion.detector import Gate, GateSettings
+from birdwatchd.camera.motion.detector import MotionDetector
+from birdwatchd.camera.motion.settings import MotionSettings
 from birdwatchd.camera.motion.tone import MeanTone, Tone, tone_of
 from birdwatchd.camera.tracking.confirmation import Clutter, should_confirm
 from birdwatchd.camera.tracking.identity import fix_id_switches
@@ -114,7 +115,7 @@ class Feeder:
         self.plumage = [
             np.kron(chance.integers(low, low + 80, (6, 6)), np.ones((8, 8))).astype(np.uint8) for low in (5, 170, 60)
         ]
-        self.gate, self.tracker = Gate(GateSettings(min_bird=24), 640, 360), Tracker(TrackerSettings())
+        self.gate, self.tracker = MotionDetector(MotionSettings(min_bird=24), 640, 360), Tracker(TrackerSettings())
         self.at = 0.0
         for _ in range(40):
             self.look({})
@@ -127,7 +128,7 @@ class Feeder:
         noise = self.chance.integers(-2, 3, picture.shape)
         luma = np.clip(picture.astype(np.int16) + noise, 0, 255).astype(np.uint8)
         self.at += STEP_S
-        regions = self.gate.look(luma, self.at, self.tracker.held).regions
+        regions = self.gate.update(luma, self.at, self.tracker.held).regions
         step = self.tracker.update(regions, self.at, self.gate)
         return {track.number: track.box for track in step.seen}
 
