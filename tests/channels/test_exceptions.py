@@ -27,6 +27,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.records import Message
 from birdwatchd.settings.channels import ChannelSettings
 from tests.support.exceptions import defined_in, defined_in_package, make
+from tests.support.stored import enqueue
 
 REFUSED, UNREACHABLE = ChannelRefused, ChannelUnreachable
 OURS = (TypeError("ours"), AttributeError("ours"), KeyError("ours"), RuntimeError("ours"), AssertionError("ours"))
@@ -196,14 +197,14 @@ def test_an_address_that_a_service_fails_on_is_refused(
     """Its parser of addresses raises whatever happens to go wrong; the address is wrong, and a person must mend it."""
     made = make(apprise_exceptions()[kind] if isinstance(kind, str) else kind)
     address = service_that_raises(monkeypatch, method, made)
-    with pytest.raises(ChannelRefused, match="does not know such an address") as caught:
+    with pytest.raises(ChannelRefused, match="does not recognise the address") as caught:
         build_service(address)
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_malformed_telegram_address_is_refused() -> None:
     """A real one: Apprise's own parser stumbles over it with a TypeError."""
-    with pytest.raises(ChannelRefused, match="does not know such an address"):
+    with pytest.raises(ChannelRefused, match="does not recognise the address"):
         build_service(Secret("tgram://0:user:pass@\\token?"))
 
 
@@ -237,6 +238,6 @@ def test_a_channel_does_not_retry_a_mistake_of_ours(world: Any, error: Exception
         raise error
 
     settings = ChannelSettings(webhook=Secret("http://127.0.0.1:1"))
-    world.store.enqueue([Message("alert", b"{}", channel="hook")], datetime.now(UTC))
+    enqueue(world.store, [Message("alert", b"{}", channel="hook")], datetime.now(UTC))
     with pytest.raises(type(error), match="ours"):
-        Channel("hook", settings, fail, world.store, Metrics()).run_once(0.0)
+        Channel("hook", settings, fail, world.store.outbox, Metrics()).run_once(0.0)

@@ -44,7 +44,7 @@ def test_a_file_that_cannot_be_used_fails_the_check(tmp_path: Path) -> None:
         check_config(Config.model_validate({"species": {"bar_chart": tmp_path / "none.txt"}}), None)
     with pytest.raises(ConfigError, match="cannot be read"):
         check_config(Config.model_validate({"species": {"names_file": tmp_path / "none.csv"}}), None)
-    with pytest.raises(ConfigError, match="certificate cannot be used"):
+    with pytest.raises(ConfigError, match="cannot use a certificate file"):
         check_config(Config.model_validate({"mqtt": {"url": "mqtts://h", "ca_file": tmp_path / "none.pem"}}), None)
 
 
@@ -90,7 +90,7 @@ def test_a_probe_knows_channels_and_sends_nothing(
     lines = [line for line in said.splitlines() if "channel " in line]
     assert lines == [
         "works  channel push: JSON by Apprise; nothing was sent, `birdwatchd rules send push` sends a test",
-        "fails  channel wrong: Apprise does not know such an address; see github.com/caronc/apprise for its services",
+        "fails  channel wrong: Apprise does not recognise the address; see https://github.com/caronc/apprise for its services",
         "works  channel hook: a webhook; nothing was sent, `birdwatchd rules send hook` sends a test",
     ]
     assert "hunter2" not in said + logged

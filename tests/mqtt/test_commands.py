@@ -57,7 +57,7 @@ def bench(world: Any) -> CommandBench:
 
 
 def over(world: Any, visit_id: str, **changes: Any) -> None:
-    """A whole visit that was told."""
+    """A finished visit that was published."""
     visit = world.visit(visit_id, **changes)
     world.record(world.visit(visit_id, **({"end": visit.start + timedelta(seconds=1)} | changes)))
 
@@ -85,8 +85,11 @@ def test_the_last_visit_is_confirmed(bench: CommandBench, world: Any) -> None:
     bench.send("nut/set/confirm", b"last")
     visit = world.store.visits.get("v2")
     assert (visit.verdict.state, visit.verdict.reasons) == (State.CONFIRMED, ("reviewed by MQTT",))
-    told = [json.loads(row.message.payload) for row in world.store.outbox.pending(0, 99) if row.visit_id == "v2"]
-    assert [(event["state"], event["phase"]) for event in told] == [("uncertain", "final"), ("confirmed", "corrected")]
+    published = [json.loads(row.message.payload) for row in world.store.outbox.pending(0, 99) if row.visit_id == "v2"]
+    assert [(event["state"], event["phase"]) for event in published] == [
+        ("uncertain", "final"),
+        ("confirmed", "corrected"),
+    ]
 
 
 def test_a_visit_named_by_its_id_is_retracted(bench: CommandBench, world: Any) -> None:
@@ -114,18 +117,18 @@ def test_a_button_pressed_twice_means_one_visit(bench: CommandBench, world: Any)
 @pytest.mark.parametrize(
     ("leaf", "payload", "retained", "complaint"),
     [
-        ("nut/set/enabled", b"OFF", True, "is retained"),
-        ("nut/set/enabled", b"x" * 65, False, "too big"),
+        ("nut/set/enabled", b"OFF", True, "it is retained; clear it"),
+        ("nut/set/enabled", b"x" * 65, False, "too large (65 bytes)"),
         ("nut/set/enabled", b"off", False, "send ON or OFF"),
         ("nut/set/enabled", b"\xff\x00", False, "send ON or OFF"),
-        ("nut/set/reboot", b"ON", False, "is not known"),
-        ("barn/set/enabled", b"ON", False, "is not known"),
-        ("nut/set/", b"ON", False, "is not known"),
-        ("/etc/passwd", b"ON", False, "is not known"),
-        ("nut/set/confirm", b"last", False, "no such visit"),
-        ("nut/set/confirm", b"V1", False, "no such visit"),
-        ("nut/set/confirm", b"'; DROP TABLE visit", False, "or the id of a visit"),
-        ("nut/set/retract", b"", False, "or the id of a visit"),
+        ("nut/set/reboot", b"ON", False, "unknown camera or command"),
+        ("barn/set/enabled", b"ON", False, "unknown camera or command"),
+        ("nut/set/", b"ON", False, "unknown camera or command"),
+        ("/etc/passwd", b"ON", False, "unknown camera or command"),
+        ("nut/set/confirm", b"last", False, ": no such visit"),
+        ("nut/set/confirm", b"V1", False, ": no such visit"),
+        ("nut/set/confirm", b"'; DROP TABLE visit", False, "send `last` or a visit id"),
+        ("nut/set/retract", b"", False, "send `last` or a visit id"),
     ],
 )
 def test_what_makes_no_sense_is_ignored_and_said_once(
@@ -162,7 +165,7 @@ def test_a_visit_of_another_camera_is_left_alone(bench: CommandBench, world: Any
 def test_a_bird_that_is_still_there_is_not_reviewed(
     bench: CommandBench, world: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`last` is the last that is over; one named by its id is told to be still there."""
+    """`last` is the last that is over; for one named by its id the log says that the bird is still there."""
     over(world, "v1")
     world.record(world.visit("v2"))
     bench.send("nut/set/retract", b"last")
@@ -228,5 +231,7 @@ def test_a_refused_subscription_is_logged_once(world: Any, wait_until: Wait, cap
     for _ in range(3):
         connection._on_subscribe(connection.client, None, 1, [refusal], None)
         daemon.mqtt.publisher.wake()
-        wait_until(lambda: "lets us hear nothing; allow reading homeassistant/status and" in caplog.text)
-    assert caplog.text.count("lets us hear nothing") == 1
+        wait_until(
+            lambda: "refused a subscription; the MQTT user needs read access to homeassistant/status and" in caplog.text
+        )
+    assert caplog.text.count("refused a subscription") == 1

@@ -210,7 +210,7 @@ def test_a_wrong_password_is_said_once_in_words(world: Any, wait_until: Wait, ca
     wrong = world.folder / "wrong"
     wrong.write_text("wrong\n")
     settings = MqttSettings(url=broker.url, username="bw", password_file=wrong)
-    with pytest.raises(BrokerRefused, match=r"refused: bad user or password") as caught:
+    with pytest.raises(BrokerRefused, match=r"refused the connection: wrong user name or password") as caught:
         probe(settings, 5)
     assert "check mqtt.username" in str(caught.value)
     assert "wrong\n" not in str(caught.value)
@@ -275,7 +275,7 @@ def test_a_picture_too_large_does_not_block_the_queue(
 def test_an_alert_too_large_goes_without_its_picture(
     world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first hoopoe of the year must not go untold because its picture is larger than the broker likes."""
+    """The first hoopoe of the year must not go unreported because its picture is larger than the broker likes."""
     broker = world.mosquitto(*("allow_anonymous true", "max_packet_size 20000"))
     listener = world.subscriber(broker.port)
     stored = StoredVisit(world.visit("v0"), Phase.FINAL, ("ever",))
@@ -307,14 +307,14 @@ def test_who_is_over_quota_is_not_sent_to_the_access_rules(world: Any, caplog: p
     running = world.publisher("mqtt://127.0.0.1:1")
     for code, reason, hint in (
         (0x97, "Quota exceeded", "see the broker's log"),
-        (0x87, "Not authorized", "let the user of mqtt.username write below birdwatch/reserve1/"),
+        (0x87, "Not authorized", "the MQTT user (mqtt.username) needs write access to birdwatch/reserve1/#"),
     ):
         running.publisher._on_message_refused(Ack(1, code, reason), 0.0)
         assert caplog.messages[-1].endswith(f"refused a message: {reason.lower()}; {hint}")
 
 
 def test_a_second_daemon_with_our_name_is_named(world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture) -> None:
-    """Two daemons with one station name throw each other out for ever; neither logs alone would tell why."""
+    """Two daemons with one station name throw each other out for ever; neither log alone shows why."""
     broker = world.mosquitto()
     with caplog.at_level(logging.INFO):
         first, second = world.publisher(broker.url).start(), world.publisher(broker.url).start()
@@ -370,7 +370,7 @@ def test_a_stop_does_not_wait_for_a_name_server_that_is_away(world: Any, monkeyp
 
 
 def test_a_burst_is_sent_before_the_goodbye(world: Any, wait_until: Wait) -> None:
-    """The visits that ended because the daemon stops are told before it says `offline`."""
+    """The visits that ended because the daemon stops are published before it says `offline`."""
     broker = world.mosquitto()
     listener = world.subscriber(broker.port)
     running = world.publisher(broker.url).start()
