@@ -1,7 +1,7 @@
 """Say where a camera's processor time goes on one file: decoding, gate, tracker, pictures, looking back.
 
-For people who want to make it less: `python -m benchmarks.camera_cost.where FILE`. Everything runs in this process, put
-together as the worker does; each step is told without the steps that it calls.
+For people who want to make it less: `python -m benchmarks.camera_cost.where FILE`. Everything runs in this process, as
+a scan does it; each step is counted without the steps that it calls.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,10 @@ import cv2
 
 from birdwatchd.address import Source
 from birdwatchd.camera.best_shot import MomentPicker
-from birdwatchd.camera.capture.replay import replay
-from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.motion.detector import MotionDetector
 from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.process.observed_stream import ObservedStream
 from birdwatchd.camera.tracking.tracker import Tracker
 from birdwatchd.settings.cameras import CameraSettings
 
@@ -90,12 +87,10 @@ def main() -> None:
 
 def _watch(path: Path) -> None:
     settings = CameraSettings(source=Source(str(path)), decode="cpu")
-    ring = Ring(settings.ring_mb * 2**20)
-    observer = Observer("where", settings, media=path.name, replay=partial(replay, ring))
-    with Stream(settings.source, settings, lambda: datetime.now(UTC)) as stream:
-        for frame in stream.decoded_frames(keep=ring.append):
-            observer.look(stream.download(frame))
-    observer.finish()
+    stream = ObservedStream("where", settings, path.name)
+    for _ in stream.frames():
+        pass
+    stream.observer.finish()
 
 
 if __name__ == "__main__":
