@@ -145,8 +145,8 @@ python -m benchmarks.detection --without all --minutes {minutes} --ablation-mark
 
 Each row is birdwatchd with one mechanism switched off and all others on; `benchmarks/detection/mechanisms.py` says how.
 The drawn cases are {cases} those of [detection.md](detection.md), seed {seed}; those without a bird are {minutes} min
-long. The {recorded} recorded clips are a list of public clips that are not part of the project; somebody marked when a bird
-is visible in them.
+long. The {recorded} recorded clips are a list of public clips that are not part of the project; somebody marked when a
+bird is visible in them.
 
 - **found**, **false**, **fragments**, **count =**, **swaps**: of all drawn cases together: visits found, false visits,
   visits reported per found one, share of found ones with the right number of birds, changes of identity.
