@@ -111,8 +111,7 @@ def _run(
 def _ablate(pool: ProcessPoolExecutor, clips: Sequence[Clip], given: argparse.Namespace) -> None:
     """Every mechanism off in turn on every clip; `--json` is written after each clip, so that nothing is lost."""
     without = given.without.split(",")
-    table, folder = given.real or (None, None)
-    recorded = real_clips(table, folder, given.labels) if given.real else []
+    recorded = real_clips(given.real[0], given.real[1], given.labels) if given.real else []
     clip_names = {clip.path.stem for clip in clips} | {clip.name for clip in recorded}
     earlier: list[Trial] = []
     if given.add is not None:
