@@ -1,6 +1,7 @@
 """The simulated feeder is the demo's yardstick, so what it claims about itself must hold."""
 
 from itertools import combinations, pairwise
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from birdwatchd.demo.cameras.scene import NOISE_PEAK, Scene, SceneSpec
 from birdwatchd.demo.cameras.visits import ScheduledVisit, schedule
-from birdwatchd.demo.drawing.birds import POSTURES, SPECIES, Pose, draw_bird
+from birdwatchd.demo.drawing.birds import SPECIES, Pose, Posture, draw_bird
 
 SMALL = SceneSpec(seed=3, width=320, height=180, fps=12)
 VISIT = ScheduledVisit("Great tit", 1.0, 4.0, seed=9)
@@ -19,7 +20,7 @@ lengths = st.floats(0.0, 400.0)
 
 
 @pytest.mark.parametrize("species", SPECIES)
-@pytest.mark.parametrize("posture", POSTURES)
+@pytest.mark.parametrize("posture", get_args(Posture))
 def test_every_bird_can_be_drawn_in_every_posture(species: str, posture: str) -> None:
     """A pose that cannot be drawn would stop a camera in the middle of the demo."""
     sprite = draw_bird(species, Pose(posture, wings=-0.4), 60, seed=1)  # type: ignore[arg-type]

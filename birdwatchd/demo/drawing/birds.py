@@ -20,7 +20,6 @@ SPECIES: tuple[str, ...] = tuple(PLUMAGE)
 """Common names of the eight species, in alphabetical order."""
 
 Posture = Literal["perched", "pecking", "alert", "flutter", "flying"]
-POSTURES: tuple[Posture, ...] = ("perched", "pecking", "alert", "flutter", "flying")
 
 
 @dataclass(frozen=True, slots=True)

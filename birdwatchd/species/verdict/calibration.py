@@ -44,12 +44,10 @@ class Reliability:
 
     Attributes:
         ece: expected calibration error: mean distance of confidence from accuracy, weighted by visits.
-        nll: mean negative log-likelihood of the reviewed names.
     """
 
     bins: tuple[Bin, ...]
     ece: float
-    nll: float
 
 
 def fit_temperature(logits: NDArray[np.float64], truth: Sequence[int]) -> float:
@@ -88,7 +86,7 @@ def reliability(logits: NDArray[np.float64], truth: Sequence[int]) -> Reliabilit
             means = float(confidence[inside].mean()), float(correct[inside].mean())
             bins.append(Bin(low, high, int(inside.sum()), *means))
     ece = sum(one.visits * abs(one.confidence - one.accuracy) for one in bins) / len(confidence)
-    return Reliability(tuple(bins), ece, _nll(logits, truth))
+    return Reliability(tuple(bins), ece)
 
 
 def _nll(logits: NDArray[np.float64], truth: Sequence[int]) -> float:
