@@ -82,7 +82,7 @@ class Upkeep:
         """Handle what cameras reported since the last time."""
         with self._lock:
             reports, self._new = self._new, {}
-            notices = [(camera, text) for camera, said in self._notices.items() for text in said if not said[text]]
+            notices = [(camera, text) for camera, texts in self._notices.items() for text in texts if not texts[text]]
             for camera, text in notices:
                 self._notices[camera][text] = True
         for camera, text in notices:

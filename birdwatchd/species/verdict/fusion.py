@@ -176,9 +176,9 @@ class Fusion:
     def _rarity(self, p: NDArray[np.float64], raw: NDArray[np.float64], best: int, votes: Counter[int]) -> Verdict:
         """The verdict on a species that is not expected and of which the network is sure: two moments must agree."""
         label = self.labels[best]
-        doubt = "one picture is not enough for a rarity" if votes[best] < 2 else self._conflict(best, votes)
-        state = State.UNCERTAIN if doubt else State.CONFIRMED
-        reasons = (f"{label.common_name} is not to be expected here and now", *_some(doubt))
+        conflict = "one picture is not enough for a rarity" if votes[best] < 2 else self._conflict(best, votes)
+        state = State.UNCERTAIN if conflict else State.CONFIRMED
+        reasons = (f"{label.common_name} is not to be expected here and now", *_some(conflict))
         name, scientific = label.common_name, label.scientific_name
         return Verdict(state, Rank.SPECIES, name, scientific, float(p[best]), self._top(p), reasons, rare=True)
 

@@ -74,6 +74,6 @@ class Groups:
 
 def _numbered(names: Sequence[str | None]) -> tuple[list[str], NDArray[np.int64]]:
     """The names that two or more classes have, and which of them each class has; -1 for none."""
-    shared = sorted({name for name in names if name and sum(name == other for other in names) > 1})
-    number = {name: index for index, name in enumerate(shared)}
-    return shared, np.array([number.get(name, -1) if name else -1 for name in names], np.int64)
+    groups = sorted({name for name in names if name and sum(name == other for other in names) > 1})
+    number = {name: index for index, name in enumerate(groups)}
+    return groups, np.array([number.get(name, -1) if name else -1 for name in names], np.int64)
