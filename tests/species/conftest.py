@@ -1,4 +1,4 @@
-"""Fixtures for the tests of naming: two networks, and pictures."""
+"""Fixtures for the tests of species: two networks, and JPEGs."""
 
 from __future__ import annotations
 

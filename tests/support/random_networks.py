@@ -1,4 +1,4 @@
-"""Make networks for the tests of naming: random weights, in birder's own formats, written by birder."""
+"""Make classifiers with random weights for tests, saved by birder in its own formats."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def register_small() -> None:
 
 
 def build(network: str, classes: int, size: int) -> Any:
-    """A network whose every weight matters, and whose peaked probabilities differ from picture to picture.
+    """A network in which every weight matters, and whose peaked probabilities differ from image to image.
 
-    Fresh weights describe all pictures alike. So the classifier looks at how an embedding differs from the mean.
+    With fresh weights all images have nearly the same embedding. So the classifier is centred on their mean.
     """
     torch.manual_seed(20260501)
     net = registry.net_factory(network, classes, 3, size=(size, size))
@@ -84,7 +84,7 @@ def class_names(count: int) -> list[str]:
     return [*birds, "Unknown"]
 
 
-def moment(picture: bytes, index: int = 0, width: int = 64, height: int = 64) -> Moment:
-    """A moment around a picture."""
+def moment(jpeg: bytes, index: int = 0, width: int = 64, height: int = 64) -> Moment:
+    """A moment with a crop."""
     at = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
-    return Moment(index, at, Box(0.4, 0.4, 0.2, 0.2), 0.8, Crop(picture, width, height))
+    return Moment(index, at, Box(0.4, 0.4, 0.2, 0.2), 0.8, Crop(jpeg, width, height))
