@@ -213,6 +213,7 @@ evidences = st.builds(
     st.none() | st.text(max_size=20),
     st.none() | st.floats(0, 1e6),
     st.none() | st.floats(0, 1e6),
+    clip_cut=st.booleans(),
 )
 statuses = st.builds(
     CameraStatus,

@@ -122,7 +122,7 @@ def _end_to_end(config: Config, net: Network, moments: list[Moment], home: Path)
         for thread in threads:
             thread.join()
         took_s = time.perf_counter() - begun_s
-        stored = sum(len(store.visits.moments(visit.visit_id)) for visit in store.visits())
+        stored = sum(len(store.visits.moments(visit.visit_id)) for visit in store.visits.find())
     if stored != len(moments):
         raise SystemExit(f"{stored} of {len(moments)} crops were stored: the figures are worth nothing")
     return took_s

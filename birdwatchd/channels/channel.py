@@ -89,9 +89,9 @@ class Channel:
         Returns:
             Seconds until the next call; 0 if there may be another message.
         """
-        return self._retry.attempt(lambda: self._step(now_s), POLL_S)
+        return self._retry.attempt(lambda: self._deliver_oldest(now_s), POLL_S)
 
-    def _step(self, now_s: float) -> float:
+    def _deliver_oldest(self, now_s: float) -> float:
         self._update_metrics(now_s)
         self._delete_delivered()
         if now_s < self._next_attempt_s:

@@ -28,7 +28,7 @@ class MqttService:
     """The parts of MQTT that the daemon uses.
 
     Attributes:
-        writer: of visits; what is news about them goes to the broker.
+        writer: of visits; the messages about them are for this broker.
         switched_off: cameras that are off because of a command.
     """
 
@@ -54,7 +54,7 @@ def build_mqtt(
 
     Args:
         switch: starts or stops a camera, on a command.
-        decide: the alert rules, for visits that commands confirm or retract.
+        decide: decides which alert rules fire; None where there are none.
 
     Raises:
         ConfigError: password file or certificates cannot be read.

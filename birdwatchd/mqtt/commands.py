@@ -49,7 +49,7 @@ class Commands:
     ) -> None:
         """
         Args:
-            writer: for reviews.
+            writer: of reviews.
             cameras: all config keys.
             switched_off: those that an earlier command switched off.
             disabled: those with `enabled: false` in the configuration; no command can switch them on.

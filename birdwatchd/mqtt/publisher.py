@@ -146,10 +146,10 @@ class Publisher:
                 return 0.0
             self._attempt = None
         self._track_connection(now_s)
-        return self._retry.attempt(lambda: self._step(now_s), 2 * POLL_S)
+        return self._retry.attempt(lambda: self._exchange(now_s), 2 * POLL_S)
 
-    def _step(self, now_s: float) -> float:
-        """Do what needs the store; seconds until the next call."""
+    def _exchange(self, now_s: float) -> float:
+        """Do what needs the store: delete what was acknowledged, take what was received, publish what waits."""
         self._update_metrics(now_s)
         self._handle_acks(now_s)
         self._update_retained(now_s)

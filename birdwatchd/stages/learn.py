@@ -39,7 +39,7 @@ class Model(Protocol):
         """Examples that came with the weights."""
 
 
-def experience_of(examples: Examples, network: Model, labels: Sequence[Label], settings: SpeciesSettings) -> Experience:
+def experience_of(stored: Examples, network: Model, labels: Sequence[Label], settings: SpeciesSettings) -> Experience:
     """The experience of a network at this station, empty if `species.learn` is off.
 
     Args:
@@ -47,12 +47,12 @@ def experience_of(examples: Examples, network: Model, labels: Sequence[Label], s
     """
     if not settings.learn:
         return Experience(labels)
-    seen = (*network.reference, *_stored_examples(examples, network.model_id))
-    return Experience(labels, seen, inlier_quantile=settings.familiar)
+    examples = (*network.reference, *_stored_examples(stored, network.model_id))
+    return Experience(labels, examples, inlier_quantile=settings.familiar)
 
 
-def _stored_examples(examples: Examples, model: str) -> Iterator[Example]:
-    for visit in examples.of_model(model, MAX_VISITS):
+def _stored_examples(stored: Examples, model: str) -> Iterator[Example]:
+    for visit in stored.of_model(model, MAX_VISITS):
         energy = float("nan") if visit.logits is None else logsumexp(mean_logits(visit.logits, visit.qualities))
         yield Example(visit.embeddings, visit.predicted, energy, visit.review is not None, visit.truth)
 
@@ -60,10 +60,10 @@ def _stored_examples(examples: Examples, model: str) -> Iterator[Example]:
 class Learn:
     """Keeps the experience of one `Fusion` up to date."""
 
-    def __init__(self, examples: Examples, network: Model, fusion: Fusion, settings: SpeciesSettings) -> None:
-        self._examples, self._network, self._fusion, self._settings = examples, network, fusion, settings
+    def __init__(self, stored: Examples, network: Model, fusion: Fusion, settings: SpeciesSettings) -> None:
+        self._stored, self._network, self._fusion, self._settings = stored, network, fusion, settings
         self._retry = StoreRetry(on_first=lambda error: log.debug("learning waits: %s", error))
-        self._mark: tuple[int, int] | None = None
+        self._reviews: tuple[int, int] | None = None
         self._learned_s = 0.0
 
     def run(self, stop: Stop) -> None:
@@ -78,13 +78,13 @@ class Learn:
             now_s: monotonic.
         """
         if self._settings.learn:
-            self._retry.attempt(lambda: self._learn(now_s), None)
+            self._retry.attempt(lambda: self._refit(now_s), None)
 
-    def _learn(self, now_s: float) -> None:
-        mark = self._examples.reviews_version()
-        if mark == self._mark and now_s - self._learned_s < REFRESH_S:
+    def _refit(self, now_s: float) -> None:
+        version = self._stored.reviews_version()
+        if version == self._reviews and now_s - self._learned_s < REFRESH_S:
             return
-        experience = experience_of(self._examples, self._network, self._fusion.labels, self._settings)
-        if self._mark is not None and mark != self._mark:
+        experience = experience_of(self._stored, self._network, self._fusion.labels, self._settings)
+        if self._reviews is not None and version != self._reviews:
             log.info("learned from reviews: %d visits were corrected", experience.corrections)
-        self._fusion.experience, self._mark, self._learned_s = experience, mark, now_s
+        self._fusion.experience, self._reviews, self._learned_s = experience, version, now_s

@@ -20,7 +20,7 @@ from birdwatchd.records import Message
 from birdwatchd.store import schema
 from birdwatchd.store.database import Database
 
-__all__ = ["Outbox", "OutboxRow", "RetainedTopics", "add"]
+__all__ = ["AnnouncedTopics", "Outbox", "OutboxRow", "add"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Outbox:
             return True
 
 
-class RetainedTopics:
+class AnnouncedTopics:
     """The topics under which a broker may hold a retained message of ours."""
 
     def __init__(self, database: Database) -> None:

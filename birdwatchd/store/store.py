@@ -21,7 +21,7 @@ from birdwatchd.store.embeddings import Embeddings
 from birdwatchd.store.examples import Examples
 from birdwatchd.store.media import Media, home_lock
 from birdwatchd.store.news import Compose
-from birdwatchd.store.outbox import Outbox, RetainedTopics
+from birdwatchd.store.outbox import AnnouncedTopics, Outbox
 from birdwatchd.store.reader import Visits
 from birdwatchd.store.revision import Setup
 from birdwatchd.store.scans import Scans
@@ -81,7 +81,7 @@ class Store(StoreReader):
         super().__init__(database)
         self.zone, self._media = zone, Media(database.home)
         self.outbox = Outbox(database)
-        self.retained = RetainedTopics(database)
+        self.retained = AnnouncedTopics(database)
         self.cameras = Cameras(database, self._media, zone)
         self.effort = Effort(database)
         self.scans = Scans(database, self._media)
