@@ -75,27 +75,27 @@ class Commands:
     def execute(self, command: Received, now: datetime) -> list[Message]:
         """Execute one command; the states that it changed."""
         camera, leaf = self._parse(command.topic)
-        where = f"a command on {command.topic[:200]!r}"
+        where = f"ignored a command on {command.topic[:200]!r}"
         if objection := self._objection(command, camera, leaf):
-            return self._ignore(f"{where} {objection}")
+            return self._ignore(f"{where}: {objection}")
         text = command.payload.decode("utf-8", "replace").strip()
         try:
             if leaf == "enabled":
                 return self._set_enabled(camera, text, where, now)
             return self._review(camera, leaf, text, where, now)
         except StoreError as error:
-            return self._ignore(f"{where} cannot be carried out: {error}")
+            return self._ignore(f"{where}: {error}")
 
     def _objection(self, command: Received, camera: str, leaf: str) -> str:
         """Why a command is ignored, for the log; empty if it is not."""
         if command.retained:
-            return "is retained; commands must not be, clear it at the broker"
+            return "it is retained; clear it at the broker and send commands without retain"
         if len(command.payload) > MAX_BYTES:
-            return f"is too big ({len(command.payload)} bytes)"
+            return f"too large ({len(command.payload)} bytes)"
         if camera not in self._cameras or leaf not in _PERMISSIONS:
-            return "is not known"
+            return "unknown camera or command"
         if _PERMISSIONS[leaf] not in self._allowed:
-            return f"is not allowed; add {_PERMISSIONS[leaf]} to mqtt.commands"
+            return f"not allowed; add {_PERMISSIONS[leaf]} to mqtt.commands"
         return ""
 
     def _parse(self, topic: str) -> tuple[str, str]:
@@ -108,9 +108,9 @@ class Commands:
 
     def _set_enabled(self, camera: str, text: str, where: str, now: datetime) -> list[Message]:
         if text not in ("ON", "OFF"):
-            return self._ignore(f"{where} says {text!r}; send ON or OFF")
+            return self._ignore(f"{where}: invalid payload {text!r}; send ON or OFF")
         if camera in self._disabled:
-            self._ignore(f"{where} is ignored: the configuration has `enabled: false` for this camera")
+            self._ignore(f"{where}: the configuration has `enabled: false` for this camera")
             return [self._state(camera)]  # so that the switch goes back
         on = text == "ON"
         self._store.cameras.switch(camera, on=on, now=now)
@@ -127,15 +127,15 @@ class Commands:
                 return []
             self._last_pressed[camera, leaf] = now
         elif not _VISIT_ID.fullmatch(text):
-            return self._ignore(f"{where} says {text!r}; send `last` or the id of a visit")
+            return self._ignore(f"{where}: invalid payload {text!r}; send `last` or a visit id")
         visit_id = self._store.visits.last_published(camera) if text == "last" else text
         visit = self._store.visits.get(visit_id) if visit_id is not None else None
         if visit is None or visit.camera != camera:
-            return self._ignore(f"{where}: there is no such visit")
+            return self._ignore(f"{where}: no such visit")
         reviews = {(reviewed, verdict) for reviewed, verdict, _ in self._store.visits.reviews()}
         if (visit.visit_id, _VERDICTS[leaf].value) not in reviews:
             self._writer.review(visit.visit_id, Review(_VERDICTS[leaf], "MQTT"), now)
-            log.info("camera %s: visit %s: %s over MQTT", camera, visit.visit_id, leaf)
+            log.info("camera %s: visit %s %sed over MQTT", camera, visit.visit_id, leaf)
         self._metrics.add("mqtt_commands_total", command=leaf)
         return []
 

@@ -37,15 +37,16 @@ MAX_RECEIVED_BYTES = 16_384  # an MQTT 5 broker does not forward larger packets 
 MAX_PACKET_BYTES = 268_435_455  # of the MQTT standard, for what follows the fixed header
 KEEPALIVE_S = 30  # a half-open connection is noticed after at most twice that
 
-UNSUPPORTED_PROTOCOL, TAKEN_OVER = 0x84, 0x8E
+UNSPECIFIED, UNSUPPORTED_PROTOCOL, TAKEN_OVER = 0x80, 0x84, 0x8E
 _REFUSED = {
-    0x80: "it gives no reason",
-    0x85: "client id not valid; check station.name",
-    0x86: "bad user or password; check mqtt.username and mqtt.password_file",
-    0x87: "bad user or password, or no right to connect; check mqtt.username, mqtt.password_file and its access rules",
+    0x80: "no reason given",
+    0x85: "invalid client id; check station.name",
+    0x86: "wrong user name or password; check mqtt.username and mqtt.password_file",
+    0x87: "wrong user name or password, or no permission to connect; "
+    "check mqtt.username, mqtt.password_file and the broker's access rules",
     0x8A: "this client is banned; ask the broker's administrator",
-    0x8C: "bad authentication method; check the broker's configuration",
-    0x9D: "it moved to another address; check mqtt.url",
+    0x8C: "unsupported authentication method; check the broker's configuration",
+    0x9D: "it has moved to another address; check mqtt.url",
 }
 
 
@@ -118,21 +119,25 @@ def broker_errors(settings: MqttSettings) -> Iterator[None]:
         yield
     except ssl.SSLCertVerificationError as error:
         why = getattr(error, "verify_message", "") or "unknown reason"  # raised in Python, it has none
-        raise BrokerRefused(
-            f"{where}: its certificate is not trusted ({why})", "check mqtt.url and mqtt.ca_file"
-        ) from error
+        raise BrokerRefused(f"{where}: certificate not trusted ({why})", "check mqtt.url and mqtt.ca_file") from error
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError) as error:
-        raise BrokerUnreachable(f"{where} hung up while TLS began", "check the port, and that it runs") from error
+        raise BrokerUnreachable(
+            f"{where} closed the connection during the TLS handshake", "check the port, and whether it is running"
+        ) from error
     except ssl.SSLError as error:
         why = (getattr(error, "reason", "") or "unknown reason").lower().replace("_", " ")
-        raise BrokerRefused(f"{where}: no TLS ({why})", "check the port and mqtts:// in mqtt.url") from error
+        raise BrokerRefused(
+            f"{where}: TLS failed ({why})", "check the port, and whether it needs mqtts:// in mqtt.url"
+        ) from error
     except TimeoutError as error:
         raise BrokerUnreachable(f"{where} does not answer", "check mqtt.url and the network") from error
     except (socket.gaierror, UnicodeError) as error:  # the latter: a label that is empty or too long
-        raise BrokerUnreachable(f"{where}: the name is not known", "check mqtt.url and DNS") from error
+        raise BrokerUnreachable(f"{where}: unknown host name", "check mqtt.url and DNS") from error
     except OSError as error:
         why = error.strerror or str(error)
-        raise BrokerUnreachable(f"{where} is away ({why})", "check mqtt.url and that it runs") from error
+        raise BrokerUnreachable(
+            f"{where} cannot be reached ({why})", "check mqtt.url, and whether it is running"
+        ) from error
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext:
@@ -147,7 +152,7 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext:
             context.load_cert_chain(settings.cert_file, settings.key_file, _no_passphrase)
     except OSError as error:  # ssl.SSLError is one
         raise ConfigError(
-            f"mqtt: a certificate cannot be used ({error.strerror or error})",
+            f"mqtt: cannot use a certificate file ({error.strerror or error})",
             "check mqtt.ca_file, mqtt.cert_file and mqtt.key_file",
         ) from None
     return context
@@ -155,7 +160,9 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext:
 
 def _no_passphrase() -> str:
     """Fail where OpenSSL would otherwise prompt at the terminal and block."""
-    raise ConfigError("mqtt.key_file has a passphrase", "store the key without one, for the daemon's user only")
+    raise ConfigError(
+        "mqtt.key_file has a passphrase", "store the key without one, readable only for the daemon's user"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +265,7 @@ class Connection:
         """Run paho's network loop once; wait at most `wait_s` for the socket, less if `wake` becomes readable."""
         sock = self.client.socket()
         if sock is None or self.link is Link.DOWN:
-            self._down("the connection was closed")
+            self._down("closed")
             return
         pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
         waiting = select.poll()  # unlike select.select, not limited to the first 1024 files of a process
@@ -274,7 +281,7 @@ class Connection:
         if code == MQTTErrorCode.MQTT_ERR_SUCCESS:
             code = self.client.loop_misc()
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self.client.socket() is None:
-            self._down("the connection broke")
+            self._down("network error")
 
     @property
     def connack_timeout_s(self) -> float:
@@ -286,7 +293,9 @@ class Connection:
         """CONNACK did not come in time: close the connection and set `error`."""
         self.close()
         where = f"broker {self.settings.host}:{self.settings.port}"
-        self.error = BrokerUnreachable(f"{where} does not greet", "check that mqtt.url is a broker")
+        self.error = BrokerUnreachable(
+            f"{where} accepts connections but does not answer", "check that mqtt.url is an MQTT broker"
+        )
         self.connack_timed_out, self.closed_before_connack = True, False
 
     @property
@@ -330,7 +339,7 @@ class Connection:
         if self.link is not Link.DOWN or self.error is None:
             where = f"broker {self.settings.host}:{self.settings.port}"
             self.closed_before_connack = self.link is Link.CONNECTING and self.error is None
-            self.error = self.error or BrokerUnreachable(f"{where} is away ({why})", "it is tried again")
+            self.error = self.error or BrokerUnreachable(f"{where}: connection lost ({why})", "trying again")
         self.link = Link.DOWN
 
     def _on_connect(
@@ -344,17 +353,17 @@ class Connection:
             )
         elif reason.value == UNSUPPORTED_PROTOCOL:
             self.version_unsupported = True
-            self.error = BrokerRefused(f"{where} does not speak {self.protocol.text}", "use another broker")
+            self.error = BrokerRefused(f"{where} does not support {self.protocol.text}", "use another broker")
         elif reason.value in _REFUSED:
-            self.error = BrokerRefused(f"{where} refused: {_REFUSED[reason.value]}")
+            self.error = BrokerRefused(f"{where} refused the connection: {_REFUSED[reason.value]}")
         else:
-            self.error = BrokerUnreachable(f"{where} is not ready ({reason})", "it is tried again")
+            self.error = BrokerUnreachable(f"{where} is not ready ({str(reason).lower()})", "trying again")
 
     def _on_disconnect(
         self, client: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: Any
     ) -> None:
         self.taken_over = reason.value == TAKEN_OVER
-        self._down(str(reason).lower())
+        self._down("no reason given" if reason.value == UNSPECIFIED else str(reason).lower())
 
     def _on_publish(self, client: paho.Client, userdata: object, mid: int, reason: ReasonCode, properties: Any) -> None:
         self.acks.append(Ack(mid, reason.value, str(reason)))

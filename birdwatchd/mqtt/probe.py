@@ -36,4 +36,6 @@ def probe(settings: MqttSettings, timeout_s: float) -> str:
             connection.abort_connecting()
         if not connection.may_need_downgrade or time.monotonic() >= deadline_s:
             break
-    raise connection.error or BrokerUnreachable(f"{where} does not greet", "check that mqtt.url is a broker")
+    raise connection.error or BrokerUnreachable(
+        f"{where} accepts connections but does not answer", "check that mqtt.url is an MQTT broker"
+    )

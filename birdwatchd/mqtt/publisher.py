@@ -207,7 +207,8 @@ class Publisher:
             self._pending.update((message.topic, message) for message in messages)
         if self._connection.subscribe_refused and not self._subscribe_refused_logged:
             self._subscribe_refused_logged = True
-            log.error("the broker lets us hear nothing; allow reading %s", " and ".join(self._retained.topic_filters))
+            topics = " and ".join(self._retained.topic_filters)
+            log.error("the broker refused a subscription; the MQTT user needs read access to %s", topics)
 
     def _on_disconnected(self, now_s: float) -> None:
         was_up, self._was_up, self._was_connecting = self._was_up, False, False
@@ -217,9 +218,12 @@ class Publisher:
             self._replace(ProtocolVersion.V311)  # at once: an old broker needs no back-off
             self._next_attempt_s = now_s
             return
-        error = connection.error or BrokerUnreachable("broker is away")
+        error = connection.error or BrokerUnreachable("broker: connection lost")
         if was_up and self._packet_limit.connection_lost():
-            log.warning("the broker hangs up on messages of more than %d bytes", self._packet_limit.limit)
+            log.warning(
+                "the broker closes the connection on messages larger than %d bytes; larger ones are left out",
+                self._packet_limit.limit,
+            )
             self._replace(connection.protocol)
             was_up = False  # the packet was the cause, not another client with our id
         self._next_attempt_s = now_s + self._reconnect.disconnected(error, now_s, was_up, connection.taken_over)
@@ -248,7 +252,7 @@ class Publisher:
                 self._on_message_refused(ack, now_s)
                 break
             if ack.failed:
-                log.error("the broker will not take message %s (%s); it is dropped", what, ack.reason.lower())
+                log.error("the broker rejected message %s (%s); dropped", what, ack.reason.lower())
                 self._metrics.add("mqtt_dropped_total")
             if isinstance(what, int):
                 self._delivered.append(what)
@@ -263,13 +267,13 @@ class Publisher:
         """A topic outside ours (discovery, stale ones of an earlier station name) was refused; visits go on."""
         if topic not in self._refused_topics:
             self._refused_topics.add(topic)
-            log.error("the broker refused %s (%s); allow mqtt.username to write it", topic, reason.lower())
+            log.error("the broker refused %s (%s); the MQTT user needs write access to it", topic, reason.lower())
 
     def _on_message_refused(self, ack: Ack, now_s: float) -> None:
         """A message was refused (access rules, quota): disconnect, keep the rows, try again later."""
         self._connection.close()
         self._replace(self._connection.protocol)
-        rights = f"let the user of mqtt.username write below {self._topics.prefix}"
+        rights = f"the MQTT user (mqtt.username) needs write access to {self._topics.prefix}#"
         self._connection.error = BrokerRefused(
             f"broker {self._settings.host}:{self._settings.port} refused a message: {ack.reason.lower()}",
             rights if ack.code == NOT_AUTHORIZED else "see the broker's log",
@@ -315,7 +319,7 @@ class Publisher:
         if message.topic not in self._too_large_topics:
             self._too_large_topics.add(message.topic)
             size = len(message.payload)
-            log.warning("%s: %d bytes are more than the broker accepts (%d); left out", message.topic, size, limit)
+            log.warning("%s: left out, %d bytes exceed the broker's limit of %d", message.topic, size, limit)
         if message.topic == self._topics.alert:
             message = message.with_payload(without_image(message.payload))
             return message if self._connection.packet_size(message) <= limit else None
@@ -325,7 +329,7 @@ class Publisher:
         mid = self._connection.publish(message)
         if mid is None:
             self._metrics.add("mqtt_dropped_total")
-            log.error("MQTT cannot carry a message on %r; it is dropped", message.topic)
+            log.error("cannot publish on %r: topic invalid or message too large; dropped", message.topic)
             return False
         self._in_flight[mid] = what
         self._packet_limit.sent(mid, self._connection.packet_size(message))

@@ -47,7 +47,7 @@ class ReconnectPolicy:
         self._up_since_s = now_s if self._up_since_s is None else self._up_since_s
         if now_s - self._up_since_s >= STABLE_S:
             if self._id_conflict:
-                log.info("%s: connected, nobody takes our id %s any more", self._where, self._client_id)
+                log.info("%s: connected, no other client uses our id %s now", self._where, self._client_id)
             self._unreachable.reset()
             self._refused.reset()
             self._short_connections, self._id_conflict = 0, False
@@ -73,9 +73,9 @@ class ReconnectPolicy:
 
     def _log_conflict(self, certain: bool) -> None:
         if not self._id_conflict:
-            seems = "took" if certain else "may be taking"
+            seems = "uses" if certain else "may be using"
             log.error(
-                "%s: another client %s our id %s; does a second birdwatchd use the same station.name?",
+                "%s: another client %s our id %s; is a second birdwatchd running with the same station.name?",
                 self._where,
                 seems,
                 self._client_id,

@@ -138,9 +138,7 @@ class RetainedTopics:
             return
         self._stale_topics = set(self.store.retained.announce(self._topics_in_use))
         if self._stale_topics:
-            log.info(
-                "%d retained topics are not wanted any more and are removed at the broker", len(self._stale_topics)
-            )
+            log.info("removing %d retained topics from the broker that are no longer used", len(self._stale_topics))
 
     def _everything(self, at: datetime, newest: int) -> list[Message]:
         """Discovery first, so that Home Assistant knows whose states follow; then removals, then states."""

@@ -57,7 +57,7 @@ class Subscriber:
         if not self._subscribed.wait(SUBSCRIBE_TIMEOUT_S):
             self._disconnect()
             where = f"broker {self._settings.host}:{self._settings.port}"
-            raise BrokerUnreachable(f"{where} did not confirm a subscription", "see the broker's log")
+            raise BrokerUnreachable(f"{where} did not confirm the subscription", "see the broker's log")
         return self
 
     def __exit__(

@@ -44,7 +44,7 @@ def test_a_file_that_cannot_be_used_fails_the_check(tmp_path: Path) -> None:
         check_config(Config.model_validate({"species": {"bar_chart": tmp_path / "none.txt"}}), None)
     with pytest.raises(ConfigError, match="cannot be read"):
         check_config(Config.model_validate({"species": {"names_file": tmp_path / "none.csv"}}), None)
-    with pytest.raises(ConfigError, match="certificate cannot be used"):
+    with pytest.raises(ConfigError, match="cannot use a certificate file"):
         check_config(Config.model_validate({"mqtt": {"url": "mqtts://h", "ca_file": tmp_path / "none.pem"}}), None)
 
 

@@ -114,18 +114,18 @@ def test_a_button_pressed_twice_means_one_visit(bench: CommandBench, world: Any)
 @pytest.mark.parametrize(
     ("leaf", "payload", "retained", "complaint"),
     [
-        ("nut/set/enabled", b"OFF", True, "is retained"),
-        ("nut/set/enabled", b"x" * 65, False, "too big"),
+        ("nut/set/enabled", b"OFF", True, "it is retained; clear it"),
+        ("nut/set/enabled", b"x" * 65, False, "too large (65 bytes)"),
         ("nut/set/enabled", b"off", False, "send ON or OFF"),
         ("nut/set/enabled", b"\xff\x00", False, "send ON or OFF"),
-        ("nut/set/reboot", b"ON", False, "is not known"),
-        ("barn/set/enabled", b"ON", False, "is not known"),
-        ("nut/set/", b"ON", False, "is not known"),
-        ("/etc/passwd", b"ON", False, "is not known"),
-        ("nut/set/confirm", b"last", False, "no such visit"),
-        ("nut/set/confirm", b"V1", False, "no such visit"),
-        ("nut/set/confirm", b"'; DROP TABLE visit", False, "or the id of a visit"),
-        ("nut/set/retract", b"", False, "or the id of a visit"),
+        ("nut/set/reboot", b"ON", False, "unknown camera or command"),
+        ("barn/set/enabled", b"ON", False, "unknown camera or command"),
+        ("nut/set/", b"ON", False, "unknown camera or command"),
+        ("/etc/passwd", b"ON", False, "unknown camera or command"),
+        ("nut/set/confirm", b"last", False, ": no such visit"),
+        ("nut/set/confirm", b"V1", False, ": no such visit"),
+        ("nut/set/confirm", b"'; DROP TABLE visit", False, "send `last` or a visit id"),
+        ("nut/set/retract", b"", False, "send `last` or a visit id"),
     ],
 )
 def test_what_makes_no_sense_is_ignored_and_said_once(
@@ -228,5 +228,7 @@ def test_a_refused_subscription_is_logged_once(world: Any, wait_until: Wait, cap
     for _ in range(3):
         connection._on_subscribe(connection.client, None, 1, [refusal], None)
         daemon.mqtt.publisher.wake()
-        wait_until(lambda: "lets us hear nothing; allow reading homeassistant/status and" in caplog.text)
-    assert caplog.text.count("lets us hear nothing") == 1
+        wait_until(
+            lambda: "refused a subscription; the MQTT user needs read access to homeassistant/status and" in caplog.text
+        )
+    assert caplog.text.count("refused a subscription") == 1

@@ -68,7 +68,7 @@ def test_a_broker_that_hangs_up_in_the_handshake_is_away(world: Any) -> None:
         client.close()
 
     threading.Thread(target=proxy, daemon=True).start()
-    with pytest.raises(BrokerUnreachable, match="hung up"):
+    with pytest.raises(BrokerUnreachable, match="closed the connection during the TLS handshake"):
         probe(MqttSettings(url=f"mqtts://127.0.0.1:{listening.getsockname()[1]}"), 5)
 
 
@@ -91,7 +91,7 @@ def test_a_broker_that_wants_to_know_us_gets_our_certificate(world: Any, wait_un
 
 def test_nobody_at_home_is_unreachable(world: Any) -> None:
     """`check --probe` names the address and what to look at."""
-    with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1 is away"):
+    with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1 cannot be reached \(Connection refused\)"):
         probe(MqttSettings(url="mqtt://127.0.0.1:1"), 2)
 
 
@@ -99,7 +99,7 @@ def test_nobody_at_home_is_unreachable(world: Any) -> None:
 def test_a_name_that_is_none_is_said_like_one_that_is_not_known(world: Any, host: str) -> None:
     """A slip of the finger in `mqtt.url`: Python refuses such a name with an error of its own kind."""
     settings = MqttSettings(url=f"mqtt://{host}")
-    with pytest.raises(BrokerUnreachable, match=r"name is not known; check mqtt\.url"):
+    with pytest.raises(BrokerUnreachable, match=r"unknown host name; check mqtt\.url"):
         probe(settings, 2)
 
 

@@ -208,7 +208,7 @@ def test_a_certificate_that_cannot_be_used_is_a_mistake_in_the_configuration(tmp
         file.mkdir()
     elif content:
         file.write_text(content)
-    with pytest.raises(ConfigError, match=r"a certificate cannot be used .*mqtt\.ca_file"):
+    with pytest.raises(ConfigError, match=r"cannot use a certificate file .*mqtt\.ca_file"):
         tls_context(MqttSettings(url="mqtts://h", ca_file=file))
-    with pytest.raises(ConfigError, match=r"a certificate cannot be used .*mqtt\.key_file"):
+    with pytest.raises(ConfigError, match=r"cannot use a certificate file .*mqtt\.key_file"):
         tls_context(MqttSettings(url="mqtts://h", cert_file=file, key_file=file))

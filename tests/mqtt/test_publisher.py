@@ -210,7 +210,7 @@ def test_a_wrong_password_is_said_once_in_words(world: Any, wait_until: Wait, ca
     wrong = world.folder / "wrong"
     wrong.write_text("wrong\n")
     settings = MqttSettings(url=broker.url, username="bw", password_file=wrong)
-    with pytest.raises(BrokerRefused, match=r"refused: bad user or password") as caught:
+    with pytest.raises(BrokerRefused, match=r"refused the connection: wrong user name or password") as caught:
         probe(settings, 5)
     assert "check mqtt.username" in str(caught.value)
     assert "wrong\n" not in str(caught.value)
@@ -307,7 +307,7 @@ def test_who_is_over_quota_is_not_sent_to_the_access_rules(world: Any, caplog: p
     running = world.publisher("mqtt://127.0.0.1:1")
     for code, reason, hint in (
         (0x97, "Quota exceeded", "see the broker's log"),
-        (0x87, "Not authorized", "let the user of mqtt.username write below birdwatch/reserve1/"),
+        (0x87, "Not authorized", "the MQTT user (mqtt.username) needs write access to birdwatch/reserve1/#"),
     ):
         running.publisher._on_message_refused(Ack(1, code, reason), 0.0)
         assert caplog.messages[-1].endswith(f"refused a message: {reason.lower()}; {hint}")

@@ -21,9 +21,9 @@ def test_the_end_of_a_client_id_conflict_is_logged_too(caplog: pytest.LogCapture
     for passed in (0, STABLE_S, 2 * STABLE_S):
         policy.still_up(now + passed)
     assert [line for line in caplog.messages if "our id" in line] == [
-        "broker h:1883: another client may be taking our id birdwatchd-reserve1; "
-        "does a second birdwatchd use the same station.name?",
-        "broker h:1883: connected, nobody takes our id birdwatchd-reserve1 any more",
+        "broker h:1883: another client may be using our id birdwatchd-reserve1; "
+        "is a second birdwatchd running with the same station.name?",
+        "broker h:1883: connected, no other client uses our id birdwatchd-reserve1 now",
     ]
 
 

@@ -356,7 +356,7 @@ def test_an_old_broker_that_hangs_up_on_a_picture_loses_only_the_picture(
     wait_until(lambda: world.store.outbox.depth() == 0)
     assert listener.payloads(f"{BELOW}nut/image") == [b""]
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len([text for text in said if "hangs up on messages" in text]) == 1
+    assert len([text for text in said if "closes the connection on messages larger than" in text]) == 1
     assert not [text for text in said if "our id" in text]
 
 

@@ -32,5 +32,5 @@ def test_a_broker_that_refuses_us_is_an_error(world: Any, monkeypatch: pytest.Mo
     """Without it the demo would wait for messages that cannot come, and report that none was published."""
     monkeypatch.setattr("birdwatchd.mqtt.subscriber.SUBSCRIBE_TIMEOUT_S", 0.5)
     broker = world.mosquitto("allow_anonymous false")
-    with pytest.raises(BrokerUnreachable, match="did not confirm a subscription"):
+    with pytest.raises(BrokerUnreachable, match="did not confirm the subscription"):
         Subscriber(MqttSettings(url=broker.url), ("a",), lambda *_: None).__enter__()
