@@ -53,7 +53,7 @@ class AlertEngine:
     def log_unknown_names(self) -> None:
         """Warn of names in rules that no bird has: mostly spelling mistakes."""
         for rule, name in unknown_names(self._rules, self._station.bird_names):
-            log.warning("alerts: rule %s names %s, which no bird is called: check the spelling", rule, name)
+            log.warning("unknown species %s in alert rule %s; check the spelling", name, rule)
 
     def _apply(self, rule: AlertSettings, change: AlertContext) -> Outcome | None:
         fired = change.fired.get(rule.name)
@@ -116,14 +116,14 @@ class AlertEngine:
 def _what_changed(fired: Fired, now: StoredVisit) -> str:
     """In words, for those who got the alert."""
     verdict = now.visit.verdict
-    before = fired.name or "a bird without a name"
+    before = fired.name or "an unnamed bird"
     if verdict.state is State.REJECTED:
-        return f"it is no bird; was told as {before}"
-    name = verdict.common_name or "a bird without a name"
+        return f"not a bird; was reported as {before}"
+    name = verdict.common_name or "an unnamed bird"
     if not fired.stands:
-        return f"it is {name} after all"
+        return f"{name} after all"
     how = "" if verdict.state.value == fired.state else f"{verdict.state.value} "
-    return f"it is {how}{name}; was told as {before}"
+    return f"now {how}{name}; was reported as {before}"
 
 
 def unknown_names(rules: Sequence[AlertSettings], bird_names: NameIndex) -> list[tuple[str, str]]:

@@ -54,7 +54,9 @@ def build_service(address: Secret) -> apprise.NotifyBase:
             raise  # by the call itself, not from within Apprise: a mistake of ours
         service = None
     if service is None:
-        raise ChannelRefused("Apprise does not know such an address", "see github.com/caronc/apprise for its services")
+        raise ChannelRefused(
+            "Apprise does not recognise the address", "see https://github.com/caronc/apprise for its services"
+        )
     return service
 
 
@@ -95,4 +97,4 @@ def _failure(messages: Iterable[str]) -> ChannelError:
     found = [int(match[1]) for text in messages for match in _STATUS.finditer(text)]
     if found and found[-1] >= 300:
         return status_error(found[-1])
-    return ChannelUnreachable("the service could not be reached, or did not take the message")
+    return ChannelUnreachable("the service could not be reached, or did not accept the message")

@@ -113,7 +113,7 @@ class Channel:
         except ChannelRefused as error:
             self._metrics.add("channel_failures_total", channel=self.name)
             self._refusals += 1
-            self._log_change("refused", logging.ERROR, f"{error}; after {MAX_ATTEMPTS} tries messages are dropped")
+            self._log_change("refused", logging.ERROR, f"{error}; messages are dropped after {MAX_ATTEMPTS} attempts")
             if self._refusals >= MAX_ATTEMPTS:
                 self._count_dropped(1, "refused")
                 self._delivered = row.id
@@ -125,7 +125,7 @@ class Channel:
         self._delivered, self._refusals, self._old_logged = row.id, 0, False
         self._metrics.add("channel_sent_total", channel=self.name)
         if self._logged:
-            self._log_change("", logging.INFO, "takes messages again")
+            self._log_change("", logging.INFO, "accepts messages again")
         self._unreachable.reset()
         self._refused.reset()
         return 0.0
@@ -143,7 +143,7 @@ class Channel:
         count = self._outbox.drop_older(self.name, limit)
         self._count_dropped(count, "old")
         if not self._old_logged:
-            log.warning("channel %s: messages older than %s are dropped", self.name, self._max_age)
+            log.warning("channel %s: messages older than %s (max_age) are dropped", self.name, self._max_age)
         self._old_logged = True
         return True
 
@@ -190,7 +190,7 @@ def build_channels(config: Config, outbox: Outbox, metrics: Metrics, *, drain_s:
     """
     senders = {name: build_sender(name, settings, config) for name, settings in config.channels.items()}
     if dropped := outbox.keep_channels(config.channels.keys()):
-        log.warning("%d messages were for channels that are not in the configuration any more; dropped", dropped)
+        log.warning("dropped %d messages for channels that are no longer configured", dropped)
     return [
         Channel(name, config.channels[name], send, outbox, metrics, drain_s=drain_s) for name, send in senders.items()
     ]

@@ -71,12 +71,12 @@ class Webhook:
 def status_error(status: int) -> ChannelError:
     """The error for an HTTP status other than 2xx."""
     name = HTTPStatus(status).phrase if status in HTTPStatus.__members__.values() else ""
-    text = f"the other side answers {status} {name}".rstrip()
+    text = f"the server answered {status} {name}".rstrip()
     if status >= 500 or status in RETRY_LATER:
         return ChannelUnreachable(text)
     if 300 <= status < 400:
-        return ChannelRefused(text, "it sends us elsewhere; write the final address")
-    return ChannelRefused(text, "check the channel's address and its passwords")
+        return ChannelRefused(text, "it redirects; configure the final address")
+    return ChannelRefused(text, "check the channel's address and credentials")
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def _webhook_errors() -> Iterator[None]:
             raise _invalid_address() from None
         raise _from_system(error.reason) from None
     except UnicodeError:  # a label of the name is empty or too long
-        raise ChannelRefused("the other side's name is none", "check the address") from None
+        raise ChannelRefused("invalid host name", "check the address") from None
     except (http.client.InvalidURL, ValueError):
         raise _invalid_address() from None
     except (OSError, http.client.HTTPException) as error:
@@ -101,21 +101,23 @@ def _webhook_errors() -> Iterator[None]:
 
 def _invalid_address() -> ChannelRefused:
     return ChannelRefused(
-        "the address or that of a proxy is invalid",
-        "check it, and the environment variables http_proxy and https_proxy",
+        "invalid address or proxy setting",
+        "check the address, and the environment variables http_proxy and https_proxy",
     )
 
 
 def _from_system(error: BaseException) -> ChannelError:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return ChannelRefused("its certificate is not trusted", "check the address and the system's authorities")
+        return ChannelRefused(
+            "the server's certificate is not trusted", "check the address and the system's certificate authorities"
+        )
     if isinstance(error, ssl.SSLError):
-        return ChannelUnreachable("no TLS with the other side", "check whether it is https")
+        return ChannelUnreachable("TLS failed", "check whether the server expects https")
     if isinstance(error, TimeoutError):
-        return ChannelUnreachable("the other side does not answer")
+        return ChannelUnreachable("the server does not answer")
     if isinstance(error, socket.gaierror):
-        return ChannelUnreachable("the other side's name is not known", "check the address and DNS")
+        return ChannelUnreachable("unknown host name", "check the address and DNS")
     if isinstance(error, http.client.HTTPException):
-        return ChannelUnreachable("the other side does not speak HTTP, or broke off")
+        return ChannelUnreachable("the server closed the connection, or does not speak HTTP")
     why = error.strerror if isinstance(error, OSError) and error.strerror else "no connection"
-    return ChannelUnreachable(f"the other side is away ({why.lower()})")
+    return ChannelUnreachable(f"the server cannot be reached ({why.lower()})")

@@ -12,7 +12,9 @@ from typing import Any
 from birdwatchd.records import Phase
 from birdwatchd.settings.alerts import unseen_days
 
-__all__ = ["Notification", "describe_reason", "notification_of"]
+__all__ = ["TEST_MODEL", "Notification", "describe_reason", "notification_of"]
+
+TEST_MODEL = "test"  # of the test message, in the place of a model id, which has an @ in it
 
 _PHASES = {Phase.CORRECTED: "Corrected: ", Phase.RETRACTED: "Retracted: "}
 _OCCASIONS = {
@@ -40,7 +42,9 @@ def notification_of(payload: bytes, zone: tzinfo, cameras: Mapping[str, str]) ->
         cameras: display names by key.
     """
     alert: dict[str, Any] = json.loads(payload)
-    bird = alert["common_name"] or ("no bird" if alert["state"] == "rejected" else "unknown bird")
+    if alert["model"] == TEST_MODEL:
+        return Notification("birdwatchd test", "this channel works")
+    bird = alert["common_name"] or ("not a bird" if alert["state"] == "rejected" else "unknown bird")
     where = cameras.get(alert["camera"]) or alert["camera"]
     title = f"{_PHASES.get(alert['phase'], '')}{bird}, {where}"
     start = datetime.fromisoformat(alert["start"]).astimezone(zone)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from birdwatchd.alerts.engine import build_station, unknown_names
 from birdwatchd.alerts.rules import WHY_NOT, RuleResult, evaluate, taxon_key
 from birdwatchd.channels.channel import build_sender
-from birdwatchd.channels.wording import describe_reason
+from birdwatchd.channels.wording import TEST_MODEL, describe_reason
 from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.errors import ChannelError, ConfigError
 from birdwatchd.mqtt.payloads import alert_payload
@@ -76,9 +76,9 @@ def run_backtest(config: Config, options: BacktestOptions) -> int:
         StoreError: there is no database.
     """
     if not config.alerts:
-        raise ConfigError("there are no alert rules", "write some below `alerts:`, see docs/reference/alerts.md")
+        raise ConfigError("no alert rules are configured", "add one below `alerts:`, see docs/reference/alerts.md")
     for rule_name, bird in unknown_names(config.alerts, build_station(config).bird_names):
-        err.print(f"rule {shown(rule_name)} names {shown(bird)}, which no bird is called: check the spelling")
+        err.print(f"unknown species {shown(bird)} in rule {shown(rule_name)}; check the spelling")
     tallies = {rule.name: Counter[str]() for rule in config.alerts}
     with StoreReader.open_existing(config.home) as store:
         for stored, rule, result in backtest(config, store.visits, options.since, options.until):
@@ -111,17 +111,21 @@ def send_test(config: Config, channel: str) -> int:
         ChannelError: the message was not delivered.
     """
     if channel not in config.channels:
-        known = ", ".join(config.channels) or "none; write one below `channels:`"
-        raise ConfigError(f"there is no channel {channel}", f"there is {known}")
+        known = (
+            f"configured: {', '.join(config.channels)}"
+            if config.channels
+            else "none are configured yet (see channels:)"
+        )
+        raise ConfigError(f"no channel named {channel}", known)
     now = datetime.now(UTC)
-    verdict = Verdict(State.UNKNOWN, Rank.BIRD, "Test of birdwatchd", None, 0.0, ())
-    visit = Visit(new_visit_id(now), "test", 1, now, now, verdict, 0, 1, None, "test")
-    payload = alert_payload(StoredVisit(visit, Phase.FINAL, ()), "test", ("this is a test, there is no bird",))
+    verdict = Verdict(State.UNKNOWN, Rank.BIRD, "birdwatchd test", None, 0.0, ())
+    visit = Visit(new_visit_id(now), "test", 1, now, now, verdict, 0, 1, None, TEST_MODEL)
+    payload = alert_payload(StoredVisit(visit, Phase.FINAL, ()), "test", ("birdwatchd test: this channel works",))
     try:
         build_sender(channel, config.channels[channel], config)(payload)
     except ChannelError as error:
         raise type(error)(f"channel {channel}: {error.message}", error.hint) from None
-    out.print(f"channel {shown(channel)} took the message", soft_wrap=True)
+    out.print(f"channel {shown(channel)} accepted the test message", soft_wrap=True)
     return 0
 
 
@@ -132,7 +136,7 @@ def _print_visit(visit: Visit, rule: AlertSettings, result: RuleResult, zone: tz
         sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
         return
     when = visit.start.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-    why = ", ".join(describe_reason(reason) for reason in result.reasons) or f"not: {result.why_not}"
+    why = ", ".join(describe_reason(reason) for reason in result.reasons) or f"no alert: {result.why_not}"
     style = "bold green" if result.fires else "dim"
     bird, place = shown(f"{name_of(visit.verdict):<28}"), shown(f"{visit.camera:<12}")
     out.print(f"{when}  {shown(f'{rule.name:<14}')} {place} [{style}]{bird}[/] {shown(why)}", soft_wrap=True)
@@ -149,5 +153,5 @@ def _print_summary(tallies: dict[str, Counter[str]], *, as_json: bool) -> None:
         return
     for rule, tally in tallies.items():
         not_fired = ", ".join(f"{tally[why]} {why}" for why in WHY_NOT if tally[why])
-        fired = f"[bold]{shown(rule)}[/]: {tally['']} of {tally.total()} visits would have been told"
-        out.print(f"{fired}{f'; not: {not_fired}' if not_fired else ''}", soft_wrap=True)
+        fired = f"[bold]{shown(rule)}[/]: an alert for {tally['']} of {tally.total()} visits"
+        out.print(f"{fired}{f'; none because of: {not_fired}' if not_fired else ''}", soft_wrap=True)

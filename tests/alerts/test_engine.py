@@ -128,7 +128,7 @@ def test_a_bird_that_was_none_is_taken_back(bench: Callable[..., Bench]) -> None
     (_, mqtt), (_, phone) = made.alerts()
     assert mqtt == phone
     assert (mqtt["phase"], mqtt["event_type"], mqtt["state"]) == ("retracted", "retracted", "rejected")
-    assert mqtt["reasons"] == ["it is no bird; was told as Eurasian hoopoe"]
+    assert mqtt["reasons"] == ["not a bird; was reported as Eurasian hoopoe"]
 
 
 def test_a_review_takes_back_and_its_undoing_tells_again(bench: Callable[..., Bench]) -> None:
@@ -144,7 +144,7 @@ def test_a_review_takes_back_and_its_undoing_tells_again(bench: Callable[..., Be
     assert [phase for *_, phase in made.told()] == ["retracted", "retracted"]
     made.store.writer(made.compose, made.decide).undo_review("v1", made.world.start)
     (_, again), _ = made.alerts()
-    assert (again["phase"], again["reasons"]) == ("corrected", ["it is Eurasian hoopoe after all"])
+    assert (again["phase"], again["reasons"]) == ("corrected", ["Eurasian hoopoe after all"])
 
 
 def test_what_is_corrected_to_a_match_is_told_then(bench: Callable[..., Bench]) -> None:
@@ -169,8 +169,8 @@ def test_another_bird_that_fits_as_well_is_told_after_the_end_only(bench: Callab
     assert made.told() == []
     end = visit.start + timedelta(seconds=9)
     for revision, verdict, reason in (
-        (3, HOOPOE, "it is Eurasian hoopoe; was told as House sparrow"),
-        (4, SPARROW, "it is House sparrow; was told as Eurasian hoopoe"),
+        (3, HOOPOE, "now Eurasian hoopoe; was reported as House sparrow"),
+        (4, SPARROW, "now House sparrow; was reported as Eurasian hoopoe"),
     ):
         made.record(replace(visit, revision=revision, end=end, verdict=verdict))
         (_, alert), _ = made.alerts()

@@ -196,14 +196,14 @@ def test_an_address_that_a_service_fails_on_is_refused(
     """Its parser of addresses raises whatever happens to go wrong; the address is wrong, and a person must mend it."""
     made = make(apprise_exceptions()[kind] if isinstance(kind, str) else kind)
     address = service_that_raises(monkeypatch, method, made)
-    with pytest.raises(ChannelRefused, match="does not know such an address") as caught:
+    with pytest.raises(ChannelRefused, match="does not recognise the address") as caught:
         build_service(address)
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_malformed_telegram_address_is_refused() -> None:
     """A real one: Apprise's own parser stumbles over it with a TypeError."""
-    with pytest.raises(ChannelRefused, match="does not know such an address"):
+    with pytest.raises(ChannelRefused, match="does not recognise the address"):
         build_service(Secret("tgram://0:user:pass@\\token?"))
 
 

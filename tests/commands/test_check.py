@@ -90,7 +90,7 @@ def test_a_probe_knows_channels_and_sends_nothing(
     lines = [line for line in said.splitlines() if "channel " in line]
     assert lines == [
         "works  channel push: JSON by Apprise; nothing was sent, `birdwatchd rules send push` sends a test",
-        "fails  channel wrong: Apprise does not know such an address; see github.com/caronc/apprise for its services",
+        "fails  channel wrong: Apprise does not recognise the address; see https://github.com/caronc/apprise for its services",
         "works  channel hook: a webhook; nothing was sent, `birdwatchd rules send hook` sends a test",
     ]
     assert "hunter2" not in said + logged

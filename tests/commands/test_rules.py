@@ -114,9 +114,9 @@ def test_each_visit_says_why_it_was_not_told(watched: Config, answer: Callable[.
     """`Why did it not ring?` is the question that rules are asked most."""
     text = answer("test", "--all").splitlines()
     assert len(text) == 2 * 7 + 2
-    assert text[2].endswith("not: cooldown")
+    assert text[2].endswith("no alert: cooldown")
     assert text[1].startswith("2026-05-01 09:30:00  again")
-    assert text[-2] == "birds: 4 of 7 visits would have been told; not: 1 state, 1 quiet, 1 cooldown"
+    assert text[-2] == "birds: an alert for 4 of 7 visits; none because of: 1 state, 1 quiet, 1 cooldown"
 
 
 def test_only_what_was_asked_for_is_gone_through(watched: Config, answer: Callable[..., str]) -> None:
@@ -126,7 +126,7 @@ def test_only_what_was_asked_for_is_gone_through(watched: Config, answer: Callab
         ("birds", "v1"), ("birds", "v2"), ("again", "v2"), ("birds", "v3"), ("birds", "v6"), ("again", "v6"),
     ]  # fmt: skip
     until = answer("test", "--until", "2026-05-01T09:35").splitlines()
-    assert until[-2] == "birds: 1 of 1 visits would have been told"
+    assert until[-2] == "birds: an alert for 1 of 1 visits"
 
 
 def test_without_rules_there_is_nothing_to_backtest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,7 +134,7 @@ def test_without_rules_there_is_nothing_to_backtest(tmp_path: Path, capsys: pyte
     file = tmp_path / "b.yaml"
     file.write_text(f"home: {tmp_path}\n")
     assert run_cli(["rules", "test", "-c", str(file)]) == 2
-    assert "there are no alert rules" in capsys.readouterr().err
+    assert "no alert rules are configured" in capsys.readouterr().err
     assert run_cli(["rules", "test", "--until", "never", "-c", str(file)]) == 2
     assert "--until never is no time" in capsys.readouterr().err
 
@@ -143,13 +143,13 @@ def test_a_test_message_is_sent_and_its_failure_told(
     file: Path, peer: Peer, answer: Callable[..., str], capsys: Any
 ) -> None:
     """The first thing to do with a new channel; an error that says the address would end in a forum."""
-    assert answer("send", "hook") == "channel hook took the message\n"
+    assert answer("send", "hook") == "channel hook accepted the test message\n"
     (got,) = peer.got
-    assert (got["rule"], got["reasons"]) == ("test", ["this is a test, there is no bird"])
+    assert (got["rule"], got["reasons"]) == ("test", ["birdwatchd test: this channel works"])
     peer.status = 401
     assert run_cli(["rules", "send", "hook", "-c", str(file)]) == 1
     said = capsys.readouterr().err
-    assert "channel hook: the other side answers 401 Unauthorized; check" in said
+    assert "channel hook: the server answered 401 Unauthorized; check" in said
     assert str(peer.port) not in said
     assert run_cli(["rules", "send", "phone", "-c", str(file)]) == 2
-    assert "there is no channel phone; there is hook" in capsys.readouterr().err
+    assert "no channel named phone; configured: hook" in capsys.readouterr().err
