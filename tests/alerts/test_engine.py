@@ -1,4 +1,4 @@
-"""What alert rules tell through the store: once per visit, taken back when it was wrong, all in one transaction."""
+"""What alert rules send through the store: one alert per visit, corrected when it was wrong, in one transaction."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NO_BIRD = Verdict(State.REJECTED, Rank.BIRD, None, None, 0.99, ())
 
 
 class Bench:
-    """A store and the rules of one test; `told` is what came into the outbox since the last time it was asked."""
+    """A store and the rules of one test; `sent` is what came into the outbox since its last call."""
 
     def __init__(self, world: Any, *rules: dict[str, Any], broker: bool = True) -> None:
         self.world, self.store, self.seen = world, world.store, 0
@@ -55,7 +55,7 @@ class Bench:
     def review(self, visit_id: str, verdict: ReviewVerdict) -> None:
         self.store.writer(self.compose, self.decide).review(visit_id, Review(verdict, "ruth"), self.world.start)
 
-    def told(self) -> list[tuple[str, str, str]]:
+    def sent(self) -> list[tuple[str, str, str]]:
         """To whom, about which visit, in which phase; the messages of other topics left out."""
         return [(where, alert["visit_id"], alert["phase"]) for where, alert in self.alerts()]
 
@@ -98,32 +98,32 @@ def test_an_alert_is_the_visit_with_its_rule_and_why(bench: Callable[..., Bench]
 
 
 def test_a_visit_is_told_once_and_by_every_channel(bench: Callable[..., Bench]) -> None:
-    """Told while the bird is there, it is not told again because it has left."""
+    """Sent while the bird is present, an alert is not sent again because the bird has left."""
     made = bench(EVERY)
     visit = made.visit("v1", SPARROW)
     made.record(visit)
-    assert made.told() == [("phone", "v1", "provisional"), ("hook", "v1", "provisional")]
+    assert made.sent() == [("phone", "v1", "provisional"), ("hook", "v1", "provisional")]
     made.record(replace(visit, revision=2, count_max=3))
     made.over(replace(visit, revision=3))
     made.record(replace(visit, revision=4, end=visit.start, count_max=4))
-    assert made.told() == []
+    assert made.sent() == []
 
 
 def test_a_channel_that_a_rule_names_twice_is_told_once(bench: Callable[..., Bench]) -> None:
     """A slip in the file must not ring twice."""
     made = bench({**EVERY, "to": ["phone", "hook", "phone"]})
     made.record(made.visit("v1", SPARROW))
-    assert [where for where, *_ in made.told()] == ["phone", "hook"]
+    assert [where for where, *_ in made.sent()] == ["phone", "hook"]
 
 
 def test_a_bird_that_was_none_is_taken_back(bench: Callable[..., Bench]) -> None:
-    """Who was told of a hoopoe is told that it was a leaf, by the same channels; who was not, is not."""
+    """Whoever got an alert of a hoopoe gets the retraction, through the same channels; nobody else does."""
     made = bench(RARITIES, {**EVERY, "states": ["unknown"]})
     visit = made.visit("v1", HOOPOE)
     made.record(visit)
-    made.told()
+    made.sent()
     made.record(replace(visit, revision=2, verdict=NO_BIRD))
-    assert made.told() == [], "while the bird may still be there, names come and go"
+    assert made.sent() == [], "while the bird may still be there, names come and go"
     made.record(replace(visit, revision=3, verdict=NO_BIRD, end=visit.start + timedelta(seconds=5)))
     (_, mqtt), (_, phone) = made.alerts()
     assert mqtt == phone
@@ -137,11 +137,11 @@ def test_a_review_takes_back_and_its_undoing_tells_again(bench: Callable[..., Be
     visit = made.visit("v1", HOOPOE)
     made.record(visit)
     made.over(visit)
-    made.told()
+    made.sent()
     made.review("v1", ReviewVerdict.CONFIRM)
-    assert made.told() == []
+    assert made.sent() == []
     made.review("v1", ReviewVerdict.NOT_A_BIRD)
-    assert [phase for *_, phase in made.told()] == ["retracted", "retracted"]
+    assert [phase for *_, phase in made.sent()] == ["retracted", "retracted"]
     made.store.writer(made.compose, made.decide).undo_review("v1", made.world.start)
     (_, again), _ = made.alerts()
     assert (again["phase"], again["reasons"]) == ("corrected", ["Eurasian hoopoe after all"])
@@ -153,10 +153,10 @@ def test_what_is_corrected_to_a_match_is_told_then(bench: Callable[..., Bench]) 
     visit = made.visit("v1", SPARROW)
     made.record(visit)
     made.over(visit)
-    assert made.told() == []
+    assert made.sent() == []
     corrected = replace(visit, revision=3, end=visit.start + timedelta(seconds=9), verdict=HOOPOE)
     made.record(corrected, late=timedelta(hours=20))
-    assert made.told() == [("mqtt", "v1", "corrected"), ("phone", "v1", "corrected")]
+    assert made.sent() == [("mqtt", "v1", "corrected"), ("phone", "v1", "corrected")]
 
 
 def test_another_bird_that_fits_as_well_is_told_after_the_end_only(bench: Callable[..., Bench]) -> None:
@@ -164,9 +164,9 @@ def test_another_bird_that_fits_as_well_is_told_after_the_end_only(bench: Callab
     made = bench(EVERY)
     visit = made.visit("v1", SPARROW)
     made.record(visit)
-    made.told()
+    made.sent()
     made.record(replace(visit, revision=2, verdict=HOOPOE))
-    assert made.told() == []
+    assert made.sent() == []
     end = visit.start + timedelta(seconds=9)
     for revision, verdict, reason in (
         (3, HOOPOE, "now Eurasian hoopoe; was reported as House sparrow"),
@@ -183,16 +183,16 @@ def test_a_name_that_becomes_more_precise_is_not_told_again(bench: Callable[...,
     genus = Verdict(State.CONFIRMED, Rank.GENUS, "Old World sparrows", "Passer", 0.8, ())
     nameless = Verdict(State.UNKNOWN, Rank.BIRD, None, None, 0.2, ())
     stories = ((nameless, SPARROW, 0), (genus, SPARROW, 0), (SPARROW, genus, 2), (SPARROW, nameless, 2))
-    for number, (first, last, told) in enumerate(stories):
+    for number, (first, last, corrections) in enumerate(stories):
         visit = made.visit(f"v{number}", first)
         made.record(visit)
-        assert len(made.told()) == 2
+        assert len(made.sent()) == 2
         made.over(visit, last)
-        assert len(made.told()) == told, (first, last)
+        assert len(made.sent()) == corrections, (first, last)
 
 
 def test_what_was_taken_back_starts_no_cooldown_but_counts_for_the_day(bench: Callable[..., Bench]) -> None:
-    """A leaf that was told as a hoopoe must not keep the hoopoe silent; a cap is about how often the phone rings."""
+    """A leaf that was reported as a hoopoe must not silence the hoopoe; a cap is about how often the phone rings."""
     made = bench({**RARITIES, "when": ["every"], "cooldown": "1d", "mqtt": False}, {**EVERY, "daily_cap": 1})
     for number, verdict in enumerate((NO_BIRD, HOOPOE, HOOPOE), 1):
         visit = made.visit(f"v{number}", HOOPOE)
@@ -212,9 +212,9 @@ def test_an_old_visit_rings_no_phone(bench: Callable[..., Bench]) -> None:
     """Naming ten years of visits anew must not send ten years of pushes; MQTT hears of it."""
     made = bench({**EVERY, "mqtt": True})
     made.record(made.visit("v1", SPARROW), late=timedelta(hours=3))
-    assert made.told() == [("mqtt", "v1", "provisional"), ("phone", "v1", "provisional")]
+    assert made.sent() == [("mqtt", "v1", "provisional"), ("phone", "v1", "provisional")]
     made.record(made.visit("v2", SPARROW), late=timedelta(days=2))
-    assert made.told() == [("mqtt", "v2", "provisional")]
+    assert made.sent() == [("mqtt", "v2", "provisional")]
 
 
 def test_a_recording_rings_no_phone_whatever_becomes_of_it(bench: Callable[..., Bench]) -> None:
@@ -224,11 +224,11 @@ def test_a_recording_rings_no_phone_whatever_becomes_of_it(bench: Callable[..., 
     live = made.visit("v2", SPARROW, end=made.world.start + timedelta(seconds=3))
     made.record(live)
     made.store.writer().record(card, (), card.start)
-    assert made.told() == [(where, "v2", "final") for where in ("mqtt", "phone", "hook")]
+    assert made.sent() == [(where, "v2", "final") for where in ("mqtt", "phone", "hook")]
     made.review("v2", ReviewVerdict.NOT_A_BIRD)
     made.review("v1", ReviewVerdict.CONFIRM)
     assert stored_visit(made.store, "v1").firsts[0] == "ever"
-    assert made.told() == [(where, "v2", "retracted") for where in ("mqtt", "phone", "hook")]
+    assert made.sent() == [(where, "v2", "retracted") for where in ("mqtt", "phone", "hook")]
 
 
 def test_the_picture_goes_where_it_is_wanted(bench: Callable[..., Bench]) -> None:
@@ -253,7 +253,7 @@ def test_without_a_broker_channels_are_told_all_the_same(bench: Callable[..., Be
     visit = made.visit("v1", SPARROW)
     made.record(visit)
     made.over(visit, NO_BIRD)
-    assert made.told() == [
+    assert made.sent() == [
         ("phone", "v1", "provisional"),
         ("hook", "v1", "provisional"),
         ("phone", "v1", "retracted"),
@@ -278,9 +278,9 @@ def test_a_failing_rule_keeps_nothing(bench: Callable[..., Bench]) -> None:
     with pytest.raises(PowerCutError):
         made.store.writer(made.compose, cut).record(made.visit("v1", SPARROW), [], made.world.start)
     assert made.store.visits.get("v1") is None
-    assert made.told() == []
+    assert made.sent() == []
     made.record(made.visit("v1", SPARROW))
-    assert len(made.told()) == 2
+    assert len(made.sent()) == 2
     with made.store._database.reading() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(schema.alert)).scalar() == 1
 
@@ -290,7 +290,7 @@ def test_a_killed_run_leaves_nothing_untold(bench: Callable[..., Bench]) -> None
     made = bench(EVERY)
     made.store.writer(made.compose).record(made.visit("v1", SPARROW), [], made.world.start)
     made.store.writer(made.compose, made.decide).close_interrupted(made.world.start)
-    assert made.told() == [("phone", "v1", "final"), ("hook", "v1", "final")]
+    assert made.sent() == [("phone", "v1", "final"), ("hook", "v1", "final")]
 
 
 def test_a_deleted_visit_takes_its_alerts_along(bench: Callable[..., Bench]) -> None:
@@ -301,7 +301,7 @@ def test_a_deleted_visit_takes_its_alerts_along(bench: Callable[..., Bench]) -> 
         connection.execute(sa.delete(schema.visit))
     assert made.store.outbox.depth("phone") == 0
     made.record(made.visit("v2", SPARROW))
-    assert [visit for _, visit, _ in made.told()] == ["v2", "v2"]
+    assert [visit for _, visit, _ in made.sent()] == ["v2", "v2"]
 
 
 def test_names_that_mean_no_bird_are_found(bench: Callable[..., Bench]) -> None:

@@ -1,5 +1,4 @@
-"""Random visits through random rules: what is told must be what a slow and obvious reading of docs/reference/alerts.md
-says.
+"""Random visits through random rules: what is sent must be what a slow reading of docs/reference/alerts.md says.
 
 The reference keeps everything in lists and looks at all of it for every question. It shares no code with the rules.
 Which visit is a first is the store's business and tested there; the reference takes it from the store, together with
@@ -90,7 +89,7 @@ START = st.tuples(st.sampled_from([0, 20, 40, 180, 200]) | st.integers(0, 2000),
 
 @dataclass
 class Seen:
-    """One visit as the reference knows it; `told`: what each rule said of it last."""
+    """One visit as the reference knows it; `alerts`: the last alert of each rule."""
 
     number: int
     start: datetime
@@ -102,7 +101,7 @@ class Seen:
     count: int = 0
     left: bool = True
     firsts: set[str] = field(default_factory=set)
-    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    alerts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def species(self) -> str | None:
@@ -139,11 +138,11 @@ class Reference:
 
     def ask(self, rule: dict[str, Any], visit: Seen) -> None:
         name = rule["name"]
-        note = visit.told.get(name)
+        note = visit.alerts.get(name)
         if note is None:
             if self.matches(rule, visit) and not self.too_much(rule, visit):
                 phase = "final" if visit.over else "provisional"
-                visit.told[name] = {"bird": visit.bird, "settled": visit.over, "stands": True}
+                visit.alerts[name] = {"bird": visit.bird, "settled": visit.over, "stands": True}
                 self.say(name, visit, phase)
             return
         if not visit.over or (note["settled"] and note["bird"] == visit.bird):
@@ -155,7 +154,7 @@ class Reference:
         another = was != now if note["settled"] else was is not None and was not in {now, *visit.bird[4]}
         if stands and (another or not note["stands"]):
             self.say(name, visit, "corrected")
-        visit.told[name] = {"bird": visit.bird, "settled": True, "stands": stands}
+        visit.alerts[name] = {"bird": visit.bird, "settled": True, "stands": stands}
 
     def say(self, rule: str, visit: Seen, phase: str) -> None:
         self.said.append((rule, f"v{visit.number}", visit.revision, phase))
@@ -185,13 +184,13 @@ class Reference:
         return occasion == "every" or visit.rare
 
     def too_much(self, rule: dict[str, Any], visit: Seen) -> bool:
-        told = [(other, other.told[rule["name"]]) for other in self.others(visit) if rule["name"] in other.told]
+        fired = [(other, other.alerts[rule["name"]]) for other in self.others(visit) if rule["name"] in other.alerts]
         pause = {"0s": 0, "20m": 20, "3h": 180, "2d": 2880}[rule["cooldown"]]
-        for other, note in told:
+        for other, note in fired:
             near = abs(other.start - visit.start) < timedelta(minutes=pause)
             if near and note["stands"] and note["bird"][3] == visit.bird[3]:
                 return True
-        today = [other for other, _ in told if other.local.date() == visit.local.date()]
+        today = [other for other, _ in fired if other.local.date() == visit.local.date()]
         return rule["daily_cap"] is not None and len(today) >= rule["daily_cap"]
 
 
@@ -258,8 +257,8 @@ def test_what_is_told_is_what_the_reference_tells(
         visit.over, visit.revision = visit.over or over, visit.revision + 1
         store.writer(decide=decide).record(stored(visit), [], visit.start)
         reference.revised(visit, store)
-    told = []
+    sent = []
     for row in store.outbox.pending(0, 999):
         alert = json.loads(row.message.payload)
-        told.append((alert["rule"], alert["visit_id"], alert["revision"], alert["phase"]))
-    assert told == reference.said
+        sent.append((alert["rule"], alert["visit_id"], alert["revision"], alert["phase"]))
+    assert sent == reference.said

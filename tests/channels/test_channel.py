@@ -54,7 +54,7 @@ def channel_to(
 
 
 def test_each_channel_and_the_broker_take_only_their_own(world: Any, peer: Peer) -> None:
-    """An alert on the broker's queue that is meant for a phone would be told to everybody who subscribes."""
+    """An alert on the broker's queue that is meant for a phone would reach everybody who subscribes."""
     store: Store = world.store
     wait_for(store, "hook", 1, 2)
     wait_for(store, "phone", 9)
@@ -77,7 +77,7 @@ def test_a_server_that_is_down_gets_everything_when_it_is_up(
     peer.stop()
     waits = [channel.run_once(now) for now in (0.0, 10.0, 30.0)]
     assert waits == [5.0, 10.0, 20.0], "each wait is twice the one before"
-    assert channel.run_once(40.0) == 10.0, "it does not knock before its time"
+    assert channel.run_once(40.0) == 10.0, "it does not try before its time"
     peer.start()
     peer.status = 503
     assert channel.run_once(50.0) == 40.0
@@ -278,7 +278,7 @@ input()
 
 
 def test_apprise_says_why_it_failed(world: Any, peer: Peer) -> None:
-    """A wrong token is told to a person; a service that is away is tried again."""
+    """A wrong token is reported to a person; an unreachable service is tried again."""
     config = Config.model_validate({"channels": {"p": {"apprise": f"json://127.0.0.1:{peer.port}/"}}})
     send = build_sender("p", config.channels["p"], config)
     for status, error in ((403, ChannelRefused), (503, ChannelUnreachable), (429, ChannelUnreachable)):

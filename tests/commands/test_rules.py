@@ -1,4 +1,4 @@
-"""`rules test` says of stored visits what the rules would have told, without telling; `rules send` sends a test."""
+"""`rules test` shows for which stored visits the rules would have fired; `rules send` sends a test message."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def visits() -> list[Visit]:
 
 @pytest.fixture
 def watched(file: Path) -> Config:
-    """The visits came, and were told as they came."""
+    """The visits came, and the rules fired as they came."""
     config = load_config(file)
     decide = build_alert_engine(config)
     with Store.open(config.home, zone=ZoneInfo("Asia/Jerusalem")) as store:
@@ -76,7 +76,7 @@ def answer(file: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]
     return run
 
 
-def told(home: Path) -> list[tuple[str, str]]:
+def fired(home: Path) -> list[tuple[str, str]]:
     """Rule and visit of all alerts that wait for the broker, in order."""
     with Store.open(home, zone=ZoneInfo("UTC")) as store:
         alerts = [json.loads(row.message.payload) for row in store.outbox.pending(0, 999)]
@@ -87,7 +87,7 @@ def test_a_backtest_fires_where_the_rules_fired(watched: Config, answer: Callabl
     """Rules that are tried on the past must mean the same when they are let loose."""
     lines = [json.loads(line) for line in answer("test", "--json").splitlines()]
     said = [(line["rule"], line["visit"]["visit_id"]) for line in lines[:-1]]
-    assert said == told(watched.home)
+    assert said == fired(watched.home)
     assert said[0] == ("birds", "v0")
     assert lines[-1] == {
         "summary": {

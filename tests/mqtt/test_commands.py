@@ -57,7 +57,7 @@ def bench(world: Any) -> CommandBench:
 
 
 def over(world: Any, visit_id: str, **changes: Any) -> None:
-    """A whole visit that was told."""
+    """A finished visit that was published."""
     visit = world.visit(visit_id, **changes)
     world.record(world.visit(visit_id, **({"end": visit.start + timedelta(seconds=1)} | changes)))
 
@@ -85,8 +85,11 @@ def test_the_last_visit_is_confirmed(bench: CommandBench, world: Any) -> None:
     bench.send("nut/set/confirm", b"last")
     visit = world.store.visits.get("v2")
     assert (visit.verdict.state, visit.verdict.reasons) == (State.CONFIRMED, ("reviewed by MQTT",))
-    told = [json.loads(row.message.payload) for row in world.store.outbox.pending(0, 99) if row.visit_id == "v2"]
-    assert [(event["state"], event["phase"]) for event in told] == [("uncertain", "final"), ("confirmed", "corrected")]
+    published = [json.loads(row.message.payload) for row in world.store.outbox.pending(0, 99) if row.visit_id == "v2"]
+    assert [(event["state"], event["phase"]) for event in published] == [
+        ("uncertain", "final"),
+        ("confirmed", "corrected"),
+    ]
 
 
 def test_a_visit_named_by_its_id_is_retracted(bench: CommandBench, world: Any) -> None:
@@ -162,7 +165,7 @@ def test_a_visit_of_another_camera_is_left_alone(bench: CommandBench, world: Any
 def test_a_bird_that_is_still_there_is_not_reviewed(
     bench: CommandBench, world: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`last` is the last that is over; one named by its id is told to be still there."""
+    """`last` is the last that is over; for one named by its id the log says that the bird is still there."""
     over(world, "v1")
     world.record(world.visit("v2"))
     bench.send("nut/set/retract", b"last")

@@ -1,4 +1,4 @@
-"""What the documentation tells people to type works: topics, entities and event types exist, commands run."""
+"""What the documentation shows works: topics, entities and event types exist, commands run."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_the_blueprint_knows_the_events_that_are_sent(world: Any) -> None:
     kinds = blueprint["blueprint"]["input"]["kinds"]
     assert tuple(kinds["selector"]["select"]["options"]) == EVENT_TYPES
     assert set(kinds["default"]) < set(EVENT_TYPES)
-    assert blueprint["triggers"][0]["not_from"] == "unavailable", "a reconnect would tell the last bird once more"
+    assert blueprint["triggers"][0]["not_from"] == "unavailable", "a reconnect would show the last bird once more"
     text = " ".join(strings(blueprint))
     sent = {"event_type", *visit_json(StoredVisit(world.visit("v0"), Phase.FINAL, ()))}
     used = set(re.findall(r"to_state\.attributes\.(\w+)", text))
@@ -129,7 +129,7 @@ def test_the_messages_that_are_shown_are_the_messages_that_are_sent(world: Any) 
 
 
 def test_every_topic_of_the_table_is_used(world: Any, wait_until: Wait) -> None:
-    """The table of topics, against what a real broker is told."""
+    """The table of topics, against what a real broker gets."""
     table = re.findall(
         r"^\| `(birdwatch/reserve1/[^`]+)` \| (yes|no) \|", (DOCS / "reference/mqtt.md").read_text(), re.MULTILINE
     )
@@ -148,9 +148,9 @@ def test_every_topic_of_the_table_is_used(world: Any, wait_until: Wait) -> None:
         "birdwatch/reserve1/nut/image"  # the visit had no picture
     }
     assert kept <= {topic.replace("<camera>", "nut") for topic, _ in table}
-    told = [topic for topic, retained in table if retained == "no"]
+    events = [topic for topic, retained in table if retained == "no"]
     topics = DISCOVERY.topics
-    assert told == [topics.alert, topics.visit("<camera>")]
+    assert events == [topics.alert, topics.visit("<camera>")]
 
 
 LINES = [line for block in blocks("reference/mqtt.md", "sh") for line in block.splitlines()]
@@ -195,6 +195,6 @@ def test_the_lines_to_type_run(world: Any, wait_until: Wait, line: str) -> None:
     while running.poll() is None:
         client.publish(topic, b"bird", qos=1)
         daemon.stop.wait(0.1)
-    heard, _ = running.communicate(timeout=10)
+    output, _ = running.communicate(timeout=10)
     assert running.returncode == 0
-    assert heard
+    assert output

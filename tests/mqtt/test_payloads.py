@@ -1,4 +1,4 @@
-"""What is told is a contract: these keys, these types, on these topics."""
+"""The payload is a contract: these keys, these types, on these topics."""
 
 from __future__ import annotations
 

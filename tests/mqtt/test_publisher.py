@@ -275,7 +275,7 @@ def test_a_picture_too_large_does_not_block_the_queue(
 def test_an_alert_too_large_goes_without_its_picture(
     world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The first hoopoe of the year must not go untold because its picture is larger than the broker likes."""
+    """The first hoopoe of the year must not go unreported because its picture is larger than the broker likes."""
     broker = world.mosquitto(*("allow_anonymous true", "max_packet_size 20000"))
     listener = world.subscriber(broker.port)
     stored = StoredVisit(world.visit("v0"), Phase.FINAL, ("ever",))
@@ -314,7 +314,7 @@ def test_who_is_over_quota_is_not_sent_to_the_access_rules(world: Any, caplog: p
 
 
 def test_a_second_daemon_with_our_name_is_named(world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture) -> None:
-    """Two daemons with one station name throw each other out for ever; neither logs alone would tell why."""
+    """Two daemons with one station name throw each other out for ever; neither log alone shows why."""
     broker = world.mosquitto()
     with caplog.at_level(logging.INFO):
         first, second = world.publisher(broker.url).start(), world.publisher(broker.url).start()
@@ -370,7 +370,7 @@ def test_a_stop_does_not_wait_for_a_name_server_that_is_away(world: Any, monkeyp
 
 
 def test_a_burst_is_sent_before_the_goodbye(world: Any, wait_until: Wait) -> None:
-    """The visits that ended because the daemon stops are told before it says `offline`."""
+    """The visits that ended because the daemon stops are published before it says `offline`."""
     broker = world.mosquitto()
     listener = world.subscriber(broker.port)
     running = world.publisher(broker.url).start()

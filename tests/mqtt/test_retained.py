@@ -97,7 +97,7 @@ def test_the_broker_is_told_everything_at_once(world: Any, wait_until: Wait) -> 
 
 
 def test_no_older_state_follows_the_newest(world: Any, wait_until: Wait) -> None:
-    """What changed while the broker was away and is no news (a score, a better picture) is told at once, and stays."""
+    """What changed while the broker was away and is no news (a score, a better picture) is published, and stays."""
     bird(world)
     bird(world, revision=2, moments=5)
     broker = world.mosquitto()
@@ -148,7 +148,7 @@ def test_today_begins_anew_at_midnight(world: Any, wait_until: Wait) -> None:
 
 
 def test_what_waited_over_midnight_is_not_told_as_today(world: Any, wait_until: Wait) -> None:
-    """A broker that comes back in the morning heard of today first, and then of yesterday as if it were today."""
+    """A broker that came back in the morning got today first, and then yesterday as if it were today."""
     evening = datetime(2026, 5, 1, 20, 59, tzinfo=UTC)
     world.store.writer(Composer(world.topics)).record(world.visit("v1", start=evening), [], evening)
     broker = world.mosquitto()
@@ -361,7 +361,7 @@ def test_an_old_broker_that_hangs_up_on_a_picture_loses_only_the_picture(
 
 
 def test_no_message_names_a_place(world: Any, wait_until: Wait) -> None:
-    """The station knows where it stands, for seasons and species lists; nobody else is told."""
+    """The station knows where it stands, for seasons and species lists; nobody else learns it."""
     bird(world)
     broker = world.mosquitto()
     everything = world.subscriber(broker.port, "#")

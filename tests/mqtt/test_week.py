@@ -1,4 +1,4 @@
-"""A week of visits through broker restarts, cut wires and kill -9: all is told, in order, and states are the newest."""
+"""A week of visits, broker restarts, cut wires and kill -9: all is published, in order, and states are the newest."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ def events(messages: list[tuple[str, bytes, bool]]) -> list[dict[str, Any]]:
     return [json.loads(payload) for topic, payload, _ in messages if topic.endswith("/visit")]
 
 
-def check_events(told: list[dict[str, Any]], home: Path) -> None:
+def check_events(published: list[dict[str, Any]], home: Path) -> None:
     """None is missing, each visit's come in order, and a repeat says the same as the first."""
     truth = sqlite3.connect(home / "birdwatchd.sqlite3").execute("SELECT visit_id, revision FROM audit").fetchall()
     texts: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for event in told:
+    for event in published:
         texts[event["visit_id"], event["revision"]].add(json.dumps(event))
     assert len(set(truth)) == len(truth)
     assert set(texts) == set(truth)
@@ -153,11 +153,11 @@ def test_a_week_of_kills_cuts_and_restarts(world: Any, tmp_path: Path, wait_unti
     wait_until(lambda: (f"{BELOW}status", b"offline") in [message[:2] for message in listener.got[-3:]])
     late = world.subscriber(broker.port, client_id="after the week")
     wait_until(lambda: len({topic for topic, _, _ in late.got}) >= 14)
-    told = events(listener.got)
-    check_events(told, home)
+    published = events(listener.got)
+    check_events(published, home)
     check_states({topic: payload for topic, payload, _ in late.got}, home)
     check_heartbeats(listener.got, home)
-    keys = {(event["visit_id"], event["revision"]) for event in told}
+    keys = {(event["visit_id"], event["revision"]) for event in published}
     assert cutter.cuts >= 3
     print(f"{KILLS} kills within {killed_at} visits, {cutter.cuts} cut wires, {len(keys)} messages about visits,")
-    print(f"{len(told) - len(keys)} of them repeated, {took:.1f} s")
+    print(f"{len(published) - len(keys)} of them repeated, {took:.1f} s")

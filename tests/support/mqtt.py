@@ -1,4 +1,4 @@
-"""A real mosquitto on a free loopback port, a subscriber, and visits to tell of."""
+"""A real mosquitto on a free loopback port, a subscriber, and visits to publish."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class Running:
 
 @dataclass
 class World:
-    """Everything a test of telling needs, cleaned up at its end."""
+    """What a test of MQTT or alerts needs, cleaned up at its end."""
 
     folder: Path
     store: Store
@@ -179,7 +179,7 @@ class World:
         self.store.writer(Composer(TOPICS)).record(visit, moments, datetime.now(UTC))
 
     def bird(self) -> None:
-        """One whole visit: told when it begins and when it ends."""
+        """One whole visit, published when it begins and when it ends."""
         visit_id = f"v{self.count}"
         self.count += 1
         begun = self.visit(visit_id)

@@ -1,4 +1,4 @@
-"""Another side for channels: a real HTTP server on a loopback port that keeps what is posted, and answers as told."""
+"""A webhook for channels: a real HTTP server on a loopback port that keeps what is posted, and answers as asked."""
 
 from __future__ import annotations
 
