@@ -27,6 +27,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.records import Message
 from birdwatchd.settings.channels import ChannelSettings
 from tests.support.exceptions import defined_in, defined_in_package, make
+from tests.support.stored import enqueue
 
 REFUSED, UNREACHABLE = ChannelRefused, ChannelUnreachable
 OURS = (TypeError("ours"), AttributeError("ours"), KeyError("ours"), RuntimeError("ours"), AssertionError("ours"))
@@ -237,6 +238,6 @@ def test_a_channel_does_not_retry_a_mistake_of_ours(world: Any, error: Exception
         raise error
 
     settings = ChannelSettings(webhook=Secret("http://127.0.0.1:1"))
-    world.store.enqueue([Message("alert", b"{}", channel="hook")], datetime.now(UTC))
+    enqueue(world.store, [Message("alert", b"{}", channel="hook")], datetime.now(UTC))
     with pytest.raises(type(error), match="ours"):
-        Channel("hook", settings, fail, world.store, Metrics()).run_once(0.0)
+        Channel("hook", settings, fail, world.store.outbox, Metrics()).run_once(0.0)
