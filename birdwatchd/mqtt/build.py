@@ -64,30 +64,25 @@ def build_mqtt(
     writer = store.writer(composer, decide)
     disabled = {key for key, camera in cameras.items() if not camera.enabled}
     can_switch = "enable" in settings.commands
-    switched_off = frozenset(store.cameras.switched_off() & cameras.keys()) if can_switch else frozenset[str]()
-    retained = RetainedTopics(
+    off = frozenset(store.cameras.switched_off() & cameras.keys()) if can_switch else frozenset[str]()
+    allowed = settings.commands
+    commands = Commands(
         store,
-        composer,
-        _discovery(settings, topics, cameras),
-        health,
-        clock,
-        daily_summary=_daily_summary(store, settings, topics, cameras),
-        commands=Commands(
-            store,
-            writer,
-            topics,
-            metrics,
-            allowed=settings.commands,
-            cameras=cameras,
-            switched_off=switched_off,
-            disabled=disabled,
-            switch=switch,
-        ),
+        writer,
+        topics,
+        metrics,
+        allowed=allowed,
+        cameras=cameras,
+        switched_off=off,
+        disabled=disabled,
+        switch=switch,
     )
+    discovery, summary = _discovery(settings, topics, cameras), _daily_summary(store, settings, topics, cameras)
+    retained = RetainedTopics(store, composer, discovery, health, clock, daily_summary=summary, commands=commands)
     publisher = Publisher(
         store.outbox, settings, station, topics, metrics, clock=clock, drain_s=drain_s, retained=retained
     )
-    return MqttService(writer, publisher, health, switched_off)
+    return MqttService(writer, publisher, health, off)
 
 
 def _daily_summary(
