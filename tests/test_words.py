@@ -19,7 +19,10 @@ GONE = {
     )
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
-SECONDS = {"alerts", "channels", "mqtt", "flow.py", "camera/capture", "camera/clips", "camera/process", "camera/tuning"}
+SECONDS = {
+    *("alerts", "channels", "mqtt", "flow.py", "daemon.py", "service.py", "demo"),
+    *("camera/capture", "camera/clips", "camera/process", "camera/tuning"),
+}
 _TIME = re.compile(r"(^|_)(at|now|since|until|before|after|due|begun|began)$")
 
 
