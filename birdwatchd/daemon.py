@@ -1,7 +1,8 @@
-"""The whole: open everything, start, wait, stop. `run`, `watch` and `demo` are this with different settings.
+"""Run the whole system: open database, model, broker and cameras, start the stages, wait for the stop, end in order.
 
-Stopping runs downhill: cameras close their visits, the mailbox empties, classify drains, record commits, publish says
-`offline`. One deadline for all; who is late is named.
+`run`, `watch` and `demo` are this with different settings. The order of the end is that of the work: cameras close
+their visits, the mailbox empties, classify drains, record commits, publish sends `offline`. There is one deadline for
+all, and a stage that misses it is named in the log.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.build import MqttService, build_mqtt
 from birdwatchd.mqtt.publisher import Publisher
 from birdwatchd.records import CameraState, CameraStatus, Visit
+from birdwatchd.service import notify
 from birdwatchd.settings.config import Config
+from birdwatchd.stages.build import build_stages
 from birdwatchd.stages.classify import Classify
 from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.record import Record
@@ -32,16 +35,14 @@ from birdwatchd.store import Store, Writer
 
 if TYPE_CHECKING:
     from birdwatchd.species.network.network import Network
-from birdwatchd.service import notify
-from birdwatchd.stages.build import build_stages
 
 __all__ = ["Daemon"]
 
 log = logging.getLogger(__name__)
 DEADLINE_S = 9.0  # for everything after the stop; service managers and people expect ten seconds at most
-DRAIN_S = 2.0  # of it for telling the broker what is left; what cannot be told stays in the outbox
+DRAIN_S = 2.0  # of it for publishing what is left; what cannot be published stays in the outbox
 RETRY_S = 5.0  # between tries to write at the start, where nothing else can go on
-STUCK_S = 90.0  # a stage that has not beaten for this long is stuck
+STUCK_S = 90.0  # a stage that has given no sign of life for this long is stuck
 _MQTT_STATE: dict[CameraState, Literal["online", "offline", "disabled"]] = {
     CameraState.STARTING: "offline",
     CameraState.ONLINE: "online",
@@ -54,12 +55,21 @@ _MQTT_STATE: dict[CameraState, Literal["online", "offline", "disabled"]] = {
 class Daemon:
     """One running system."""
 
-    def __init__(self, config: Config, stop: Stop, *, on_visit: Callable[[Visit], None] = lambda visit: None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        stop: Stop,
+        *,
+        on_visit: Callable[[Visit], None] = lambda visit: None,
+        on_status: Callable[[CameraStatus], None] = lambda status: None,
+    ) -> None:
         """
         Args:
-            on_visit: is shown every visit revision once it is stored.
+            on_visit: is given every visit revision once it is stored.
+            on_status: is given every report of a camera, in the thread that reads the camera.
         """
-        self.config, self._stop, self._on_visit = config, stop, on_visit
+        self.config, self._stop = config, stop
+        self._on_visit, self._on_status = on_visit, on_status
         self.metrics = Metrics()
         self.mailbox = Mailbox(self.metrics)
         self.cameras: list[CameraProcess] = []
@@ -78,7 +88,7 @@ class Daemon:
         with Store.open(self.config.home, zone=self.config.station.zone) as store:
             store.sweep(datetime.now(UTC))
             network = load_network(self.config.model, self.config.model_cache)
-            _give_memory_back()
+            _release_memory()
             return self._run(store, network)
 
     def _run(self, store: Store, network: Network) -> int:
@@ -114,7 +124,7 @@ class Daemon:
         upkeep = Upkeep(
             self.metrics,
             on_status=lambda status: store.effort.note(status.camera, status.at, status.state.value),
-            on_change=lambda status: _tell_state(publisher, status),
+            on_change=lambda status: _publish_state(publisher, status),
             healthy=lambda: _beating(classify.beat_s, record.beat_s),
             beat_service=lambda: notify("WATCHDOG=1"),
         )
@@ -196,6 +206,7 @@ class Daemon:
         if self._mqtt is not None:
             self._mqtt.health.report(status)
         upkeep.take_status(status)
+        self._on_status(status)
 
     def _switch(self, key: str, on: bool) -> None:
         """Start or stop watching a camera."""
@@ -213,12 +224,12 @@ class Daemon:
                 return
 
 
-def _tell_state(publisher: Publisher | None, status: CameraStatus) -> None:
+def _publish_state(publisher: Publisher | None, status: CameraStatus) -> None:
     if publisher is not None and status.state in _MQTT_STATE:
         publisher.camera_status(status.camera, _MQTT_STATE[status.state])
 
 
-def _give_memory_back() -> None:
+def _release_memory() -> None:
     """Return what reading the weights needed (malloc_trim(3), glibc only): measured 50 of 1079 MB with davit_tiny."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

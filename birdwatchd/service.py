@@ -1,4 +1,4 @@
-"""Behave as a service: stop on signals, and notify systemd."""
+"""Behave as a service: stop on signals, and notify systemd of readiness, the stop, and that the stages are alive."""
 
 from __future__ import annotations
 
@@ -36,7 +36,11 @@ def stop_on_signals(stop: Stop) -> None:
 
 
 def notify(state: str) -> None:
-    """Tell systemd (sd_notify(3)); does nothing where no service manager listens."""
+    """Send a state to systemd (sd_notify(3)); does nothing where no service manager listens.
+
+    Args:
+        state: `READY=1`, `STOPPING=1` or `WATCHDOG=1`.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return

@@ -50,7 +50,18 @@ ROOMS = {
         "tuning": 7,
     },
     "species": {"taxonomy": 0, "names": 1, "learned": 1, "network": 2, "verdict": 2},
-    "demo": {"drawing": 0, "cameras": 1, "broker": 1, "latency": 1, "run": 2},
+    "demo": {
+        "drawing": 0,
+        "cameras": 1,
+        "broker": 1,
+        "messages": 1,
+        "load": 2,
+        "schedule": 3,
+        "comparison": 3,
+        "verdict": 4,
+        "summary": 5,
+        "run": 6,
+    },
 }
 MOST_FILES = 18  # Python files in one folder: more cannot be taken in at a glance
 HOMES = {

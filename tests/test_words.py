@@ -19,10 +19,8 @@ GONE = {
     )
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
-SECONDS = {"alerts", "channels", "mqtt", "flow.py", "store", "species", "stages", "demo/drawing"} | {
+SECONDS = {"alerts", "channels", "demo", "mqtt", "flow.py", "store", "species", "stages"} | {
     f"camera/{room}" for room in ("capture", "clips", "motion", "process", "tracking", "tuning")
-SECONDS = {"alerts", "channels", "mqtt", "flow.py", "store", "species", "stages", "demo/drawing"} | {
-    f"camera/{room}" for room in ("capture", "clips", "process", "tuning")
 }
 _TIME = re.compile(r"(^|_)(at|now|since|until|before|after|due|begun|began)$")
 

@@ -20,7 +20,7 @@ from birdwatchd.settings.mqtt import MqttSettings
 
 __all__ = ["Subscriber"]
 
-SUBSCRIBE_TIMEOUT_S = 10.0
+SUBSCRIBE_TIMEOUT_S = 60.0  # on a busy machine a broker is slow, not broken
 
 OnMessage = Callable[[str, bytes, datetime], None]
 

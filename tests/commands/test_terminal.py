@@ -16,6 +16,10 @@ from birdwatchd.address import Source
 from birdwatchd.commands import check, terminal
 from birdwatchd.commands.terminal import VisitLines, plain, say_problem, setup_log, visits_table
 from birdwatchd.demo import run as demo
+from birdwatchd.demo import summary
+from birdwatchd.demo.comparison import Comparison
+from birdwatchd.demo.load import Load
+from birdwatchd.demo.messages import Messages
 from birdwatchd.errors import BirdwatchError
 from birdwatchd.records import Rank, State, Verdict, Visit
 from birdwatchd.settings.cameras import CameraSettings
@@ -36,7 +40,7 @@ def visit(camera: str, name: str) -> Visit:
 def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """Both consoles, printing to one text without colours."""
     text = io.StringIO()
-    for module in (terminal, check, demo):
+    for module in (terminal, check, demo, summary):
         for name in ("out", "err"):
             if hasattr(module, name):
                 old: Console = getattr(module, name)
@@ -80,7 +84,7 @@ def test_the_demo_shows_its_home_as_it_is(screen: io.StringIO) -> None:
     """`--home` is typed by people, and shells complete brackets."""
     config = Config(home=Path(f"/tmp/{EVIL}"))
     demo._announce(config, [])
-    assert not demo.summary(demo.Comparison((), (), ()), 0, config)
+    summary.show_summary(Comparison(()), Messages(), Load({}), config)
     assert screen.getvalue().count(SHOWN) == 3
 
 

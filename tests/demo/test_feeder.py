@@ -4,10 +4,11 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ import av
 import numpy as np
 import pytest
 
-from birdwatchd.demo.cameras.feeder import Broadcast, Chunk, TransportEncoder, write_clip
+from birdwatchd.demo.cameras.feeder import Broadcast, Chunk, LateFrames, TransportEncoder, write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
-from birdwatchd.demo.cameras.visits import ScheduledVisit
+from birdwatchd.demo.cameras.visits import ScheduledVisit, schedule
 
 COMMAND = [sys.executable, "-m", "birdwatchd.demo.cameras.feeder", "--width", "320", "--height", "180", "--fps", "10"]
 VISIT = ScheduledVisit("Laughing dove", 0.5, 2.5, seed=1)
@@ -79,16 +80,85 @@ def test_a_second_viewer_and_a_later_one_get_the_scene_from_a_key_frame(feeder: 
         assert np.abs(drawn - picture).mean() < 6
 
 
-def test_time_begins_with_the_first_viewer_and_the_truth_is_told(feeder: Running) -> None:
+def test_time_begins_with_the_first_viewer_and_the_truth_is_printed(feeder: Running) -> None:
     """Loading a model takes as long as it takes; no bird may come and go before the daemon looks."""
     assert feeder.ready["epoch"] is None
     assert feeder.ready["seconds"] == 30
+    assert feeder.ready["fps"] == 10
     assert feeder.ready["visits"]
     assert all(set(visit) == {"species", "start_s", "end_s"} for visit in feeder.ready["visits"])
     before = time.time()
     assert pictures(feeder.ready["url"], 1)[0][1] < 0.3
     line = feeder.line()
     assert before - 0.2 <= line["started"] == line["epoch"] <= time.time()
+
+
+def watch(url: str, until_s: Callable[[], float | None]) -> list[tuple[float, np.ndarray]]:
+    """Media time and RGB picture of every frame until a media time that may be known only later."""
+    with av.open(url, options={"analyzeduration": "500000"}) as stream:
+        taken = []
+        for frame in stream.decode(video=0):
+            taken.append((frame.time, frame.to_ndarray(format="rgb24")))
+            until = until_s()
+            if until is not None and frame.time >= until:
+                break
+        return taken
+
+
+def test_on_cue_no_bird_comes_before_the_cue_and_then_every_one_at_its_time() -> None:
+    """Loading takes a minute on a busy machine; the birds wait, and their times count from the cue."""
+    running = Running("--seed", "2", "--seconds", "30", "--on-cue")
+    lines: list[dict[str, Any]] = []
+
+    def cue() -> None:
+        lines.append(running.line())
+        time.sleep(1.5)
+        assert running.process.stdin is not None
+        running.process.stdin.write("\n")
+        running.process.stdin.flush()
+        while "epoch" not in lines[-1] or lines[-1]["epoch"] is None:
+            lines.append(running.line())
+
+    def until_s() -> float | None:
+        epoch = lines[-1].get("epoch") if len(lines) > 1 else None
+        return None if epoch is None else epoch - lines[0]["started"] + running.ready["visits"][0]["start_s"] + 1.0
+
+    try:
+        thread = threading.Thread(target=cue, daemon=True)
+        thread.start()
+        taken = watch(running.ready["url"], until_s)
+    finally:
+        running.process.kill()
+        running.process.wait(5)
+    assert lines[0]["epoch"] is None
+    offset = round((lines[-1]["epoch"] - lines[0]["started"]) * 10)
+    assert offset >= 15
+    empty = Scene(SceneSpec(2 * 101, 320, 180, 10), ())
+    expected = Scene(empty.spec, schedule(2, 30.0), empty, schedule_frame=offset)
+    first_bird = offset + running.ready["visits"][0]["start_s"] * 10
+    for media_time, picture in taken:
+        index = round(media_time * 10)
+        differs = np.abs(empty.frame(index).astype(int) - picture).max(initial=0) > 60
+        assert not differs or index >= first_bird
+    assert np.abs(expected.frame(index).astype(int) - picture).mean() < 6
+    assert expected.truth_boxes(index)
+    assert differs, "the bird is there"
+
+
+def test_frames_left_out_are_counted_once_and_reported_together(capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo excuses what happened while they were left out, and nothing else."""
+    left_out = LateFrames(started=1000.0, fps=10)
+    for first, after in ((1, 1), (2, 4), (5, 5), (6, 7), (8, 8)):
+        left_out.add(first, after)
+    assert capsys.readouterr().out == ""
+    left_out.add(12, 13)
+    assert json.loads(capsys.readouterr().out) == {"left_out": 4, "since": 1000.2, "until": 1001.3}
+    left_out.report()
+    left_out.add(40, 40)
+    left_out.add(50, 52)
+    assert capsys.readouterr().out == ""
+    left_out.report()
+    assert json.loads(capsys.readouterr().out) == {"left_out": 2, "since": 1005.0, "until": 1005.2}
 
 
 def test_the_stream_is_live_not_a_file(feeder: Running) -> None:

@@ -75,7 +75,7 @@ def test_all_eight_species_come(seed: int, cameras: int) -> None:
 @given(seed=seeds)
 def test_two_birds_at_once_stand_on_different_perches(seed: int) -> None:
     """Birds drawn on the same spot would be one blob, and nobody could count them."""
-    visits = schedule(seed, 120.0, at_once=2)
+    visits = schedule(seed, 600.0, at_once=2)
     together = 0
     for first, second in combinations(visits, 2):
         if first.start_s < second.end_s and second.start_s < first.end_s:
@@ -154,3 +154,50 @@ def test_two_visits_with_one_seed_show_two_birds() -> None:
     both = Scene(spec, visits)
     both.frame(20)
     assert (both.frame(50) == alone.frame(50)).all()
+
+
+def test_a_schedule_may_begin_at_any_frame() -> None:
+    """The demo's birds wait until somebody looks; light, wind and noise go on meanwhile without a jump."""
+    usual = Scene(SMALL, (VISIT,))
+    later = Scene(SMALL, (VISIT,), usual, schedule_frame=100)
+    never = Scene(SMALL, (VISIT,), usual, schedule_frame=None)
+    empty = Scene(SMALL, (), usual)
+    for index in (0, 30, 99, 114, 146, 200):
+        assert np.array_equal(never.frame(index), empty.frame(index))
+        assert np.array_equal(later.frame(index), empty.frame(index)) == (index not in (114, 146))
+    assert [later.truth_boxes(100 + index) for index in range(50)] == [usual.truth_boxes(index) for index in range(50)]
+    assert not any(never.truth_boxes(index) for index in range(200))
+
+
+@pytest.mark.parametrize("schedule_frame", [0, 50])
+def test_birds_that_were_drawn_ahead_look_the_same_and_cost_nothing_more(
+    schedule_frame: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To draw one pose takes longer than a frame lasts on a busy machine: the first bird was missed for that."""
+    visits = (VISIT, ScheduledVisit("Eurasian jay", 20.0, 24.0, perch=1, seed=3))
+    expected = Scene(SMALL, visits, schedule_frame=schedule_frame)
+    waiting = Scene(SMALL, visits, schedule_frame=None)
+    drawn = sum(iter(lambda: waiting.draw_ahead(7), False))
+    assert 2 <= drawn <= 30
+    scene = Scene(SMALL, visits, waiting, schedule_frame=schedule_frame)
+    first = range(schedule_frame + 12, schedule_frame + 48)
+    pictures = [expected.frame(index) for index in first]
+    monkeypatch.setattr("birdwatchd.demo.cameras.scene.draw_bird", None)
+    assert all(np.array_equal(scene.frame(index), picture) for index, picture in zip(first, pictures, strict=True))
+    with pytest.raises(TypeError):  # the jay comes later than is drawn ahead
+        scene.frame(schedule_frame + 21 * 12)
+    with pytest.raises(TypeError):
+        scene.draw_ahead(schedule_frame + 11 * 12)
+
+
+def test_birds_that_have_left_are_let_go() -> None:
+    """An hour of demo must not keep an hour of birds."""
+    visits = tuple(ScheduledVisit("Great tit", 3.0 * n, 3.0 * n + 2.0, seed=n) for n in range(30))
+    scene = Scene(SMALL, visits)
+    kept = []
+    for index in range(0, 90 * 12, 3):
+        scene.frame(index)
+        scene.draw_ahead(index)
+        kept.append(len(scene._sprites))
+    assert max(kept) < 90
+    assert len({visit for visit, _ in scene._sprites}) < 8

@@ -1,16 +1,23 @@
-"""Play the part of a network camera: render a scene in real time and serve it as H.264 over HTTP.
+"""Simulate a network camera at a bird feeder: render a scene in real time and serve it as H.264 over HTTP.
 
     python -m birdwatchd.demo.cameras.feeder --seed 1 --width 960 --height 540 --fps 12 --seconds 60 --port 0
 
-This is a process of its own and stands for the camera, not for the daemon; that is why it may use PyAV
-outside its home. One thread renders, encodes once and muxes once; libav objects never leave it. The MPEG-TS
-bytes go to every client, beginning with a key frame; parameter sets and program tables come with every one.
+It is a process of its own, as a camera is a device of its own; that is why it may use PyAV. One thread renders,
+encodes once and muxes once; libav objects never leave it. The MPEG-TS bytes go to every client, beginning with a key
+frame; parameter sets and program tables come with every one.
 
-On standard output it says one line of JSON when it listens (url, seconds, visits; epoch is null as yet) and
-one when the first client has come: {"started": t, "epoch": t}, the Unix time of frame 0, to which the visits'
-times are relative. It ends on SIGTERM or when its standard input closes, and with --end some time after
---seconds; without --end the picture goes on with no birds, so that a client is not cut off. An input that is
-/dev/null from the beginning is not waited for.
+It prints lines of JSON to standard output:
+- when it listens: url, fps, seconds, visits, and an epoch that is null;
+- when the first client has connected: {"started": t, "epoch": t}. `started` is the Unix time of frame 0, `epoch` that
+  of the schedule's beginning, to which the visits' times are relative;
+- with --on-cue the schedule does not begin with the stream but with a line on standard input: `epoch` is null at
+  first, and the line is printed again once it is known;
+- with --on-cue also, at most once a second: {"left_out": n, "since": t, "until": t}, frames that this machine was too
+  slow to draw in time. Whoever asks for --on-cue must read all lines.
+
+It ends on SIGTERM or when its standard input closes, and with --end some time after --seconds; without --end the
+stream goes on with no birds, so that a client is not cut off. If its input is /dev/null from the beginning, the end of
+the input does not end it.
 """
 
 import argparse
@@ -38,6 +45,12 @@ from birdwatchd.demo.cameras.visits import schedule
 GRACE_S = 2.0
 """With --end, the stream goes on this long after the schedule."""
 
+SPARE_S = 0.03
+"""So much time before the next frame is used to draw a bird that is to come."""
+
+LEFT_OUT_EVERY_S = 1.0
+"""How often frames that were left out are reported."""
+
 _GOP_S = 2.0
 _CLIENT_SECONDS = 8.0  # a client that is further behind than this is let go
 _PATH = "/feeder.ts"
@@ -45,7 +58,17 @@ _PATH = "/feeder.ts"
 
 @dataclass(frozen=True, slots=True)
 class FeederSettings:
-    """Everything one simulated camera is told."""
+    """Settings of one simulated camera.
+
+    Attributes:
+        seed: fixes scene and schedule.
+        camera: which of `cameras` this is, from 0; they share one schedule.
+        at_once: birds in the picture at the same time, 1 or 2.
+        seconds: length of the schedule.
+        port: on 127.0.0.1; 0 takes a free one.
+        end: end soon after the schedule.
+        on_cue: the schedule begins with a line on standard input, not with the stream.
+    """
 
     seed: int = 1
     camera: int = 0
@@ -57,6 +80,7 @@ class FeederSettings:
     seconds: float = 60.0
     port: int = 0
     end: bool = False
+    on_cue: bool = False
 
     def scene(self) -> Scene:
         """This camera's scene, with its share of the visits of all `cameras`."""
@@ -273,12 +297,36 @@ class _Viewer(BaseHTTPRequestHandler):
         """Say nothing: standard error is for failures."""
 
 
+class LateFrames:
+    """Count frames that were not drawn because the machine was too slow, and report them now and then."""
+
+    def __init__(self, started: float, fps: int) -> None:
+        self._started, self._fps = started, fps
+        self._first = self._after = self._frames = 0
+
+    def add(self, first: int, after: int) -> None:
+        """Frames `first` to `after` - 1 were left out (none if they are equal)."""
+        if after > first:
+            self._first = self._first if self._frames else first
+            self._after, self._frames = after, self._frames + after - first
+        if after - self._first >= LEFT_OUT_EVERY_S * self._fps:
+            self.report()
+
+    def report(self) -> None:
+        """Print what was left out since the last report."""
+        if self._frames:
+            since, until = (self._started + index / self._fps for index in (self._first, self._after))
+            _print_line({"left_out": self._frames, "since": since, "until": until})
+            self._frames = 0
+
+
 class Feeder:
-    """The simulated camera: `run` until `stop`."""
+    """The simulated camera: `run` until `stop`; with `settings.on_cue`, birds come after `cue`."""
 
     def __init__(self, settings: FeederSettings) -> None:
         self.settings = settings
         self.scene = settings.scene()
+        self.cue = threading.Event()
         self._broadcast = Broadcast(round(_CLIENT_SECONDS * settings.fps))
         self._server = _Server(settings.port, self._broadcast)
 
@@ -291,7 +339,10 @@ class Feeder:
         """Listen, wait for the first client, then stream until `stop` or the end."""
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="http", daemon=True).start()
         visits = [_truth(asdict(visit)) for visit in self.scene.visits]
-        _say({"url": self.url, "seconds": self.settings.seconds, "visits": visits, "epoch": None})
+        settings = self.settings
+        _print_line(
+            {"url": self.url, "fps": settings.fps, "seconds": settings.seconds, "visits": visits, "epoch": None}
+        )
         while not self._broadcast.joined.wait(0.05):
             if stop.is_set():
                 break
@@ -305,33 +356,60 @@ class Feeder:
         """Render and send each frame at its time; frames nobody watches, or that are late, are left out."""
         settings = self.settings
         encoder = TransportEncoder(settings.width, settings.height, settings.fps)
-        began, epoch = time.monotonic(), time.time()
-        _say({"started": epoch, "epoch": epoch})
-        last = settings.seconds + GRACE_S if settings.end else float("inf")
-        index, asleep = 0, True
-        while index / settings.fps < last:
-            if stop.wait(max(0.0, began + index / settings.fps - time.monotonic())):
+        began_s, started = time.monotonic(), time.time()
+        left_out = LateFrames(started, settings.fps)
+        scene, last_s = self._begin_stream(started)
+        index, waiting, asleep = 0, settings.on_cue, True
+        while index / settings.fps < last_s:
+            if stop.wait(max(0.0, began_s + index / settings.fps - time.monotonic())):
                 break
+            if waiting and self.cue.is_set():
+                waiting = False
+                scene, last_s = self._begin_schedule(started, index, scene)
             if self._broadcast.watched():
-                for chunk in encoder.encode(self.scene.frame(index), index, key=asleep):
+                for chunk in encoder.encode(scene.frame(index), index, key=asleep):
                     self._broadcast.send(chunk)
             asleep = not self._broadcast.watched()
-            index = max(index + 1, int((time.monotonic() - began) * settings.fps))
+            if began_s + (index + 1) / settings.fps - time.monotonic() > SPARE_S:
+                scene.draw_ahead(index)
+            due = max(index + 1, int((time.monotonic() - began_s) * settings.fps))
+            if settings.on_cue and not asleep:
+                left_out.add(index + 1, due)
+            index = due
+        left_out.report()
         for chunk in encoder.close():
             self._broadcast.send(chunk)
+
+    def _begin_stream(self, started: float) -> tuple[Scene, float]:
+        """The scene to show, and when the stream ends."""
+        if not self.settings.on_cue:
+            return self._begin_schedule(started, 0)
+        _print_line({"started": started, "epoch": None})
+        return Scene(self.scene.spec, self.scene.visits, self.scene, schedule_frame=None), float("inf")
+
+    def _begin_schedule(self, started: float, index: int, drawn: Scene | None = None) -> tuple[Scene, float]:
+        """The same where the schedule begins at frame `index`.
+
+        Args:
+            drawn: the scene so far, whose birds are drawn already.
+        """
+        settings, offset_s = self.settings, index / self.settings.fps
+        _print_line({"started": started, "epoch": started + offset_s})
+        last_s = offset_s + settings.seconds + GRACE_S if settings.end else float("inf")
+        return Scene(self.scene.spec, self.scene.visits, drawn or self.scene, schedule_frame=index), last_s
 
 
 def _truth(visit: dict[str, Any]) -> dict[str, Any]:
     return {key: visit[key] for key in ("species", "start_s", "end_s")}
 
 
-def _say(line: dict[str, Any]) -> None:
+def _print_line(line: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
 
-def _stop_with_input(stop: threading.Event) -> None:
-    """Raise `stop` when whoever started this process closes its standard input, or dies."""
+def _follow_input(stop: threading.Event, cue: threading.Event) -> None:
+    """Raise `cue` at a line on standard input; raise `stop` when whoever started this process closes it, or dies."""
     if os.path.sameopenfile(0, null := os.open(os.devnull, os.O_RDONLY)):
         os.close(null)
         return
@@ -339,7 +417,7 @@ def _stop_with_input(stop: threading.Event) -> None:
 
     def watch() -> None:
         while os.read(0, 4096):
-            pass
+            cue.set()
         stop.set()
 
     threading.Thread(target=watch, name="stdin", daemon=True).start()
@@ -350,6 +428,7 @@ def _parse(arguments: list[str] | None) -> FeederSettings:
     parser = argparse.ArgumentParser(prog="birdwatchd.demo.cameras.feeder", description="A simulated feeder camera.")
     parser.add_argument("--seconds", type=float, default=usual.seconds, help="length of the schedule")
     parser.add_argument("--end", action="store_true", help="end soon after --seconds")
+    parser.add_argument("--on-cue", action="store_true", help="begin the schedule at a line on standard input")
     for name, what in (
         ("seed", "fixes scene and schedule"),
         ("camera", "which of --cameras this is, from 0"),
@@ -376,7 +455,7 @@ def main(arguments: list[str] | None = None) -> int:
     feeder = Feeder(_parse(arguments))
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    _stop_with_input(stop)
+    _follow_input(stop, feeder.cue)
     feeder.run(stop)
     return 0
 

@@ -3,7 +3,8 @@
 A frame is a pure function of the scene and its number, so it can be asked for in any order. It costs little:
 the empty picture is kept ready at the light of the moment, only the rectangles of the branch and the birds
 are drawn over it, and sensor noise is one byte-wise addition. That addition is never checked for overflow;
-instead every painted byte keeps `NOISE_PEAK` clear of both ends.
+instead every painted byte keeps `NOISE_PEAK` clear of both ends. What costs much, 30 to 100 ms of a core, is to draw
+a bird in a new pose; who renders in real time can have that done before the bird comes (`draw_ahead`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _FLIGHT_S = 0.4
 _HOP_S = 0.24
 _WING_BEATS_HZ = 7.0
 _LIGHT_STEP = 1 / 200
+_AHEAD_S = 10.0  # so long before a bird comes it may be drawn
+_MANY_SPRITES = 48  # kept before those of birds that have left are let go
 _DEEDS = ("perched", "alert", "pecking", "turn", "hop", "flutter")
 _DEED_ODDS = (2, 2, 5, 3, 3, 1)
 
@@ -76,30 +79,40 @@ class _Stay:
 class Scene:
     """The pictures of one simulated camera, with the visits that happen in front of it."""
 
-    def __init__(self, spec: SceneSpec, visits: tuple[ScheduledVisit, ...], like: Scene | None = None) -> None:
+    def __init__(
+        self,
+        spec: SceneSpec,
+        visits: tuple[ScheduledVisit, ...],
+        like: Scene | None = None,
+        *,
+        schedule_frame: int | None = 0,
+    ) -> None:
         """
         Args:
             like: a scene with the same `spec`, whose painting is used again.
+            schedule_frame: the frame from which the visits' times count; None as long as no bird is to come.
         """
         self.spec = spec
         self.visits = visits
+        self._schedule_frame = schedule_frame
         same = like if like is not None and like.spec == spec else None
         self._backdrop: Backdrop = same._backdrop if same else paint_backdrop(spec.seed, spec.width, spec.height)
         self._stays = tuple(_plan_stay(spec, visit, self._backdrop.perches) for visit in visits)
         self._noise: tuple[NDArray[np.uint8], ...] = same._noise if same else _noise_fields(spec)
         self._lit: tuple[int, NDArray[np.uint8], NDArray[np.uint8]] | None = None
-        self._sprites: dict[tuple[ScheduledVisit, Pose], Sprite] = {}
+        self._sprites: dict[tuple[ScheduledVisit, Pose], Sprite] = dict(same._sprites) if same else {}
+        self._poses: dict[ScheduledVisit, tuple[Pose, ...]] = {}
 
     def frame(self, index: int) -> NDArray[np.uint8]:
         """The picture of frame `index`: uint8 (H, W, 3), RGB, a new array each time."""
-        now = index / self.spec.fps
-        picture, table = self._light(now)
+        now_s = index / self.spec.fps
+        picture, table = self._light(now_s)
         frame = picture.copy()
         branch = self._backdrop.branch
-        _blit(frame, branch.swing[_sway(self.spec.seed, now)], branch.left, branch.top, table)
-        for stay, sprite, left, top in self._present(now):
+        _blit(frame, branch.swing[_sway(self.spec.seed, now_s)], branch.left, branch.top, table)
+        for _, sprite, left, top in self._present(index):
             _blit(frame, sprite.pixels, left, top, table)
-            self._forget(stay, now)
+        self._forget(index)
         frame += self._noise_at(index)
         return frame
 
@@ -107,7 +120,7 @@ class Scene:
         """Every bird that shows in frame `index`: species and (x, y, w, h) in fractions, top-left origin."""
         width, height = self.spec.width, self.spec.height
         boxes: list[tuple[str, Box]] = []
-        for stay, sprite, left, top in self._present(index / self.spec.fps):
+        for stay, sprite, left, top in self._present(index):
             tall, wide = sprite.pixels.shape[:2]
             x0, y0, x1, y1 = max(0, left), max(0, top), min(width, left + wide), min(height, top + tall)
             if x1 > x0 and y1 > y0:
@@ -115,16 +128,42 @@ class Scene:
                 boxes.append((stay.visit.species, box))
         return boxes
 
-    def _present(self, now: float) -> list[tuple[_Stay, Sprite, int, int]]:
-        """The birds that are here at `now`, each with its sprite's top-left pixel."""
-        here: list[tuple[_Stay, Sprite, int, int]] = []
+    def draw_ahead(self, index: int) -> bool:
+        """Draw one pose of a bird that comes soon after frame `index`; False if all of them are drawn."""
+        now_s = self._schedule_s(index) or 0.0
         for stay in self._stays:
-            if stay.visit.start_s <= now < stay.visit.end_s:
-                pose, x, y = _whereabouts(stay, now)
+            if stay.visit.start_s - _AHEAD_S <= now_s < stay.visit.end_s:
+                for pose in self._poses_of(stay):
+                    if (stay.visit, pose) not in self._sprites:
+                        self._sprite(stay, pose)
+                        return True
+        return False
+
+    def _schedule_s(self, index: int) -> float | None:
+        """Seconds of the visits' clock at frame `index`; None while no bird is to come."""
+        return None if self._schedule_frame is None else (index - self._schedule_frame) / self.spec.fps
+
+    def _present(self, index: int) -> list[tuple[_Stay, Sprite, int, int]]:
+        """The birds that are there at frame `index`, each with its sprite's top-left pixel."""
+        here: list[tuple[_Stay, Sprite, int, int]] = []
+        now_s = self._schedule_s(index)
+        if now_s is None:
+            return here
+        for stay in self._stays:
+            if stay.visit.start_s <= now_s < stay.visit.end_s:
+                pose, x, y = _whereabouts(stay, now_s)
                 sprite = self._sprite(stay, pose)
                 left = round(x * self.spec.width) - sprite.feet[0]
                 here.append((stay, sprite, left, round(y * self.spec.height) - sprite.feet[1]))
         return here
+
+    def _poses_of(self, stay: _Stay) -> tuple[Pose, ...]:
+        """Every pose that the bird shows in some frame of its stay, in the order in which they are needed."""
+        visit, fps = stay.visit, self.spec.fps
+        if visit not in self._poses:
+            indexes = range(math.ceil(visit.start_s * fps), math.ceil(visit.end_s * fps))
+            self._poses[visit] = tuple(dict.fromkeys(_whereabouts(stay, index / fps)[0] for index in indexes))
+        return self._poses[visit]
 
     def _sprite(self, stay: _Stay, pose: Pose) -> Sprite:
         key = (stay.visit, pose)
@@ -133,17 +172,17 @@ class Scene:
             self._sprites[key] = draw(stay.visit.species, pose, stay.size_px, stay.visit.seed)
         return self._sprites[key]
 
-    def _forget(self, stay: _Stay, now: float) -> None:
-        """Let go of the pictures of birds that are not here, so that a long run stays small."""
-        if len(self._sprites) > 48:
-            present = {other.visit for other in self._stays if other.visit.start_s <= now < other.visit.end_s}
-            present.add(stay.visit)
-            self._sprites = {key: sprite for key, sprite in self._sprites.items() if key[0] in present}
+    def _forget(self, index: int) -> None:
+        """Let go of the sprites of birds that have left, so that a long run stays small."""
+        now_s = self._schedule_s(index)
+        if now_s is not None and len(self._sprites) > _MANY_SPRITES:
+            self._sprites = {key: sprite for key, sprite in self._sprites.items() if now_s < key[0].end_s}
+            self._poses = {visit: poses for visit, poses in self._poses.items() if now_s < visit.end_s}
 
-    def _light(self, now: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def _light(self, now_s: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """The empty picture, and the table that lights any byte, at the light of the moment."""
-        slow = 0.02 * math.sin(2 * math.pi * (now / 41 + self.spec.seed * 0.37))
-        step = round((slow + 0.01 * math.sin(2 * math.pi * now / 13)) / _LIGHT_STEP)
+        slow = 0.02 * math.sin(2 * math.pi * (now_s / 41 + self.spec.seed * 0.37))
+        step = round((slow + 0.01 * math.sin(2 * math.pi * now_s / 13)) / _LIGHT_STEP)
         if self._lit is None or self._lit[0] != step:
             gain = 1 + step * _LIGHT_STEP
             table = np.clip(np.rint(np.arange(256) * gain), LOW, HIGH).astype(np.uint8)
@@ -169,9 +208,9 @@ def _noise_fields(spec: SceneSpec) -> tuple[NDArray[np.uint8], ...]:
     return tuple(fields)
 
 
-def _sway(seed: int, now: float) -> int:
+def _sway(seed: int, now_s: float) -> int:
     """Which picture of its swing the branch is at: two slow swings of unlike length, as in a light wind."""
-    swing = 0.6 * math.sin(2 * math.pi * (now / 3.7 + seed * 0.13)) + 0.4 * math.sin(2 * math.pi * now / 5.3)
+    swing = 0.6 * math.sin(2 * math.pi * (now_s / 3.7 + seed * 0.13)) + 0.4 * math.sin(2 * math.pi * now_s / 5.3)
     return round((swing + 1) / 2 * (SWAY_STEPS - 1))
 
 
@@ -214,8 +253,8 @@ def _plan_acts(chance: random.Random, x: float, length_s: float) -> tuple[_Act, 
     """What the bird does between landing and leaving: look, peck, turn, hop, shake its wings."""
     left = chance.random() < 0.5
     acts = [_Act(0.0, "alert" if chance.random() < 0.4 else "perched", left, x, x)]
-    home, now = x, chance.uniform(0.3, 0.8)
-    while now < length_s:
+    home, now_s = x, chance.uniform(0.3, 0.8)
+    while now_s < length_s:
         deed = chance.choices(_DEEDS, _DEED_ODDS)[0]
         came_from = x
         if deed == "turn":
@@ -223,25 +262,25 @@ def _plan_acts(chance: random.Random, x: float, length_s: float) -> tuple[_Act, 
         if deed == "hop":
             x = min(home + 0.03, max(home - 0.03, x + (-0.025 if left else 0.025)))
         posture: Posture = "pecking" if deed == "pecking" else "alert" if deed == "alert" else "perched"
-        acts.append(_Act(now, "flutter" if deed == "flutter" else posture, left, x, came_from))
-        now += chance.uniform(0.35, 0.7) if deed in ("flutter", "hop") else chance.uniform(0.4, 1.2)
+        acts.append(_Act(now_s, "flutter" if deed == "flutter" else posture, left, x, came_from))
+        now_s += chance.uniform(0.35, 0.7) if deed in ("flutter", "hop") else chance.uniform(0.4, 1.2)
     return tuple(acts)
 
 
-def _whereabouts(stay: _Stay, now: float) -> tuple[Pose, float, float]:
-    """How the bird holds itself at `now` and where its feet are, in fractions of the frame."""
-    since, left_s = now - stay.visit.start_s, stay.visit.end_s - now
-    wings = math.sin(2 * math.pi * _WING_BEATS_HZ * since)
+def _whereabouts(stay: _Stay, now_s: float) -> tuple[Pose, float, float]:
+    """How the bird holds itself at a time of the schedule and where its feet are, in fractions of the frame."""
+    since_s, left_s = now_s - stay.visit.start_s, stay.visit.end_s - now_s
+    wings = math.sin(2 * math.pi * _WING_BEATS_HZ * since_s)
     beat = (-0.85, 0.15, 0.95)[min(2, int((wings + 1) * 1.5))]
-    if since < stay.flight_s:
-        done = since / stay.flight_s
+    if since_s < stay.flight_s:
+        done = since_s / stay.flight_s
         x, y = _glide(stay.entry, (stay.landing.x, stay.landing.y), 1 - (1 - done) ** 1.6)
         return Pose("flying", stay.entry[0] > stay.landing.x, beat), x, y
     last = stay.acts[-1].x
     if left_s < stay.flight_s:
         x, y = _glide((last, stay.landing.y), stay.leave, (1 - left_s / stay.flight_s) ** 1.4)
         return Pose("flying", stay.leave[0] < last, beat), x, y
-    return _act_out(stay, since - stay.flight_s, beat)
+    return _act_out(stay, since_s - stay.flight_s, beat)
 
 
 def _glide(start: tuple[float, float], end: tuple[float, float], done: float) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Decide, from a seed, which bird comes to which simulated camera and when: the truth of the demo."""
+"""Plan, from a seed, which bird comes to which simulated camera and when: the ground truth of the demo."""
 
 import random
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from birdwatchd.demo.drawing.birds import SPECIES
 
 FIRST_VISIT_S = 6.0
-"""No bird before this: the motion gate learns the empty scene first."""
+"""No bird comes before this: motion detection learns the empty scene first."""
 
 LAST_END_S = 4.0
 """The last bird has left this long before the end, so that its visit can close."""
