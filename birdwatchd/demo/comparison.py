@@ -12,7 +12,7 @@ from birdwatchd.demo.cameras.processes import SimulatedCamera
 from birdwatchd.demo.load import Load
 from birdwatchd.demo.messages import Messages
 from birdwatchd.records import State, Visit
-from birdwatchd.store import StoredMoment, Visits
+from birdwatchd.store import Store, StoredMoment, Visits
 
 __all__ = ["Comparison", "Sighting", "compare"]
 
@@ -81,7 +81,7 @@ class Comparison:
 
 
 def compare(
-    store: Visits,
+    store: Store,
     cameras: Sequence[SimulatedCamera],
     messages: Messages,
     load: Load,
@@ -97,7 +97,7 @@ def compare(
     extra: list[bool] = []
     visits: list[Visit] = []
     for camera in cameras:
-        stored = store.find(since=began, camera=camera.key)
+        stored = store.visits.find(since=began, camera=camera.key)
         visits += stored
         birds = _birds(camera)
         owners = [_owner(visit, birds) for visit in stored]
@@ -105,12 +105,12 @@ def compare(
             if (end - start).total_seconds() >= LEAST_VISIT_S and end <= ended - timedelta(seconds=SETTLE_S):
                 mine = tuple(visit for visit, owner in zip(stored, owners, strict=True) if owner == number)
                 bird = Sighting(camera.key, camera.visits[number]["species"], start, end, mine)
-                sightings.append(_measured(bird, store, messages, load))
+                sightings.append(_measured(bird, store.visits, messages, load))
         nobodys = (visit for visit, owner in zip(stored, owners, strict=True) if owner is None)
         named = (visit for visit in nobodys if visit.verdict.state is not State.REJECTED)
         extra += [load.slowed(camera.key, visit.start, _end_of(visit)) for visit in named]
     missing = messages.missing(visits)
-    waiting = {row.visit_id for row in store.pending(0, MOST_PENDING)} if missing else set()
+    waiting = {row.visit_id for row in store.outbox.pending(0, MOST_PENDING)} if missing else set()
     return Comparison(
         tuple(sorted(sightings, key=lambda s: s.start)),
         extra=extra.count(False),

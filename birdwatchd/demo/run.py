@@ -37,7 +37,7 @@ from birdwatchd.settings.config import Config
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.settings.station import StationSettings
-from birdwatchd.store import StoreReader
+from birdwatchd.store import Store, StoreReader
 
 __all__ = ["DemoSettings", "run_demo"]
 
@@ -82,8 +82,8 @@ def run_demo(settings: DemoSettings) -> int:
         waited = schedule.core_wait.share() if schedule.core_wait is not None else None
         _await_delivery(config, messages, began)
     load = _load(cameras, reports, daemon.metrics, waited, ended)
-    with StoreReader.open_existing(config.home) as store:
-        comparison = compare(store.visits, cameras, messages, load, began, ended)
+    with Store.open(config.home, zone=config.station.zone) as store:
+        comparison = compare(store, cameras, messages, load, began, ended)
     kept = show_summary(comparison, messages, load, config)
     return status or (0 if kept else 1)
 

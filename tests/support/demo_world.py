@@ -50,6 +50,7 @@ class World:
         self.moments_of: dict[str, list[StoredMoment]] = {}
         self.messages = Messages()
         self.pending_ids: list[str] = []
+        self.visits = self.outbox = self  # the doors of a store that the comparison uses
         self.late: dict[int, int] = {}
         self.left_out: list[LeftOut] = []
         self.waited: float | None = 0.4
