@@ -165,7 +165,7 @@ def test_who_is_late_is_named() -> None:
     """`did not stop` without a name cannot be repaired."""
     release = threading.Event()
     crew = Crew(Stop())
-    crew.start("sleeper", lambda: release.wait(20) and None)
+    crew.start("sleeper", lambda: (release.wait(20), None)[1])
     assert crew.join(0.1) == ["sleeper"]
     release.set()
 

@@ -159,11 +159,12 @@ _KEY = re.compile(
 def _comments(text: str) -> dict[tuple[str, ...], str]:
     """The comment of each key of the example, by section and key; a camera's or channel's own name is left out."""
     found: dict[tuple[str, ...], str] = {}
-    section, current = "", ()
+    section = ""
+    current: tuple[str, ...] = ("",)
     for line in text.splitlines():
         more = re.fullmatch(r" {20,}# ?(.*)", line)
         match = _KEY.match(line)
-        if more and current:
+        if more and current[0]:
             found[current] = f"{found.get(current, '')} {more[1]}".strip()
             continue
         if match is None:

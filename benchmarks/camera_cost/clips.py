@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -127,7 +128,7 @@ def drawn(scene: str, work: Path, *, seconds: float | None = None) -> Video:
     return video
 
 
-def _pictures(case: Case, plan: Plan, seconds: float) -> Iterator:
+def _pictures(case: Case, plan: Plan, seconds: float) -> Iterator[Any]:
     renderer = Renderer(case, SEED, seconds)
     scene = SEED * 1000 + case.number  # as the renderer counts
     stage = Stage(case.width, case.height, paint_scenery(scene, case.width, case.height).perches, seconds)

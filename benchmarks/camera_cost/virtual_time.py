@@ -40,8 +40,8 @@ class VirtualClock:
 def main() -> NoReturn:
     """Run the worker with this clock in place of the real ones."""
     clock = VirtualClock(datetime.now(UTC))
-    worker.utc_now = clock.now
-    worker.Playback = clock.playback
+    worker.utc_now = clock.now  # type: ignore[attr-defined]
+    worker.Playback = clock.playback  # type: ignore[assignment, attr-defined]
     worker.main()
 
 

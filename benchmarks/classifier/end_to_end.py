@@ -107,14 +107,15 @@ def _end_to_end(config: Config, net: Network, moments: list[Moment], home: Path)
         classify, record, _ = build_stages(
             config, net, mailbox, metrics, store, store.writer(), stop=stop, on_visit=lambda visit: None
         )
-        for camera in range(CAMERAS):
-            mailbox.open_lane(f"c{camera}")
+        lanes = [f"c{number}" for number in range(CAMERAS)]
+        for lane in lanes:
+            mailbox.open_lane(lane)
         for number in range(0, len(moments), OF_A_VISIT):
-            mine, camera = tuple(moments[number : number + OF_A_VISIT]), f"c{number // OF_A_VISIT % CAMERAS}"
+            mine, camera = tuple(moments[number : number + OF_A_VISIT]), lanes[number // OF_A_VISIT % CAMERAS]
             first, last = mine[0].at, mine[-1].at
             mailbox.put(camera, Evidence(f"{number:026d}", camera, 1, first, last, last, mine, 1))
-        for camera in range(CAMERAS):
-            mailbox.close_lane(f"c{camera}")
+        for lane in lanes:
+            mailbox.close_lane(lane)
         threads = [threading.Thread(target=stage.run) for stage in (classify, record)]
         begun_s = time.perf_counter()
         for thread in threads:

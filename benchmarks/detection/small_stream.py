@@ -54,4 +54,4 @@ def _shrunk(planes: Picture) -> Picture:
         plane = flat[at : at + rows * columns].reshape(rows, columns)
         at += rows * columns
         parts.append(cv2.resize(plane, size, interpolation=cv2.INTER_AREA).reshape(-1))
-    return np.concatenate(parts).reshape(SMALL[1] * 3 // 2, SMALL[0])
+    return np.concatenate(parts).reshape(SMALL[1] * 3 // 2, SMALL[0])  # type: ignore[return-value]

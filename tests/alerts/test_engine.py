@@ -227,7 +227,9 @@ def test_a_recording_rings_no_phone_whatever_becomes_of_it(bench: Callable[..., 
     assert made.sent() == [(where, "v2", "final") for where in ("mqtt", "phone", "hook")]
     made.review("v2", ReviewVerdict.NOT_A_BIRD)
     made.review("v1", ReviewVerdict.CONFIRM)
-    assert stored_visit(made.store, "v1").firsts[0] == "ever"
+    stored = stored_visit(made.store, "v1")
+    assert stored is not None
+    assert stored.firsts[0] == "ever"
     assert made.sent() == [(where, "v2", "retracted") for where in ("mqtt", "phone", "hook")]
 
 

@@ -33,7 +33,7 @@ ROOM = [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]  # the left half of the 
 CORNER = [(0.0, 0.0), (0.01, 0.0), (0.0, 0.01)]  # what is called so at camera `pond`; no bird is ever there
 
 # state, rank, common name, scientific name, and by which of the names that rules below use it may be meant
-BIRDS = (
+BIRDS: tuple[tuple[str, str, str | None, str | None, set[str]], ...] = (
     ("confirmed", "species", "House sparrow", "Passer domesticus", {"House sparrow", "Passeridae"}),
     ("confirmed", "species", "Great tit", "Parus major", {"great_tit", "Paridae", "Parus"}),
     ("confirmed", "species", "Coal tit", "Periparus ater", {"Paridae"}),
@@ -197,7 +197,8 @@ class Reference:
 def minutes(text: str) -> set[int]:
     """Every minute of the day in `22:00..02:30`, one by one."""
     first, last = (int(t[:2]) * 60 + int(t[3:]) for t in text.split(".."))
-    found, minute = set(), first
+    found: set[int] = set()
+    minute = first
     while minute % 1440 != last % 1440 or not found:
         found.add(minute % 1440)
         minute += 1

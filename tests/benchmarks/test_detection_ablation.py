@@ -32,8 +32,8 @@ from birdwatchd.demo.cameras.visits import ScheduledVisit
 
 def made_of(mechanism: Mechanism) -> list[Any]:
     """What the package would use for a mechanism now."""
-    motion = birdwatchd.camera.observer.MotionSettings(min_bird=30, ignore=())
-    settings = [motion, birdwatchd.camera.observer.TrackerSettings()]
+    motion = birdwatchd.camera.observer.MotionSettings(min_bird=30, ignore=())  # type: ignore[attr-defined]
+    settings = [motion, birdwatchd.camera.observer.TrackerSettings()]  # type: ignore[attr-defined]
     return [*(resolve_name(target) for target in mechanism.replaced), *settings]
 
 
@@ -54,7 +54,7 @@ def test_a_mechanism_is_off_inside_the_block_and_on_again_after_it(mechanism: Me
 def test_settings_that_are_not_replaced_stay_as_they_are() -> None:
     """The camera's own `min_bird` must reach the detector whatever is off."""
     with switched_off(Mechanism("", "", "", motion={"max_region": 2.0}, background={"level_s": 9.0})):
-        settings = birdwatchd.camera.observer.MotionSettings(min_bird=30, ignore=())
+        settings = birdwatchd.camera.observer.MotionSettings(min_bird=30, ignore=())  # type: ignore[attr-defined]
     assert settings == replace(
         MotionSettings(min_bird=30), max_region=2.0, background=replace(MotionSettings().background, level_s=9.0)
     )
@@ -111,7 +111,7 @@ def test_a_labelled_frame_speaks_for_the_time_around_it(tmp_path: Path, film: Pa
 def test_between_labelled_intervals_there_is_no_bird(tmp_path: Path, film: Path) -> None:
     rows = "some/body,videos/tit.mp4,5,7,x,1\nsome/body,videos/tit.mp4,6,99,x,2\nsome/body,videos/tit.mp4,0,3,x,0\n"
     (clip,) = listed(tmp_path, "bird", intervals="repository,path,start_s,end_s,what,count\n" + rows)
-    assert clip.spans == (Span(0.0, 5.0, False), Span(5.0, pytest.approx(12.0), True))
+    assert clip.spans == (Span(0.0, 5.0, False), Span(5.0, pytest.approx(12.0), True))  # type: ignore[arg-type]
 
 
 def test_a_clip_without_a_bird_needs_no_label_and_one_with_a_bird_may_have_none(tmp_path: Path, film: Path) -> None:

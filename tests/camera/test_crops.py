@@ -107,8 +107,8 @@ def test_odd_sizes_and_padded_rows_do_not_shift_the_colours() -> None:
 def feathers(seed: int, blur: float, side: int = 400) -> np.ndarray[Any, Any]:
     """Something with fine texture, out of focus by `blur` pixels, at full contrast."""
     noise = np.random.default_rng(seed).integers(0, 255, (side, side), dtype=np.uint8)
-    soft = cv2.GaussianBlur(noise, None, blur)
-    return cv2.normalize(soft, None, 0, 255, cv2.NORM_MINMAX)
+    soft = cv2.GaussianBlur(noise, (0, 0), blur)
+    return np.asarray(cv2.normalize(soft, np.empty_like(soft), 0, 255, cv2.NORM_MINMAX))
 
 
 def test_sharp_large_and_whole_beats_blurred_small_and_cut() -> None:

@@ -128,7 +128,7 @@ class Picture:
         self.ground = self.rng.integers(60, 160, (height // 20, width // 20)).repeat(20, 0).repeat(20, 1).astype(float)
         self.at = 0.0
 
-    def next(self, light: float = 1.0, bird: Box | None = None, level: float = 220.0) -> tuple[np.ndarray, float]:  # type: ignore[type-arg]
+    def next(self, light: float = 1.0, bird: Box | None = None, level: float = 220.0) -> tuple[np.ndarray, float]:
         picture = self.ground * light
         if bird is not None:
             h, w = picture.shape

@@ -141,7 +141,7 @@ def test_a_name_cannot_write_to_the_terminal(tmp_path: Path, bench: Bench) -> No
 def test_a_file_that_grows_is_scanned_again_and_its_first_part_is_forgotten(tmp_path: Path, bench: Bench) -> None:
     """A scan beside a copy that still runs must neither miss the rest nor double the beginning."""
     path = clip(tmp_path / "card" / "a.mkv")
-    bench.meanwhile = lambda path: path.write_text("longer")  # type: ignore[assignment, return-value]
+    bench.meanwhile = lambda path: path.write_text("longer")
     (half,) = bench.scan(path)
     assert "a.mkv: changed while it was read" in bench.said
     bench.meanwhile = lambda path: None
@@ -247,7 +247,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
         onerror(PermissionError(13, "Permission denied", f"{folder}/DCIM"))
         return []
 
-    monkeypatch.setattr(scan.os, "walk", walk)
+    monkeypatch.setattr(scan.os, "walk", walk)  # type: ignore[attr-defined]
     problems: list[tuple[Path, OSError]] = []
     assert list(scan.find_recordings([tmp_path], lambda *problem: problems.append(problem))) == []
     ((path, _),) = problems

@@ -47,7 +47,7 @@ class Run:
 
 
 @pytest.fixture
-def start() -> Callable[..., Run]:
+def start() -> Callable[..., Run]:  # type: ignore[misc]
     runs: list[Run] = []
 
     def make(*arguments: float, **attributes: bool) -> Run:

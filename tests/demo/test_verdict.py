@@ -192,7 +192,7 @@ def test_a_camera_that_was_too_slow_to_get_ready_is_not_called_broken(world: Wor
     load = world.load
     behind = replace(load.frames["feeder1"], reports=tuple(replace(r, late=r.frames) for r in world.reports("feeder2")))
     world.cameras.append(SimulatedCamera("feeder2", "http://127.0.0.1:2/", FPS, []))
-    slow = replace(load, frames=load.frames | {"feeder2": behind})
+    slow = replace(load, frames={**load.frames, "feeder2": behind})
     comparison = world.compare()
     assert judge(comparison, slow)[0].outcome is Outcome.TOO_SLOW
     assert judge(comparison, load)[0].outcome is Outcome.BROKEN

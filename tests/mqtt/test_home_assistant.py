@@ -24,7 +24,8 @@ Spoil = Callable[[dict[str, Any]], object]
 
 def configs(**changes: Any) -> dict[str, dict[str, Any]]:
     """The descriptions by topic."""
-    discovery = Discovery(**({"prefix": "homeassistant", "topics": TOPICS, "cameras": CAMERAS} | changes))
+    keys: dict[str, Any] = {"prefix": "homeassistant", "topics": TOPICS, "cameras": CAMERAS} | changes
+    discovery = Discovery(**keys)
     return {message.topic: json.loads(message.payload) for message in discovery.messages}
 
 

@@ -192,7 +192,7 @@ def test_home_assistant_is_born_where_it_always_is(world: Any, wait_until: Wait)
         wait_until(lambda assistant=assistant: len(assistant.got) == 3)
         assistant.client.publish(topic, b"online", qos=1)
         wait_until(lambda assistant=assistant: len(assistant.got) == 6)
-        daemon.mqtt.publisher._retained._republish_from_s = float("-inf")
+        daemon.mqtt.publisher._retained._republish_from_s = float("-inf")  # type: ignore[union-attr]
 
 
 def test_commands_that_cannot_be_carried_out_do_not_pile_up(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,8 +205,8 @@ def test_commands_that_cannot_be_carried_out_do_not_pile_up(world: Any, monkeypa
     running = Daemon(world, "mqtt://127.0.0.1:1", commands=("enable",))
     retained = running.mqtt.publisher._retained
     for _ in range(1000):
-        retained.receive(Received(f"{BELOW}nut/set/enabled", b"OFF", False))
-    assert len(retained._received) <= 100
+        retained.receive(Received(f"{BELOW}nut/set/enabled", b"OFF", False))  # type: ignore[union-attr]
+    assert len(retained._received) <= 100  # type: ignore[union-attr]
 
 
 def test_a_broker_that_forgot_everything_is_told_again(world: Any, wait_until: Wait) -> None:
@@ -255,7 +255,7 @@ def test_a_removed_camera_leaves_no_ghost(world: Any, wait_until: Wait, away: bo
     held = kept(world, broker.port, wait_until)
     assert of_camera(held, "pond") == set()
     assert len(of_camera(held, "nut")) >= 5
-    wait_until(lambda: world.store.retained.announce(after.mqtt.publisher._retained._topics_in_use) == [])
+    wait_until(lambda: world.store.retained.announce(after.mqtt.publisher._retained._topics_in_use) == [])  # type: ignore[union-attr]
 
 
 def test_a_review_of_a_removed_camera_brings_no_ghost(world: Any, wait_until: Wait) -> None:

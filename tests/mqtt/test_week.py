@@ -73,7 +73,12 @@ class Lives:
 @pytest.fixture
 def later() -> Iterator[Callable[[Any], Any]]:
     things: list[Any] = []
-    yield lambda thing: things.append(thing) or thing
+
+    def keep(thing: Any) -> Any:
+        things.append(thing)
+        return thing
+
+    yield keep
     for thing in reversed(things):
         thing.close()
 

@@ -38,7 +38,7 @@ def test_every_moment_lies_in_its_day_season_and_year(at: datetime, zone: ZoneIn
             before = day_bounds(first, zone)[0] - timedelta(seconds=1)
             assert name in decide_firsts(at, [before], zone)
             assert name not in decide_firsts(at, [day_bounds(over, zone)[0] - timedelta(seconds=1)], zone)
-    assert season_of(periods["season"][0]) == season_of(day) == season_of(periods["season"][1] - timedelta(days=1))
+    assert season_of(periods["season"][0]) == season_of(day) == season_of(periods["season"][1] - timedelta(days=1))  # type: ignore[index]
 
 
 def at(text: str, zone: str = "Asia/Jerusalem") -> datetime:

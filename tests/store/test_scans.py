@@ -32,7 +32,8 @@ def crops(store: Store) -> list[str]:
 
 def test_ids_tell_recording_settings_and_number(sightings: Any) -> None:
     """Scanning again the same way must write the same ids; any other way must not run into them."""
-    changes = ({}, {"path": "/b"}, {"size": 101}, {"mtime_ns": 6}, {"model": "demo@2"}, {"settings": "min_bird 16"})
+    others: list[dict[str, Any]] = [{"path": "/b"}, {"size": 101}, {"mtime_ns": 6}, {"model": "demo@2"}]
+    changes = [{}, *others, {"settings": "min_bird 16"}]
     ids = [replace(RECORDING, **change).visit_id(sightings.start, n) for change in changes for n in range(2)]
     assert len(set(ids)) == 12
     assert all(len(one) == 26 and one[:10] == ids[0][:10] for one in ids)

@@ -96,11 +96,11 @@ class Subscriber:
     ) -> None:
         self.got: list[tuple[str, bytes, bool]] = []
         self.subscribed = threading.Event()
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id, clean_session=not keep)
+        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id, clean_session=not keep)  # type: ignore[attr-defined]
         self.client.reconnect_delay_set(1, 1)
         self.client.on_connect = lambda client, *rest: client.subscribe(topic, qos=1)
         self.client.on_subscribe = lambda *rest: self.subscribed.set()
-        self.client.on_message = lambda client, data, m: self.got.append((m.topic, m.payload, m.retain))
+        self.client.on_message = lambda client, data, m: self.got.append((m.topic, bytes(m.payload), m.retain))
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
         assert self.subscribed.wait(10)

@@ -79,7 +79,7 @@ def save(
 
 def class_names(count: int) -> list[str]:
     """Names as birder's models have them: birds of the table, and `Unknown`."""
-    known = checkpoint.files("birdwatchd.species").joinpath("data", "species.csv").read_text("utf-8")
+    known = checkpoint.files("birdwatchd.species").joinpath("data", "species.csv").read_text("utf-8")  # type: ignore[attr-defined]
     birds = [line.split(",")[0] for line in known.splitlines()[1:count]]
     return [*birds, "Unknown"]
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -51,6 +52,10 @@ def stored(daemon: Birdwatchd) -> list[Visit]:
 
 def ended(daemon: Birdwatchd, camera: str | None = None) -> list[Visit]:
     return [v for v in stored(daemon) if v.end is not None and camera in (None, v.camera)]
+
+
+def _more_ended(daemon: Birdwatchd, before: int) -> bool:
+    return len(ended(daemon)) >= before + 2
 
 
 def seen(visits: list[Visit], feeder: Feeder, truth: dict[str, Any]) -> list[Visit]:
@@ -200,7 +205,7 @@ def test_either_stream_of_a_camera_may_come_and_go(tmp_path: Path, closing: Clos
         servers[lost].kill()
         daemon.wait_for_log(f"camera two: {lost} is lost, {instead} until it is back: rtsp://")
         before = len(ended(daemon))
-        wait_for(lambda before=before: len(ended(daemon)) >= before + 2, f"birds without {lost}")
+        wait_for(partial(_more_ended, daemon, before), f"birds without {lost}")
         servers[lost].start()
         daemon.wait_for_log("nothing is lost any more", count=back + 1)
     status, took = daemon.stop()

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ def _story(world: World) -> Story:
     late = world.later(Subscriber(broker.port, "#", "late"))
     late.client.publish("that is all", qos=1)
     for one in (listener, late):
-        wait_for(lambda one=one: one.payloads("that is all"), "all that was said", 30)
+        wait_for(partial(one.payloads, "that is all"), "all that was said", 30)
     took_s, heard, kept = time.monotonic() - began, list(listener.got), retained(late.got)
     return Story(world, home, broker, wire, nursery, heard, kept, stopped, left, orphans, strays, took_s)
 

@@ -125,7 +125,7 @@ def _streak(sprite: Image.Image, rng: random.Random) -> Image.Image:
     for step in range(6):
         along = (step / 5 - 0.5) * reach
         x, y = round(reach / 2 + along * math.cos(angle)), round(reach / 2 + along * math.sin(angle))
-        total[y : y + sprite.height, x : x + sprite.width] += solid
+        total[y : y + sprite.height, x : x + sprite.width] += solid  # type: ignore[arg-type]
     total /= 6
     total[..., :3] *= 255 / np.maximum(total[..., 3:], 1)
     return Image.fromarray(np.clip(total, 0, 255).astype(np.uint8), "RGBA")

@@ -24,9 +24,10 @@ from birder.data.transforms.classification import get_rgb_stats
 from birder.model_registry import registry
 from birder.net.base import get_signature
 from numpy.typing import NDArray
-from samples import CLASSES, SIZE, draw_samples, make_stock
 from torch import nn
-from verify import verify
+
+from tools.demo_model.samples import CLASSES, SIZE, draw_samples, make_stock
+from tools.demo_model.verify import verify
 
 NETWORK = "davit_tiny"
 """birder has no plain "davit" to name: a registered size is named, and its every measure overridden."""

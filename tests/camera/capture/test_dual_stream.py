@@ -126,7 +126,7 @@ def test_every_bird_is_seen_small_and_cut_out_large(scene: tuple[Path, Path, tup
 
 def shows_a_bird(jpeg: bytes) -> bool:
     """Whether the middle of a picture differs from its rim, as a bird before a lawn does."""
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).astype(np.float32)
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).astype(np.float32)  # type: ignore[union-attr]
     side = picture.shape[0]
     inner = picture[side // 3 : -side // 3, side // 3 : -side // 3].reshape(-1, 3)
     rim = np.concatenate([picture[: side // 16].reshape(-1, 3), picture[-side // 16 :].reshape(-1, 3)])

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import av
 import cv2
@@ -39,7 +39,8 @@ def now() -> datetime:
 
 def read(address: str, limit: int = 10_000, **fields: float) -> list[tuple[int, int, float]]:
     """Width, height and media second of the frames of a source."""
-    settings = CameraSettings(source=Source(address), **{"open_timeout_s": 5.0, "read_timeout_s": 2.0} | fields)
+    timeouts: dict[str, Any] = {"open_timeout_s": 5.0, "read_timeout_s": 2.0} | fields
+    settings = CameraSettings(source=Source(address), **timeouts)
     found = []
     with Stream(settings.source, settings, now) as stream:
         for frame in stream.frames():

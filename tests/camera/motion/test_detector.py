@@ -23,7 +23,7 @@ def test_one_cell_that_changes_is_no_stirring(changed: int, stirs: bool) -> None
     digit[40:44, 60:63] = 250
     gate.update(digit, 2.0)
     digit[41 : 41 + changed, 61] = 200
-    look = gate.update(digit, 2.1)
-    regions = look.regions + look.ignored
+    result = gate.update(digit, 2.1)
+    regions = result.regions + result.ignored
     assert len(regions) == 1
     assert (regions[0].activity >= TrackerSettings().motion_share) is stirs

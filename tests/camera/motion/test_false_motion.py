@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -33,7 +35,7 @@ def new_by_light(now: Cells, before: FloatGrid = PLACE) -> NDArray[np.bool_]:
 
 def new_by_sway(now: Cells, before: FloatGrid) -> NDArray[np.bool_]:
     tolerance = np.full(before.shape, 3, np.uint8)
-    return unexplained_by_shift(now, cv2.convertScaleAbs(before), tolerance, REACH) > 0
+    return unexplained_by_shift(now, np.asarray(cv2.convertScaleAbs(before), np.uint8), tolerance, REACH) > 0
 
 
 def shaded(scene: FloatGrid, light: float, softness: float = 6.0) -> FloatGrid:
@@ -196,6 +198,6 @@ def test_what_barely_differs_is_faint() -> None:
 )
 def test_the_explanation_is_the_least_of_the_five(least: str, name: str) -> None:
     """The word on the tuning sheet says which setting to turn."""
-    five = dict.fromkeys(("mismatch", "texture", "level", "edges", "strength"), 0.9) | {least: 0.1}
+    five: dict[str, Any] = dict.fromkeys(("mismatch", "texture", "level", "edges", "strength"), 0.9) | {least: 0.1}
     assert ChangeScore(**five).explanation == name
     assert ChangeScore(**five).mean == pytest.approx((4 * 0.9 + 0.1) / 5)

@@ -62,5 +62,5 @@ def test_every_large_part_is_held_with_its_margin_once(rectangles: list[tuple[in
     for label in range(1, count):
         if max(stats[label, cv2.CC_STAT_WIDTH], stats[label, cv2.CC_STAT_HEIGHT]) - 4 < SIZES.min_size:
             continue
-        own = cv2.bitwise_and(mask, ((labels[2:-2, 2:-2] == label) * 255).astype(np.uint8))
+        own = np.asarray(cv2.bitwise_and(mask, ((labels[2:-2, 2:-2] == label) * 255).astype(np.uint8)), np.uint8)
         assert times[bounding_roi(own, SIZES.margin)].all()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def running() -> Iterator[Callable[..., Running]]:
     made: list[Running] = []
 
     def start(source: str, **fields: float) -> Running:
-        timeouts = {"open_timeout_s": 1.0, "read_timeout_s": 1.0} | fields
+        timeouts: dict[str, Any] = {"open_timeout_s": 1.0, "read_timeout_s": 1.0} | fields
         made.append(Running(CameraSettings(source=Source(source), **timeouts)))
         return made[-1]
 

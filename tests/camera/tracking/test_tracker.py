@@ -51,7 +51,8 @@ def sitting(at: tuple[float, float], looks: int, tone: Tone = ()) -> list[list[R
 def test_a_bird_that_arrives_half_a_second_after_another_flew_out_is_its_own_visit() -> None:
     """At a busy feeder they take turns; one visit with two species in it is none."""
     stay = sitting((0.5, 0.5), 15)
-    out, gone, come = flight((0.5, 0.5), (1.03, 0.4), 5), [[]] * 7, flight((-0.02, 0.4), (0.5, 0.5), 5)
+    gone: list[list[Region]] = [[]] * 7
+    out, come = flight((0.5, 0.5), (1.03, 0.4), 5), flight((-0.02, 0.4), (0.5, 0.5), 5)
     assert len(run(Tracker(TrackerSettings()), [*stay, *out, *gone, *come, *stay, *out])) == 2
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from birdwatchd.records import FloatArray, Label, Rank, State
+from birdwatchd.records import FloatArray, Label, Rank, State, Verdict
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Assessment, Example, Experience
 from birdwatchd.species.learned.metric import Metric
@@ -156,7 +156,7 @@ def test_pictures_that_are_all_the_same_measure_nothing_and_break_nothing() -> N
     assert np.isfinite(experience.assess(same.mean(axis=0), SPARROWS).outlier_ratio)
 
 
-def fused(experience: Experience, kind: int, seed: int, best: int, p: float = 0.95, **how: int) -> object:
+def fused(experience: Experience, kind: int, seed: int, best: int, p: float = 0.95, **how: int) -> Verdict:
     """The verdict on a visit that the network calls `best` with probability `p`."""
     row = np.full(4, np.log((1 - p) / 3))
     row[best] = np.log(p)

@@ -48,8 +48,8 @@ class FakeGpu:
     device = torch.device("cpu")
 
     def __init__(self, most: int = 1000) -> None:
-        self.most, self.log, self.stream, self.events = most, [], "", 0
-        self.log: list[str]
+        self.log: list[str] = []
+        self.most, self.stream, self.events = most, "", 0
 
     def pinned(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Ordinary memory, full of what was there before."""

@@ -133,7 +133,7 @@ def test_a_server_that_falls_silent_is_given_up(
 ) -> None:
     """Without a time-out the daemon would stand at its start for ever, with no camera watched."""
     publisher.send, publisher.silent_s = 1000, 20.0
-    monkeypatch.setattr(checkpoint, "download", partial(checkpoint.download, timeout_s=0.3))
+    monkeypatch.setattr(checkpoint, "download", partial(checkpoint.download, timeout_s=0.3))  # type: ignore[attr-defined]
     began = time.monotonic()
     assert "silent" in refusal(tmp_path / "cache")
     assert time.monotonic() - began < 10
