@@ -339,7 +339,7 @@ class Connection:
         if self.link is not Link.DOWN or self.error is None:
             where = f"broker {self.settings.host}:{self.settings.port}"
             self.closed_before_connack = self.link is Link.CONNECTING and self.error is None
-            self.error = self.error or BrokerUnreachable(f"{where}: connection lost ({why})", "trying again")
+            self.error = self.error or BrokerUnreachable(f"{where}: connection lost ({why})", "see the broker's log")
         self.link = Link.DOWN
 
     def _on_connect(
@@ -357,7 +357,7 @@ class Connection:
         elif reason.value in _REFUSED:
             self.error = BrokerRefused(f"{where} refused the connection: {_REFUSED[reason.value]}")
         else:
-            self.error = BrokerUnreachable(f"{where} is not ready ({str(reason).lower()})", "trying again")
+            self.error = BrokerUnreachable(f"{where} is not ready ({str(reason).lower()})", "see the broker's log")
 
     def _on_disconnect(
         self, client: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: Any
