@@ -13,11 +13,12 @@ from birdwatchd.records import Prediction, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.classify import ClassifiedEvidence, Classify
 from birdwatchd.stages.learn import Learn
-from birdwatchd.stages.record import Record
+from birdwatchd.stages.record import Record, Write
 from birdwatchd.store import MomentRow, Store, Writer
 
 if TYPE_CHECKING:
     from birdwatchd.species.network.network import Network
+    from birdwatchd.species.verdict.fusion import Fusion
 
 
 __all__ = ["build_stages"]
@@ -50,11 +51,6 @@ def build_stages(
     learn = Learn(store.examples, network, fusion, config.species)
     learn.run_once(time.monotonic())
 
-    def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
-        rows = [MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits) for p in predictions]
-        recorded = writer.record(visit, rows, datetime.now(UTC))
-        return (recorded.recorded and not recorded.only_clip) or show_known
-
     classify = Classify(
         mailbox,
         handover,
@@ -64,5 +60,15 @@ def build_stages(
         max_wait_s=config.model.max_wait_ms / 1000,
         stop=stop,
     )
+    write = _write_with(writer, fusion, show_known=show_known)
     record = Record(handover, write, network.model_id, metrics, stop=stop, wake=wake, on_visit=on_visit)
     return classify, record, learn
+
+
+def _write_with(writer: Writer, fusion: Fusion, *, show_known: bool) -> Write:
+    def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
+        rows = [MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits) for p in predictions]
+        recorded = writer.record(visit, rows, datetime.now(UTC))
+        return (recorded.recorded and not recorded.only_clip) or show_known
+
+    return write
