@@ -1,4 +1,4 @@
-"""Write visits in a loop until killed: three revisions each, told at the first and third, alerted at the second.
+"""Write visits in a loop until killed: three revisions each, published at the first and third, an alert at the second.
 
 Run by path.
 """
