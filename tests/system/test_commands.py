@@ -239,6 +239,7 @@ def busy_cores() -> Iterator[None]:
         other.wait()
 
 
+@pytest.mark.timeout(600)  # loading alone may take minutes beside them
 @pytest.mark.usefixtures("busy_cores")
 def test_the_demo_calls_a_busy_machine_slow_and_not_itself_broken(tmp_path: Path) -> None:
     """It ended with an error and four ✗ beside two busy programs: no bird was missed by any fault of the software."""
