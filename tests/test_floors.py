@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "birdwatchd"
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "birdwatchd"
 
 # A part may import those on lower floors.
 FLOORS = {
@@ -227,3 +228,12 @@ def test_nobody_pays_for_libraries_they_do_not_use(module: str, unwanted: tuple[
     code = f"import sys, {module}; print([m for m in {unwanted!r} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda p: str(p.relative_to(TESTS)))
+def test_no_test_imports_another_test(path: Path) -> None:
+    """What two tests need is in tests/support; a test that is moved or deleted breaks no other one."""
+    tested = [name for name in imports(path) if name.split(".")[0] == "tests"]
+    assert [
+        name for name in tested if name not in ("tests", "tests.support") and not name.startswith("tests.support.")
+    ] == []
