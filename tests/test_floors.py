@@ -213,7 +213,10 @@ def test_only_the_crew_catches_everything() -> None:
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("birdwatchd.cli", ("torch", "birder", "cv2", "av", "sqlalchemy", "alembic", "paho", "apprise", "astral")),
+        (
+            "birdwatchd.cli",
+            ("numpy", "torch", "birder", "cv2", "av", "sqlalchemy", "alembic", "paho", "apprise", "astral"),
+        ),
         ("birdwatchd.daemon", ("torch", "birder", "cv2", "av", "apprise", "astral")),
         ("birdwatchd.search.likeness", ("torch", "birder", "cv2", "av")),
         ("birdwatchd.commands.similar", ("torch", "birder", "cv2", "av")),
