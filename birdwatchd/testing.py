@@ -147,7 +147,9 @@ def label_in_scene(scene: Scene) -> Callable[[Moment], str | None]:
         if moment.media_s is None:
             return None
         shown = scene.truth_boxes(round(moment.media_s * scene.spec.fps))
-        overlap, species = max(((Box(*box).iou(moment.box), name) for name, box in shown), default=(0.0, None))
+        overlap, species = max(
+            ((Box(*box).iou(moment.box), name) for name, box in shown if name in SPECIES), default=(0.0, None)
+        )
         return species if overlap > 0 else None
 
     return answer
