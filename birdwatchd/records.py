@@ -11,10 +11,11 @@ import secrets
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # `birdwatchd --help` does without NumPy
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = [
     "Box",
@@ -39,8 +40,8 @@ __all__ = [
     "rfc3339",
 ]
 
-FloatArray = NDArray[np.float32]
-HalfArray = NDArray[np.float16]
+FloatArray: TypeAlias = "NDArray[np.float32]"
+HalfArray: TypeAlias = "NDArray[np.float16]"
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LEAST_WEIGHT = 0.2  # of a crop of no quality at all, next to 1.2 of a perfect one: a blur is not nothing

@@ -1,24 +1,29 @@
 """Subscribe to topics of a broker and pass on each message with its time of arrival.
 
-The daemon does not use it: it is the other end of the connection, with which the demo measures what was published.
+The daemon does not use it: it is the other end of the connection, for programs that react to visits, and for the demo,
+which measures what was published.
 """
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from types import TracebackType
+from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
 from birdwatchd.errors import BrokerUnreachable
-from birdwatchd.mqtt.connection import broker_errors
+from birdwatchd.mqtt.connection import Credentials, broker_errors
+from birdwatchd.mqtt.topics import Topics
 from birdwatchd.settings.mqtt import MqttSettings
 
-__all__ = ["Subscriber"]
+__all__ = ["Subscriber", "received_visits"]
 
 SUBSCRIBE_TIMEOUT_S = 60.0  # on a busy machine a broker is slow, not broken
 
@@ -34,13 +39,16 @@ class Subscriber:
             on_message: gets topic, payload and time of arrival (UTC).
 
         Raises:
-            ConfigError: the password file cannot be read.
+            ConfigError: password file or certificates cannot be read.
         """
         self._settings, self._topic_filters, self._deliver = settings, topic_filters, on_message
         self._subscribed = threading.Event()
         self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+        credentials = Credentials.read(settings)
         if settings.username:
-            self._client.username_pw_set(settings.username, settings.read_password().reveal())
+            self._client.username_pw_set(settings.username, credentials.password.reveal())
+        if credentials.tls is not None:
+            self._client.tls_set_context(credentials.tls)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
@@ -80,3 +88,35 @@ class Subscriber:
 
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         self._deliver(message.topic, bytes(message.payload), datetime.now(UTC))
+
+
+def received_visits(
+    settings: MqttSettings, *, station: str = "+", camera: str = "+"
+) -> Generator[dict[str, Any], None, None]:
+    """Give the visits that birdwatchd publishes, as they come: one for each change of a visit.
+
+    It subscribes when the first one is asked for and stays subscribed, also over restarts of the broker, until it is
+    closed. A visit that was published before is not repeated.
+
+    Args:
+        settings: where the broker is, and `base`, with which all topics begin.
+        station, camera: only visits of these; `+` stands for all.
+
+    Yields:
+        The JSON of a visit with its `event_type`, as docs/reference/mqtt.md describes it. What is no JSON object is
+        left out.
+
+    Raises:
+        ConfigError: password file or certificates cannot be read.
+        BrokerUnreachable, BrokerRefused: the broker cannot be connected to, or did not confirm in time.
+    """
+    arrived: SimpleQueue[bytes] = SimpleQueue()  # without bound: a blocked network thread would lose the broker
+    topic = Topics(settings.base, station).visit(camera)
+    with Subscriber(settings, (topic,), lambda _topic, payload, _at: arrived.put(payload)):
+        while True:
+            try:
+                visit = json.loads(arrived.get())
+            except ValueError:  # also bytes that are no text
+                continue
+            if isinstance(visit, dict):
+                yield visit

@@ -1,17 +1,58 @@
-"""Keep visits: schema, migrations, the one writer, queries."""
+"""Keep visits: schema, migrations, the one writer, queries.
 
-from birdwatchd.store.alert_log import AlertContext, Decide, Fired, Outcome
-from birdwatchd.store.camera_state import CameraSummary, EffortSpan, day_bounds
-from birdwatchd.store.embeddings import Embeddings, VisitEmbeddings
-from birdwatchd.store.examples import Examples, VisitExample
-from birdwatchd.store.news import Compose, Day, NewsContext, StoredVisit
-from birdwatchd.store.outbox import Outbox, OutboxRow
-from birdwatchd.store.reader import StoredMoment, Visits
-from birdwatchd.store.reviews import Review, ReviewVerdict
-from birdwatchd.store.revision import MomentRow, Recorded
-from birdwatchd.store.scans import Recording
-from birdwatchd.store.store import Store, StoreReader
-from birdwatchd.store.writer import Writer
+The names below are loaded on first use; see docs/reference/library.md for those that are stable.
+"""
+
+from typing import TYPE_CHECKING
+
+from birdwatchd.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from birdwatchd.store.alert_log import AlertContext, Decide, Fired, Outcome
+    from birdwatchd.store.camera_state import CameraSummary, EffortSpan, day_bounds
+    from birdwatchd.store.embeddings import Embeddings, VisitEmbeddings
+    from birdwatchd.store.examples import Examples, VisitExample
+    from birdwatchd.store.news import Compose, Day, NewsContext, StoredVisit
+    from birdwatchd.store.outbox import Outbox, OutboxRow
+    from birdwatchd.store.reader import StoredMoment, Visits
+    from birdwatchd.store.reviews import Review, ReviewVerdict
+    from birdwatchd.store.revision import MomentRow, Recorded
+    from birdwatchd.store.scans import Recording
+    from birdwatchd.store.store import Store, StoreReader
+    from birdwatchd.store.writer import Writer
+else:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "AlertContext": "alert_log",
+            "CameraSummary": "camera_state",
+            "Compose": "news",
+            "Day": "news",
+            "Decide": "alert_log",
+            "EffortSpan": "camera_state",
+            "Embeddings": "embeddings",
+            "Examples": "examples",
+            "Fired": "alert_log",
+            "MomentRow": "revision",
+            "NewsContext": "news",
+            "Outbox": "outbox",
+            "OutboxRow": "outbox",
+            "Outcome": "alert_log",
+            "Recorded": "revision",
+            "Recording": "scans",
+            "Review": "reviews",
+            "ReviewVerdict": "reviews",
+            "Store": "store",
+            "StoreReader": "store",
+            "StoredMoment": "reader",
+            "StoredVisit": "news",
+            "VisitEmbeddings": "embeddings",
+            "VisitExample": "examples",
+            "Visits": "reader",
+            "Writer": "writer",
+            "day_bounds": "camera_state",
+        },
+    )
 
 __all__ = [
     "AlertContext",

@@ -18,7 +18,7 @@ from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.store import MomentRow, Review, ReviewVerdict, Store, schema
-from tests.mqtt.test_payloads import EVENT
+from tests.support.contract import EVENT
 from tests.support.stored import stored_visit
 
 CHANNELS = {

@@ -10,7 +10,7 @@ import pytest
 from birdwatchd.commands.check import check_config, probe_all
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.config import Config
-from tests.species.verdict.test_ebird import ebird_file
+from tests.support.ebird import ebird_file
 
 
 def said(capsys: pytest.CaptureFixture[str], **species: Any) -> str:

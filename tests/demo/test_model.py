@@ -11,20 +11,10 @@ from PIL import Image
 
 import birdwatchd.species
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
-from birdwatchd.demo.cameras.visits import ScheduledVisit
 from birdwatchd.demo.drawing.birds import SPECIES
+from birdwatchd.testing import bird_image
 
 WEIGHTS = Path(birdwatchd.species.__file__).parent / "weights"
-
-
-def portrait(species: str, seed: int) -> Image.Image:
-    """A square around the bird, with air, from the middle of its visit."""
-    scene = Scene(SceneSpec(seed, 640, 360, 10), (ScheduledVisit(species, 0.0, 3.0, seed=seed),))
-    x, y, w, h = scene.truth_boxes(15)[0][1]
-    side = round(max(w * 640, h * 360) * 1.4)
-    left = min(max(round((x + w / 2) * 640 - side / 2), 0), 640 - side)
-    top = min(max(round((y + h / 2) * 360 - side / 2), 0), 360 - side)
-    return Image.fromarray(scene.frame(15)[top : top + side, left : left + side])
 
 
 def test_the_model_knows_every_bird_and_an_empty_feeder() -> None:
@@ -33,7 +23,7 @@ def test_the_model_knows_every_bird_and_an_empty_feeder() -> None:
     net.eval()
     transform = inference_preset((128, 128), described["rgb_stats"], 1.0)
     empty = Image.fromarray(np.ascontiguousarray(Scene(SceneSpec(90_001), ()).frame(0)[:300, :300]))
-    crops = [portrait(species, 90_000 + index) for index, species in enumerate(SPECIES)]
+    crops = [bird_image(species, 90_000 + index) for index, species in enumerate(SPECIES)]
     with torch.inference_mode():
         shares = net(torch.stack([transform(crop) for crop in [*crops, empty]])).softmax(1)
     names = list(described["class_to_idx"])

@@ -22,7 +22,7 @@ from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.records import State
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.mqtt import MqttSettings
-from tests.mqtt.test_retained import BELOW, Daemon, kept
+from tests.support.mqtt_service import BELOW, Daemon, kept
 
 NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
 Wait = Callable[..., None]

@@ -23,7 +23,7 @@ from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Phase
 from birdwatchd.settings.load import parse_config
 from birdwatchd.store import StoredVisit
-from tests.mqtt.test_retained import Daemon
+from tests.support.mqtt_service import Daemon
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 COMMANDS = ("enable", "confirm", "retract")

@@ -13,28 +13,7 @@ from birdwatchd.mqtt.payloads import Composer, event_type
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Box, Crop, Moment, Phase, State
 from birdwatchd.store import MomentRow, NewsContext, StoredVisit
-
-# The contract itself, written out by hand. A change here breaks other people's automations: new major version.
-EVENT = {
-    "event_type": str,
-    "visit_id": str,
-    "revision": int,
-    "state": str,
-    "phase": str,
-    "rank": str,
-    "common_name": str,
-    "scientific_name": str,
-    "score": float,
-    "camera": str,
-    "start": str,
-    "end": str,
-    "moments": int,
-    "count_max": int,
-    "box": list,
-    "model": str,
-    "firsts": list,
-}
-MAY_BE_NULL = {"common_name", "scientific_name", "end", "box"}
+from tests.support.contract import EVENT, MAY_BE_NULL
 
 
 def row(index: int, quality: float, jpeg: bytes, world: Any) -> MomentRow:

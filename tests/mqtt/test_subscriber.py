@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from birdwatchd.errors import BrokerUnreachable
-from birdwatchd.mqtt.subscriber import Subscriber
+from birdwatchd.errors import BrokerRefused, BrokerUnreachable
+from birdwatchd.mqtt.subscriber import Subscriber, received_visits
 from birdwatchd.settings.mqtt import MqttSettings
+from tests.support.certificates import certificates
 
 Wait = Callable[..., None]
 
@@ -34,3 +36,30 @@ def test_a_broker_that_refuses_us_is_an_error(world: Any, monkeypatch: pytest.Mo
     broker = world.mosquitto("allow_anonymous false")
     with pytest.raises(BrokerUnreachable, match="did not confirm the subscription"):
         Subscriber(MqttSettings(url=broker.url), ("a",), lambda *_: None).__enter__()
+
+
+def test_tls_is_used_where_the_address_says_so(world: Any, wait_until: Wait) -> None:
+    """A password that was meant for TLS must not be sent in the clear."""
+    certificates(world.folder)
+    files = [f"{name} {world.folder / file}" for name, file in (("certfile", "srv.pem"), ("keyfile", "srv.key"))]
+    broker = world.mosquitto("allow_anonymous true", *files)
+    settings = MqttSettings(url=f"mqtts://127.0.0.1:{broker.port}", ca_file=world.folder / "ca.pem")
+    got: list[bytes] = []
+    with Subscriber(settings, ("birdwatch/#",), lambda topic, payload, at: got.append(payload)):
+        world.publisher(settings.url, ca_file=settings.ca_file).start()
+        wait_until(lambda: b"online" in got)
+    with pytest.raises(BrokerRefused, match="not trusted"):
+        Subscriber(MqttSettings(url=settings.url), ("a",), lambda *_: None).__enter__()
+
+
+def test_visits_of_one_camera_are_received_until_closed(world: Any) -> None:
+    """A program that loops over visits gets those it asked for, and lets go of the broker when it stops."""
+    broker = world.mosquitto()
+    sender = world.subscriber(broker.port, "nothing", client_id="sender")
+    for topic, payload in (("home/nut", b"no JSON"), ("home/pond", b'{"n": 1}'), ("home/nut", b'{"n": 2}')):
+        sender.client.publish(f"birdwatch/{topic}/visit", payload, qos=1, retain=True)
+    before = threading.active_count()
+    visits = received_visits(MqttSettings(url=broker.url), station="home", camera="nut")
+    assert next(visits) == {"n": 2}
+    visits.close()
+    assert threading.active_count() == before

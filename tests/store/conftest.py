@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import pytest
 
-from birdwatchd.records import Box, Crop, Message, Moment, Rank, State, Verdict, Visit
-from birdwatchd.store import MomentRow, NewsContext, Store, Writer
+from birdwatchd.records import Message, Rank, State, Verdict, Visit
+from birdwatchd.store import NewsContext, Store, Writer
+from birdwatchd.testing import START, example_moment, example_visit
 
 ZONE = ZoneInfo("Asia/Jerusalem")
-START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
 
 
 @dataclass
@@ -44,27 +43,18 @@ class Sightings:
         count_max: int = 1,
         model: str = "demo@1",
     ) -> Visit:
-        return Visit(
-            visit_id=visit_id,
+        return example_visit(
+            visit_id,
             camera=camera,
             revision=revision,
             start=start,
             end=start + timedelta(seconds=9) if ended else None,
             verdict=verdict or self.verdict(),
-            moments=1,
             count_max=count_max,
-            box=Box(0.1, 0.2, 0.3, 0.4),
             model=model,
-            last_seen=start + timedelta(seconds=5),
         )
 
-    def moment(self, index: int = 0, *, quality: float = 0.5, dim: int = 8, jpeg: bytes = b"") -> MomentRow:
-        at = self.start + timedelta(seconds=index)
-        crop = Crop(jpeg or f"jpeg {index}".encode(), 64, 64)
-        embedding = np.linspace(-3, 3, dim, dtype=np.float32) + index
-        return MomentRow(
-            Moment(index, at, Box(0.1, 0.2, 0.3, 0.4), quality, crop), embedding, (("House sparrow", 0.9),)
-        )
+    moment = staticmethod(example_moment)
 
     def compose(self, context: NewsContext) -> Sequence[Message]:
         self.contexts.append(context)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
@@ -11,23 +10,7 @@ import pytest
 
 from birdwatchd.errors import ConfigError
 from birdwatchd.species.verdict.ebird import QUARTERS, Taxon, quarter_of, read_bar_chart
-
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-def ebird_file(path: Path, rows: Mapping[str, list[float]], checklists: float = 100.0) -> Path:
-    """A download as eBird writes it: blank lines, a title, months, sample sizes, every line ending in a tab."""
-    lines = ["", "", "Frequency of observations in the selected location(s).:", f"Number of taxa: \t{len(rows)}", ""]
-    lines += ["\t" + "".join(f"{month}\t\t\t\t" for month in MONTHS)]
-    lines += ["Sample Size:\t" + "".join(f"{checklists}\t" for _ in range(QUARTERS)), ""]
-    lines += [name + "\t" + "".join(_cell(value) + "\t" for value in values) for name, values in rows.items()]
-    path.write_text("\n".join(lines) + "\n\n", encoding="utf-8")
-    return path
-
-
-def _cell(value: float) -> str:
-    """Java writes small numbers as 9.345E-4."""
-    return f"{value:.4E}".replace("E-0", "E-") if 0 < value < 1e-3 else str(value)
+from tests.support.ebird import ebird_file
 
 
 def test_species_are_read_and_what_is_none_is_not(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.verdict.ebird import BarChart, Taxon
 from birdwatchd.species.verdict.fusion import Fusion
 from birdwatchd.species.verdict.prior import Prior, matched
-from tests.species.verdict.test_ebird import ebird_file
+from tests.support.ebird import ebird_file
 
 ZONE = ZoneInfo("Asia/Jerusalem")
 MAY, DECEMBER = datetime(2026, 5, 10, 9, tzinfo=UTC), datetime(2026, 12, 10, 9, tzinfo=UTC)

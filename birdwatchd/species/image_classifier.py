@@ -1,0 +1,86 @@
+"""Name the bird in some images: a network and the fusion of its outputs in one object, for other programs.
+
+The daemon uses the two apart, because it revises a visit's verdict while its crops arrive from several cameras.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from birdwatchd.records import Verdict
+from birdwatchd.settings.model import ModelSettings
+from birdwatchd.settings.species import SpeciesSettings
+from birdwatchd.species.network.network import Network, load_network
+from birdwatchd.species.verdict.build import fusion_for
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["ImageClassifier", "load_classifier"]
+
+
+class ImageClassifier:
+    """Images in, names out. Use it from one thread at a time.
+
+    Attributes:
+        network: the network, for logits and embeddings.
+        fusion: turns logits into verdicts by threshold, place and season.
+    """
+
+    def __init__(self, network: Network, species: SpeciesSettings, zone: ZoneInfo) -> None:
+        """
+        Args:
+            species: thresholds, lists, months and names.
+            zone: of the place, which decides the month at a time.
+
+        Raises:
+            ConfigError: the names file or the bar chart of the settings cannot be used.
+        """
+        self.network = network
+        self.fusion = fusion_for(network.labels, species, zone)
+
+    def classify(self, images: Sequence[Image.Image], at: datetime | None = None) -> Verdict:
+        """The verdict on one bird.
+
+        Args:
+            images: of the same bird, cut out with some air around it; any size and mode. None at all give `unknown`.
+            at: when it was there; None leaves place and season out.
+
+        Returns:
+            A verdict: its name, how sure that is, and in `top` the five most probable species, best first.
+
+        Raises:
+            DeviceOutOfMemory, DeviceLost: the device failed.
+        """
+        if not images:
+            return self.fusion.running(at).verdict()
+        logits, _ = self.network.infer([self.network.preprocess(image) for image in images])
+        return self.fusion.fuse(logits, at)
+
+
+def load_classifier(
+    model: ModelSettings | str,
+    cache_dir: Path | str = "models",
+    *,
+    species: SpeciesSettings | None = None,
+    zone: ZoneInfo | None = None,
+) -> ImageClassifier:
+    """Load, check and warm up a classifier.
+
+    Args:
+        model: its name (`demo` knows eight cartoon birds), or settings with a file, device or precision.
+        cache_dir: folder in which published weights are kept; they are downloaded on first use.
+        species: thresholds, lists, months and names; the usual thresholds by default.
+        zone: time zone of the place; UTC by default.
+
+    Raises:
+        ModelUnusable: weights missing or damaged, no such device, or numbers that are wrong.
+        ConfigError: the names file or the bar chart of `species` cannot be used.
+    """
+    settings = ModelSettings(name=model) if isinstance(model, str) else model
+    network = load_network(settings, Path(cache_dir), progress=False)
+    return ImageClassifier(network, species or SpeciesSettings(), zone or ZoneInfo("UTC"))
