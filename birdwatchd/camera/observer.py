@@ -19,7 +19,7 @@ from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.capture.full_frames import FullFrameSource
 from birdwatchd.camera.motion.detector import Gate, GateSettings, Look
 from birdwatchd.camera.motion.grid import scaled_min_bird
-from birdwatchd.camera.sampling import Attention, AttentionSettings
+from birdwatchd.camera.sampling import AdaptiveSampler, SamplingSettings
 from birdwatchd.camera.tracking.boxes import nearest, within_reach
 from birdwatchd.camera.tracking.tracker import Departure, Step, Track, Tracker, TrackerSettings
 from birdwatchd.camera.visit import OpenVisit, Perches, place_at
@@ -52,7 +52,7 @@ class Observer:
         media: str | None = None,
         replay: Replay | None = None,
         full: FullFrameSource | None = None,
-        attention: AttentionSettings | None = None,
+        sampling: SamplingSettings | None = None,
     ) -> None:
         """
         Args:
@@ -64,7 +64,7 @@ class Observer:
         self._camera, self._settings, self._media, self._replay = camera, settings, media, replay
         self._full = full
         self._full_at = 0.0  # of the newest full-resolution frame
-        self._attention = Attention(attention or AttentionSettings())
+        self._sampler = AdaptiveSampler(sampling or SamplingSettings())
         self._gate: Gate | None = None
         self._tracker = Tracker(TrackerSettings())
         self._visits: dict[int, OpenVisit] = {}
@@ -80,7 +80,7 @@ class Observer:
     @property
     def quiet(self) -> bool:
         """Whether there is nothing that may be a bird."""
-        return not self._visits and self._latest > self._attention.alert_until
+        return not self._visits and self._latest > self._sampler.alert_until_s
 
     @property
     def present(self) -> tuple[tuple[str, Box], ...]:
@@ -100,7 +100,7 @@ class Observer:
     def look(self, frame: Frame) -> list[Evidence]:
         """Take the next frame; returns what it proves. Not every frame is looked at."""
         at = self._seconds(frame.at)
-        if not self._attention.wants(frame, at):
+        if not self._sampler.should_process(frame, at):
             return []
         gate = self._gate_for(frame)
         look = self.last_look = gate.look(frame.luma, at, self._tracker.held)
@@ -108,12 +108,12 @@ class Observer:
         if look.learning or look.global_change:
             return self._look_at_nothing(look, frame, at)
         if look.regions and not self._tracker.suspicious:
-            self._second_thought(gate)
-        self._attention.left_out.clear()
+            self._process_skipped(gate)
+        self._sampler.skipped.clear()
         step = self._tracker.update(look.regions, at, gate)
         for box in step.absorb:
             gate.absorb(box)
-        self._attention.follow(step, self._tracker.tracks, at)
+        self._sampler.adapt(step, self._tracker.tracks, at)
         return self._evidence(step, frame, at)
 
     def pass_time(self, now: datetime) -> list[Evidence]:
@@ -124,7 +124,7 @@ class Observer:
     def finish(self) -> list[Evidence]:
         """The end of the file or of the process: close every visit at its last sighting."""
         at = max((self._seconds(visit.last_seen) for visit in self._visits.values()), default=0.0)
-        self._attention.left_out.clear()
+        self._sampler.skipped.clear()
         return self._closings(self._tracker.close_all(), at)
 
     # -- two streams ------------------------------------------------------------------------------------------------
@@ -188,9 +188,9 @@ class Observer:
         elif look.busy > UNSETTLED and at - until < RELIT_S and at - last < SETTLED_S:
             self._relit = first, last, at
 
-    def _second_thought(self, gate: Gate) -> None:
+    def _process_skipped(self, gate: Gate) -> None:
         """Something came up out of the quiet: look at the frames that were left out since the last look."""
-        for frame in self._attention.left_out:
+        for frame in self._sampler.skipped:
             if (frame.width, frame.height) == gate.frame_size:
                 self._tracker.update(gate.search(frame.luma), self._seconds_of(frame.at))
 
@@ -199,7 +199,7 @@ class Observer:
         if look.global_change or self._picture_since is None:
             self._picture_since, self._picture_since_s = frame.at, frame.media_s
             self._perches = Perches()
-        self._attention.start_over(at)
+        self._sampler.reset(at)
         self._present = ()
         return self._evidence(self._tracker.close_quiet(at), frame, at)
 
@@ -258,7 +258,7 @@ class Observer:
         )
         visit.places.append((start, track.identity.start_box))
         self._visits[track.number] = visit
-        unseen_s = track.first_s - self._attention.seen_all_since
+        unseen_s = track.first_s - self._sampler.complete_since_s
         if self._replay is not None and unseen_s < UNSEEN_S:
             visit.search_since = start - timedelta(seconds=self._settings.pre_roll_s)
             if not self._crops_from_full:

@@ -18,7 +18,7 @@ from birdwatchd.camera.capture.frame import Frame, luma_of
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.motion.detector import Gate, GateSettings, Look
 from birdwatchd.camera.observer import Observer
-from birdwatchd.camera.sampling import AttentionSettings
+from birdwatchd.camera.sampling import SamplingSettings
 from birdwatchd.camera.tracking.tracker import Tracker, TrackerSettings
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
@@ -290,7 +290,7 @@ def test_where_a_step_of_light_is_still_being_learned_nothing_has_left(
         "cam",
         CameraSettings(source=Source("x.mp4"), min_bird=16),
         replay=lambda since: iter([frame for frame in frames if frame.at >= since]),
-        attention=AttentionSettings(quiet_fps=15.0, calm_fps=15.0),
+        sampling=SamplingSettings(quiet_fps=15.0, calm_fps=15.0),
     )
     found = [evidence for frame in frames for evidence in observer.look(frame)]
     assert not ToldGate.looks, "every frame was looked at"
