@@ -137,7 +137,7 @@ class Observer:
         """Cut the birds out of the main stream's frames, up to the time of the last look."""
         if self._full is None:
             return
-        wanting = [visit.known_since for visit in self._visits.values() if visit.picker.wants_more and visit.places]
+        wanting = [visit.known_since for visit in self._visits.values() if visit.picker.needs_more and visit.places]
         if not wanting or not self._full.alive:
             self._full.release()
             return
@@ -150,7 +150,7 @@ class Observer:
         for visit in visits:
             before = frame.at < visit.start
             box = visit.places[0][1] if before else place_at(visit.places, frame.at)
-            if box is None or frame.at < visit.known_since or not visit.picker.would_look(frame.at, at):
+            if box is None or frame.at < visit.known_since or not visit.picker.would_measure(frame.at, at):
                 continue
             if before or visit.moves(frame.at):  # the streams' clocks may differ a little: look where it is in this one
                 found = self._found_in(frame) if found is None else found
@@ -168,14 +168,14 @@ class Observer:
 
     def _pictures_at_last(self, visit: OpenVisit) -> None:
         """A visit ends and has no picture: it was over before its frames were asked for, or the main stream broke."""
-        if self._full is None or visit.picker.has_something:
+        if self._full is None or visit.picker.has_moment:
             return
         if self._replay is not None and self._full.alive:
             for frame in self._replay(visit.known_since):
                 if frame.at > visit.last_seen:
                     break
                 self._offer_full(frame, (visit,))
-        if not visit.picker.has_something:
+        if not visit.picker.has_moment:
             visit.picker = visit.spare
 
     # -- the picture -------------------------------------------------------------------------------------------------
