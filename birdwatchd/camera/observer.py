@@ -22,7 +22,7 @@ from birdwatchd.camera.motion.grid import scaled_min_bird
 from birdwatchd.camera.sampling import AdaptiveSampler, SamplingSettings
 from birdwatchd.camera.tracking.boxes import nearest, within_reach
 from birdwatchd.camera.tracking.tracker import Departure, Step, Track, Tracker, TrackerSettings
-from birdwatchd.camera.visit import OpenVisit, Perches, place_at
+from birdwatchd.camera.visit import OpenVisit, Perches, box_at
 from birdwatchd.records import Box, Evidence, Moment, new_visit_id
 from birdwatchd.settings.cameras import CameraSettings
 
@@ -149,10 +149,12 @@ class Observer:
         found: tuple[Box, ...] | None = None
         for visit in visits:
             before = frame.at < visit.start
-            box = visit.places[0][1] if before else place_at(visit.places, frame.at)
+            box = visit.places[0][1] if before else box_at(visit.places, frame.at)
             if box is None or frame.at < visit.known_since or not visit.picker.would_measure(frame.at, at):
                 continue
-            if before or visit.moves(frame.at):  # the streams' clocks may differ a little: look where it is in this one
+            if before or visit.is_moving(
+                frame.at
+            ):  # the streams' clocks may differ a little: look where it is in this one
                 found = self._found_in(frame) if found is None else found
                 near = [other for other in found if within_reach(other, box) and other.area < CROWD * box.area]
                 if before and not near:
@@ -176,7 +178,7 @@ class Observer:
                     break
                 self._offer_full(frame, (visit,))
         if not visit.picker.has_moment:
-            visit.picker = visit.spare
+            visit.picker = visit.fallback_picker
 
     # -- the picture -------------------------------------------------------------------------------------------------
 
@@ -224,9 +226,9 @@ class Observer:
                 visit = self._begin(track, frame, at)
             if track.sightings.ghost_hits:  # perhaps it has left already: no pictures of the empty perch
                 continue
-            visit.seen(frame.at, track.box, frame.media_s)
+            visit.add_sighting(frame.at, track.box, frame.media_s)
             self._perches.note(track.number, track.box)
-            picker = visit.spare if from_full else visit.picker
+            picker = visit.fallback_picker if from_full else visit.picker
             picker.offer(frame, track.box, at, speed=track.motion.speed, alone=track.motion.alone_s == at)
         self._present = tuple((self._visits[track.number].visit_id, track.box) for track in step.seen)
         self._look_at_full(frame.at)
@@ -260,9 +262,9 @@ class Observer:
         self._visits[track.number] = visit
         unseen_s = track.first_s - self._sampler.complete_since_s
         if self._replay is not None and unseen_s < UNSEEN_S:
-            visit.search_since = start - timedelta(seconds=self._settings.pre_roll_s)
+            visit.look_back_since = start - timedelta(seconds=self._settings.pre_roll_s)
             if not self._crops_from_full:
-                visit.search = self._replay(visit.search_since)
+                visit.look_back = self._replay(visit.look_back_since)
         return visit
 
     def _closings(self, step: Step, at: float) -> list[Evidence]:
@@ -286,16 +288,16 @@ class Observer:
 
     def _search_on(self, visit: OpenVisit, frames: int | None) -> None:
         """Look for the bird in frames from before it was noticed: `frames` of them, or all that are left."""
-        if visit.search is None or self._gate is None:
+        if visit.look_back is None or self._gate is None:
             return
-        for done, frame in enumerate(visit.search, 1):
+        for done, frame in enumerate(visit.look_back, 1):
             if frame.at >= visit.start or (frame.width, frame.height) != self._gate.frame_size:
                 break
             self._search_in(frame, visit)
             if frames is not None and done >= frames:
                 return
-        _close(visit.search)
-        visit.search = None
+        _close(visit.look_back)
+        visit.look_back = None
 
     def _search_in(self, frame: Frame, visit: OpenVisit) -> None:
         assert self._gate is not None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from birdwatchd.camera.visit import Perches, place_at
+from birdwatchd.camera.visit import Perches, box_at
 from birdwatchd.records import Box
 
 START = datetime(2026, 5, 1, 6, 0, tzinfo=UTC)
@@ -17,7 +17,7 @@ def test_a_bird_is_between_two_sightings_where_it_flew_through() -> None:
     places = [(START + timedelta(seconds=s), Box(x, 0.5, 0.1, 0.1)) for s, x in ((0.0, 0.1), (0.2, 0.3), (3.0, 0.8))]
 
     def at(seconds: float) -> Box | None:
-        return place_at(places, START + timedelta(seconds=seconds))
+        return box_at(places, START + timedelta(seconds=seconds))
 
     between = at(0.1)
     assert between is not None
@@ -26,7 +26,7 @@ def test_a_bird_is_between_two_sightings_where_it_flew_through() -> None:
     assert at(-0.5) is None
     assert at(1.5) is None, "nobody knows where it was for so long"
     assert at(3.1) == places[2][1]
-    assert place_at([], START) is None
+    assert box_at([], START) is None
 
 
 def test_a_place_belongs_to_the_first_bird_that_was_seen_there() -> None:
