@@ -22,6 +22,7 @@ from birdwatchd.camera.best_shot import MomentPicker
 from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.stream import Stream
+from birdwatchd.camera.crop_source import CropSource
 from birdwatchd.camera.motion.detector import Gate
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.tracking.tracker import Tracker
@@ -39,8 +40,8 @@ _STEPS: tuple[tuple[type, str, str], ...] = (
     (Tracker, "update", "tracker"),
     (MomentPicker, "offer", "choosing and encoding pictures"),
     (MomentPicker, "due", "handing pictures over"),
-    (Observer, "_search_on", "looking back: decoding the past"),
-    (Observer, "look", "observer, all else"),
+    (CropSource, "look_back", "looking back: decoding the past"),
+    (Observer, "process", "observer, all else"),
 )
 
 
@@ -94,7 +95,7 @@ def _watch(path: Path) -> None:
     observer = Observer("where", settings, media=path.name, replay=partial(replay, ring))
     with Stream(settings.source, settings, lambda: datetime.now(UTC)) as stream:
         for frame in stream.decoded_frames(keep=ring.append):
-            observer.look(stream.download(frame))
+            observer.process(stream.download(frame))
     observer.finish()
 
 

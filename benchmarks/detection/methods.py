@@ -130,9 +130,9 @@ def _shown(observer: Observer, frames: Iterator[Frame]) -> Seen:
     evidence: list[Evidence] = []
     looks: list[Look] = []
     for frame in frames:
-        before = observer.last_look
-        evidence += observer.look(frame)
-        if observer.present and observer.last_look is not before:
+        before = observer.last_motion
+        evidence += observer.process(frame)
+        if observer.present and observer.last_motion is not before:
             looks.append((frame.media_s, observer.present))
     evidence += observer.finish()
     return Seen(_visits(evidence), tuple(looks))

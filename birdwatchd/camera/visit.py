@@ -6,20 +6,17 @@ the main stream are decoded later than those of the small one.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-
-import numpy as np
 
 from birdwatchd.camera.best_shot import MomentPicker
 from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.records import Box
 
-__all__ = ["OpenVisit", "Perches", "box_at"]
+__all__ = ["OpenVisit", "box_at"]
 
 HISTORY = timedelta(seconds=12)  # of places, for frames of the main stream that are decoded later
 BETWEEN_S = 1.0  # sightings further apart say nothing about where the bird was between them
@@ -51,7 +48,7 @@ class OpenVisit:
     places: deque[tuple[datetime, Box]] = field(default_factory=deque)
     revision: int = 0
     look_back_since: datetime | None = None
-    look_back: Iterator[Frame] | None = None
+    look_back: Generator[Frame, None, None] | None = None
     count_max: int = 1
 
     def add_sighting(self, at: datetime, box: Box, media_s: float) -> None:
@@ -71,30 +68,6 @@ class OpenVisit:
         """From when on it may be seen in full-resolution frames."""
         first = self.places[0][0]
         return min(first, self.look_back_since) if self.look_back_since is not None else first
-
-
-class Perches:
-    """Which birds were seen where since the picture began, on a coarse grid: each place remembers its first."""
-
-    COLUMNS, ROWS = 64, 36
-
-    def __init__(self) -> None:
-        self._first = np.zeros((self.ROWS, self.COLUMNS), np.int64)
-
-    def note(self, number: int, box: Box) -> None:
-        """Bird `number` (1 and more) was seen in `box`."""
-        part = self._first[self._cells(box)]
-        part[part == 0] = number
-
-    def had_others(self, number: int, box: Box) -> bool:
-        """Whether another bird than `number` was first in half of `box` or more."""
-        part = self._first[self._cells(box)]
-        return bool(((part != 0) & (part != number)).mean() >= 0.5)
-
-    def _cells(self, box: Box) -> tuple[slice, slice]:
-        left, top = int(box.x * self.COLUMNS), int(box.y * self.ROWS)
-        right, bottom = math.ceil((box.x + box.w) * self.COLUMNS), math.ceil((box.y + box.h) * self.ROWS)
-        return slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))
 
 
 def box_at(places: Sequence[tuple[datetime, Box]], at: datetime) -> Box | None:

@@ -37,7 +37,7 @@ def observe(path: Path, **fields: object) -> list[Evidence]:
     found = []
     with Stream(settings.source, settings, now) as stream:
         for frame in stream.frames():
-            found += observer.look(frame)
+            found += observer.process(frame)
     return found + observer.finish()
 
 
@@ -91,10 +91,10 @@ def test_a_change_of_resolution_in_mid_stream_is_survived() -> None:
     scene_b = Scene(SceneSpec(3, 320, 180, 12), ())
     found = []
     for frame in drawn(scene_a, 0, 84):
-        found += observer.look(frame)
+        found += observer.process(frame)
     assert len(observer.present) == 1
     for frame in drawn(scene_b, 84, 160):
-        found += observer.look(frame)
+        found += observer.process(frame)
     assert len(closings(found)) == 1
 
 
@@ -113,7 +113,7 @@ def test_a_clock_that_is_set_back_does_not_stop_the_watching() -> None:
     found = []
     for frame in drawn(Scene(SceneSpec(3, 640, 360, 12), visits), 0, 20 * 12):
         step = timedelta(seconds=60 if frame.media_s >= 7.0 else 0)
-        found += observer.look(replace(frame, at=frame.at - step))
+        found += observer.process(replace(frame, at=frame.at - step))
     ends = closings(found)
     assert len(ends) == 2
     assert all(e.end is not None and e.end >= e.start for e in ends)
@@ -289,9 +289,9 @@ def test_where_a_step_of_light_is_still_being_learned_nothing_has_left(
     observer = Observer(
         "cam",
         CameraSettings(source=Source("x.mp4"), min_bird=16),
-        replay=lambda since: iter([frame for frame in frames if frame.at >= since]),
+        replay=lambda since: (frame for frame in frames if frame.at >= since),
         sampling=SamplingSettings(quiet_fps=15.0, calm_fps=15.0),
     )
-    found = [evidence for frame in frames for evidence in observer.look(frame)]
+    found = [evidence for frame in frames for evidence in observer.process(frame)]
     assert not ToldGate.looks, "every frame was looked at"
     assert len(found) == told

@@ -77,9 +77,9 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, bool]]:
     look = Observer.look
 
     def noted(observer: Observer, frame: Frame) -> list[Any]:
-        before = observer.last_look
+        before = observer.last_motion
         evidence = look(observer, frame)
-        shown.append((frame.media_s, observer.last_look is not before))
+        shown.append((frame.media_s, observer.last_motion is not before))
         return evidence
 
     monkeypatch.setattr(Observer, "look", noted)
