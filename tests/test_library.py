@@ -134,7 +134,7 @@ def test_visits_over_mqtt(tmp_path: Path) -> None:
     """Only the visit that is over is printed; what others publish there does no harm."""
     with testing.broker() as url:
         (tmp_path / "program.py").write_text(program("received_visits").replace("mqtt://127.0.0.1:1883", url))
-        client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2)  # type: ignore[attr-defined]
         client.connect("127.0.0.1", int(url.rsplit(":", 1)[1]))
         client.loop_start()
         listening = subprocess.Popen(

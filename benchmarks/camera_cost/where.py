@@ -18,6 +18,7 @@ import cv2
 from birdwatchd.address import Source
 from birdwatchd.camera.best_shot import MomentPicker
 from birdwatchd.camera.capture.stream import Stream
+from birdwatchd.camera.crop_source import CropSource
 from birdwatchd.camera.motion.detector import MotionDetector
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.process.observed_stream import ObservedStream
@@ -36,8 +37,8 @@ _STEPS: tuple[tuple[type, str, str], ...] = (
     (Tracker, "update", "tracker"),
     (MomentPicker, "offer", "choosing and encoding pictures"),
     (MomentPicker, "due", "handing pictures over"),
-    (Observer, "_search_on", "looking back: decoding the past"),
-    (Observer, "look", "observer, all else"),
+    (CropSource, "look_back", "looking back: decoding the past"),
+    (Observer, "process", "observer, all else"),
 )
 
 

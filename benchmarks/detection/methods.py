@@ -143,9 +143,9 @@ class Watch:
 
     def look(self, frame: Frame) -> None:
         """Give it the next frame of a clip."""
-        before = self._observer.last_look
-        self._evidence += self._observer.look(frame)
-        if self._observer.present and self._observer.last_look is not before:
+        before = self._observer.last_motion
+        self._evidence += self._observer.process(frame)
+        if self._observer.present and self._observer.last_motion is not before:
             self._looks.append((frame.media_s, self._observer.present))
 
     def finish(self) -> Seen:

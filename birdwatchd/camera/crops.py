@@ -1,7 +1,7 @@
-"""Cut a bird out of a full-resolution frame, in colour.
+"""Crop birds out of full-resolution frames, in colour, and encode the crops as JPEG.
 
-A crop is square, has a margin, stays inside the frame and is converted to colour only for its own rectangle, with
-the colour matrix and range that the stream declares.
+The classifier needs squares with a margin, inside the frame. Only a crop's own rectangle is converted to colour, with
+the colour matrix and range that the stream declares: converting whole frames would cost as much as decoding them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.records import Box, Crop
 
-__all__ = ["PixelRect", "crop_picture", "encode_crop", "square_around"]
+__all__ = ["PixelRect", "cut_crop", "encode_crop", "square_around"]
 
 MARGIN = 0.2  # of the bird's longer side, on each side: the classifier was trained with some air around the bird
 MIN_SIDE = 48  # pixels; a smaller crop holds too little around a tiny bird to be judged by a person
-MAX_SIDE = 640  # pixels of the stored picture: 384 are classified, the rest is for people
+MAX_SIDE = 640  # pixels of the stored crop: 384 are classified, the rest is for people
 JPEG_QUALITY = 94
 
 
@@ -63,10 +63,10 @@ def square_around(box: Box, width: int, height: int, margin: float = MARGIN) -> 
     return PixelRect(left, top, left + w, top + h)
 
 
-def crop_picture(frame: Frame, box: Box) -> NDArray[np.uint8]:
+def cut_crop(frame: Frame, box: Box) -> NDArray[np.uint8]:
     """The bird in colour: uint8 RGB, shape (side, side, 3), side at most MAX_SIDE; a copy."""
     rect = square_around(box, frame.width, frame.height)
-    rgb = _colour(frame.av_frame, frame.luma, rect)
+    rgb = _rgb_part(frame.av_frame, frame.luma, rect)
     longest = max(rgb.shape[:2])
     if longest > MAX_SIDE:
         size = (round(rgb.shape[1] * MAX_SIDE / longest), round(rgb.shape[0] * MAX_SIDE / longest))
@@ -75,7 +75,7 @@ def crop_picture(frame: Frame, box: Box) -> NDArray[np.uint8]:
 
 
 def encode_crop(rgb: NDArray[np.uint8]) -> Crop:
-    """Encode an RGB picture as JPEG without colour subsampling."""
+    """Encode a crop as JPEG without colour subsampling; `rgb` is uint8, shape (height, width, 3)."""
     ok, data = cv2.imencode(
         ".jpg",
         cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR),
@@ -100,30 +100,30 @@ _SUBSAMPLED = {"yuv420p": (2, 2), "yuvj420p": (2, 2), "nv12": (2, 2), "yuv422p":
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 
 
-def _colour(picture: Any, luma: NDArray[np.uint8], rect: PixelRect) -> NDArray[np.uint8]:
+def _rgb_part(av_frame: Any, luma: NDArray[np.uint8], rect: PixelRect) -> NDArray[np.uint8]:
     """Convert one rectangle of a frame to RGB."""
-    name = picture.format.name
+    name = av_frame.format.name
     y = luma[rect.top : rect.bottom, rect.left : rect.right]
     if name == "gray":
         return np.repeat(y[:, :, None], 3, axis=2)
-    if name not in _SUBSAMPLED:  # packed and rare formats: let libav convert the whole picture
-        whole: NDArray[np.uint8] = picture.to_ndarray(format="rgb24")
+    if name not in _SUBSAMPLED:  # packed and rare formats: let libav convert the whole frame
+        whole: NDArray[np.uint8] = av_frame.to_ndarray(format="rgb24")
         return np.ascontiguousarray(whole[rect.top : rect.bottom, rect.left : rect.right])
     across, down = _SUBSAMPLED[name]
-    chroma = [_upsampled(plane, rect, across, down) for plane in _chroma(picture, name, luma.shape, across, down)]
-    full = name.startswith("yuvj") or int(picture.color_range) == _FULL_RANGE
-    kr, kb = _MATRIX.get(int(picture.colorspace), _BT709 if picture.height > 576 else _BT601)
+    chroma = [_upsampled(plane, rect, across, down) for plane in _chroma(av_frame, name, luma.shape, across, down)]
+    full = name.startswith("yuvj") or int(av_frame.color_range) == _FULL_RANGE
+    kr, kb = _MATRIX.get(int(av_frame.colorspace), _BT709 if av_frame.height > 576 else _BT601)
     return np.asarray(cv2.transform(cv2.merge([y, *chroma]), _to_rgb(kr, kb, full)), np.uint8)
 
 
 def _chroma(
-    picture: Any, name: str, shape: tuple[int, ...], across: int, down: int
+    av_frame: Any, name: str, shape: tuple[int, ...], across: int, down: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The two colour planes, uint8 (height / down, width / across), without the padding of their rows."""
     rows, columns = -(-shape[0] // down), -(-shape[1] // across)
 
     def plane(number: int, width: int) -> NDArray[np.uint8]:
-        memory = picture.planes[number]
+        memory = av_frame.planes[number]
         flat: NDArray[np.uint8] = np.frombuffer(memory, np.uint8).reshape(-1, memory.line_size)
         return flat[:rows, :width]
 

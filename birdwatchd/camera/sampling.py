@@ -1,8 +1,8 @@
-"""Decide which frames of a camera are looked at: few in quiet, every one while something may be a bird.
+"""Sample a camera's frames: few while nothing happens, every one while something may be a bird.
 
-`FrameSampler` holds the rate that the settings allow and what lateness drops; every process that shows frames to an
-observer asks it. Of what it takes, `Attention` in the observer looks at as much as the scene is worth. The frames that
-quiet left out are kept until the next look, which may have a second thought about them.
+Most frames show nothing new, and each costs processor time. `FrameSampler` holds the rate that the settings allow and
+drops late frames; every process that shows frames to an observer asks it. `AdaptiveSampler`, in the observer, takes
+as many of these as the scene needs; the frames that it skips are kept until the next one is processed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.camera.tracking.tracker import Step, Track
 
-__all__ = ["Attention", "AttentionSettings", "FrameSampler"]
+__all__ = ["AdaptiveSampler", "FrameSampler", "SamplingSettings"]
 
 EARLY_SHARE = 0.9  # of a frame's time: a camera that sends `max_fps` frames, some a little early, keeps every one
 
@@ -40,17 +40,17 @@ class FrameSampler:
 
 
 @dataclass(frozen=True, slots=True)
-class AttentionSettings:
-    """How the camera's attention is spent.
+class SamplingSettings:
+    """How many frames are processed.
 
     Attributes:
-        quiet_fps: looks per second while nothing may be a bird, and while every bird sits still.
-        calm_fps: looks per second while known birds move about in their place; every frame otherwise.
+        quiet_fps: frames per second while nothing may be a bird, and while every bird sits still.
+        calm_fps: frames per second while known birds move about in their place; every frame otherwise.
         calm_speed: how fast that is, in their own sizes per second; flying is 5 and more.
-        kept_frames: frames left out that are kept for a second thought (3 MB each at 1080p).
-        alert_s: how long every frame is looked at after the last suspicion.
+        kept_frames: skipped frames that are kept to be processed after all (3 MB each at 1080p).
+        alert_s: how long every frame is processed after something last may have been a bird.
         still_s: a bird that has not moved for so long sits still.
-        gap_s: frames further apart than this were not all looked at.
+        gap_s: frames further apart than this were not all processed.
     """
 
     quiet_fps: float = 5.0
@@ -62,48 +62,48 @@ class AttentionSettings:
     gap_s: float = 0.35
 
 
-class Attention:
-    """What one camera's frames are worth at the moment. Times are seconds on the camera's clock.
+class AdaptiveSampler:
+    """Which of an observer's frames are processed, by what was seen so far. Times are seconds on the frames' clock.
 
     Attributes:
-        alert_until: until when every frame is looked at.
-        seen_all_since: from here on every frame was looked at, or known to be quiet.
-        left_out: the newest frames that were not looked at, oldest first.
+        alert_until_s: until when every frame is processed.
+        complete_since_s: from here on every frame was processed, or known to be quiet.
+        skipped: the newest frames that were not processed, oldest first.
     """
 
-    def __init__(self, settings: AttentionSettings) -> None:
+    def __init__(self, settings: SamplingSettings) -> None:
         self.settings = settings
-        self.alert_until = 0.0
-        self.seen_all_since = 0.0
-        self.left_out: deque[Frame] = deque(maxlen=settings.kept_frames)
-        self._looked_at = -1e9  # the last look
-        self._moved_at = 0.0
+        self.alert_until_s = 0.0
+        self.complete_since_s = 0.0
+        self.skipped: deque[Frame] = deque(maxlen=settings.kept_frames)
+        self._last_s = -1e9  # of the last frame that was processed
+        self._moved_s = 0.0
 
-    def wants(self, frame: Frame, at: float) -> bool:
-        """Whether this frame is looked at now; the rest wait for a second thought."""
-        if not self._due(at):
-            self.left_out.append(frame)
+    def should_process(self, frame: Frame, now_s: float) -> bool:
+        """Whether this frame is processed now; otherwise it is kept in `skipped`."""
+        if not self._is_due(now_s):
+            self.skipped.append(frame)
             return False
-        if at - self._looked_at > self.settings.gap_s and not self.left_out:
-            self.seen_all_since = at
-        self._looked_at = at
+        if now_s - self._last_s > self.settings.gap_s and not self.skipped:
+            self.complete_since_s = now_s
+        self._last_s = now_s
         return True
 
-    def _due(self, at: float) -> bool:
-        if at <= self.alert_until or at < self._looked_at:
+    def _is_due(self, now_s: float) -> bool:
+        if now_s <= self.alert_until_s or now_s < self._last_s:
             return True
-        moving = at - self._moved_at < self.settings.still_s
+        moving = now_s - self._moved_s < self.settings.still_s
         fps = self.settings.calm_fps if moving else self.settings.quiet_fps
-        return at - self._looked_at >= 0.95 / fps
+        return now_s - self._last_s >= 0.95 / fps
 
-    def start_over(self, at: float) -> None:
-        """Nothing that was seen so far says what this picture shows."""
-        self.left_out.clear()
-        self.alert_until = at + self.settings.alert_s
-        self.seen_all_since = at
+    def reset(self, now_s: float) -> None:
+        """Start again with a scene of which nothing is known yet."""
+        self.skipped.clear()
+        self.alert_until_s = now_s + self.settings.alert_s
+        self.complete_since_s = now_s
 
-    def follow(self, step: Step, tracks: Sequence[Track], at: float) -> None:
-        """Look at every frame while something may be a bird, is missed, is new or flies.
+    def adapt(self, step: Step, tracks: Sequence[Track], now_s: float) -> None:
+        """Process every frame while a track is tentative, unseen, new or flying.
 
         Args:
             tracks: every track, confirmed or tentative.
@@ -111,7 +111,7 @@ class Attention:
         s = self.settings
         doubtful = len(step.open) < len(tracks) or len(step.seen) < len(step.open)
         fast = any(track.motion.speed > s.calm_speed * max(track.motion.size) for track in step.seen)
-        if doubtful or fast or any(at - track.first_s < s.alert_s for track in step.open):
-            self.alert_until = at + s.alert_s
-        if any(track.motion.still_since_s == at for track in step.open):
-            self._moved_at = at
+        if doubtful or fast or any(now_s - track.first_s < s.alert_s for track in step.open):
+            self.alert_until_s = now_s + s.alert_s
+        if any(track.motion.still_since_s == now_s for track in step.open):
+            self._moved_s = now_s

@@ -1,21 +1,22 @@
-"""What is known of a visit that is not over: where the bird was and when, and the pictures that were chosen so far."""
+"""Hold a visit that is not over: where the bird was and when, and the moments chosen so far.
+
+Evidence carries only what is new; what it is made of is kept here. A short history of places is kept because frames of
+the main stream are decoded later than those of the small one.
+"""
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-
-import numpy as np
 
 from birdwatchd.camera.best_shot import MomentPicker
 from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.records import Box
 
-__all__ = ["OpenVisit", "Perches", "place_at"]
+__all__ = ["OpenVisit", "box_at"]
 
 HISTORY = timedelta(seconds=12)  # of places, for frames of the main stream that are decoded later
 BETWEEN_S = 1.0  # sightings further apart say nothing about where the bird was between them
@@ -30,70 +31,46 @@ class OpenVisit:
 
     Attributes:
         start_s, last_seen_s: seconds from the start of the media.
-        places: when the bird was where, in order.
+        places: time and box of the latest sightings, in order.
         picker: chooses the moments.
-        spare: chooses among small pictures, in case the main stream gives none.
-        search_since: from when on the past is searched for the bird; None where every frame was looked at.
-        search: that search, while it goes on.
+        fallback_picker: chooses among frames of the small stream, in case the main stream gives none.
+        look_back_since: from when on the past is searched for the bird; None where every frame was processed.
+        look_back: the frames of that search which are left; None where there is none.
     """
 
     visit_id: str
     start: datetime
     start_s: float
     picker: MomentPicker
-    spare: MomentPicker
+    fallback_picker: MomentPicker
     last_seen: datetime
     last_seen_s: float
     places: deque[tuple[datetime, Box]] = field(default_factory=deque)
     revision: int = 0
-    search_since: datetime | None = None
-    search: Iterator[Frame] | None = None
+    look_back_since: datetime | None = None
+    look_back: Generator[Frame, None, None] | None = None
     count_max: int = 1
 
-    def seen(self, at: datetime, box: Box, media_s: float) -> None:
-        """The bird was seen."""
+    def add_sighting(self, at: datetime, box: Box, media_s: float) -> None:
+        """Take where the bird was seen."""
         self.last_seen, self.last_seen_s = max(at, self.start), media_s
         self.places.append((at, box))
         while at - self.places[0][0] > HISTORY:
             self.places.popleft()
 
-    def moves(self, at: datetime) -> bool:
+    def is_moving(self, at: datetime) -> bool:
         """Whether the bird is elsewhere shortly before and after a time, as far as is known."""
-        before, after = place_at(self.places, at - SKEW), place_at(self.places, at + SKEW)
+        before, after = box_at(self.places, at - SKEW), box_at(self.places, at + SKEW)
         return before is None or after is None or before.iou(after) < SAME_PLACE
 
     @property
     def known_since(self) -> datetime:
-        """From when on full-resolution pictures of it are worth having."""
+        """From when on it may be seen in full-resolution frames."""
         first = self.places[0][0]
-        return min(first, self.search_since) if self.search_since is not None else first
+        return min(first, self.look_back_since) if self.look_back_since is not None else first
 
 
-class Perches:
-    """Which birds were seen where since the picture began, on a coarse grid: each place remembers its first."""
-
-    COLUMNS, ROWS = 64, 36
-
-    def __init__(self) -> None:
-        self._first = np.zeros((self.ROWS, self.COLUMNS), np.int64)
-
-    def note(self, number: int, box: Box) -> None:
-        """Bird `number` (1 and more) was seen in `box`."""
-        part = self._first[self._cells(box)]
-        part[part == 0] = number
-
-    def had_others(self, number: int, box: Box) -> bool:
-        """Whether another bird than `number` was first in half of `box` or more."""
-        part = self._first[self._cells(box)]
-        return bool(((part != 0) & (part != number)).mean() >= 0.5)
-
-    def _cells(self, box: Box) -> tuple[slice, slice]:
-        left, top = int(box.x * self.COLUMNS), int(box.y * self.ROWS)
-        right, bottom = math.ceil((box.x + box.w) * self.COLUMNS), math.ceil((box.y + box.h) * self.ROWS)
-        return slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1))
-
-
-def place_at(places: Sequence[tuple[datetime, Box]], at: datetime) -> Box | None:
+def box_at(places: Sequence[tuple[datetime, Box]], at: datetime) -> Box | None:
     """Where a bird was at a time, between two sightings in a straight line; None when it was not there."""
     after = bisect_right(places, at, key=lambda place: place[0])
     if 0 < after < len(places):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from birdwatchd.camera.best_shot import MIN_GAP_S, MomentPicker, quality_of
 from birdwatchd.camera.capture.frame import Frame, luma_of
-from birdwatchd.camera.crops import crop_picture, encode_crop, square_around
+from birdwatchd.camera.crops import cut_crop, encode_crop, square_around
 from birdwatchd.records import Box
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
@@ -85,7 +85,7 @@ def test_colours_are_right_in_every_pixel_format(pixel_format: str, box: Box) ->
     frame = frame_of(painted(), pixel_format)
     rect = square_around(box, frame.width, frame.height)
     expected = frame.av_frame.to_ndarray(format="rgb24")[rect.top : rect.bottom, rect.left : rect.right]
-    difference = np.abs(crop_picture(frame, box).astype(int) - expected.astype(int))
+    difference = np.abs(cut_crop(frame, box).astype(int) - expected.astype(int))
     assert difference.mean() < 2.0
     assert difference.max() < 16
 
@@ -93,14 +93,14 @@ def test_colours_are_right_in_every_pixel_format(pixel_format: str, box: Box) ->
 def test_grey_cameras_give_grey_crops() -> None:
     """Infra-red at night has no colour planes to read."""
     frame = frame_of(painted(), "gray")
-    crop = crop_picture(frame, Box(0.3, 0.3, 0.2, 0.2))
+    crop = cut_crop(frame, Box(0.3, 0.3, 0.2, 0.2))
     assert (crop[..., 0] == crop[..., 2]).all()
 
 
 def test_odd_sizes_and_padded_rows_do_not_shift_the_colours() -> None:
     """Cameras with 1366×769 pixels exist; the padding of their rows is not picture."""
     frame = frame_of(painted(333, 201), "yuv420p")
-    crop = crop_picture(frame, Box(0.9, 0.9, 0.1, 0.1))
+    crop = cut_crop(frame, Box(0.9, 0.9, 0.1, 0.1))
     assert abs(int(crop[-1, -1, 1]) - 254) < 12
 
 

@@ -19,7 +19,7 @@ from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.motion.detector import MotionDetector, MotionResult
 from birdwatchd.camera.motion.settings import MotionSettings
 from birdwatchd.camera.observer import Observer
-from birdwatchd.camera.sampling import AttentionSettings
+from birdwatchd.camera.sampling import SamplingSettings
 from birdwatchd.camera.tracking.tracker import Tracker, TrackerSettings
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
@@ -38,7 +38,7 @@ def observe(path: Path, **fields: object) -> list[Evidence]:
     found = []
     with Stream(settings.source, settings, now) as stream:
         for frame in stream.frames():
-            found += observer.look(frame)
+            found += observer.process(frame)
     return found + observer.finish()
 
 
@@ -92,10 +92,10 @@ def test_a_change_of_resolution_in_mid_stream_is_survived() -> None:
     scene_b = Scene(SceneSpec(3, 320, 180, 12), ())
     found = []
     for frame in drawn(scene_a, 0, 84):
-        found += observer.look(frame)
+        found += observer.process(frame)
     assert len(observer.present) == 1
     for frame in drawn(scene_b, 84, 160):
-        found += observer.look(frame)
+        found += observer.process(frame)
     assert len(closings(found)) == 1
 
 
@@ -114,7 +114,7 @@ def test_a_clock_that_is_set_back_does_not_stop_the_watching() -> None:
     found = []
     for frame in drawn(Scene(SceneSpec(3, 640, 360, 12), visits), 0, 20 * 12):
         step = timedelta(seconds=60 if frame.media_s >= 7.0 else 0)
-        found += observer.look(replace(frame, at=frame.at - step))
+        found += observer.process(replace(frame, at=frame.at - step))
     ends = closings(found)
     assert len(ends) == 2
     assert all(e.end is not None and e.end >= e.start for e in ends)
@@ -299,9 +299,9 @@ def test_where_a_step_of_light_is_still_being_learned_nothing_has_left(
     observer = Observer(
         "cam",
         CameraSettings(source=Source("x.mp4"), min_bird=16),
-        replay=lambda since: iter([frame for frame in frames if frame.at >= since]),
-        attention=AttentionSettings(quiet_fps=15.0, calm_fps=15.0),
+        replay=lambda since: (frame for frame in frames if frame.at >= since),
+        sampling=SamplingSettings(quiet_fps=15.0, calm_fps=15.0),
     )
-    found = [evidence for frame in frames for evidence in observer.look(frame)]
+    found = [evidence for frame in frames for evidence in observer.process(frame)]
     assert not ScriptedDetector.looks, "every frame was looked at"
     assert len(found) == told

@@ -49,7 +49,7 @@ class Bench:
     capsys: pytest.CaptureFixture[str]
     scanned: list[str] = field(default_factory=list)
     error: dict[str, str] = field(default_factory=dict)
-    meanwhile: Callable[[Path], None] = lambda path: None
+    meanwhile: Callable[[Path], object] = lambda path: None
     model: str = "demo@1"
     settings: CameraSettings | None = None
 

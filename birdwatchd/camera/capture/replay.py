@@ -6,7 +6,7 @@ of its own that goes when the iterator is closed, so a search of the past may st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from datetime import datetime
 
 from birdwatchd.camera.capture.decoder import PacketDecoder
@@ -17,7 +17,7 @@ from birdwatchd.camera.capture.ring import Ring
 __all__ = ["replay"]
 
 
-def replay(ring: Ring, since: datetime) -> Iterator[Frame]:
+def replay(ring: Ring, since: datetime) -> Generator[Frame, None, None]:
     """The frames of what the ring holds now, from `since` on.
 
     Packets are taken out of the ring at once and decoded as the iterator goes. Frames before `since` are decoded where
@@ -29,7 +29,7 @@ def replay(ring: Ring, since: datetime) -> Iterator[Frame]:
     return _decoded(ring.since(since), since)
 
 
-def _decoded(packets: Sequence[Packet], since: datetime) -> Iterator[Frame]:
+def _decoded(packets: Sequence[Packet], since: datetime) -> Generator[Frame, None, None]:
     if not packets:
         return
     decoder = PacketDecoder(packets[0].codec)

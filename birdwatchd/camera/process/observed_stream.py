@@ -57,4 +57,4 @@ class ObservedStream:
         ) as stream:
             self.duration_s = stream.duration_s
             for frame in stream.decoded_frames(keep=self._ring.append):
-                yield frame, self.observer.look(stream.download(frame)) if sampler.takes(frame) else None
+                yield frame, self.observer.process(stream.download(frame)) if sampler.takes(frame) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -152,7 +152,7 @@ class CameraWatch:
             self._online_since_s = time.monotonic()
         with self._lock:
             if self._sampler.takes(frame):
-                self._send(self._observer.look(download(frame)))
+                self._send(self._observer.process(download(frame)))
             self._send_clips()
         now_s = time.monotonic()
         if not self._online or now_s - self._reported_s >= REPORT_EVERY_S:
@@ -161,7 +161,7 @@ class CameraWatch:
             self._report(CameraState.ONLINE, frame=frame, fps=fps, detail=loss)
             self._online, self._reported_s, self._frames_before = True, now_s, self._frames
 
-    def _replay(self, since: datetime) -> Iterator[Frame]:
+    def _replay(self, since: datetime) -> Generator[Frame, None, None]:
         """Frames of the recent past: of the main stream, or of the small one while that is all there is."""
         dual = self._dual
         ring = self._ring if dual is None or dual.full_feed.alive else dual.gate_feed.ring

@@ -161,11 +161,11 @@ class Step:
         seen: those of them that this look saw.
         closed: confirmed tracks that are over.
         absorb: boxes that the gate should take as background (ghosts, static objects).
-        left: what was part of the background and is not there any more.
+        departures: what was part of the background and is not there any more.
     """
 
     open: tuple[Track, ...]
     seen: tuple[Track, ...]
     closed: tuple[Track, ...]
     absorb: tuple[Box, ...]
-    left: tuple[Departure, ...] = ()
+    departures: tuple[Departure, ...] = ()

@@ -49,11 +49,6 @@ class Tracker:
         return tuple(t.box for t in self._tracks if t.confirmed)
 
     @property
-    def suspicious(self) -> bool:
-        """Something is there that may become a bird."""
-        return bool(self._tracks)
-
-    @property
     def tracks(self) -> tuple[Track, ...]:
         """Every track, confirmed or tentative (for people who tune)."""
         return tuple(self._tracks)
@@ -83,10 +78,10 @@ class Tracker:
         rate = 1 - math.exp(-step_s / self.settings.presence_s)
         for track in self._tracks:
             track.count_look(now_s, rate)
-        absorb, left = self._drop_static(now_s)
-        return self._step(now_s, tuple(absorb), tuple(left))
+        absorb, departures = self._drop_static(now_s)
+        return self._step(now_s, tuple(absorb), tuple(departures))
 
-    def close_quiet(self, now_s: float) -> Step:
+    def close_unseen(self, now_s: float) -> Step:
         """Let time pass without a frame: close what was not seen for `gone_s`."""
         return self._step(now_s, (), ())
 
@@ -196,7 +191,7 @@ class Tracker:
         """Drop static objects and ghosts from the tracks; the gate takes them as background."""
         s = self.settings
         absorb: list[Box] = []
-        left: list[Departure] = []
+        departures: list[Departure] = []
         for track in list(self._tracks):
             still_s = now_s - track.motion.still_since_s
             ghost = track.sightings.ghost_hits >= 3 and (
@@ -217,13 +212,13 @@ class Tracker:
             hits, looks = track.sightings.hits, track.sightings.looks
             if ghost and hits >= s.confirm_share * looks:  # a perch stays empty; what comes and goes sways
                 number = track.number if track.confirmed else None
-                left.append(Departure(track.box, track.motion.still_since_s, number, track.first_s))
+                departures.append(Departure(track.box, track.motion.still_since_s, number, track.first_s))
             track.over = True
             if not track.confirmed:
                 self._tracks.remove(track)
-        return absorb, left
+        return absorb, departures
 
-    def _step(self, now_s: float, absorb: tuple[Box, ...], left: tuple[Departure, ...]) -> Step:
+    def _step(self, now_s: float, absorb: tuple[Box, ...], departures: tuple[Departure, ...]) -> Step:
         s = self.settings
         closed = []
         for track in list(self._tracks):
@@ -240,7 +235,7 @@ class Tracker:
         for track in confirmed:
             track.count_present(present)
         seen = tuple(t for t in confirmed if t.last_s == now_s)
-        return Step(confirmed, seen, tuple(closed), absorb, left)
+        return Step(confirmed, seen, tuple(closed), absorb, departures)
 
     def _confirm(self, track: Track, now_s: float) -> None:
         """It is a bird: another one, or one that vanished as this one appeared (it took off, or landed)."""

@@ -139,7 +139,7 @@ class TuningLog:
     def __init__(self, name: str, settings: CameraSettings, observer: Observer) -> None:
         self._name, self._settings, self._observer = name, settings, observer
         self._origin = datetime.min  # second 0
-        self._seen = observer.last_look
+        self._seen = observer.last_motion
         self._scene: Image | None = None
         self._scene_s, self._scene_empty = 0.0, False
         self._samples: list[Sample] = []
@@ -169,7 +169,7 @@ class TuningLog:
         self._frames += 1
         self._size = (frame.width, frame.height)
         self.seconds = max(self.seconds, self._seconds_of(frame.at))
-        if self._observer.last_look is not self._seen:
+        if self._observer.last_motion is not self._seen:
             self._add_sample()
         self._add_evidence(evidence)
         self._keep_scene(frame)
@@ -205,7 +205,7 @@ class TuningLog:
         return max(0.0, (at - self._origin).total_seconds())
 
     def _add_sample(self) -> None:
-        look = self._seen = self._observer.last_look
+        look = self._seen = self._observer.last_motion
         state = GateState.LEARNING if look.learning else GateState.CHANGED if look.global_change else GateState.WATCHING
         self._samples.append(Sample(self.seconds, look.foreground_ratio, state))
         for region in look.ignored:

@@ -111,7 +111,7 @@ class AnnotatedVideo:
 
 def draw_overlay(image: Image, observer: Observer, seconds: float) -> None:
     """Draw what the observer found in the frame that it had last."""
-    look = observer.last_look
+    look = observer.last_motion
     for region in look.ignored:
         _draw_box(image, region.box, PALE_GREY, region.why, 1)
     for region in look.regions:

@@ -91,7 +91,7 @@ class Lockstep:
                         self.ring.append(replace(waiting, at=at))
                         self.packets += 1
                     waiting = next(packets, None)
-                found += self.observer.look(frame)
+                found += self.observer.process(frame)
         return found + self.observer.finish()
 
 

@@ -54,7 +54,7 @@ def test_looking_back_may_stop_at_any_moment(clip: CameraSettings) -> None:
     ring, seen = watched(clip)
     frames = replay(ring, seen[0][0])
     assert next(frames).at == seen[0][0]
-    frames.close()  # type: ignore[attr-defined]  # a generator, as its callers know
+    frames.close()  # a generator, as its callers know
     assert list(frames) == []
 
 

@@ -233,7 +233,7 @@ def test_a_ghost_that_comes_and_goes_is_no_departure(every: int, told: bool) -> 
     tracker, left = Tracker(TrackerSettings()), list[Departure]()
     ghost = Region(Box(0.4, 0.1, 0.05, 0.05), 0.6, 3.0, ghost=True, activity=0.0)
     for look in range(40):
-        left += tracker.update([ghost] if look % every == 0 else [], look * STEP_S).left
+        left += tracker.update([ghost] if look % every == 0 else [], look * STEP_S).departures
     assert bool(left) is told
 
 

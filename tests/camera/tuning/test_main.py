@@ -74,15 +74,15 @@ def test_the_sheet_shows_the_visit(clip: Path, tmp_path: Path) -> None:
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, bool]]:
     """Each frame that any observer is shown: its second, and whether the gate looked at it."""
     shown: list[tuple[float, bool]] = []
-    look = Observer.look
+    look = Observer.process
 
     def noted(observer: Observer, frame: Frame) -> list[Any]:
-        before = observer.last_look
+        before = observer.last_motion
         evidence = look(observer, frame)
-        shown.append((frame.media_s, observer.last_look is not before))
+        shown.append((frame.media_s, observer.last_motion is not before))
         return evidence
 
-    monkeypatch.setattr(Observer, "look", noted)
+    monkeypatch.setattr(Observer, "process", noted)
     return shown
 
 
