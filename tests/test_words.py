@@ -19,7 +19,7 @@ GONE = {
     )
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
-SECONDS = {"alerts", "channels", "mqtt", "flow.py", "store", "species", "stages", "demo/drawing"} | {
+SECONDS = {"alerts", "channels", "mqtt", "flow.py", "search", "store", "species", "stages", "demo/drawing"} | {
     f"camera/{room}" for room in ("capture", "clips", "motion", "process", "tracking", "tuning")
 }
 _TIME = re.compile(r"(^|_)(at|now|since|until|before|after|due|begun|began)$")
