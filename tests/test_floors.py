@@ -74,7 +74,7 @@ MOST_FILES = 18  # Python files in one folder: more cannot be taken in at a glan
 HOMES = {
     "av": {"camera"},
     "cv2": {"camera"},
-    "torch": {"species", "search"},
+    "torch": {"species"},
     "torchvision": {"species"},
     "birder": {"species"},
     "safetensors": {"species"},
@@ -224,7 +224,7 @@ def test_only_the_crew_catches_everything() -> None:
             ("numpy", "torch", "birder", "cv2", "av", "sqlalchemy", "alembic", "paho", "apprise", "astral"),
         ),
         ("birdwatchd.daemon", ("torch", "birder", "cv2", "av", "apprise", "astral")),
-        ("birdwatchd.search.likeness", ("torch", "birder", "cv2", "av")),
+        ("birdwatchd.search.nearest", ("torch", "birder", "cv2", "av")),
         ("birdwatchd.commands.similar", ("torch", "birder", "cv2", "av")),
         ("birdwatchd.camera.process.worker", ("torch", "birder", "sqlalchemy", "paho", "typer", "rich")),
         ("birdwatchd.camera.process.supervisor", ("torch", "birder", "cv2", "av")),

@@ -19,7 +19,7 @@ GONE = {
     )
 }
 # Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
-SECONDS = {"alerts", "channels", "demo", "mqtt", "flow.py", "store", "species", "stages"} | {
+SECONDS = {"alerts", "search", "channels", "demo", "mqtt", "flow.py", "store", "species", "stages"} | {
     f"camera/{room}" for room in ("capture", "clips", "motion", "process", "tracking", "tuning")
 }
 _TIME = re.compile(r"(^|_)(at|now|since|until|before|after|due|begun|began)$")

@@ -1,4 +1,7 @@
-"""Past visits that look like one visit, or like a picture: nearest by embedding, of the same model only."""
+"""List the stored visits whose embeddings are nearest to those of a visit or a picture: `birdwatchd similar`.
+
+Only embeddings of the same model are compared: of the model that named the visit, or of the configured one.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +18,13 @@ from birdwatchd.commands.progress import track
 from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.errors import ConfigError, StoreError
 from birdwatchd.records import FloatArray, Visit, moment_weight
+from birdwatchd.search.nearest import nearest_visits
 from birdwatchd.settings.config import Config
 from birdwatchd.store import StoreReader
 
-__all__ = ["Alike", "SimilarOptions", "run_similar"]
+__all__ = ["SimilarOptions", "run_similar"]
 
-FEW = 20  # pages that are read without a word
+QUIET_PAGES = 20  # read without a progress bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +36,6 @@ class SimilarOptions:
     as_json: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Alike:
-    """A visit, and how much its most similar picture is like what was asked for: cosine, -1 … 1."""
-
-    visit: Visit
-    similarity: float
-
-
 def run_similar(config: Config, options: SimilarOptions) -> int:
     """Print the visits that look most alike, best first.
 
@@ -50,49 +45,39 @@ def run_similar(config: Config, options: SimilarOptions) -> int:
     """
     with StoreReader.open_existing(config.home) as store:
         asked = store.visits.get(options.what)
-        question = _of_visit(config, store, asked) if asked is not None else _of_picture(config, Path(options.what))
-        found = _alike(store, question, options.count, except_for=asked.visit_id if asked else "")
+        query = _of_visit(store, asked) if asked is not None else _of_picture(config, Path(options.what))
+        found = _search(store, query, options.count, except_for=asked.visit_id if asked else "")
     if options.as_json:
-        for one in found:
-            line = {**one.visit.to_json(), "similarity": round(one.similarity, 4)}
+        for visit, similarity in found:
+            line = {**visit.to_json(), "similarity": round(similarity, 4)}
             sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
     elif found:
         out.print(_table(found, config), soft_wrap=True)
     else:
-        err.print(f"no other visit has an embedding of {shown(question.model)}")
+        err.print(f"no other visit has an embedding of {shown(query.model)}")
     return 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Question:
-    """What to look for: a model's embedding, shape (dim,); and the device on which to look, as torch names it."""
+class _Query:
+    """An embedding, shape (dim,), and the model that made it."""
 
     model: str
     embedding: FloatArray
-    device: str
 
 
-def _of_visit(config: Config, store: StoreReader, visit: Visit) -> _Question:
+def _of_visit(store: StoreReader, visit: Visit) -> _Query:
     """The mean of a visit's embeddings, better pictures counting more."""
     moments = [moment for moment in store.visits.moments(visit.visit_id) if moment.model == visit.model]
     if not moments:
         raise StoreError(f"visit {visit.visit_id} has no embedding", "no picture of it could be classified")
     vectors = np.stack([moment.embedding.astype(np.float32) for moment in moments])
     mean = np.average(vectors, axis=0, weights=[moment_weight(m.quality) for m in moments]).astype(np.float32)
-    return _Question(visit.model, mean, _device_without_network(config.model.device))
+    return _Query(visit.model, mean)
 
 
-def _device_without_network(wanted: str) -> str:
-    """Where no network is loaded, the CPU has answered before torch has found out whether there is another device."""
-    if not wanted.startswith("cuda"):
-        return "cpu"
-    from birdwatchd.species.network.network import choose_device
-
-    return str(choose_device(wanted))
-
-
-def _of_picture(config: Config, path: Path) -> _Question:
-    """What the configured model makes of a picture."""
+def _of_picture(config: Config, path: Path) -> _Query:
+    """The embedding that the configured model gives a picture."""
     from PIL import Image, UnidentifiedImageError
 
     if not path.is_file():
@@ -106,40 +91,37 @@ def _of_picture(config: Config, path: Path) -> _Question:
         raise ConfigError(f"{path} is no picture that can be read", "give a JPEG or PNG of the bird") from None
     network = load_network(config.model, config.model_cache, progress=True)
     _, embeddings = network.infer(network.preprocess(picture)[None])
-    return _Question(network.model_id, embeddings[0], network.torch_device)
+    return _Query(network.model_id, embeddings[0])
 
 
-def _alike(store: StoreReader, question: _Question, count: int, except_for: str) -> list[Alike]:
-    from birdwatchd.search.codes import OnDevice, OnHost
-    from birdwatchd.search.likeness import Likeness
-
-    hold = OnHost if question.device == "cpu" else partial(OnDevice, device=question.device)
-    likeness = Likeness(store, question.model, len(question.embedding), hold=hold, say=_say, watch=_watch)
-    likeness.catch_up()
-    found = [one for one in likeness.nearest(question.embedding, count + 1) if one.visit_id != except_for]
-    visits = ((store.visits.get(one.visit_id), one.similarity) for one in found)
-    return [Alike(visit, similarity) for visit, similarity in visits if visit is not None][:count]
+def _search(store: StoreReader, query: _Query, count: int, except_for: str) -> list[tuple[Visit, float]]:
+    """Other visits, most similar first, each with the cosine of its most similar picture, -1 … 1."""
+    # One more than wanted, because the visit itself is the best match.
+    matches = nearest_visits(store, query.model, query.embedding, count + 1, report=_report, progress=_with_bar)
+    others = [match for match in matches if match.visit_id != except_for]
+    visits = ((store.visits.get(match.visit_id), match.similarity) for match in others)
+    return [(visit, similarity) for visit, similarity in visits if visit is not None][:count]
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     err.print(shown(text), soft_wrap=True)
 
 
-def _watch(pages: range) -> Iterable[int]:
-    """Show that embeddings are read, where it takes a while."""
-    return pages if len(pages) <= FEW else track(pages, "reading embeddings", len(pages))
+def _with_bar(pages: range) -> Iterable[int]:
+    """Show a progress bar if there are many pages of embeddings to read."""
+    return pages if len(pages) <= QUIET_PAGES else track(pages, "reading embeddings", len(pages))
 
 
-def _table(found: Sequence[Alike], config: Config) -> Table:
+def _table(found: Sequence[tuple[Visit, float]], config: Config) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False)
     for heading in ("alike", "when", "camera", "bird", "visit"):
         table.add_column(heading, justify="right" if heading == "alike" else "left", no_wrap=True)
-    for one in found:
+    for visit, similarity in found:
         table.add_row(
-            f"{one.similarity:.3f}",
-            one.visit.start.astimezone(config.station.zone).strftime("%Y-%m-%d %H:%M:%S"),
-            shown(one.visit.camera),
-            shown(name_of(one.visit.verdict)),
-            f"[dim]{shown(one.visit.visit_id)}[/]",
+            f"{similarity:.3f}",
+            visit.start.astimezone(config.station.zone).strftime("%Y-%m-%d %H:%M:%S"),
+            shown(visit.camera),
+            shown(name_of(visit.verdict)),
+            f"[dim]{shown(visit.visit_id)}[/]",
         )
     return table

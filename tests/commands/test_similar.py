@@ -17,7 +17,7 @@ from birdwatchd.commands import similar as module
 from birdwatchd.commands.similar import SimilarOptions, run_similar
 from birdwatchd.errors import ConfigError, StoreError
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit
-from birdwatchd.search import likeness
+from birdwatchd.search import nearest
 from birdwatchd.settings.config import Config
 from birdwatchd.store import MomentRow, Store
 
@@ -93,9 +93,8 @@ def test_many_pages(
     keep: Keep, similar: Callable[..., list[tuple[str, float]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A first reading that takes long says so, and gives the same: nothing twice, nothing left out."""
-    monkeypatch.setattr(likeness, "PAGE", 2)
-    monkeypatch.setattr(likeness, "COMMIT_ROWS", 4)
-    monkeypatch.setattr(module, "FEW", 1)
+    monkeypatch.setattr(nearest, "PAGE", 2)
+    monkeypatch.setattr(module, "QUIET_PAGES", 1)
     for number in range(5):
         keep(f"v{number}", [1, number, 0], [1, number, 0.01])
     assert sorted(visit_id for visit_id, _ in similar("v0")) == ["v1", "v2", "v3", "v4"]
