@@ -53,7 +53,12 @@ _MQTT_STATE: dict[CameraState, Literal["online", "offline", "disabled"]] = {
 
 
 class Daemon:
-    """One running system."""
+    """One running system.
+
+    Attributes:
+        late: names of the threads that had not ended within the deadline, once `run` has returned.
+        failure: what a thread failed with, if one did.
+    """
 
     def __init__(
         self,
@@ -74,6 +79,8 @@ class Daemon:
         self.mailbox = Mailbox(self.metrics)
         self.cameras: list[CameraProcess] = []
         self._mqtt: MqttService | None = None
+        self.late: list[str] = []
+        self.failure: BaseException | None = None
 
     def run(self) -> int:
         """Run until the stop; returns the exit status.
@@ -161,14 +168,14 @@ class Daemon:
                 self._stop.set("every camera has ended")
         log.info("stopping: %s", self._stop.reason)
         notify("STOPPING=1")
-        late = visits.join(self._time_left())
+        self.late = visits.join(self._time_left())
         closing.set("stopping")
-        late += outlets.join(max(1.0, self._time_left()))
+        self.late += outlets.join(max(1.0, self._time_left()))
         pushes.join(max(0.0, self._time_left()))  # who is late here is no failure: its message is in the outbox still
-        failure = visits.failure or outlets.failure or pushes.failure
-        if isinstance(failure, BirdwatchError):
-            raise failure
-        return 1 if late or failure else 0
+        self.failure = visits.failure or outlets.failure or pushes.failure
+        if isinstance(self.failure, BirdwatchError):
+            raise self.failure
+        return 1 if self.late or self.failure else 0
 
     def _close_interrupted(self, writer: Writer) -> None:
         """End what a killed run left open; while the disk is full or held by another program, wait for it."""

@@ -59,7 +59,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came beside what was stored and published.
+    """What came beside what was stored and published, and how birdwatchd ended.
 
     Attributes:
         sightings: one per bird of at least a second that had left before the end, by start.
@@ -69,6 +69,8 @@ class Comparison:
         unpublished: of how many the last message does not say what the database says, although none is waiting.
         pending: of how many a message was still waiting to be sent at the end.
         unready: cameras that were not ready for birds, so that none came.
+        failed: one of birdwatchd's threads failed.
+        late: those of its threads that did not end in time.
     """
 
     sightings: tuple[Sighting, ...]
@@ -78,6 +80,8 @@ class Comparison:
     unpublished: int = 0
     pending: int = 0
     unready: tuple[str, ...] = ()
+    failed: bool = False
+    late: tuple[str, ...] = ()
 
 
 def compare(

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -77,15 +77,15 @@ def run_demo(settings: DemoSettings) -> int:
         schedule = Schedule(cameras, reports, stop, settings.seconds)
         threading.Thread(target=schedule.run, args=(partial(_announce_birds, settings.seconds),), daemon=True).start()
         daemon = Daemon(config, stop, on_visit=VisitLines().show, on_status=reports.take)
-        status = daemon.run()
+        daemon.run()
         ended = datetime.now(UTC) - timedelta(seconds=stop.for_seconds(time.monotonic()))
         waited = schedule.core_wait.share() if schedule.core_wait is not None else None
         _await_delivery(config, messages, began)
     load = _load(cameras, reports, daemon.metrics, waited, ended)
     with Store.open(config.home, zone=config.station.zone) as store:
         comparison = compare(store, cameras, messages, load, began, ended)
-    kept = show_summary(comparison, messages, load, config)
-    return status or (0 if kept else 1)
+    comparison = replace(comparison, failed=daemon.failure is not None, late=tuple(daemon.late))
+    return 0 if show_summary(comparison, messages, load, config) else 1
 
 
 def _config(home: Path, cameras: Sequence[SimulatedCamera], mqtt: MqttSettings) -> Config:

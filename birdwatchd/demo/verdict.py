@@ -54,7 +54,7 @@ def judge(comparison: Comparison, load: Load) -> list[Check]:
         checks.append(_published(comparison, load))
     checks += _latency(sightings, load)
     checks.append(_extra(comparison))
-    return [*checks, *_slowness(load)]
+    return [*checks, *_ending(comparison, load), *_slowness(load)]
 
 
 def recorded(sighting: Sighting) -> Outcome:
@@ -150,6 +150,18 @@ def _extra(comparison: Comparison) -> Check:
     if slow:
         text += f"; this machine was too slow for {slow}"
     return Check(Outcome.BROKEN if broken else Outcome.TOO_SLOW, text)
+
+
+def _ending(comparison: Comparison, load: Load) -> Iterator[Check]:
+    """birdwatchd runs to the end and then stops in time."""
+    if comparison.failed:
+        yield Check(Outcome.BROKEN, "birdwatchd failed while it was running; the log above says where")
+    if comparison.late:
+        text = f"birdwatchd did not stop in time ({', '.join(comparison.late)})"
+        if load.is_busy:
+            yield Check(Outcome.TOO_SLOW, f"{text}; this machine was too slow")
+        else:
+            yield Check(Outcome.BROKEN, text)
 
 
 def _slowness(load: Load) -> Iterator[Check]:

@@ -198,6 +198,27 @@ def test_a_camera_that_was_too_slow_to_get_ready_is_not_called_broken(world: Wor
     assert judge(comparison, load)[0].outcome is Outcome.BROKEN
 
 
+@pytest.mark.parametrize(
+    ("waited", "outcome"), [(0.1, Outcome.BROKEN), (None, Outcome.BROKEN), (0.9, Outcome.TOO_SLOW)]
+)
+def test_who_stops_late_on_a_busy_machine_is_slow(world: World, waited: float | None, outcome: Outcome) -> None:
+    """The exit status must never be 1 without a line that says why."""
+    world.waited = waited
+    comparison = replace(world.compare(), late=("record", "publish"))
+    (check,) = (check for check in judge(comparison, world.load) if "stop in time" in check.text)
+    assert check.outcome is outcome
+    assert check.text.startswith("birdwatchd did not stop in time (record, publish)")
+
+
+def test_a_thread_that_fails_is_a_fault_on_any_machine(world: World) -> None:
+    """All that came before may have been as promised."""
+    overloaded(world)
+    checks = judge(replace(world.compare(), failed=True), world.load)
+    assert [check.text for check in checks if check.outcome is Outcome.BROKEN] == [
+        "birdwatchd failed while it was running; the log above says where"
+    ]
+
+
 @pytest.mark.parametrize("slowness", [lambda world: None, late_frames, overloaded])
 @pytest.mark.parametrize("spoil", [lambda world: None, *CONTENTS])
 def test_every_mark_agrees_with_its_words(world: World, spoil: Spoil, slowness: Spoil) -> None:
