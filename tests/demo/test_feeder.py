@@ -16,7 +16,8 @@ import av
 import numpy as np
 import pytest
 
-from birdwatchd.demo.cameras.feeder import Broadcast, Chunk, LateFrames, TransportEncoder, write_clip
+from birdwatchd.demo.cameras.broadcast import Broadcast, Chunk
+from birdwatchd.demo.cameras.feeder import LateFrames, TransportEncoder, write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.demo.cameras.visits import ScheduledVisit, schedule
 

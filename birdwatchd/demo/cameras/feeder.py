@@ -23,7 +23,6 @@ the input does not end it.
 import argparse
 import json
 import os
-import queue
 import signal
 import sys
 import threading
@@ -31,14 +30,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
+from birdwatchd.demo.cameras.broadcast import Broadcast, Chunk, StreamServer
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.demo.cameras.visits import schedule
 
@@ -53,7 +52,6 @@ LEFT_OUT_EVERY_S = 1.0
 
 _GOP_S = 2.0
 _CLIENT_SECONDS = 8.0  # a client that is further behind than this is let go
-_PATH = "/feeder.ts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +85,6 @@ class FeederSettings:
         visits = schedule(self.seed, self.seconds, self.cameras, self.at_once)
         spec = SceneSpec(self.seed * 101 + self.camera, self.width, self.height, self.fps)
         return Scene(spec, tuple(visit for visit in visits if visit.camera == self.camera))
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """The MPEG-TS bytes of one picture; `key` when a client may begin here."""
-
-    data: bytes
-    key: bool
 
 
 class _Sink:
@@ -183,120 +173,6 @@ def write_clip(path: Path | str, scene: Scene, start_s: float, end_s: float, cod
             container.mux_one(packet)
 
 
-class _Client:
-    """One viewer's queue of chunks: bounded; when it is full the viewer is dropped, as a camera would."""
-
-    def __init__(self, room: int) -> None:
-        self._chunks: queue.Queue[bytes | None] = queue.Queue(room + 1)
-        self._room = room
-        self._begun = self._over = False
-
-    def offer(self, chunk: Chunk) -> None:
-        self._begun = self._begun or chunk.key
-        if not self._begun or self._over:
-            return
-        if self._chunks.qsize() >= self._room:
-            self.finish()
-        else:
-            self._chunks.put_nowait(chunk.data)
-
-    def finish(self) -> None:
-        """Nothing more will come; what is queued may still be read."""
-        if not self._over:
-            self._over = True
-            self._chunks.put_nowait(None)
-
-    def read(self) -> Iterator[bytes]:
-        while (data := self._chunks.get()) is not None:
-            yield data
-
-
-class Broadcast:
-    """Give every chunk to every client there is; forget it when there is none."""
-
-    def __init__(self, room: int) -> None:
-        self._room = room
-        self._clients: list[_Client] = []
-        self._lock = threading.Lock()
-        self._over = False
-        self.joined = threading.Event()
-        """Set once the first client has come."""
-
-    def join(self) -> _Client:
-        """A new client's queue."""
-        client = _Client(self._room)
-        with self._lock:
-            if self._over:
-                client.finish()
-            self._clients.append(client)
-        self.joined.set()
-        return client
-
-    def leave(self, client: _Client) -> None:
-        """The client is gone."""
-        with self._lock:
-            self._clients.remove(client)
-
-    def watched(self) -> bool:
-        """Whether anyone is there."""
-        with self._lock:
-            return bool(self._clients)
-
-    def send(self, chunk: Chunk) -> None:
-        """Queue the chunk for everyone; never waits."""
-        with self._lock:
-            for client in self._clients:
-                client.offer(chunk)
-
-    def finish(self) -> None:
-        """End every client's stream."""
-        with self._lock:
-            self._over = True
-            for client in self._clients:
-                client.finish()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, port: int, broadcast: Broadcast) -> None:
-        super().__init__(("127.0.0.1", port), _Viewer)
-        self.broadcast = broadcast
-
-
-class _Viewer(BaseHTTPRequestHandler):
-    """Copy the stream to one client until either side ends."""
-
-    protocol_version = "HTTP/1.1"
-    timeout = 5.0
-
-    def do_GET(self) -> None:
-        """Answer with the endless stream; any other path is not found."""
-        if self.path.partition("?")[0] != _PATH:
-            self.send_error(404, f"the stream is at {_PATH}")
-            return
-        broadcast = cast(_Server, self.server).broadcast
-        self.send_response(200)
-        self.send_header("Content-Type", "video/mp2t")
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("Transfer-Encoding", "chunked")  # or libav takes the end for a failure
-        self.send_header("Connection", "close")
-        self.end_headers()
-        client = broadcast.join()
-        try:
-            for data in client.read():
-                self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
-            self.wfile.write(b"0\r\n\r\n")
-        except OSError:
-            self.close_connection = True  # the viewer went away: cameras do not mind
-        finally:
-            broadcast.leave(client)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: standard error is for failures."""
-
-
 class LateFrames:
     """Count frames that were not drawn because the machine was too slow, and report them now and then."""
 
@@ -328,12 +204,12 @@ class Feeder:
         self.scene = settings.scene()
         self.cue = threading.Event()
         self._broadcast = Broadcast(round(_CLIENT_SECONDS * settings.fps))
-        self._server = _Server(settings.port, self._broadcast)
+        self._server = StreamServer(settings.port, self._broadcast)
 
     @property
     def url(self) -> str:
         """Where the stream is."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}{_PATH}"
+        return self._server.url
 
     def run(self, stop: threading.Event) -> None:
         """Listen, wait for the first client, then stream until `stop` or the end."""
