@@ -83,7 +83,7 @@ def _unswapped(birds: Any, whole: Any, places: Any, view: Any) -> Any:
 
 
 def _last_box(self: Any, now_s: float) -> Any:
-    return self.box
+    return self.region.box
 
 
 # -- the list ----------------------------------------------------------------------------------------------------------
@@ -362,7 +362,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
         "prediction",
         "tracking",
         "tracks are matched where they were, not where they fly",
-        {TRACKING + "track:Track.predicted": _last_box},
+        {TRACKING + "state:MotionState.predicted": _last_box},
     ),
     Mechanism(
         "reappear", "tracking", "a bird in flight must reappear near where it was lost", tracker={"reappear_reach": 0.0}
