@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,3 +17,26 @@ def peer() -> Iterator[Peer]:
     """A local web server that keeps what is posted."""
     with serving() as made:
         yield made
+
+
+# Folders and modules whose tests start processes, talk to real peers, load torch or draw video.
+SLOW = (
+    *("system", "mqtt", "channels", "commands", "demo", "benchmarks", "stages", "species/network", "species/learned"),
+    *(
+        "camera/capture",
+        "camera/clips",
+        "camera/process",
+        "camera/tuning",
+        "store/test_kill",
+        "test_library",
+        "test_cli",
+    ),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes long, so that `-m "not slow"` leaves it out."""
+    root = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(root) and item.path.relative_to(root).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
