@@ -211,7 +211,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
         "confirmation",
         "tracking",
         "every track is a bird from its second look",
-        {TRACKING + "tracker:should_confirm": lambda track, *rest: track.hits > 1},
+        {TRACKING + "tracker:should_confirm": lambda track, *rest: track.sightings.hits > 1},
     ),
     Mechanism(
         "confirm-hits",
