@@ -122,7 +122,6 @@ MECHANISMS: tuple[Mechanism, ...] = (
         "in a new scene what a bird hides is not estimated",
         {MOTION + "background:_illuminate_hidden": lambda old, new, where: new[where]},
     ),
-    Mechanism("max-region", "motion", "a region may cover the whole frame", motion={"max_region": NEVER}),
     Mechanism("noise", "motion", "one threshold for all cells, whatever their noise", background={"noise_factor": 0.0}),
     Mechanism("hysteresis", "motion", "no weak threshold beside the strong one", background={"weak_ratio": 1.0}),
     Mechanism("absorb", "motion", "what stands there never becomes background", background={"absorb_s": NEVER}),

@@ -53,10 +53,10 @@ def test_a_mechanism_is_off_inside_the_block_and_on_again_after_it(mechanism: Me
 
 def test_settings_that_are_not_replaced_stay_as_they_are() -> None:
     """The camera's own `min_bird` must reach the detector whatever is off."""
-    with switched_off(Mechanism("", "", "", motion={"max_region": 2.0}, background={"level_s": 9.0})):
+    with switched_off(Mechanism("", "", "", motion={"shake_share": 2.0}, background={"level_s": 9.0})):
         settings = birdwatchd.camera.observer.MotionSettings(min_bird=30, ignore=())  # type: ignore[attr-defined]
     assert settings == replace(
-        MotionSettings(min_bird=30), max_region=2.0, background=replace(MotionSettings().background, level_s=9.0)
+        MotionSettings(min_bird=30), shake_share=2.0, background=replace(MotionSettings().background, level_s=9.0)
     )
 
 

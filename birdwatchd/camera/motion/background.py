@@ -8,6 +8,7 @@ there is one, or a new one begun. Under birds nothing is learned.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +20,13 @@ from numpy.typing import NDArray
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid, Mask
 from birdwatchd.camera.motion.settings import BackgroundSettings
 
+log = logging.getLogger(__name__)
+
 __all__ = ["Background", "Illumination", "learning_rate"]
 
+BLOCK = 8  # cells; a block of a scene that shows is told from chance by its texture
+MIN_BLOCKS = 12  # with texture; fewer prove nothing
+MATCHED_SHARE = 0.85  # of a block's cells, from which on it shows the scene
 MAX_RESTARTS = 5  # of the first learning; a scene that never stays the same has to be learned as it is
 
 
@@ -66,6 +72,16 @@ class Background:
     def learning(self) -> bool:
         """Whether too little was learned to tell foreground from background."""
         return self._learned_s < self._needed_s - 0.01 or self._frames < 4
+
+    def begin_with(self, level: FloatGrid, noise: FloatGrid) -> None:
+        """Take a scene that is known already instead of learning it.
+
+        Args:
+            level, noise: brightness and mean deviation of each cell, float32 (rows, columns), grey levels.
+        """
+        self.level, self.noise = level.copy(), noise.copy()
+        self._frames, self._learned_s = 4, self._needed_s
+        self.update_threshold()
 
     def bootstrap(self, cells: Cells, step_s: float, held_mask: Mask | None = None) -> None:
         """Learn from one of the first frames, all of which counts as background but what lies under birds.
@@ -124,6 +140,30 @@ class Background:
             return None
         return Illumination(gain, offset)
 
+    def fit_uncovered(self, cells: Cells) -> Illumination | None:
+        """Fit gain and offset where something large hides most of the scene; None where the rest does not match.
+
+        Another scene matches in single cells by chance, but hardly anywhere in a whole block of textured ones.
+
+        Args:
+            cells: uint8 (rows, columns).
+        """
+        now = cells.astype(np.float32)
+        offset = _mode(now - self.level)
+        near = np.abs(now - self.level - offset) <= self.threshold
+        gain, offset = _fit_line(self.level[near], now[near])
+        matched = (np.abs(now - gain * self.level - offset) <= self.threshold).astype(np.float32)
+        size = max(1, self.grid.columns // BLOCK), max(1, self.grid.rows // BLOCK)
+        share = cv2.resize(matched, size, interpolation=cv2.INTER_AREA)
+        mean = cv2.resize(self.level, size, interpolation=cv2.INTER_AREA)
+        power = cv2.resize(cv2.multiply(self.level, self.level), size, interpolation=cv2.INTER_AREA)
+        textured = power - mean * mean > self.settings.min_contrast**2
+        blocks = int(textured.sum())
+        if blocks < MIN_BLOCKS or not 0.5 <= gain <= 2.0:
+            return None
+        uncovered = int((textured & (share > MATCHED_SHARE)).sum())
+        return Illumination(gain, offset) if uncovered >= self.settings.uncovered_share * blocks else None
+
     def apply_illumination(self, illumination: Illumination) -> None:
         """Apply a change of illumination to the whole background, also where birds hide it."""
         if abs(illumination.gain - 1.0) > 0.004:
@@ -157,6 +197,10 @@ class Background:
             cv2.accumulateWeighted(abs_diff, self.noise, learning_rate(step_s, s.noise_s))
         self._threshold_age_s += step_s
         if self._threshold_age_s > s.threshold_every_s:
+            if not math.isfinite(float(self.level.sum())) or not math.isfinite(float(self.noise.sum())):
+                log.error("the background of the camera is not finite; it is learned anew (this is a bug: report it)")
+                self.switch_scene(cells, [])
+                return
             self.sway *= np.float32(math.exp(-self._threshold_age_s / s.sway_s))
             self.update_threshold()
             self._threshold_age_s = 0.0
@@ -216,7 +260,7 @@ class Background:
         self.update_threshold()
 
     def _store(self, scene: SceneModel) -> None:
-        if scene.age_s > self.settings.min_scene_s:
+        if scene.age_s > self.settings.min_scene_s and math.isfinite(float(scene.level.sum())):
             self._other_scenes = [scene, *self._other_scenes][: self.settings.max_scenes]
 
 
@@ -226,6 +270,12 @@ _NEIGHBOURS = np.ones((3, 3), np.uint8)
 def learning_rate(step_s: float, constant_s: float) -> float:
     """The weight of a new value in an exponential average with time constant `constant_s`, `step_s` after the last."""
     return 1.0 - math.exp(-step_s / constant_s)
+
+
+def _mode(differences: FloatGrid) -> float:
+    """The most frequent of some differences between two frames, grey levels."""
+    counts = np.bincount(np.clip(np.rint(differences.ravel()) + 255, 0, 510).astype(np.int64), minlength=511)
+    return float(np.convolve(counts, np.ones(5), mode="same").argmax()) - 255.0
 
 
 def _median(values: NDArray[np.float32]) -> float:
@@ -256,6 +306,8 @@ def _illuminate_hidden(old: FloatGrid, new: FloatGrid, where: tuple[slice, slice
         rows.start - around[0].start : rows.stop - around[0].start,
         columns.start - around[1].start : columns.stop - around[1].start,
     ] = False
+    if not ring.any():  # the bird hides all of it, and nothing tells the light behind it
+        return old[where]
     gain = min(3.0, max(0.2, _fit_line(old[around][ring], new[around][ring])[0]))
     offset = float(new[around][ring].mean()) - gain * float(old[around][ring].mean())
     guess = old[where] * np.float32(gain) + np.float32(offset)

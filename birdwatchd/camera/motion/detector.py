@@ -75,7 +75,7 @@ class MotionDetector:
         self._previous_s: float | None = None
         self._step_s = 0.0
         self._unexplained_before: Mask | None = None
-        self._flashes = 0.0
+        self._flashes = self._lost_s = 0.0
         self._frames = 0
 
     def update(self, luma: NDArray[np.uint8], time_s: float, held: Sequence[Box] = ()) -> MotionResult:
@@ -105,7 +105,9 @@ class MotionDetector:
         if not area:
             self._unexplained_before = None
         regions, ignored = self._regions(foreground) if area >= self._min_area else ((), ())
-        if regions and regions[0].box.area > self.settings.max_region:
+        self._lost_s = 0.0 if regions or held or ratio < self.settings.lost_share else self._lost_s + step_s
+        if self._lost_s > self.settings.lost_s:
+            self._lost_s = 0.0
             self.background.switch_scene(cells, [])
             return MotionResult((), global_change=True, foreground_ratio=ratio)
         self.background.update(foreground.cells, foreground.abs_diff, step_s, foreground.denoised, held_mask)
@@ -115,10 +117,16 @@ class MotionDetector:
 
     def detect(self, luma: NDArray[np.uint8]) -> tuple[Region, ...]:
         """Regions of a frame from another moment (earlier, or of the other stream); the background stays as it is."""
-        if self.background.learning:
-            return ()
-        foreground = self._subtract(self.grid.shrink(luma), None, adapt=False)
-        return self._regions(foreground, learn=False)[0] if foreground is not None else ()
+        return () if self.background.learning else self.detect_cells(self.grid.shrink(luma))
+
+    def detect_cells(self, cells: Cells, *, learn_sway: bool = False) -> tuple[Region, ...]:
+        """The same of a frame that was shrunk already, once the background is known.
+
+        Args:
+            learn_sway: remember how far what sways is off; for frames of the scene that will be watched.
+        """
+        foreground = self._subtract(cells, None, adapt=False)
+        return self._regions(foreground, learn=learn_sway)[0] if foreground is not None else ()
 
     def threshold_map(self) -> FloatGrid:
         """By how much each cell must differ to be foreground, grey levels, shape (rows, columns); a copy."""

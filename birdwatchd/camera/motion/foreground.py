@@ -62,7 +62,7 @@ def subtract_background(
         adapt: apply the illumination to the background; False for a frame from another moment.
     """
     shift = Shift()
-    illumination = background.fit_illumination(cells)
+    illumination = background.fit_illumination(cells) or background.fit_uncovered(cells)
     if illumination is None:
         shift = find_shift(cells, background.level, held_mask)
         if not shift:

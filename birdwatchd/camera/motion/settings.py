@@ -26,6 +26,8 @@ class BackgroundSettings:
         absorb_s: time constant with which foreground that is no bird becomes background; birds are held meanwhile.
         sway_s: time constant with which sway is forgotten; gusts come again within minutes.
         scene_change_share: share of the frame that no illumination explains before it is another scene.
+        uncovered_share: where something hides more than `scene_change_share` of the frame, share of the textured blocks
+            that must still show the scene for it to be the same one.
         max_scenes: scenes kept besides the present one (day, infra-red, floodlight).
         min_scene_s: how long a scene must have lasted to be kept; what lies between two is not.
     """
@@ -43,6 +45,7 @@ class BackgroundSettings:
     absorb_s: float = 25.0
     sway_s: float = 120.0
     scene_change_share: float = 0.4
+    uncovered_share: float = 0.12
     max_scenes: int = 2
     min_scene_s: float = 8.0
 
@@ -69,7 +72,7 @@ class MotionSettings:
         shake_share: share of the cells that must be foreground (not under birds) before camera shake is looked for.
         step_gain, step_offset: change of the illumination between two frames that is a step (exposure, a lamp), as the
             gain's distance from 1 and in grey levels.
-        max_region: share of the frame that a region's box may cover; more is light or somebody at the lens.
+        lost_share, lost_s: a background from which so much of the frame differs for so long without a region is wrong.
         held_share: share of a region's cells that must lie under a known bird for it to be that bird.
         whole_share: where foreground lies in no more of the frame than this, all of it is explained at once; else it
             is first split into components, which costs something as well.
@@ -93,7 +96,8 @@ class MotionSettings:
     shake_share: float = 0.006
     step_gain: float = 0.05
     step_offset: float = 5.0
-    max_region: float = 0.5
+    lost_share: float = 0.3
+    lost_s: float = 30.0
     held_share: float = 0.7
     whole_share: float = 0.2
     held_score_every: int = 3

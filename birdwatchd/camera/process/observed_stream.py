@@ -11,6 +11,7 @@ from functools import partial
 from birdwatchd.camera.capture.clock import utc_now
 from birdwatchd.camera.capture.decoder import Acceleration
 from birdwatchd.camera.capture.frame import DecodedFrame
+from birdwatchd.camera.capture.preview import spread_frames
 from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import LoadShedder
@@ -41,7 +42,8 @@ class ObservedStream:
         """
         self._settings, self._acceleration = settings, acceleration
         self._ring = Ring(settings.ring_mb * 2**20)
-        self.observer = Observer(camera, settings, media=media, replay=partial(replay, self._ring))
+        recording = None if settings.source.is_live else partial(spread_frames, settings.source, settings)
+        self.observer = Observer(camera, settings, media=media, replay=partial(replay, self._ring), recording=recording)
         self.duration_s: float | None = None
 
     def frames(self) -> Generator[tuple[DecodedFrame, list[Evidence] | None], None, None]:

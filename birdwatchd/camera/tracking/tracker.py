@@ -53,6 +53,10 @@ class Tracker:
         """Every track, confirmed or tentative (for people who tune)."""
         return tuple(self._tracks)
 
+    def expect_clutter(self, level: float) -> None:
+        """Take how many tracks are tentative at once where that is known before the first look."""
+        self._clutter.level = level
+
     def update(self, regions: Sequence[Region], now_s: float, view: AppearanceView | None = None) -> Step:
         """Take the regions of one look.
 

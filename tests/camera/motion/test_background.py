@@ -405,3 +405,61 @@ def test_a_picture_sways_where_more_than_a_speck_went_far(cells: int, far: int, 
     background.raise_sway(np.full((ROWS, COLUMNS), far, np.float32), part, (slice(20, 28), slice(60, 72)))
     background.update_threshold()
     assert background.swaying is swaying
+
+
+# -- something large ---------------------------------------------------------------------------------------------
+
+
+def hen(scene: FloatGrid, share: float) -> FloatGrid:
+    """A hen, or a head, that hides this share of the frame's width and height."""
+    columns, rows = round(COLUMNS * share), round(ROWS * share)
+    result = scene.copy()
+    result[ROWS - rows :, :columns] = foliage(8, mean=80, spread=30)[ROWS - rows :, :columns]
+    return result
+
+
+@pytest.mark.parametrize("share", [0.6, 0.75, 0.85])
+def test_a_bird_larger_than_half_of_the_frame_is_a_bird_and_no_new_scene(share: float) -> None:
+    camera = Camera()
+    camera.watch(DAY, 3)
+    before = camera.gate.background.level.copy()
+    looks = camera.watch(hen(DAY, share), 1.0)
+    assert not any(look.global_change or look.learning for look in looks)
+    assert looks[-1].regions[0].box.area > 0.8 * share * share
+    after = camera.watch(DAY, 1.0)
+    assert not after[-1].regions
+    assert np.abs(camera.gate.background.level - before).mean() < 2
+
+
+def test_a_new_scene_behind_a_bird_that_holds_two_thirds_of_the_frame_gives_a_background_of_numbers() -> None:
+    """It became NaN for ever, and the camera saw nothing any more while it said `online`."""
+    camera = Camera()
+    camera.watch(DAY, 3)
+    held = (Box(0.15, 0.15, 0.7, 0.7),)
+    camera.watch(NIGHT, 5, held)
+    assert np.isfinite(camera.gate.background.level).all()
+    assert np.isfinite(camera.gate.background.threshold).all()
+    camera.watch(NIGHT, 20)
+    looks = camera.watch(with_bird(NIGHT, *LEFT), 1.0)
+    assert on_bird(looks[-1], bird_at(LEFT))
+
+
+def test_a_background_that_is_not_finite_is_learned_anew(caplog: pytest.LogCaptureFixture) -> None:
+    camera = Camera()
+    camera.watch(DAY, 3)
+    camera.gate.background.level[10, 10] = np.nan
+    camera.watch(DAY, 5)
+    assert np.isfinite(camera.gate.background.level).all()
+    assert "not finite" in caplog.text
+    assert on_bird(camera.watch(with_bird(DAY, *LEFT), 1.0)[-1], bird_at(LEFT))
+
+
+def test_a_background_that_explains_everything_and_fits_nothing_is_learned_anew() -> None:
+    """Whatever led to it: a picture that differs everywhere for long, and no region in it, is another scene."""
+    camera = Camera()
+    camera.watch(DAY, 3)
+    camera.gate.background.settings = BackgroundSettings(absorb_s=1e9, scene_change_share=2.0)
+    camera.gate.settings = MotionSettings(min_bird=MIN_BIRD, min_change_score=2.0)  # everything has an explanation
+    looks = camera.watch(NIGHT, 40)
+    assert sum(look.global_change for look in looks) == 1
+    assert looks[-1].foreground_ratio < 0.1

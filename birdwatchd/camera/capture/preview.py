@@ -1,0 +1,79 @@
+"""Read frames that are spread over a whole recording, to learn its scene before it is watched.
+
+A short recording is decoded once more from end to end; in a long one the decoder jumps from key frame to key frame, so
+that an hour of video costs some dozens of frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import av.error
+import numpy as np
+from numpy.typing import NDArray
+
+from birdwatchd.address import Source
+from birdwatchd.camera.capture.decoder import configure
+from birdwatchd.camera.capture.frame import luma_of
+from birdwatchd.camera.capture.open import LibavErrors, open_container
+from birdwatchd.settings.cameras import CameraSettings
+
+__all__ = ["spread_frames"]
+
+FRAMES = 32  # spread over a recording
+SHORT_FRAMES = 900  # a recording of no more frames is decoded from its beginning to its end
+LEAST_KEY_FRAMES = 12  # where there are fewer, it is decoded from its beginning, up to `SHORT_FRAMES`
+
+
+def spread_frames(source: Source, settings: CameraSettings) -> Iterator[NDArray[np.uint8]]:
+    """Give the luma planes, uint8 (height, width), of about `FRAMES` frames spread over a recording; copies.
+
+    What cannot be decoded is left out: whoever watches the recording afterwards says what is wrong with it.
+
+    Raises:
+        SourceError: it cannot be opened.
+    """
+    with LibavErrors(source, opening=True):
+        container = open_container(source, settings)
+    with container:
+        stream = container.streams.video[0] if container.streams.video else None
+        if stream is None or stream.codec_context is None:
+            return
+        configure(stream.codec_context)
+        length_s = container.duration / 1e6 if container.duration else 0.0
+        frames = stream.frames or round(length_s * float(stream.average_rate or 25)) or SHORT_FRAMES
+        if frames > SHORT_FRAMES:
+            found = _key_frames(container, stream, length_s)
+            if len(found) >= LEAST_KEY_FRAMES:
+                yield from found
+                return
+            container.seek(0)
+        every = max(1, min(frames, SHORT_FRAMES) // FRAMES)
+        for number, frame in enumerate(_decoded(container, stream)):
+            if number % every == every // 2:
+                yield luma_of(frame).copy()
+            if number >= SHORT_FRAMES:
+                return
+
+
+def _key_frames(container: Any, stream: Any, length_s: float) -> list[NDArray[np.uint8]]:
+    """The key frames next to `FRAMES` times spread over the recording; none where it cannot be searched."""
+    found: dict[int, NDArray[np.uint8]] = {}
+    for number in range(FRAMES):
+        try:
+            container.seek(round((number + 0.5) / FRAMES * length_s * 1e6))
+        except av.error.FFmpegError:
+            return []
+        frame = next(_decoded(container, stream), None)
+        if frame is not None and frame.pts is not None and frame.pts not in found:
+            found[frame.pts] = luma_of(frame).copy()
+    return list(found.values())
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """The frames from here on, until the end or the first that is damaged."""
+    try:
+        yield from container.decode(stream)
+    except (av.error.FFmpegError, ValueError):
+        return
