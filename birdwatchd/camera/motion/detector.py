@@ -23,9 +23,10 @@ from birdwatchd.camera.motion.false_motion import (
     unexplained_by_shift,
 )
 from birdwatchd.camera.motion.foreground import Foreground, subtract_background
-from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid, Mask
+from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid, GridFrame, Mask
 from birdwatchd.camera.motion.rois import Roi, RoiSizes, bounding_roi, find_rois, square_kernel
 from birdwatchd.camera.motion.settings import MotionSettings
+from birdwatchd.camera.motion.stabilise import find_shift, undo_shift
 from birdwatchd.camera.motion.tone import tone_of
 from birdwatchd.records import Box, Region
 
@@ -86,16 +87,18 @@ class MotionDetector:
             time_s: seconds on any clock that does not run backwards.
             held: where birds are known to be; the background does not learn there.
         """
-        cells = self.grid.shrink(luma)
+        frame = self.grid.frame(luma)
+        cells = frame.cells
         step_s = min(1.0, max(0.0, time_s - self._previous_s)) if self._previous_s is not None else 0.0
         self._previous_s, self._step_s = time_s, step_s
         self._frames += 1
         if self.background.learning:
+            cells = self._steady(frame) if self._frames > 1 else cells
             self.background.bootstrap(cells, step_s, self._held_mask(held))
             self._previous = cells
             return MotionResult((), learning=True)
         held_mask = self._held_mask(held)
-        foreground = self._subtract(cells, held_mask)
+        foreground = self._subtract(frame, held_mask)
         if foreground is None:
             self.background.switch_scene(cells, [self.grid.slices(box, 0.25) for box in held])
             self._previous = cells
@@ -117,15 +120,15 @@ class MotionDetector:
 
     def detect(self, luma: NDArray[np.uint8]) -> tuple[Region, ...]:
         """Regions of a frame from another moment (earlier, or of the other stream); the background stays as it is."""
-        return () if self.background.learning else self.detect_cells(self.grid.shrink(luma))
+        return () if self.background.learning else self.detect_on_grid(self.grid.frame(luma))
 
-    def detect_cells(self, cells: Cells, *, learn_sway: bool = False) -> tuple[Region, ...]:
-        """The same of a frame that was shrunk already, once the background is known.
+    def detect_on_grid(self, frame: GridFrame, *, learn_sway: bool = False) -> tuple[Region, ...]:
+        """The same of a frame that is on the grid already, once the background is known.
 
         Args:
             learn_sway: remember how far what sways is off; for frames of the scene that will be watched.
         """
-        foreground = self._subtract(cells, None, adapt=False)
+        foreground = self._subtract(frame, None, adapt=False)
         return self._regions(foreground, learn=learn_sway)[0] if foreground is not None else ()
 
     def threshold_map(self) -> FloatGrid:
@@ -165,9 +168,14 @@ class MotionDetector:
 
     # -- foreground -------------------------------------------------------------------------------------------------
 
-    def _subtract(self, cells: Cells, held_mask: Mask | None, *, adapt: bool = True) -> Foreground | None:
+    def _subtract(self, frame: GridFrame, held_mask: Mask | None, *, adapt: bool = True) -> Foreground | None:
         share = self.settings.shake_share
-        return subtract_background(cells, self.background, held_mask, self._watch_mask, shake_share=share, adapt=adapt)
+        return subtract_background(frame, self.background, held_mask, self._watch_mask, shake_share=share, adapt=adapt)
+
+    def _steady(self, frame: GridFrame) -> Cells:
+        """A frame of the first ones with camera shake undone, so that edges are not learned as noise."""
+        shift = find_shift(frame.cells, self.background.level, None)
+        return undo_shift(frame, shift) if shift else frame.cells
 
     def _is_illumination_step(self, illumination: Illumination) -> bool:
         """Whether the light over the whole frame changed more than clouds change it."""
@@ -188,6 +196,7 @@ class MotionDetector:
     def _regions(self, foreground: Foreground, *, learn: bool = True) -> tuple[tuple[Region, ...], tuple[Region, ...]]:
         """Split the foreground into regions that may be birds and regions that something else explains."""
         s = self.settings
+        learn = learn and not foreground.shift
         raining = self._step_s <= s.flash_gap_s or self._flashes > s.max_flashes  # or this frame may show that it rains
         specks_matter = learn and (raining or self.background.swaying)
         rois = find_rois(foreground.denoised, self._roi_sizes, separate=not specks_matter)

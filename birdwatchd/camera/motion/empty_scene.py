@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.camera.motion.detector import MotionDetector
-from birdwatchd.camera.motion.grid import Cells, FloatGrid
+from birdwatchd.camera.motion.grid import Cells, FloatGrid, GridFrame
+from birdwatchd.camera.motion.stabilise import find_shift, undo_shift
 
 __all__ = ["EmptyScene", "begin_with_recording", "empty_scene"]
 
 MIN_SAMPLES = 6  # fewer tell a bird from its perch no better than the first seconds do
 MAX_GAIN = 1.25  # of contrast between two frames of one recording
+STABILISED = 2  # times: the first estimate of a swaying scene is blurred
 MODE_VALUES = 3  # of a cell's values are averaged in the end
 NOISE_FACTOR = 2.5  # mean absolute deviation over the lower quartile of absolute deviations, of normal noise
 CLUTTER_QUANTILE = 25  # per cent: of the frames; a gust does not last, rain does
@@ -33,16 +35,19 @@ class EmptyScene:
     noise: FloatGrid
 
 
-def empty_scene(samples: Sequence[Cells]) -> EmptyScene | None:
+def empty_scene(samples: Sequence[GridFrame]) -> EmptyScene | None:
     """Estimate the empty scene; None from too few samples.
 
     Args:
-        samples: cells of frames spread over the recording, uint8 (rows, columns) each.
+        samples: frames spread over the recording, all on one grid.
     """
     if len(samples) < MIN_SAMPLES:
         return None
-    stack = _in_one_light(np.stack(samples).astype(np.float32))
+    stack = _in_one_light(np.stack([sample.cells for sample in samples]))
     level = _half_sample_mode(stack)
+    for _ in range(STABILISED):
+        stack = _in_one_light(np.stack([_in_place(sample, level) for sample in samples]))
+        level = _half_sample_mode(stack)
     quarter = len(samples) // 4
     noise = NOISE_FACTOR * np.partition(np.abs(stack - level), quarter, axis=0)[quarter]
     return EmptyScene(level, np.asarray(noise, np.float32))
@@ -59,23 +64,29 @@ def begin_with_recording(detector: MotionDetector, lumas: Iterable[NDArray[np.ui
         the detector learns its background while it watches.
     """
     size = detector.frame_size
-    samples = [detector.grid.shrink(luma) for luma in lumas if luma.shape[::-1] == size]
+    samples = [detector.grid.frame(luma) for luma in lumas if luma.shape[::-1] == size]
     scene = empty_scene(samples)
     if scene is None:
         return None
     detector.background.begin_with(scene.level, scene.noise)
-    counts = [len(detector.detect_cells(cells, learn_sway=True)) for cells in samples]
+    counts = [len(detector.detect_on_grid(sample, learn_sway=True)) for sample in samples]
     detector.background.update_threshold()
     return max(0.0, float(np.percentile(counts, CLUTTER_QUANTILE)) - 1.0)
 
 
-def _in_one_light(stack: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The samples, shape (samples, rows, columns), with the brightness and contrast of the median one."""
+def _in_one_light(stack: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The samples, uint8 (samples, rows, columns), with the brightness and contrast of the median one."""
     lower, middle, upper = np.percentile(stack[:, ::3, ::3], (25, 50, 75), axis=(1, 2))
     spread = np.maximum(upper - lower, 1.0)
     gain = np.clip(np.median(spread) / spread, 1.0 / MAX_GAIN, MAX_GAIN)
     offset = np.median(middle) - gain * middle
     return np.asarray(stack * gain[:, None, None] + offset[:, None, None], np.float32)
+
+
+def _in_place(sample: GridFrame, level: FloatGrid) -> Cells:
+    """The cells of a sample with camera shake undone, which is found against an estimate of the scene."""
+    shift = find_shift(sample.cells, level, None)
+    return undo_shift(sample, shift) if shift else sample.cells
 
 
 def _half_sample_mode(stack: NDArray[np.float32]) -> FloatGrid:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from birdwatchd.camera.motion.background import Background, Illumination
-from birdwatchd.camera.motion.grid import Cells, FloatGrid, Mask
+from birdwatchd.camera.motion.grid import Cells, FloatGrid, GridFrame, Mask
 from birdwatchd.camera.motion.stabilise import Shift, find_shift, undo_shift
 
 __all__ = ["Foreground", "subtract_background"]
@@ -44,7 +44,7 @@ class Foreground:
 
 
 def subtract_background(
-    cells: Cells,
+    frame: GridFrame,
     background: Background,
     held_mask: Mask | None,
     watch_mask: Mask | None,
@@ -55,37 +55,36 @@ def subtract_background(
     """Find the foreground of a frame; None when it shows another scene.
 
     Args:
-        cells: the frame's cells, uint8 (rows, columns).
         held_mask: 255 where birds are known to be; None when there are none.
         watch_mask: 255 where there may be foreground at all; None for everywhere.
         shake_share: share of the cells that must be foreground (not under birds) before camera shake is looked for.
         adapt: apply the illumination to the background; False for a frame from another moment.
     """
-    shift = Shift()
+    shift, cells = Shift(), frame.cells
     illumination = background.fit_illumination(cells) or background.fit_uncovered(cells)
     if illumination is None:
         shift = find_shift(cells, background.level, held_mask)
         if not shift:
             return None
-        illumination = background.fit_illumination(undo_shift(cells, shift))
+        illumination = background.fit_illumination(undo_shift(frame, shift))
         if illumination is None:
             return None
     if adapt:
         background.apply_illumination(illumination)
-    shaken = _threshold(cells, background, shift, illumination, held_mask, watch_mask)
+    shaken = _threshold(frame, background, shift, illumination, held_mask, watch_mask)
     free = shaken.denoised if held_mask is None else cv2.bitwise_and(shaken.denoised, cv2.bitwise_not(held_mask))
     if shift or cv2.countNonZero(free) / free.size <= shake_share:
         return shaken
     shift = find_shift(cells, background.level, held_mask)
     if shift:
-        stable = _threshold(cells, background, shift, illumination, held_mask, watch_mask)
+        stable = _threshold(frame, background, shift, illumination, held_mask, watch_mask)
         if cv2.countNonZero(stable.denoised) < STABLE_SHARE * cv2.countNonZero(shaken.denoised):
             return stable
     return shaken
 
 
 def _threshold(
-    cells: Cells,
+    frame: GridFrame,
     background: Background,
     shift: Shift,
     illumination: Illumination,
@@ -93,9 +92,9 @@ def _threshold(
     watch_mask: Mask | None,
 ) -> Foreground:
     """Undo the shift and mark the cells that differ by more than their weak threshold."""
-    threshold = background.weak_threshold
+    cells, threshold = frame.cells, background.weak_threshold
     if shift:
-        cells = undo_shift(cells, shift)
+        cells = undo_shift(frame, shift)
         level = background.level
         gradient = cv2.subtract(cv2.dilate(level, _NEIGHBOURS), cv2.erode(level, _NEIGHBOURS))
         tolerance = SHIFT_ERROR * background.settings.weak_ratio

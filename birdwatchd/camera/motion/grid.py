@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from birdwatchd.records import Box
 
-__all__ = ["Cells", "FloatGrid", "Grid", "Mask", "scaled_min_bird"]
+__all__ = ["FINE_HALVINGS", "Cells", "FloatGrid", "Grid", "GridFrame", "Mask", "halved", "scaled_min_bird"]
 
 FloatGrid = NDArray[np.float32]
 Cells = NDArray[np.uint8]
@@ -25,7 +26,31 @@ Mask = NDArray[np.uint8]
 MIN_CELLS_PER_BIRD = 5.0  # 5 cells keep an outline, fewer are a speck
 MIN_SIDE = 40  # cells; a frame halved further says nothing about where
 MIN_BIRD = 4  # pixels; a smaller bird is not told from noise
+FINE_HALVINGS = 2  # a quarter of a cell is fine enough to undo camera shake
 _MIN_BOX = 1e-6  # of the frame; no box is thinner
+
+
+@dataclass(frozen=True, slots=True)
+class GridFrame:
+    """A frame on the grid: its cells, uint8 (rows, columns), and what they were averaged from.
+
+    Attributes:
+        fine: uint8, up to four times the grid's rows and columns; a view of the luma plane where that is possible.
+        halvings: how often `fine` is halved to give the cells.
+    """
+
+    fine: NDArray[np.uint8]
+    halvings: int
+    cells: Cells
+
+
+def halved(image: NDArray[np.uint8], times: int) -> NDArray[np.uint8]:
+    """Average 2 × 2 pixels so many times; the last odd row and column are left out. A copy unless `times` is 0."""
+    for _ in range(times):
+        rows, columns = image.shape[0] >> 1, image.shape[1] >> 1
+        even = image[: rows * 2, : columns * 2]
+        image = np.asarray(cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    return image
 
 
 def scaled_min_bird(min_bird: int, width: int, full_width: int) -> int:
@@ -56,15 +81,15 @@ class Grid:
         """(rows, columns)."""
         return self.rows, self.columns
 
+    def frame(self, luma: NDArray[np.uint8]) -> GridFrame:
+        """Put a luma plane, uint8 (height, width), on the grid."""
+        halvings = min(self.halvings, FINE_HALVINGS)
+        fine = halved(luma, self.halvings - halvings)
+        return GridFrame(fine, halvings, halved(fine, halvings) if halvings else fine.copy())
+
     def shrink(self, luma: NDArray[np.uint8]) -> Cells:
         """Average a luma plane, uint8 (height, width), into cells, uint8 (rows, columns); a copy."""
-        cells = luma
-        for _ in range(self.halvings):
-            rows, columns = cells.shape[0] >> 1, cells.shape[1] >> 1
-            cells = np.asarray(
-                cv2.resize(cells[: rows * 2, : columns * 2], (columns, rows), interpolation=cv2.INTER_AREA), np.uint8
-            )
-        return cells.copy() if cells is luma or cells.base is luma else cells
+        return self.frame(luma).cells
 
     def box(self, left: float, top: float, columns: float, rows: float) -> Box:
         """A rectangle of cells as fractions of the frame, clipped to the frame."""

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.camera.motion.grid import Cells, FloatGrid, Mask
+from birdwatchd.camera.motion.grid import FINE_HALVINGS, Cells, FloatGrid, GridFrame, Mask, halved
 
 __all__ = ["Shift", "find_shift", "undo_shift"]
 
@@ -60,9 +60,17 @@ def find_shift(cells: Cells, level: FloatGrid, held_mask: Mask | None) -> Shift:
     return Shift(2 * x, 2 * y)
 
 
-def undo_shift(cells: Cells, shift: Shift) -> Cells:
-    """The frame's cells translated back onto the background; borders are repeated."""
-    return np.asarray(_translate(cells, shift.dx, shift.dy), np.uint8)
+def undo_shift(frame: GridFrame, shift: Shift) -> Cells:
+    """The frame's cells moved back onto the background; borders are repeated.
+
+    The finer image below the cells is moved, by whole pixels where there are four to a cell: moving the cells
+    themselves would blur what is one cell wide, and leaves in the sun would differ from the background as birds do.
+    """
+    scale = 1 << frame.halvings
+    x, y = shift.dx * scale, shift.dy * scale
+    if frame.halvings == FINE_HALVINGS:
+        x, y = round(x), round(y)
+    return halved(np.asarray(_translate(frame.fine, x, y), np.uint8), frame.halvings)
 
 
 def _half(cells: FloatGrid) -> FloatGrid:
