@@ -175,9 +175,9 @@ def noise_panel(results: TuningResults, panel_width: int) -> Image:
     """By how much each place must change to be noticed."""
     area = _area_in(results, panel_width)
     image = _dimmed(resized(results.scene, area.width, area.height))
-    title, caption = "2  Restless places", "The picture must change here by so many grey levels (of 255) to be noticed."
+    title, caption = "2  Sensitivity map", "How many grey levels (of 255) a place must change to be noticed."
     if results.noise is None:
-        label(image, "the picture was never still long enough to be learned", 10, 30, WHITE)
+        label(image, "the scene was never still long enough to be learned", 10, 30, WHITE)
         return _panel(results, panel_width, title, caption, image)[0]
     low = float(results.noise.min())
     high = max(low + 8.0, float(np.percentile(results.noise, 99.5)))
