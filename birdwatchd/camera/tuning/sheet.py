@@ -189,7 +189,7 @@ def _draw_axis(part: Image, span: tuple[int, int], y: int, length: float) -> Non
 def _draw_visits(results: TuningResults, part: Image) -> None:
     write(part, "6  The crops chosen for each visit", MARGIN, 22, 0.68, bold=True)
     if not results.visits:
-        hint = "No visit was found. If birds were there: is min_bird too large (1), is their place restless (2)?"
+        hint = "No visit was found. If birds came: is min_bird too large (1), their place bright on the map (2)?"
         write(part, hint, MARGIN, 50, 0.55, GREY)
         return
     caption = "Below each: time, quality (0 to 1; sharp, large and whole is better) and size of the bird in px."
