@@ -1,6 +1,6 @@
 """Make the documentation's pictures from drawn scenes, with the real commands: `python -m tools.pictures [NAME ...]`.
 
-`demo-table.svg` is the outcome of a run of `birdwatchd demo` in real time, so the machine must have nothing else to do; the
+`demo-table.svg` is the outcome of a run of `birdwatchd demo` in real time, so the machine must be idle otherwise; the
 tune sheet and the heat map come from drawn clips by `birdwatchd tune`, `scan` and `why`, with the demo's model.
 `tests/test_docs.py` holds that every picture is linked and small.
 """
