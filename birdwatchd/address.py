@@ -73,7 +73,7 @@ class Source:
                 raise ValueError("has something before its scheme; write for example rtsp://host/path")
             self.kind = "device" if re.fullmatch(r"/dev/video[0-9]+", text) else "file"
             if text.startswith("/dev/") and self.kind == "file":
-                raise ValueError("names a device that is no camera; use /dev/video0, /dev/video1, …")
+                raise ValueError("names a device that is not a camera; use /dev/video0, /dev/video1, …")
             self.location = text
             return
         if scheme not in SCHEMES:
@@ -125,7 +125,7 @@ def _local_path(text: str) -> str:
     except ValueError:
         parts = SplitResult("file", "", "", "", "")
     if parts.netloc not in ("", "localhost") or not parts.path:
-        raise ValueError("is no local file; write file:///path/to/clip.mp4")
+        raise ValueError("is not a local file; write file:///path/to/clip.mp4")
     return unquote(parts.path)
 
 

@@ -70,7 +70,9 @@ ConfigOption = Annotated[
         help="Configuration file [default: ./birdwatchd.yaml, then /etc/birdwatchd/birdwatchd.yaml, then built-in].",
     ),
 ]
-HomeOption = Annotated[Path | None, typer.Option("--home", metavar="DIR", help="Folder of the database and pictures.")]
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", metavar="DIR", help="Folder of the database, crops and clips.")
+]
 ModelOption = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME-OR-FILE", help="Classifier; 'demo' knows eight cartoon birds only."),
@@ -303,14 +305,14 @@ def review(
 
 @app.command(rich_help_panel="Look", epilog="Example: birdwatchd similar 01JTJC2Q8ZK4V7XW5N3M9R6BDA -n 20")
 def similar(
-    what: Annotated[str, typer.Argument(metavar="VISIT_ID-or-IMAGE", help="A visit, or a picture of a bird.")],
+    what: Annotated[str, typer.Argument(metavar="VISIT_ID-or-IMAGE", help="A visit, or an image of a bird.")],
     config: ConfigOption = None,
     home: HomeOption = None,
     model: ModelOption = None,
     count: Annotated[int, typer.Option("-n", min=1, max=1000, help="Number of visits to list.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> int:
-    """List the visits that look most like a visit or a picture."""
+    """List the visits that look most like a visit or an image."""
     from birdwatchd.commands.similar import SimilarOptions, run_similar
 
     settings = overridden(_config(config), home=home, model=model)
@@ -319,19 +321,19 @@ def similar(
 
 @app.command(rich_help_panel="Look", epilog="Example: birdwatchd why 01JTJC2Q8ZK4V7XW5N3M9R6BDA --out why.png")
 def why(
-    what: Annotated[str, typer.Argument(metavar="VISIT_ID-or-IMAGE", help="A visit, or a picture of a bird.")],
+    what: Annotated[str, typer.Argument(metavar="VISIT_ID-or-IMAGE", help="A visit, or an image of a bird.")],
     config: ConfigOption = None,
     home: HomeOption = None,
     model: ModelOption = None,
     species: Annotated[
         str | None, typer.Option(metavar="NAME", help="Species to explain [default: the most probable].")
     ] = None,
-    moment: Annotated[int | None, typer.Option(min=0, help="Number of the picture [default: the best].")] = None,
+    moment: Annotated[int | None, typer.Option(min=0, help="Number of the crop [default: the best].")] = None,
     out_file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Picture to write [default: NAME-why.png].")
     ] = None,
 ) -> int:
-    """Show which parts of a picture led to its name."""
+    """Show which parts of an image led to its name."""
     from birdwatchd.commands.why import WhyOptions, run_why
 
     return run_why(overridden(_config(config), home=home, model=model), WhyOptions(what, species, moment, out_file))

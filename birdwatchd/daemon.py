@@ -223,9 +223,9 @@ class Daemon:
 
     def _await_first_attempts(self, upkeep: Upkeep) -> None:
         """Wait until every camera has answered or failed once (systemd's READY means that)."""
-        slowest = max(camera.open_timeout_s for camera in self.config.cameras.values()) + 5.0
-        until = time.monotonic() + slowest
-        while time.monotonic() < until and not self._stop.wait(0.05):
+        slowest_s = max(camera.open_timeout_s for camera in self.config.cameras.values()) + 5.0
+        until_s = time.monotonic() + slowest_s
+        while time.monotonic() < until_s and not self._stop.wait(0.05):
             tried = [s for s in upkeep.cameras.values() if s.state is not CameraState.STARTING]
             if len(tried) >= len(self.cameras):
                 return

@@ -71,17 +71,17 @@ class Backoff:
 
     def __init__(self, first_s: float, last_s: float, chance: Callable[[], float]) -> None:
         self.first_s, self.last_s, self._chance = first_s, last_s, chance
-        self._next = first_s
+        self._next_s = first_s
 
-    def next_wait(self) -> float:
+    def next_wait_s(self) -> float:
         """Seconds to wait before the next try."""
-        wait = self._next
-        self._next = min(self._next * 2, self.last_s)
-        return wait * (1.0 - 0.25 * self._chance())
+        wait_s = self._next_s
+        self._next_s = min(self._next_s * 2, self.last_s)
+        return wait_s * (1.0 - 0.25 * self._chance())
 
     def reset(self) -> None:
         """Start over after a success."""
-        self._next = self.first_s
+        self._next_s = self.first_s
 
 
 class StoreRetry:
@@ -307,9 +307,9 @@ class Crew:
 
     def join(self, deadline_s: float | None) -> list[str]:
         """Wait for all, together at most `deadline_s`; name those who are late, with the line they stand at."""
-        until = None if deadline_s is None else time.monotonic() + deadline_s
+        until_s = None if deadline_s is None else time.monotonic() + deadline_s
         for thread in self._threads:
-            thread.join(None if until is None else max(0.0, until - time.monotonic()))
+            thread.join(None if until_s is None else max(0.0, until_s - time.monotonic()))
         late = [thread for thread in self._threads if thread.is_alive()]
         frames = sys._current_frames()
         for thread in late:

@@ -234,7 +234,7 @@ class Rank(StrEnum):
 
 
 class Phase(StrEnum):
-    """Where a visit stands for those who are told of it."""
+    """Where a visit stands for those who are notified of it."""
 
     PROVISIONAL = "provisional"
     FINAL = "final"
@@ -369,7 +369,7 @@ def _seconds(value: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One thing to tell, over MQTT or by another channel.
+    """One message to send, over MQTT or by another channel.
 
     Attributes:
         topic: the whole topic; for another channel only what kind of message it is.

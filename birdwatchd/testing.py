@@ -102,7 +102,7 @@ def bird_image(species: str = "Great tit", seed: int = 1) -> Image.Image:
 
 @dataclass
 class OracleClassifier:
-    """Has the interface of `birdwatchd.species.Classifier`, and names each moment as it is told to.
+    """Has the interface of `birdwatchd.species.Classifier`, and names each moment as the test wants.
 
     Attributes:
         answer: the common name of a moment's bird; None leaves the moment out, as a broken crop is.

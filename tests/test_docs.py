@@ -26,6 +26,28 @@ def test_links_lead_to_files_that_exist(page: Path) -> None:
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_modules_that_a_page_names_exist(page: Path) -> None:
+    """A sign to a module that has moved sends a newcomer through the whole package."""
+    paths = [f"/{path.relative_to(ROOT).as_posix()}" for path in ROOT.rglob("*.py") if ".venv" not in path.parts]
+    named = set(re.findall(r"`([a-z0-9_/]+\.py)\b", page.read_text(encoding="utf-8")))
+    assert [name for name in sorted(named) if not any(path.endswith(f"/{name}") for path in paths)] == []
+
+
+def test_every_picture_is_linked_and_small() -> None:
+    """`python -m tools.pictures` makes them; one that no page shows, or that loads slowly, is of no use."""
+    pictures = sorted((DOCS / "pictures").iterdir())
+    linked = {
+        (page.parent / target).resolve()
+        for page in PAGES
+        for target in re.findall(r"!\[[^\]]+\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    }
+    maker = (ROOT / "tools" / "pictures.py").read_text(encoding="utf-8")
+    assert [picture.name for picture in pictures if f'"{picture.name}": _' not in maker] == []
+    assert [picture.name for picture in pictures if picture.resolve() not in linked] == []
+    assert [picture.name for picture in pictures if picture.stat().st_size > 300_000] == []
+
+
 def test_every_page_is_in_the_index() -> None:
     """What the index does not name, nobody finds."""
     index = DOCS / "README.md"

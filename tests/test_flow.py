@@ -182,11 +182,11 @@ def test_the_first_reason_to_stop_stays() -> None:
 def test_backoff_grows_to_its_bound_and_no_further(chance: float, tries: int) -> None:
     """Neither a burnt core on a wrong URL nor an hour of silence after a camera's reboot."""
     backoff = Backoff(1.0, 60.0, lambda: chance)
-    waits = [backoff.next_wait() for _ in range(tries)]
+    waits = [backoff.next_wait_s() for _ in range(tries)]
     assert all(0.75 <= w <= 60.0 for w in waits)
     assert waits == sorted(waits)
     backoff.reset()
-    assert backoff.next_wait() <= 1.0
+    assert backoff.next_wait_s() <= 1.0
 
 
 ids = st.text("0123456789ABCDEFGHJKMNPQRSTVWXYZ", min_size=26, max_size=26)

@@ -18,11 +18,11 @@ GONE = {
         r"^([\w./]+): (.*(?:\n  .*)*)", Path(__file__).with_name("words_that_went.txt").read_text(), re.MULTILINE
     )
 }
-# Folders in which a number of seconds ends in `_s`, and `at` is a datetime.
-SECONDS = {"alerts", "search", "channels", "demo", "mqtt", "flow.py", "store", "species", "stages"} | {
-    f"camera/{room}" for room in ("capture", "clips", "motion", "process", "tracking", "tuning")
-}
-_TIME = re.compile(r"(^|_)(at|now|since|until|before|after|due|begun|began)$")
+# Names of a time or a span: where they are numbers they end in `_s`, in every folder.
+_TIME = re.compile(
+    r"(^|_)(at|now|since|until|before|after|due|begun|began|started|deadline|duration|timeout|delay|interval|age|lag)$"
+)
+_CLOCK = re.compile(r"\b(monotonic|total_seconds|perf_counter)\(\)\)*$|(^|else )[\w.]*monotonic\(\) [+-] ")
 
 
 def modules() -> list[Path]:
@@ -61,18 +61,29 @@ def test_private_words_stay_away(path: Path) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_seconds_say_so(path: Path) -> None:
-    """`at` is a datetime; a float that is a time or a span ends in `_s`."""
-    if not any(below(folder, path) for folder in SECONDS):
-        return
-    for node in ast.walk(ast.parse(path.read_text())):
+def numbers(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Every name that is declared a float or set to a reading of a clock, with its line."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.arg) and node.annotation:
             name, kind = node.arg, ast.unparse(node.annotation)
         elif isinstance(node, ast.AnnAssign):
             name, kind = ast.unparse(node.target).split(".")[-1], ast.unparse(node.annotation)
+        elif isinstance(node, ast.FunctionDef) and node.returns:
+            name, kind = node.name, ast.unparse(node.returns)
+        elif isinstance(node, ast.Assign) and _CLOCK.search(ast.unparse(node.value)):
+            name, kind = ast.unparse(node.targets[0]).split(".")[-1], "float"
         else:
             continue
-        assert not (kind.startswith("float") and _TIME.search(name)), (
-            f"{path.relative_to(PACKAGE)}:{node.lineno}: {name}"
-        )
+        if kind.startswith("float"):
+            yield name, node.lineno
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_seconds_say_so(path: Path) -> None:
+    """`at` is a datetime; a float that is a time or a span ends in `_s`."""
+    found = [
+        f"{path.relative_to(PACKAGE)}:{line}: {name}"
+        for name, line in numbers(ast.parse(path.read_text()))
+        if _TIME.search(name)
+    ]
+    assert found == []

@@ -95,7 +95,7 @@ Written by `python -m benchmarks.camera_cost --markdown docs/measurements/camera
 `benchmarks/camera_cost/README.md`.
 
 What is measured is the process that the daemon starts for each camera, with the daemon's own end of its pipe. The video
-is drawn and then encoded in H.264 as cameras encode: 1920 × 1080 at 15 pictures a second, no B pictures, a key frame
+is drawn and then encoded in H.264 as cameras encode: 1920 × 1080 at 15 frames a second, no B frames, a key frame
 every two seconds, constant quality at about 4 Mb/s, with a sensor's noise. No classifier runs. Processor time is user
 and system time of a process and its children. On a machine that does other things as well, caches and memory are shared
 and the same work takes more processor time; so what is compared runs in turn, and ratios are taken within a turn.

@@ -181,13 +181,13 @@ _COLUMNS = (
 _TEXT = """\
 {seconds} s of 1080p15 on {cores} cores, played by files at the pace of a camera, one process each; every other camera
 has a bird all the time. All start at the same moment. `CPU` is the share of all cores that camera processes took;
-`other load` is what the machine did for somebody else meanwhile. `due` is the number of pictures in the files,
+`other load` is what the machine did for somebody else meanwhile. `due` is the number of frames in the files,
 `came` and `shed` are what the camera processes reported (`CameraStatus.frames` and `.late`, the metrics
-`frames_total` and `frames_skipped_total`), and `seen` is the difference: a picture was there in time, and the observer
+`frames_total` and `frames_skipped_total`), and `seen` is the difference: a frame was there in time, and the observer
 chose whether to look at it. `shed, settled` leaves out the first {settled} s of video, in which all processes start.
 `behind` is how much later than the video's length the last camera was through: a file waits, a camera does not."""
 _SHED = """\
-A picture that is more than 0.7 s late is decoded and not looked at, until the camera has caught up to 0.3 s. If that
+A frame that is more than 0.7 s late is decoded and not analysed, until the camera has caught up to 0.3 s. If that
 takes longer than a second, or it is more than 1.5 s late, nothing is decoded either until a key frame comes in time; so
 a camera on a machine that cannot even decode it sees some seconds, is blind for some, and stays in the present. Each
-picture that is shed in either way is counted, and those that came are those that were due."""
+frame that is shed in either way is counted, and those that came are those that were due."""

@@ -53,7 +53,7 @@ def _round(video: Video) -> Round:
         ours_start = Camera("cost", first.path).measured()
     bare_start = cpu_of_command(bare_argv(first.path), env=environment())
     if ours.frames != video.frames or ours.shed:
-        raise RuntimeError(f"{video.path.name}: {ours.frames} of {video.frames} pictures, {ours.shed} shed")
+        raise RuntimeError(f"{video.path.name}: {ours.frames} of {video.frames} frames, {ours.shed} shed")
     return Round(ours.cpu_s, bare, ours_start.cpu_s, bare_start, ours.visits, ours.moments)
 
 
@@ -80,13 +80,13 @@ def _part(videos: dict[str, Video], rounds: dict[str, list[Round]]) -> Part:
 _SECONDS = ("ours", "bare", "ours_start", "bare_start")
 _COLUMNS = (
     "60 s of 1080p15", "Mb/s", "ours, s", "bare, s", "start of ours, s", "start of bare, s",
-    "ratio, whole processes", "ratio without starts", "wanted", "visits / pictures",
+    "ratio, whole processes", "ratio without starts", "wanted", "visits / crops",
 )  # fmt: skip
 _TEXT = """\
-The whole camera process, from reading the file to handing pictures of birds over to the main process, against PyAV
+The whole camera process, from reading the file to handing crops of birds over to the main process, against PyAV
 decoding the same file in one thread and doing nothing with it. Both are started in the same way; their processor time
 is counted from the first instruction to the last, so imports are in it. What it takes to start them is measured on a
-file with one picture. A camera's process starts once in weeks: the second ratio is what a camera costs, the first what
+file with one frame. A camera's process starts once in weeks: the second ratio is what a camera costs, the first what
 a minute's test shows. The order is ours, bare, start of ours, start of bare, again and again; seconds are medians,
 ratios are medians of the rounds' ratios with the smallest and largest in brackets."""
 

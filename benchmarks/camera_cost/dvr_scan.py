@@ -66,7 +66,7 @@ _COLUMNS = (
     "turns",
 )
 _TEXT = """\
-`dvr-scan -b MOG2 -so` with its defaults (every picture is looked at, in full size) finds movement in a file and writes
-none of it out; ours looks at five pictures a second in quiet, follows birds and cuts out pictures of them. Processor
+`dvr-scan -b MOG2 -so` with its defaults (every frame is analysed, in full size) finds movement in a file and writes
+none of it out; ours analyses five frames a second in quiet, follows birds and cuts out crops of them. Processor
 seconds of the whole processes, starts included, all their threads together; one after the other, again and again. Bare
-decoding is there for what no program that decodes every picture in one thread can surpass on this video."""
+decoding is there for what no program that decodes every frame in one thread can surpass on this video."""

@@ -89,7 +89,7 @@ def _watched(path: Path, seconds: float) -> Hour:
     bound = camera.settings.ring_mb * MIB
     last = camera.reports[-1]
     if last.frames != round(seconds * FPS):
-        raise RuntimeError(f"{last.frames} of {seconds * FPS:.0f} pictures were read")
+        raise RuntimeError(f"{last.frames} of {seconds * FPS:.0f} frames were read")
     return Hour(tuple(samples), seconds, wall, max(rings), bound, len(camera.visits), camera.moments, camera.clips)
 
 
@@ -100,7 +100,7 @@ def _part(hour: Hour) -> Part:
     pace = hour.seconds / hour.wall_s
     rows = (
         ("pace, times real time", f"{pace:.1f}", "≥ 8"),
-        ("visits / pictures / clips", f"{hour.visits} / {hour.moments} / {hour.clips}", ""),
+        ("visits / crops / clips", f"{hour.visits} / {hour.moments} / {hour.clips}", ""),
         ("resident after warm-up, first block, MiB", f"{middles[0]:.1f}", ""),
         ("resident, last block, MiB", f"{middles[-1]:.1f}", ""),
         ("resident, most, MiB", f"{max(mib for _, mib in hour.samples):.1f}", ""),
@@ -119,7 +119,7 @@ def _part(hour: Hour) -> Part:
 
 _TEXT = """\
 One camera's process plays an hour of video (the packets of 80 s again and again, with a cut where they begin anew)
-with a bird for ten seconds in every forty, and keeps a clip of each visit; time passes as fast as pictures can be read,
+with a bird for ten seconds in every forty, and keeps a clip of each visit; time passes as fast as frames can be read,
 which is why it is 1280 × 720: one core decodes 1080p hardly eight times as fast as it is sent.
 Resident memory is sampled every second by the clock on the wall. The slope is Theil–Sen's, with Sen's interval, over
 the medians of {blocks} blocks of the {samples} samples after the first {warm} minutes of video: samples of neighbouring

@@ -65,7 +65,7 @@ def _round(video: Video) -> Round:
         cpu_of_command(bare_argv(path, paced=True), env=environment()) for path in (video.path, small)
     )
     if ours.frames != video.frames or ours.shed:
-        raise RuntimeError(f"{video.path.name}: {ours.frames} of {video.frames} pictures, {ours.shed} shed")
+        raise RuntimeError(f"{video.path.name}: {ours.frames} of {video.frames} frames, {ours.shed} shed")
     seconds = ours.cpu_s, ours_start.cpu_s, bare, bare_start, bare_small, bare_due, bare_small_due
     return Round(*seconds, ours.visits, ours.moments)
 
@@ -91,11 +91,11 @@ _SECONDS = ("ours", "ours_start", "bare", "bare_start", "bare_small", "bare_due"
 _COLUMNS = (
     "1080p15 and 640 × 360", "ours, s", "start of ours, s", "bare main, s", "start of bare, s", "bare small, s",
     "bare main when due, s", "bare small when due, s",
-    "ours ÷ bare main, without starts", "wanted", "visits / pictures",
+    "ours ÷ bare main, without starts", "wanted", "visits / crops",
 )  # fmt: skip
 _TEXT = """\
-The camera's main stream is the same video as above and its `gate_source` the same pictures at 640 × 360, 600 kbit/s,
+The camera's main stream is the same video as above and its `gate_source` the same frames at 640 × 360, 600 kbit/s,
 both read from files at the pace of a camera by the process that the daemon starts. While nothing moves only the small
 one is decoded. It is compared with decoding the main stream as fast as possible and doing nothing with it; bare
-decoding of the small one is shown beside it (with its start), for that must be paid. A camera sends a picture every
-66 ms, and meanwhile caches go cold: so bare decoding is shown once more with each picture decoded when it is due."""
+decoding of the small one is shown beside it (with its start), for that must be paid. A camera sends a frame every
+66 ms, and meanwhile caches go cold: so bare decoding is shown once more with each frame decoded when it is due."""

@@ -35,8 +35,8 @@ _STEPS: tuple[tuple[type, str, str], ...] = (
     (MotionDetector, "detect", "gate: detection in other frames"),
     (MotionDetector, "absorb", "gate: absorbing"),
     (Tracker, "update", "tracker"),
-    (MomentPicker, "offer", "choosing and encoding pictures"),
-    (MomentPicker, "due", "handing pictures over"),
+    (MomentPicker, "offer", "choosing and encoding crops"),
+    (MomentPicker, "due", "handing crops over"),
     (CropSource, "look_back", "looking back: decoding the past"),
     (Observer, "process", "observer, all else"),
 )

@@ -72,7 +72,7 @@ def main() -> None:
     text = "\n".join(
         [
             f"{given.model}, {given.classes} classes, {given.size} × {given.size}, random weights;"
-            f" {flops / 1e9:.1f} GFLOP per picture, counted (a multiplication and an addition are two);"
+            f" {flops / 1e9:.1f} GFLOP per crop, counted (a multiplication and an addition are two);"
             f" median of {given.runs} turns after one that is not counted.",
             "",
             *_table(rows, flops, rates),
@@ -156,7 +156,7 @@ def _in_turns(every: dict[str, Way], pixels: Batch, runs: int, left_out: set[str
 
 def _table(rows: list[Row], flops: int, rates: dict[str, float]) -> list[str]:
     lines = [
-        "| batch | way | latency, ms | pictures/s | times birder eager | processor, ms/picture | times birder eager"
+        "| batch | way | latency, ms | crops/s | times birder eager | processor, ms/crop | times birder eager"
         " | of the matrix rate | a logit differs by |",
         "|---:|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
@@ -189,10 +189,10 @@ _INTRODUCTION = """\
 Written by `python -m benchmarks.classifier --markdown docs/measurements/classifier.md`; see
 `benchmarks/classifier/README.md`.
 
-From resized pictures in the host's memory to logits in the host's memory: the way to the device and back and the
+From resized crops in the host's memory to logits in the host's memory: the way to the device and back and the
 network are in it, and for ours (which takes bytes) normalising; birder's is given floats that were normalised before.
 Decoding JPEGs, resizing, the queue before the network and the database behind it are not. All ways ask the same
-network about the same pictures, one after the other, turn by turn; ratios are taken within a turn, with the smallest
+network about the same crops, one after the other, turn by turn; ratios are taken within a turn, with the smallest
 and largest in brackets. Latency is by the clock on the wall; processor time is that of all cores together, which other
 programs on the machine disturb less (on a GPU it is the host's share). What took five times as long as birder's eager
 module in the first turn was not asked again, nor with larger batches.

@@ -152,7 +152,7 @@ bird is visible in them.
   visits reported per found one, share of found ones with the right number of birds, changes of identity.
 - **covered**: share of the time with a bird in the recorded clips that lies in a visit. **false time**: seconds without
   a bird that do. **missed**: clips with a bird that have no visit.
-- **CPU**: processor time of detection, tracking and choosing pictures, without decoding; a few per cent are chance.
+- **CPU**: processor time of detection, tracking and choosing crops, without decoding; a few per cent are chance.
 - **changes**: drawn cases, and number of recorded clips, in which any figure differs, also boxes and delays.
 - `·`: as in the first row.
 

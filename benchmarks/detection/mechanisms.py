@@ -175,7 +175,10 @@ MECHANISMS: tuple[Mechanism, ...] = (
     ),
     Mechanism("score-skip", "motion", "known birds are scored in every frame", motion={"held_share": 2.0}),
     Mechanism(
-        "ghost", "motion", "what left is not told from what came", {MOTION + "detector:is_ghost": _constant(False)}
+        "ghost",
+        "motion",
+        "what left is taken for what came",
+        {MOTION + "detector:is_ghost": _constant(False)},
     ),
     Mechanism(
         "flashes",
@@ -310,7 +313,7 @@ MECHANISMS: tuple[Mechanism, ...] = (
     Mechanism(
         "unmoved",
         "tracking",
-        "in a merged region nobody is known to have kept its place",
+        "in a merged region no bird is known to have kept its place",
         {TRACKING + "occlusion:_unmoved_places": _constant({})},
     ),
     Mechanism(

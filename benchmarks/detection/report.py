@@ -152,7 +152,7 @@ Written by `python -m benchmarks.detection --markdown docs/measurements/detectio
 `benchmarks/detection/README.md`.
 
 Drawn feeder scenes whose truth is known to the pixel, encoded in H.264 and H.265 as cameras encode, are given as files
-to birdwatchd (`ours`; `two-streams` looks for motion in a copy of 640 × 360 pixels at 600 kbit/s and cuts its pictures
+to birdwatchd (`ours`; `two-streams` looks for motion in a copy of 640 × 360 pixels at 600 kbit/s and cuts its crops
 out of the large one), to OpenCV's background models MOG2 and KNN with their default settings and a usual blob
 tracker, and to DVR-Scan with its default settings. No classifier runs: this is about motion and following alone.
 DVR-Scan says neither where nor how many: an interval counts as having found every bird that it overlaps in time, so one
@@ -179,7 +179,7 @@ number of birds · swaps of identity.
 
 _PICTURES = """## Pictures
 
-Median IoU of the chosen pictures' boxes with the true ones · median rank of the best chosen picture among all frames
+Median IoU of the boxes of the chosen crops with the true ones · median rank of the best chosen crop among all frames
 of the visit (1 is the best there was) · median delay of the reported beginning, seconds. MOG2 and KNN keep the frame in
 which the box is largest, as is usual, and that is often the one in flight.
 """

@@ -57,7 +57,7 @@ def main() -> None:
         alone = sum(confirmed(identifier.alone(visit), right) for visit in mine)
         with_experience = sum(confirmed(verdict, right) for verdict in identifier.with_experience(mine))
         print(f"| {kind} | {len(mine)} | {alone / count:.1%} | {with_experience / count:.1%} |")
-    print("\n| no bird | called | visits | still so after 3 reviews | and with strangeness | birds no longer so |")
+    print("\n| no bird | called | visits | still so after 3 reviews | and with `familiar` | birds no longer so |")
     print("|---|---|---|---|---|---|")
     for kind in NO_BIRDS:
         for name in SPECIES:

@@ -117,11 +117,11 @@ class Channel:
             if self._refusals >= MAX_ATTEMPTS:
                 self._count_dropped(1, "refused")
                 self._delivered = row.id
-            return self._refused.next_wait()
+            return self._refused.next_wait_s()
         except ChannelError as error:
             self._metrics.add("channel_failures_total", channel=self.name)
             self._log_change("unreachable", logging.WARNING, f"{error.message}; messages wait in the outbox")
-            return self._unreachable.next_wait()
+            return self._unreachable.next_wait_s()
         self._delivered, self._refusals, self._old_logged = row.id, 0, False
         self._metrics.add("channel_sent_total", channel=self.name)
         if self._logged:

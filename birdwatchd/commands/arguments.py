@@ -24,7 +24,8 @@ def parse_since(text: str, now: datetime, zone: Any, option: str = "--since") ->
         ConfigError: it is none of these.
     """
     problem = ConfigError(
-        f"{option} {text} is no time", "write for example 12h, 7d, today, 2026-05-01 or 2026-05-01T06:30"
+        f"{option}: cannot understand the time {text}",
+        "write for example 12h, 7d, today, 2026-05-01 or 2026-05-01T06:30",
     )
     if match := re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", text):
         unit = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[match[2]]
@@ -62,8 +63,9 @@ def named_cameras(sources: Sequence[str], min_bird: int) -> dict[str, CameraSett
         except ValueError as error:
             raise ConfigError(f"source number {position} {error}") from None
         if source.kind == "file" and not Path(source.location).is_file():
-            name = f" ({source})" if re.fullmatch(r"[^@=:?]+", source.location) else ""  # else an address cut short
-            raise ConfigError(f"source number {position}{name} is no file", "check the path, or give a URL")
+            is_path = re.fullmatch(r"[^@=:?]+", source.location)  # else an address cut short
+            what = f"no camera or file named {source}" if is_path else f"source number {position} is not a file"
+            raise ConfigError(what, "check the path, or give a URL")
         slug, number = _camera_key(source), 2
         key = slug
         while key in cameras:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from birdwatchd.commands.terminal import err, out, shown
+from birdwatchd.commands.terminal import counted, err, out, shown
 from birdwatchd.errors import StoreError
 from birdwatchd.records import Label
 from birdwatchd.settings.config import Config
@@ -48,8 +48,9 @@ def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
         reviewed = _reviewed(store.visits, network.model_id, network.labels)
         if len(reviewed.truth) < MIN_REVIEWS:
             raise StoreError(
-                f"{len(reviewed.truth)} visits of {network.model_id} have a reviewed species, {MIN_REVIEWS} are needed",
-                "review more of them, also those that are right: birdwatchd review VISIT_ID --confirm",
+                f"only {counted(len(reviewed.truth), 'reviewed visit')} of {network.model_id} so far;"
+                f" {MIN_REVIEWS} are needed",
+                "confirming correct names counts too: birdwatchd review VISIT_ID --confirm",
             )
         temperature = fit_temperature(reviewed.logits, reviewed.truth)
         before = reliability(reviewed.logits, reviewed.truth)
@@ -57,8 +58,8 @@ def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
         _print(network.model_id, reviewed, temperature, before, after)
         if not dry_run:
             store.writer().calibrate(network.model_id, temperature, len(reviewed.truth), datetime.now(UTC))
-    done = "it counts from the daemon's next start on, and for relabel"
-    err.print("nothing was written (--dry-run)" if dry_run else done)
+    done = "saved; `birdwatchd run` uses it from its next start, `relabel` at once"
+    err.print("nothing was saved (--dry-run)" if dry_run else done)
     return 0
 
 
@@ -80,11 +81,12 @@ def _reviewed(visits: Visits, model: str, labels: Sequence[Label]) -> _Reviewed:
 
 
 def _print(model: str, reviewed: _Reviewed, temperature: float, before: Reliability, after: Reliability) -> None:
-    for heading, table in (("as the network says", before), ("calibrated, each from the others", after)):
+    for heading, table in (("before calibration", before), ("after calibration (cross-validated)", after)):
         out.print(_table(heading, table))
     out.print(f"{len(reviewed.truth)} reviewed visits of {shown(model)}: temperature [bold]{temperature:.3f}[/]")
     if reviewed.skipped:
-        err.print(f"{reviewed.skipped} more are of another model, or of a species that this one does not know")
+        left_out = counted(reviewed.skipped, "reviewed visit")
+        err.print(f"{left_out} not used: named by another model, or a species that this model does not know")
 
 
 def _table(heading: str, found: Reliability) -> Table:

@@ -1,4 +1,4 @@
-"""Say whether the configuration is good, and try everything it names: cameras, model, database, broker."""
+"""Check the configuration, and test what it names: cameras, model, database, broker, channels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BROKER_TIMEOUT_S = 10.0
 
 
 def check_config(config: Config, path: Path | None) -> None:
-    """Say what a good configuration amounts to; warn of what is legal but surely not meant."""
+    """Summarise a valid configuration; warn of settings that are allowed but probably mistakes."""
     out.print(f"{shown(path or 'built-in defaults')}: good", soft_wrap=True)
     enabled = [key for key, camera in config.cameras.items() if camera.enabled]
     facts = {
@@ -30,16 +30,16 @@ def check_config(config: Config, path: Path | None) -> None:
     }
     for name, fact in facts.items():
         out.print(f"  {name:<10} {shown(fact)}", soft_wrap=True)
-    _say_what_is_expected(config.species)
+    _print_expected(config.species)
     if config.mqtt.url:
         from birdwatchd.mqtt.connection import Credentials
 
         Credentials.read(config.mqtt)
-    _say_who_is_told(config)
+    _print_notifications(config)
 
 
-def _say_who_is_told(config: Config) -> None:
-    """Channels and alert rules; what of them is surely not meant.
+def _print_notifications(config: Config) -> None:
+    """Print channels and alert rules, and warn of those that are probably mistakes.
 
     Raises:
         ConfigError: a file with an address or headers cannot be used.
@@ -54,23 +54,22 @@ def _say_who_is_told(config: Config) -> None:
         said = f"{name} ({way}), for {', '.join(used) or 'no rule; name it below `to` of a rule'}"
         out.print(f"  {'channel':<10} {shown(said)}", soft_wrap=True)
     for rule in config.alerts:
-        told = [*rule.to, *(["MQTT"] if rule.mqtt and config.mqtt.url else [])]
-        said = f"{rule.name}: {', '.join(rule.when)}; tells {', '.join(told) or 'nobody'}"
+        targets = [*rule.to, *(["MQTT"] if rule.mqtt and config.mqtt.url else [])]
+        said = f"{rule.name}: {', '.join(rule.when)}; sent to {', '.join(targets) or 'nothing yet'}"
         out.print(f"  {'rule':<10} {shown(said)}", soft_wrap=True)
-        if not told:
-            _warn(f"Rule {rule.name} tells nobody:", "name a channel below `to`, or set mqtt.url.")
+        if not targets:
+            _warn(f"Alerts of rule {rule.name} go nowhere:", "name a channel below `to`, or set mqtt.url.")
     if config.alerts:
         for rule_name, bird in unknown_names(config.alerts, build_station(config).bird_names):
-            what = f"Rule {rule_name} names {bird}, which no bird is called:"
-            _warn(what, "check the spelling, or the names of your own model.")
+            _warn(f"Unknown species {bird} in rule {rule_name}:", "check the spelling, or the names of your own model.")
 
 
 def _warn(what: str, remedy: str) -> None:
     out.print(f"[bold yellow]{shown(what)}[/] {shown(remedy)}", soft_wrap=True)
 
 
-def _say_what_is_expected(species: SpeciesSettings) -> None:
-    """Lists and files that weigh names; loudly, when there are none."""
+def _print_expected(species: SpeciesSettings) -> None:
+    """Print the lists and files that say which species to expect; warn when there are none."""
     from birdwatchd.species.names import read_names
     from birdwatchd.species.verdict.ebird import read_bar_chart
 
@@ -87,14 +86,15 @@ def _say_what_is_expected(species: SpeciesSettings) -> None:
         out.print(f"  {'expected':<10} {shown(', '.join(active))}", soft_wrap=True)
         return
     out.print(
-        "[bold yellow]No list and no bar chart is active:[/] a bird of another country or season is as likely as one of"
-        " yours.\n  Set species.bar_chart to a file from ebird.org, or list what lives here below species.allow.",
+        "[bold yellow]No bar chart or species list is set,[/] so birds from other regions and seasons are considered"
+        " just as likely as local ones.\n  Set species.bar_chart to a file from ebird.org, or list your birds below"
+        " species.allow.",
         soft_wrap=True,
     )
 
 
 def probe_all(config: Config) -> int:
-    """Open everything; one line each; 1 if anything failed."""
+    """Test everything and print one line each; returns 1 if anything failed."""
     probes: list[tuple[str, Callable[[], str]]] = [("database", partial(_probe_store, config))]
     for key, camera in config.cameras.items():
         if camera.enabled:
@@ -167,8 +167,8 @@ def _probe_model(config: Config) -> str:
     prior = Prior(labels, config.species, config.station.zone)
     if prior.missing:
         out.print(
-            f"  of {len(labels)} classes {len(prior.missing)} are not in the bar chart: not there, or named otherwise:"
-            f" {shown(', '.join(prior.missing[:8]))}{' …' if len(prior.missing) > 8 else ''}",
+            f"  {len(prior.missing)} of the {len(labels)} classes are not in the bar chart, or have another name"
+            f" there: {shown(', '.join(prior.missing[:8]))}{' …' if len(prior.missing) > 8 else ''}",
             soft_wrap=True,
         )
     return f"{network.model_id} on {network.device}, {len(network.labels)} classes, ready in {took:.1f} s"

@@ -16,7 +16,7 @@ import numpy as np
 
 from birdwatchd.alerts.engine import build_alert_engine
 from birdwatchd.commands.progress import track
-from birdwatchd.commands.terminal import err, name_of, out, shown
+from birdwatchd.commands.terminal import counted, err, name_of, out, shown
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.build import build_composer
 from birdwatchd.records import Crop, Moment, Prediction, Verdict, Visit
@@ -118,14 +118,14 @@ class _Relabel:
             if before != after:
                 out.print(f"{count:6} × {shown(before)} → [bold]{shown(after)}[/]", soft_wrap=True)
         same = self._unchanged + sum(count for (before, after), count in self._changes.items() if before == after)
-        out.print(f"{same:6} as before", soft_wrap=True)
+        out.print(f"{same:6} unchanged", soft_wrap=True)
         if self._missing:
             err.print(
-                f"{self._missing} visits have neither logits of {shown(self._model)} nor pictures",
+                f"{counted(self._missing, 'visit')} left as before: no crops, and no results of {shown(self._model)}",
                 soft_wrap=True,
             )
         if self._options.dry_run:
-            err.print("nothing was written (--dry-run)")
+            err.print("nothing was saved (--dry-run)")
 
     def _stored_row(self, moment: StoredMoment) -> MomentRow | None:
         """The stored outputs of this model for a moment; None where another model classified it."""

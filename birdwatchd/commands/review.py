@@ -77,7 +77,7 @@ def species_named(name: str, config: Config, *, any_name: bool = False) -> Label
         return Label(" ".join(name.split()))
     similar = _similar(name, [one for label in labels for one in (label.common_name, label.scientific_name) if one])
     hint = f"did you mean {similar}? " if similar else ""
-    raise ConfigError(f"no species is called {name}", f"{hint}to use the name as it is written, add --any-name")
+    raise ConfigError(f"unknown species {name}", f"{hint}to use the name as written, add --any-name")
 
 
 def _similar(name: str, names: Sequence[str]) -> str:

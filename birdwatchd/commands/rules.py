@@ -18,7 +18,7 @@ from birdwatchd.alerts.engine import build_station, unknown_names
 from birdwatchd.alerts.rules import WHY_NOT, RuleResult, evaluate, taxon_key
 from birdwatchd.channels.channel import build_sender
 from birdwatchd.channels.wording import TEST_MODEL, describe_reason
-from birdwatchd.commands.terminal import err, name_of, out, shown
+from birdwatchd.commands.terminal import counted, err, name_of, out, shown
 from birdwatchd.errors import ChannelError, ConfigError
 from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.records import Phase, Rank, State, Verdict, Visit, new_visit_id
@@ -153,5 +153,5 @@ def _print_summary(tallies: dict[str, Counter[str]], *, as_json: bool) -> None:
         return
     for rule, tally in tallies.items():
         not_fired = ", ".join(f"{tally[why]} {why}" for why in WHY_NOT if tally[why])
-        fired = f"[bold]{shown(rule)}[/]: an alert for {tally['']} of {tally.total()} visits"
-        out.print(f"{fired}{f'; none because of: {not_fired}' if not_fired else ''}", soft_wrap=True)
+        fired = f"[bold]{shown(rule)}[/]: an alert for {tally['']} of {counted(tally.total(), 'visit')}"
+        out.print(f"{fired}{f'; no alert because of: {not_fired}' if not_fired else ''}", soft_wrap=True)

@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING
 from birdwatchd.address import Source
 from birdwatchd.camera.process.scan_process import ScanProcess
 from birdwatchd.commands.progress import progress_bar
-from birdwatchd.commands.terminal import VisitLines, err, plain, say_problem
+from birdwatchd.commands.terminal import VisitLines, counted, err, plain, say_problem
 from birdwatchd.errors import BirdwatchError, ConfigError, ExportError, SourceUnusable
 from birdwatchd.flow import Crew, Mailbox, Stop
 from birdwatchd.metrics import Metrics
@@ -66,7 +66,7 @@ def find_recordings(paths: Sequence[Path], on_problem: Callable[[Path, OSError],
     """Files as named; of folders every file below with a video's suffix, sorted; links to folders are not followed.
 
     Args:
-        on_problem: is told of what is there but cannot be looked at (rights, a bad card).
+        on_problem: is called for what is there but cannot be read (rights, a bad card).
 
     Raises:
         ConfigError: a path does not exist.
@@ -310,7 +310,7 @@ class _Scan:
         except OSError as error:
             raise SourceUnusable(_unreadable(path, error)) from None
         if not stat.S_ISREG(facts.st_mode):
-            raise SourceUnusable(f"{_text_of(path)}: is no file", "name recordings and folders")
+            raise SourceUnusable(f"{_text_of(path)}: is not a file", "name recordings and folders")
         media = _text_of(path.absolute())
         return Recording(media, facts.st_size, facts.st_mtime_ns, self._model, self._settings)
 
@@ -378,12 +378,12 @@ class _Scan:
 
     def _summary(self, stopped: bool) -> None:
         t = self._tally
-        parts = [f"{t.files} file{'' if t.files == 1 else 's'} scanned ({t.seconds:.0f} s of video)"]
+        parts = [f"{counted(t.files, 'file')} scanned ({t.seconds:.0f} s of video)"]
         if t.skipped:
             parts.append(f"{t.skipped} done before")
-        parts += [f"{t.visits} visit{'' if t.visits == 1 else 's'}", f"{t.failed} failed"]
+        parts += [counted(t.visits, "visit"), f"{t.failed} failed"]
         err.print(("stopped: " if stopped else "") + ", ".join(parts), soft_wrap=True)
         for name, number in sorted(t.by_name.items(), key=lambda item: -item[1]):
             err.print(f"  {number:>4}  {name}", soft_wrap=True)
         if stopped:
-            err.print("run the same command again to go on", soft_wrap=True)
+            err.print("run the same command again to continue", soft_wrap=True)

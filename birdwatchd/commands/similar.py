@@ -41,7 +41,7 @@ def run_similar(config: Config, options: SimilarOptions) -> int:
 
     Raises:
         StoreError, ModelError: as their classes say.
-        ConfigError: it is neither a visit nor a picture.
+        ConfigError: there is no such visit or image.
     """
     with StoreReader.open_existing(config.home) as store:
         asked = store.visits.get(options.what)
@@ -54,7 +54,7 @@ def run_similar(config: Config, options: SimilarOptions) -> int:
     elif found:
         out.print(_table(found, config), soft_wrap=True)
     else:
-        err.print(f"no other visit has an embedding of {shown(query.model)}")
+        err.print(f"no other visit was classified by {shown(query.model)}")
     return 0
 
 
@@ -70,7 +70,7 @@ def _of_visit(store: StoreReader, visit: Visit) -> _Query:
     """The mean of a visit's embeddings, better pictures counting more."""
     moments = [moment for moment in store.visits.moments(visit.visit_id) if moment.model == visit.model]
     if not moments:
-        raise StoreError(f"visit {visit.visit_id} has no embedding", "no picture of it could be classified")
+        raise StoreError(f"visit {visit.visit_id} has no embedding", "none of its crops could be classified")
     vectors = np.stack([moment.embedding.astype(np.float32) for moment in moments])
     mean = np.average(vectors, axis=0, weights=[moment_weight(m.quality) for m in moments]).astype(np.float32)
     return _Query(visit.model, mean)
@@ -81,14 +81,14 @@ def _of_picture(config: Config, path: Path) -> _Query:
     from PIL import Image, UnidentifiedImageError
 
     if not path.is_file():
-        raise ConfigError(f"{path} is neither a visit nor a picture", "see `birdwatchd visits` for the ids")
+        raise ConfigError(f"no visit or image named {path}", "see `birdwatchd visits` for the ids")
     from birdwatchd.species.network.network import load_network
 
     try:
         with Image.open(path) as image:
             picture = image.convert("RGB")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
-        raise ConfigError(f"{path} is no picture that can be read", "give a JPEG or PNG of the bird") from None
+        raise ConfigError(f"{path} cannot be read as an image", "give a JPEG or PNG of the bird") from None
     network = load_network(config.model, config.model_cache, progress=True)
     _, embeddings = network.infer(network.preprocess(picture)[None])
     return _Query(network.model_id, embeddings[0])
@@ -114,8 +114,8 @@ def _with_bar(pages: range) -> Iterable[int]:
 
 def _table(found: Sequence[tuple[Visit, float]], config: Config) -> Table:
     table = Table(box=None, header_style="dim", pad_edge=False)
-    for heading in ("alike", "when", "camera", "bird", "visit"):
-        table.add_column(heading, justify="right" if heading == "alike" else "left", no_wrap=True)
+    for heading in ("similarity", "when", "camera", "bird", "visit"):
+        table.add_column(heading, justify="right" if heading == "similarity" else "left", no_wrap=True)
     for visit, similarity in found:
         table.add_row(
             f"{similarity:.3f}",

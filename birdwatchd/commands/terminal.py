@@ -17,7 +17,18 @@ from rich.table import Table
 
 from birdwatchd.records import State, Verdict, Visit
 
-__all__ = ["VisitLines", "err", "name_of", "out", "plain", "say_problem", "setup_log", "shown", "visits_table"]
+__all__ = [
+    "VisitLines",
+    "counted",
+    "err",
+    "name_of",
+    "out",
+    "plain",
+    "say_problem",
+    "setup_log",
+    "shown",
+    "visits_table",
+]
 
 PIPED_WIDTH = 160  # characters a line where no terminal tells its width
 out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
@@ -68,6 +79,11 @@ def name_of(verdict: Verdict) -> str:
     return "not a bird" if verdict.state is State.REJECTED else "unknown bird"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 visit`, `2 visits`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 class VisitLines:
     """Print a visit when it gets a name, when the name changes, and when it is over."""
 
@@ -91,8 +107,7 @@ class VisitLines:
         if visit.end is None:
             tail = "[dim]…[/]"
         else:
-            pictures = f"{visit.moments} picture{'' if visit.moments == 1 else 's'}"
-            tail = f"[dim]{(visit.end - visit.start).total_seconds():.1f} s, {pictures}[/]"
+            tail = f"[dim]{(visit.end - visit.start).total_seconds():.1f} s, {counted(visit.moments, 'picture')}[/]"
         score = f"{visit.verdict.score:4.0%}"
         camera, bird = shown(f"{visit.camera:<12}"), shown(f"{name:<28}")
         return f"[dim]{clock}[/]  {camera} [{style}]{bird}[/] {score}  {tail}"

@@ -49,7 +49,7 @@ def run_tune(options: TuneOptions) -> int:
         SourceError: the source gave no picture.
     """
     if options.out.suffix.lower() not in KINDS:
-        raise ConfigError(f"--out {options.out}: is no picture or video", f"end it in {', '.join(KINDS)}")
+        raise ConfigError(f"--out {options.out}: not an image or video file", f"end it in {', '.join(KINDS)}")
     child = spawn(
         {
             "camera": options.name,
@@ -74,7 +74,7 @@ def run_tune(options: TuneOptions) -> int:
         child.bury()
     if done is None:
         raise ExportError(
-            f"{options.settings.source}: the process that watched it died",
+            f"{options.settings.source}: the process that watched it crashed",
             "try another file; see docs/how-to/tune-a-camera.md",
         )
     _show(done, options.out)

@@ -54,7 +54,7 @@ def run_why(config: Config, options: WhyOptions) -> int:
         with Image.open(path) as opened:
             image = opened.convert("RGB")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
-        raise ConfigError(f"{path} is no picture that can be read", "give a JPEG or PNG of the bird") from None
+        raise ConfigError(f"{path} cannot be read as an image", "give a JPEG or PNG of the bird") from None
     heatmap = occlusion_heatmap(checkpoint, image, index)
     target = options.out_file or Path(f"{Path(options.what).stem}-why.png")
     try:
@@ -62,7 +62,7 @@ def run_why(config: Config, options: WhyOptions) -> int:
     except (OSError, ValueError) as error:
         raise ExportError(f"{target} cannot be written ({error})", "name a .png or .jpg where you may write") from None
     name, probability = labels[heatmap.index].common_name, heatmap.probability
-    out.print(f"{shown(target)}: what speaks for [bold]{shown(name)}[/] ({probability:.0%}) is bright", soft_wrap=True)
+    out.print(f"saved {shown(target)}; bright areas support [bold]{shown(name)}[/] ({probability:.0%})", soft_wrap=True)
     return 0
 
 
@@ -71,16 +71,16 @@ def _image_path(config: Config, options: WhyOptions) -> Path:
     if path.is_file():
         return path
     if not (config.home / "birdwatchd.sqlite3").is_file():
-        raise ConfigError(f"{path} is no picture, and there is no database", "check the path, or `home`")
+        raise ConfigError(f"{path} is not an image, and there is no database", "check the path, or `home`")
     with StoreReader.open_existing(config.home) as store:
         if store.visits.get(options.what) is None:
-            raise ConfigError(f"{options.what} is neither a visit nor a picture", "see `birdwatchd visits` for the ids")
+            raise ConfigError(f"no visit or image named {options.what}", "see `birdwatchd visits` for the ids")
         moments = store.visits.moments(options.what)
     crops = [m for m in moments if m.crop is not None and m.crop.is_file() and options.moment in (None, m.idx)]
     best = max(crops, key=lambda moment: moment.quality, default=None)
     if best is None or best.crop is None:
-        which = "pictures" if options.moment is None else f"picture {options.moment}"
-        raise StoreError(f"visit {options.what} has no {which} any more", "retention may have removed it")
+        which = "crops" if options.moment is None else f"crop {options.moment}"
+        raise StoreError(f"visit {options.what} has no {which} any more", "it was deleted, or retention has removed it")
     return best.crop
 
 
@@ -88,4 +88,4 @@ def _index_of(species: str, labels: Sequence[Label]) -> int:
     for index, label in enumerate(labels):
         if name_key(species) in species_keys(label):
             return index
-    raise ConfigError(f"the model has no class {species}", "check the spelling against the model's labels")
+    raise ConfigError(f"the model does not know {species}", "check the spelling against the model's labels")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ from birdwatchd.daemon import Daemon
 from birdwatchd.demo.broker import DemoBroker
 from birdwatchd.demo.cameras.processes import SimulatedCamera, simulated_cameras
 from birdwatchd.demo.cameras.visits import FIRST_VISIT_S
-from birdwatchd.demo.comparison import compare
+from birdwatchd.demo.comparison import Comparison, compare
 from birdwatchd.demo.load import CameraReports, Frames, Load
 from birdwatchd.demo.messages import Messages
 from birdwatchd.demo.schedule import Schedule
@@ -57,8 +57,12 @@ class DemoSettings:
     seed: int = 1
 
 
-def run_demo(settings: DemoSettings) -> int:
-    """Run the demo; 0 if birdwatchd broke no promise, 1 if it did."""
+def run_demo(settings: DemoSettings, show: Callable[[Comparison, Messages, Load, Config], bool] = show_summary) -> int:
+    """Run the demo; 0 if birdwatchd broke no promise, 1 if it did.
+
+    Args:
+        show: prints the outcome; returns whether every promise was kept.
+    """
     stop = Stop()
     stop_on_signals(stop)
     began = datetime.now(UTC)
@@ -85,7 +89,7 @@ def run_demo(settings: DemoSettings) -> int:
     with Store.open(config.home, zone=config.station.zone) as store:
         comparison = compare(store, cameras, messages, load, began, ended)
     comparison = replace(comparison, failed=daemon.failure is not None, late=tuple(daemon.late))
-    return 0 if show_summary(comparison, messages, load, config) else 1
+    return 0 if show(comparison, messages, load, config) else 1
 
 
 def _config(home: Path, cameras: Sequence[SimulatedCamera], mqtt: MqttSettings) -> Config:

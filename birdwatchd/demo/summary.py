@@ -31,14 +31,14 @@ def show_summary(comparison: Comparison, messages: Messages, load: Load, config:
     for line in latency_lines(first, final, "measured on an overloaded machine" if load.is_slow else ""):
         out.print(f"    {line}", soft_wrap=True)
     home = shown(config.home)
-    out.print(f"\n  {messages.count} visit messages received; database and pictures are in {home}", soft_wrap=True)
+    out.print(f"\n  {messages.count} visit messages received; database and crops are in {home}", soft_wrap=True)
     out.print(f"  look again with: birdwatchd visits --home {home}", soft_wrap=True)
     return all(check.outcome is not Outcome.BROKEN for check in checks)
 
 
 def _sightings_table(sightings: Sequence[Sighting]) -> Table:
     table = Table(title="\nwhat came, and what birdwatchd recorded", title_justify="left", box=None, header_style="dim")
-    for heading in ("camera", "bird", "for", "recorded as", "sure", "pictures", "message after", "visits"):
+    for heading in ("camera", "bird", "for", "recorded as", "sure", "crops", "message after", "visits"):
         words = heading in ("camera", "bird", "recorded as")
         table.add_column(heading, justify="left" if words else "right", no_wrap=True)
     for s in sightings:

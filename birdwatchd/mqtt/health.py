@@ -62,10 +62,10 @@ class CameraHealth:
             _forget_old(reports, now)
             reports.dropped.append((now, dropped))
             online = reports.status is not None and reports.status.state is CameraState.ONLINE
-            age = None if reports.last_frame_at is None else max(0.0, (now - reports.last_frame_at).total_seconds())
+            age_s = None if reports.last_frame_at is None else max(0.0, (now - reports.last_frame_at).total_seconds())
             numbers = {
                 "fps": round(reports.status.fps, 1) if reports.status is not None and online else 0.0,
-                "last_frame_age_s": None if age is None else round(age, 1),
+                "last_frame_age_s": None if age_s is None else round(age_s, 1),
                 "reconnects_1h": len(reports.reconnects),
                 "dropped_crops_1h": int(dropped - reports.dropped[0][1]),
             }

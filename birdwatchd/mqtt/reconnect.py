@@ -67,9 +67,9 @@ class ReconnectPolicy:
             self._log_conflict(taken_over)
         if refused:
             self._log_change(f"refused {error.message}", logging.ERROR, str(error))
-            return self._refused.next_wait()
+            return self._refused.next_wait_s()
         self._log_change("unreachable", logging.WARNING, f"{error.message}; messages wait in the outbox")
-        return self._unreachable.next_wait()
+        return self._unreachable.next_wait_s()
 
     def _log_conflict(self, certain: bool) -> None:
         if not self._id_conflict:

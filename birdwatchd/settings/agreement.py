@@ -34,7 +34,9 @@ def disagreements(
     problems: list[Problem] = []
     for name in channels:
         if not SLUG.fullmatch(name) or name == BROKER:
-            problems.append((("channels", name), f"is no name for a channel; use a-z, 0-9, _ and -, and not {BROKER}"))
+            problems.append(
+                (("channels", name), f"is not a name for a channel; use a-z, 0-9, _ and -, and not {BROKER}")
+            )
     names: set[str] = set()
     for number, alert in enumerate(alerts):
         if alert.name in names:
@@ -56,9 +58,9 @@ def _of_rule(
         for name in getattr(alert, key):
             if name not in known:
                 there_is = ", ".join(sorted(known)) or "none"
-                problems.append((key, f"names {name}, which is not there; there is {there_is}"))
+                problems.append((key, f"has the unknown name {name}; configured: {there_is}"))
     for key in ("hours", "quiet"):
         if not placed and any(window.by_sun for window in getattr(alert, key)):
             remedy = "set station.latitude and station.longitude"
-            problems.append((key, f"goes by the sun, and nobody knows where the station stands; {remedy}"))
+            problems.append((key, f"goes by the sun, but the position of the station is not set; {remedy}"))
     return problems

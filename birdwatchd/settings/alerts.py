@@ -25,7 +25,7 @@ def unseen_days(occasion: str) -> int | None:
 
 def _known_occasion(value: str) -> str:
     if value not in OCCASIONS and unseen_days(value) is None:
-        raise ValueError(f"is no occasion; use {', '.join(OCCASIONS)}, or unseen_30d for not seen for 30 days")
+        raise ValueError(f"is not an occasion; use {', '.join(OCCASIONS)}, or unseen_30d for not seen for 30 days")
     return value
 
 
@@ -37,8 +37,8 @@ class AlertSettings(Settings):
 
     `when` is what makes a visit worth an alert. `species` holds names of species, genera or families; `zones` names
     polygons of the visit's camera; the visit must begin in one of `hours` and in none of `quiet`. A rule is silent on
-    a species for `cooldown` after a visit of which it told, and for the rest of a day on which it told of `daily_cap`.
-    It tells the channels of `to` and, unless `mqtt` is false, the topic `alert`, there with a picture if `mqtt_image`.
+    a species for `cooldown` after a visit that it reported, and for the rest of a day on which it reported `daily_cap`.
+    It notifies the channels of `to` and, unless `mqtt` is false, the topic `alert`, there with a crop if `mqtt_image`.
     """
 
     name: str
@@ -67,5 +67,5 @@ class AlertSettings(Settings):
     @classmethod
     def _some(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value:
-            raise ValueError("is empty, so the rule would never tell; leave it out for the default")
+            raise ValueError("is empty, so the rule would never notify; leave it out for the default")
         return value

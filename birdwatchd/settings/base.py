@@ -41,7 +41,7 @@ def _to_secret(value: object) -> Secret:
     if isinstance(value, Secret):
         return value
     if not isinstance(value, str):
-        raise ValueError("is no text; put the password in quotes")
+        raise ValueError("is not text; put the password in quotes")
     return Secret(value)
 
 
@@ -50,7 +50,7 @@ def _to_duration(value: object) -> timedelta:
         return value
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        raise ValueError("is no length of time; write for example 45s, 30m, 2h or 1d")
+        raise ValueError("is not a length of time; write for example 45s, 30m, 2h or 1d")
     seconds = float(match[1]) * _UNITS[match[2]]
     if seconds > LONGEST.total_seconds():
         raise ValueError(f"is too long; use {LONGEST.days}d or less")

@@ -17,7 +17,7 @@ def _to_source(value: object) -> Source:
     if isinstance(value, Source):
         return value
     if not isinstance(value, str):
-        raise ValueError("is no address; write a URL, a path or /dev/video0 as text")
+        raise ValueError("is not an address; write a URL, a path or /dev/video0 as text")
     return Source(value)
 
 

@@ -1,4 +1,4 @@
-"""Describe a channel: a way to tell people that is not MQTT. Its address is a secret as a whole."""
+"""Describe a channel: a way to notify people that is not MQTT. Its address is a secret as a whole."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ChannelSettings(Settings):
     @classmethod
     def _webhook_is_address(cls, value: Secret | None) -> Secret | None:
         if value is not None and not _is_web_address(value.reveal()):
-            raise ValueError("is no address; write https://host/path")
+            raise ValueError("is not an address; write https://host/path")
         return value
 
     @model_validator(mode="after")
@@ -92,7 +92,7 @@ class ChannelSettings(Settings):
             if not line.strip():
                 continue
             if not (colon and _HEADER.fullmatch(header.strip()) and value.isascii() and value.strip().isprintable()):
-                raise ConfigError(f"{key} {self.headers_file}: line {number} is no header", "write Name: value")
+                raise ConfigError(f"{key} {self.headers_file}: line {number} is not a header", "write Name: value")
             headers[header.strip()] = Secret(value.strip())
         return headers
 

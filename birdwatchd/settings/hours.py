@@ -67,7 +67,7 @@ def read_window(value: object) -> Window:
     first, dots, second = value.partition("..") if isinstance(value, str) else ("", "", "")
     start, end = _read_bound(first.strip()), _read_bound(second.strip())
     if not dots or start is None or end is None:
-        raise ValueError(f"is no stretch of a day; {_HELP}")
+        raise ValueError(f"is not a span of a day; {_HELP}")
     if start == end or (start.event == end.event == "clock" and start.minutes == DAY_MINUTES):
         raise ValueError("is empty; for the whole day write 00:00..24:00")
     return Window(f"{first.strip()}..{second.strip()}", start, end)

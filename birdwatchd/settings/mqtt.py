@@ -1,4 +1,4 @@
-"""Describe the broker: where it is, who we are to it, and what is told and heard there."""
+"""Describe the broker: where it is, who we are to it, and what is published and received there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _to_clock(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool) and 60 <= value < 24 * 60:
         return f"{value // 60:02}:{value % 60:02}"
     if not isinstance(value, str):
-        raise ValueError("is no time of day; write for example 07:00, or false")
+        raise ValueError("is not a time of day; write for example 07:00, or false")
     return value
 
 
@@ -58,7 +58,7 @@ class MqttSettings(Settings):
         except ValueError:  # its text may hold a password
             parts = SplitResult("", "", "", "", "")
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-            raise ValueError("is no broker address; write mqtt://host:1883 or mqtts://host:8883")
+            raise ValueError("is not a broker address; write mqtt://host:1883 or mqtts://host:8883")
         if "@" in value:
             raise ValueError("holds credentials; use mqtt.username and mqtt.password_file instead")
         try:
@@ -66,21 +66,21 @@ class MqttSettings(Settings):
         except ValueError:
             usable = False
         if not usable:
-            raise ValueError("has a port that is no number from 1 to 65535; write mqtt://host:1883")
+            raise ValueError("has a port that is not a number from 1 to 65535; write mqtt://host:1883")
         return value
 
     @field_validator("discovery")
     @classmethod
     def _discovery_is_topic(cls, value: str) -> str:
         if value and not re.fullmatch(r"[\w-]+(/[\w-]+)*", value, re.ASCII):
-            raise ValueError("is no topic; write the discovery prefix of Home Assistant, or false")
+            raise ValueError("is not a topic; write the discovery prefix of Home Assistant, or false")
         return value
 
     @field_validator("base")
     @classmethod
     def _base_is_topic(cls, value: str) -> str:
         if not all(SLUG.fullmatch(level) for level in value.split("/")):
-            raise ValueError("is no topic; use a-z, 0-9, _ and -, levels parted by /")
+            raise ValueError("is not a topic; use a-z, 0-9, _ and -, levels parted by /")
         return value
 
     @property

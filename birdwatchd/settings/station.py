@@ -29,7 +29,7 @@ class StationSettings(Settings):
     @classmethod
     def _zone_exists(cls, value: str) -> str:
         if value not in available_timezones():
-            raise ValueError("is no time zone; use a name such as Asia/Jerusalem or Europe/Berlin")
+            raise ValueError("is not a time zone; use a name such as Asia/Jerusalem or Europe/Berlin")
         return value
 
     @property

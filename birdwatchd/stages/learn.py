@@ -86,5 +86,6 @@ class Learn:
             return
         experience = experience_of(self._stored, self._network, self._fusion.labels, self._settings)
         if self._reviews is not None and version != self._reviews:
-            log.info("learned from reviews: %d visits were corrected", experience.corrections)
+            many = "" if experience.corrections == 1 else "s"
+            log.info("now using your reviews: %d corrected visit%s", experience.corrections, many)
         self._fusion.experience, self._reviews, self._learned_s = experience, version, now_s

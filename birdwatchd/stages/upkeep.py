@@ -134,7 +134,7 @@ class Upkeep:
             level = logging.WARNING if status.state is CameraState.ONLINE else logging.INFO
             log.log(level, "camera %s: %s", status.camera, status.detail)
         else:
-            log.info("camera %s: nothing is lost any more", status.camera)
+            log.info("camera %s: both streams are back", status.camera)
 
     def _log_change(self, before: CameraStatus | None, status: CameraStatus) -> None:
         if status.state is CameraState.ONLINE:

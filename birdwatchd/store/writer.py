@@ -179,7 +179,7 @@ def _over(connection: Connection, visit_id: str) -> tuple[StoredVisit, Row[Any]]
     if row is None:
         raise StoreError(f"there is no visit {visit_id}", "see `birdwatchd visits`")
     if row.ended_at is None:
-        raise StoreError(f"the bird of visit {visit_id} is still there", "review it when it has left")
+        raise StoreError(f"visit {visit_id} is not over yet", "review it when the bird has left")
     return to_stored_visit(row), row
 
 

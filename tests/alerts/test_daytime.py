@@ -147,5 +147,5 @@ def test_a_day_has_as_many_hours_as_the_clock_gives_it() -> None:
 )  # fmt: skip
 def test_what_is_no_stretch_is_refused(text: str) -> None:
     """A quiet hour that is misread is a phone that rings at three in the morning."""
-    with pytest.raises(ValueError, match=r"is no stretch of a day|is empty"):
+    with pytest.raises(ValueError, match=r"is not a span of a day|is empty"):
         read_window(text)

@@ -360,7 +360,7 @@ def test_an_address_may_lie_in_a_file(tmp_path: Path) -> None:
         settings.read_address("p")
     (tmp_path / "headers").write_text("no colon hunter2")
     bad = ChannelSettings.model_validate({"webhook": "http://h", "headers_file": tmp_path / "headers"})
-    with pytest.raises(ConfigError, match="line 1 is no header"):
+    with pytest.raises(ConfigError, match="line 1 is not a header"):
         bad.read_headers("p")
 
 

@@ -82,7 +82,7 @@ def test_too_few_reviews_are_refused(config: Config, fill: Fill) -> None:
     """Five opinions would turn every threshold upside down."""
     fill(29, 0.5)
     fill(50, 0.5, model="old@1", first=100)  # another model's say nothing
-    with pytest.raises(StoreError, match="29 visits of new@2 have a reviewed species, 30 are needed"):
+    with pytest.raises(StoreError, match="only 29 reviewed visits of new@2 so far; 30 are needed"):
         run_calibrate(config)
 
 

@@ -26,15 +26,15 @@ def said_of(capsys: pytest.CaptureFixture[str], **config: Any) -> str:
 
 def test_nothing_active_is_said_loudly(capsys: pytest.CaptureFixture[str]) -> None:
     """Otherwise the toucan of the valley is found out next year."""
-    assert "No list and no bar chart is active" in said(capsys)
-    assert "No list and no bar chart is active" in said(capsys, threshold=0.8)
+    assert "No bar chart or species list is set" in said(capsys)
+    assert "No bar chart or species list is set" in said(capsys, threshold=0.8)
 
 
 def test_what_is_active_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """How much of it there is, so that an empty download is noticed."""
     chart = ebird_file(tmp_path / "chart.txt", {"House Sparrow": [0.5] * 48, "Great Tit": [0.1] * 48})
     text = said(capsys, allow=["Paridae", "Passer"], months={"Hoopoe": [4]}, bar_chart=chart)
-    assert "No list" not in text
+    assert "No bar chart" not in text
     assert "2 on `allow`, months of 1, bar chart of 2 species from 4,800 checklists" in text
 
 
@@ -51,17 +51,17 @@ def test_a_file_that_cannot_be_used_fails_the_check(tmp_path: Path) -> None:
 def test_a_rule_that_tells_nobody_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """It looks as good as any other until the hoopoe has been and gone."""
     text = said_of(capsys, alerts=[{"name": "rarities", "when": ["rare"]}])
-    assert "Rule rarities tells nobody: name a channel below `to`, or set mqtt.url." in text
+    assert "Alerts of rule rarities go nowhere: name a channel below `to`, or set mqtt.url." in text
     text = said_of(capsys, alerts=[{"name": "rarities", "when": ["rare"]}], mqtt={"url": "mqtt://h"})
-    assert "rarities: rare; tells MQTT" in text
+    assert "rarities: rare; sent to MQTT" in text
     assert "nobody" not in text
 
 
 def test_a_misspelt_name_in_a_rule_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """A rule for Grate tits fits nothing, ever."""
     text = said_of(capsys, alerts=[{"name": "tits", "species": ["Grate tit", "Paridae"]}])
-    assert "Rule tits names Grate tit, which no bird is called" in text
-    assert text.count("which no bird is called") == 1
+    assert "Unknown species Grate tit in rule tits" in text
+    assert text.count("Unknown species") == 1
 
 
 def test_channels_are_listed_without_their_addresses(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_each_visit_says_why_it_was_not_told(watched: Config, answer: Callable[.
     assert len(text) == 2 * 7 + 2
     assert text[2].endswith("no alert: cooldown")
     assert text[1].startswith("2026-05-01 09:30:00  again")
-    assert text[-2] == "birds: an alert for 4 of 7 visits; none because of: 1 state, 1 quiet, 1 cooldown"
+    assert text[-2] == "birds: an alert for 4 of 7 visits; no alert because of: 1 state, 1 quiet, 1 cooldown"
 
 
 def test_only_what_was_asked_for_is_gone_through(watched: Config, answer: Callable[..., str]) -> None:
@@ -126,7 +126,7 @@ def test_only_what_was_asked_for_is_gone_through(watched: Config, answer: Callab
         ("birds", "v1"), ("birds", "v2"), ("again", "v2"), ("birds", "v3"), ("birds", "v6"), ("again", "v6"),
     ]  # fmt: skip
     until = answer("test", "--until", "2026-05-01T09:35").splitlines()
-    assert until[-2] == "birds: an alert for 1 of 1 visits"
+    assert until[-2] == "birds: an alert for 1 of 1 visit"
 
 
 def test_without_rules_there_is_nothing_to_backtest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +136,7 @@ def test_without_rules_there_is_nothing_to_backtest(tmp_path: Path, capsys: pyte
     assert run_cli(["rules", "test", "-c", str(file)]) == 2
     assert "no alert rules are configured" in capsys.readouterr().err
     assert run_cli(["rules", "test", "--until", "never", "-c", str(file)]) == 2
-    assert "--until never is no time" in capsys.readouterr().err
+    assert "--until: cannot understand the time never" in capsys.readouterr().err
 
 
 def test_a_test_message_is_sent_and_its_failure_told(

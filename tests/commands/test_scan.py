@@ -236,7 +236,7 @@ def test_what_cannot_be_looked_at_is_one_line(tmp_path: Path, bench: Bench) -> N
     assert len(bench.scan(Path("x" * 300), tmp_path / "card")) == 1
     assert "File name too long" in bench.said
     assert "dead.mp4: No such file" in bench.said
-    assert "pipe.mp4: is no file" in bench.said
+    assert "pipe.mp4: is not a file" in bench.said
     assert "3 failed" in bench.said
 
 

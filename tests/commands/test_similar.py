@@ -124,9 +124,9 @@ def test_what_is_neither_visit_nor_picture(tmp_path: Path, keep: Keep, similar: 
     """Says which of the two was expected."""
     keep("blind")
     (tmp_path / "text.jpg").write_text("no picture")
-    with pytest.raises(ConfigError, match="neither a visit nor a picture"):
+    with pytest.raises(ConfigError, match="no visit or image named"):
         similar("nothing")
-    with pytest.raises(ConfigError, match="no picture that can be read"):
+    with pytest.raises(ConfigError, match="cannot be read as an image"):
         similar(str(tmp_path / "text.jpg"))
     with pytest.raises(StoreError, match="has no embedding"):
         similar("blind")

@@ -52,16 +52,16 @@ def test_the_best_picture_of_a_visit_or_a_certain_one(
     run_why(config, WhyOptions("v1", moment=0, out_file=out))
     assert size_of(out) == (40, 40)
     run_why(config, WhyOptions(str(out), species="parus_major", out_file=tmp_path / "two.png"))
-    assert "what speaks for Great tit" in capsys.readouterr().out.splitlines()[-1].replace("\n", " ")
+    assert "bright areas support Great tit" in capsys.readouterr().out.splitlines()[-1].replace("\n", " ")
 
 
 def test_mistakes_say_what_was_expected(config: Config, tmp_path: Path) -> None:
     """In one line each."""
-    with pytest.raises(ConfigError, match="neither a visit nor a picture"):
+    with pytest.raises(ConfigError, match="no visit or image named"):
         run_why(config, WhyOptions("v9"))
-    with pytest.raises(ConfigError, match="has no class Dodo"):
+    with pytest.raises(ConfigError, match="does not know Dodo"):
         run_why(config, WhyOptions("v1", species="Dodo"))
-    with pytest.raises(StoreError, match="no picture 7 any more"):
+    with pytest.raises(StoreError, match="no crop 7 any more"):
         run_why(config, WhyOptions("v1", moment=7))
     with pytest.raises(ExportError, match="cannot be written"):
         run_why(config, WhyOptions("v1", out_file=tmp_path / "why.xyz"))

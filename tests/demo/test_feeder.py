@@ -148,7 +148,7 @@ def test_on_cue_no_bird_comes_before_the_cue_and_then_every_one_at_its_time() ->
 
 def test_frames_left_out_are_counted_once_and_reported_together(capsys: pytest.CaptureFixture[str]) -> None:
     """The demo excuses what happened while they were left out, and nothing else."""
-    left_out = LateFrames(started=1000.0, fps=10)
+    left_out = LateFrames(started_s=1000.0, fps=10)
     for first, after in ((1, 1), (2, 4), (5, 5), (6, 7), (8, 8)):
         left_out.add(first, after)
     assert capsys.readouterr().out == ""

@@ -305,7 +305,7 @@ def test_an_old_broker_that_hangs_up_on_a_picture_loses_only_the_picture(
     running = world.publisher(broker.url)
     running.publisher._replace(ProtocolVersion.V311)
     running.publisher._connection.ever_connected = True
-    monkeypatch.setattr(running.publisher._reconnect._unreachable, "next_wait", lambda: 0.05)
+    monkeypatch.setattr(running.publisher._reconnect._unreachable, "next_wait_s", lambda: 0.05)
     running.start()
     wait_until(lambda: listener.payloads("birdwatch/after"))
     wait_until(lambda: world.store.outbox.depth() == 0)

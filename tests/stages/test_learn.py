@@ -91,7 +91,7 @@ def test_a_review_counts_within_seconds_and_its_undo_too(store: Store, tmp_path:
         reject(elsewhere, "b00", "b01", "b02")
         learn.run_once(1.0)
         assert verdict_on(fusion, 3.0).state is State.REJECTED
-        assert verdict_on(fusion, 3.0).reasons == ("like 3 reviewed visits that were no bird",)
+        assert verdict_on(fusion, 3.0).reasons == ("resembles 3 visits you marked as not a bird",)
         assert verdict_on(fusion, 0.0).state is State.CONFIRMED
         for visit_id in ("b00", "b01", "b02"):
             elsewhere.writer().undo_review(visit_id, START)

@@ -201,13 +201,13 @@ def test_either_stream_of_a_camera_may_come_and_go(tmp_path: Path, closing: Clos
     daemon.start()
     wait_for(lambda: any(v.moments for v in ended(daemon)), "a visit with both")
     for lost, instead in (("gate_source", "motion is looked for in source"), ("source", "crops come from gate_source")):
-        back = daemon.log.count("nothing is lost any more")
+        back = daemon.log.count("both streams are back")
         servers[lost].kill()
         daemon.wait_for_log(f"camera two: {lost} is lost, {instead} until it is back: rtsp://")
         before = len(ended(daemon))
         wait_for(partial(_more_ended, daemon, before), f"birds without {lost}")
         servers[lost].start()
-        daemon.wait_for_log("nothing is lost any more", count=back + 1)
+        daemon.wait_for_log("both streams are back", count=back + 1)
     status, took = daemon.stop()
     assert (status, took < 10.0) == (0, True)
     assert daemon.log.count("camera two: gate_source is lost") == 1

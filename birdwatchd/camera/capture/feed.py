@@ -45,7 +45,7 @@ class Retry:
         """
         if lasted_s is not None and lasted_s > HEALTHY_S:
             self._backoff.reset()
-        return REFUSED_WAIT_S if isinstance(error, SourceRefused) else self._backoff.next_wait()
+        return REFUSED_WAIT_S if isinstance(error, SourceRefused) else self._backoff.next_wait_s()
 
 
 class Feed:

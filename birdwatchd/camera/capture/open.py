@@ -131,7 +131,7 @@ def _translated(source: Source, error: av.error.FFmpegError, opening: bool, wait
     if source.kind == "file":
         if opening or isinstance(error, av.error.InvalidDataError):
             return SourceUnusable(
-                f"{source}: is no video that can be read ({error_text(error)})", "is it whole? copy it again"
+                f"{source}: cannot be read as video ({error_text(error)})", "is it whole? copy it again"
             )
         return SourceUnusable(f"{source}: breaks off ({error_text(error)})", "copy it again from the card")
     if source.kind == "device" and error.errno in _BUSY_ERRNOS:

@@ -1,1 +1,1 @@
-"""Decode in child processes: supervisors in the main process, children, and the wire between them."""
+"""Decode in child processes: `supervisor` in the main process, `worker` in a camera's, and the `wire` between them."""

@@ -196,7 +196,7 @@ class CameraProcess:
                     continue
                 if time.monotonic() - start_s > HEALTHY_S:
                     backoff.reset()
-                wait_s = backoff.next_wait()
+                wait_s = backoff.next_wait_s()
                 self._metrics.add("camera_restarts_total", camera=self.camera)
                 log.warning(
                     "camera %s: its process ended (%s); starting it again in %.1f s", self.camera, ending, wait_s

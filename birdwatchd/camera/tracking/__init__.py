@@ -1,1 +1,1 @@
-"""Follow what moves from frame to frame as tracks, also while birds overlap."""
+"""Follow what moves from frame to frame as tracks: while birds overlap, and while a bird sits still."""

@@ -142,7 +142,7 @@ def scale_panel(results: TuningResults, panel_width: int) -> Image:
     if count:
         entries.append(((40, 40, 230), f"ignore: {count} polygon{'' if count == 1 else 's'}, nothing is seen there"))
     else:
-        entries.append((LINE, "ignore: nothing; the whole picture is watched"))
+        entries.append((LINE, "ignore: nothing; the whole frame is watched"))
     legend(panel, entries, RULER_X, area.below, 2, 300)
     return panel
 
@@ -175,9 +175,9 @@ def noise_panel(results: TuningResults, panel_width: int) -> Image:
     """By how much each place must change to be noticed."""
     area = _area_in(results, panel_width)
     image = _dimmed(resized(results.scene, area.width, area.height))
-    title, caption = "2  Restless places", "The picture must change here by so many grey levels (of 255) to be noticed."
+    title, caption = "2  Sensitivity map", "How many grey levels (of 255) a place must change to be noticed."
     if results.noise is None:
-        label(image, "the picture was never still long enough to be learned", 10, 30, WHITE)
+        label(image, "the scene was never still long enough to be learned", 10, 30, WHITE)
         return _panel(results, panel_width, title, caption, image)[0]
     low = float(results.noise.min())
     high = max(low + 8.0, float(np.percentile(results.noise, 99.5)))
@@ -199,8 +199,8 @@ def _colour_bar(panel: Image, area: _Area, low: float, high: float) -> None:
         text = f"{low + step / 3 * (high - low):.0f}"
         cv2.line(panel, (round(x), top + 14), (round(x), top + 18), INK)
         write(panel, text, max(left, x - text_width(text) / 2), top + 34, 0.5, GREY)
-    write(panel, "grey levels; dark: quiet, a dull bird is seen", left + wide + 16, top + 12)
-    write(panel, "bright: restless, only a bold bird is seen", left + wide + 16, top + 34)
+    write(panel, "grey levels; dark: still, even a faint bird is detected", left + wide + 16, top + 12)
+    write(panel, "bright: it moves a lot, only a clear bird is detected", left + wide + 16, top + 34)
 
 
 def ignored_panel(results: TuningResults, panel_width: int) -> Image:

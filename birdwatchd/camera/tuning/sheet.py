@@ -35,8 +35,8 @@ CROP = 132  # side of a crop
 CROPS = 6  # of one visit
 VISIT_ROW = 46 + CROP + 44
 STATES: dict[GateState, tuple[Colour, str]] = {
-    GateState.LEARNING: ((205, 170, 110), "learning the picture"),
-    GateState.CHANGED: ((70, 70, 220), "the whole picture changed"),
+    GateState.LEARNING: ((205, 170, 110), "learning the background"),
+    GateState.CHANGED: ((70, 70, 220), "the whole frame changed"),
 }
 FOREGROUND: Colour = (150, 120, 80)
 PALE: Colour = (238, 236, 232)
@@ -108,7 +108,7 @@ def _facts(results: TuningResults) -> list[tuple[str, str, str]]:
 
 def _draw_timeline(results: TuningResults, part: Image) -> None:
     write(part, "5  Over time", MARGIN, 22, 0.68, bold=True)
-    what = "Share of the picture that differs from what was learned, before anything is explained away."
+    what = "Share of the frame that differs from the background, before anything is ignored."
     write(part, what, MARGIN + 150, 22, 0.5, GREY)
     left, right, top, bottom = MARGIN + 66, WIDTH - MARGIN - 8, 40, 130
     length = max(results.seconds, 1e-3)
@@ -130,7 +130,7 @@ def _draw_timeline(results: TuningResults, part: Image) -> None:
         colour = VISIT_COLOURS[number % len(VISIT_COLOURS)] if number < MAX_VISITS_SHOWN else GREY
         cv2.rectangle(part, (x0, y), (max(x1, x0 + 3), y + high - 2), colour, cv2.FILLED)
     _draw_axis(part, (left, right), bottom + 48, length)
-    entries = [(FOREGROUND, "picture that differs"), *STATES.values()]
+    entries = [(FOREGROUND, "differs from the background"), *STATES.values()]
     legend(part, entries, left, bottom + 94, 3, 260)
 
 
@@ -187,9 +187,9 @@ def _draw_axis(part: Image, span: tuple[int, int], y: int, length: float) -> Non
 
 
 def _draw_visits(results: TuningResults, part: Image) -> None:
-    write(part, "6  The pictures chosen of each visit", MARGIN, 22, 0.68, bold=True)
+    write(part, "6  The crops chosen for each visit", MARGIN, 22, 0.68, bold=True)
     if not results.visits:
-        hint = "No visit was found. If birds were there: is min_bird too large (1), is their place restless (2)?"
+        hint = "No visit was found. If birds came: is min_bird too large (1), their place bright on the map (2)?"
         write(part, hint, MARGIN, 50, 0.55, GREY)
         return
     caption = "Below each: time, quality (0 to 1; sharp, large and whole is better) and size of the bird in px."
@@ -209,8 +209,8 @@ def _draw_visit(results: TuningResults, visit: VisitResult, number: int, part: I
     start, end_text = time_text(visit.start_s, fine=True), time_text(visit.end_s, fine=True)
     times = f"{start} to {end_text}, {visit.end_s - visit.start_s:.1f} s"
     more = len(visit.moments) - CROPS
-    times += f"; {more} more picture{'' if more == 1 else 's'}" if more > 0 else ""
-    write(part, times if visit.moments else f"{times}; no picture was good enough", end + 12, 20, 0.5, GREY)
+    times += f"; {more} more crop{'' if more == 1 else 's'}" if more > 0 else ""
+    write(part, times if visit.moments else f"{times}; no crop was good enough", end + 12, 20, 0.5, GREY)
     for place, moment in enumerate(visit.moments[:CROPS]):
         x = place * (CROP + 14)
         if x + CROP > part.shape[1]:

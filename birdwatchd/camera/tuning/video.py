@@ -47,7 +47,7 @@ class AnnotatedVideo:
         if "libx264" not in av.codecs_available:
             raise ExportError(
                 "this PyAV was built without libx264, so no video can be written",
-                "write a picture instead (--out sheet.png), or install PyAV from PyPI",
+                "write an image instead (--out sheet.png), or install PyAV from PyPI",
             )
         self._path = path
         try:
@@ -123,9 +123,9 @@ def draw_overlay(image: Image, observer: Observer, seconds: float) -> None:
             _draw_box(image, track.box, GREEN, f"bird {track.number}{lost}", 2, grow=4)
     label(image, time_text(seconds, fine=True), 8, image.shape[0] - 8, WHITE, 0.6)
     if look.learning:
-        _banner(image, "learning the picture: nothing is seen yet", YELLOW)
+        _banner(image, "learning the background: nothing is detected yet", YELLOW)
     elif look.global_change:
-        _banner(image, "the whole picture changed: nothing is seen", RED)
+        _banner(image, "the whole frame changed: nothing is detected", RED)
 
 
 def _draw_box(image: Image, box: Box, colour: Colour, text: str, line: int, grow: int = 0) -> None:

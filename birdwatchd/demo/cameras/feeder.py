@@ -176,8 +176,8 @@ def write_clip(path: Path | str, scene: Scene, start_s: float, end_s: float, cod
 class LateFrames:
     """Count frames that were not drawn because the machine was too slow, and report them now and then."""
 
-    def __init__(self, started: float, fps: int) -> None:
-        self._started, self._fps = started, fps
+    def __init__(self, started_s: float, fps: int) -> None:
+        self._started_s, self._fps = started_s, fps
         self._first = self._after = self._frames = 0
 
     def add(self, first: int, after: int) -> None:
@@ -191,8 +191,8 @@ class LateFrames:
     def report(self) -> None:
         """Print what was left out since the last report."""
         if self._frames:
-            since, until = (self._started + index / self._fps for index in (self._first, self._after))
-            _print_line({"left_out": self._frames, "since": since, "until": until})
+            since_s, until_s = (self._started_s + index / self._fps for index in (self._first, self._after))
+            _print_line({"left_out": self._frames, "since": since_s, "until": until_s})
             self._frames = 0
 
 
@@ -232,16 +232,16 @@ class Feeder:
         """Render and send each frame at its time; frames nobody watches, or that are late, are left out."""
         settings = self.settings
         encoder = TransportEncoder(settings.width, settings.height, settings.fps)
-        began_s, started = time.monotonic(), time.time()
-        left_out = LateFrames(started, settings.fps)
-        scene, last_s = self._begin_stream(started)
+        began_s, started_s = time.monotonic(), time.time()
+        left_out = LateFrames(started_s, settings.fps)
+        scene, last_s = self._begin_stream(started_s)
         index, waiting, asleep = 0, settings.on_cue, True
         while index / settings.fps < last_s:
             if stop.wait(max(0.0, began_s + index / settings.fps - time.monotonic())):
                 break
             if waiting and self.cue.is_set():
                 waiting = False
-                scene, last_s = self._begin_schedule(started, index, scene)
+                scene, last_s = self._begin_schedule(started_s, index, scene)
             if self._broadcast.watched():
                 for chunk in encoder.encode(scene.frame(index), index, key=asleep):
                     self._broadcast.send(chunk)
@@ -256,21 +256,21 @@ class Feeder:
         for chunk in encoder.close():
             self._broadcast.send(chunk)
 
-    def _begin_stream(self, started: float) -> tuple[Scene, float]:
+    def _begin_stream(self, started_s: float) -> tuple[Scene, float]:
         """The scene to show, and when the stream ends."""
         if not self.settings.on_cue:
-            return self._begin_schedule(started, 0)
-        _print_line({"started": started, "epoch": None})
+            return self._begin_schedule(started_s, 0)
+        _print_line({"started": started_s, "epoch": None})
         return Scene(self.scene.spec, self.scene.visits, self.scene, schedule_frame=None), float("inf")
 
-    def _begin_schedule(self, started: float, index: int, drawn: Scene | None = None) -> tuple[Scene, float]:
+    def _begin_schedule(self, started_s: float, index: int, drawn: Scene | None = None) -> tuple[Scene, float]:
         """The same where the schedule begins at frame `index`.
 
         Args:
             drawn: the scene so far, whose birds are drawn already.
         """
         settings, offset_s = self.settings, index / self.settings.fps
-        _print_line({"started": started, "epoch": started + offset_s})
+        _print_line({"started": started_s, "epoch": started_s + offset_s})
         last_s = offset_s + settings.seconds + GRACE_S if settings.end else float("inf")
         return Scene(self.scene.spec, self.scene.visits, drawn or self.scene, schedule_frame=index), last_s
 

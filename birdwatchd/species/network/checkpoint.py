@@ -106,7 +106,7 @@ def _bundled(path: Path) -> _Weights:
 
 def _own(path: Path, name: str | None) -> _Weights:
     if path.suffix.lower() not in (".pt", ".safetensors"):
-        raise ModelUnusable(f"model.file {path} is of no known format", "use birder's .pt or .safetensors")
+        raise ModelUnusable(f"model.file {path} has an unknown format", "use birder's .pt or .safetensors")
     return _identified(name or path.stem, path, name, "check model.file")
 
 
@@ -123,7 +123,7 @@ def _identified(name: str, path: Path, network_hint: str | None, hint: str) -> _
         if prefix := _network_in(text):
             return _Weights(name, path, sha256, prefix)
     raise ModelUnusable(
-        f"which network {path} is of can be told neither from model.name nor from its own name",
+        f"cannot tell which network {path} is for, neither from model.name nor from its own name",
         "set model.name to one that begins with a birder network, such as davit_tiny_garden,"
         f" or put birder's {path.with_suffix('.json').name} beside it",
     )
@@ -151,12 +151,12 @@ def _configuration_beside(path: Path, hint: str) -> tuple[str, Mapping[str, Any]
             return None
         content = json.loads(beside.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no JSON
-        raise ModelUnusable(f"{beside} is no configuration of birder's ({error})", hint) from None
+        raise ModelUnusable(f"{beside} is not a birder configuration ({error})", hint) from None
     if not isinstance(content, dict) or not {"registered_name", "model_config"} <= content.keys():
-        raise ModelUnusable(f"{beside} is no configuration of birder's (no registered_name, no model_config)", hint)
+        raise ModelUnusable(f"{beside} is not a birder configuration (no registered_name, no model_config)", hint)
     network, config = content["registered_name"] or content.get("name"), content["model_config"]
     if not isinstance(network, str) or not isinstance(config, dict | None):
-        raise ModelUnusable(f"{beside} is no configuration of birder's (its network is no name)", hint)
+        raise ModelUnusable(f"{beside} is not a birder configuration (its network is not a name)", hint)
     return network, config, bool(content.get("reparameterized"))
 
 
@@ -214,7 +214,7 @@ def _metadata(name: str) -> Mapping[str, Any]:
         return metadata
     if registry.pretrained_exists(name):
         raise ModelUnusable(
-            f"model.name {name} is no classifier that can be read here", "choose a classification model"
+            f"model.name {name} is not a classifier that can be used here", "choose a classification model"
         )
     close = difflib.get_close_matches(name, [*usable, DEMO], n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(close)}?" if close else "see birder's list of pretrained models"

@@ -133,11 +133,11 @@ class Fusion:
         """The verdict on a visit similar to corrected ones: their name gets the probability and votes of the best."""
         best, truth = int(p.argmax()), assessment.truth
         count = assessment.corrections
-        visits = "a reviewed visit" if count == 1 else f"{count} reviewed visits"
+        visits = "a visit" if count == 1 else f"{count} visits"
         nothing = Verdict(State.REJECTED, Rank.BIRD, None, None, float(p[best]), self._top(p))
         if truth is None:
-            return replace(nothing, reasons=(f"like {visits} that {_were(count)} no bird",))
-        reason = f"like {visits} that {_were(count)} {truth.common_name}, not {self.labels[best].common_name}"
+            return replace(nothing, reasons=(f"resembles {visits} you marked as not a bird",))
+        reason = f"resembles {visits} you corrected to {truth.common_name}, not {self.labels[best].common_name}"
         keys = species_keys(truth)
         index = next((i for i, label in enumerate(self.labels) if set(keys) & set(species_keys(label))), None)
         if index is None:
@@ -168,7 +168,7 @@ class Fusion:
             raw_score = float(raw[index])
             rare = rare or (verdict.state is State.CONFIRMED and bool(expectation.rare[index]))
             if top[0][0] != verdict.common_name:
-                reasons = (*reasons, f"{top[0][1]:.2f} for {top[0][0]}, which is not to be expected here and now")
+                reasons = (*reasons, f"{top[0][1]:.2f} for {top[0][0]}, which is not expected here and now")
         elif verdict.rank is not Rank.BIRD:
             raw_score = self._groups.share(raw, verdict.rank, verdict.scientific_name or "")
         return replace(verdict, raw_score=raw_score, raw_top=top, reasons=reasons, rare=rare)
@@ -176,9 +176,9 @@ class Fusion:
     def _rarity(self, p: NDArray[np.float64], raw: NDArray[np.float64], best: int, votes: Counter[int]) -> Verdict:
         """The verdict on a species that is not expected and of which the network is sure: two moments must agree."""
         label = self.labels[best]
-        conflict = "one picture is not enough for a rarity" if votes[best] < 2 else self._conflict(best, votes)
+        conflict = "one crop is not enough for a rarity" if votes[best] < 2 else self._conflict(best, votes)
         state = State.UNCERTAIN if conflict else State.CONFIRMED
-        reasons = (f"{label.common_name} is not to be expected here and now", *_some(conflict))
+        reasons = (f"{label.common_name} is not expected here and now", *_some(conflict))
         name, scientific = label.common_name, label.scientific_name
         return Verdict(state, Rank.SPECIES, name, scientific, float(p[best]), self._top(p), reasons, rare=True)
 
@@ -188,7 +188,9 @@ class Fusion:
         nothing = Verdict(State.UNKNOWN, Rank.BIRD, None, None, score, self._top(p))
         if not label.is_species:
             state = State.REJECTED if score >= threshold else State.UNKNOWN
-            return replace(nothing, state=state, reasons=(f"{score:.2f} for {label.common_name}, which is no species",))
+            return replace(
+                nothing, state=state, reasons=(f"{score:.2f} for {label.common_name}, which is not a species",)
+            )
         named = replace(
             nothing, rank=Rank.SPECIES, common_name=label.common_name, scientific_name=label.scientific_name
         )
@@ -214,13 +216,13 @@ class Fusion:
         total, mine = votes.total(), votes[best]
         if total < 2 or mine >= MIN_AGREEMENT * total:
             return ""
-        return f"pictures contradict each other: {mine} of {total} say {self.labels[best].common_name}"
+        return f"crops contradict each other: {mine} of {total} say {self.labels[best].common_name}"
 
     def _group_conflict(self, group: Group, votes: Counter[int]) -> str:
         """The same for a group."""
         total = votes.total()
         mine = sum(count for index, count in votes.items() if self._groups.has(group, index))
-        return "" if total < 2 or mine >= MIN_AGREEMENT * total else f"{mine} of {total} pictures say {group.name}"
+        return "" if total < 2 or mine >= MIN_AGREEMENT * total else f"{mine} of {total} crops say {group.name}"
 
     def _top(self, p: NDArray[np.float64]) -> Top:
         return tuple((self.labels[i].common_name, float(p[i])) for i in np.argsort(-p, kind="stable")[:TOP])
@@ -268,7 +270,7 @@ class RunningVerdict:
     def verdict(self) -> Verdict:
         """The verdict on all moments so far: that of `Fusion.fuse` in the same order, to the last bit."""
         if self.moments == 0:
-            return Verdict(State.UNKNOWN, Rank.BIRD, None, None, 0.0, (), ("no picture could be classified",))
+            return Verdict(State.UNKNOWN, Rank.BIRD, None, None, 0.0, (), ("no crop could be classified",))
         embedding = None if self._sum.embedding is None else self._sum.embedding / self._sum.embeddings
         return self._fusion.fuse_mean(self._sum.logits / self._sum.weight, self._votes, self._at, embedding)
 
@@ -302,22 +304,19 @@ def _downgraded(verdict: Verdict, assessment: Assessment) -> Verdict:
         return verdict
     name, count, ratio = verdict.common_name, assessment.corrections, assessment.outlier_ratio
     if count:
-        truth = f"{_were(count)} {assessment.truth.common_name if assessment.truth else 'no bird'}"
-        reason = f"like {count} reviewed that {truth}, and no other {name} was seen here to compare it with"
+        visits = "a visit" if count == 1 else f"{count} visits"
+        marked = f"corrected to {assessment.truth.common_name}" if assessment.truth else "marked as not a bird"
+        reason = f"resembles {visits} you {marked}; there is no other {name} from here to compare with"
         return replace(verdict, state=State.UNCERTAIN, reasons=(*verdict.reasons, reason))
     if ratio <= 1 and not assessment.low_energy:
         return verdict
-    reason = "less of a bird in it than in any that was seen here"
+    reason = "looks less like a bird than all earlier visits here"
     if ratio > 1:
-        reason = f"{ratio:.1f} times as unlike the {name} seen here as usual"
+        reason = f"differs {ratio:.1f} times as much as usual from earlier visits of {name}"
     if ratio <= UNKNOWN_RATIO:
         return replace(verdict, state=State.UNCERTAIN, reasons=(*verdict.reasons, reason))
     unnamed = replace(verdict, state=State.UNKNOWN, rank=Rank.BIRD, common_name=None, scientific_name=None, rare=False)
     return replace(unnamed, reasons=(*verdict.reasons, f"{verdict.score:.2f} for {name}, but {reason}"))
-
-
-def _were(count: int) -> str:
-    return "was" if count == 1 else "were"
 
 
 def _threshold(label: Label, wanted: dict[str, float], default: float) -> float:

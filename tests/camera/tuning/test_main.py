@@ -190,7 +190,7 @@ def test_what_was_seen_until_ctrl_c_is_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (("nothing.mp4",), 2, "is no file"),
+        (("nothing.mp4",), 2, "no camera or file named nothing.mp4"),
         (("broken.mp4",), 1, "broken.mp4"),
         (("good.mp4", "--out", "sheet.txt"), 2, ".png"),
         (("good.mp4", "--out", "no/such/folder/sheet.png"), 1, "cannot be written"),

@@ -173,11 +173,11 @@ def test_the_verdict_says_what_was_learned() -> None:
     experience = Experience(LABELS, [*birds(), *squirrels(3), *corrections])
     verdict = fused(experience, SQUIRRELS, 1, SPARROWS, towards=SPARROWS)
     assert (verdict.state, verdict.rank, verdict.common_name) == (State.REJECTED, Rank.BIRD, None)
-    assert verdict.reasons == ("like 3 reviewed visits that were no bird",)
+    assert verdict.reasons == ("resembles 3 visits you marked as not a bird",)
     verdict = fused(experience, COAL_TITS, 1, TITS, towards=TITS)
     assert (verdict.state, verdict.common_name) == (State.CONFIRMED, "Coal tit")
     assert verdict.scientific_name == "Periparus ater"
-    assert verdict.reasons == ("like 2 reviewed visits that were Coal tit, not Great tit",)
+    assert verdict.reasons == ("resembles 2 visits you corrected to Coal tit, not Great tit",)
     assert verdict.top[0][0] == "Great tit"  # what the network says is kept
     verdict = fused(experience, OTHERS, 1, HOOPOES, towards=HOOPOES)
     assert (verdict.state, verdict.common_name) == (State.CONFIRMED, "House sparrow")
@@ -191,7 +191,7 @@ def test_strange_visits_are_not_confirmed_and_very_strange_ones_have_no_name() -
     experience = Experience(LABELS, birds())
     verdict = fused(experience, OTHERS, 1, SPARROWS)
     assert (verdict.state, verdict.common_name, verdict.rank) == (State.UNKNOWN, None, Rank.BIRD)
-    assert "times as unlike the House sparrow seen here as usual" in verdict.reasons[-1]
+    assert "times as much as usual from earlier visits of House sparrow" in verdict.reasons[-1]
     assert verdict.top[0][0] == "House sparrow"
     border = [fused(experience, SQUIRRELS, seed, SPARROWS, towards=SPARROWS) for seed in range(60)]
     assert {v.state for v in border} <= {State.UNCERTAIN, State.UNKNOWN, State.CONFIRMED}
@@ -204,4 +204,4 @@ def test_an_unanswerable_likeness_is_said_and_not_confirmed() -> None:
     others = [bird for bird in birds() if bird.predicted != "Eurasian hoopoe"]
     verdict = fused(Experience(LABELS, [*others, *hands]), OTHERS, 7, HOOPOES)
     assert (verdict.state, verdict.common_name) == (State.UNCERTAIN, "Eurasian hoopoe")
-    assert verdict.reasons[-1].endswith("no other Eurasian hoopoe was seen here to compare it with")
+    assert verdict.reasons[-1].endswith("there is no other Eurasian hoopoe from here to compare with")

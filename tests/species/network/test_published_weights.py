@@ -210,4 +210,4 @@ def test_a_published_detector_is_no_classifier(tmp_path: Path) -> None:
     """birder publishes networks of other kinds under similar names."""
     classifiers = set(registry.list_pretrained_models(task="image_classification"))
     other = next(name for name in registry.list_pretrained_models() if name not in classifiers)
-    assert "no classifier" in refusal(tmp_path, name=other)
+    assert "is not a classifier" in refusal(tmp_path, name=other)

@@ -258,7 +258,7 @@ def test_a_safetensors_file_with_junk_in_any_of_its_entries_is_refused(small: Sa
 def test_a_configuration_beside_the_weights_that_is_none_is_refused(small: Saved, text: str, encoding: str) -> None:
     beside = small.pt.with_suffix(".json")
     beside.write_text(text, encoding)
-    with pytest.raises(ModelUnusable, match=f"{beside} is no configuration"):
+    with pytest.raises(ModelUnusable, match=f"{beside} is not a birder configuration"):
         load_network(ModelSettings(file=small.pt, device="cpu"), small.pt.parent)
 
 

@@ -127,7 +127,7 @@ def test_a_configuration_beside_the_weights_names_the_network(small: Saved, smal
     renamed.with_suffix(".json").write_text(json.dumps(config))
     assert load(renamed).name == "best"
     renamed.with_suffix(".json").write_text("{")
-    with pytest.raises(ModelUnusable, match=r"best\.json is no configuration"):
+    with pytest.raises(ModelUnusable, match=r"best\.json is not a birder configuration"):
         load(renamed)
 
 

@@ -75,7 +75,7 @@ def test_what_is_no_species_is_never_named(p: float, state: State) -> None:
     assert (verdict.state, verdict.common_name, verdict.scientific_name) == (state, None, None)
     assert verdict.rank is Rank.BIRD
     assert verdict.top[0] == ("Unknown", pytest.approx(p, abs=1e-6))
-    assert "no species" in verdict.reasons[0]
+    assert "which is not a species" in verdict.reasons[0]
 
 
 def test_one_lucky_frame_does_not_decide() -> None:
@@ -221,7 +221,7 @@ def test_moments_that_contradict_each_other_confirm_nothing() -> None:
     verdict = fusion().fuse(np.stack([loud, soft, soft]))
     assert verdict.score > 0.7
     assert (verdict.state, verdict.common_name) == (State.UNCERTAIN, "Great tit")
-    assert verdict.reasons == ("pictures contradict each other: 1 of 3 say Great tit",)
+    assert verdict.reasons == ("crops contradict each other: 1 of 3 say Great tit",)
 
 
 def test_two_moments_that_agree_are_confirmed() -> None:

@@ -67,7 +67,7 @@ def test_an_impossible_species_drops(chart: Path) -> None:
     assert verdict.raw_top[0] == ("Keel-billed toucan", pytest.approx(0.6, abs=1e-6))
     assert verdict.raw_score == pytest.approx(0.3, abs=1e-6)
     assert verdict.score > 0.7
-    assert any("Keel-billed toucan, which is not to be expected" in reason for reason in verdict.reasons)
+    assert any("Keel-billed toucan, which is not expected" in reason for reason in verdict.reasons)
 
 
 def test_a_strong_rarity_stays_and_is_flagged(chart: Path) -> None:
@@ -83,7 +83,7 @@ def test_one_picture_is_not_enough_for_a_rarity(chart: Path) -> None:
     """People travel for rarities."""
     verdict = rules(bar_chart=chart).fuse(logits(TOUCAN=0.97)[None], MAY)
     assert (verdict.common_name, verdict.state, verdict.rare) == ("Keel-billed toucan", State.UNCERTAIN, True)
-    assert "one picture" in " ".join(verdict.reasons)
+    assert "one crop is not enough" in " ".join(verdict.reasons)
 
 
 def test_the_season_counts(chart: Path) -> None:
