@@ -103,8 +103,9 @@ def sunrise_and_sunset(day: date, latitude: float, longitude: float, zone: ZoneI
             for direction in (SunDirection.RISING, SunDirection.SETTING)
         )
     except ValueError:  # raised by astral when the sun does not cross the horizon
-        up_at_noon = elevation(observer, solar_noon, with_refraction=False) > HORIZON_DEG
-        half = HALF_A_DAY if up_at_noon else timedelta(0)
+        # Not at noon alone: on the first day of the polar night the sun may be just above the horizon then.
+        heights = [elevation(observer, solar_noon + wait, with_refraction=False) for wait in (timedelta(0), HALF_A_DAY)]
+        half = HALF_A_DAY if sum(heights) / 2 > HORIZON_DEG else timedelta(0)
         return solar_noon - half, solar_noon + half
     before = (sunrise - solar_noon) % DAY - DAY  # astral may return that of a neighbouring day
     after = (sunset - solar_noon) % DAY

@@ -24,6 +24,7 @@ from birdwatchd.mqtt.probe import probe
 from birdwatchd.records import Message, Phase
 from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.store import StoredVisit
+from tests.support.mqtt import installed
 from tests.support.stored import enqueue
 
 STATUS = "birdwatch/reserve1/status"
@@ -200,7 +201,7 @@ def test_states_are_told_again_to_a_broker_that_forgot(world: Any, wait_until: W
 def passwords(world: Any) -> tuple[str, ...]:
     file = world.folder / "passwords"
     file.touch(mode=0o600)
-    subprocess.run(["mosquitto_passwd", "-b", str(file), "bw", "right"], check=True, capture_output=True)
+    subprocess.run([installed("mosquitto_passwd"), "-b", str(file), "bw", "right"], check=True, capture_output=True)
     return ("allow_anonymous false", f"password_file {file}")
 
 

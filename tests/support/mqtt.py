@@ -38,6 +38,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def installed(name: str) -> str:
+    """The path of one of mosquitto's programs; skips the test where it is not installed."""
+    program = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if program is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI needs mosquitto: these tests are about a real broker")
+        pytest.skip("install mosquitto")
+    return program
+
+
 def eventually(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
     """Wait until a condition holds; fail if it does not in time."""
     until, pause = time.monotonic() + timeout_s, threading.Event()
@@ -60,11 +70,7 @@ class Mosquitto:
         return f"mqtt://127.0.0.1:{self.port}"
 
     def start(self) -> Mosquitto:
-        program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-        if program is None:
-            if os.environ.get("CI") == "true":
-                pytest.fail("CI needs mosquitto: these tests are about a real broker")
-            pytest.skip("install mosquitto")
+        program = installed("mosquitto")
         keep = ("persistence true", f"persistence_location {self.folder}/", "autosave_interval 1")
         user = ("user root",) if os.geteuid() == 0 else ()
         lines = (f"listener {self.port} 127.0.0.1", *self.lines, *keep, *user)
