@@ -163,9 +163,9 @@ class Stream:
             raise SourceUnreachable(f"{self._source}: the stream ended", "it will be opened again")
 
     def _packet(self, av_packet: Any) -> Packet:
-        pts = av_packet.pts if av_packet.pts is not None else av_packet.dts
-        media_s = pts * self._time_base.numerator / self._time_base.denominator if pts is not None else None
-        media_s, at = self._dated(media_s if self._keeps_time else None)
+        decode_s = self._seconds(av_packet.dts)
+        shown_s = self._seconds(av_packet.pts) if av_packet.pts is not None else decode_s
+        media_s, at = self._dated(shown_s if self._keeps_time else None, decode_s)
         if self._newest is None or at > self._newest or at < self._newest - _REORDERED:
             self._newest = at
         data, is_key = bytes(av_packet), av_packet.is_keyframe
@@ -174,13 +174,16 @@ class Stream:
         duration = av_packet.duration or 0
         return Packet(data, av_packet.pts, av_packet.dts, self._time_base, duration, is_key, media_s, at, self.codec)
 
-    def _dated(self, stamp_s: float | None) -> tuple[float, datetime]:
-        """Media seconds and wall time of a packet, given its timestamp in seconds."""
+    def _seconds(self, stamp: int | None) -> float | None:
+        return None if stamp is None else stamp * self._time_base.numerator / self._time_base.denominator
+
+    def _dated(self, stamp_s: float | None, decode_s: float | None) -> tuple[float, datetime]:
+        """Media seconds and wall time of a packet, given when it is to be shown and to be decoded, in seconds."""
         if self._source.is_live:
-            at = self._live_clock.at(stamp_s, self._clock())
+            at = self._live_clock.at(stamp_s, self._clock(), decode_s)
             self._first = self._first or at
             return (at - self._first).total_seconds() if stamp_s is None else stamp_s, at
-        seconds = self._file_clock.seconds(stamp_s, self._frame_s)
+        seconds = self._file_clock.seconds(stamp_s, self._frame_s, decode_s)
         if self._playback is None:
             return seconds, self._file_clock.at(seconds)
         self._playback.wait_for(seconds)
