@@ -36,7 +36,7 @@ from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.stages.build import build_stages
-from birdwatchd.store import Recording, Store
+from birdwatchd.store import Recording, Store, VisitIds
 
 if TYPE_CHECKING:
     from birdwatchd.species.network.network import Network
@@ -164,12 +164,14 @@ class _FileCount:
     stored: int = 0
     error: str | None = None
     growing: bool = False
-    numbers: dict[str, int] = field(default_factory=dict)
+    ids: VisitIds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ids = VisitIds(self.recording)
 
     def own(self, evidence: Evidence) -> Evidence:
         """The worker's evidence under the file's stored name, with an id that tells this recording."""
-        number = self.numbers.setdefault(evidence.visit_id, len(self.numbers))
-        visit_id = self.recording.visit_id(evidence.start, number)
+        visit_id = self.ids.of(evidence.visit_id, evidence.start)
         return replace(evidence, visit_id=visit_id, media=self.recording.path, clip=None)
 
 
