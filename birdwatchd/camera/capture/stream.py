@@ -6,6 +6,7 @@ libav objects never leave the thread that made them, and a failed stream is neve
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,6 +31,7 @@ __all__ = ["Stream"]
 
 # Streams that carry no time of their own: libav invents 25 frames a second for them, whatever really comes.
 _WITHOUT_TIME = {"mpjpeg", "mjpeg", "h264", "hevc", "image2pipe", "jpeg_pipe"}
+_LENGTH_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)$")  # as Matroska has one of each of its streams
 MAX_BAD_PACKETS = 200  # in a row that cannot be decoded before the stream is given up; about 10 s at 20 fps
 _REORDERED = timedelta(seconds=1)  # packets may be older than the newest one by this much; more is a clock that was set
 
@@ -94,8 +96,8 @@ class Stream:
 
     @property
     def duration_s(self) -> float | None:
-        """Length the container announces, None for live streams and files without one."""
-        return self._container.duration / 1e6 if self._container.duration else None
+        """Length of the picture that the file announces, None for live streams and files that announce none."""
+        return _announced_s(self._container, self._stream)
 
     def packets(self) -> Iterator[Packet]:
         """Give packets, not decoded, until the end of a file, or until the stream breaks.
@@ -249,7 +251,7 @@ class Stream:
         if self._source.kind != "file":
             return self._clock()
         end_s = Path(self._source.location).stat().st_mtime
-        return datetime.fromtimestamp(end_s - (self.duration_s or 0.0), UTC)
+        return datetime.fromtimestamp(end_s - (self._container.duration or 0) / 1e6, UTC)
 
 
 def _open_video(source: Source, settings: CameraSettings) -> tuple[Any, Any]:
@@ -264,6 +266,23 @@ def _open_video(source: Source, settings: CameraSettings) -> tuple[Any, Any]:
     if stream is None:
         raise SourceUnusable(f"{source}: has no video stream", "is it a sound recording?")
     raise SourceUnusable(f"{source}: is coded in a way that has no decoder", "this codec is not supported")
+
+
+def _announced_s(container: Any, stream: Any) -> float | None:
+    """Seconds of video that a file announces; None where it announces nothing.
+
+    Its sound may go on for longer, so the video's own length counts where it is known. Of an AVI that was cut off libav
+    gives the length that is left; what its header announced is the number of frames.
+    """
+    rate = stream.average_rate
+    if container.format.name == "avi" and stream.frames and rate:
+        return float(stream.frames / rate)
+    lengths = [container.duration / 1e6] if container.duration else []
+    if stream.duration:
+        lengths.append(float(stream.duration * stream.time_base))
+    if (tagged := _LENGTH_TAG.match(stream.metadata.get("DURATION", ""))) is not None:
+        lengths.append(3600 * int(tagged[1]) + 60 * int(tagged[2]) + float(tagged[3]))
+    return min(lengths, default=None)  # what was trimmed away is still counted by one of them
 
 
 def _codec_of(context: Any) -> Codec:

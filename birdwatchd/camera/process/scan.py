@@ -22,16 +22,16 @@ REPORT_EVERY_S = 0.25
 def scan_file(camera: str, settings: CameraSettings, media: str, pipe: Pipe, acceleration: Acceleration) -> None:
     """Read one recording as fast as it can be decoded and send its visits, then a `FileDone`."""
     stream = ObservedStream(camera, settings, media, acceleration)
-    seconds, error, reported_s = 0.0, "", 0.0
+    seconds, step_s, error, reported_s = 0.0, 0.0, "", 0.0
     try:
         for frame, evidence in stream.frames():
-            seconds = frame.media_s
+            seconds, step_s = frame.media_s, frame.media_s - seconds
             for item in evidence or ():
                 pipe.send(item)
             if time.monotonic() - reported_s > REPORT_EVERY_S:
                 reported_s = time.monotonic()
                 pipe.send(_progress(camera, frame, stream.duration_s))
-        error = _cut_off(settings.source, seconds, stream.duration_s)
+        error = _cut_off(settings.source, seconds, step_s, stream.duration_s)
     except SourceError as problem:
         error = str(problem)
     for item in stream.observer.finish():
@@ -44,8 +44,13 @@ def _progress(camera: str, frame: DecodedFrame, duration_s: float | None) -> Cam
     return CameraStatus(camera, CameraState.ONLINE, utc_now(), width=frame.width, height=frame.height, extra=extra)
 
 
-def _cut_off(source: Source, seconds: float, duration_s: float | None) -> str:
-    """A sentence if the frames ended well before the announced length, else nothing."""
-    if duration_s is None or seconds > duration_s - max(2.0, 0.05 * duration_s):
+def _cut_off(source: Source, seconds: float, step_s: float, duration_s: float | None) -> str:
+    """A sentence if the frames ended well before the announced length, else nothing.
+
+    Args:
+        seconds: when the last frame begins.
+        step_s: how long before it the last but one began.
+    """
+    if duration_s is None or seconds + step_s > duration_s - max(2.0, 0.05 * duration_s):
         return ""
     return f"{source}: is cut off: {seconds:.1f} s of {duration_s:.1f} s could be read; copy it again from the card"
