@@ -276,16 +276,16 @@ class _Scan:
         self._store.scans.forget(recording)
         count = self._counts[recording.path] = _FileCount(recording)
         name = plain(_text_of(Path(path.name)))
+        system_name = str(path.absolute())
 
         def on_status(status: CameraStatus) -> None:
             if status.notice:
-                log.warning("%s", status.notice)
+                log.warning("%s", status.notice.replace(system_name, recording.path))
             extra = dict(status.extra)
             if extra.get("duration_s"):
                 describe(f"{name}  {extra['media_s'] / extra['duration_s']:.0%}")
 
         describe(name)
-        system_name = str(path.absolute())
         done = worker.scan(system_name, partial(self._take, count), on_status)
         if self._stop.is_set():
             return

@@ -14,6 +14,7 @@ from birdwatchd.address import Source
 from birdwatchd.camera.capture.decoder import Acceleration
 from birdwatchd.camera.process.scan import scan_file
 from birdwatchd.camera.process.wire import FileDone, Item, Pipe
+from birdwatchd.records import CameraStatus
 from birdwatchd.settings.cameras import CameraSettings
 
 
@@ -86,3 +87,23 @@ def test_a_copy_that_broke_off_is_cut_off(tmp_path: Path, suffix: str) -> None:
 def test_a_time_lapse_is_whole(tmp_path: Path) -> None:
     """Its last picture begins ten seconds before the end."""
     assert error_of(write(tmp_path / "a.mp4", 100.0, Fraction(1, 10))) == ""
+
+
+def test_a_file_without_one_good_picture_has_failed(tmp_path: Path) -> None:
+    """It looked like ten seconds in which no bird came."""
+    path = write(tmp_path / "a.avi")
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    data = path.read_bytes()
+    for packet in packets:
+        data = data.replace(packet, bytes(len(packet)))
+    path.write_bytes(data)
+    assert error_of(path).endswith("a.avi: not one picture could be decoded; copy it again from the card")
+
+
+def test_a_recording_in_which_nothing_could_be_watched_says_so(tmp_path: Path) -> None:
+    """A trap's clip of one second is over before its picture is known, and is not free of birds."""
+    notices = [item.notice for item in scanned(write(tmp_path / "a.mp4", 1.0)) if isinstance(item, CameraStatus)]
+    assert f"{tmp_path}/a.mp4: no bird could be looked for; it is too short, or its picture is never still" in notices
+    watched = scanned(write(tmp_path / "b.mp4", 10.0))
+    assert not any(isinstance(item, CameraStatus) and item.notice for item in watched)
