@@ -32,7 +32,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraStatus, Evidence, Visit
 from birdwatchd.service import stop_on_signals
 from birdwatchd.settings.base import check_slug
-from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.settings.cameras import BirdSize, CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.stages.build import build_stages
@@ -58,7 +58,7 @@ class ScanOptions:
     paths: tuple[Path, ...]
     json_file: str | None = None
     camera: str = "scan"
-    min_bird: int = 24
+    min_bird: BirdSize = "auto"
     again: bool = False
 
 
