@@ -15,7 +15,10 @@ __all__ = ["BirdSize", "CameraSettings", "auto_min_bird"]
 
 LEAST_BIRD, MOST_BIRD = 8, 2000  # pixels that may be asked for
 FULL_HD, FULL_HD_BIRD = 1080, 24  # pixels of a picture's shorter side, and of the smallest bird in it
-LEAST_AUTO_BIRD = 10  # pixels; for less, motion is looked for pixel by pixel, which finds noise and costs twice as much
+# The least that `auto` asks for, pixels, in pictures up to so many lines: for birds of less than 20 pixels motion is
+# looked for in cells of 2 × 2 pixels, for less than 10 pixel by pixel. The grid is not to be finer than at 1080p (480 ×
+# 270 cells): that costs two to three times as much, and finds noise and leaves.
+LEAST_AUTO_BIRD = ((540, 10), (math.inf, 20))
 
 
 def _to_source(value: object) -> Source:
@@ -51,7 +54,8 @@ def auto_min_bird(width: int, height: int) -> int:
     blocks of the encoder have as many pixels in a small picture as in a large one.
     """
     factor = min(width, height) / FULL_HD
-    return max(LEAST_AUTO_BIRD, round(FULL_HD_BIRD * (factor if factor > 1 else math.sqrt(factor))))
+    least = next(pixels for lines, pixels in LEAST_AUTO_BIRD if min(width, height) <= lines)
+    return max(least, round(FULL_HD_BIRD * (factor if factor > 1 else math.sqrt(factor))))
 
 
 class CameraSettings(Settings):
