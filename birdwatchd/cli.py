@@ -78,7 +78,10 @@ ModelOption = Annotated[
     typer.Option("--model", metavar="NAME-OR-FILE", help="Classifier; 'demo' knows eight cartoon birds only."),
 ]
 MinBirdOption = Annotated[
-    int, typer.Option("--min-bird", min=8, max=2000, help="Smallest bird, in pixels of the frame.")
+    int | None,
+    typer.Option(
+        "--min-bird", min=8, max=2000, help="Smallest bird, in pixels of the frame [default: by the size of the frame]."
+    ),
 ]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Verbose output.")]
 
@@ -151,7 +154,7 @@ def watch(
     config: ConfigOption = None,
     home: HomeOption = None,
     model: ModelOption = None,
-    min_bird: MinBirdOption = 24,
+    min_bird: MinBirdOption = None,
     verbose: VerboseOption = False,
 ) -> int:
     """Watch cameras or files without a configuration file."""
@@ -163,7 +166,7 @@ def watch(
     stop_on_signals(stop)
     setup_log(verbose=verbose)
     base = overridden(_config(config), home=home, model=model)
-    settings = base.model_copy(update={"cameras": named_cameras(sources, min_bird)})
+    settings = base.model_copy(update={"cameras": named_cameras(sources, min_bird or "auto")})
     return Daemon(settings, stop, on_visit=VisitLines().show).run()
 
 
@@ -178,7 +181,7 @@ def scan(
         typer.Option("--json", metavar="FILE", help="Write one JSON object per visit to FILE; '-' is stdout."),
     ] = None,
     camera: Annotated[str, typer.Option(metavar="KEY", help="Key of the camera that made these recordings.")] = "scan",
-    min_bird: MinBirdOption = 24,
+    min_bird: MinBirdOption = None,
     again: Annotated[bool, typer.Option("--again", help="Scan also what was scanned before.")] = False,
     verbose: VerboseOption = False,
 ) -> int:
@@ -190,7 +193,7 @@ def scan(
 
     setup_log(verbose=verbose)
     settings = overridden(_config(config), home=home, model=model)
-    return run_scan(settings, ScanOptions(tuple(paths), json_file, camera, min_bird, again))
+    return run_scan(settings, ScanOptions(tuple(paths), json_file, camera, min_bird or "auto", again))
 
 
 @app.command(rich_help_panel="Mend", epilog="Example: birdwatchd check -c birdwatchd.yaml --probe")
@@ -232,7 +235,7 @@ def tune(
 
     cameras = _config(config).cameras
     if camera not in cameras:
-        cameras = named_cameras([camera], 24)
+        cameras = named_cameras([camera])
     name, settings = (camera, cameras[camera]) if camera in cameras else next(iter(cameras.items()))
     if min_bird is not None:
         settings = settings.model_copy(update={"min_bird": min_bird})

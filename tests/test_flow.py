@@ -228,7 +228,9 @@ statuses = st.builds(
 
 scans = st.builds(FileDone, st.text(), st.floats(0, 9), st.text())
 counts = st.lists(st.tuples(st.text(max_size=9), st.integers(0, 2**40)), max_size=5).map(tuple)
-tunings = st.builds(TuneDone, st.floats(0, 9), st.integers(0, 9), counts, st.text("abc: ", max_size=9))
+tunings = st.builds(
+    TuneDone, st.floats(0, 9), st.integers(0, 9), counts, st.text("abc: ", max_size=9), *[st.integers(0, 9)] * 2
+)
 
 
 @settings(max_examples=60)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -112,12 +112,14 @@ def _default(key: str, field: FieldInfo) -> str:
 
 
 def _values(field: FieldInfo) -> str:
-    bounds = {
-        name: getattr(one, name) for one in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(one, name)
-    }
+    return _bounded(field.annotation, field.metadata)
+
+
+def _bounded(kind: Any, metadata: Sequence[Any]) -> str:
+    bounds = {name: getattr(one, name) for one in metadata for name in ("ge", "gt", "le", "lt") if hasattr(one, name)}
     low = f"from {bounds['ge']:g}" if "ge" in bounds else f"above {bounds['gt']:g}" if "gt" in bounds else ""
     high = f"to {bounds['le']:g}" if "le" in bounds else f"below {bounds['lt']:g}" if "lt" in bounds else ""
-    return " ".join(filter(None, [_kind(field.annotation), low, high]))
+    return " ".join(filter(None, [_kind(kind), low, high]))
 
 
 def _kind(kind: Any) -> str:
@@ -129,7 +131,7 @@ def _kind(kind: Any) -> str:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return ", ".join(f"`{one.value}`" for one in kind)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(_kind(one) for one in inner if one is not type(None)))
+        return " or ".join(dict.fromkeys(_alternative(one) for one in inner if one is not type(None)))
     if origin is typing.Annotated:
         return _kind(inner[0])
     if origin is tuple:
@@ -139,6 +141,14 @@ def _kind(kind: Any) -> str:
     return {"Source": "address or path", "Secret": "text (secret)", "Window": "stretch of the day"}.get(
         getattr(kind, "__name__", ""), "text"
     )
+
+
+def _alternative(kind: Any) -> str:
+    """One of several kinds of values, each of which may have bounds of its own."""
+    if get_origin(kind) is not typing.Annotated:
+        return _kind(kind)
+    inner, *about = get_args(kind)
+    return _bounded(inner, [part for one in about for part in getattr(one, "metadata", [one])])
 
 
 def _plural(kind: str) -> str:

@@ -44,9 +44,9 @@ class CropSource:
         self.detector: MotionDetector | None = None
         self._clock, self._replay = clock, replay
 
-    def source_width(self, frame: Frame) -> int:
-        """Width of the frames that crops are cut from, pixels, when `frame` is processed."""
-        return frame.width
+    def source_size(self, frame: Frame) -> tuple[int, int]:
+        """(width, height) of the frames that crops are cut from, pixels, when `frame` is processed."""
+        return frame.width, frame.height
 
     def offer(self, visit: OpenVisit, frame: Frame, track: Track, now_s: float) -> None:
         """Offer a processed frame that shows a visit's bird."""
@@ -98,9 +98,9 @@ class DualCropSource(CropSource):
         self._full = full
         self._full_s = 0.0  # of the newest full-resolution frame
 
-    def source_width(self, frame: Frame) -> int:
-        """Width of the main stream's frames, pixels; that of `frame` until it is known."""
-        return frame.width if self._full.size is None else self._full.size[0]
+    def source_size(self, frame: Frame) -> tuple[int, int]:
+        """(width, height) of the main stream's frames, pixels; that of `frame` until it is known."""
+        return self._full.size or (frame.width, frame.height)
 
     def offer(self, visit: OpenVisit, frame: Frame, track: Track, now_s: float) -> None:
         """Offer a processed frame; while the main stream is alive only in case that one gives none."""

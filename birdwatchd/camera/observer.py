@@ -132,7 +132,8 @@ class Observer:
 
     def _gate_for(self, frame: Frame) -> MotionDetector:
         """The motion gate for frames of this size; `min_bird` is set in pixels of the main stream."""
-        min_bird = scaled_min_bird(self._settings.min_bird, frame.width, self._crops.source_width(frame))
+        full = self._crops.source_size(frame)
+        min_bird = scaled_min_bird(self._settings.smallest_bird(*full), frame.width, full[0])
         size = frame.width, frame.height
         if self._gate is None or self._gate.frame_size != size or self._gate.settings.min_bird != min_bird:
             settings = MotionSettings(min_bird=min_bird, ignore=self._settings.ignore)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from birdwatchd.address import Source
 from birdwatchd.errors import ConfigError
-from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.settings.cameras import BirdSize, CameraSettings
 from birdwatchd.settings.config import Config
 
 __all__ = ["named_cameras", "overridden", "parse_since"]
@@ -54,7 +54,7 @@ def overridden(config: Config, *, home: Path | None = None, model: str | None = 
     return config.model_copy(update=changes)
 
 
-def named_cameras(sources: Sequence[str], min_bird: int) -> dict[str, CameraSettings]:
+def named_cameras(sources: Sequence[str], min_bird: BirdSize = "auto") -> dict[str, CameraSettings]:
     """Cameras from addresses, with keys made unique. Errors number the address; an address may hold a password."""
     cameras: dict[str, CameraSettings] = {}
     for position, text in enumerate(sources, 1):

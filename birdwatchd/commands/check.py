@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from birdwatchd.commands.terminal import out, shown
+from birdwatchd.commands.terminal import out, shown, too_small
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.records import CameraState
 from birdwatchd.settings.config import Config
@@ -124,14 +124,15 @@ def _probe_camera(config: Config, key: str) -> str:
     from birdwatchd.camera.process.supervisor import probe_camera
 
     settings = config.cameras[key]
-    works = []
+    works, of_size = [], ""
     for name, source in (("", settings.source), (", gate_source ", settings.gate_source)):
         if source is not None:
             status = probe_camera(key, settings.model_copy(update={"source": source, "gate_source": None}))
             if status.state is not CameraState.ONLINE:
                 raise BirdwatchError(f"{name.strip(', ')} {status.detail or 'gave no picture'}".strip())
             works.append(f"{name}{status.width}×{status.height} pixels")
-    return "".join(works)
+            of_size = of_size or too_small(settings, status.width, status.height)
+    return f"{''.join(works)}; {of_size}"
 
 
 def _probe_broker(config: Config) -> str:

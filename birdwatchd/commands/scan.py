@@ -32,11 +32,11 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraStatus, Evidence, Visit
 from birdwatchd.service import stop_on_signals
 from birdwatchd.settings.base import check_slug
-from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.settings.cameras import BirdSize, CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.stages.build import build_stages
-from birdwatchd.store import Recording, Store
+from birdwatchd.store import Recording, Store, VisitIds
 
 if TYPE_CHECKING:
     from birdwatchd.species.network.network import Network
@@ -58,7 +58,7 @@ class ScanOptions:
     paths: tuple[Path, ...]
     json_file: str | None = None
     camera: str = "scan"
-    min_bird: int = 24
+    min_bird: BirdSize = "auto"
     again: bool = False
 
 
@@ -164,12 +164,14 @@ class _FileCount:
     stored: int = 0
     error: str | None = None
     growing: bool = False
-    numbers: dict[str, int] = field(default_factory=dict)
+    ids: VisitIds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ids = VisitIds(self.recording)
 
     def own(self, evidence: Evidence) -> Evidence:
         """The worker's evidence under the file's stored name, with an id that tells this recording."""
-        number = self.numbers.setdefault(evidence.visit_id, len(self.numbers))
-        visit_id = self.recording.visit_id(evidence.start, number)
+        visit_id = self.ids.of(evidence.visit_id, evidence.start)
         return replace(evidence, visit_id=visit_id, media=self.recording.path, clip=None)
 
 
@@ -274,16 +276,16 @@ class _Scan:
         self._store.scans.forget(recording)
         count = self._counts[recording.path] = _FileCount(recording)
         name = plain(_text_of(Path(path.name)))
+        system_name = str(path.absolute())
 
         def on_status(status: CameraStatus) -> None:
             if status.notice:
-                log.warning("%s", status.notice)
+                log.warning("%s", status.notice.replace(system_name, recording.path))
             extra = dict(status.extra)
             if extra.get("duration_s"):
                 describe(f"{name}  {extra['media_s'] / extra['duration_s']:.0%}")
 
         describe(name)
-        system_name = str(path.absolute())
         done = worker.scan(system_name, partial(self._take, count), on_status)
         if self._stop.is_set():
             return

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from birdwatchd.records import State, Verdict, Visit
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = [
     "VisitLines",
@@ -27,6 +28,7 @@ __all__ = [
     "say_problem",
     "setup_log",
     "shown",
+    "too_small",
     "visits_table",
 ]
 
@@ -64,6 +66,14 @@ def setup_log(*, verbose: bool = False) -> None:
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     for noisy in ("amqtt", "transitions", "asyncio", "alembic", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def too_small(settings: CameraSettings, width: int, height: int) -> str:
+    """Which birds a camera whose main stream has this size, in pixels, does not see."""
+    least = settings.smallest_bird(width, height)
+    share = f"{100 * least / height:.1f} % of the height"
+    how = "`min_bird: auto`" if settings.min_bird == "auto" else "`min_bird`"
+    return f"birds of less than {least} pixels ({share}; {how}) are too small to be seen"
 
 
 def say_problem(text: str) -> None:

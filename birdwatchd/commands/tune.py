@@ -12,7 +12,7 @@ from pathlib import Path
 
 from birdwatchd.camera.process.supervisor import ChildProcess, spawn
 from birdwatchd.camera.process.wire import ChildFailed, TuneDone, WireError
-from birdwatchd.commands.terminal import err, out, shown
+from birdwatchd.commands.terminal import err, out, shown, too_small
 from birdwatchd.errors import ConfigError, ExportError, SourceUnusable
 from birdwatchd.flow import Stop
 from birdwatchd.records import CameraStatus
@@ -77,7 +77,7 @@ def run_tune(options: TuneOptions) -> int:
             f"{options.settings.source}: the process that watched it crashed",
             "try another file; see docs/how-to/tune-a-camera.md",
         )
-    _show(done, options.out)
+    _show(done, options)
     return 0
 
 
@@ -104,9 +104,10 @@ def _receive(child: ChildProcess) -> TuneDone | None:
     return None
 
 
-def _show(done: TuneDone, path: Path) -> None:
+def _show(done: TuneDone, options: TuneOptions) -> None:
     reasons = ", ".join(f"{why} {count}" for why, count in done.ignored)
     seen = f"{done.seconds} s watched, {done.visits} visits; ignored: {reasons or 'nothing'}"
-    out.print(shown(f"{path}: {seen}"), soft_wrap=True)
+    out.print(shown(f"{options.out}: {seen}"), soft_wrap=True)
+    out.print(shown(too_small(options.settings, done.width, done.height)), soft_wrap=True)
     if done.problem:
         err.print(shown(f"it ended early: {done.problem}"), soft_wrap=True)

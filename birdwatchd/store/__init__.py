@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from birdwatchd.store.reader import StoredMoment, Visits
     from birdwatchd.store.reviews import Review, ReviewVerdict
     from birdwatchd.store.revision import MomentRow, Recorded
-    from birdwatchd.store.scans import Recording
+    from birdwatchd.store.scans import Recording, VisitIds
     from birdwatchd.store.store import Store, StoreReader
     from birdwatchd.store.writer import Writer
 else:
@@ -48,6 +48,7 @@ else:
             "StoredVisit": "news",
             "VisitEmbeddings": "embeddings",
             "VisitExample": "examples",
+            "VisitIds": "scans",
             "Visits": "reader",
             "Writer": "writer",
             "day_bounds": "camera_state",
@@ -79,6 +80,7 @@ __all__ = [
     "StoredVisit",
     "VisitEmbeddings",
     "VisitExample",
+    "VisitIds",
     "Visits",
     "Writer",
     "day_bounds",

@@ -9,7 +9,7 @@ of the visit. So the visits of a pass that was cut off, of which nothing else is
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
@@ -22,7 +22,7 @@ from birdwatchd.store.embeddings import is_model, model_id
 from birdwatchd.store.media import Media
 from birdwatchd.store.reader import stored_visits, to_stored_visit
 
-__all__ = ["Recording", "Scans"]
+__all__ = ["Recording", "Scans", "VisitIds"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME, _FILE, _PASS = 10, 8, 12  # characters of an id: its time, then 8 for the file, 12 for file and settings
@@ -49,6 +49,24 @@ class Recording:
         """The id of the visit with this number in the file; the same whenever it is scanned the same way."""
         file = _digest(f"{self.model}|{self.size}|{self.mtime_ns}|{self.path}", 40)
         return new_visit_id(start, file << 40 | _digest(self.settings, 20) << 20 | number % _NUMBERS)
+
+
+@dataclass(frozen=True, slots=True)
+class VisitIds:
+    """The ids of the visits that one pass over a recording finds.
+
+    A visit keeps the id that it got first, which is made of when it began as far as was known then: when its bird
+    leaves it may turn out to have been there from the start.
+    """
+
+    recording: Recording
+    _ids: dict[str, str] = field(default_factory=dict)
+
+    def of(self, worker_id: str, start: datetime) -> str:
+        """The id in this recording of the visit that the worker calls `worker_id`, and that begins at `start`."""
+        if worker_id not in self._ids:
+            self._ids[worker_id] = self.recording.visit_id(start, len(self._ids))
+        return self._ids[worker_id]
 
 
 class Scans:

@@ -59,7 +59,7 @@ def test_the_example_shows_every_key() -> None:
     ("text", "line"),
     [
         ("station: {nme: x}", "site.yaml:1: station.nme is not a known key; allowed here: latitude, longitude, name"),
-        ("cameras:\n  nut:\n    source: a.mp4\n    min_bird: -3", "site.yaml:4: cameras.nut.min_bird is -3; use 8 or"),
+        ("cameras:\n  nut:\n    source: a.mp4\n    min_bird: -3", "site.yaml:4: cameras.nut.min_bird is -3; use auto"),
         ("cameras:\n  nut:\n    source: a.mp4\n    min_bird: big", "site.yaml:4: cameras.nut.min_bird is 'big'; use "),
         ("cameras:\n  nut: {source: 'exec:rm -rf /'}", "site.yaml:2: cameras.nut.source uses the forbidden"),
         ("cameras:\n  nut: {source: 'concat:a|b'}", "site.yaml:2: cameras.nut.source uses the forbidden"),
@@ -255,16 +255,16 @@ def test_an_address_one_level_too_high_is_not_shown(text: str) -> None:
 def test_what_is_no_file_is_named_only_if_it_cannot_be_an_address() -> None:
     """An address without its scheme looks like a file, password and all."""
     with pytest.raises(ConfigError, match=r"no camera or file named none\.mp4"):
-        named_cameras(["none.mp4"], 24)
+        named_cameras(["none.mp4"])
     for text in ("10.0.0.2/user=admin&password=hunter2", "10.0.0.2:554/hunter2", "//admin@hunter2"):
         with pytest.raises(ConfigError) as caught:
-            named_cameras([text], 24)
+            named_cameras([text])
         assert "hunter2" not in str(caught.value)
 
 
 def test_a_wrong_record_does_not_quote_what_it_was_given() -> None:
     """A traceback from a camera process ends in the log as well."""
-    with pytest.raises(ValueError, match="greater than or equal to 8") as caught:
+    with pytest.raises(ValueError, match="use auto, or a whole number from 8") as caught:
         CameraSettings.model_validate({"source": "rtsp://u:hunter2@h/1", "min_bird": 1})
     with pytest.raises(ValueError, match="no user") as other:
         MqttSettings.model_validate({"password": "hunter2"})

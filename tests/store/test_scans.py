@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 
 from birdwatchd.errors import StoreError
-from birdwatchd.store import Recording, Store, schema
+from birdwatchd.flow import Handover, Stop
+from birdwatchd.metrics import Metrics
+from birdwatchd.records import Evidence
+from birdwatchd.stages.classify import ClassifiedEvidence
+from birdwatchd.stages.record import Record
+from birdwatchd.store import Recording, Store, VisitIds, schema
 from birdwatchd.store.media import Media
 
 NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
@@ -39,6 +44,43 @@ def test_ids_tell_recording_settings_and_number(sightings: Any) -> None:
     assert all(len(one) == 26 and one[:10] == ids[0][:10] for one in ids)
     assert ids[0] == RECORDING.visit_id(sightings.start, 0)
     assert RECORDING.visit_id(sightings.start + timedelta(seconds=1), 0) > ids[0], "ids sort by time"
+
+
+def test_a_visit_that_began_earlier_than_it_seemed_is_one_visit(store: Store, sightings: Any) -> None:
+    """A bird that sat there from the first picture on is known to have done so when it leaves.
+
+    Its first revision, under an id of its own, would stay open for ever.
+    """
+    ids, inbox = VisitIds(RECORDING), Handover[tuple[ClassifiedEvidence, ...]]("record", Metrics())
+    for revision, start_s in enumerate((5, 5, 0), start=1):
+        start, last = NOW + timedelta(seconds=start_s), NOW + timedelta(seconds=6 + revision)
+        visit_id = ids.of("of the worker", start)
+        end = last if revision == 3 else None
+        evidence = Evidence(visit_id, "scan", revision, start, end, last, (), 1, RECORDING.path, float(start_s), None)
+        inbox.put((ClassifiedEvidence(evidence, (), sightings.verdict(), 0, None),))
+    writer = store.writer()
+    record = Record(
+        inbox,
+        lambda visit, _: writer.record(visit, (), NOW).recorded,
+        RECORDING.model,
+        Metrics(),
+        stop=Stop(),
+        wake=lambda: None,
+        on_visit=lambda visit: None,
+    )
+    inbox.close()
+    record.run()
+    (visit,) = store.scans.visits_of(RECORDING)
+    assert visit.end is not None
+    assert (visit.start, visit.start_s, visit.revision) == (NOW, 0.0, 3)
+    assert [one.visit_id for one in store.visits.find()] == [visit.visit_id]
+
+
+def test_two_visits_of_a_recording_have_two_ids() -> None:
+    """Two birds may come in the same picture."""
+    ids = VisitIds(RECORDING)
+    assert ids.of("a", NOW) != ids.of("b", NOW)
+    assert ids.of("a", NOW) == VisitIds(RECORDING).of("x", NOW), "and be found again by the next pass"
 
 
 def test_visits_of_exactly_this_recording(store: Store, sightings: Any) -> None:

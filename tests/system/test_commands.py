@@ -156,6 +156,7 @@ def test_check_probe_says_what_works_and_what_does_not(tmp_path: Path) -> None:
     assert "works  camera good: 320×180" in result.stdout
     assert re.search(r"fails  camera bad: http://127\.0\.0\.1:9/x: cannot be opened", result.stdout)
     assert "works  camera two: 320×180 pixels, gate_source 320×180 pixels" in result.stdout
+    assert "of the height; `min_bird: auto`) are too small to be seen" in result.stdout
     assert re.search(r"fails  camera half: gate_source http://127\.0\.0\.1:9/y: cannot be opened", result.stdout)
     assert "fails  broker: broker 127.0.0.1:9" in result.stdout
     assert "works  model: demo@" in result.stdout

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 __all__ = ["FileClock", "LiveClock", "Playback", "utc_now"]
 
 MAX_LAG_S = 5.0  # a frame older than this at arrival is a timestamp that jumped, not a slow network
+RESTART_S = 1.0  # a stream that steps back by more has begun again
+MOST_REORDERED = 16  # frames that H.264 and H.265 may hold back to put them in order
 CREEP = 0.002  # seconds per second by which the assumed delay shrinks: follows cameras whose clock runs slow
 
 
@@ -20,24 +22,54 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class _Restarts:
+    """Notice streams that begin again, by timestamps that step back.
+
+    Packets come in the order in which they are decoded, and with B-frames that is not the order in which they are
+    shown: at 2 frames a second `pts` steps back by seconds in the middle of a stream, and `dts` never does.
+    """
+
+    def __init__(self) -> None:
+        self._newest_s: float | None = None
+        self._decode_s: float | None = None
+
+    def restarted(self, media_s: float, decode_s: float | None, frame_s: float = 0.0) -> bool:
+        """Whether the stream began again with this packet.
+
+        Args:
+            media_s, decode_s: its `pts` and `dts` in seconds; the second is None where it is not known.
+            frame_s: nominal duration of one frame, 0 where it is not known.
+        """
+        newest_s, before_s = self._newest_s, self._decode_s
+        if decode_s is not None and before_s is not None:
+            restarted = decode_s < before_s - RESTART_S
+        else:
+            restarted = newest_s is not None and media_s < newest_s - max(RESTART_S, MOST_REORDERED * frame_s)
+        self._newest_s = media_s if newest_s is None or restarted else max(newest_s, media_s)
+        self._decode_s = decode_s
+        return restarted
+
+
 class LiveClock:
     """Wall time of the packets of a live stream."""
 
     def __init__(self) -> None:
         self._offset_s: float | None = None  # wall time minus media seconds
         self._last_media_s: float | None = None
+        self._restarts = _Restarts()
 
-    def at(self, media_s: float | None, now: datetime) -> datetime:
+    def at(self, media_s: float | None, now: datetime, decode_s: float | None = None) -> datetime:
         """When the frame with this media time was taken, never later than `now`.
 
         Args:
             media_s: the packet's timestamp in seconds, None where the stream has none.
             now: arrival, UTC.
+            decode_s: when it is to be decoded, on the same clock; None where the stream does not say.
         """
         wall_s = now.timestamp()
         if media_s is None:
             return now
-        restarted = self._last_media_s is not None and media_s < self._last_media_s - 1.0
+        restarted = self._restarts.restarted(media_s, decode_s)
         if self._offset_s is None or restarted:
             self._offset_s = wall_s - media_s
         step_s = max(0.0, media_s - (self._last_media_s if self._last_media_s is not None else media_s))
@@ -57,13 +89,15 @@ class FileClock:
         self._last_s = 0.0
         self._origin_s: float | None = None
         self._newest_s = 0.0
+        self._restarts = _Restarts()
 
-    def seconds(self, media_s: float | None, frame_s: float) -> float:
+    def seconds(self, media_s: float | None, frame_s: float, decode_s: float | None = None) -> float:
         """Seconds from the start of the recording; steps back only where packets come in another order than frames.
 
         Args:
             media_s: the packet's timestamp, None where there is none.
             frame_s: nominal duration of one frame, used where timestamps are missing or jump back.
+            decode_s: when it is to be decoded, on the same clock; None where the file does not say.
         """
         if media_s is None:
             self._last_s += frame_s
@@ -71,7 +105,7 @@ class FileClock:
         if self._origin_s is None:
             self._origin_s = media_s
         seconds = media_s - self._origin_s + self._base_s
-        if seconds < self._last_s - 1.0 or seconds > self._last_s + 3600.0:  # restarted at zero, or jumped
+        if self._restarts.restarted(media_s, decode_s, frame_s) or seconds > self._last_s + 3600.0:
             self._base_s += self._last_s + frame_s - seconds
             seconds = self._last_s + frame_s
         self._last_s = max(self._last_s, seconds)

@@ -6,6 +6,7 @@ libav objects never leave the thread that made them, and a failed stream is neve
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,6 +31,7 @@ __all__ = ["Stream"]
 
 # Streams that carry no time of their own: libav invents 25 frames a second for them, whatever really comes.
 _WITHOUT_TIME = {"mpjpeg", "mjpeg", "h264", "hevc", "image2pipe", "jpeg_pipe"}
+_LENGTH_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)$")  # as Matroska has one of each of its streams
 MAX_BAD_PACKETS = 200  # in a row that cannot be decoded before the stream is given up; about 10 s at 20 fps
 _REORDERED = timedelta(seconds=1)  # packets may be older than the newest one by this much; more is a clock that was set
 
@@ -94,8 +96,8 @@ class Stream:
 
     @property
     def duration_s(self) -> float | None:
-        """Length the container announces, None for live streams and files without one."""
-        return self._container.duration / 1e6 if self._container.duration else None
+        """Length of the picture that the file announces, None for live streams and files that announce none."""
+        return _announced_s(self._container, self._stream)
 
     def packets(self) -> Iterator[Packet]:
         """Give packets, not decoded, until the end of a file, or until the stream breaks.
@@ -163,9 +165,9 @@ class Stream:
             raise SourceUnreachable(f"{self._source}: the stream ended", "it will be opened again")
 
     def _packet(self, av_packet: Any) -> Packet:
-        pts = av_packet.pts if av_packet.pts is not None else av_packet.dts
-        media_s = pts * self._time_base.numerator / self._time_base.denominator if pts is not None else None
-        media_s, at = self._dated(media_s if self._keeps_time else None)
+        decode_s = self._seconds(av_packet.dts)
+        shown_s = self._seconds(av_packet.pts) if av_packet.pts is not None else decode_s
+        media_s, at = self._dated(shown_s if self._keeps_time else None, decode_s)
         if self._newest is None or at > self._newest or at < self._newest - _REORDERED:
             self._newest = at
         data, is_key = bytes(av_packet), av_packet.is_keyframe
@@ -174,13 +176,16 @@ class Stream:
         duration = av_packet.duration or 0
         return Packet(data, av_packet.pts, av_packet.dts, self._time_base, duration, is_key, media_s, at, self.codec)
 
-    def _dated(self, stamp_s: float | None) -> tuple[float, datetime]:
-        """Media seconds and wall time of a packet, given its timestamp in seconds."""
+    def _seconds(self, stamp: int | None) -> float | None:
+        return None if stamp is None else stamp * self._time_base.numerator / self._time_base.denominator
+
+    def _dated(self, stamp_s: float | None, decode_s: float | None) -> tuple[float, datetime]:
+        """Media seconds and wall time of a packet, given when it is to be shown and to be decoded, in seconds."""
         if self._source.is_live:
-            at = self._live_clock.at(stamp_s, self._clock())
+            at = self._live_clock.at(stamp_s, self._clock(), decode_s)
             self._first = self._first or at
             return (at - self._first).total_seconds() if stamp_s is None else stamp_s, at
-        seconds = self._file_clock.seconds(stamp_s, self._frame_s)
+        seconds = self._file_clock.seconds(stamp_s, self._frame_s, decode_s)
         if self._playback is None:
             return seconds, self._file_clock.at(seconds)
         self._playback.wait_for(seconds)
@@ -246,7 +251,7 @@ class Stream:
         if self._source.kind != "file":
             return self._clock()
         end_s = Path(self._source.location).stat().st_mtime
-        return datetime.fromtimestamp(end_s - (self.duration_s or 0.0), UTC)
+        return datetime.fromtimestamp(end_s - (self._container.duration or 0) / 1e6, UTC)
 
 
 def _open_video(source: Source, settings: CameraSettings) -> tuple[Any, Any]:
@@ -261,6 +266,23 @@ def _open_video(source: Source, settings: CameraSettings) -> tuple[Any, Any]:
     if stream is None:
         raise SourceUnusable(f"{source}: has no video stream", "is it a sound recording?")
     raise SourceUnusable(f"{source}: is coded in a way that has no decoder", "this codec is not supported")
+
+
+def _announced_s(container: Any, stream: Any) -> float | None:
+    """Seconds of video that a file announces; None where it announces nothing.
+
+    Its sound may go on for longer, so the video's own length counts where it is known. Of an AVI that was cut off libav
+    gives the length that is left; what its header announced is the number of frames.
+    """
+    rate = stream.average_rate
+    if container.format.name == "avi" and stream.frames and rate:
+        return float(stream.frames / rate)
+    lengths = [container.duration / 1e6] if container.duration else []
+    if stream.duration:
+        lengths.append(float(stream.duration * stream.time_base))
+    if (tagged := _LENGTH_TAG.match(stream.metadata.get("DURATION", ""))) is not None:
+        lengths.append(3600 * int(tagged[1]) + 60 * int(tagged[2]) + float(tagged[3]))
+    return min(lengths, default=None)  # what was trimmed away is still counted by one of them
 
 
 def _codec_of(context: Any) -> Codec:

@@ -29,7 +29,7 @@ class ObservedStream:
 
     Attributes:
         observer: what is known so far of what the stream shows.
-        duration_s: the length that the container announces; None until the stream is open, and where there is none.
+        duration_s: length of the picture that the file announces; None until it is open, and where it says none.
     """
 
     def __init__(

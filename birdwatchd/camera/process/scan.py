@@ -8,6 +8,7 @@ from birdwatchd.address import Source
 from birdwatchd.camera.capture.clock import utc_now
 from birdwatchd.camera.capture.decoder import Acceleration
 from birdwatchd.camera.capture.frame import DecodedFrame
+from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.process.observed_stream import ObservedStream
 from birdwatchd.camera.process.wire import FileDone, Pipe
 from birdwatchd.errors import SourceError
@@ -22,21 +23,34 @@ REPORT_EVERY_S = 0.25
 def scan_file(camera: str, settings: CameraSettings, media: str, pipe: Pipe, acceleration: Acceleration) -> None:
     """Read one recording as fast as it can be decoded and send its visits, then a `FileDone`."""
     stream = ObservedStream(camera, settings, media, acceleration)
-    seconds, error, reported_s = 0.0, "", 0.0
+    seconds, step_s, error, reported_s = 0.0, 0.0, "", 0.0
+    read = watched = False
     try:
         for frame, evidence in stream.frames():
-            seconds = frame.media_s
+            read, seconds, step_s = True, frame.media_s, frame.media_s - seconds
+            watched = watched or (evidence is not None and _can_watch(stream.observer))
             for item in evidence or ():
                 pipe.send(item)
             if time.monotonic() - reported_s > REPORT_EVERY_S:
                 reported_s = time.monotonic()
                 pipe.send(_progress(camera, frame, stream.duration_s))
-        error = _cut_off(settings.source, seconds, stream.duration_s)
+        error = _cut_off(settings.source, seconds, step_s, stream.duration_s)
+        if not read:
+            error = f"{settings.source}: not one picture could be decoded; copy it again from the card"
     except SourceError as problem:
         error = str(problem)
     for item in stream.observer.finish():
         pipe.send(item)
+    if read and not watched:
+        notice = f"{settings.source}: no bird could be looked for; it is too short, or its picture is never still"
+        pipe.send(CameraStatus(camera, CameraState.ONLINE, utc_now(), notice=notice))
     pipe.send(FileDone(media, seconds, error))
+
+
+def _can_watch(observer: Observer) -> bool:
+    """Whether birds could be seen in the last frame: the picture is known, and is not another one altogether."""
+    motion = observer.last_motion
+    return not (motion.learning or motion.global_change)
 
 
 def _progress(camera: str, frame: DecodedFrame, duration_s: float | None) -> CameraStatus:
@@ -44,8 +58,13 @@ def _progress(camera: str, frame: DecodedFrame, duration_s: float | None) -> Cam
     return CameraStatus(camera, CameraState.ONLINE, utc_now(), width=frame.width, height=frame.height, extra=extra)
 
 
-def _cut_off(source: Source, seconds: float, duration_s: float | None) -> str:
-    """A sentence if the frames ended well before the announced length, else nothing."""
-    if duration_s is None or seconds > duration_s - max(2.0, 0.05 * duration_s):
+def _cut_off(source: Source, seconds: float, step_s: float, duration_s: float | None) -> str:
+    """A sentence if the frames ended well before the announced length, else nothing.
+
+    Args:
+        seconds: when the last frame begins.
+        step_s: how long before it the last but one began.
+    """
+    if duration_s is None or seconds + step_s > duration_s - max(2.0, 0.05 * duration_s):
         return ""
     return f"{source}: is cut off: {seconds:.1f} s of {duration_s:.1f} s could be read; copy it again from the card"

@@ -53,12 +53,15 @@ class TuneDone:
         seconds: how much was watched.
         ignored: how often something was ignored, by reason.
         problem: why watching ended early; empty if it did not.
+        width, height: pixels of a frame; of the main stream, where motion was looked for in a smaller one.
     """
 
     seconds: float
     visits: int
     ignored: tuple[tuple[str, int], ...]
     problem: str = ""
+    width: int = 0
+    height: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +182,8 @@ def _tune_done(data: dict[str, Any]) -> TuneDone:
         visits=_whole(data["visits"]),
         ignored=tuple((_text(why, 64), _whole(count, 2**53)) for why, count in data["ignored"]),
         problem=_line(_text(data["problem"], 8192), 8192),
+        width=_whole(data["width"]),
+        height=_whole(data["height"]),
     )
 
 

@@ -76,7 +76,9 @@ class TuningResults:
 
     Attributes:
         source: the address without credentials.
-        frame_size: (width, height), pixels of the source frame.
+        frame_size: (width, height), pixels of the frames that were watched.
+        main_size: the same of the main stream, where that is another.
+        min_bird: the smallest bird, in pixels of the frames that were watched.
         grid_shape: (rows, columns) of the gate's grid; `cell` is the side of a cell in source pixels.
         scene: the frame of a moment without birds, if there was one.
         noise: by how much each cell must differ, grey levels; None if the background was never learned.
@@ -88,6 +90,8 @@ class TuningResults:
     source: str
     start: datetime
     frame_size: tuple[int, int]
+    main_size: tuple[int, int]
+    min_bird: int
     frames: int
     seconds: float
     settings: CameraSettings
@@ -136,7 +140,14 @@ class _Visit:
 class TuningLog:
     """Follows an `Observer` frame by frame."""
 
-    def __init__(self, name: str, settings: CameraSettings, observer: Observer) -> None:
+    def __init__(
+        self, name: str, settings: CameraSettings, observer: Observer, main_size: tuple[int, int] | None = None
+    ) -> None:
+        """
+        Args:
+            main_size: (width, height) of the main stream, where motion is looked for in a smaller one.
+        """
+        self._main_size = main_size
         self._name, self._settings, self._observer = name, settings, observer
         self._origin = datetime.min  # second 0
         self._seen = observer.last_motion
@@ -186,6 +197,8 @@ class TuningLog:
             source=str(self._settings.source),
             start=self._origin,
             frame_size=self._size,
+            main_size=self._main_size or self._size,
+            min_bird=self._settings.smallest_bird(*self._size),
             frames=self._frames,
             seconds=self.seconds,
             settings=self._settings,

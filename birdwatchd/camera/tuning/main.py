@@ -61,9 +61,9 @@ def run(order: Order, stop: Stop, pipe: Pipe) -> TuningResults:
         SourceError: there was not one picture.
         ExportError: the file cannot be written.
     """
-    settings = _watched(order.settings)
+    settings, main_size = _watched(order.settings)
     stream = ObservedStream(order.camera, settings, order.camera)
-    log = TuningLog(order.camera, settings, stream.observer)
+    log = TuningLog(order.camera, settings, stream.observer, main_size)
     problem, reported_s = "", 0.0
     with ExitStack() as stack:
         video = stack.enter_context(AnnotatedVideo(order.out)) if order.out.suffix.lower() == ".mp4" else None
@@ -91,20 +91,24 @@ def run(order: Order, stop: Stop, pipe: Pipe) -> TuningResults:
     return results
 
 
-def _watched(settings: CameraSettings) -> CameraSettings:
-    """The stream that the gate looks at, with the smallest bird in its pixels: the small one of a camera with two.
+def _watched(settings: CameraSettings) -> tuple[CameraSettings, tuple[int, int] | None]:
+    """The stream that the gate looks at, with the smallest bird in its pixels, and the size of the main stream.
+
+    The small one of a camera with two streams; of a camera with one, that one, whose size will be seen.
 
     Raises:
         SourceError: one of the two cannot be opened.
     """
     if settings.gate_source is None:
-        return settings
+        return settings, None
     small = settings.model_copy(update={"source": settings.gate_source, "gate_source": None})
-    widths = []
+    sizes = []
     for each in (settings, small):
         with Stream(each.source, each, utc_now) as stream:
-            widths.append(stream.codec.width)
-    return small.model_copy(update={"min_bird": scaled_min_bird(settings.min_bird, widths[1], widths[0])})
+            sizes.append((stream.codec.width, stream.codec.height))
+    main, gate = sizes
+    min_bird = scaled_min_bird(settings.smallest_bird(*main), gate[0], main[0])
+    return small.model_copy(update={"min_bird": min_bird}), main
 
 
 def _write_image(path: Path, results: TuningResults) -> None:
@@ -126,7 +130,8 @@ def _tune(parent: Parent) -> None:
     parent.stop_at_end(stop)
     results = run(Order(given["camera"], settings, given["seconds"], Path(given["out"])), stop, parent.pipe)
     ignored = tuple((why, ignored.count) for why, ignored in results.ignored.items())
-    parent.pipe.send(TuneDone(round(results.seconds, 3), len(results.visits), ignored, results.problem))
+    seconds, visits = round(results.seconds, 3), len(results.visits)
+    parent.pipe.send(TuneDone(seconds, visits, ignored, results.problem, *results.main_size))
 
 
 def main() -> NoReturn:

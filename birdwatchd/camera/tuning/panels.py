@@ -121,7 +121,7 @@ def scale_panel(results: TuningResults, panel_width: int) -> Image:
     area = _area_in(results, panel_width)
     image = resized(results.scene, area.width, area.height)
     _draw_ignore(results, image)
-    least = results.settings.min_bird
+    least = results.min_bird
     side = least * area.width / results.frame_size[0]
     x, y = 0.5 * area.width - side / 2, 0.5 * area.height - side / 2
     draw_bird(image, x, y, side, (0, 215, 255))
@@ -149,7 +149,7 @@ def scale_panel(results: TuningResults, panel_width: int) -> Image:
 
 def _draw_inset(results: TuningResults, image: Image, around: int) -> None:
     """Enlarge the middle of the image: the smallest bird on the cells of the gate's grid."""
-    least, cell = results.settings.min_bird, results.cell
+    least, cell = results.min_bird, results.cell
     factor = 84 / least
     height, width = image.shape[:2]
     span = round(INSET / factor)

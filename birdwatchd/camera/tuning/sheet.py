@@ -85,13 +85,18 @@ def _facts(results: TuningResults) -> list[tuple[str, str, str]]:
     """(name, fact, more) of each column in the header."""
     width, height = results.frame_size
     seconds = max(results.seconds, 1e-3)
-    least, (rows, columns) = results.settings.min_bird, results.grid_shape
+    least, (rows, columns) = results.min_bird, results.grid_shape
+    share = f"{100 * least / height:.1f} %"
+    if results.main_size == results.frame_size:
+        of_what = f"{share} of the height"
+    else:
+        of_what = f"{share}; {least * results.main_size[1] / height:.0f} px of the main stream"
     birds = len(results.visits)
     learning, changed = (100 * results.share_of(state) for state in (GateState.LEARNING, GateState.CHANGED))
     return [
         ("Frame", f"{width} x {height} px", f"{(results.frames - 1) / seconds:.1f} frames per second"),
         ("Read", f"{results.seconds:.1f} s", f"{results.frames} frames"),
-        ("Smallest bird", f"{least} px", f"{100 * least / width:.1f} % of the width"),
+        ("Smallest bird", f"{least} px", of_what),
         ("Grid", f"{columns} x {rows} cells", f"of {results.cell} px; a bird: {least / results.cell:.1f} cells"),
         ("Looks", f"{len(results.samples) / seconds:.1f} per second", "more while something moves"),
         ("Visits found", str(birds), f"{60 * birds / seconds:.1f} per minute"),

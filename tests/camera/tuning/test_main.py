@@ -62,6 +62,7 @@ def test_the_sheet_shows_the_visit(clip: Path, tmp_path: Path) -> None:
     result = tune(clip, "--min-bird", "16", "--out", "sheet.png", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "1 visits" in result.stdout
+    assert "birds of less than 16 pixels (4.4 % of the height; `min_bird`) are too small to be seen" in result.stdout
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet is not None
     assert sheet.shape[1] == 1800
@@ -138,6 +139,7 @@ def test_of_two_streams_the_small_one_is_shown(clip: Path, tmp_path: Path) -> No
     result = tune("nut", "--seconds", "60", "--out", "small.png", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "0 visits" in result.stdout, "the bird is in the main stream only"
+    assert "birds of less than 32 pixels (8.9 % of the height; `min_bird`) are too small" in result.stdout
 
 
 def test_the_video_plays_with_every_frame(clip: Path, tmp_path: Path) -> None:

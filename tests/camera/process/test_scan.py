@@ -1,0 +1,109 @@
+"""What a scan says of a recording: whole, cut off, or nothing to be seen."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+import av
+import numpy as np
+import pytest
+
+from birdwatchd.address import Source
+from birdwatchd.camera.capture.decoder import Acceleration
+from birdwatchd.camera.process.scan import scan_file
+from birdwatchd.camera.process.wire import FileDone, Item, Pipe
+from birdwatchd.records import CameraStatus
+from birdwatchd.settings.cameras import CameraSettings
+
+
+def scanned(path: Path) -> list[Item]:
+    """What the process of a scan sends of a file."""
+
+    class Kept:
+        def __init__(self) -> None:
+            self.items: list[Item] = []
+
+        def send(self, item: Item) -> None:
+            self.items.append(item)
+
+    pipe = Kept()
+    settings = CameraSettings(source=Source(str(path)))
+    scan_file("scan", settings, str(path), cast(Pipe, pipe), Acceleration((), lambda line: None))
+    return pipe.items
+
+
+def error_of(path: Path) -> str:
+    """How the scan of a file ended."""
+    done = scanned(path)[-1]
+    assert isinstance(done, FileDone)
+    return done.error
+
+
+def write(path: Path, seconds: float = 10.0, rate: Fraction = Fraction(10), sound_s: float = 0.0) -> Path:
+    """A recording with a little noise in it, and with sound of another length."""
+    chance = np.random.default_rng(3)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=rate)
+        video.width, video.height, video.pix_fmt = 160, 120, "yuv420p"
+        sound: Any = container.add_stream("mp2", rate=16_000) if sound_s else None
+        for number in range(round(seconds * rate)):
+            picture = av.VideoFrame.from_ndarray(chance.integers(90, 110, (120, 160, 3)).astype(np.uint8), "rgb24")
+            picture.pts = number
+            container.mux(video.encode(picture))
+        container.mux(video.encode())
+        for start in range(0, round(16_000 * sound_s), 1152):
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), "s16", "mono")
+            samples.sample_rate, samples.pts = 16_000, start
+            container.mux(sound.encode(samples))
+        if sound is not None:
+            container.mux(sound.encode())
+    return path
+
+
+def cut(path: Path, share: float = 0.5) -> Path:
+    """What is left of a file whose copy broke off."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".ts"])
+def test_sound_that_goes_on_is_no_reason_to_copy_it_again(tmp_path: Path, suffix: str) -> None:
+    """Some cameras write sound until they are switched off, and the whole file was called cut off."""
+    assert error_of(write(tmp_path / f"a{suffix}", sound_s=25.0)) == ""
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mkv"])
+def test_a_copy_that_broke_off_is_cut_off(tmp_path: Path, suffix: str) -> None:
+    """The bird is in the other half, and only the card still has it."""
+    path = write(tmp_path / f"a{suffix}")
+    assert error_of(path) == ""
+    assert f"a{suffix}: is cut off: " in error_of(cut(path))
+    assert " s of 10.0 s could be read; copy it again" in error_of(path)
+
+
+def test_a_time_lapse_is_whole(tmp_path: Path) -> None:
+    """Its last picture begins ten seconds before the end."""
+    assert error_of(write(tmp_path / "a.mp4", 100.0, Fraction(1, 10))) == ""
+
+
+def test_a_file_without_one_good_picture_has_failed(tmp_path: Path) -> None:
+    """It looked like ten seconds in which no bird came."""
+    path = write(tmp_path / "a.avi")
+    with av.open(str(path)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    data = path.read_bytes()
+    for packet in packets:
+        data = data.replace(packet, bytes(len(packet)))
+    path.write_bytes(data)
+    assert error_of(path).endswith("a.avi: not one picture could be decoded; copy it again from the card")
+
+
+def test_a_recording_in_which_nothing_could_be_watched_says_so(tmp_path: Path) -> None:
+    """A trap's clip of one second is over before its picture is known, and is not free of birds."""
+    notices = [item.notice for item in scanned(write(tmp_path / "a.mp4", 1.0)) if isinstance(item, CameraStatus)]
+    assert f"{tmp_path}/a.mp4: no bird could be looked for; it is too short, or its picture is never still" in notices
+    watched = scanned(write(tmp_path / "b.mp4", 10.0))
+    assert not any(isinstance(item, CameraStatus) and item.notice for item in watched)

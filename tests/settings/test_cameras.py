@@ -1,0 +1,57 @@
+"""A camera's settings: the smallest bird follows the picture unless somebody says otherwise."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from birdwatchd.address import Source
+from birdwatchd.camera.motion.grid import Grid
+from birdwatchd.settings.cameras import CameraSettings, auto_min_bird
+
+SIDES = st.integers(16, 8192)
+
+
+@pytest.mark.parametrize(
+    ("size", "pixels"),
+    [
+        ((1920, 1080), 24),
+        ((1080, 1920), 24),
+        ((3840, 2160), 48),
+        ((2560, 1440), 32),
+        ((1280, 720), 20),
+        ((1280, 666), 20),
+    ],
+)
+def test_the_smallest_bird_is_a_share_of_the_picture(size: tuple[int, int], pixels: int) -> None:
+    """The same bird has twice as many pixels in 4K as in 1080p, and is as interesting."""
+    assert CameraSettings(source=Source("a.mp4")).smallest_bird(*size) == pixels
+
+
+def test_a_number_is_meant_as_it_is_written() -> None:
+    """Who has looked at a tuning sheet knows better."""
+    settings = CameraSettings.model_validate({"source": "a.mp4", "min_bird": "40"})
+    assert settings.min_bird == 40
+    assert settings.smallest_bird(320, 240) == settings.smallest_bird(3840, 2160) == 40
+
+
+@given(SIDES, SIDES)
+def test_the_default_never_costs_a_finer_grid_than_1080p(width: int, height: int) -> None:
+    """A small camera on a small machine must not cost three times what a large one does."""
+    grid = Grid(width, height, auto_min_bird(width, height))
+    assert min(grid.shape) <= 270 or auto_min_bird(width, height) >= 24
+    assert grid.cell >= 2 or min(width, height) < 80, "pixel by pixel, noise is found"
+
+
+@given(SIDES, SIDES, st.integers(0, 500))
+def test_a_larger_picture_has_no_smaller_birds_in_pixels_and_no_larger_ones_as_a_share(
+    width: int, height: int, more: int
+) -> None:
+    """A sub stream of half the size must not see other birds worse than its size explains, nor lose them all."""
+    least = auto_min_bird(width, height)
+    assert 10 <= least <= auto_min_bird(width + more, height + more)
+    assert auto_min_bird(height, width) == least, "a camera may stand on its side"
+    if least not in (10, 20):
+        larger = auto_min_bird(2 * width, 2 * height)
+        assert least <= larger <= 2 * least + 1
