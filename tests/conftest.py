@@ -19,7 +19,7 @@ def peer() -> Iterator[Peer]:
         yield made
 
 
-# Folders and modules whose tests start processes, talk to real peers, load torch or draw video.
+# Folders and modules whose tests start processes, talk to real peers, load torch, draw video or compare thousands of random cases.
 SLOW = (
     *("system", "mqtt", "channels", "commands", "demo", "benchmarks", "stages", "species/network", "species/learned"),
     *(
@@ -27,6 +27,9 @@ SLOW = (
         "camera/clips",
         "camera/process",
         "camera/tuning",
+        "camera/test_observer",
+        "search/test_nearest",
+        "alerts/test_rules_against_reference",
         "store/test_kill",
         "test_library",
         "test_cli",
