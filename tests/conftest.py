@@ -19,7 +19,7 @@ def peer() -> Iterator[Peer]:
         yield made
 
 
-# Folders and modules whose tests start processes, talk to real peers, load torch, draw video or compare thousands of random cases.
+# Folders and modules whose tests start processes, talk to peers, load torch, draw video or compare many random cases.
 SLOW = (
     *("system", "mqtt", "channels", "commands", "demo", "benchmarks", "stages", "species/network", "species/learned"),
     *(

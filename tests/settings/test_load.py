@@ -93,7 +93,7 @@ def test_the_example_shows_every_key() -> None:
         ("alerts:\n- name: r\n  to: [phone]", "site.yaml:3: alerts.0.to has the unknown name phone; configured"),
         ("alerts:\n- name: r\n  cameras: [nut]", "site.yaml:3: alerts.0.cameras has the unknown name nut"),
         ("alerts:\n- name: r\n  zones: [perch]", "site.yaml:3: alerts.0.zones has the unknown name perch"),
-        ("alerts:\n- name: r\n  hours: [sunrise..9:00]", "site.yaml:3: alerts.0.hours goes by the sun, but the position"),
+        ("alerts:\n- name: r\n  hours: [sunrise..9:00]", "site.yaml:3: alerts.0.hours goes by the sun, but the"),
         ("alerts:\n- {name: r}\n- {name: r}", "site.yaml:3: alerts.1.name 'r' is given to two rules"),
         ("alerts:\n- when: [rare]", "site.yaml:2: alerts.0 is missing a required key"),
         ("alerts:\n- {name: Rare birds}", "site.yaml:2: alerts.0.name 'Rare birds' stands in every message"),
