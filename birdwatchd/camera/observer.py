@@ -179,7 +179,7 @@ class Observer:
         """Give the visits of the birds that were seen their sighting and the frame."""
         for track in step.seen:
             visit = self._visits.get(track.number) or self._begin(track, frame, now_s)
-            if track.sightings.ghost_hits:  # perhaps it has left already: no crops of the empty perch
+            if track.sightings.ghost_hits or track.motion.lifeless:  # perhaps it has left: no crops of the empty perch
                 continue
             visit.add_sighting(frame.at, track.box, frame.media_s)
             self._departures.mark(track.number, track.box)

@@ -51,6 +51,7 @@ def should_confirm(track: Track, now_s: float, clutter: Clutter, s: TrackerSetti
         and motion.error < s.max_error
         and sightings.change_score > _required_change(track, now_s, others, s)
         and not motion.region.ghost
+        and not motion.lifeless
         and (others < s.clutter_medium or settled)
         and (motion.travelled >= s.min_travel or _persists(track, now_s, others, s))
         and (shows_motion(track, s) if others < s.clutter_high else _shows_motion_in_clutter(track, now_s, s))

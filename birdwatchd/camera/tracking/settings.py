@@ -65,6 +65,7 @@ class TrackerSettings:
         merge_hits: sightings before a tentative track may be merged into a region: a bird that flies in to others is
             often seen only twice before they are one region.
         occluded_s: how long a bird may be hidden behind another before it is given up.
+        lifeless_s: a bird that jumped or shrank, and in which nothing changes for so long then, is what it left behind.
         still_s: a track that has not moved for this long is checked for being a ghost.
         max_still_s: a bird that has not moved for this long is a static object after all.
     """
@@ -122,5 +123,6 @@ class TrackerSettings:
     merged_factor: float = 1.4
     merge_hits: int = 2
     occluded_s: float = 2.5
+    lifeless_s: float = 0.8
     still_s: float = 1.5
     max_still_s: float = 900.0

@@ -20,6 +20,9 @@ __all__ = ["Appearance", "Identity", "MotionState", "Sightings", "Template"]
 
 REST_SPEED = 2.0  # its own sizes per second; a faster bird flies, and its wings are open
 ANCHOR_RADIUS = 0.5  # of its own size: what stays within this of its anchor has not moved away
+REMAINS_SHARE = 0.25  # of its usual area: a smaller region may be what a bird has left behind
+BREAK_MISS = 1.5  # of its own size: what is seen so far off its path may be another thing
+USUAL_WEIGHT = 0.1  # of a sighting, in the mean of its area
 CHANGE_HITS = 12  # sightings after which the mean change score becomes a running one
 Template = NDArray[np.uint8]
 Point = tuple[float, float]
@@ -113,6 +116,9 @@ class MotionState:
         travel_from, travelled: the point from which its way counts, and how far it got from there, in its own sizes.
         still_box, still_since_s: the box that it has not left, and since when.
         anchor, anchor_since_s: the point around which it has stayed, and since when.
+        usual_area: mean area of its sightings in which something of it changed, share of the frame.
+        broken_s: when it last jumped away from its path, or shrank to less than `REMAINS_SHARE` of its usual area.
+        active_s: when something of it last changed.
         alone_s, alone_centre: when and where it last had a region of its own.
         separated_s: when it was last located apart from the birds around it.
     """
@@ -128,6 +134,9 @@ class MotionState:
     still_since_s: float
     anchor: Point
     anchor_since_s: float
+    usual_area: float
+    broken_s: float
+    active_s: float
     alone_s: float
     alone_centre: Point
     separated_s: float
@@ -148,6 +157,9 @@ class MotionState:
             still_since_s=now_s,
             anchor=centre,
             anchor_since_s=now_s,
+            usual_area=box.area,
+            broken_s=now_s,
+            active_s=now_s,
             alone_s=now_s,
             alone_centre=centre,
             separated_s=now_s,
@@ -167,6 +179,11 @@ class MotionState:
     def speed(self) -> float:
         """Frame widths (or heights) per second."""
         return math.hypot(*self.velocity)
+
+    @property
+    def lifeless(self) -> bool:
+        """Whether nothing has changed in it since it jumped or shrank: what a bird leaves behind is no bird."""
+        return self.active_s <= self.broken_s < self.last_s
 
     @property
     def at_rest(self) -> bool:
@@ -213,6 +230,9 @@ class MotionState:
         way = math.hypot(x1 - travel_from[0], y1 - travel_from[1]) / size
         left_box = self.still_box.iou(box) < 0.6
         left_anchor = lost or math.hypot(x1 - self.anchor[0], y1 - self.anchor[1]) > ANCHOR_RADIUS * size
+        shrunk = box.area < REMAINS_SHARE * self.usual_area
+        broken = miss > BREAK_MISS or (shrunk and self.box.area >= REMAINS_SHARE * self.usual_area)
+        active = region.activity > 0.0
         seen_velocity = ((x1 - x0) / step_s, (y1 - y0) / step_s) if alone or measured else None
         return MotionState(
             region=region,
@@ -226,6 +246,9 @@ class MotionState:
             still_since_s=now_s if left_box else self.still_since_s,
             anchor=centre if left_anchor else self.anchor,
             anchor_since_s=now_s if left_anchor else self.anchor_since_s,
+            usual_area=self.usual_area + (USUAL_WEIGHT * (box.area - self.usual_area) if active else 0.0),
+            broken_s=now_s if broken else self.broken_s,
+            active_s=now_s if active and not broken else self.active_s,
             alone_s=now_s if alone else self.alone_s,
             alone_centre=centre if alone else self.alone_centre,
             separated_s=now_s if alone or located else self.separated_s,

@@ -210,7 +210,8 @@ class Tracker:
             )
             if track.confirmed and self._clutter.high and track.sightings.presence < s.min_presence:
                 track.over = True
-            if not (ghost or static or still_s > s.max_still_s):
+            remains = track.confirmed and track.motion.lifeless and now_s - track.motion.broken_s > s.lifeless_s
+            if not (ghost or static or remains or still_s > s.max_still_s):
                 continue
             absorb.append(track.box)
             hits, looks = track.sightings.hits, track.sightings.looks

@@ -284,3 +284,36 @@ def test_looks_in_which_a_track_was_not_seen_are_counted() -> None:
         tracker.update(regions, number * STEP_S)
         counted.append(tracker.tracks[0].sightings.unseen_looks)
     assert counted == [0, 0, 1, 2, 3, 0, 0]
+
+
+def left_behind(at: tuple[float, float], looks: int, activity: float) -> list[list[Region]]:
+    """A seed husk, a clock's digit, a bit of the perch: small, and seen in every look."""
+    x, y = at
+    return [[Region(Box(x - 0.015, y - 0.02, 0.03, 0.04), 0.8, 3.0, activity=activity)] for _ in range(looks)]
+
+
+@pytest.mark.parametrize("at", [(0.5, 0.53), (0.47, 0.5)])
+@pytest.mark.parametrize(("activity", "stays"), [(0.0, False), (0.2, True)])
+def test_a_visit_ends_where_nothing_of_the_bird_moves_any_more(
+    at: tuple[float, float], activity: float, stays: bool
+) -> None:
+    """It left some husks moved, or a digit of the burnt-in clock changed: the visit went on for a minute."""
+    tracker = Tracker(TrackerSettings())
+    looks = [*[[]] * 90, *sitting((0.5, 0.5), 30), *left_behind(at, 60, activity)]
+    steps = [tracker.update(regions, number * STEP_S) for number, regions in enumerate(looks)]
+    closed = [track for step in steps for track in step.closed]
+    assert bool(steps[-1].open) == stays
+    assert len(closed) == (not stays)
+    if closed:
+        assert closed[0].motion.lifeless
+        assert closed[0].last_s - closed[0].motion.broken_s == pytest.approx(TrackerSettings().lifeless_s, abs=0.1)
+        assert [box for step in steps for box in step.absorb], "the gate takes it as background"
+
+
+def test_a_bird_that_draws_in_its_head_and_sleeps_is_still_a_bird() -> None:
+    """It is as large as before, and nothing of it changes."""
+    asleep = [[replace(region, activity=0.0) for region in look] for look in sitting((0.5, 0.5), 150)]
+    tracker = Tracker(TrackerSettings())
+    for number, regions in enumerate([*[[]] * 90, *sitting((0.5, 0.5), 30), *asleep]):
+        step = tracker.update(regions, number * STEP_S)
+    assert len(step.open) == 1
