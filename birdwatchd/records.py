@@ -249,6 +249,7 @@ class Label:
     Attributes:
         common_name: as it is shown: the model's, or in the user's language.
         english_name: the model's own, where another is shown.
+        synonyms: what else the species is called: in another table, or by the model (an old name, a subspecies).
     """
 
     common_name: str
@@ -257,6 +258,7 @@ class Label:
     order: str | None = None
     is_species: bool = True
     english_name: str | None = None
+    synonyms: tuple[str, ...] = ()
 
     @property
     def genus(self) -> str | None:

@@ -14,20 +14,24 @@ class NameIndex:
     """The names of some labels and of the groups above them. All names are compared by their `name_key`."""
 
     def __init__(self, labels: Iterable[Label]) -> None:
-        self._synonyms: dict[str, frozenset[str]] = {}
+        self._species: dict[str, list[Label]] = {}
         self._groups: dict[str, frozenset[str]] = {}  # of a genus, family or order: itself and the groups above it
+        above: dict[tuple[str | None, ...], None] = {}
         for label in labels:
-            names = names_of(label)
             for key in species_keys(label):
-                self._synonyms[key] = names
-            groups = [name_key(name) for name in (label.genus, label.family, label.order) if name]
+                self._species.setdefault(key, []).append(label)
+            above[label.genus, label.family, label.order] = None
+        for names in above:
+            groups = [name_key(name) for name in names if name]
             for number, group in enumerate(groups):
                 self._groups.setdefault(group, frozenset(groups[number:]))
 
     def keys_of(self, verdict: Verdict) -> frozenset[str]:
         """The keys of every name that includes the bird of this verdict: its synonyms and the groups it belongs to."""
         own = [name_key(name) for name in (verdict.scientific_name, verdict.common_name) if name]
-        keys = frozenset(own).union(*(self._synonyms.get(key, frozenset()) for key in own))
+        found = [label for key in own for label in self._species.get(key, ())]
+        exact = [label for label in found if set(own) <= set(species_keys(label))]  # two may share one of its names
+        keys = frozenset(own).union(*map(names_of, exact or found))
         groups = list(own)
         if verdict.rank is Rank.SPECIES and verdict.scientific_name:
             groups = [name_key(verdict.scientific_name.split()[0])]
@@ -35,5 +39,4 @@ class NameIndex:
 
     def unknown(self, names: Sequence[str]) -> list[str]:
         """Those of some names that are not in the index: mostly spelling mistakes."""
-        known = self._groups.keys() | {key for names in self._synonyms.values() for key in names}
-        return [name for name in names if name_key(name) not in known]
+        return [name for name in names if (key := name_key(name)) not in self._groups and key not in self._species]

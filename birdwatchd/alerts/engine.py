@@ -132,7 +132,7 @@ def unknown_names(rules: Sequence[AlertSettings], bird_names: NameIndex) -> list
 
 
 def build_station(config: Config, labels: Sequence[Label] = ()) -> Station:
-    """What rules need to know of the station; its names are those of the bundled table, in the user's language.
+    """What rules need to know of the station; its names are those of the bundled tables, in the user's language.
 
     Args:
         labels: of the model, which may know more birds.
@@ -142,7 +142,10 @@ def build_station(config: Config, labels: Sequence[Label] = ()) -> Station:
     """
     place = config.station
     daytime = Daytime(place.zone, place.latitude, place.longitude)
-    bird_names = NameIndex(shown_labels((*bundled_taxonomy().all, *labels), config.species))
+    table = bundled_taxonomy()
+    ruled = (table.find(name) for rule in config.alerts for name in rule.species)  # also by an old name
+    known = (*table.all, *labels, *(label for label in ruled if label is not None))
+    bird_names = NameIndex(shown_labels(known, config.species))
     return Station(daytime, bird_names, {key: camera.zones for key, camera in config.cameras.items()})
 
 
@@ -150,7 +153,7 @@ def build_alert_engine(config: Config, labels: Sequence[Label] = ()) -> AlertEng
     """The engine with the rules of a configuration; None if there are no rules.
 
     Args:
-        labels: of the model, where it is loaded; those of the bundled table are always known.
+        labels: of the model, where it is loaded; those of the bundled tables are always known.
 
     Raises:
         ConfigError: the names file cannot be used.

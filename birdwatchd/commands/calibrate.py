@@ -17,6 +17,7 @@ from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import name_key, species_keys
 from birdwatchd.species.verdict.calibration import MIN_REVIEWS, Reliability, fit_temperature, out_of_fold, reliability
 from birdwatchd.species.verdict.fusion import mean_logits
+from birdwatchd.species.verdict.same_species import SameSpecies
 from birdwatchd.store import ReviewVerdict, Store, Visits
 
 __all__ = ["run_calibrate"]
@@ -24,7 +25,7 @@ __all__ = ["run_calibrate"]
 
 @dataclass(frozen=True, slots=True)
 class _Reviewed:
-    """The reviewed visits of one model: logits, shape (visits, classes), and the right class of each.
+    """The reviewed visits of one model: logits, shape (visits, species), and the right species of each.
 
     `skipped` counts those of another model, or of a species that this one does not know.
     """
@@ -64,18 +65,19 @@ def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
 
 
 def _reviewed(visits: Visits, model: str, labels: Sequence[Label]) -> _Reviewed:
-    classes = {key: i for i, label in enumerate(labels) for key in species_keys(label)}
+    by_species = SameSpecies(labels)
+    numbers = {key: i for i, label in enumerate(by_species.labels) for key in species_keys(label)}
     logits, truth, skipped = [], [], 0
     for visit_id, verdict, species in visits.reviews():
         if verdict == ReviewVerdict.NOT_A_BIRD.value:
             continue
-        index = classes.get(name_key(species)) if species else None
+        index = numbers.get(name_key(species)) if species else None
         moments = [m for m in visits.moments(visit_id) if m.model == model and m.logits is not None]
         if index is None or not moments:
             skipped += 1
             continue
         rows = np.stack([m.logits for m in moments if m.logits is not None])
-        logits.append(mean_logits(rows, [m.quality for m in moments]))
+        logits.append(mean_logits(by_species.merge(rows), [m.quality for m in moments]))
         truth.append(index)
     return _Reviewed(np.array(logits, np.float64).reshape(len(truth), -1), truth, skipped)
 

@@ -155,6 +155,7 @@ def _probe_model(config: Config) -> str:
     from birdwatchd.species.verdict.build import shown_labels
     from birdwatchd.species.verdict.fusion import unmatched_species
     from birdwatchd.species.verdict.prior import Prior
+    from birdwatchd.species.verdict.same_species import SameSpecies
 
     began = datetime.now(UTC)
     network = load_network(config.model, config.model_cache)
@@ -165,10 +166,11 @@ def _probe_model(config: Config) -> str:
             f"{network.model_id} does not know: {', '.join(f'{name} (species.{key})' for key, name in wrong)}",
             "check the spelling against the model's labels",
         )
-    prior = Prior(labels, config.species, config.station.zone)
+    species = SameSpecies(labels).labels
+    prior = Prior(species, config.species, config.station.zone)
     if prior.missing:
         out.print(
-            f"  {len(prior.missing)} of the {len(labels)} classes are not in the bar chart, or have another name"
+            f"  {len(prior.missing)} of the {len(species)} classes are not in the bar chart, or have another name"
             f" there: {shown(', '.join(prior.missing[:8]))}{' …' if len(prior.missing) > 8 else ''}",
             soft_wrap=True,
         )

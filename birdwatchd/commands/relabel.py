@@ -63,7 +63,7 @@ def run_relabel(config: Config, options: RelabelOptions) -> int:
         network = load_network(config.model, config.model_cache, progress=True)
         temperature = store.examples.temperature(network.model_id)
         fusion = fusion_for(network.labels, config.species, config.station.zone, temperature=temperature)
-        fusion.experience = experience_of(store.examples, network, fusion.labels, config.species)
+        fusion.experience = experience_of(store.examples, network, fusion.by_species, config.species)
         classifier = Classifier(network, config.model, Metrics())
         relabel = _Relabel(store, fusion, classifier, network.model_id, config, options)
         for visit in track(store.visits.to_relabel(options.since, options.camera), "visits"):

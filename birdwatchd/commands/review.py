@@ -71,6 +71,8 @@ def species_named(name: str, config: Config, *, any_name: bool = False) -> Label
         for key in species_keys(label):
             by_key.setdefault(key, label)
     found = by_key.get(name_key(name))
+    if found is None and (old := bundled_taxonomy().find(name)) is not None:  # an old name, or a subspecies
+        (found,) = shown_labels((old,), config.species)
     if found is not None:
         return found
     if any_name:

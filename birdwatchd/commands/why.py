@@ -49,13 +49,13 @@ def run_why(config: Config, options: WhyOptions) -> int:
 
     checkpoint = read_checkpoint(config.model, config.model_cache, progress=True)
     labels = bundled_taxonomy().labels(checkpoint.classes)
-    index = _index_of(options.species, labels) if options.species is not None else None
+    among = _classes_of(options.species, labels) if options.species is not None else ()
     try:
         with Image.open(path) as opened:
             image = opened.convert("RGB")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         raise ConfigError(f"{path} cannot be read as an image", "give a JPEG or PNG of the bird") from None
-    heatmap = occlusion_heatmap(checkpoint, image, index)
+    heatmap = occlusion_heatmap(checkpoint, image, among)
     target = options.out_file or Path(f"{Path(options.what).stem}-why.png")
     try:
         overlay(image, heatmap.logit_drop).save(target)
@@ -84,8 +84,9 @@ def _image_path(config: Config, options: WhyOptions) -> Path:
     return best.crop
 
 
-def _index_of(species: str, labels: Sequence[Label]) -> int:
-    for index, label in enumerate(labels):
-        if name_key(species) in species_keys(label):
-            return index
+def _classes_of(species: str, labels: Sequence[Label]) -> tuple[int, ...]:
+    """The class of a species, or those of its subspecies."""
+    found = tuple(index for index, label in enumerate(labels) if name_key(species) in species_keys(label))
+    if found:
+        return found
     raise ConfigError(f"the model does not know {species}", "check the spelling against the model's labels")

@@ -72,6 +72,7 @@ def translated(labels: Sequence[Label], names: Mapping[str, str]) -> tuple[Label
     """Labels with the names of the file, where it has one; the model's own stays as `english_name`."""
     result = []
     for label in labels:
-        name = names.get(name_key(label.scientific_name)) if label.scientific_name else None
+        scientific = (label.scientific_name, *label.synonyms) if label.scientific_name else ()
+        name = next((names[key] for one in scientific if one and (key := name_key(one)) in names), None)
         result.append(replace(label, common_name=name, english_name=label.common_name) if name else label)
     return tuple(result)

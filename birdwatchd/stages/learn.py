@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from birdwatchd.flow import Stop, StoreRetry
-from birdwatchd.records import Label
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Example, Experience
+from birdwatchd.species.taxonomy import species_keys
 from birdwatchd.species.verdict.fusion import Fusion, logsumexp, mean_logits
+from birdwatchd.species.verdict.same_species import SameSpecies
 from birdwatchd.store import Examples
 
 __all__ = ["Learn", "Model", "experience_of"]
@@ -39,22 +40,29 @@ class Model(Protocol):
         """Examples that came with the weights."""
 
 
-def experience_of(stored: Examples, network: Model, labels: Sequence[Label], settings: SpeciesSettings) -> Experience:
+def experience_of(stored: Examples, network: Model, by_species: SameSpecies, settings: SpeciesSettings) -> Experience:
     """The experience of a network at this station, empty if `species.learn` is off.
 
     Args:
-        labels: the classes, as they are shown.
+        by_species: its species, as they are shown.
     """
+    labels = by_species.labels
     if not settings.learn:
         return Experience(labels)
-    examples = (*network.reference, *_stored_examples(stored, network.model_id))
+    examples = (*network.reference, *_stored_examples(stored, network.model_id, by_species))
     return Experience(labels, examples, inlier_quantile=settings.familiar)
 
 
-def _stored_examples(stored: Examples, model: str) -> Iterator[Example]:
+def _stored_examples(stored: Examples, model: str, by_species: SameSpecies) -> Iterator[Example]:
+    labels = {key: label for label in by_species.labels for key in species_keys(label)}
     for visit in stored.of_model(model, MAX_VISITS):
-        energy = float("nan") if visit.logits is None else logsumexp(mean_logits(visit.logits, visit.qualities))
-        yield Example(visit.embeddings, visit.predicted, energy, visit.review is not None, visit.truth)
+        energy = float("nan")
+        if visit.logits is not None:
+            energy = logsumexp(mean_logits(by_species.merge(visit.logits), visit.qualities))
+        truth = visit.truth
+        if truth is not None:  # with all its names: the visit may be from when it was called otherwise
+            truth = next((labels[key] for key in species_keys(truth) if key in labels), truth)
+        yield Example(visit.embeddings, visit.predicted, energy, visit.review is not None, truth)
 
 
 class Learn:
@@ -84,7 +92,7 @@ class Learn:
         version = self._stored.reviews_version()
         if version == self._reviews and now_s - self._learned_s < REFRESH_S:
             return
-        experience = experience_of(self._stored, self._network, self._fusion.labels, self._settings)
+        experience = experience_of(self._stored, self._network, self._fusion.by_species, self._settings)
         if self._reviews is not None and version != self._reviews:
             many = "" if experience.corrections == 1 else "s"
             log.info("now using your reviews: %d corrected visit%s", experience.corrections, many)

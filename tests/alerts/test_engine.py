@@ -314,6 +314,25 @@ def test_names_that_mean_no_bird_are_found(bench: Callable[..., Bench]) -> None:
     assert unknown_names(made.config.alerts, build_station(made.config).bird_names) == [("r", "Grate tit")]
 
 
+@pytest.mark.parametrize("name", ["Downy woodpecker", "Dryobates pubescens", "Picoides pubescens", "Picidae"])
+def test_birds_of_the_world_by_any_of_their_names(bench: Callable[..., Bench], name: str) -> None:
+    """Also before the model is loaded, as `check` and `rules test` see them, and by the name of some years ago."""
+    made = bench({"name": "r", "species": [name], "to": ["phone"]})
+    assert unknown_names(made.config.alerts, build_station(made.config).bird_names) == []
+    downy = Verdict(State.CONFIRMED, Rank.SPECIES, "Downy Woodpecker", "Dryobates pubescens", 0.9, ())
+    made.record(made.visit("v1", downy))
+    made.record(made.visit("v2", SPARROW))
+    assert {visit for _, visit, _ in made.sent()} == {"v1"}
+
+
+def test_a_name_that_two_birds_share_brings_no_other_bird(bench: Callable[..., Bench]) -> None:
+    """Feral and rock pigeon have one scientific name: who waits for a rock pigeon is not told of each feral one."""
+    made = bench({"name": "r", "species": ["Rock pigeon"], "to": ["phone"]})
+    for visit_id, name in (("v1", "Feral pigeon"), ("v2", "Rock pigeon")):
+        made.record(made.visit(visit_id, Verdict(State.CONFIRMED, Rank.SPECIES, name, "Columba livia", 0.9, ())))
+    assert {visit for _, visit, _ in made.sent()} == {"v2"}
+
+
 def test_names_in_the_users_language_work_in_rules(tmp_path: Any, world: Any) -> None:
     """Whoever reads Kohlmeise on the page writes Kohlmeise into the rule."""
     names = tmp_path / "names.csv"

@@ -15,6 +15,7 @@ from birdwatchd.commands.calibrate import run_calibrate
 from birdwatchd.errors import StoreError
 from birdwatchd.records import Box, Crop, Label, Moment, Rank, State, Verdict, Visit
 from birdwatchd.settings.config import Config
+from birdwatchd.species.taxonomy import bundled_taxonomy
 from birdwatchd.store import MomentRow, Review, ReviewVerdict, Store
 
 START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
@@ -69,6 +70,19 @@ def test_an_overconfident_model_is_cooled(config: Config, fill: Fill, capsys: py
     assert "0.980" in said
     assert "0.750" in said
     assert temperature(config) > 2.0
+
+
+def test_subspecies_count_as_their_species(
+    config: Config, fill: Fill, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The verdict adds them up, so what is calibrated has to be the sum too."""
+    crow = bundled_taxonomy().label("Corvus corax")
+    classes = (LABELS[0], bundled_taxonomy().label("Passer domesticus biblicus"), crow)
+    network = SimpleNamespace(model_id=MODEL, labels=classes, max_batch=4, device="cpu")
+    monkeypatch.setattr("birdwatchd.species.network.network.load_network", lambda *a, **k: network)
+    fill(30, 1.0)
+    assert run_calibrate(config, dry_run=True) == 0
+    assert "0.990" in capsys.readouterr().out
 
 
 def test_a_dry_run_writes_nothing(config: Config, fill: Fill) -> None:

@@ -68,6 +68,13 @@ def test_a_species_by_any_of_its_names(review: Command, home: Path, name: str) -
     assert verdict.reasons == ("reviewed by ann",)
 
 
+@pytest.mark.parametrize("name", ["Downy woodpecker", "Dryobates pubescens", "Picoides pubescens"])
+def test_a_bird_of_another_continent(review: Command, home: Path, name: str) -> None:
+    """Also by the name that a model of some years ago has for it."""
+    assert review("v1", "--species", name).stdout.endswith("→ Downy Woodpecker\n")
+    assert stored(home).verdict.scientific_name == "Dryobates pubescens"
+
+
 def test_confirm_and_undo(review: Command, home: Path) -> None:
     """There and back again."""
     assert review("v1", "--confirm").stdout == "v1: House sparrow? → House sparrow\n"
@@ -100,6 +107,7 @@ def test_a_correction_goes_out_to_the_broker(review: Command, home: Path) -> Non
         (("v1", "--confirm", "--undo"), "choose one review", 2),
         (("v1", "--species", "Grate tit"), "did you mean Great tit", 2),
         (("v1", "--species", "Zzz"), "add --any-name", 2),
+        (("v1", "--species", "Parus majr"), "did you mean Parus major", 2),
         (("v9", "--confirm"), "there is no visit v9", 1),
         (("v2", "--confirm"), "still there", 1),
         (("v1", "--undo"), "no review to take back", 1),

@@ -11,6 +11,7 @@ from birdwatchd.errors import ConfigError
 from birdwatchd.records import Label
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.names import read_names, translated
+from birdwatchd.species.taxonomy import bundled_taxonomy
 from birdwatchd.species.verdict.build import fusion_for
 from birdwatchd.species.verdict.fusion import Fusion, unmatched_species
 
@@ -40,6 +41,31 @@ def test_settings_may_use_either_name(tmp_path: Path) -> None:
     settings = SpeciesSettings.model_validate({"per_species": {"Great tit": 0.9}, "always": ["Kohlmeise"]})
     assert unmatched_species(settings, shown) == ()
     assert Fusion(shown, settings)._thresholds[0] == 0.9
+
+
+@pytest.mark.parametrize("in_the_file", ["dryobates pubescens", "picoides pubescens"])
+def test_the_file_may_use_an_old_name_or_a_new_one(in_the_file: str) -> None:
+    """A national list is of one year and the model of another."""
+    labels = bundled_taxonomy().labels(["Picoides pubescens", "Junco hyemalis oreganus", "Junco hyemalis"])
+    shown = translated(labels, {in_the_file: "Dunenspecht", "junco hyemalis": "Winterammer"})
+    assert [label.common_name for label in shown] == ["Dunenspecht", "Winterammer", "Winterammer"]
+    assert len(Fusion(shown, SpeciesSettings()).labels) == 2
+
+
+def test_lists_may_use_any_name() -> None:
+    """Today's, the model's own, and that of another table."""
+    labels = bundled_taxonomy().labels(["Picoides pubescens", "Columba livia domestica"])
+    names = (
+        "Downy woodpecker",
+        "Dryobates pubescens",
+        "picoides pubescens",
+        "Rock dove",
+        "rock pigeon",
+        "Columba livia",
+    )
+    months = dict.fromkeys(names, (1,))
+    settings = SpeciesSettings(allow=names, months=months, per_species=dict.fromkeys(names, 0.9))
+    assert unmatched_species(settings, labels) == ()
 
 
 def test_a_name_that_is_missing_stays_as_it_was(tmp_path: Path) -> None:

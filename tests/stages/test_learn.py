@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,19 @@ def test_a_review_counts_within_seconds_and_its_undo_too(store: Store, tmp_path:
             elsewhere.writer().undo_review(visit_id, START)
     learn.run_once(2.0)
     assert verdict_on(fusion, 3.0).state is State.CONFIRMED
+
+
+def test_visits_that_were_called_otherwise_teach_the_same_bird(store: Store) -> None:
+    """A review under a name of another language or year, of a bird that is now called otherwise, corrects nothing."""
+    for visit_id in ("b00", "b01", "b02"):
+        store.writer().review(
+            visit_id, Review(ReviewVerdict.SPECIES, "ada", Label("Spatz", "Passer domesticus")), START
+        )
+    labels = (replace(SPARROW, common_name="Haussperling", english_name="House sparrow"), LABELS[1])
+    fusion = Fusion(labels, SpeciesSettings())
+    Learn(store.examples, Network(labels=labels), fusion, SpeciesSettings()).run_once(0.0)
+    assert fusion.experience.corrections == 0
+    assert verdict_on(fusion, 3.0).common_name == "Haussperling"
 
 
 def test_what_was_seen_meanwhile_counts_after_an_hour(store: Store) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from birdwatchd.species.network.torch_errors import weights_errors
 
 # isort: split
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,12 +54,12 @@ class Heatmap:
     logit_drop: FloatArray
 
 
-def occlusion_heatmap(checkpoint: Checkpoint, image: Image.Image, index: int | None = None) -> Heatmap:
+def occlusion_heatmap(checkpoint: Checkpoint, image: Image.Image, among: Sequence[int] = ()) -> Heatmap:
     """Measure which parts of an image make a network see a class in it.
 
     Args:
         image: any size, any mode; preprocessed as for classification.
-        index: of the class; the most probable one by default.
+        among: classes of which the most probable is taken; of all by default.
 
     Raises:
         ModelUnusable: the network cannot be run.
@@ -66,7 +67,7 @@ def occlusion_heatmap(checkpoint: Checkpoint, image: Image.Image, index: int | N
     with weights_errors(f"{checkpoint.name} cannot be run", "use other weights"), torch.inference_mode():
         inputs = checkpoint.transform(image.convert("RGB"))
         logits = checkpoint.net(inputs[None])[0]
-        chosen = int(logits.argmax()) if index is None else index
+        chosen = max(among or range(len(logits)), key=lambda index: float(logits[index]))
         unhidden = float(logits[chosen] - logits.mean())
         hidden = torch.cat([checkpoint.net(batch) for batch in torch.split(_occluded(inputs), BATCH)])
         scores = (hidden[:, chosen] - hidden.mean(dim=1)).reshape(GRID, GRID)

@@ -11,6 +11,7 @@ from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.names import read_names, translated
 from birdwatchd.species.verdict.fusion import Fusion, unmatched_species
 from birdwatchd.species.verdict.prior import Prior
+from birdwatchd.species.verdict.same_species import SameSpecies
 
 __all__ = ["fusion_for", "shown_labels"]
 
@@ -42,5 +43,5 @@ def fusion_for(
     shown = shown_labels(labels, settings)
     for key, name in unmatched_species(settings, shown):
         log.warning("species.%s names %s, which the model does not know: check the spelling", key, name)
-    prior = Prior(shown, settings, zone)
+    prior = Prior(SameSpecies(shown).labels, settings, zone)
     return Fusion(shown, settings, prior.on if prior.active else None, temperature=temperature)

@@ -8,6 +8,9 @@ from its threshold on; else a genus or a family may be; else the species is `unc
 `Unknown`), the visit is `rejected` if the network is sure of that, and never has a name. Last, the visit is compared
 with earlier ones (`birdwatchd.species.learned.experience`): one that is similar to corrected visits gets their name,
 and an outlier is not confirmed.
+
+All of this is about species: classes that are one species (subspecies) are added up in every moment before anything
+else (`birdwatchd.species.verdict.same_species`).
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from birdwatchd.species.learned.experience import Assessment, Experience
 from birdwatchd.species.taxonomy import name_key, names_of, species_keys
 from birdwatchd.species.verdict.prior import Expectation
 from birdwatchd.species.verdict.rollup import Group, Groups
+from birdwatchd.species.verdict.same_species import SameSpecies
 
 __all__ = ["Fusion", "RunningVerdict", "logsumexp", "mean_logits", "unmatched_species"]
 
@@ -49,11 +53,15 @@ class Fusion:
     ) -> None:
         """
         Args:
-            expected: what to expect at a time; None where nothing is known of place and season.
+            labels: of the model's classes.
+            expected: what to expect of the species (`self.labels`) at a time; None where nothing is known of place
+                and season.
             temperature: what logits are divided by before they become probabilities (`calibration`).
             experience: what earlier visits taught. May be replaced at any time, from any thread.
         """
-        self.labels = tuple(labels)
+        self.by_species = SameSpecies(labels)
+        self.labels = self.by_species.labels
+        """The species, and classes that are none; in the order of the classes."""
         self.experience = experience or Experience(self.labels)
         self._settings, self._expected, self._temperature = settings, expected, temperature
         self._groups = Groups(self.labels)
@@ -89,7 +97,7 @@ class Fusion:
 
     def top(self, logits: FloatArray) -> Top:
         """The five most probable classes of one moment, by the network alone."""
-        return self._top(_softmax(np.asarray(logits, np.float64) / self._temperature))
+        return self._top(_softmax(np.asarray(self.by_species.merge(logits), np.float64) / self._temperature))
 
     def fuse_mean(
         self,
@@ -101,8 +109,8 @@ class Fusion:
         """The verdict on logits that have been averaged already.
 
         Args:
-            mean_logits: shape (classes,).
-            votes: how many moments have which class as their best.
+            mean_logits: of the species, shape (species,).
+            votes: how many moments have which species as their best.
             at: when the visit began.
             embedding: mean of the moments', shape (dim,); without it experience is not used.
         """
@@ -255,8 +263,7 @@ class RunningVerdict:
             quality: of its crop, 0 … 1.
             embedding: shape (dim,).
         """
-        if logits.shape != self._sum.logits.shape:
-            raise ValueError(f"logits of shape {logits.shape} given, {self._sum.logits.shape} expected")
+        logits = self._fusion.by_species.merge(logits)
         weight = moment_weight(quality)
         self._sum.logits += np.asarray(logits, np.float64) * weight
         self._sum.weight += weight

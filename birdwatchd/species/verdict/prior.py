@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from birdwatchd.records import Label
 from birdwatchd.settings.species import SpeciesSettings
+from birdwatchd.species.old_names import epithet_stem
 from birdwatchd.species.taxonomy import name_key, names_of
 from birdwatchd.species.verdict.ebird import QUARTERS, BarChart, quarter_of, read_bar_chart
 
@@ -102,7 +103,7 @@ class Prior:
 
 
 def matched(labels: Sequence[Label], chart: BarChart) -> list[int | None]:
-    """The row of the chart for each class: by scientific name, else by common name, else by specific epithet.
+    """The row of the chart for each class: by scientific or common name or a synonym, else by specific epithet.
 
     Names change: genera are split and renamed while the second word of the scientific name (the epithet) stays. So a
     class and a row that are still unmatched belong together if no others share that word.
@@ -113,7 +114,7 @@ def matched(labels: Sequence[Label], chart: BarChart) -> list[int | None]:
     for row, taxon in enumerate(chart.taxa):
         if taxon.scientific_name:
             by_name[name_key(taxon.scientific_name)] = row
-    found = [_first(by_name, (label.scientific_name, label.common_name)) for label in labels]
+    found = [_first(by_name, (label.scientific_name, label.common_name, *label.synonyms)) for label in labels]
     taken = {row for row in found if row is not None}
     rows = _by_epithet((row, taxon.scientific_name) for row, taxon in enumerate(chart.taxa) if row not in taken)
     alone = (index for index, label in enumerate(labels) if label.is_species and found[index] is None)
@@ -132,13 +133,8 @@ def _by_epithet(names: Iterable[tuple[int, str | None]]) -> dict[str, int | None
     """Numbers by second word of the name, without the ending that agrees with the genus; None where two share it."""
     found: dict[str, int | None] = {}
     for number, name in names:
-        words = name.split() if name else []
-        if len(words) >= 2:
-            stem = words[1].casefold()
-            for ending in ("us", "a", "um", "is", "e", "er"):
-                if stem.endswith(ending) and len(stem) - len(ending) >= 4:
-                    stem = stem.removesuffix(ending)
-                    break
+        if name and len(name.split()) >= 2:
+            stem = epithet_stem(name)
             found[stem] = None if stem in found else number
     return found
 

@@ -64,7 +64,7 @@ def test_the_overlay_is_bright_where_it_counts() -> None:
 def test_the_class_that_is_asked_for(demo: Checkpoint) -> None:
     """`Why not a great tit?` is answered for the great tit."""
     image, _ = scene_with("European goldfinch", 41)
-    best, other = occlusion_heatmap(demo, image), occlusion_heatmap(demo, image, 3)
+    best, other = occlusion_heatmap(demo, image), occlusion_heatmap(demo, image, (3,))
     assert demo.classes[best.index] == "European goldfinch"
     assert (other.index, best.probability > 0.7, other.probability < 0.3) == (3, True, True)
     assert best.logit_drop.shape == other.logit_drop.shape
