@@ -7,11 +7,7 @@ are noticed only at their end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-
-import numpy as np
-from numpy.typing import NDArray
 
 from birdwatchd.camera.best_shot import MomentPicker
 from birdwatchd.camera.capture.frame import Frame
@@ -20,7 +16,7 @@ from birdwatchd.camera.crop_source import CropSource, DualCropSource, Replay
 from birdwatchd.camera.departures import Departures
 from birdwatchd.camera.frame_clock import FrameClock
 from birdwatchd.camera.motion.detector import MotionDetector, MotionResult
-from birdwatchd.camera.motion.empty_scene import begin_with_recording
+from birdwatchd.camera.motion.empty_scene import Recording, begin_with_recording
 from birdwatchd.camera.motion.grid import scaled_min_bird
 from birdwatchd.camera.motion.settings import MotionSettings
 from birdwatchd.camera.sampling import AdaptiveSampler, SamplingSettings
@@ -52,15 +48,15 @@ class Observer:
         replay: Replay | None = None,
         full: FullFrameSource | None = None,
         sampling: SamplingSettings | None = None,
-        recording: Callable[[], Iterable[NDArray[np.uint8]]] | None = None,
+        recording: Recording | None = None,
     ) -> None:
         """
         Args:
             camera: key of the camera.
             media: name of the file that is scanned; evidence then carries seconds from its start.
             replay: gives frames of the recent past again; without it nothing is searched afterwards.
-            recording: gives frames spread over the whole recording, uint8 (height, width); its empty scene is learned
-                from them before its first frame is watched.
+            recording: what is known of a recording as a whole; its empty scene is learned before its first frame is
+                watched.
             full: the main stream, where `process` gets frames of a smaller one; crops come from it while it is alive.
         """
         self._camera, self._settings, self._media = camera, settings, media
@@ -144,7 +140,7 @@ class Observer:
 
     def _begin_with_recording(self, gate: MotionDetector) -> None:
         """Learn the scene from the whole recording, where there is one; a camera's is learned while it is watched."""
-        clutter = begin_with_recording(gate, self._recording()) if self._recording is not None else None
+        clutter = begin_with_recording(gate, self._recording) if self._recording is not None else None
         if clutter is not None:
             self._tracker.expect_clutter(clutter)
 

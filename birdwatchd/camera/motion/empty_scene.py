@@ -9,21 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.camera.motion.detector import MotionDetector
-from birdwatchd.camera.motion.grid import Cells, FloatGrid, GridFrame
+from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid, GridFrame
 from birdwatchd.camera.motion.stabilise import find_shift, undo_shift
 
-__all__ = ["EmptyScene", "begin_with_recording", "empty_scene"]
+__all__ = ["EmptyScene", "Recording", "begin_with_recording", "empty_scene", "without_restless"]
 
 MIN_SAMPLES = 6  # fewer tell a bird from its perch no better than the first seconds do
 MAX_GAIN = 1.25  # of contrast between two frames of one recording
 STABILISED = 2  # times: the first estimate of a swaying scene is blurred
 MODE_VALUES = 3  # of a cell's values are averaged in the end
 NOISE_FACTOR = 2.5  # mean absolute deviation over the lower quartile of absolute deviations, of normal noise
+SAME_PLACE = 0.6  # correlation of the edges of two scenes from which on they show the same place
+RESTLESS_LEVELS = 12.0  # grey levels by which a cell differs from its usual level when something moves
+RESTLESS_CELLS, RESTLESS_FRAMES = 0.06, 0.6  # share of the cells that do, and of the frames in which they do
+REGION_MARGIN = 0.15  # of its own size, around what stands there: feet, a thin tail
 CLUTTER_QUANTILE = 25  # per cent: of the frames; a gust does not last, rain does
 
 
@@ -53,25 +59,80 @@ def empty_scene(samples: Sequence[GridFrame]) -> EmptyScene | None:
     return EmptyScene(level, np.asarray(noise, np.float32))
 
 
-def begin_with_recording(detector: MotionDetector, lumas: Iterable[NDArray[np.uint8]]) -> float | None:
-    """Let a detector begin with the empty scene of a recording, and learn what sways in it.
+class Recording(Protocol):
+    """What is needed of a recording (`birdwatchd.camera.place`)."""
 
-    Args:
-        lumas: frames spread over the recording, uint8 (height, width); those of another size are left out.
+    def frames(self) -> Iterable[NDArray[np.uint8]]:
+        """Luma planes, uint8 (height, width), of frames spread over it."""
+
+    def earlier(self, grid: Grid) -> Sequence[EmptyScene]:
+        """The empty scenes of recordings before it, perhaps of the same place."""
+
+    def remember(self, grid: Grid, scene: EmptyScene) -> None:
+        """Keep its own scene for those after it."""
+
+
+def begin_with_recording(detector: MotionDetector, recording: Recording) -> float | None:
+    """Let a detector begin with the empty scene of a recording, and learn what sways in it.
 
     Returns:
         How many regions there usually are beside a bird (clutter), None where there are too few frames to tell; then
         the detector learns its background while it watches.
     """
     size = detector.frame_size
-    samples = [detector.grid.frame(luma) for luma in lumas if luma.shape[::-1] == size]
+    samples = [detector.grid.frame(luma) for luma in recording.frames() if luma.shape[::-1] == size]
     scene = empty_scene(samples)
     if scene is None:
         return None
-    detector.background.begin_with(scene.level, scene.noise)
+    recording.remember(detector.grid, scene)
+    level = scene.level
+    for other in recording.earlier(detector.grid):
+        level = without_restless(level, samples, other, detector)
+    detector.background.begin_with(level, scene.noise)
     counts = [len(detector.detect_on_grid(sample, learn_sway=True)) for sample in samples]
     detector.background.update_threshold()
     return max(0.0, float(np.percentile(counts, CLUTTER_QUANTILE)) - 1.0)
+
+
+def without_restless(
+    level: FloatGrid, samples: Sequence[GridFrame], other: EmptyScene, watching: MotionDetector
+) -> FloatGrid:
+    """A scene without what stands in it, moves all the time, and is not there in another scene of the same place.
+
+    A bird that sits there turns its head; seeds that lie otherwise than before do not. What left the other scene (its
+    outline stands there, and not here) is left alone, and so are light and sway. Where the other scene shows another
+    place, the scene stays as it is.
+
+    Args:
+        level: brightness of each cell, float32 (rows, columns).
+        samples: the frames that it was estimated from.
+        watching: the detector that will watch the recording; not changed.
+    """
+    detector = MotionDetector(watching.settings, *watching.frame_size)
+    cells = np.asarray(np.clip(np.rint(level), 0, 255), np.uint8)
+    background = detector.background
+    background.begin_with(other.level, other.noise)
+    illumination = background.fit_illumination(cells)
+    if illumination is None or _likeness(level, other.level) < SAME_PLACE:
+        return level
+    result = level.copy()
+    for region in detector.detect_on_grid(GridFrame(cells, 0, cells)):
+        where = detector.grid.slices(region.box, REGION_MARGIN)
+        if not region.ghost and _is_restless(level[where], [sample.cells[where] for sample in samples]):
+            result[where] = np.clip(other.level[where] * illumination.gain + illumination.offset, 0, 255)
+    return result
+
+
+def _is_restless(level: FloatGrid, samples: Sequence[Cells]) -> bool:
+    """Whether something in a part of a scene moves in most of the frames; all of one shape."""
+    differs = [np.abs(sample - level - np.median(sample - level)) > RESTLESS_LEVELS for sample in samples]
+    return float(np.mean([cells.mean() > RESTLESS_CELLS for cells in differs])) > RESTLESS_FRAMES
+
+
+def _likeness(one: FloatGrid, other: FloatGrid) -> float:
+    """Correlation of the edges of two scenes, -1 … 1; the light matters little."""
+    fine = [np.asarray(level - cv2.blur(level, (9, 9)), np.float32).ravel() for level in (one, other)]
+    return float(np.corrcoef(fine[0], fine[1])[0, 1])
 
 
 def _in_one_light(stack: NDArray[np.uint8]) -> NDArray[np.float32]:

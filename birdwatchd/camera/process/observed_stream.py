@@ -11,12 +11,12 @@ from functools import partial
 from birdwatchd.camera.capture.clock import utc_now
 from birdwatchd.camera.capture.decoder import Acceleration
 from birdwatchd.camera.capture.frame import DecodedFrame
-from birdwatchd.camera.capture.preview import spread_frames
 from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.place import Places
 from birdwatchd.camera.sampling import FrameSampler
 from birdwatchd.records import Evidence
 from birdwatchd.settings.cameras import CameraSettings
@@ -33,16 +33,22 @@ class ObservedStream:
     """
 
     def __init__(
-        self, camera: str, settings: CameraSettings, media: str, acceleration: Acceleration | None = None
+        self,
+        camera: str,
+        settings: CameraSettings,
+        media: str,
+        acceleration: Acceleration | None = None,
+        places: Places | None = None,
     ) -> None:
         """
         Args:
             media: name of the file; evidence then carries seconds from its start.
+            places: what is known of the recordings that were watched before.
             acceleration: decodes on a graphics device where that works; on the CPU by default.
         """
         self._settings, self._acceleration = settings, acceleration
         self._ring = Ring(settings.ring_mb * 2**20)
-        recording = None if settings.source.is_live else partial(spread_frames, settings.source, settings)
+        recording = None if settings.source.is_live else (places or Places()).recording(settings)
         self.observer = Observer(camera, settings, media=media, replay=partial(replay, self._ring), recording=recording)
         self.duration_s: float | None = None
 

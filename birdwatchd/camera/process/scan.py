@@ -9,6 +9,7 @@ from birdwatchd.camera.capture.clock import utc_now
 from birdwatchd.camera.capture.decoder import Acceleration
 from birdwatchd.camera.capture.frame import DecodedFrame
 from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.place import Places
 from birdwatchd.camera.process.observed_stream import ObservedStream
 from birdwatchd.camera.process.wire import FileDone, Pipe
 from birdwatchd.errors import SourceError
@@ -20,9 +21,20 @@ __all__ = ["scan_file"]
 REPORT_EVERY_S = 0.25
 
 
-def scan_file(camera: str, settings: CameraSettings, media: str, pipe: Pipe, acceleration: Acceleration) -> None:
-    """Read one recording as fast as it can be decoded and send its visits, then a `FileDone`."""
-    stream = ObservedStream(camera, settings, media, acceleration)
+def scan_file(
+    camera: str,
+    settings: CameraSettings,
+    media: str,
+    pipe: Pipe,
+    acceleration: Acceleration,
+    places: Places | None = None,
+) -> None:
+    """Read one recording as fast as it can be decoded and send its visits, then a `FileDone`.
+
+    Args:
+        places: what is known of the recordings that were scanned before.
+    """
+    stream = ObservedStream(camera, settings, media, acceleration, places)
     seconds, step_s, error, reported_s = 0.0, 0.0, "", 0.0
     read = watched = False
     try:

@@ -25,6 +25,7 @@ from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.clips.recorder import ClipRecorder, ClipSettings, VisitClips
 from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.place import Places
 from birdwatchd.camera.process.child import Parent, run_child
 from birdwatchd.camera.process.scan import scan_file
 from birdwatchd.camera.process.wire import Pipe
@@ -268,10 +269,11 @@ def _scan_files(parent: Parent) -> None:
         parent.pipe.send(CameraStatus(camera, CameraState.ONLINE, utc_now(), notice=text))
 
     acceleration = Acceleration(devices_to_try(base["decode"], devices_here()), notify)
+    places = Places()
     for order in parent.further_orders():
         path = order["file"]
         settings = CameraSettings.model_validate(base | {"source": Path(path).absolute().as_posix()})
-        scan_file(camera, settings, path, parent.pipe, acceleration)
+        scan_file(camera, settings, path, parent.pipe, acceleration, places)
 
 
 def main() -> NoReturn:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from birdwatchd.camera.motion.detector import MotionDetector
-from birdwatchd.camera.motion.empty_scene import begin_with_recording, empty_scene
+from birdwatchd.camera.motion.empty_scene import EmptyScene, begin_with_recording, empty_scene
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid, GridFrame
 from birdwatchd.camera.motion.settings import MotionSettings
 from tests.support.drawn_place import COLUMNS, MIN_BIRD, ROWS, foliage, seen, with_bird
@@ -23,6 +24,28 @@ def recording(scene_at: Callable[[int], FloatGrid], frames: int = 32, seed: int 
 
 def on_grid(frames: list[Cells]) -> list[GridFrame]:
     return [Grid(COLUMNS, ROWS, MIN_BIRD).frame(frame) for frame in frames]
+
+
+@dataclass
+class Shown:
+    """A recording of these frames, and the scenes of those before it."""
+
+    lumas: list[Cells]
+    before: list[EmptyScene] = field(default_factory=list)
+    learned: EmptyScene | None = None
+
+    def frames(self) -> list[Cells]:
+        return self.lumas
+
+    def earlier(self, grid: Grid) -> list[EmptyScene]:
+        return self.before
+
+    def remember(self, grid: Grid, scene: EmptyScene) -> None:
+        self.learned = scene
+
+
+def new_gate() -> MotionDetector:
+    return MotionDetector(MotionSettings(min_bird=MIN_BIRD), COLUMNS, ROWS)
 
 
 def sitting(number: int) -> FloatGrid:
@@ -55,7 +78,7 @@ def test_a_camera_on_a_pole_in_the_wind_shows_the_bird_too() -> None:
         return seen(np.roll(scene, right, axis=1), np.random.default_rng(number), 1.5)
 
     gate = MotionDetector(MotionSettings(min_bird=24), 4 * COLUMNS, 4 * ROWS)
-    assert begin_with_recording(gate, [swaying(number, number < 8) for number in range(32)]) == 0
+    assert begin_with_recording(gate, Shown([swaying(number, number < 8) for number in range(32)])) == 0
     assert np.median(gate.background.threshold) < 9
     for number in range(12):
         found = gate.update(swaying(number, number > 1), number / 5).regions
@@ -65,13 +88,13 @@ def test_a_camera_on_a_pole_in_the_wind_shows_the_bird_too() -> None:
 def test_too_few_frames_give_no_scene() -> None:
     assert empty_scene(on_grid(recording(sitting, frames=5))) is None
     gate = MotionDetector(MotionSettings(min_bird=MIN_BIRD), COLUMNS, ROWS)
-    assert begin_with_recording(gate, recording(sitting, frames=5)) is None
+    assert begin_with_recording(gate, Shown(recording(sitting, frames=5))) is None
     assert gate.background.learning
 
 
 def test_a_bird_that_is_there_in_the_first_frame_is_seen_in_the_first_frame() -> None:
     gate = MotionDetector(MotionSettings(min_bird=MIN_BIRD), COLUMNS, ROWS)
-    clutter = begin_with_recording(gate, recording(sitting))
+    clutter = begin_with_recording(gate, Shown(recording(sitting)))
     assert clutter == 0
     first = gate.update(recording(sitting)[0], 0.0)
     assert not first.learning
@@ -82,7 +105,7 @@ def test_a_bird_that_is_there_in_the_first_frame_is_seen_in_the_first_frame() ->
 
 def test_frames_of_another_size_are_left_out() -> None:
     gate = MotionDetector(MotionSettings(min_bird=MIN_BIRD), COLUMNS, ROWS)
-    assert begin_with_recording(gate, [frame[:-2] for frame in recording(sitting)]) is None
+    assert begin_with_recording(gate, Shown([frame[:-2] for frame in recording(sitting)])) is None
 
 
 def test_rain_in_every_frame_is_clutter() -> None:
@@ -96,6 +119,52 @@ def test_rain_in_every_frame_is_clutter() -> None:
         return scene
 
     gate = MotionDetector(MotionSettings(min_bird=MIN_BIRD), COLUMNS, ROWS)
-    clutter = begin_with_recording(gate, recording(raining))
+    clutter = begin_with_recording(gate, Shown(recording(raining)))
     assert clutter is not None
     assert clutter > 2
+
+
+def turning_its_head(number: int) -> FloatGrid:
+    """A bird that sits there from the first frame to the last."""
+    return with_bird(with_bird(PLACE, 60, 40), 58 + 4 * (number // 2 % 2), 37, 6, 5)
+
+
+def seeds_lie_otherwise(number: int) -> FloatGrid:
+    """As large as a bird, and nothing of it moves."""
+    return with_bird(PLACE, 60, 40)
+
+
+def scene_of(scene_at: Callable[[int], FloatGrid]) -> EmptyScene:
+    scene = empty_scene(on_grid(recording(scene_at, seed=9)))
+    assert scene is not None
+    return scene
+
+
+def test_a_bird_that_never_leaves_is_seen_where_an_earlier_recording_shows_the_perch_empty() -> None:
+    gate, recorded = new_gate(), Shown(recording(turning_its_head), [scene_of(lambda number: PLACE)])
+    begin_with_recording(gate, recorded)
+    assert [
+        region.box.iou(gate.grid.box(60, 39, 10, 9)) > 0.4 for region in gate.update(recorded.lumas[0], 0.0).regions
+    ]
+    alone = new_gate()
+    begin_with_recording(alone, Shown(recorded.lumas))
+    assert not [region for region in alone.update(recorded.lumas[0], 0.0).regions if region.box.area > 0.003]
+
+
+def test_what_has_changed_at_the_place_since_and_does_not_move_is_no_bird() -> None:
+    gate, recorded = new_gate(), Shown(recording(seeds_lie_otherwise), [scene_of(lambda number: PLACE)])
+    begin_with_recording(gate, recorded)
+    assert not gate.update(recorded.lumas[0], 0.0).regions
+
+
+def test_a_bird_in_an_earlier_recording_is_not_put_into_this_one() -> None:
+    gate, recorded = new_gate(), Shown(recording(lambda number: PLACE), [scene_of(turning_its_head)])
+    begin_with_recording(gate, recorded)
+    assert not gate.update(recorded.lumas[0], 0.0).regions
+
+
+def test_a_recording_of_another_place_in_the_same_folder_is_not_used() -> None:
+    gate, recorded = new_gate(), Shown(recording(turning_its_head), [scene_of(lambda number: foliage(77))])
+    begin_with_recording(gate, recorded)
+    assert recorded.learned is not None
+    assert np.array_equal(gate.background.level, recorded.learned.level)
