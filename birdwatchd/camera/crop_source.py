@@ -12,6 +12,7 @@ from datetime import datetime
 import cv2
 import numpy as np
 
+from birdwatchd.camera.best_shot import MomentPicker
 from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.capture.full_frames import FullFrameSource
 from birdwatchd.camera.frame_clock import FrameClock
@@ -50,7 +51,7 @@ class CropSource:
 
     def offer(self, visit: OpenVisit, frame: Frame, track: Track, now_s: float) -> None:
         """Offer a processed frame that shows a visit's bird."""
-        visit.picker.offer(frame, track.box, now_s, speed=track.motion.speed, alone=track.motion.alone_s == now_s)
+        _offer(visit.picker, visit, frame, track, now_s)
 
     def catch_up(self, visits: Collection[OpenVisit], until: datetime, *, all_of_them: bool = False) -> None:
         """Offer what other streams have up to a time; all of it, or as much as there is time for."""
@@ -105,7 +106,7 @@ class DualCropSource(CropSource):
     def offer(self, visit: OpenVisit, frame: Frame, track: Track, now_s: float) -> None:
         """Offer a processed frame; while the main stream is alive only in case that one gives none."""
         picker = visit.fallback_picker if self._full.alive else visit.picker
-        picker.offer(frame, track.box, now_s, speed=track.motion.speed, alone=track.motion.alone_s == now_s)
+        _offer(picker, visit, frame, track, now_s)
 
     def catch_up(self, visits: Collection[OpenVisit], until: datetime, *, all_of_them: bool = False) -> None:
         """Offer the main stream's frames, up to the time of the last processed frame."""
@@ -154,7 +155,7 @@ class DualCropSource(CropSource):
                 if before and not near:
                     continue
                 box = nearest(box, near) if near else box
-            visit.picker.offer(frame, box, now_s)
+            visit.picker.offer(frame, box, now_s, whole=visit.whole_box)
 
     def _detect(self, frame: Frame) -> tuple[Box, ...]:
         """What differs from the background in a frame of the main stream."""
@@ -162,3 +163,8 @@ class DualCropSource(CropSource):
             return ()
         luma = np.asarray(cv2.resize(frame.luma, self.detector.frame_size, interpolation=cv2.INTER_AREA), np.uint8)
         return tuple(region.box for region in self.detector.detect(luma))
+
+
+def _offer(picker: MomentPicker, visit: OpenVisit, frame: Frame, track: Track, now_s: float) -> None:
+    """Offer a processed frame that shows a visit's bird."""
+    picker.offer(frame, track.box, now_s, alone=track.motion.alone_s == now_s, whole=visit.whole_box)

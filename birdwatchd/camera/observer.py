@@ -165,7 +165,7 @@ class Observer:
                 continue
             visit.count_max = track.identity.count_max
             self._crops.look_back(visit, LOOK_BACK_SHARE)
-            moment = visit.picker.due(self._crops.time_s(now_s))
+            moment = visit.picker.due(self._crops.time_s(now_s), birds=len(step.open))
             if moment is not None:
                 visit.revision += 1
                 result.append(self._report(visit, moments=(moment,)))

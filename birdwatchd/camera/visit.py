@@ -6,6 +6,7 @@ the main stream are decoded later than those of the small one.
 
 from __future__ import annotations
 
+import statistics
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -23,6 +24,7 @@ BETWEEN_S = 1.0  # sightings further apart say nothing about where the bird was 
 BESIDE_S = 0.15  # before the first and after the last sighting
 SKEW = timedelta(seconds=0.3)  # by which the clocks of two streams may differ
 SAME_PLACE = 0.7  # overlap of two boxes of a bird that did not move
+WHOLE_RATIO = 0.8  # of a bird's usual width or height; a smaller box holds a part of it
 
 
 @dataclass(slots=True)
@@ -62,6 +64,18 @@ class OpenVisit:
         """Whether the bird is elsewhere shortly before and after a time, as far as is known."""
         before, after = box_at(self.places, at - SKEW), box_at(self.places, at + SKEW)
         return before is None or after is None or before.iou(after) < SAME_PLACE
+
+    def whole_box(self, box: Box) -> Box:
+        """A box around `box` that holds the whole bird, going by how large it was lately, also where `box` does not.
+
+        Too wide a crop costs the network little, one of a tail costs it the bird.
+        """
+        if not self.places:
+            return box
+        w = max(box.w, WHOLE_RATIO * statistics.median(place.w for _, place in self.places))
+        h = max(box.h, WHOLE_RATIO * statistics.median(place.h for _, place in self.places))
+        x, y = box.centre[0] - w / 2, box.centre[1] - h / 2
+        return Box(min(max(x, 0.0), max(1.0 - w, 0.0)), min(max(y, 0.0), max(1.0 - h, 0.0)), w, h)
 
     @property
     def known_since(self) -> datetime:

@@ -81,7 +81,7 @@ class CameraSettings(Settings):
     enabled: bool = True
     open_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
     read_timeout_s: Annotated[float, Field(gt=0, le=120)] = 10.0
-    max_moments: Annotated[int, Field(ge=1, le=64)] = 8
+    max_moments: Annotated[int, Field(ge=1, le=64)] = 24
     max_fps: Annotated[float, Field(gt=0, le=120)] = 15.0
     decode: Literal["auto", "cpu", "cuda", "vaapi"] = "auto"
     ring_mb: Annotated[int, Field(ge=1, le=1024)] = 32

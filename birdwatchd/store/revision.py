@@ -35,7 +35,19 @@ from birdwatchd.store.news import (
 from birdwatchd.store.reader import stored_visits, to_stored_visit
 from birdwatchd.store.reviews import has_review, verdict_of
 
-__all__ = ["Known", "MomentRow", "Recorded", "Revision", "Setup", "add_clip", "known", "replace_predictions"]
+__all__ = [
+    "KeptMoment",
+    "Known",
+    "MomentRow",
+    "Recorded",
+    "Revision",
+    "Setup",
+    "add_clip",
+    "forget_moments",
+    "kept_moments",
+    "known",
+    "replace_predictions",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +107,42 @@ class Known:
     revision: int
     phase: Phase
     firsts: tuple[str, ...]
-    indices: frozenset[int]
     ended: bool
     clip: str | None = None
     reviewed: Verdict | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class KeptMoment:
+    """A moment that is stored; `crop` is the path of its picture, relative to home, while there is one."""
+
+    index: int
+    quality: float
+    crop: str | None
+
+
+def kept_moments(connection: Connection, visit_id: str) -> dict[int, KeptMoment]:
+    """The stored moments of a visit by index."""
+    moment = schema.moment.c
+    query = sa.select(moment.idx, moment.quality, moment.crop).where(moment.visit_id == visit_id)
+    return {row.idx: KeptMoment(row.idx, row.quality, row.crop) for row in connection.execute(query)}
+
+
+def forget_moments(connection: Connection, visit_id: str, moments: Sequence[KeptMoment]) -> None:
+    """Delete the rows of some moments of a visit."""
+    moment = schema.moment
+    mine = (moment.c.visit_id == visit_id, moment.c.idx.in_([one.index for one in moments]))
+    connection.execute(sa.delete(moment).where(*mine))
+
+
 def known(connection: Connection, visit_id: str) -> Known | None:
     """What is stored of a visit, or None."""
-    visit, moment = schema.visit.c, schema.moment.c
-    row = connection.execute(sa.select(schema.visit).where(visit.id == visit_id)).first()
+    row = connection.execute(sa.select(schema.visit).where(schema.visit.c.id == visit_id)).first()
     if row is None:
         return None
-    indices = connection.execute(sa.select(moment.idx).where(moment.visit_id == visit_id)).scalars()
     reviewed = verdict_of(row) if has_review(connection, visit_id) else None
     phase, firsts, ended = Phase(row.phase), tuple(row.firsts), row.ended_at is not None
-    return Known(row.revision, phase, firsts, frozenset(indices), ended, row.clip, reviewed)
+    return Known(row.revision, phase, firsts, ended, row.clip, reviewed)
 
 
 def add_clip(connection: Connection, visit: Visit, now: datetime) -> None:
@@ -161,7 +193,7 @@ class Revision:
 
         Args:
             crops: paths of the crops that were just written, by the index of their moment; other moments of `moments`
-                are stored already.
+                are stored already, or not worth keeping.
         """
         self._find_rows(moments)
         last = self._last()
@@ -257,7 +289,7 @@ class Revision:
         }
 
     def _write_moments(self, moments: Sequence[MomentRow], crops: Mapping[int, str]) -> None:
-        """Insert the moments whose crops were just written; the others are known already."""
+        """Insert the moments whose crops were just written; the others are stored already, or not to be."""
         for row in moments:
             moment = row.moment
             if moment.index in crops:

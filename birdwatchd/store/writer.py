@@ -8,7 +8,7 @@ rows; a lock in the process and SQLite's own between processes keep them apart.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -27,12 +27,14 @@ from birdwatchd.store.media import home_lock
 from birdwatchd.store.news import StoredVisit
 from birdwatchd.store.reader import stored_visits, to_stored_visit
 from birdwatchd.store.reviews import Review
-from birdwatchd.store.revision import MomentRow, Recorded, Revision, Setup
+from birdwatchd.store.revision import KeptMoment, MomentRow, Recorded, Revision, Setup
 from birdwatchd.store.sqlite_errors import store_errors
 
 __all__ = ["Writer"]
 
 log = logging.getLogger(__name__)
+
+MOST_MOMENTS = 8  # of a visit that are kept, with their pictures; the others only counted in its verdict
 
 
 class Writer:
@@ -47,7 +49,8 @@ class Writer:
     def record(self, visit: Visit, moments: Sequence[MomentRow], now: datetime) -> Recorded:
         """Keep a revision of a visit, and put what is news of it into the outbox, all together or not at all.
 
-        Idempotent: a revision that is not newer than the stored one changes nothing. Crops are written and synced
+        Idempotent: a revision that is not newer than the stored one changes nothing. Of a visit's moments the best
+        `MOST_MOMENTS` are kept: one that is surpassed goes, with its crop. Crops are written and synced
         first; if the transaction fails they are deleted again. A clip is named only if it lies where it must; one that
         comes for a visit that is over changes nothing else of it, whatever this revision says.
 
@@ -73,10 +76,19 @@ class Writer:
                 return Recorded(visit.clip is not None, known.phase, known.firsts, only_clip=True)
             if known and known.reviewed is not None:  # what a person said stands
                 visit = replace(visit, verdict=known.reviewed)
-            crops = self._write_crops(visit, moments, known.indices if known else frozenset(), undo)
+            with database.reading() as connection:
+                kept = revision.kept_moments(connection, visit.visit_id)
+            best = _best_moments(kept, moments)
+            crops = self._write_crops(visit, [row for row in moments if row.moment.index in best - kept.keys()], undo)
+            surpassed = [kept[index] for index in kept.keys() - best]
             with database.writing() as connection:
+                if surpassed:
+                    revision.forget_moments(connection, visit.visit_id, surpassed)
                 recorded = Revision(connection, visit, now, self._setup).write(moments, crops)
             undo.pop_all()
+            for one in surpassed:
+                if one.crop is not None:
+                    self._setup.media.remove(one.crop)
             return recorded
 
     def _with_checked_clip(self, visit: Visit) -> Visit:
@@ -85,12 +97,10 @@ class Writer:
         log.warning("the clip of visit %s is not where it should be, and is left out", visit.visit_id)
         return replace(visit, clip=None, clip_cut=False)
 
-    def _write_crops(
-        self, visit: Visit, moments: Sequence[MomentRow], stored: Collection[int], undo: ExitStack
-    ) -> dict[int, str]:
+    def _write_crops(self, visit: Visit, moments: Sequence[MomentRow], undo: ExitStack) -> dict[int, str]:
         media, crops = self._setup.media, dict[int, str]()
         for row in moments:
-            if row.moment.index not in stored and row.moment.index not in crops:
+            if row.moment.index not in crops:
                 name = media.path_of(visit, row.moment.index)
                 undo.callback(media.remove, name)
                 media.write(name, row.moment.crop.jpeg)
@@ -171,6 +181,13 @@ class Writer:
             self.record(final, (), now)
             ended.append(final)
         return ended
+
+
+def _best_moments(kept: Mapping[int, KeptMoment], moments: Sequence[MomentRow]) -> set[int]:
+    """Indices of the moments, stored and new, that a visit keeps."""
+    qualities = {row.moment.index: row.moment.quality for row in moments}
+    qualities |= {index: one.quality for index, one in kept.items()}
+    return set(sorted(qualities, key=lambda index: (-qualities[index], index))[:MOST_MOMENTS])
 
 
 def _over(connection: Connection, visit_id: str) -> tuple[StoredVisit, Row[Any]]:

@@ -1,20 +1,16 @@
-"""Crop geometry, colour and choice: the picture that is classified and kept."""
+"""Crop geometry and colour: the picture that is classified and kept."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from datetime import UTC, datetime
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdwatchd.camera.best_shot import MIN_GAP_S, MomentPicker, quality_of
 from birdwatchd.camera.capture.frame import Frame, luma_of
 from birdwatchd.camera.crops import cut_crop, encode_crop, square_around
 from birdwatchd.records import Box
@@ -104,23 +100,6 @@ def test_odd_sizes_and_padded_rows_do_not_shift_the_colours() -> None:
     assert abs(int(crop[-1, -1, 1]) - 254) < 12
 
 
-def feathers(seed: int, blur: float, side: int = 400) -> np.ndarray[Any, Any]:
-    """Something with fine texture, out of focus by `blur` pixels, at full contrast."""
-    noise = np.random.default_rng(seed).integers(0, 255, (side, side), dtype=np.uint8)
-    soft = cv2.GaussianBlur(noise, (0, 0), blur)
-    return np.asarray(cv2.normalize(soft, np.empty_like(soft), 0, 255, cv2.NORM_MINMAX))
-
-
-def test_sharp_large_and_whole_beats_blurred_small_and_cut() -> None:
-    """The saved picture must not be the worst one: blurred, or the tail only."""
-    sharp, blurred = feathers(1, blur=1.2), feathers(1, blur=4.0)
-    middle = Box(0.3, 0.3, 0.3, 0.3)
-    good = quality_of(sharp, middle)
-    assert good > 1.2 * quality_of(blurred, middle)
-    assert good > quality_of(sharp, Box(0.45, 0.45, 0.1, 0.1))
-    assert good > 2 * quality_of(sharp, Box(0.0, 0.3, 0.3, 0.3))
-
-
 def test_a_crop_survives_encoding() -> None:
     """What is classified is what is on the disk."""
     from PIL import Image
@@ -132,40 +111,3 @@ def test_a_crop_survives_encoding() -> None:
     again = np.asarray(Image.open(io.BytesIO(crop.jpeg)))
     assert (crop.width, crop.height) == (64, 64)
     assert np.abs(again.astype(int) - rgb).mean() < 2
-
-
-@dataclass
-class Clip:
-    """Frames at a steady rate, each out of focus by so many pixels."""
-
-    fps: float = 20.0
-
-    def frame(self, second: float, blur: float) -> Frame:
-        grey = feathers(int(second * 1000), blur, side=160)
-        return frame_of(np.stack([grey] * 3, axis=2), "yuv420p", AT + timedelta(seconds=second))
-
-
-def test_moments_are_apart_limited_and_the_best_of_their_window() -> None:
-    """Eight pictures of one wing beat prove nothing; eight over the whole visit do."""
-    picker, clip = MomentPicker(max_moments=4), Clip()
-    chosen = []
-    for number in range(200):
-        second = number / clip.fps
-        picker.offer(clip.frame(second, 1.0 if number % 5 == 3 else 4.0), Box(0.3, 0.3, 0.3, 0.3), second)
-        moment = picker.due(second)
-        if moment is not None:
-            chosen.append(moment)
-    assert [m.index for m in chosen] == [0, 1, 2, 3]
-    gaps = [(b.at - a.at).total_seconds() for a, b in pairwise(chosen)]
-    assert all(gap >= MIN_GAP_S for gap in gaps)
-    assert all(round((m.at - AT).total_seconds() * clip.fps) % 5 == 3 for m in chosen)
-
-
-def test_a_short_visit_still_gives_its_picture() -> None:
-    """Some birds pick up a seed and are gone within a second."""
-    picker, clip = MomentPicker(max_moments=4), Clip()
-    picker.offer(clip.frame(0.0, 1.0), Box(0.3, 0.3, 0.3, 0.3), 0.0)
-    assert picker.due(0.05) is None
-    moment = picker.due(0.05, ending=True)
-    assert moment is not None
-    assert moment.index == 0

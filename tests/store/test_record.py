@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from birdwatchd.errors import StoreError, StoreFull
 from birdwatchd.records import Phase, Rank, State
 from birdwatchd.store import Store, Writer
+from birdwatchd.store.writer import MOST_MOMENTS
 
 NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
 
@@ -42,6 +43,43 @@ def test_what_is_written_is_read_back(store: Store, writer: Writer, sightings: A
     assert second.crop.read_bytes() == b"jpeg 1"
     assert second.crop.relative_to(store.home) == Path("media/nut/2026/05/01/v1-1.jpg")
     assert first.top == (("House sparrow", 0.9),)
+
+
+def test_a_visit_keeps_its_best_pictures_and_no_more_than_a_few(store: Store, writer: Writer, sightings: Any) -> None:
+    """Two dozen pictures of every sparrow would fill a card in weeks; the one good one may come late."""
+    rows = [sightings.moment(index) for index in range(20)]
+    quality = [(7 * index % 20) / 20 for index in range(20)]
+    rows = [replace(row, moment=replace(row.moment, quality=q)) for row, q in zip(rows, quality, strict=True)]
+    for revision, first in enumerate((0, 1, 2, 7, 16), 1):
+        last = {0: 1, 1: 2, 2: 7, 7: 16, 16: 20}[first]
+        visit = replace(sightings.visit(revision=revision, ended=last == 20), moments=last)
+        assert writer.record(visit, rows[first:last], NOW).recorded
+    kept = store.visits.moments("v1")
+    assert sorted(moment.quality for moment in kept) == sorted(quality)[-MOST_MOMENTS:]
+    assert crops(store.home) == {moment.crop for moment in kept}
+    assert all(m.crop is not None and m.crop.read_bytes() == f"jpeg {m.idx}".encode() for m in kept)
+    known = store.visits.get("v1")
+    assert known is not None
+    assert known.moments == 20
+
+
+def test_a_picture_stays_when_the_revision_that_surpasses_it_is_not_kept(
+    store: Store, writer: Writer, sightings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk in the wrong second must not leave rows whose pictures are gone."""
+    rows = [sightings.moment(index) for index in range(MOST_MOMENTS + 1)]
+    poor = [replace(row, moment=replace(row.moment, quality=0.1)) for row in rows[:-1]]
+    writer.record(sightings.visit(), poor, NOW)
+    before = crops(store.home)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "disk full")
+
+    monkeypatch.setattr("birdwatchd.store.revision.Revision.write", full)
+    with pytest.raises(StoreFull):
+        writer.record(sightings.visit(revision=2), rows[-1:], NOW)
+    assert crops(store.home) == before
+    assert {moment.crop for moment in store.visits.moments("v1")} == before
 
 
 def test_embeddings_are_little_endian_half_floats(store: Store, writer: Writer, sightings: Any) -> None:
