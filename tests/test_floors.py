@@ -51,6 +51,7 @@ ROOMS = {
         "visit": 4,
         "crop_source": 5,
         "departures": 6,
+        "place": 7,
         "observer": 7,
         "process": 8,
         "finished_visits": 9,
