@@ -15,8 +15,8 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import Label
 from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import name_key, species_keys
+from birdwatchd.species.verdict.best_moments import BirdEvidence
 from birdwatchd.species.verdict.calibration import MIN_REVIEWS, Reliability, fit_temperature, out_of_fold, reliability
-from birdwatchd.species.verdict.fusion import mean_logits
 from birdwatchd.store import ReviewVerdict, Store, Visits
 
 __all__ = ["run_calibrate"]
@@ -65,6 +65,7 @@ def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
 
 def _reviewed(visits: Visits, model: str, labels: Sequence[Label]) -> _Reviewed:
     classes = {key: i for i, label in enumerate(labels) for key in species_keys(label)}
+    evidence = BirdEvidence(labels)
     logits, truth, skipped = [], [], 0
     for visit_id, verdict, species in visits.reviews():
         if verdict == ReviewVerdict.NOT_A_BIRD.value:
@@ -75,7 +76,7 @@ def _reviewed(visits: Visits, model: str, labels: Sequence[Label]) -> _Reviewed:
             skipped += 1
             continue
         rows = np.stack([m.logits for m in moments if m.logits is not None])
-        logits.append(mean_logits(rows, [m.quality for m in moments]))
+        logits.append(evidence.mean_logits(rows))
         truth.append(index)
     return _Reviewed(np.array(logits, np.float64).reshape(len(truth), -1), truth, skipped)
 

@@ -17,13 +17,14 @@ from rich.table import Table
 from birdwatchd.commands.progress import track
 from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.errors import ConfigError, StoreError
-from birdwatchd.records import FloatArray, Visit, moment_weight
+from birdwatchd.records import FloatArray, Visit
 from birdwatchd.search.nearest import nearest_visits
 from birdwatchd.settings.config import Config
 from birdwatchd.store import StoreReader
 
 __all__ = ["SimilarOptions", "run_similar"]
 
+MOMENTS = 3  # of a visit that are searched for: those that show most of its bird
 QUIET_PAGES = 20  # read without a progress bar
 
 
@@ -67,13 +68,13 @@ class _Query:
 
 
 def _of_visit(store: StoreReader, visit: Visit) -> _Query:
-    """The mean of a visit's embeddings, better pictures counting more."""
+    """The mean embedding of the pictures that show most of a visit's bird."""
     moments = [moment for moment in store.visits.moments(visit.visit_id) if moment.model == visit.model]
     if not moments:
         raise StoreError(f"visit {visit.visit_id} has no embedding", "none of its crops could be classified")
-    vectors = np.stack([moment.embedding.astype(np.float32) for moment in moments])
-    mean = np.average(vectors, axis=0, weights=[moment_weight(m.quality) for m in moments]).astype(np.float32)
-    return _Query(visit.model, mean)
+    best = sorted(moments, key=lambda moment: moment.sort_key, reverse=True)[:MOMENTS]
+    vectors = np.stack([moment.embedding.astype(np.float32) for moment in best])
+    return _Query(visit.model, vectors.mean(axis=0))
 
 
 def _of_picture(config: Config, path: Path) -> _Query:

@@ -11,11 +11,14 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+import numpy as np
+
 from birdwatchd.flow import Stop, StoreRetry
 from birdwatchd.records import Label
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Example, Experience
-from birdwatchd.species.verdict.fusion import Fusion, logsumexp, mean_logits
+from birdwatchd.species.verdict.best_moments import BestMoments, BirdEvidence
+from birdwatchd.species.verdict.fusion import Fusion
 from birdwatchd.store import Examples
 
 __all__ = ["Learn", "Model", "experience_of"]
@@ -47,14 +50,21 @@ def experience_of(stored: Examples, network: Model, labels: Sequence[Label], set
     """
     if not settings.learn:
         return Experience(labels)
-    examples = (*network.reference, *_stored_examples(stored, network.model_id))
+    examples = (*network.reference, *_stored_examples(stored, network.model_id, BirdEvidence(labels)))
     return Experience(labels, examples, inlier_quantile=settings.familiar)
 
 
-def _stored_examples(stored: Examples, model: str) -> Iterator[Example]:
+def _stored_examples(stored: Examples, model: str, evidence: BirdEvidence) -> Iterator[Example]:
     for visit in stored.of_model(model, MAX_VISITS):
-        energy = float("nan") if visit.logits is None else logsumexp(mean_logits(visit.logits, visit.qualities))
-        yield Example(visit.embeddings, visit.predicted, energy, visit.review is not None, visit.truth)
+        embeddings, energy = visit.embeddings, float("nan")
+        if visit.logits is not None:  # of the same moments as a verdict is made of
+            best = BestMoments(evidence)
+            for moment in zip(visit.logits, visit.qualities, visit.embeddings, strict=True):
+                best.add(*moment)
+            counted = best.counted()
+            assert counted.embeddings is not None
+            embeddings, energy = counted.embeddings.astype(np.float16), evidence.energy(counted.logits)
+        yield Example(embeddings, visit.predicted, energy, visit.review is not None, visit.truth)
 
 
 class Learn:
