@@ -152,7 +152,7 @@ class _Relabel:
 
     def _row(self, prediction: Prediction) -> MomentRow:
         top = self._fusion.top(prediction.logits)
-        evidence = self._fusion.evidence.of(prediction.logits)
+        evidence = self._fusion.bird_evidence(prediction.logits)
         return MomentRow(prediction.moment, prediction.embedding, top, prediction.logits, evidence)
 
 

@@ -68,7 +68,7 @@ def build_stages(
 def _write_with(writer: Writer, fusion: Fusion, *, show_known: bool) -> Write:
     def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
         rows = [
-            MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits, fusion.evidence.of(p.logits))
+            MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits, fusion.bird_evidence(p.logits))
             for p in predictions
         ]
         recorded = writer.record(visit, rows, datetime.now(UTC))

@@ -98,6 +98,10 @@ class Fusion:
         """The five most probable classes of one moment, by the network alone."""
         return self._top(_softmax(np.asarray(logits, np.float64) / self._temperature))
 
+    def bird_evidence(self, logits: FloatArray) -> float:
+        """How much of a bird one moment shows, a logarithm of odds (`best_moments`)."""
+        return self.evidence.of(logits)
+
     def fuse_counted(self, counted: Counted, at: datetime | None = None) -> Verdict:
         """The verdict on the moments that were chosen of a visit.
 
@@ -249,7 +253,7 @@ class RunningVerdict:
 
     def evidence_of(self, logits: FloatArray) -> float:
         """The bird evidence of a moment, from its logits."""
-        return self._fusion.evidence.of(logits)
+        return self._fusion.bird_evidence(logits)
 
     def branch(self) -> RunningVerdict:
         """An independent copy, to try what more moments would change."""
