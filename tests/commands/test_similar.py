@@ -91,10 +91,10 @@ def test_better_pictures_say_more_of_what_it_looks_like(
 ) -> None:
     """One good look at the bird, and many of the branch: by what the network found, in old databases by sharpness."""
     keep("asked", [0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], qualities=(0.9,) * 4, evidence=(-1.0, 4.0, -2.0, -3.0))
-    keep("of old", [0, 1, 0], [1, 0, 0], qualities=(0.0, 0.9))
+    keep("old", [0, 1, 0], [1, 0, 0], qualities=(0.0, 0.9))
     keep("branch", [0, 1, 0])
     keep("bird", [1, 0, 0])
-    for asked in ("asked", "of old"):
+    for asked in ("asked", "old"):
         found = [visit_id for visit_id, _ in similar(asked)]
         assert found.index("bird") < found.index("branch")
 
