@@ -83,7 +83,7 @@ def test_one_lucky_frame_does_not_decide() -> None:
     sparrow, jay = logits_for(SPARROW, 0.8), logits_for(2, 0.97)
     verdict = fusion().fuse(np.stack([sparrow, sparrow, jay, sparrow, sparrow]))
     assert verdict.state is State.UNCERTAIN
-    assert verdict.reasons == ("pictures contradict each other: 1 of 3 say Eurasian jay",)
+    assert verdict.reasons == ("crops contradict each other: 1 of 3 say Eurasian jay",)
 
 
 def test_top_five_are_sorted_and_named() -> None:
