@@ -35,7 +35,6 @@ __all__ = [
     "Visit",
     "clip_part",
     "clip_path",
-    "moment_weight",
     "new_visit_id",
     "rfc3339",
 ]
@@ -44,7 +43,6 @@ FloatArray: TypeAlias = "NDArray[np.float32]"
 HalfArray: TypeAlias = "NDArray[np.float16]"
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_LEAST_WEIGHT = 0.2  # of a crop of no quality at all, next to 1.2 of a perfect one: a blur is not nothing
 
 
 def new_visit_id(at: datetime, randomness: int | None = None) -> str:
@@ -178,15 +176,6 @@ class Moment:
     quality: float
     crop: Crop
     media_s: float | None = None
-
-
-def moment_weight(quality: float) -> float:
-    """How much a moment counts in the mean of a visit's logits or embeddings, 0.2 … 1.2.
-
-    Args:
-        quality: of the moment, 0 … 1.
-    """
-    return _LEAST_WEIGHT + quality
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from birdwatchd.records import FloatArray, Label
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.learned.experience import Example
 from birdwatchd.species.network.network import Network, load_network
-from birdwatchd.species.verdict.fusion import logsumexp, mean_logits
+from birdwatchd.species.verdict.best_moments import BirdEvidence
 
 BLANK = "moving background"
 NO_BIRDS = (*DISTRACTORS, BLANK)
@@ -32,15 +32,20 @@ FIRST_SEED = 550_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """One visit as the network saw it: float32, logits (moments, classes) and embeddings (moments, dim)."""
+    """One visit as the network saw it: float32, logits (moments, classes) and embeddings (moments, dim).
+
+    Attributes:
+        evidence: of the classes of the model.
+    """
 
     kind: str
     logits: FloatArray
     embeddings: FloatArray
+    evidence: BirdEvidence
 
     def example(self, predicted: str, *, reviewed: bool = False, truth: Label | None = None) -> Example:
         """The visit as an example to learn from."""
-        energy = logsumexp(mean_logits(self.logits, [1.0] * len(self.logits)))
+        energy = self.evidence.energy(self.evidence.mean_logits(self.logits))
         return Example(self.embeddings, predicted, energy, reviewed, truth)
 
 
@@ -60,7 +65,8 @@ def draw_visits(network: Network, kind: str, count: int, first: int = 0, individ
     for number in range(first, first + count):
         crops = _crops(kind, number, number if individual is None else individual)
         outputs = [network.infer([network.preprocess(crop)]) for crop in crops]
-        visits.append(Drawn(kind, *(np.concatenate(parts) for parts in zip(*outputs, strict=True))))
+        logits, embeddings = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
+        visits.append(Drawn(kind, logits, embeddings, BirdEvidence(network.labels)))
     return visits
 
 

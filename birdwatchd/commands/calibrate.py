@@ -15,8 +15,8 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import Label
 from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import name_key, species_keys
+from birdwatchd.species.verdict.best_moments import BirdEvidence
 from birdwatchd.species.verdict.calibration import MIN_REVIEWS, Reliability, fit_temperature, out_of_fold, reliability
-from birdwatchd.species.verdict.fusion import mean_logits
 from birdwatchd.species.verdict.same_species import SameSpecies
 from birdwatchd.store import ReviewVerdict, Store, Visits
 
@@ -67,6 +67,7 @@ def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
 def _reviewed(visits: Visits, model: str, labels: Sequence[Label]) -> _Reviewed:
     by_species = SameSpecies(labels)
     numbers = {key: i for i, label in enumerate(by_species.labels) for key in species_keys(label)}
+    evidence = BirdEvidence(by_species.labels)
     logits, truth, skipped = [], [], 0
     for visit_id, verdict, species in visits.reviews():
         if verdict == ReviewVerdict.NOT_A_BIRD.value:
@@ -77,7 +78,7 @@ def _reviewed(visits: Visits, model: str, labels: Sequence[Label]) -> _Reviewed:
             skipped += 1
             continue
         rows = np.stack([m.logits for m in moments if m.logits is not None])
-        logits.append(mean_logits(by_species.merge(rows), [m.quality for m in moments]))
+        logits.append(evidence.mean_logits(by_species.merge(rows)))
         truth.append(index)
     return _Reviewed(np.array(logits, np.float64).reshape(len(truth), -1), truth, skipped)
 

@@ -22,6 +22,7 @@ from birdwatchd.mqtt.build import build_composer
 from birdwatchd.records import Crop, Moment, Prediction, Verdict, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.learn import experience_of
+from birdwatchd.stages.second_look import FirstLook, clearer, look_again
 from birdwatchd.store import MomentRow, Store, StoredMoment
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class _Relabel:
         """Relabel one visit, if there are logits or crops of it."""
         moments = self._visits.moments(visit.visit_id)
         stored = [self._stored_row(moment) for moment in moments]
-        new = self._classify([moment for moment, row in zip(moments, stored, strict=True) if row is None])
+        new = self._classify([moment for moment, row in zip(moments, stored, strict=True) if row is None], visit.start)
         by_index = {row.moment.index: row for row in [*filter(None, stored), *new]}
         if not by_index:
             self._missing += 1
@@ -131,10 +132,11 @@ class _Relabel:
         """The stored outputs of this model for a moment; None where another model classified it."""
         if moment.model != self._model or moment.logits is None:
             return None
-        return MomentRow(_moment(moment, b""), moment.embedding.astype(np.float32), moment.top, moment.logits)
+        embedding = moment.embedding.astype(np.float32)
+        return MomentRow(_moment(moment, b""), embedding, moment.top, moment.logits, moment.bird_evidence)
 
-    def _classify(self, moments: Sequence[StoredMoment]) -> list[MomentRow]:
-        """Classify stored crops; those whose files are gone are left out."""
+    def _classify(self, moments: Sequence[StoredMoment], start: datetime) -> list[MomentRow]:
+        """Classify stored crops, dark ones twice, as live ones are; those whose files are gone are left out."""
         readable = []
         for moment in moments:
             try:
@@ -142,11 +144,16 @@ class _Relabel:
             except OSError:
                 continue
         predictions = self._classifier.predict([one for one in readable if one[1].crop.jpeg]) if readable else []
-        return [self._row(prediction) for prediction in predictions]
+        if not predictions:
+            return []
+        first, visit_id = FirstLook(self._fusion.running(start), predictions), predictions[0].visit_id
+        again = look_again(self._classifier, {visit_id: first})
+        return [self._row(prediction) for prediction in clearer(first, again[visit_id])]
 
     def _row(self, prediction: Prediction) -> MomentRow:
         top = self._fusion.top(prediction.logits)
-        return MomentRow(prediction.moment, prediction.embedding, top, prediction.logits)
+        evidence = self._fusion.bird_evidence(prediction.logits)
+        return MomentRow(prediction.moment, prediction.embedding, top, prediction.logits, evidence)
 
 
 def _moment(moment: StoredMoment, jpeg: bytes) -> Moment:

@@ -6,6 +6,7 @@ Only embeddings of the same model are compared: of the model that named the visi
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,13 +18,15 @@ from rich.table import Table
 from birdwatchd.commands.progress import track
 from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.errors import ConfigError, StoreError
-from birdwatchd.records import FloatArray, Visit, moment_weight
+from birdwatchd.records import FloatArray, Visit
 from birdwatchd.search.nearest import nearest_visits
 from birdwatchd.settings.config import Config
-from birdwatchd.store import StoreReader
+from birdwatchd.store import StoredMoment, StoreReader
 
 __all__ = ["SimilarOptions", "run_similar"]
 
+MOMENTS = 3  # of a visit that are searched for: those that show most of its bird
+LEAST_WEIGHT = 0.2  # of a picture of no quality at all, next to 1.2 of a perfect one
 QUIET_PAGES = 20  # read without a progress bar
 
 
@@ -67,13 +70,21 @@ class _Query:
 
 
 def _of_visit(store: StoreReader, visit: Visit) -> _Query:
-    """The mean of a visit's embeddings, better pictures counting more."""
+    """The mean embedding of the pictures that show most of a visit's bird."""
     moments = [moment for moment in store.visits.moments(visit.visit_id) if moment.model == visit.model]
     if not moments:
         raise StoreError(f"visit {visit.visit_id} has no embedding", "none of its crops could be classified")
-    vectors = np.stack([moment.embedding.astype(np.float32) for moment in moments])
-    mean = np.average(vectors, axis=0, weights=[moment_weight(m.quality) for m in moments]).astype(np.float32)
-    return _Query(visit.model, mean)
+    best = sorted(moments, key=lambda moment: moment.sort_key, reverse=True)[:MOMENTS]
+    vectors = np.stack([moment.embedding.astype(np.float32) for moment in best])
+    return _Query(visit.model, np.average(vectors, axis=0, weights=_weights(best)).astype(np.float32))
+
+
+def _weights(best: Sequence[StoredMoment]) -> list[float]:
+    """The odds that each shows a bird, relative to the first's; by quality where that was not kept."""
+    evidence = [moment.bird_evidence for moment in best if moment.bird_evidence is not None]
+    if len(evidence) < len(best):
+        return [LEAST_WEIGHT + moment.quality for moment in best]
+    return [math.exp(one - evidence[0]) for one in evidence]
 
 
 def _of_picture(config: Config, path: Path) -> _Query:

@@ -23,7 +23,7 @@ class WhyOptions:
     Attributes:
         what: a visit's id, or the path of an image.
         species: the class to explain; the most probable one by default.
-        moment: number of the visit's moment; the one of best quality by default.
+        moment: number of the visit's moment; the one that shows most of a bird by default.
     """
 
     what: str
@@ -77,7 +77,7 @@ def _image_path(config: Config, options: WhyOptions) -> Path:
             raise ConfigError(f"no visit or image named {options.what}", "see `birdwatchd visits` for the ids")
         moments = store.visits.moments(options.what)
     crops = [m for m in moments if m.crop is not None and m.crop.is_file() and options.moment in (None, m.idx)]
-    best = max(crops, key=lambda moment: moment.quality, default=None)
+    best = max(crops, key=lambda moment: moment.sort_key, default=None)
     if best is None or best.crop is None:
         which = "crops" if options.moment is None else f"crop {options.moment}"
         raise StoreError(f"visit {options.what} has no {which} any more", "it was deleted, or retention has removed it")

@@ -67,7 +67,10 @@ def build_stages(
 
 def _write_with(writer: Writer, fusion: Fusion, *, show_known: bool) -> Write:
     def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
-        rows = [MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits) for p in predictions]
+        rows = [
+            MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits, fusion.bird_evidence(p.logits))
+            for p in predictions
+        ]
         recorded = writer.record(visit, rows, datetime.now(UTC))
         return (recorded.recorded and not recorded.only_clip) or show_known
 

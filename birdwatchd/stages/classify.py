@@ -1,6 +1,7 @@
 """The classify stage: crops of all cameras go through one network in shared batches and revise their visits' verdicts.
 
-Evidence comes in by the mailbox; it goes on to the record stage with predictions and verdict. Nothing flows back.
+Evidence comes in by the mailbox; it goes on to the record stage with predictions and verdict. Nothing flows back. Dark
+pictures that named nothing are looked at again (`second_look`), those of all visits of a batch together.
 """
 
 from __future__ import annotations
@@ -9,20 +10,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
 
 from birdwatchd.flow import Handover, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import (
     Box,
     Evidence,
-    FloatArray,
     Moment,
     Prediction,
     Verdict,
 )
+from birdwatchd.stages.second_look import (
+    MAX_SECOND_LOOKS,
+    FirstLook,
+    Predictor,
+    RunningVerdict,
+    clearer,
+    look_again,
+)
 
-__all__ = ["ClassifiedEvidence", "Classify", "Predictor", "RunningVerdict"]
+__all__ = ["ClassifiedEvidence", "Classify"]
 
 STOPPING_CROPS_S = 4.0  # how long after the stop crops are still classified; the rest of the deadline is for writing
 
@@ -31,7 +38,8 @@ STOPPING_CROPS_S = 4.0  # how long after the stop crops are still classified; th
 class ClassifiedEvidence:
     """Evidence with the predictions of its moments, and the verdict on the whole visit so far.
 
-    `moments` counts those of the visit so far that could be classified; `box` is the bird's in the best of them.
+    `moments` counts those of the visit so far that could be classified; `box` is the bird's in the one that shows
+    most of it.
     """
 
     evidence: Evidence
@@ -41,40 +49,19 @@ class ClassifiedEvidence:
     box: Box | None = None
 
 
-class RunningVerdict(Protocol):
-    """What this stage needs of a visit's running verdict (`birdwatchd.species.verdict.fusion`)."""
-
-    @property
-    def moments(self) -> int:
-        """Moments added so far."""
-
-    def add(self, logits: FloatArray, quality: float, embedding: FloatArray) -> None:
-        """Add one more moment; a crop of better quality counts more."""
-
-    def verdict(self) -> Verdict:
-        """The verdict on all moments so far."""
-
-
-class Predictor(Protocol):
-    """What this stage needs of the classifier."""
-
-    @property
-    def max_batch(self) -> int:
-        """Crops worth collecting for one call."""
-
-    def predict(self, moments: Sequence[tuple[str, Moment]]) -> list[Prediction]:
-        """Predictions of those moments whose crops could be decoded."""
-
-
 @dataclass(slots=True)
 class _OpenVisit:
     running: RunningVerdict
+    looks: int = MAX_SECOND_LOOKS
     best: Moment | None = None
+    _most: tuple[float, float] = (0.0, 0.0)
 
     def add(self, prediction: Prediction) -> None:
-        self.running.add(prediction.logits, prediction.moment.quality, prediction.embedding)
-        if self.best is None or prediction.moment.quality > self.best.quality:
-            self.best = prediction.moment
+        moment = prediction.moment
+        self.running.add(prediction.logits, moment.quality, prediction.embedding)
+        shows = self.running.evidence_of(prediction.logits), moment.quality
+        if self.best is None or shows > self._most:
+            self.best, self._most = moment, shows
 
 
 class Classify:
@@ -125,16 +112,32 @@ class Classify:
         """Predict all moments of a batch of evidence together, and revise the verdict of each visit in it, in order."""
         begun_s = time.monotonic()
         moments = [(evidence.visit_id, moment) for evidence in batch for moment in evidence.moments]
-        predictions = self._classifier.predict(moments) if moments else []
+        for evidence in batch:
+            if evidence.visit_id not in self._visits:
+                self._visits[evidence.visit_id] = _OpenVisit(self._begin(evidence.start))
+        predictions = self._with_second_looks(self._classifier.predict(moments)) if moments else []
         if moments:
             self._metrics.add("classify_seconds_total", time.monotonic() - begun_s)
         by_moment = {(p.visit_id, p.moment.index): p for p in predictions}
         return tuple(self._classify_one(evidence, by_moment) for evidence in batch)
 
+    def _with_second_looks(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        """Predictions of the same moments; those of brightened copies where these show more of a bird."""
+        mine: dict[str, list[Prediction]] = {}
+        for one in predictions:
+            mine.setdefault(one.visit_id, []).append(one)
+        first = {
+            visit_id: FirstLook(self._visits[visit_id].running, looks, self._visits[visit_id].looks)
+            for visit_id, looks in mine.items()
+        }
+        again = look_again(self._classifier, first)
+        self._metrics.add("second_looks_total", sum(map(len, again.values())))
+        for visit_id, seconds in again.items():
+            self._visits[visit_id].looks -= len(seconds)
+        return [one for visit_id, looks in first.items() for one in clearer(looks, again[visit_id])]
+
     def _classify_one(self, evidence: Evidence, by_moment: Mapping[tuple[str, int], Prediction]) -> ClassifiedEvidence:
-        visit = self._visits.get(evidence.visit_id)
-        if visit is None:
-            visit = self._visits[evidence.visit_id] = _OpenVisit(self._begin(evidence.start))
+        visit = self._visits[evidence.visit_id]
         mine = [by_moment.get((evidence.visit_id, moment.index)) for moment in evidence.moments]
         found = tuple(p for p in mine if p is not None)
         for prediction in found:

@@ -11,11 +11,14 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+import numpy as np
+
 from birdwatchd.flow import Stop, StoreRetry
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Example, Experience
 from birdwatchd.species.taxonomy import species_keys
-from birdwatchd.species.verdict.fusion import Fusion, logsumexp, mean_logits
+from birdwatchd.species.verdict.best_moments import BestMoments, BirdEvidence
+from birdwatchd.species.verdict.fusion import Fusion
 from birdwatchd.species.verdict.same_species import SameSpecies
 from birdwatchd.store import Examples
 
@@ -55,14 +58,20 @@ def experience_of(stored: Examples, network: Model, by_species: SameSpecies, set
 
 def _stored_examples(stored: Examples, model: str, by_species: SameSpecies) -> Iterator[Example]:
     labels = {key: label for label in by_species.labels for key in species_keys(label)}
+    evidence = BirdEvidence(by_species.labels)
     for visit in stored.of_model(model, MAX_VISITS):
-        energy = float("nan")
-        if visit.logits is not None:
-            energy = logsumexp(mean_logits(by_species.merge(visit.logits), visit.qualities))
+        embeddings, energy = visit.embeddings, float("nan")
+        if visit.logits is not None:  # of the same moments as a verdict is made of
+            best = BestMoments(evidence)
+            for moment in zip(by_species.merge(visit.logits), visit.qualities, visit.embeddings, strict=True):
+                best.add(*moment)
+            counted = best.counted()
+            assert counted.embeddings is not None
+            embeddings, energy = counted.embeddings.astype(np.float16), evidence.energy(counted.logits)
         truth = visit.truth
         if truth is not None:  # with all its names: the visit may be from when it was called otherwise
             truth = next((labels[key] for key in species_keys(truth) if key in labels), truth)
-        yield Example(visit.embeddings, visit.predicted, energy, visit.review is not None, truth)
+        yield Example(embeddings, visit.predicted, energy, visit.review is not None, truth)
 
 
 class Learn:

@@ -183,10 +183,11 @@ def is_present(connection: Connection, camera: str) -> bool:
 
 
 def best_crop(connection: Connection, visit_id: str) -> str | None:
-    """The path of the best crop of a visit, relative to home, if any is kept."""
+    """The path of the crop of a visit that shows most of a bird, relative to home, if any is kept."""
     moment = schema.moment.c
+    best = moment.bird_evidence.desc().nulls_last(), moment.quality.desc(), moment.idx
     query = sa.select(moment.crop).where(moment.visit_id == visit_id, moment.crop.is_not(None))
-    return connection.execute(query.order_by(moment.quality.desc(), moment.idx).limit(1)).scalar()
+    return connection.execute(query.order_by(*best).limit(1)).scalar()
 
 
 def _extend_effort(connection: Connection, camera: int, at: datetime, state: str) -> None:

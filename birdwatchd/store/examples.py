@@ -21,7 +21,7 @@ from birdwatchd.store.reviews import ReviewVerdict
 
 __all__ = ["MOMENTS", "Examples", "VisitExample"]
 
-MOMENTS = 4  # of a visit that are read, spread over it: the others look like these
+MOMENTS = 4  # of a visit that are read: those that show most of a bird
 _PAGE = 250  # visits whose moments are read at once
 
 
@@ -92,9 +92,9 @@ def _examples(connection: Connection, model_id: int, limit: int) -> Iterator[Vis
 def _with_moments(connection: Connection, model_id: int, rows: Sequence[Any]) -> Iterator[VisitExample]:
     moment = schema.moment.c
     query = (
-        sa.select(moment.visit_id, moment.quality, moment.embedding, moment.logits)
+        sa.select(moment.visit_id, moment.quality, moment.embedding, moment.logits, moment.bird_evidence)
         .where(moment.visit_id.in_([row.id for row in rows]), moment.model_id == model_id)
-        .order_by(moment.visit_id, moment.idx)
+        .order_by(moment.visit_id, moment.bird_evidence.desc().nulls_last(), moment.idx)
     )
     moments: dict[str, list[Any]] = {}
     for one in connection.execute(query):
@@ -102,8 +102,14 @@ def _with_moments(connection: Connection, model_id: int, rows: Sequence[Any]) ->
     for row in rows:
         mine, top = moments.get(row.id, []), row.raw_top or row.top
         if mine and top:
-            chosen = [mine[i] for i in np.unique(np.linspace(0, len(mine) - 1, MOMENTS).round().astype(int))]
-            yield _example(row, top[0][0], chosen)
+            yield _example(row, top[0][0], _chosen(mine))
+
+
+def _chosen(moments: Sequence[Any]) -> list[Any]:
+    """The moments of most bird evidence; where that was not kept, some spread over the visit."""
+    known = [one for one in moments if one.bird_evidence is not None]
+    spread = np.unique(np.linspace(0, len(moments) - 1, MOMENTS).round().astype(int))
+    return known[:MOMENTS] or [moments[i] for i in spread]
 
 
 def _example(row: Any, predicted: str, moments: Sequence[Any]) -> VisitExample:

@@ -39,6 +39,7 @@ class StoredMoment:
         crop: absolute path of the JPEG; None where retention removed it.
         width, height: pixels of the crop.
         model: which model made the embedding; vectors of two models are never compared.
+        bird_evidence: how much of a bird the model found, a logarithm of odds; None for moments of older versions.
     """
 
     visit_id: str
@@ -53,6 +54,12 @@ class StoredMoment:
     width: int
     height: int
     model: str
+    bird_evidence: float | None = None
+
+    @property
+    def sort_key(self) -> tuple[float, float]:
+        """Larger for a moment that shows more of a bird, or as much of one in a better picture."""
+        return -float("inf") if self.bird_evidence is None else self.bird_evidence, self.quality
 
 
 class Visits:
@@ -214,4 +221,5 @@ def _to_moment(row: Row[Any], home: Path) -> StoredMoment:
         width=row.width,
         height=row.height,
         model=model_text(row.name, row.version),
+        bird_evidence=row.bird_evidence,
     )

@@ -58,12 +58,14 @@ class MomentRow:
         embedding: shape (dim,), any float type; kept as little-endian float16.
         top: (name, probability), best first.
         logits: shape (classes,), or None if they are not to be kept; kept as float16.
+        bird_evidence: how much of a bird the network found, a logarithm of odds; None where that is not known.
     """
 
     moment: Moment
     embedding: FloatArray
     top: tuple[tuple[str, float], ...]
     logits: FloatArray | None = None
+    bird_evidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,7 @@ def _prediction(row: MomentRow) -> dict[str, Any]:
         "logits": None if row.logits is None else half_bytes(row.logits),
         "embedding": half_bytes(row.embedding),
         "dim": len(row.embedding),
+        "bird_evidence": row.bird_evidence,
     }
 
 

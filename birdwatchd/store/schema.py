@@ -142,6 +142,7 @@ moment = sa.Table(
     sa.Column("crop", sa.Text),
     sa.Column("width", sa.Integer, nullable=False),
     sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("bird_evidence", sa.Float),
 )
 
 # One row for each visit and each model that gave embeddings of it. Triggers of `moment` keep it (migration 0006): it

@@ -144,6 +144,31 @@ def test_another_model_is_asked_about_the_pictures(bench: Bench, keep: Callable[
     assert "European bee-eater → Great tit" in said
 
 
+def test_another_model_looks_twice_at_dark_pictures_too(
+    bench: Bench, keep: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it would have when the bird was there; the second look is what is stored of the moment."""
+    monkeypatch.setattr(bench.network, "answer", (0.0, 0.0, 0.5))
+    keep("v1", "old@1")
+    brighter: list[float] = []
+
+    def preprocess(image: Image.Image) -> Any:
+        brighter.append(float(np.asarray(image.convert("L")).mean()))
+        if len(brighter) == 2:
+            bench.network.answer = (0.0, 0.0, 5.0)
+        return np.zeros((3, 8, 8), np.uint8)
+
+    monkeypatch.setattr(bench.network, "preprocess", preprocess)
+    bench.relabel()
+    assert brighter[1] > 1.3 * brighter[0]
+    assert bench.verdict("v1").common_name == "Great tit"
+    with bench.store() as store:
+        (moment,) = store.visits.moments("v1")
+    assert moment.logits is not None
+    assert moment.logits.tolist() == [0.0, 0.0, 5.0]
+    assert moment.bird_evidence == pytest.approx(np.log(np.exp(5) + 2), abs=0.01)
+
+
 def test_what_cannot_be_asked_about_stays(bench: Bench, keep: Callable[..., None], capsys: Any) -> None:
     """No logits of this model and no picture: the old name is better than none."""
     keep("v1", "old@1")

@@ -29,7 +29,13 @@ Keep = Callable[..., None]
 def keep(tmp_path: Path) -> Keep:
     """Store a finished visit with these embeddings, one for each moment."""
 
-    def make(visit_id: str, *embeddings: list[float], model: str = "demo@1", qualities: tuple[float, ...] = ()) -> None:
+    def make(
+        visit_id: str,
+        *embeddings: list[float],
+        model: str = "demo@1",
+        qualities: tuple[float, ...] = (),
+        evidence: tuple[float, ...] = (),
+    ) -> None:
         named = Verdict(State.CONFIRMED, Rank.SPECIES, "Great tit", "Parus major", 0.9, ())
         end = START + timedelta(seconds=9)
         visit = Visit(visit_id, "nut", 1, START, end, named, len(embeddings), 1, None, model, last_seen=end)
@@ -38,6 +44,7 @@ def keep(tmp_path: Path) -> Keep:
                 Moment(i, START, Box(0, 0, 0.1, 0.1), qualities[i] if qualities else 0.5, Crop(b"x", 8, 8)),
                 np.array(embedding, np.float32),
                 (),
+                bird_evidence=evidence[i] if evidence else None,
             )
             for i, embedding in enumerate(embeddings)
         ]
@@ -82,11 +89,14 @@ def test_another_models_vectors_are_not_compared(keep: Keep, similar: Callable[.
 def test_better_pictures_say_more_of_what_it_looks_like(
     keep: Keep, similar: Callable[..., list[tuple[str, float]]]
 ) -> None:
-    """One good look at the bird, and one blur of the branch."""
-    keep("asked", [1, 0, 0], [0, 1, 0], qualities=(0.9, 0.0))
-    keep("bird", [1, 0, 0])
+    """One good look at the bird, and many of the branch: by what the network found, in old databases by sharpness."""
+    keep("asked", [0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], qualities=(0.9,) * 4, evidence=(-1.0, 4.0, -2.0, -3.0))
+    keep("old", [0, 1, 0], [1, 0, 0], qualities=(0.0, 0.9))
     keep("branch", [0, 1, 0])
-    assert [visit_id for visit_id, _ in similar("asked")] == ["bird", "branch"]
+    keep("bird", [1, 0, 0])
+    for asked in ("asked", "old"):
+        found = [visit_id for visit_id, _ in similar(asked)]
+        assert found.index("bird") < found.index("branch")
 
 
 def test_many_pages(

@@ -30,8 +30,8 @@ def config(tmp_path: Path) -> Config:
     for index, side in enumerate((40, 80)):
         file = io.BytesIO()
         Image.new("RGB", (side, side), (200, 60, 40)).save(file, "JPEG")
-        moment = Moment(index, START, Box(0, 0, 0.1, 0.1), 0.2 + index / 2, Crop(file.getvalue(), side, side))
-        rows.append(MomentRow(moment, np.zeros(4, np.float32), ()))
+        moment = Moment(index, START, Box(0, 0, 0.1, 0.1), 0.7 - index / 2, Crop(file.getvalue(), side, side))
+        rows.append(MomentRow(moment, np.zeros(4, np.float32), (), bird_evidence=float(index)))
     with Store.open(tmp_path / "home", zone=ZoneInfo("UTC")) as store:
         store.writer().record(visit, rows, START)
     return Config.model_validate({"home": tmp_path / "home", "model": {"name": "demo"}})
@@ -45,7 +45,7 @@ def size_of(path: Path) -> tuple[int, int]:
 def test_the_best_picture_of_a_visit_or_a_certain_one(
     config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And a picture that was never a visit."""
+    """The best is that of most bird evidence, not the sharpest; and a picture that was never a visit."""
     out = tmp_path / "out.png"
     assert run_why(config, WhyOptions("v1", out_file=out)) == 0
     assert size_of(out) == (80, 80)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
+import pytest
+
 from birdwatchd.flow import Handover, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import State
-from tests.support.stage_inputs import AT, FakeClassifier, classify_stage, evidence, moment
+from birdwatchd.settings.species import SpeciesSettings
+from birdwatchd.species.verdict.fusion import Fusion
+from birdwatchd.stages.second_look import MAX_SECOND_LOOKS
+from tests.support.stage_inputs import AT, LABELS, FakeClassifier, classify_stage, evidence, moment
 
 
 def test_a_verdict_is_revised_as_moments_arrive() -> None:
@@ -30,13 +36,55 @@ def test_crops_of_all_visits_share_one_batch() -> None:
     assert [len(j.predictions) for j in judged] == [2, 1]
 
 
-def test_the_box_of_a_visit_is_that_of_its_best_picture() -> None:
+def test_the_box_of_a_visit_is_that_of_the_picture_that_shows_most_of_the_bird() -> None:
     """The last revision carries no picture of its own, yet its JSON must say where the bird was."""
-    stage = classify_stage(FakeClassifier({0: (9, 0), 1: (9, 0)}))
+    stage = classify_stage(FakeClassifier({0: (1, 0), 1: (9, 0), 2: (9, 0)}))
     stage.classify([evidence("v", 1, moment(0, quality=0.9))])
-    stage.classify([evidence("v", 2, moment(1, quality=0.2))])
+    stage.classify([evidence("v", 2, moment(1, quality=0.3), moment(2, quality=0.2))])
     (last,) = stage.classify([evidence("v", 3, end=AT)])
-    assert last.box == moment(0).box
+    assert last.box == moment(1).box
+
+
+def test_dark_pictures_that_name_nothing_are_looked_at_again_in_one_batch() -> None:
+    """A bird in the shade of its feeder is a dark shape to the network, whichever camera it comes from."""
+    classifier = FakeClassifier({0: (0.3, 0), 1: (0.6, 0)}, brightened={0: (6, 0), 1: (0.5, 0)})
+    stage = classify_stage(classifier)
+    judged = stage.classify([evidence("a", 1, moment(0), moment(1)), evidence("b", 1, moment(0))])
+    assert (classifier.batches, classifier.second_batches) == ([3], [3])
+    assert [one.verdict.state for one in judged] == [State.CONFIRMED, State.CONFIRMED]
+    # what is stored of a moment is the look that shows more of a bird
+    assert [p.logits.tolist() for p in judged[0].predictions] == [[6, 0], [pytest.approx(0.6), 0]]
+
+
+def test_what_is_confirmed_is_not_looked_at_again() -> None:
+    """A second look costs as much as a first one."""
+    classifier = FakeClassifier({0: (6, 0), 1: (0.5, 0)}, brightened={0: (9, 0), 1: (9, 0)})
+    stage = classify_stage(classifier)
+    stage.classify([evidence("v", 1, moment(0))])
+    stage.classify([evidence("v", 2, moment(1))])
+    assert classifier.second_batches == []
+
+
+def test_a_visit_gets_few_second_looks() -> None:
+    """A dove that roosts in the dark all night must not keep the network busy with it."""
+    dim = dict.fromkeys(range(20), (0.1, 0.0))
+    classifier = FakeClassifier(dim, brightened=dim)
+    stage = classify_stage(classifier)
+    for number in range(20):
+        stage.classify([evidence("v", number + 1, moment(number))])
+    assert sum(classifier.second_batches) == MAX_SECOND_LOOKS
+    many = FakeClassifier(dim, brightened=dim)
+    classify_stage(many).classify([evidence("v", 1, *map(moment, range(20)))])
+    assert many.second_batches == [MAX_SECOND_LOOKS]
+
+
+def test_the_running_verdict_with_second_looks_is_that_of_what_is_stored() -> None:
+    """`relabel` makes the verdict anew of the stored logits, and must come to the same."""
+    classifier = FakeClassifier({0: (0.3, 0), 1: (0, 0.6), 2: (0.5, 0)}, brightened={0: (0.7, 0), 1: (0, 0.1)})
+    stage = classify_stage(classifier)
+    judged = [stage.classify([evidence("v", i + 1, moment(i))])[0] for i in range(3)]
+    stored = np.stack([p.logits for one in judged for p in one.predictions])
+    assert Fusion(LABELS, SpeciesSettings()).fuse(stored) == judged[-1].verdict
 
 
 def test_a_picture_that_cannot_be_read_does_not_cost_the_visit() -> None:

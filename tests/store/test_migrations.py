@@ -38,6 +38,7 @@ ADDED: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     "0004": (("alert",), (("outbox", "channel"),)),
     "0005": (("announced", "daily"), (("camera", "switched_off"),)),
     "0006": (("embedded",), ()),
+    "0007": ((), (("moment", "bird_evidence"),)),
 }
 
 

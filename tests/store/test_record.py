@@ -308,3 +308,18 @@ def test_what_the_network_alone_said_is_kept(store: Store, sightings: Any) -> No
     assert kept.verdict == verdict
     assert kept.to_json()["raw_score"] == 0.4
     assert kept.to_json()["rare"] is True
+
+
+def test_the_picture_that_is_published_is_the_one_that_shows_most_of_the_bird(writer: Writer, sightings: Any) -> None:
+    """The sharpest picture of a visit is often the one of the empty perch."""
+    empty = replace(sightings.moment(0, quality=0.9, jpeg=b"empty"), bird_evidence=-2.0)
+    bird = replace(sightings.moment(1, quality=0.3, jpeg=b"bird"), bird_evidence=5.0)
+    writer.record(sightings.visit(ended=True), [empty, bird], NOW)
+    assert sightings.contexts[-1].image == b"bird"
+
+
+def test_of_moments_of_older_versions_the_best_picture_is_published(writer: Writer, sightings: Any) -> None:
+    """Nobody asked then how much of a bird they show."""
+    rows = [sightings.moment(0, quality=0.3, jpeg=b"blur"), sightings.moment(1, quality=0.9, jpeg=b"sharp")]
+    writer.record(sightings.visit(ended=True), rows, NOW)
+    assert sightings.contexts[-1].image == b"sharp"

@@ -29,18 +29,25 @@ def evidence(visit: str, revision: int, *moments: Moment, end: datetime | None =
 
 @dataclass
 class FakeClassifier:
-    """A classifier whose logits are given by the test, per moment index; keeps the sizes of its batches."""
+    """A classifier whose logits are given by the test, per moment index; keeps the sizes of its batches.
+
+    Attributes:
+        brightened: logits of the brightened copies of those moments that are dark.
+    """
 
     logits: dict[int, tuple[float, float]]
     max_batch: int = 8
     batches: list[int] = field(default_factory=list)
+    brightened: dict[int, tuple[float, float]] = field(default_factory=dict)
+    second_batches: list[int] = field(default_factory=list)
 
-    def predict(self, moments: Sequence[tuple[str, Moment]]) -> list[Prediction]:
-        self.batches.append(len(moments))
+    def predict(self, moments: Sequence[tuple[str, Moment]], *, brightened: bool = False) -> list[Prediction]:
+        logits = self.brightened if brightened else self.logits
+        (self.second_batches if brightened else self.batches).append(len(moments))
         return [
-            Prediction(visit, m, np.array(self.logits[m.index], np.float32), np.zeros(4, np.float32))
+            Prediction(visit, m, np.array(logits[m.index], np.float32), np.zeros(4, np.float32))
             for visit, m in moments
-            if m.index in self.logits
+            if m.index in logits
         ]
 
 

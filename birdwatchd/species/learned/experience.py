@@ -44,8 +44,9 @@ class Example:
     Attributes:
         embeddings: of its moments, shape (moments, dim), at least one.
         predicted: the network's name for it, common or scientific.
-        energy: log-sum-exp of its mean logits, low for what the network was not trained on (Liu et al., "Energy-based
-            Out-of-distribution Detection", NeurIPS 2020, use its negative); NaN where they were not kept.
+        energy: log-sum-exp of the species' mean logits, low for what the network was not trained on (Liu et al.,
+            "Energy-based Out-of-distribution Detection", NeurIPS 2020, use its negative); NaN where they were not
+            kept. A class that is no species has no part in it: of leaves the network may be as sure as of a bird.
         reviewed: a person reviewed it.
         truth: what it is, by that person; None where it was no bird, or was not reviewed.
     """

@@ -17,6 +17,7 @@ from birdwatchd.errors import DeviceLost
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Crop, FloatArray, Moment, Prediction
 from birdwatchd.settings.model import ModelSettings
+from birdwatchd.species.network.brighten import brightened as brighten
 from birdwatchd.species.network.preprocess import Outputs, Pixels
 from birdwatchd.species.network.torch_errors import DeviceOutOfMemory
 
@@ -64,11 +65,12 @@ class Classifier:
         self._halved = False
         self.max_batch = min(settings.max_batch, backend.max_batch or settings.max_batch)
 
-    def predict(self, moments: Sequence[tuple[str, Moment]]) -> list[Prediction]:
+    def predict(self, moments: Sequence[tuple[str, Moment]], *, brightened: bool = False) -> list[Prediction]:
         """Classify moments of any visits.
 
         Args:
             moments: (visit id, moment) pairs.
+            brightened: classify brightened copies of the crops, and only those whose bird is dark.
 
         Returns:
             One prediction for each moment whose crop could be decoded, in the order given.
@@ -80,7 +82,8 @@ class Classifier:
         remaining: list[tuple[str, Moment]] = list(moments)
         while remaining:
             batch, remaining = remaining[: self.max_batch], remaining[self.max_batch :]
-            decoded = [(one, pixels) for one in batch if (pixels := self._decode(one[1].crop)) is not None]
+            pixels_of = [(one, self._decode(one[1].crop, brightened=brightened)) for one in batch]
+            decoded = [(one, pixels) for one, pixels in pixels_of if pixels is not None]
             if not decoded:
                 continue
             logits, embeddings = self._infer([pixels for _, pixels in decoded])
@@ -90,8 +93,8 @@ class Classifier:
         self._metrics.add("crops_classified_total", len(predictions))
         return predictions
 
-    def _decode(self, crop: Crop) -> Pixels | None:
-        """The preprocessed crop, or None where its JPEG is broken."""
+    def _decode(self, crop: Crop, *, brightened: bool) -> Pixels | None:
+        """The preprocessed crop, or None where its JPEG is broken, or there is nothing to brighten."""
         try:
             image = Image.open(io.BytesIO(crop.jpeg), formats=("JPEG",))
             if image.width * image.height > _MAX_PIXELS:
@@ -100,7 +103,8 @@ class Classifier:
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             self._metrics.add("crops_undecodable_total")
             return None
-        return self._backend.preprocess(image)
+        lighter = brighten(image.convert("RGB")) if brightened else image
+        return None if lighter is None else self._backend.preprocess(lighter)
 
     def _infer(self, batch: Sequence[Pixels]) -> Outputs:
         """Infer; where memory runs out for the first time ever, in halves, and with halves from then on."""

@@ -1,11 +1,11 @@
 """Late fusion: combine the logits of a visit's moments with prior and experience into one verdict with reasons.
 
-Logits are averaged over moments, weighted by the quality of their crops, then softmax: one lucky frame decides nothing,
-and averaging beats both the maximum and voting. The result is weighted by what is expected here and now
-(`birdwatchd.species.verdict.prior`). A classifier always answers, so abstaining is done here: a species is `confirmed`
-from its threshold on; else a genus or a family may be; else the species is `uncertain` from `uncertain` on, and
-`unknown` below. Moments that contradict each other confirm nothing. When the best class is no bird (birder's
-`Unknown`), the visit is `rejected` if the network is sure of that, and never has a name. Last, the visit is compared
+The logits of the moments that show most of a bird are averaged (`birdwatchd.species.verdict.best_moments`), then
+softmax. The result is weighted by what is expected here and now (`birdwatchd.species.verdict.prior`). A classifier
+always answers, so abstaining is done here: a species is `confirmed` from its threshold on; else a genus or a family may
+be; else the species is `uncertain` from `uncertain` on, and `unknown` below. Moments that contradict each other confirm
+nothing: one lucky frame decides nothing. When the best class is no bird (birder's `Unknown`), the visit never has a
+name, and it is `rejected` if even the moments that show most of a bird are sure of that. Last, the visit is compared
 with earlier ones (`birdwatchd.species.learned.experience`): one that is similar to corrected visits gets their name,
 and an outlier is not confirmed.
 
@@ -17,30 +17,36 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.records import FloatArray, Label, Rank, State, Verdict, moment_weight
+from birdwatchd.records import FloatArray, Label, Rank, State, Verdict
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.learned.experience import Assessment, Experience
 from birdwatchd.species.taxonomy import name_key, names_of, species_keys
+from birdwatchd.species.verdict.best_moments import BestMoments, BirdEvidence, Counted
 from birdwatchd.species.verdict.prior import Expectation
 from birdwatchd.species.verdict.rollup import Group, Groups
 from birdwatchd.species.verdict.same_species import SameSpecies
 
-__all__ = ["Fusion", "RunningVerdict", "logsumexp", "mean_logits", "unmatched_species"]
+__all__ = ["Fusion", "RunningVerdict", "unmatched_species"]
 
 TOP = 5
-MIN_AGREEMENT = 0.5  # share of the moments whose best class must be that of all together
+MIN_AGREEMENT = 0.5  # share of the moments that count whose best class must be that of all together
+SURE_ALONE = 0.9  # probability of no bird from which on a single moment is enough to reject a visit
 UNKNOWN_RATIO = 2.0  # outlier ratio from which on a visit loses its name
 Top = tuple[tuple[str, float], ...]
 
 
 class Fusion:
-    """Turns logits into verdicts, for the classes of one model."""
+    """Turns logits into verdicts, for the classes of one model.
+
+    Attributes:
+        evidence: how much of a bird there is in logits of the species.
+    """
 
     def __init__(
         self,
@@ -63,6 +69,7 @@ class Fusion:
         self.labels = self.by_species.labels
         """The species, and classes that are none; in the order of the classes."""
         self.experience = experience or Experience(self.labels)
+        self.evidence = BirdEvidence(self.labels)
         self._settings, self._expected, self._temperature = settings, expected, temperature
         self._groups = Groups(self.labels)
         self._species = np.array([label.is_species for label in self.labels], bool)
@@ -81,7 +88,7 @@ class Fusion:
         Args:
             logits: float32, shape (moments, classes); no moments at all give `unknown`.
             at: when the visit began; None leaves place and season out.
-            qualities: of the moments' crops, 0 … 1; all alike by default.
+            qualities: of the moments' crops, 0 … 1, to choose between moments that show as much of a bird.
             embeddings: shape (moments, dim); without them experience is not used.
         """
         running = self.running(at)
@@ -99,45 +106,42 @@ class Fusion:
         """The five most probable classes of one moment, by the network alone."""
         return self._top(_softmax(np.asarray(self.by_species.merge(logits), np.float64) / self._temperature))
 
-    def fuse_mean(
-        self,
-        mean_logits: NDArray[np.float64],
-        votes: Counter[int],
-        at: datetime | None = None,
-        embedding: NDArray[np.float64] | None = None,
-    ) -> Verdict:
-        """The verdict on logits that have been averaged already.
+    def bird_evidence(self, logits: FloatArray) -> float:
+        """How much of a bird one moment shows, a logarithm of odds (`best_moments`)."""
+        return self.evidence.of(self.by_species.merge(logits))
+
+    def fuse_counted(self, counted: Counted, at: datetime | None = None) -> Verdict:
+        """The verdict on the moments that were chosen of a visit.
 
         Args:
-            mean_logits: of the species, shape (species,).
-            votes: how many moments have which species as their best.
+            counted: of the species; without embeddings, experience is not used.
             at: when the visit began.
-            embedding: mean of the moments', shape (dim,); without it experience is not used.
         """
-        raw = _softmax(mean_logits / self._temperature)
+        raw = _softmax(counted.logits / self._temperature)
         expectation = self._expected(at) if self._expected is not None and at is not None else None
         p = raw if expectation is None else self._reweighted(raw, expectation.weights)
         assessment = Assessment()
-        if embedding is not None:
-            assessment = self.experience.assess(embedding, int(p.argmax()), logsumexp(mean_logits))
+        if counted.embeddings is not None:
+            energy = self.evidence.energy(counted.logits)
+            assessment = self.experience.assess(counted.embeddings.mean(axis=0), int(p.argmax()), energy)
         if assessment.corrections and assessment.comparable:
-            verdict = self._corrected(p, votes, assessment)
+            verdict = self._corrected(p, counted, assessment)
         else:
-            verdict = _downgraded(self._uncorrected(p, raw, votes, expectation), assessment)
+            verdict = _downgraded(self._uncorrected(p, raw, counted, expectation), assessment)
         return verdict if expectation is None else self._with_raw(verdict, raw, expectation)
 
     def _uncorrected(
-        self, p: NDArray[np.float64], raw: NDArray[np.float64], votes: Counter[int], expectation: Expectation | None
+        self, p: NDArray[np.float64], raw: NDArray[np.float64], counted: Counted, expectation: Expectation | None
     ) -> Verdict:
         """The verdict by network, place and season."""
         if expectation is None:
-            return self._verdict(p, votes)
+            return self._verdict(p, counted)
         likely = int(raw.argmax())
         strong = raw[likely] >= max(self._settings.rare, self._thresholds[likely]) and expectation.weights[likely] > 0
         rarity = bool(expectation.rare[likely]) and bool(strong)
-        return self._rarity(p, raw, likely, votes) if rarity else self._verdict(p, votes)
+        return self._rarity(p, raw, likely, counted.votes) if rarity else self._verdict(p, counted)
 
-    def _corrected(self, p: NDArray[np.float64], votes: Counter[int], assessment: Assessment) -> Verdict:
+    def _corrected(self, p: NDArray[np.float64], counted: Counted, assessment: Assessment) -> Verdict:
         """The verdict on a visit similar to corrected ones: their name gets the probability and votes of the best."""
         best, truth = int(p.argmax()), assessment.truth
         count = assessment.corrections
@@ -152,10 +156,11 @@ class Fusion:
             state = State.CONFIRMED if p[best] >= self._thresholds[best] else State.UNCERTAIN
             named = replace(nothing, state=state, rank=Rank.SPECIES, common_name=truth.common_name)
             return replace(named, scientific_name=truth.scientific_name, reasons=(reason,))
-        moved, moved_votes = p.copy(), Counter(votes)
+        moved, moved_votes = p.copy(), Counter(counted.votes)
         moved[index], moved[best] = p[index] + p[best], 0.0
         moved_votes[index] += moved_votes.pop(best, 0)
-        verdict = replace(self._verdict(moved, moved_votes), raw_score=float(p[index]), raw_top=self._top(p))
+        verdict = self._verdict(moved, replace(counted, votes=moved_votes))
+        verdict = replace(verdict, raw_score=float(p[index]), raw_top=self._top(p))
         return replace(verdict, reasons=(reason, *verdict.reasons))
 
     def _reweighted(self, raw: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -190,12 +195,13 @@ class Fusion:
         name, scientific = label.common_name, label.scientific_name
         return Verdict(state, Rank.SPECIES, name, scientific, float(p[best]), self._top(p), reasons, rare=True)
 
-    def _verdict(self, p: NDArray[np.float64], votes: Counter[int]) -> Verdict:
+    def _verdict(self, p: NDArray[np.float64], counted: Counted) -> Verdict:
+        votes = counted.votes
         best = int(np.argsort(-p, kind="stable")[0])
         label, score, threshold = self.labels[best], float(p[best]), self._thresholds[best]
         nothing = Verdict(State.UNKNOWN, Rank.BIRD, None, None, score, self._top(p))
         if not label.is_species:
-            state = State.REJECTED if score >= threshold else State.UNKNOWN
+            state = State.REJECTED if self._sure_of_none(counted, threshold) else State.UNKNOWN
             return replace(
                 nothing, state=state, reasons=(f"{score:.2f} for {label.common_name}, which is not a species",)
             )
@@ -215,6 +221,11 @@ class Fusion:
         if group is not None:
             return _of_group(nothing, group, State.UNCERTAIN, (below, "only its order is certain"))
         return replace(nothing, reasons=(f"{_below(score, self._settings.uncertain)} for {label.common_name}",))
+
+    def _sure_of_none(self, counted: Counted, threshold: float) -> bool:
+        """Whether each of the moments that show most of a bird is sure that there is none."""
+        none = [float(_softmax(row / self._temperature)[~self._species].sum()) for row in counted.each]
+        return min(none) >= (threshold if len(none) > 1 else max(threshold, SURE_ALONE))
 
     def _certain_group(self, p: NDArray[np.float64]) -> Group | None:
         return next((group for group in self._groups.best(p) if group.share >= self._settings.threshold), None)
@@ -236,24 +247,25 @@ class Fusion:
         return tuple((self.labels[i].common_name, float(p[i])) for i in np.argsort(-p, kind="stable")[:TOP])
 
 
-@dataclass(slots=True)
-class _Sum:
-    """Running sums over moments; their logits and embeddings are not kept."""
-
-    logits: NDArray[np.float64]
-    weight: float = 0.0
-    embedding: NDArray[np.float64] | None = None
-    embeddings: int = 0
-
-
 class RunningVerdict:
-    """One visit's verdict so far, from sums of logits, weights and votes; the moments themselves are not kept."""
+    """One visit's verdict so far; of its moments only the few that make the name are kept."""
 
-    def __init__(self, fusion: Fusion, at: datetime | None = None) -> None:
+    def __init__(self, fusion: Fusion, at: datetime | None = None, moments: BestMoments | None = None) -> None:
         self._fusion, self._at = fusion, at
-        self._sum = _Sum(np.zeros(len(fusion.labels), np.float64))
-        self._votes: Counter[int] = Counter()
-        self.moments = 0
+        self._moments = moments or BestMoments(fusion.evidence)
+
+    @property
+    def moments(self) -> int:
+        """Moments added so far."""
+        return self._moments.seen
+
+    def evidence_of(self, logits: FloatArray) -> float:
+        """The bird evidence of a moment, from its logits."""
+        return self._fusion.bird_evidence(logits)
+
+    def branch(self) -> RunningVerdict:
+        """An independent copy, to try what more moments would change."""
+        return RunningVerdict(self._fusion, self._at, self._moments.copy())
 
     def add(self, logits: FloatArray, quality: float = 1.0, embedding: FloatArray | None = None) -> None:
         """Add one more moment.
@@ -263,36 +275,13 @@ class RunningVerdict:
             quality: of its crop, 0 … 1.
             embedding: shape (dim,).
         """
-        logits = self._fusion.by_species.merge(logits)
-        weight = moment_weight(quality)
-        self._sum.logits += np.asarray(logits, np.float64) * weight
-        self._sum.weight += weight
-        if embedding is not None:
-            before = 0.0 if self._sum.embedding is None else self._sum.embedding
-            self._sum.embedding = before + np.asarray(embedding, np.float64)
-            self._sum.embeddings += 1
-        self._votes[int(logits.argmax())] += 1
-        self.moments += 1
+        self._moments.add(self._fusion.by_species.merge(logits), quality, embedding)
 
     def verdict(self) -> Verdict:
         """The verdict on all moments so far: that of `Fusion.fuse` in the same order, to the last bit."""
         if self.moments == 0:
             return Verdict(State.UNKNOWN, Rank.BIRD, None, None, 0.0, (), ("no crop could be classified",))
-        embedding = None if self._sum.embedding is None else self._sum.embedding / self._sum.embeddings
-        return self._fusion.fuse_mean(self._sum.logits / self._sum.weight, self._votes, self._at, embedding)
-
-
-def mean_logits(logits: FloatArray, qualities: Sequence[float]) -> NDArray[np.float64]:
-    """The mean of moments' logits, shape (moments, classes), as verdicts are made of it: shape (classes,)."""
-    weights = [moment_weight(quality) for quality in qualities]
-    result: NDArray[np.float64] = np.average(np.asarray(logits, np.float64), axis=0, weights=weights)
-    return result
-
-
-def logsumexp(logits: NDArray[np.float64]) -> float:
-    """Log-sum-exp of mean logits, shape (classes,): the `energy` of an `Example`."""
-    most = float(logits.max())
-    return most + float(np.log(np.exp(logits - most).sum()))
+        return self._fusion.fuse_counted(self._moments.counted(), self._at)
 
 
 def unmatched_species(settings: SpeciesSettings, labels: Sequence[Label]) -> tuple[tuple[str, str], ...]:

@@ -147,3 +147,23 @@ def test_on_a_cpu_batches_are_what_the_cores_take_at_once(small: Saved, davit_ti
     settings = ModelSettings(max_batch=32)
     assert Classifier(large_network, settings, Metrics()).max_batch == min(32, torch.get_num_threads())
     assert Classifier(small_network, settings, Metrics()).max_batch == 32
+
+
+def test_only_dark_pictures_are_brightened_and_to_middle_grey() -> None:
+    """A second look at what is light enough costs as much and says the same."""
+    network, metrics = FakeNetwork(), Metrics()
+    classifier = Classifier(network, ModelSettings(), metrics)
+    predictions = classifier.predict(given(grey(50), grey(160), grey(80), grey(10)), brightened=True)
+    assert [p.visit_id for p in predictions] == ["visit 0", "visit 2", "visit 3"]
+    assert [float(p.embedding[0]) for p in predictions] == [118, 118, 40]  # at most four times: more is noise
+    assert network.batches == [3]
+
+
+def test_how_dark_a_picture_is_is_measured_where_the_bird_is() -> None:
+    """A dark bird before the bright sky is dark."""
+    classifier = Classifier(FakeNetwork(), ModelSettings(), Metrics())
+    backlit = Image.new("RGB", (140, 140), (255, 255, 255))
+    backlit.paste((50, 50, 50), (20, 20, 120, 120))
+    file = io.BytesIO()
+    backlit.save(file, "JPEG", quality=100)
+    assert len(classifier.predict(given(file.getvalue()), brightened=True)) == 1

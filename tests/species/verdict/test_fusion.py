@@ -79,10 +79,11 @@ def test_what_is_no_species_is_never_named(p: float, state: State) -> None:
 
 
 def test_one_lucky_frame_does_not_decide() -> None:
-    """The maximum over frames would call this a jay because of a single odd frame."""
+    """The maximum over frames would confirm a jay because of a single odd frame."""
     sparrow, jay = logits_for(SPARROW, 0.8), logits_for(2, 0.97)
     verdict = fusion().fuse(np.stack([sparrow, sparrow, jay, sparrow, sparrow]))
-    assert verdict.common_name == "House sparrow"
+    assert verdict.state is State.UNCERTAIN
+    assert verdict.reasons == ("crops contradict each other: 1 of 3 say Eurasian jay",)
 
 
 def test_top_five_are_sorted_and_named() -> None:
@@ -129,7 +130,12 @@ def test_revising_ends_where_the_batch_ends(logits: FloatArray, data: st.DataObj
 @given(many)
 def test_the_verdict_is_the_softmax_of_the_mean(logits: FloatArray) -> None:
     """Checked against the formula written out, since every number that users see comes from here."""
-    mean = logits.astype(np.float64).mean(axis=0)
+    rows = logits.astype(np.float64)
+    odds = np.exp(rows[:, :UNKNOWN]).sum(axis=1) / np.exp(rows[:, UNKNOWN])
+    best = np.argsort(-odds, kind="stable")[:3]
+    if odds[best[0]] > 1:
+        best = best[odds[best] > 1]
+    mean = (rows[best] * odds[best][:, None]).sum(axis=0) / odds[best].sum()
     p = np.exp(mean - mean.max()) / np.exp(mean - mean.max()).sum()
     verdict = fusion().fuse(logits)
     assert [q for _, q in verdict.top] == pytest.approx(sorted(p, reverse=True)[:5], abs=1e-9)
@@ -207,12 +213,57 @@ def test_no_bird_is_in_no_group() -> None:
     assert warblers(0.05, 0.05, 0.1, 0.1, 0.1, 0.1, 0.5)[:2] == (State.UNKNOWN, Rank.BIRD)
 
 
-def test_better_pictures_count_more() -> None:
-    """One sharp picture of a tit and one blur that could be anything."""
-    tit, sparrow = logits_for(TIT, 0.9), logits_for(SPARROW, 0.9)
-    pair = np.stack([tit, sparrow])
-    assert fusion().fuse(pair, qualities=[0.9, 0.1]).common_name == "Great tit"
-    assert fusion().fuse(pair, qualities=[0.1, 0.9]).common_name == "House sparrow"
+def test_pictures_that_show_no_bird_do_not_hide_the_one_that_does() -> None:
+    """The tit was there for a second of ten; nine empty perches averaged with it were no bird at all."""
+    tit, empty = logits_for(TIT, 0.9), logits_for(UNKNOWN, 0.8)
+    verdict = fusion().fuse(np.stack([empty, empty, tit, empty, empty]))
+    assert (verdict.state, verdict.common_name) == (State.CONFIRMED, "Great tit")
+    assert verdict.score == pytest.approx(0.9, abs=1e-6)
+
+
+def test_pictures_that_show_more_of_a_bird_count_more() -> None:
+    """A clear look at a tit and two in which some bird or other half hides."""
+    clear, half = logits_for(TIT, 0.95), logits_for(UNKNOWN, 0.4)
+    assert fusion().fuse(np.stack([half, half, clear])).score > 0.9
+
+
+def test_of_many_pictures_three_decide() -> None:
+    """Among many there is always one that looks like something; it needs two others on its side."""
+    jay, tit = logits_for(2, 0.99), logits_for(TIT, 0.9)
+    assert fusion().fuse(np.stack([tit] * 12 + [jay])).state is State.UNCERTAIN
+    assert fusion().fuse(np.stack([tit] * 12 + [jay, jay])).common_name == "Eurasian jay"
+
+
+@pytest.mark.parametrize(
+    ("none", "state"),
+    [
+        ((0.95,), State.REJECTED),
+        ((0.8,), State.UNKNOWN),
+        ((0.8, 0.8), State.REJECTED),
+        ((0.95, 0.95, 0.6), State.UNKNOWN),
+        ((0.95, 0.8, 0.8, 0.8), State.REJECTED),
+    ],
+)
+def test_a_visit_is_rejected_only_where_its_best_pictures_are_sure(none: tuple[float, ...], state: State) -> None:
+    """A bird that is rejected is in no list and rings no phone: there must be no picture that may show one."""
+    assert fusion().fuse(np.stack([logits_for(UNKNOWN, p) for p in none])).state is state
+
+
+def test_a_model_without_a_class_for_no_bird_is_asked_for_its_energy() -> None:
+    """Many classifiers know nothing but birds; a blur is then what no class speaks for much."""
+    knows_birds = Fusion(LABELS[:UNKNOWN], SpeciesSettings())
+    clear = np.array([0, 9, 1, 0, 0], np.float32)
+    blur = np.array([2, 0, 1, 0, 0], np.float32)
+    verdict = knows_birds.fuse(np.stack([blur, clear, blur, clear, blur]))
+    assert (verdict.state, verdict.common_name) == (State.CONFIRMED, "Great tit")
+    assert verdict.score > 0.99
+
+
+def test_the_better_of_two_pictures_that_show_as_much_counts() -> None:
+    """The first three of an undecided four must not hang on when they came."""
+    rows = np.stack([logits_for(i, 0.9) for i in (SPARROW, TIT, TIT, SPARROW)])
+    assert fusion().fuse(rows, qualities=[0.1, 0.5, 0.5, 0.2]).common_name == "Great tit"
+    assert fusion().fuse(rows, qualities=[0.5, 0.1, 0.2, 0.5]).common_name == "House sparrow"
 
 
 def test_moments_that_contradict_each_other_confirm_nothing() -> None:
