@@ -23,7 +23,7 @@ from birdwatchd.store.embeddings import model_text
 from birdwatchd.store.news import StoredVisit
 from birdwatchd.store.reviews import verdict_of
 
-__all__ = ["StoredMoment", "Visits", "stored_visits", "to_stored_visit"]
+__all__ = ["StoredMoment", "Visits", "rank_of", "stored_visits", "to_stored_visit"]
 
 PAGE = 500  # visits read at once where all are gone through
 
@@ -59,7 +59,12 @@ class StoredMoment:
     @property
     def sort_key(self) -> tuple[float, float]:
         """Larger for a moment that shows more of a bird, or as much of one in a better picture."""
-        return -float("inf") if self.bird_evidence is None else self.bird_evidence, self.quality
+        return rank_of(self.bird_evidence, self.quality)
+
+
+def rank_of(bird_evidence: float | None, quality: float) -> tuple[float, float]:
+    """Larger for a moment that shows more of a bird, or as much of one in a better picture."""
+    return -float("inf") if bird_evidence is None else bird_evidence, quality
 
 
 class Visits:

@@ -32,7 +32,7 @@ from birdwatchd.store.news import (
     is_news,
     news_of,
 )
-from birdwatchd.store.reader import stored_visits, to_stored_visit
+from birdwatchd.store.reader import rank_of, stored_visits, to_stored_visit
 from birdwatchd.store.reviews import has_review, verdict_of
 
 __all__ = [
@@ -116,18 +116,23 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class KeptMoment:
-    """A moment that is stored; `crop` is the path of its picture, relative to home, while there is one."""
+    """A moment that is stored; `crop` is the path of its picture, relative to home, while there is one.
+
+    Attributes:
+        rank: larger for what shows more of a bird (`rank_of`).
+    """
 
     index: int
-    quality: float
+    rank: tuple[float, float]
     crop: str | None
 
 
 def kept_moments(connection: Connection, visit_id: str) -> dict[int, KeptMoment]:
     """The stored moments of a visit by index."""
     moment = schema.moment.c
-    query = sa.select(moment.idx, moment.quality, moment.crop).where(moment.visit_id == visit_id)
-    return {row.idx: KeptMoment(row.idx, row.quality, row.crop) for row in connection.execute(query)}
+    query = sa.select(moment.idx, moment.bird_evidence, moment.quality, moment.crop)
+    rows = connection.execute(query.where(moment.visit_id == visit_id))
+    return {row.idx: KeptMoment(row.idx, rank_of(row.bird_evidence, row.quality), row.crop) for row in rows}
 
 
 def forget_moments(connection: Connection, visit_id: str, moments: Sequence[KeptMoment]) -> None:

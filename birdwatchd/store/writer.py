@@ -25,7 +25,7 @@ from birdwatchd.store.database import Database
 from birdwatchd.store.embeddings import model_id
 from birdwatchd.store.media import home_lock
 from birdwatchd.store.news import StoredVisit
-from birdwatchd.store.reader import stored_visits, to_stored_visit
+from birdwatchd.store.reader import rank_of, stored_visits, to_stored_visit
 from birdwatchd.store.reviews import Review
 from birdwatchd.store.revision import KeptMoment, MomentRow, Recorded, Revision, Setup
 from birdwatchd.store.sqlite_errors import store_errors
@@ -185,9 +185,9 @@ class Writer:
 
 def _best_moments(kept: Mapping[int, KeptMoment], moments: Sequence[MomentRow]) -> set[int]:
     """Indices of the moments, stored and new, that a visit keeps."""
-    qualities = {row.moment.index: row.moment.quality for row in moments}
-    qualities |= {index: one.quality for index, one in kept.items()}
-    return set(sorted(qualities, key=lambda index: (-qualities[index], index))[:MOST_MOMENTS])
+    ranks = {row.moment.index: rank_of(row.bird_evidence, row.moment.quality) for row in moments}
+    ranks |= {index: one.rank for index, one in kept.items()}
+    return set(sorted(sorted(ranks), key=ranks.__getitem__, reverse=True)[:MOST_MOMENTS])
 
 
 def _over(connection: Connection, visit_id: str) -> tuple[StoredVisit, Row[Any]]:

@@ -63,6 +63,19 @@ def test_a_visit_keeps_its_best_pictures_and_no_more_than_a_few(store: Store, wr
     assert known.moments == 20
 
 
+def test_the_crops_that_show_most_of_a_bird_are_kept_however_sharp_the_others_are(
+    store: Store, writer: Writer, sightings: Any
+) -> None:
+    """A perch is sharper than a bird that lands on it."""
+    rows = [replace(sightings.moment(index), bird_evidence=float(index % 12)) for index in range(12)]
+    rows = [replace(row, moment=replace(row.moment, quality=1 - row.moment.index / 20)) for row in rows]
+    for revision, first in enumerate((0, 6), 1):
+        assert writer.record(
+            replace(sightings.visit(revision=revision), moments=12), rows[first : first + 6], NOW
+        ).recorded
+    assert {m.idx for m in store.visits.moments("v1")} == set(range(12 - MOST_MOMENTS, 12))
+
+
 def test_a_picture_stays_when_the_revision_that_surpasses_it_is_not_kept(
     store: Store, writer: Writer, sightings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
