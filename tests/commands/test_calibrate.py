@@ -105,5 +105,5 @@ def test_what_was_no_bird_says_nothing_about_names(config: Config, fill: Fill) -
     fill(30, 1.0)
     with Store.open(config.home, zone=ZoneInfo("UTC")) as store:
         store.writer().review("v0000", Review(ReviewVerdict.NOT_A_BIRD, "ann"), START)
-    with pytest.raises(StoreError, match="29 visits"):
+    with pytest.raises(StoreError, match="only 29 reviewed visits"):
         run_calibrate(config)
