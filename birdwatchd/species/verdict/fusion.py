@@ -36,7 +36,6 @@ __all__ = ["Fusion", "RunningVerdict", "unmatched_species"]
 
 TOP = 5
 MIN_AGREEMENT = 0.5  # share of the moments that count whose best class must be that of all together
-SURE_ALONE = 0.9  # probability of no bird from which on a single moment is enough to reject a visit
 UNKNOWN_RATIO = 2.0  # outlier ratio from which on a visit loses its name
 Top = tuple[tuple[str, float], ...]
 
@@ -223,9 +222,10 @@ class Fusion:
         return replace(nothing, reasons=(f"{_below(score, self._settings.uncertain)} for {label.common_name}",))
 
     def _sure_of_none(self, counted: Counted, threshold: float) -> bool:
-        """Whether each of the moments that show most of a bird is sure that there is none."""
+        """Whether each of the moments that show most of a bird is sure that there is none; one alone as sure as two."""
         none = [float(_softmax(row / self._temperature)[~self._species].sum()) for row in counted.each]
-        return min(none) >= (threshold if len(none) > 1 else max(threshold, SURE_ALONE))
+        alone = 1 - (1 - threshold) ** 2
+        return min(none) >= (threshold if len(none) > 1 else alone)
 
     def _certain_group(self, p: NDArray[np.float64]) -> Group | None:
         return next((group for group in self._groups.best(p) if group.share >= self._settings.threshold), None)

@@ -237,8 +237,8 @@ def test_of_many_pictures_three_decide() -> None:
 @pytest.mark.parametrize(
     ("none", "state"),
     [
-        ((0.95,), State.REJECTED),
-        ((0.8,), State.UNKNOWN),
+        ((0.92,), State.REJECTED),
+        ((0.9,), State.UNKNOWN),
         ((0.8, 0.8), State.REJECTED),
         ((0.95, 0.95, 0.6), State.UNKNOWN),
         ((0.95, 0.8, 0.8, 0.8), State.REJECTED),
