@@ -23,7 +23,7 @@ FloatGrid = NDArray[np.float32]
 Cells = NDArray[np.uint8]
 Mask = NDArray[np.uint8]
 
-MIN_CELLS_PER_BIRD = 5.0  # 5 cells keep an outline, fewer are a speck
+MIN_CELLS_PER_BIRD = 4.0  # 4 cells keep an outline, fewer are a speck
 MIN_SIDE = 40  # cells; a frame halved further says nothing about where
 MIN_BIRD = 4  # pixels; a smaller bird is not told from noise
 FINE_HALVINGS = 2  # a quarter of a cell is fine enough to undo camera shake
