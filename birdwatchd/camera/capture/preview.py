@@ -22,8 +22,10 @@ from birdwatchd.settings.cameras import CameraSettings
 __all__ = ["spread_frames"]
 
 FRAMES = 32  # spread over a recording
-SHORT_FRAMES = 900  # a recording of no more frames is decoded from its beginning to its end
-LEAST_KEY_FRAMES = 12  # where there are fewer, it is decoded from its beginning, up to `SHORT_FRAMES`
+# A recording of no more frames, and no more pixels in all of them, is decoded from its beginning to its end, and no more
+# is ever decoded of one: 36 s of 1080p at 25 frames a second, 9 s in 4K.
+SHORT_FRAMES, SHORT_PIXELS = 900, 900 * 1920 * 1080
+LEAST_KEY_FRAMES = 12  # where there are fewer, a longer recording is decoded from its beginning as far as a short one
 
 
 def spread_frames(source: Source, settings: CameraSettings) -> Iterator[NDArray[np.uint8]]:
@@ -43,17 +45,19 @@ def spread_frames(source: Source, settings: CameraSettings) -> Iterator[NDArray[
         configure(stream.codec_context)
         length_s = container.duration / 1e6 if container.duration else 0.0
         frames = stream.frames or round(length_s * float(stream.average_rate or 25)) or SHORT_FRAMES
-        if frames > SHORT_FRAMES:
+        pixels = max(1, stream.codec_context.width * stream.codec_context.height)
+        most = min(SHORT_FRAMES, max(FRAMES, SHORT_PIXELS // pixels))
+        if frames > most:
             found = _key_frames(container, stream, length_s)
             if len(found) >= LEAST_KEY_FRAMES:
                 yield from found
                 return
             container.seek(0)
-        every = max(1, min(frames, SHORT_FRAMES) // FRAMES)
+        every = max(1, min(frames, most) // FRAMES)
         for number, frame in enumerate(_decoded(container, stream)):
             if number % every == every // 2:
                 yield luma_of(frame).copy()
-            if number >= SHORT_FRAMES:
+            if number >= most:
                 return
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from birdwatchd.address import Source
+from birdwatchd.camera.capture import preview
 from birdwatchd.camera.capture.preview import FRAMES, spread_frames
 from birdwatchd.errors import SourceUnusable
 from birdwatchd.settings.cameras import CameraSettings
@@ -40,6 +41,16 @@ def test_they_are_spread_over_the_recording(tmp_path: Path, frames: int, every_k
     assert found == sorted(found)
     from_key_frames_or_whole = every_key < frames or frames < 900
     assert (found[-1] - found[0] > 130) == from_key_frames_or_whole
+
+
+def test_no_more_is_decoded_of_a_large_picture_than_of_a_small_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a minute in 4K nothing would be heard for so long that the worker was taken for dead."""
+    monkeypatch.setattr(preview, "SHORT_PIXELS", 100 * 64 * 48)
+    found = brightness(write(tmp_path / "clip.mp4", 200))
+    assert len(found) >= FRAMES
+    assert found[-1] < 110  # of 200: the second half was not decoded
 
 
 def test_what_was_cut_off_gives_the_frames_that_there_are(tmp_path: Path) -> None:
