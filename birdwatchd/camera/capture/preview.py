@@ -22,8 +22,8 @@ from birdwatchd.settings.cameras import CameraSettings
 __all__ = ["spread_frames"]
 
 FRAMES = 32  # spread over a recording
-# A recording of no more frames, and no more pixels in all of them, is decoded from its beginning to its end, and no more
-# is ever decoded of one: 36 s of 1080p at 25 frames a second, 9 s in 4K.
+# A recording of no more frames, and no more pixels in all of them, is decoded from its beginning to its end; no more is
+# ever decoded of one: 36 s of 1080p at 25 frames a second, 9 s in 4K.
 SHORT_FRAMES, SHORT_PIXELS = 900, 900 * 1920 * 1080
 LEAST_KEY_FRAMES = 12  # where there are fewer, a longer recording is decoded from its beginning as far as a short one
 
