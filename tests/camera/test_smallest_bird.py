@@ -48,9 +48,9 @@ def watched(
 
 def test_birds_of_a_small_picture_are_seen_by_default() -> None:
     """24 pixels are a tenth of the height of such a picture, and magpies at a pylon are smaller than that."""
-    _, visits = watched(320, 240, 14)
+    _, visits = watched(320, 240, 17)
     assert visits == 1
-    _, visits = watched(320, 240, 14, min_bird=24)
+    _, visits = watched(320, 240, 17, min_bird=24)
     assert visits == 0
 
 

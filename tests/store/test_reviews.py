@@ -133,7 +133,7 @@ def test_what_cannot_be_reviewed_says_why(store: Store, writer: Writer, sighting
     with pytest.raises(StoreError, match="there is no visit v9"):
         store.writer().review("v9", CONFIRM, NOW)
     writer.record(sightings.visit("v1"), [], NOW)
-    with pytest.raises(StoreError, match="still there"):
+    with pytest.raises(StoreError, match="is not over yet"):
         store.writer().review("v1", CONFIRM, NOW)
     unknown = sightings.verdict(name=None, state=State.UNKNOWN, rank=Rank.BIRD)
     writer.record(sightings.visit("v2", ended=True, verdict=unknown), [], NOW)

@@ -116,7 +116,7 @@ def test_every_bird_is_seen_small_and_cut_out_large(scene: tuple[Path, Path, tup
     for item in evidence:
         for moment in item.moments:
             side = max(moment.box.w * MAIN[0], moment.box.h * MAIN[1]) * 1.4
-            assert moment.crop.width == pytest.approx(min(side, 640), abs=3)
+            assert min(side, 640) - 3 <= moment.crop.width <= 1.8 * side  # not much smaller than the bird was lately
             assert shows_a_bird(moment.crop.jpeg)
     assert all(crops(evidence).values())
     there_s = sum(visit.end_s - visit.start_s for visit in visits)

@@ -109,7 +109,7 @@ def test_it_looks_at_the_frames_that_a_scan_looks_at(
 ) -> None:
     """A sheet is there to show what the daemon sees; one frame more or less, and it may find another bird."""
     path = tmp_path / "tit.mp4"
-    write_clip(path, Scene(SceneSpec(3, 320, 180, fps), (ScheduledVisit("Great tit", 3.0, 5.0, perch=1),)), 0.0, 6.0)
+    write_clip(path, Scene(SceneSpec(3, 320, 180, fps), (ScheduledVisit("Great tit", 3.0, 7.0, perch=1),)), 0.0, 8.0)
     monkeypatch.setattr(Stream, "decoded_frames", late_by(*lags_s))
     settings = CameraSettings(source=Source(str(path)), min_bird=8, decode="cpu")
     scan_file("tit", settings, str(path), Pipe(io.BytesIO()), Acceleration((), print))
