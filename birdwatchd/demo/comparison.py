@@ -13,6 +13,7 @@ from birdwatchd.demo.load import Load
 from birdwatchd.demo.messages import Messages
 from birdwatchd.records import State, Visit
 from birdwatchd.store import Store, StoredMoment, Visits
+from birdwatchd.store.writer import MOST_MOMENTS
 
 __all__ = ["Comparison", "Sighting", "compare"]
 
@@ -28,7 +29,7 @@ class Sighting:
 
     Attributes:
         visits: the stored visits that belong to it, oldest first.
-        moments, embeddings, crops: how many they have; of the latter two only sound ones count.
+        moments, embeddings, crops: how many they have and should keep; of the latter two only sound ones count.
         latency_s: from its first frame to its first message; None if there was none.
         final_s: from its last frame to the message that its visit is over.
         slowed: frames about its time, or that of its visits, were not looked at because this machine was too slow.
@@ -161,7 +162,7 @@ def _measured(bird: Sighting, store: Visits, messages: Messages, load: Load) -> 
     lengths = {moment.embedding.size for moment in moments}
     return replace(
         bird,
-        moments=max(len(moments), sum(visit.moments for visit in visits)),
+        moments=max(len(moments), sum(min(visit.moments, MOST_MOMENTS) for visit in visits)),
         embeddings=sum(_is_sound(moment) for moment in moments) if len(lengths) == 1 else 0,
         crops=sum(_has_crop(moment) for moment in moments),
         latency_s=(min(first) - bird.start).total_seconds() if first else None,

@@ -113,8 +113,7 @@ class Classify:
         begun_s = time.monotonic()
         moments = [(evidence.visit_id, moment) for evidence in batch for moment in evidence.moments]
         for evidence in batch:
-            if evidence.visit_id not in self._visits:
-                self._visits[evidence.visit_id] = _OpenVisit(self._begin(evidence.start))
+            self._open(evidence)
         predictions = self._with_second_looks(self._classifier.predict(moments)) if moments else []
         if moments:
             self._metrics.add("classify_seconds_total", time.monotonic() - begun_s)
@@ -136,8 +135,15 @@ class Classify:
             self._visits[visit_id].looks -= len(seconds)
         return [one for visit_id, looks in first.items() for one in clearer(looks, again[visit_id])]
 
+    def _open(self, evidence: Evidence) -> _OpenVisit:
+        """The visit of some evidence; a new one also where it has ended, and its clip comes afterwards."""
+        visit = self._visits.get(evidence.visit_id)
+        if visit is None:
+            visit = self._visits[evidence.visit_id] = _OpenVisit(self._begin(evidence.start))
+        return visit
+
     def _classify_one(self, evidence: Evidence, by_moment: Mapping[tuple[str, int], Prediction]) -> ClassifiedEvidence:
-        visit = self._visits[evidence.visit_id]
+        visit = self._open(evidence)
         mine = [by_moment.get((evidence.visit_id, moment.index)) for moment in evidence.moments]
         found = tuple(p for p in mine if p is not None)
         for prediction in found:

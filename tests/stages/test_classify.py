@@ -103,6 +103,14 @@ def test_nothing_is_remembered_of_visits_that_are_over() -> None:
     assert stage._visits == {}
 
 
+def test_a_clip_that_comes_with_the_end_of_its_visit_does_not_stop_the_stage() -> None:
+    """At a stop both are in one batch: the end, and the clip that was closed after it."""
+    stage = classify_stage(FakeClassifier({0: (9, 0)}))
+    judged = stage.classify([evidence("v", 1, moment(0)), evidence("v", 2, end=AT), evidence("v", 3, end=AT)])
+    assert [one.evidence.revision for one in judged] == [1, 2, 3]
+    assert judged[1].verdict.state is State.CONFIRMED
+
+
 def test_while_stopping_late_crops_are_given_up_but_ends_never() -> None:
     """Ten seconds are enough to write what happened, not to classify a backlog on a slow machine."""
     stop = Stop()

@@ -132,7 +132,7 @@ def test_visits_get_their_clips_and_keep_their_names(tmp_path: Path, closing: Cl
     daemon.start()
     wait_for(lambda: [v for v in stored(daemon) if v.clip], "the first clip")
     wait_for(lambda: [v for v in stored(daemon) if v.moments and v.end is None], "the second visit")
-    assert daemon.stop()[0] == 0
+    assert daemon.stop()[0] == 0, daemon.log
     found = sorted(stored(daemon), key=lambda v: v.start)
     assert [v.verdict.common_name for v in found] == ["Great tit", "Eurasian hoopoe"]
     assert all(v.clip and v.moments and (daemon.home / v.clip).stat().st_size > 10_000 for v in found)
