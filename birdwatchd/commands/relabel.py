@@ -22,7 +22,7 @@ from birdwatchd.mqtt.build import build_composer
 from birdwatchd.records import Crop, Moment, Prediction, Verdict, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.learn import experience_of
-from birdwatchd.stages.second_look import FirstLook, clearer, look_again
+from birdwatchd.stages.second_look import SecondLooks, clearer
 from birdwatchd.store import MomentRow, Store, StoredMoment
 
 if TYPE_CHECKING:
@@ -146,9 +146,10 @@ class _Relabel:
         predictions = self._classifier.predict([one for one in readable if one[1].crop.jpeg]) if readable else []
         if not predictions:
             return []
-        first, visit_id = FirstLook(self._fusion.running(start), predictions), predictions[0].visit_id
-        again = look_again(self._classifier, {visit_id: first})
-        return [self._row(prediction) for prediction in clearer(first, again[visit_id])]
+        running = self._fusion.running(start)
+        chosen = [(one.visit_id, one.moment) for one in SecondLooks(running.branch()).choose(predictions)]
+        again = self._classifier.predict(chosen, brightened=True) if chosen else []
+        return [self._row(prediction) for prediction in clearer(running, predictions, again)]
 
     def _row(self, prediction: Prediction) -> MomentRow:
         top = self._fusion.top(prediction.logits)

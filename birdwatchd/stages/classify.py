@@ -21,12 +21,10 @@ from birdwatchd.records import (
     Verdict,
 )
 from birdwatchd.stages.second_look import (
-    MAX_SECOND_LOOKS,
-    FirstLook,
     Predictor,
     RunningVerdict,
+    SecondLooks,
     clearer,
-    look_again,
 )
 
 __all__ = ["ClassifiedEvidence", "Classify"]
@@ -52,7 +50,7 @@ class ClassifiedEvidence:
 @dataclass(slots=True)
 class _OpenVisit:
     running: RunningVerdict
-    looks: int = MAX_SECOND_LOOKS
+    second_looks: SecondLooks
     best: Moment | None = None
     _most: tuple[float, float] = (0.0, 0.0)
 
@@ -122,24 +120,30 @@ class Classify:
 
     def _with_second_looks(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         """Predictions of the same moments; those of brightened copies where these show more of a bird."""
-        mine: dict[str, list[Prediction]] = {}
+        first: dict[str, list[Prediction]] = {}
         for one in predictions:
-            mine.setdefault(one.visit_id, []).append(one)
-        first = {
-            visit_id: FirstLook(self._visits[visit_id].running, looks, self._visits[visit_id].looks)
-            for visit_id, looks in mine.items()
-        }
-        again = look_again(self._classifier, first)
+            first.setdefault(one.visit_id, []).append(one)
+        chosen = [
+            (visit_id, one.moment)
+            for visit_id, looks in first.items()
+            for one in self._visits[visit_id].second_looks.choose(looks)
+        ]
+        again: dict[str, list[Prediction]] = {visit_id: [] for visit_id in first}
+        for one in self._classifier.predict(chosen, brightened=True) if chosen else ():
+            again[one.visit_id].append(one)
         self._metrics.add("second_looks_total", sum(map(len, again.values())))
-        for visit_id, seconds in again.items():
-            self._visits[visit_id].looks -= len(seconds)
-        return [one for visit_id, looks in first.items() for one in clearer(looks, again[visit_id])]
+        return [
+            one
+            for visit_id, looks in first.items()
+            for one in clearer(self._visits[visit_id].running, looks, again[visit_id])
+        ]
 
     def _open(self, evidence: Evidence) -> _OpenVisit:
         """The visit of some evidence; a new one also where it has ended, and its clip comes afterwards."""
         visit = self._visits.get(evidence.visit_id)
         if visit is None:
-            visit = self._visits[evidence.visit_id] = _OpenVisit(self._begin(evidence.start))
+            running = self._begin(evidence.start)
+            visit = self._visits[evidence.visit_id] = _OpenVisit(running, SecondLooks(running.branch()))
         return visit
 
     def _classify_one(self, evidence: Evidence, by_moment: Mapping[tuple[str, int], Prediction]) -> ClassifiedEvidence:

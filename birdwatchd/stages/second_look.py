@@ -2,21 +2,22 @@
 
 Cameras expose for the scene, and a bird in the shade of a feeder is then a dark shape. What the network makes of a
 brightened copy is taken in place of the first look where it shows more of a bird; the stored picture stays as it was
-taken. A second look costs as much as a first one: none is made of a visit that is confirmed already, and only a few of
-any other.
+taken. A second look costs as much as a first one: none is made of a visit that its first looks confirm, and only those
+of any other that show most of a bird. What is chosen depends on the visit's own first looks alone, in their order, and
+not on what came in one batch with them: the same recording gives the same names again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import heapq
+from collections.abc import Sequence
 from typing import Protocol
 
 from birdwatchd.records import FloatArray, Moment, Prediction, State, Verdict
 
-__all__ = ["MAX_SECOND_LOOKS", "FirstLook", "Predictor", "RunningVerdict", "clearer", "look_again"]
+__all__ = ["SECOND_LOOKS", "Predictor", "RunningVerdict", "SecondLooks", "clearer"]
 
-MAX_SECOND_LOOKS = 4  # of a visit; on real feeder clips 8 named no more birds, and 2 as many
+SECOND_LOOKS = 4  # the moments of a visit that may have one; on real feeder clips 8 named no more birds, and 2 as many
 
 
 class RunningVerdict(Protocol):
@@ -50,44 +51,38 @@ class Predictor(Protocol):
         """Predictions of those moments whose crops could be decoded; of brightened copies of the dark ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class FirstLook:
-    """What the network said of a visit's new moments.
+class SecondLooks:
+    """Chooses the moments of one visit that are looked at again.
 
-    Attributes:
-        running: the verdict without them.
-        looks: how many of them may be looked at again.
+    A moment is chosen where the first looks up to it confirm nothing, and it shows more of a bird than all but a few of
+    those before it.
     """
 
-    running: RunningVerdict
-    predictions: Sequence[Prediction]
-    looks: int = MAX_SECOND_LOOKS
+    def __init__(self, running: RunningVerdict) -> None:
+        """
+        Args:
+            running: a verdict of its own, without moments yet; it is given the first looks.
+        """
+        self._firsts = running
+        self._most: list[float] = []  # a heap: the bird evidence of those that show most
 
-    def unclear(self) -> list[Prediction]:
-        """The moments to look at again, those that show most of a bird first; none where the visit is confirmed."""
-        if not self.looks or not self.predictions:
-            return []
-        trial = self.running.branch()
-        for one in self.predictions:
-            trial.add(one.logits, one.moment.quality, one.embedding)
-        if trial.verdict().state is State.CONFIRMED:
-            return []
-        ranked = sorted(self.predictions, key=lambda one: self.running.evidence_of(one.logits), reverse=True)
-        return ranked[: self.looks]
+    def choose(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        """Those to look at again, of first looks that came next."""
+        return [one for one in predictions if self._chosen(one)]
 
-
-def look_again(classifier: Predictor, visits: Mapping[str, FirstLook]) -> dict[str, list[Prediction]]:
-    """Second looks at the moments of some visits, all in one batch; those of each visit that are dark."""
-    unclear = [(visit_id, one.moment) for visit_id, first in visits.items() for one in first.unclear()]
-    again: dict[str, list[Prediction]] = {visit_id: [] for visit_id in visits}
-    for second in classifier.predict(unclear, brightened=True) if unclear else ():
-        again[second.visit_id].append(second)
-    return again
+    def _chosen(self, first: Prediction) -> bool:
+        self._firsts.add(first.logits, first.moment.quality, first.embedding)
+        evidence = self._firsts.evidence_of(first.logits)
+        if len(self._most) < SECOND_LOOKS:
+            heapq.heappush(self._most, evidence)
+        elif evidence <= heapq.heappushpop(self._most, evidence):
+            return False
+        return self._firsts.verdict().state is not State.CONFIRMED
 
 
-def clearer(first: FirstLook, again: Sequence[Prediction]) -> list[Prediction]:
-    """Of each moment the look that shows more of a bird."""
+def clearer(running: RunningVerdict, first: Sequence[Prediction], again: Sequence[Prediction]) -> list[Prediction]:
+    """Of each moment of a visit the look that shows more of a bird."""
     second = {one.moment.index: one for one in again}
-    evidence = first.running.evidence_of
-    pairs = [(one, second.get(one.moment.index, one)) for one in first.predictions]
+    evidence = running.evidence_of
+    pairs = [(one, second.get(one.moment.index, one)) for one in first]
     return [other if evidence(other.logits) > evidence(one.logits) else one for one, other in pairs]

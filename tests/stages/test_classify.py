@@ -12,7 +12,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.records import State
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.verdict.fusion import Fusion
-from birdwatchd.stages.second_look import MAX_SECOND_LOOKS
+from birdwatchd.stages.second_look import SECOND_LOOKS
 from tests.support.stage_inputs import AT, LABELS, FakeClassifier, classify_stage, evidence, moment
 
 
@@ -72,10 +72,25 @@ def test_a_visit_gets_few_second_looks() -> None:
     stage = classify_stage(classifier)
     for number in range(20):
         stage.classify([evidence("v", number + 1, moment(number))])
-    assert sum(classifier.second_batches) == MAX_SECOND_LOOKS
+    assert sum(classifier.second_batches) == SECOND_LOOKS
     many = FakeClassifier(dim, brightened=dim)
     classify_stage(many).classify([evidence("v", 1, *map(moment, range(20)))])
-    assert many.second_batches == [MAX_SECOND_LOOKS]
+    assert many.second_batches == [SECOND_LOOKS]
+
+
+@pytest.mark.parametrize("sizes", [[8], [3, 5], [1] * 8])
+def test_second_looks_do_not_depend_on_how_moments_fall_into_batches(sizes: list[int]) -> None:
+    """The same recording must give the same names, however busy the network is."""
+    evidences = [0.1, 0.4, 0.2, 0.6, 0.3, 0.5, 0.15, 0.7]
+    first = {i: (x, 0.0) for i, x in enumerate(evidences)}
+    classifier = FakeClassifier(first, brightened={i: (x + 0.05, 0.0) for i, x in enumerate(evidences)})
+    stage, moments = classify_stage(classifier), iter(range(8))
+    stored = []
+    for revision, size in enumerate(sizes):
+        (judged,) = stage.classify([evidence("v", revision + 1, *(moment(next(moments)) for _ in range(size)))])
+        stored += [round(float(p.logits[0]), 3) for p in judged.predictions]
+    # the seventh shows less than four before it
+    assert stored == [0.15, 0.45, 0.25, 0.65, 0.35, 0.55, 0.15, 0.75]
 
 
 def test_the_running_verdict_with_second_looks_is_that_of_what_is_stored() -> None:
