@@ -28,6 +28,7 @@ from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.place import Places
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["WITH_ALL", "Trial", "from_json", "merged", "try_drawn", "try_real"]
@@ -88,11 +89,11 @@ def try_drawn(clip: Clip, without: Sequence[str]) -> list[Trial]:
 
 
 def try_real(clip: RealClip, without: Sequence[str]) -> list[Trial]:
-    """The same for a recorded clip, with the default settings of a camera."""
+    """The same for a recorded clip, watched as a scan does, with the default settings of a camera."""
     settings = CameraSettings(source=Source(str(clip.path)))
     return [
         Trial(name, clip.name, "", None, score_real(seen.visits, clip), cpu_s)
-        for name, seen, cpu_s in _watch_without(clip.path, settings, without)
+        for name, seen, cpu_s in _watch_without(clip.path, settings, without, recorded=True)
     ]
 
 
@@ -105,15 +106,24 @@ class _Variant:
     cpu_s: float = 0.0
 
 
-def _watch_without(path: Path, settings: CameraSettings, without: Sequence[str]) -> Iterable[tuple[str, Seen, float]]:
-    """What each observer says of a clip, and the processor seconds it took."""
+def _watch_without(
+    path: Path, settings: CameraSettings, without: Sequence[str], *, recorded: bool = False
+) -> Iterable[tuple[str, Seen, float]]:
+    """What each observer says of a clip, and the processor seconds it took.
+
+    Args:
+        recorded: learn the scene from the whole file first, and from earlier ones; otherwise it is watched like a stream.
+    """
     cv2.setNumThreads(1)
     ring = Ring(settings.ring_mb * 2**20)
     mechanisms = [Mechanism(WITH_ALL, "", ""), *(mechanism_named(name) for name in without)]
     variants = []
     for mechanism in mechanisms:
         with switched_off(mechanism):
-            observer = Observer("ablation", settings, media=path.name, replay=partial(replay, ring))
+            recording = Places().recording(settings) if recorded else None
+            observer = Observer(
+                "ablation", settings, media=path.name, replay=partial(replay, ring), recording=recording
+            )
         variants.append(_Variant(mechanism, Watch(observer)))
     with Stream(settings.source, settings, lambda: datetime.now(UTC)) as stream:
         for index, frame in enumerate(stream.frames(keep=ring.append)):

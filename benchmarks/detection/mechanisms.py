@@ -210,6 +210,33 @@ MECHANISMS: tuple[Mechanism, ...] = (
     ),
     Mechanism("tone", "motion", "birds have no tone", {MOTION + "detector:tone_of": _constant(())}),
     Mechanism(
+        "uncovered",
+        "motion",
+        "the light is not fitted to what is left of a scene that a large bird covers",
+        {MOTION + "background:Background.fit_uncovered": _constant(None)},
+    ),
+    Mechanism(
+        "lost", "motion", "a scene that stays different without a bird is not learned anew", motion={"lost_s": NEVER}
+    ),
+    Mechanism(
+        "whole-recording",
+        "motion",
+        "a recording is watched like a stream: its scene is not learned beforehand",
+        {"birdwatchd.camera.observer:begin_with_recording": _constant(None)},
+    ),
+    Mechanism(
+        "earlier-recordings",
+        "motion",
+        "nothing is learned from earlier recordings of the folder",
+        {"birdwatchd.camera.place:RecordedPlace.earlier": _constant([])},
+    ),
+    Mechanism(
+        "lifeless",
+        "tracking",
+        "what a departed bird leaves behind goes on as the bird",
+        {TRACKING + "state:MotionState.lifeless": property(_constant(False))},
+    ),
+    Mechanism(
         "confirmation",
         "tracking",
         "every track is a bird from its second look",
