@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -36,6 +37,7 @@ DEMO_S = 60.0
 CAMERAS = 1
 COLUMNS = 108  # characters a line of the demo's table
 CLIP_S = 60.0
+FONT_OF_OTHERS = re.compile(r" *@font-face \{.*?\}\n", re.DOTALL)  # whoever looks at it should ask no other host
 FEEDER = SceneSpec(seed=7, width=960, height=540, fps=12.0)
 SHEET_WIDTH = 1200  # pixels, of 1800: readable on a page, and below 300 kB
 CLOSE = SceneSpec(seed=7, width=1920, height=1080, fps=12.0)
