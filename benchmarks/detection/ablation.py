@@ -112,7 +112,7 @@ def _watch_without(
     """What each observer says of a clip, and the processor seconds it took.
 
     Args:
-        recorded: learn the scene from the whole file first, and from earlier ones; otherwise it is watched like a stream.
+        recorded: learn the scene from the whole file first, and from earlier ones; else it is watched like a stream.
     """
     cv2.setNumThreads(1)
     ring = Ring(settings.ring_mb * 2**20)
