@@ -299,7 +299,7 @@ class Publisher:
         if row.message.retain and self._retained is not None:
             topic = row.message.topic
             if not self._retained.is_in_use(topic) or self._retained.is_superseded(topic, row.id):
-                self._delivered.append(row.id)  # of a removed camera, or already published in a newer form_s
+                self._delivered.append(row.id)  # of a removed camera, or already published in a newer form
                 return
             self._retained.sent(row.message)
         message = self._fit_to_limit(row.message)

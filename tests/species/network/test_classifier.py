@@ -167,3 +167,15 @@ def test_how_dark_a_picture_is_is_measured_where_the_bird_is() -> None:
     file = io.BytesIO()
     backlit.save(file, "JPEG", quality=100)
     assert len(classifier.predict(given(file.getvalue()), brightened=True)) == 1
+
+
+@pytest.mark.parametrize(("side", "looked_at"), [(50, True), (20, False)])
+def test_a_dark_bird_before_bright_leaves_is_dark(side: int, looked_at: bool) -> None:
+    """A titmouse on a perch in the shade was "no bird" where leaves in the sun filled the rest of its crop."""
+    network = FakeNetwork()
+    leaves = Image.new("RGB", (140, 140), (200, 200, 200))
+    leaves.paste((40, 40, 40), (45, 45, 45 + side, 45 + side))
+    file = io.BytesIO()
+    leaves.save(file, "JPEG", quality=100)
+    found = Classifier(network, ModelSettings(), Metrics()).predict(given(file.getvalue()), brightened=True)
+    assert len(found) == looked_at
