@@ -91,7 +91,7 @@ def _watch(path: Path) -> None:
     stream = ObservedStream("where", settings, path.name)
     for _ in stream.frames():
         pass
-    stream.observer.finish()
+    stream.finish()
 
 
 if __name__ == "__main__":

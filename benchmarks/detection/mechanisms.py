@@ -376,6 +376,12 @@ MECHANISMS: tuple[Mechanism, ...] = (
         "fragments of a bird are tracks of their own",
         {TRACKING + "tracker:absorb_fragments": _all_loose},
     ),
+    Mechanism(
+        "parts",
+        "tracking",
+        "what shows for some looks beside a bird, and is much smaller, is another bird",
+        {TRACKING + "tracker:join_parts": _constant(set())},
+    ),
     Mechanism("far-fragments", "tracking", "a fragment must touch its bird", tracker={"speck_share": 0.0}),
     Mechanism(
         "contrast-jump",

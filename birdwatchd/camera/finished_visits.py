@@ -46,7 +46,7 @@ def watch_file(path: Path | str, settings: CameraSettings | None = None, *, came
                 yield from _finished(evidence or (), known)
     except SourceError as error:
         problem = error
-    yield from _finished(stream.observer.finish(), known)
+    yield from _finished(stream.finish(), known)
     if problem is not None:
         raise problem
 

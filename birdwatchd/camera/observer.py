@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from birdwatchd.camera.best_shot import MomentPicker
-from birdwatchd.camera.capture.frame import Frame
+from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.full_frames import FullFrameSource
 from birdwatchd.camera.crop_source import CropSource, DualCropSource, Replay
 from birdwatchd.camera.departures import Departures
@@ -29,6 +29,7 @@ __all__ = ["Observer"]
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 UNSEEN_S = 0.5  # a bird that is noticed so soon after skipped frames was perhaps there in them
+PRESENT_S = 0.3  # a bird that was seen so shortly before a recording ends has not left
 LOOK_BACK_SHARE = 4  # frames of the past that are searched per processed frame, so that the present does not wait
 
 
@@ -118,8 +119,16 @@ class Observer:
         now_s = self._clock.advance(now)
         return self._closings(self._tracker.close_unseen(now_s), now_s)
 
-    def finish(self) -> list[Evidence]:
-        """The end of the file or of the process: close every visit at its last sighting."""
+    def finish(self, last: DecodedFrame | None = None) -> list[Evidence]:
+        """The end of the file or of the process: close every visit at its last sighting.
+
+        Args:
+            last: the last frame of a recording, looked at or not; a bird that was seen just before it was there in it.
+        """
+        if last is not None:
+            for visit in self._visits.values():
+                if 0.0 < (last.at - visit.last_seen).total_seconds() < PRESENT_S:
+                    visit.last_seen, visit.last_seen_s = last.at, last.media_s
         now_s = max((self._clock.advance(visit.last_seen) for visit in self._visits.values()), default=0.0)
         self._sampler.skipped.clear()
         return self._closings(self._tracker.close_all(), now_s)

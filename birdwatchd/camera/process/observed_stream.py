@@ -51,6 +51,7 @@ class ObservedStream:
         recording = None if settings.source.is_live else (places or Places()).recording(settings)
         self.observer = Observer(camera, settings, media=media, replay=partial(replay, self._ring), recording=recording)
         self.duration_s: float | None = None
+        self._last: DecodedFrame | None = None
 
     def frames(self) -> Generator[tuple[DecodedFrame, list[Evidence] | None], None, None]:
         """Every frame with the evidence that came of it; with None where the observer was not shown it.
@@ -65,4 +66,9 @@ class ObservedStream:
         ) as stream:
             self.duration_s = stream.duration_s
             for frame in stream.decoded_frames(keep=self._ring.append):
+                self._last = frame
                 yield frame, self.observer.process(stream.download(frame)) if sampler.takes(frame) else None
+
+    def finish(self) -> list[Evidence]:
+        """The last evidence, after all frames: every visit that goes on ends with them."""
+        return self.observer.finish(self._last)

@@ -51,7 +51,7 @@ def scan_file(
             error = f"{settings.source}: not one picture could be decoded; copy it again from the card"
     except SourceError as problem:
         error = str(problem)
-    for item in stream.observer.finish():
+    for item in stream.finish():
         pipe.send(item)
     if read and not watched:
         notice = f"{settings.source}: no bird could be looked for; it is too short, or its picture is never still"

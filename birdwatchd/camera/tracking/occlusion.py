@@ -22,6 +22,7 @@ __all__ = [
     "contrast_jumped",
     "find_occluded",
     "is_merged_into",
+    "join_parts",
     "landed_beside",
     "split_merged",
     "update_merged",
@@ -31,6 +32,10 @@ COMPARABLE_HITS = 12  # sightings before a bird's template is trusted to tell it
 MIN_REST = 0.4  # of the smallest bird's sides: less room beside the located birds shows a wing or a tail
 OVERLAP = 1.25  # times the region's length: birds that are longer together have folded their wings since
 ROOM = 1.25  # times the larger bird's length: a region that long shows two
+
+FRAGMENT_REACH = 0.25  # of the larger of two boxes: what is farther from a bird is no fragment of it
+PART_S = 0.5  # a bird that was not seen for longer has no parts
+JOINT_SHARE = 1.2  # of its usual area: a bird and its parts are no larger together
 
 
 class AppearanceView(Protocol):
@@ -226,7 +231,7 @@ def absorb_fragments(
             if bird.last_s != now_s or not (bird.confirmed or bird.sightings.hits > s.fragment_hits):
                 continue
             share = region.box.area / max(bird.box.area, bird.motion.area, 1e-9)
-            near = touch(bird.box, region.box, 0.7 if share < s.speck_share else 0.25)
+            near = touch(bird.box, region.box, 0.7 if share < s.speck_share else FRAGMENT_REACH)
             if share < s.fragment_share and near:
                 joint = bird.box.union(region.box)
                 if joint.area < 1.6 * max(bird.box.area, bird.motion.area):
@@ -235,6 +240,34 @@ def absorb_fragments(
         else:
             rest.append(index)
     return rest
+
+
+def join_parts(tracks: Sequence[Track], now_s: float, s: TrackerSettings) -> set[int]:
+    """Add tentative tracks that may be parts of a bird beside them to its box.
+
+    Of a dark bird before dark and bright leaves only some parts differ from the background, other ones each time.
+
+    Returns:
+        The numbers of these tracks: they are no birds of their own while they are so near.
+    """
+    birds, parts = [t for t in tracks if t.confirmed and now_s - t.last_s < PART_S], set()
+    for part in tracks if birds else ():
+        whole = None if part.confirmed else next((bird for bird in birds if _is_part_of(part, bird, s)), None)
+        if whole is None:
+            continue
+        parts.add(part.number)
+        joint = whole.box.union(part.box)
+        if whole.last_s == part.last_s == now_s and joint.area < JOINT_SHARE * whole.motion.usual_area:
+            whole.motion = whole.motion.extended_to(joint)
+    return parts
+
+
+def _is_part_of(part: Track, bird: Track, s: TrackerSettings) -> bool:
+    """Whether a track is much smaller than a bird usually is, and beside it, or inside its outline."""
+    usual = max(bird.motion.usual_area, bird.motion.area)
+    if max(part.motion.area, part.motion.usual_area) >= s.fragment_share * usual:
+        return False
+    return bird.box.union(part.box).area < JOINT_SHARE * usual or touch(bird.box, part.box, FRAGMENT_REACH)
 
 
 def find_occluded(tracks: Sequence[Track], now_s: float, view: AppearanceView, s: TrackerSettings) -> None:

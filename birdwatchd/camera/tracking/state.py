@@ -199,7 +199,8 @@ class MotionState:
 
     def extended_to(self, box: Box) -> MotionState:
         """With a larger box for the last sighting."""
-        return replace(self, region=replace(self.region, box=box))
+        usual_area = self.usual_area + USUAL_WEIGHT * (box.area - self.box.area)
+        return replace(self, region=replace(self.region, box=box), usual_area=usual_area)
 
     def after_hit(
         self,

@@ -20,6 +20,7 @@ from birdwatchd.camera.tracking.occlusion import (
     contrast_jumped,
     find_occluded,
     is_merged_into,
+    join_parts,
     landed_beside,
     split_merged,
     update_merged,
@@ -226,8 +227,11 @@ class Tracker:
     def _step(self, now_s: float, absorb: tuple[Box, ...], departures: tuple[Departure, ...]) -> Step:
         s = self.settings
         closed = []
+        parts = join_parts(self._tracks, now_s, s)
         for track in list(self._tracks):
-            if not track.confirmed and should_confirm(track, now_s, self._clutter, s):
+            if track.confirmed or track.number in parts:
+                continue
+            if should_confirm(track, now_s, self._clutter, s):
                 self._confirm(track, now_s)
         for track in list(self._tracks):
             patience_s = s.gone_s if track.confirmed else 0.4 * s.gone_s

@@ -85,7 +85,7 @@ def run(order: Order, stop: Stop, pipe: Pipe) -> TuningResults:
             problem = str(error)
         if not log.frames:
             raise SourceUnusable(f"{settings.source}: gave no picture", "was it stopped at once?")
-    results = log.finish(stream.observer.finish(), problem)
+    results = log.finish(stream.finish(), problem)
     if video is None:
         _write_image(order.out, results)
     return results

@@ -317,3 +317,34 @@ def test_a_bird_that_draws_in_its_head_and_sleeps_is_still_a_bird() -> None:
     for number, regions in enumerate([*[[]] * 90, *sitting((0.5, 0.5), 30), *asleep]):
         step = tracker.update(regions, number * STEP_S)
     assert len(step.open) == 1
+
+
+def in_parts(at: tuple[float, float], apart: float, looks: int) -> list[list[Region]]:
+    """A bird as large as in `flight` of which only one part by the head and one by the tail are seen, both stirring."""
+    x, y = at
+    result = []
+    for number in range(looks):
+        stir = 0.004 * (number % 2)
+        head = Box(x - 0.035 + stir, y - 0.03, 0.03, 0.04)
+        tail = Box(x + apart + stir, y - 0.01, 0.02, 0.02)
+        result.append([Region(box, 0.6, 3.0) for box in (head, tail)])
+    return result
+
+
+@pytest.mark.parametrize(("apart", "visits"), [(0.015, 1), (0.2, 2)])
+def test_a_dark_bird_of_which_only_parts_show_is_one_visit(apart: float, visits: int) -> None:
+    """A titmouse before leaves in the sun was five visits of parts of it; what is farther away is another bird."""
+    looks = [*flight((0.2, 0.5), (0.5, 0.5), 6), *sitting((0.5, 0.5), 15), *in_parts((0.5, 0.5), apart, 40)]
+    tracker = Tracker(TrackerSettings())
+    assert len(run(tracker, looks)) == visits
+
+
+def test_the_box_of_a_bird_of_which_only_parts_show_holds_them_all() -> None:
+    """Its picture is cut out by its box, and half of a bird has no name."""
+    tracker = Tracker(TrackerSettings())
+    looks = [*[[]] * 90, *flight((0.2, 0.5), (0.5, 0.5), 6), *sitting((0.5, 0.5), 15)]
+    for number, regions in enumerate([*looks, *in_parts((0.5, 0.5), 0.015, 30)]):
+        step = tracker.update(regions, number * STEP_S)
+    (bird,) = step.seen
+    assert bird.box.x <= 0.47
+    assert bird.box.x + bird.box.w >= 0.535
