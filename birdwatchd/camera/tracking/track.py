@@ -103,6 +103,11 @@ class Track:
         """Count a look, after the track was updated in it or not; `rate` is its weight in `Sightings.presence`."""
         self.sightings = self.sightings.after_look(seen=self.last_s == now_s, rate=rate)
 
+    def forget_flight(self) -> None:
+        """What it was before it got here was another thing: an insect, say, that flew past a clock's digits."""
+        self.motion = replace(self.motion, travelled=0.0, travel_from=self.motion.box.centre)
+        self.sightings = replace(self.sightings, motion_looks=0)
+
     def confirm(self) -> None:
         """It is a bird."""
         self.identity = replace(self.identity, confirmed=True)

@@ -211,7 +211,10 @@ class Tracker:
             )
             if track.confirmed and self._clutter.high and track.sightings.presence < s.min_presence:
                 track.over = True
-            remains = track.confirmed and track.motion.lifeless and now_s - track.motion.broken_s > s.lifeless_s
+            remains = track.motion.lifeless and now_s - track.motion.broken_s > s.lifeless_s
+            if remains and not track.confirmed:
+                track.forget_flight()
+                remains = False
             if not (ghost or static or remains or still_s > s.max_still_s):
                 continue
             absorb.append(track.box)

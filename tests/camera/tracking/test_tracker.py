@@ -348,3 +348,18 @@ def test_the_box_of_a_bird_of_which_only_parts_show_holds_them_all() -> None:
     (bird,) = step.seen
     assert bird.box.x <= 0.47
     assert bird.box.x + bird.box.w >= 0.535
+
+
+def test_what_flew_past_a_clock_does_not_lend_its_flight_to_the_digits() -> None:
+    """At the turn of a minute a moth's track went on with the minutes, and was a visit of 60 s."""
+    moth = [Region(Box(x, 0.04, 0.04, 0.02), 0.6, 3.0) for x in (0.44, 0.41)]
+    digit = Region(Box(0.24, 0.06, 0.02, 0.02), 0.6, 3.0, activity=0.0)
+    tracker, track = Tracker(TrackerSettings()), Track(1, moth[0], 6.0)
+    tracker._tracks = [track]
+    track.update(moth[1], 6.1, moving=True)
+    track.update(digit, 6.2, moving=True)
+    flown = track.motion.travelled, track.sightings.motion_looks
+    for number in range(15):
+        tracker.update([digit], 6.2 + number * STEP_S)
+    assert flown > (TrackerSettings().min_travel, 1)
+    assert (track.motion.travelled, track.sightings.motion_looks) == (0.0, 0)
