@@ -69,10 +69,16 @@ class Places:
 
 
 class RecordedPlace:
-    """What is known of the scene of one recording, besides what is seen while it is watched."""
+    """What is known of the scene of one recording, besides what is seen while it is watched.
+
+    Attributes:
+        seen_before: whether an earlier recording shows the same place; None until this one is watched, and where it is
+            too short to tell.
+    """
 
     def __init__(self, places: Places, settings: CameraSettings) -> None:
         self._places, self._settings = places, settings
+        self.seen_before: bool | None = None
 
     def frames(self) -> Iterable[NDArray[np.uint8]]:
         """Luma planes, uint8 (height, width), of frames that are spread over it.
@@ -94,8 +100,9 @@ class RecordedPlace:
             found += [scene] if scene is not None else []
         return found
 
-    def remember(self, grid: Grid, scene: EmptyScene) -> None:
+    def remember(self, grid: Grid, scene: EmptyScene, *, seen_before: bool) -> None:
         """Keep what was learned of its scene for the recordings that come after it."""
+        self.seen_before = seen_before
         self._places.remember(self._settings, grid, scene)
 
 

@@ -49,6 +49,10 @@ _CAMERAS = ("mp4", "m4v", "mov", "mkv", "avi", "ts", "mts", "m2ts", "asf", "wmv"
 _OTHERS = ("webm", "mpg", "mpeg", "flv", "ogv", "h264", "h265", "264", "265", "hevc", "mxf")
 SUFFIXES = frozenset(f".{suffix}" for suffix in _CAMERAS + _OTHERS)
 DEADLINE_S = 30.0  # for the last visits of a scan that was stopped
+NEVER_EMPTY = (
+    "a place never seen empty before: a bird that sits still from beginning to end is not seen; "
+    "scan a folder with more recordings of the same camera"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +185,7 @@ class _Tally:
     skipped: int = 0
     failed: int = 0
     visits: int = 0
+    new_places: int = 0
     seconds: float = 0.0
     by_name: dict[str, int] = field(default_factory=dict)
 
@@ -291,6 +296,7 @@ class _Scan:
             return
         self._tally.files += 1
         self._tally.seconds += done.seconds
+        self._tally.new_places += done.new_place
         growing = self._has_changed(path, recording)
         problem = done.error.replace(system_name, recording.path)
         if growing and not problem:
@@ -387,5 +393,8 @@ class _Scan:
         err.print(("stopped: " if stopped else "") + ", ".join(parts), soft_wrap=True)
         for name, number in sorted(t.by_name.items(), key=lambda item: -item[1]):
             err.print(f"  {number:>4}  {name}", soft_wrap=True)
+        if t.new_places:
+            show = "recording shows" if t.new_places == 1 else "recordings show"
+            err.print(f"{t.new_places} {show} {NEVER_EMPTY}", soft_wrap=True)
         if stopped:
             err.print("run the same command again to continue", soft_wrap=True)

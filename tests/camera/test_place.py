@@ -55,7 +55,7 @@ def test_a_recording_that_was_watched_before_is_not_read_again(card: Path, monke
     places = Places()
     first = places.recording(settings(card / "clip1.mp4"))
     scene = first.earlier(GRID)[0]
-    first.remember(GRID, scene)
+    first.remember(GRID, scene, seen_before=False)
     assert read == ["clip0.mp4"]
     assert len(places.recording(settings(card / "clip2.mp4")).earlier(GRID)) == 2
     assert read == ["clip0.mp4", "clip2-large.mp4"]

@@ -49,6 +49,7 @@ class Bench:
     capsys: pytest.CaptureFixture[str]
     scanned: list[str] = field(default_factory=list)
     error: dict[str, str] = field(default_factory=dict)
+    new_places: set[str] = field(default_factory=set)
     meanwhile: Callable[[Path], object] = lambda path: None
     model: str = "demo@1"
     settings: CameraSettings | None = None
@@ -60,7 +61,8 @@ class Bench:
             self.scanned.append(os.path.basename(path))
             on_evidence(evidence(camera=camera))
             self.meanwhile(Path(path))
-            return FileDone(path, 10.0, self.error.get(os.path.basename(path), ""))
+            name = os.path.basename(path)
+            return FileDone(path, 10.0, self.error.get(name, ""), name in self.new_places)
 
         self.settings = settings
         return SimpleNamespace(scan=read, close=lambda: None, kill=lambda: None)
@@ -126,6 +128,15 @@ def test_a_real_worker_reads_a_file_of_any_name(tmp_path: Path) -> None:
     worker.close()
     assert (done.error, done.media) == ("", str(path))
     assert done.seconds > 0.5
+
+
+def test_recordings_of_a_place_that_nothing_else_shows_are_counted(tmp_path: Path, bench: Bench) -> None:
+    """A bird that sits still all through such a recording is not seen; more recordings of the camera help."""
+    bench.new_places = {"a.mp4"}
+    bench.scan(clip(tmp_path / "cards" / "a.mp4").parent)
+    assert "1 recording shows a place never seen empty before: a bird that sits still" in bench.said
+    bench.scan(clip(tmp_path / "other" / "b.mp4"))
+    assert "never seen empty" not in bench.said
 
 
 def test_a_name_cannot_write_to_the_terminal(tmp_path: Path, bench: Bench) -> None:

@@ -68,8 +68,8 @@ class Recording(Protocol):
     def earlier(self, grid: Grid) -> Sequence[EmptyScene]:
         """The empty scenes of recordings before it, perhaps of the same place."""
 
-    def remember(self, grid: Grid, scene: EmptyScene) -> None:
-        """Keep its own scene for those after it."""
+    def remember(self, grid: Grid, scene: EmptyScene, *, seen_before: bool) -> None:
+        """Keep its own scene for those after it; `seen_before`: an earlier one shows the same place."""
 
 
 def begin_with_recording(detector: MotionDetector, recording: Recording) -> float | None:
@@ -84,9 +84,10 @@ def begin_with_recording(detector: MotionDetector, recording: Recording) -> floa
     scene = empty_scene(samples)
     if scene is None:
         return None
-    recording.remember(detector.grid, scene)
-    level = scene.level
-    for other in recording.earlier(detector.grid):
+    others, level = recording.earlier(detector.grid), scene.level
+    seen_before = any(_likeness(level, other.level) >= SAME_PLACE for other in others)
+    recording.remember(detector.grid, scene, seen_before=seen_before)
+    for other in others:
         level = without_restless(level, samples, other, detector)
     detector.background.begin_with(level, scene.noise)
     counts = [len(detector.detect_on_grid(sample, learn_sway=True)) for sample in samples]

@@ -48,8 +48,10 @@ class ObservedStream:
         """
         self._settings, self._acceleration = settings, acceleration
         self._ring = Ring(settings.ring_mb * 2**20)
-        recording = None if settings.source.is_live else (places or Places()).recording(settings)
-        self.observer = Observer(camera, settings, media=media, replay=partial(replay, self._ring), recording=recording)
+        self._place = None if settings.source.is_live else (places or Places()).recording(settings)
+        self.observer = Observer(
+            camera, settings, media=media, replay=partial(replay, self._ring), recording=self._place
+        )
         self.duration_s: float | None = None
         self._last: DecodedFrame | None = None
 
@@ -68,6 +70,11 @@ class ObservedStream:
             for frame in stream.decoded_frames(keep=self._ring.append):
                 self._last = frame
                 yield frame, self.observer.process(stream.download(frame)) if sampler.takes(frame) else None
+
+    @property
+    def new_place(self) -> bool:
+        """Whether it is a recording of a place that no earlier recording shows."""
+        return self._place is not None and self._place.seen_before is False
 
     def finish(self) -> list[Evidence]:
         """The last evidence, after all frames: every visit that goes on ends with them."""

@@ -56,7 +56,7 @@ def scan_file(
     if read and not watched:
         notice = f"{settings.source}: no bird could be looked for; it is too short, or its picture is never still"
         pipe.send(CameraStatus(camera, CameraState.ONLINE, utc_now(), notice=notice))
-    pipe.send(FileDone(media, seconds, error))
+    pipe.send(FileDone(media, seconds, error, stream.new_place))
 
 
 def _can_watch(observer: Observer) -> bool:

@@ -38,11 +38,17 @@ class ChildFailed(WireError):
 
 @dataclass(frozen=True, slots=True)
 class FileDone:
-    """A scanned file was read to its end, or could not be: `error` says why in one line."""
+    """A scanned file was read to its end, or could not be.
+
+    Attributes:
+        error: why it could not, in one line.
+        new_place: no recording before it shows its place, so that a bird that sits there all the time is not seen.
+    """
 
     media: str
     seconds: float
     error: str = ""
+    new_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)

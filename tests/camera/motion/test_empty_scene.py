@@ -33,6 +33,7 @@ class Shown:
     lumas: list[Cells]
     before: list[EmptyScene] = field(default_factory=list)
     learned: EmptyScene | None = None
+    seen_before: bool | None = None
 
     def frames(self) -> list[Cells]:
         return self.lumas
@@ -40,8 +41,8 @@ class Shown:
     def earlier(self, grid: Grid) -> list[EmptyScene]:
         return self.before
 
-    def remember(self, grid: Grid, scene: EmptyScene) -> None:
-        self.learned = scene
+    def remember(self, grid: Grid, scene: EmptyScene, *, seen_before: bool) -> None:
+        self.learned, self.seen_before = scene, seen_before
 
 
 def new_gate() -> MotionDetector:

@@ -12,13 +12,16 @@ import pytest
 
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.decoder import Acceleration
+from birdwatchd.camera.place import Places
 from birdwatchd.camera.process.scan import scan_file
 from birdwatchd.camera.process.wire import FileDone, Item, Pipe
+from birdwatchd.demo.cameras.feeder import write_clip
+from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.records import CameraStatus
 from birdwatchd.settings.cameras import CameraSettings
 
 
-def scanned(path: Path) -> list[Item]:
+def scanned(path: Path, places: Places | None = None) -> list[Item]:
     """What the process of a scan sends of a file."""
 
     class Kept:
@@ -30,7 +33,7 @@ def scanned(path: Path) -> list[Item]:
 
     pipe = Kept()
     settings = CameraSettings(source=Source(str(path)))
-    scan_file("scan", settings, str(path), cast(Pipe, pipe), Acceleration((), lambda line: None))
+    scan_file("scan", settings, str(path), cast(Pipe, pipe), Acceleration((), lambda line: None), places)
     return pipe.items
 
 
@@ -67,6 +70,18 @@ def cut(path: Path, share: float = 0.5) -> Path:
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
     return path
+
+
+def test_the_first_recording_of_a_place_is_told_from_those_that_know_it(tmp_path: Path) -> None:
+    """A bird that sits still all through the only recording of a place is not seen, and a person should know."""
+    feeders = [SceneSpec(31, 320, 180, 12), SceneSpec(31, 320, 180, 12), SceneSpec(77, 320, 180, 12)]
+    places, told = Places(), []
+    for number, feeder in enumerate(feeders):
+        write_clip(tmp_path / f"{number}.mp4", Scene(feeder, ()), 0.0, 4.0)
+        done = scanned(tmp_path / f"{number}.mp4", places)[-1]
+        assert isinstance(done, FileDone)
+        told.append(done.new_place)
+    assert told == [True, False, True]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".ts"])
