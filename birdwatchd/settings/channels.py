@@ -12,9 +12,11 @@ from pydantic import field_validator, model_validator
 from birdwatchd.address import Secret
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.base import DurationField, SecretField, Settings
+from birdwatchd.text_file import NotText, read_text
 
 __all__ = ["ChannelSettings"]
 
+MOST_BYTES = 1_000_000  # of a file with an address, or with headers
 _HEADER = re.compile(r"[A-Za-z0-9-]+")
 WAYS = ("apprise", "apprise_file", "webhook", "webhook_file")
 
@@ -108,9 +110,7 @@ def _is_web_address(text: str) -> bool:
 
 def _read(file: Path, key: str) -> str:
     try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        hint = "create it, readable for the user that runs birdwatchd"
-        raise ConfigError(f"{key} {file} cannot be read ({error.strerror})", hint) from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{key} {file} is not UTF-8 text", "write the address into it, nothing else") from None
+        return read_text(file, most_bytes=MOST_BYTES)
+    except NotText as problem:
+        hint = "create it, readable for the user that runs birdwatchd, with the address in it and nothing else"
+        raise ConfigError(f"{key} {file} {problem}", hint) from None

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import quote
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -18,11 +19,24 @@ from pydantic import BaseModel, ValidationError
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.agreement import Disagreement
 from birdwatchd.settings.config import Config
+from birdwatchd.text_file import NotText, read_text
 
 __all__ = ["find_config", "load_config", "parse_config"]
 
 SEARCH_PATHS = (Path("birdwatchd.yaml"), Path("/etc/birdwatchd/birdwatchd.yaml"))
+MOST_BYTES = 1_000_000
+MOST_DEPTH = 20  # levels of keys and lists; no setting has more than six
+MOST_VALUES = 100_000  # with every `*alias` counted as often as it stands there
+TOO_DEEP = "a configuration has a few levels of keys; look for a bracket that is not closed, or an *alias within itself"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+_USER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<user>[^/?#]*)@")  # user and password of an address
+MERGE = "tag:yaml.org,2002:merge"
+_TAGS = {
+    "!secret": "is Home Assistant's way; write ${NAME} here and set the environment variable NAME",
+    "!env_var": "is ESPHome's and Home Assistant's way; write ${NAME} here",
+    "!include": "is not read here; birdwatchd has one file",
+}
 
 
 def find_config() -> Path | None:
@@ -39,11 +53,9 @@ def load_config(path: Path | None, environ: Mapping[str, str] | None = None) -> 
     if path is None:
         return Config()
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})", "check the path after --config") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text", "save it as UTF-8") from None
+        text = read_text(path, most_bytes=MOST_BYTES)
+    except NotText as problem:
+        raise ConfigError(f"{path}: {problem}", "check the path after --config") from None
     return parse_config(text, str(path), os.environ if environ is None else environ)
 
 
@@ -53,14 +65,16 @@ def parse_config(text: str, file: str, environ: Mapping[str, str]) -> Config:
     Raises:
         ConfigError: as `load_config`.
     """
+    reader = _Reader(file, environ)
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = {} if root is None else reader.read(root, ())
     except yaml.YAMLError as error:
         raise ConfigError(_yaml_problem(file, error)) from None
+    except RecursionError:
+        raise ConfigError(f"{file}:1: is nested too deeply", TOO_DEEP) from None
     if root is None:
         return Config()
-    reader = _Reader(file, environ)
-    data = reader.read(root, ())
     if not isinstance(data, dict):
         reader.problem(root, "", "is not a mapping; write keys such as `cameras:` at the left margin")
     config: Config | None = None
@@ -85,12 +99,17 @@ class _Reader:
         self.lines: dict[tuple[str, ...], int] = {}
         self.problems: list[tuple[int, str]] = []
         self._loader = yaml.SafeLoader("")
+        self._values = 0
 
     def problem(self, node: yaml.Node, key: str, text: str) -> None:
         self._say(node.start_mark.line + 1, key, text)
 
     def read(self, node: yaml.Node, path: tuple[str, ...]) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
+        self._values += 1
+        if len(path) > MOST_DEPTH or self._values > MOST_VALUES:
+            what = "is nested too deeply" if len(path) > MOST_DEPTH else "holds too many values"
+            raise ConfigError(f"{self.file}:{node.start_mark.line + 1}: {path[0] if path else ''} {what}", TOO_DEEP)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -98,22 +117,41 @@ class _Reader:
         try:
             value = self._loader.construct_object(node)
         except (yaml.YAMLError, ValueError):  # an unknown !tag, or the 13th month
-            self.problem(node, ".".join(path), "is not a plain value; put it in quotes")
+            self.problem(node, ".".join(path), _TAGS.get(node.tag, "is not a plain value; put it in quotes"))
             return None
         return self._expand(node, path, value) if isinstance(value, str) else value
 
     def _mapping(self, node: yaml.MappingNode, path: tuple[str, ...]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            if key_node.tag == MERGE:
+                self._merge(value_node, path, result)
+        merged = set(result)
+        for key_node, value_node in node.value:
             key = str(key_node.value)
+            if key_node.tag == MERGE:
+                continue
             where = (*path, key)
-            if key in result:
+            if key in result and key not in merged:
                 self.problem(key_node, ".".join(where), "is given twice; keep one")
+            merged.discard(key)
             self.lines[where] = key_node.start_mark.line + 1
             result[key] = self.read(value_node, where)
         return result
 
+    def _merge(self, node: yaml.Node, path: tuple[str, ...], result: dict[str, Any]) -> None:
+        """Take over the keys of `<<: *anchor`, or of a list of such; of several the first one counts."""
+        for part in node.value if isinstance(node, yaml.SequenceNode) else (node,):
+            if not isinstance(part, yaml.MappingNode):
+                self.problem(part, ".".join((*path, "<<")), "takes over keys from an *alias of other keys")
+                continue
+            for key, value in self.read(part, path).items():
+                result.setdefault(key, value)
+
     def _expand(self, node: yaml.Node, path: tuple[str, ...], value: str) -> str:
+        user = _USER.match(value)
+        within = user.span("user") if user else (0, 0)  # what stands there is taken as it is, @ and % and all
+
         def replace(match: re.Match[str]) -> str:
             name = match[1]
             if name not in self.environ:
@@ -122,7 +160,8 @@ class _Reader:
                     ".".join(path),
                     f"needs the environment variable {name}, which is not set; export {name}=… before starting",
                 )
-            return self.environ.get(name, "")
+            given = self.environ.get(name, "")
+            return quote(given, safe="") if within[0] <= match.start() < within[1] else given
 
         text = _VARIABLE.sub(replace, value)
         if any("\ud800" <= letter <= "\udfff" for letter in text):  # escaped as in JSON, or no UTF-8

@@ -13,8 +13,11 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from birdwatchd.address import Secret
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.base import SLUG, SecretField, Settings
+from birdwatchd.text_file import NotText, read_text
 
 __all__ = ["MqttSettings"]
+
+MOST_BYTES = 1_000_000  # of a file with a password
 
 
 def _to_clock(value: object) -> object:
@@ -126,13 +129,7 @@ class MqttSettings(Settings):
         if self.password_file is None:
             return self.password
         try:
-            return Secret(self.password_file.read_text(encoding="utf-8").strip("\r\n"))
-        except OSError as error:
-            raise ConfigError(
-                f"mqtt.password_file {self.password_file} cannot be read ({error.strerror})",
-                "create it, readable for the user that runs birdwatchd",
-            ) from None
-        except UnicodeDecodeError:
-            raise ConfigError(
-                f"mqtt.password_file {self.password_file} is not UTF-8 text", "write the password into it, nothing else"
-            ) from None
+            return Secret(read_text(self.password_file, most_bytes=MOST_BYTES).strip("\r\n"))
+        except NotText as problem:
+            hint = "create it, readable for the user that runs birdwatchd, with the password in it and nothing else"
+            raise ConfigError(f"mqtt.password_file {self.password_file} {problem}", hint) from None

@@ -15,9 +15,11 @@ from pathlib import Path
 from birdwatchd.errors import ConfigError
 from birdwatchd.records import Label
 from birdwatchd.species.taxonomy import name_key
+from birdwatchd.text_file import NotText, read_text
 
 __all__ = ["read_names", "translated"]
 
+MOST_BYTES = 50_000_000  # the IOC's list in 40 languages has 7
 _SCIENTIFIC = frozenset({"scientific name", "scientific", "species", "latin", "latin name", "ioc name", "sci name"})
 _HINT = "write a header such as `scientific_name,name`, and one line for each species"
 
@@ -32,14 +34,15 @@ def read_names(path: Path, language: str = "") -> dict[str, str]:
         ConfigError: it cannot be read, or has no such column.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise ConfigError(f"species.names_file {path} cannot be read ({error.strerror})", "check the path") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"species.names_file {path} is not UTF-8 text", "save it as UTF-8") from None
+        lines = read_text(path, most_bytes=MOST_BYTES).splitlines()
+    except NotText as problem:
+        raise ConfigError(f"species.names_file {path} {problem}", "check the path, and save it as UTF-8") from None
     header = lines[0] if lines else ""
     separator = max("\t;,", key=header.count)
-    rows = list(csv.reader(lines, delimiter=separator))
+    try:
+        rows = list(csv.reader(lines, delimiter=separator))
+    except csv.Error as error:
+        raise ConfigError(f"species.names_file {path} is no table ({error})", _HINT) from None
     scientific, wanted = _columns(path, [cell.strip() for cell in rows[0]] if rows else [], language)
     names = {}
     for row in rows[1:]:

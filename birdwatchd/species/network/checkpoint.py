@@ -26,6 +26,7 @@ import torch
 from birdwatchd.errors import ModelUnusable
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.download import DownloadFailed, download, sha256_of
+from birdwatchd.text_file import NotText, read_text
 
 with quiet_import():
     from birder import classification_transform
@@ -36,6 +37,7 @@ with quiet_import():
 __all__ = ["DEMO", "Checkpoint", "read_checkpoint"]
 
 DEMO = "demo"
+MOST_BYTES = 10_000_000  # of a network's configuration; it has some hundred
 # Formats that can be read without running what they hold, the safer one first.
 _FORMATS = ("safetensors", "pt")
 _DEMO_HINT = "`model: {name: demo}` needs no download, but is a toy for trying birdwatchd out"
@@ -149,8 +151,8 @@ def _configuration_beside(path: Path, hint: str) -> tuple[str, Mapping[str, Any]
     try:
         if not beside.is_file():
             return None
-        content = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no JSON
+        content = json.loads(read_text(beside, most_bytes=MOST_BYTES))
+    except (OSError, NotText, ValueError, RecursionError) as error:  # ValueError: no JSON
         raise ModelUnusable(f"{beside} is not a birder configuration ({error})", hint) from None
     if not isinstance(content, dict) or not {"registered_name", "model_config"} <= content.keys():
         raise ModelUnusable(f"{beside} is not a birder configuration (no registered_name, no model_config)", hint)

@@ -18,10 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.errors import ConfigError
+from birdwatchd.text_file import NotText, read_text
 
 __all__ = ["QUARTERS", "BarChart", "Taxon", "quarter_of", "read_bar_chart"]
 
 QUARTERS = 48
+MOST_BYTES = 50_000_000  # a country's bar chart has less than one
+MOST_NAME = 500  # letters of a name, with its scientific one
 _SAMPLE_SIZE = "Sample Size:"
 _SCIENTIFIC = re.compile(r"\s*\(?\s*<em[^>]*>(?P<name>[^<]*)</em>\s*\)?\s*$")
 _GROUP = re.compile(r"\s*\([^()]*\)\s*$")  # `Mallard (Domestic type)`, `Yellow-rumped Warbler (Myrtle)`
@@ -64,15 +67,15 @@ def read_bar_chart(path: Path) -> BarChart:
         ConfigError: it cannot be read, or is no bar chart; says what was expected.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise ConfigError(f"species.bar_chart {path} cannot be read ({error.strerror})", "check the path") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"species.bar_chart {path} is not UTF-8 text", _HINT) from None
+        lines = read_text(path, most_bytes=MOST_BYTES).splitlines()
+    except NotText as problem:
+        raise ConfigError(f"species.bar_chart {path} {problem}", _HINT) from None
     checklists: NDArray[np.float64] | None = None
     rows: dict[Taxon, NDArray[np.float64]] = {}
     for number, line in enumerate(lines, 1):
         name, _, rest = line.partition("\t")
+        if len(name) > MOST_NAME:
+            raise ConfigError(f"species.bar_chart {path}:{number}: begins with more than {MOST_NAME} letters", _HINT)
         if name.strip() == _SAMPLE_SIZE:
             checklists = _numbers(path, number, rest, most=np.inf)
         elif checklists is not None and name.strip():
