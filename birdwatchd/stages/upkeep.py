@@ -106,7 +106,9 @@ class Upkeep:
                 self._on_change(status)
             elif before.detail != status.detail:
                 self._log_detail(status)
-            if status.state is CameraState.ONLINE:
+            if status.state is CameraState.STARTING:
+                self._blind.pop(status.camera, None)  # a new process has not looked yet
+            elif status.state is CameraState.ONLINE:
                 self._note_sight(status)
         if self._healthy():
             self._beat_service()

@@ -54,6 +54,11 @@ def test_blindness_is_logged_once_per_change_with_what_to_do(caplog: pytest.LogC
         ("INFO", "camera cam: birds can be seen again"),
     ]
     assert gauge == [0, 1, 1, 1, 1, 1, 0, 0]
+    caplog.clear()
+    for status in (blind, offline, replace(online, state=CameraState.STARTING), online, online):
+        upkeep.take_status(status)
+        upkeep.run_once()
+    assert [r.levelname for r in caplog.records if "birds" in r.message] == ["WARNING"], "a new process knows nothing"
 
 
 def test_frames_seen_and_shed_are_counted_across_the_processes_of_a_camera() -> None:

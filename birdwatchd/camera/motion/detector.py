@@ -147,7 +147,7 @@ class MotionDetector:
         """Share of the watched cells, 0 … 1, in which only what differs by more than this is noticed (grey levels)."""
         insensitive = self.background.threshold > contrast
         unmasked = insensitive if self._watch_mask is None else insensitive[self._watch_mask > 0]
-        return float(unmasked.mean()) if unmasked.size else 0.0
+        return np.count_nonzero(unmasked) / max(1, unmasked.size)
 
     def absorb(self, box: Box) -> None:
         """Make what stands in `box` background at once (a ghost, or a static object)."""

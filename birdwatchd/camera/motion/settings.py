@@ -67,8 +67,8 @@ class SightSettings:
         frozen_s: no cell changes for so long only where no new pictures come; the noise of a sensor changes some in
             the first key frame.
         shaking_share: share of the blind seconds in which the picture must move as one for it to be the camera.
-        as_one, moved_cells: response of the phase correlation with the frame before, 0 … 1, and shift in cells, from
-            which on it does; water has 0.2 to 0.5, a camera that swings 0.7 to 0.9.
+        as_one, moved_cells: response of the phase correlation with the frame before, 0 … 1, and shift in cells (good to
+            half a one), from which on it does; water has 0.2 to 0.5, a camera that swings 0.7 to 0.9.
         spell_s, spell_share: blind seconds of a recording, or their share of it, that are worth a word.
         least_s: a recording shorter than this proves nothing.
     """
@@ -82,7 +82,7 @@ class SightSettings:
     frozen_s: float = 30.0
     shaking_share: float = 0.5
     as_one: float = 0.6
-    moved_cells: float = 0.5
+    moved_cells: float = 1.0
     spell_s: float = 60.0
     spell_share: float = 0.5
     least_s: float = 5.0
