@@ -102,6 +102,9 @@ def _facts(results: TuningResults) -> list[tuple[str, str, str]]:
         of_what = f"{share}; {least * results.main_size[1] / height:.0f} px of the main stream"
     birds = len(results.visits)
     learning, changed = (100 * results.share_of(state) for state in (GateState.LEARNING, GateState.CHANGED))
+    blind, why = learning + changed, f"learning {learning:.1f} %, changes {changed:.1f} %"
+    if results.blind is not None:
+        blind, why = 100 * results.blind.blind_s / seconds, "or nearly so; see below"
     return [
         ("Frame", f"{width} x {height} px", f"{(results.frames - 1) / seconds:.1f} frames per second"),
         ("Read", f"{results.seconds:.1f} s", f"{results.frames} frames"),
@@ -109,11 +112,7 @@ def _facts(results: TuningResults) -> list[tuple[str, str, str]]:
         ("Grid", f"{columns} x {rows} cells", f"of {results.cell} px; a bird: {least / results.cell:.1f} cells"),
         ("Looks", f"{len(results.samples) / seconds:.1f} per second", "more while something moves"),
         ("Visits found", str(birds), f"{60 * birds / seconds:.1f} per minute"),
-        (
-            "Blind",
-            f"{learning + changed:.1f} % of the time",
-            f"learning {learning:.1f} %, changes {changed:.1f} %",
-        ),
+        ("Blind", f"{min(blind, 100.0):.1f} % of the time", why),
     ]
 
 
