@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # `birdwatchd --help` does without NumPy
     from numpy.typing import NDArray
 
 __all__ = [
+    "Blindness",
     "Box",
     "CameraState",
     "CameraStatus",
@@ -393,6 +394,16 @@ class CameraState(StrEnum):
     DISABLED = "disabled"
 
 
+class Blindness(StrEnum):
+    """Why birds can hardly be seen though pictures come (`birdwatchd.camera.blindness` says it in words)."""
+
+    FROZEN = "frozen"
+    DARK = "dark"
+    FLAT = "flat"
+    SHAKING = "shaking"
+    RESTLESS = "restless"
+
+
 @dataclass(frozen=True, slots=True)
 class CameraStatus:
     """What a camera process says of itself about once a second, and at once when its state changes.
@@ -407,6 +418,7 @@ class CameraStatus:
         lag_s: how far the picture being looked at is behind the newest one.
         extra: more numbers, by name.
         notice: something a person should know that is no change of state; it is said once.
+        blind: why birds can hardly be seen; None while they can, and while it is not known.
     """
 
     camera: str
@@ -422,3 +434,4 @@ class CameraStatus:
     lag_s: float = 0.0
     extra: tuple[tuple[str, float], ...] = ()
     notice: str = ""
+    blind: Blindness | None = None

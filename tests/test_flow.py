@@ -22,7 +22,7 @@ from birdwatchd.camera.process.wire import FileDone, Item, Pipe, TuneDone, WireE
 from birdwatchd.errors import StoreBusy, StoreError, StoreFull, StoreUnavailable
 from birdwatchd.flow import Backoff, Crew, Handover, Mailbox, Stop, StoreRetry, WorkerThread
 from birdwatchd.metrics import Metrics
-from birdwatchd.records import Box, CameraState, CameraStatus, Crop, Evidence, Moment, new_visit_id
+from birdwatchd.records import Blindness, Box, CameraState, CameraStatus, Crop, Evidence, Moment, new_visit_id
 
 AT = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
 
@@ -238,13 +238,21 @@ statuses = st.builds(
     st.floats(0, 240),
     extra=st.lists(st.tuples(st.text(max_size=5), st.floats(0, 9)), max_size=2).map(tuple),
     notice=st.text("abc: ", max_size=9),
+    blind=st.none() | st.sampled_from(Blindness),
 )
 
 
 scans = st.builds(FileDone, st.text(), st.floats(0, 9), st.text())
 counts = st.lists(st.tuples(st.text(max_size=9), st.integers(0, 2**40)), max_size=5).map(tuple)
 tunings = st.builds(
-    TuneDone, st.floats(0, 9), st.integers(0, 9), counts, st.text("abc: ", max_size=9), *[st.integers(0, 9)] * 2
+    TuneDone,
+    st.floats(0, 9),
+    st.integers(0, 9),
+    counts,
+    st.text("abc: ", max_size=9),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.text("abc: ", max_size=9),
 )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from birdwatchd.camera.best_shot import MomentPicker
+from birdwatchd.camera.blindness import BlindSpell
 from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.full_frames import FullFrameSource
 from birdwatchd.camera.crop_source import CropSource, DualCropSource, Replay
@@ -19,10 +20,11 @@ from birdwatchd.camera.motion.detector import MotionDetector, MotionResult
 from birdwatchd.camera.motion.empty_scene import Recording, begin_with_recording
 from birdwatchd.camera.motion.grid import scaled_min_bird
 from birdwatchd.camera.motion.settings import MotionSettings
+from birdwatchd.camera.motion.sight import Sight
 from birdwatchd.camera.sampling import AdaptiveSampler, SamplingSettings
 from birdwatchd.camera.tracking.tracker import Step, Track, Tracker, TrackerSettings
 from birdwatchd.camera.visit import OpenVisit
-from birdwatchd.records import Box, Evidence, Moment, new_visit_id
+from birdwatchd.records import Blindness, Box, Evidence, Moment, new_visit_id
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["Observer"]
@@ -65,6 +67,7 @@ class Observer:
         self._clock = FrameClock()
         self._sampler = AdaptiveSampler(sampling or SamplingSettings())
         self._gate: MotionDetector | None = None
+        self._sight = Sight()
         self._tracker = Tracker(TrackerSettings())
         crops = CropSource(self._clock, replay) if full is None else DualCropSource(self._clock, replay, full)
         self._crops: CropSource = crops
@@ -89,6 +92,16 @@ class Observer:
         return self._tracker.tracks
 
     @property
+    def blind(self) -> Blindness | None:
+        """Why birds can hardly be seen, as it was over the last minute; None while they can."""
+        return self._sight.blind
+
+    @property
+    def blind_spell(self) -> BlindSpell | None:
+        """For how much of everything so far birds could hardly be seen; None where that is not worth a word."""
+        return self._sight.spell()
+
+    @property
     def gate(self) -> MotionDetector | None:
         """The motion gate, once there was a frame."""
         return self._gate
@@ -100,6 +113,7 @@ class Observer:
             return []
         gate = self._gate_for(frame)
         motion = self.last_motion = gate.update(frame.luma, now_s, self._tracker.held)
+        self._sight.update(gate, motion, now_s, birds=bool(self._tracker.held))
         self._departures.note_illumination(motion, now_s)
         if motion.learning or motion.global_change:
             self._departures.start_scene(frame, changed=motion.global_change)

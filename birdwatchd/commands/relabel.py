@@ -21,8 +21,8 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.build import build_composer
 from birdwatchd.records import Crop, Moment, Prediction, Verdict, Visit
 from birdwatchd.settings.config import Config
+from birdwatchd.species.verdict.second_look import SecondLooks, clearer
 from birdwatchd.stages.learn import experience_of
-from birdwatchd.stages.second_look import SecondLooks, clearer
 from birdwatchd.store import MomentRow, Store, StoredMoment
 
 if TYPE_CHECKING:

@@ -109,5 +109,7 @@ def _show(done: TuneDone, options: TuneOptions) -> None:
     seen = f"{done.seconds} s watched, {done.visits} visits; ignored: {reasons or 'nothing'}"
     out.print(shown(f"{options.out}: {seen}"), soft_wrap=True)
     out.print(shown(too_small(options.settings, done.width, done.height)), soft_wrap=True)
+    if done.blind:
+        err.print(shown(done.blind), soft_wrap=True)
     if done.problem:
         err.print(shown(f"it ended early: {done.problem}"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Measure the health of each camera for its `health` topic: frame rate, age of the last frame, reconnects, drops.
+"""Measure the health of each camera for its `health` topic: frame rate, age of the last frame, drops, blindness.
 
 Whether a camera works is asked from far away, and a week without birds must look different from a broken camera.
 """
@@ -63,13 +63,14 @@ class CameraHealth:
             reports.dropped.append((now, dropped))
             online = reports.status is not None and reports.status.state is CameraState.ONLINE
             age_s = None if reports.last_frame_at is None else max(0.0, (now - reports.last_frame_at).total_seconds())
-            numbers = {
+            facts = {
                 "fps": round(reports.status.fps, 1) if reports.status is not None and online else 0.0,
                 "last_frame_age_s": None if age_s is None else round(age_s, 1),
                 "reconnects_1h": len(reports.reconnects),
                 "dropped_crops_1h": int(dropped - reports.dropped[0][1]),
+                "blind": reports.status.blind if reports.status is not None and online else None,
             }
-        return json.dumps(numbers, separators=(",", ":")).encode()
+        return json.dumps(facts, separators=(",", ":")).encode()
 
 
 def _forget_old(reports: _Reports, now: datetime) -> None:

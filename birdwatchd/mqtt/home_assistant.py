@@ -22,6 +22,7 @@ EVENT_TYPES = ("visit", "first_today", "first_season", "first_year", "first_ever
 _NAME = "{{ value_json.common_name or value_json.scientific_name if value_json is defined else none }}"
 # Home Assistant ignores values other than these two; after `disabled` it would stay at the last one.
 _ONLINE = "{{ 'online' if value == 'online' else 'offline' }}"
+_BLIND = "{{ 'ON' if value_json.blind else 'OFF' }}"
 _SCORE = "{{ (value_json.score * 100) | round(1) if value_json is defined else none }}"
 
 
@@ -191,7 +192,9 @@ def _diagnostic_entities(health: str) -> dict[str, Any]:
     fps = {"name": "Frames per second", "unit_of_measurement": "fps", "value_template": "{{ value_json.fps }}"}
     age = {"name": "Age of last frame", "unit_of_measurement": "s", "device_class": "duration"}
     age["value_template"] = "{{ value_json.last_frame_age_s }}"
-    return {"fps": diagnostic | fps, "frame_age": diagnostic | age}
+    blind = {"p": "binary_sensor", "name": "Sees no birds", "device_class": "problem", "entity_category": "diagnostic"}
+    blind |= {"state_topic": health, "value_template": _BLIND, "json_attributes_topic": health}
+    return {"fps": diagnostic | fps, "frame_age": diagnostic | age, "blind": blind}
 
 
 def slug(key: str) -> str:

@@ -1,6 +1,7 @@
 """Name the bird in some images: a network and the fusion of its outputs in one object, for other programs.
 
-The daemon uses the two apart, because it revises a visit's verdict while its crops arrive from several cameras.
+The daemon uses the two apart, because it revises a visit's verdict while its crops arrive from several cameras. The
+same pictures get the same name here as there, also by second looks at dark ones (`verdict/second_look.py`).
 """
 
 from __future__ import annotations
@@ -11,16 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from birdwatchd.records import Verdict
+from birdwatchd.records import FloatArray, Verdict
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.settings.species import SpeciesSettings
+from birdwatchd.species.network.brighten import brightened
 from birdwatchd.species.network.network import Network, load_network
 from birdwatchd.species.verdict.build import fusion_for
+from birdwatchd.species.verdict.second_look import RunningVerdict, SecondLooks, shows_more
 
 if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = ["ImageClassifier", "load_classifier"]
+
+QUALITY = 1.0  # of pictures that somebody chose; a camera process measures that of its crops
+Look = tuple[FloatArray, FloatArray]
+"""Logits and embedding of one picture."""
 
 
 class ImageClassifier:
@@ -44,7 +51,9 @@ class ImageClassifier:
         self.fusion = fusion_for(network.labels, species, zone)
 
     def classify(self, images: Sequence[Image.Image], at: datetime | None = None) -> Verdict:
-        """The verdict on one bird.
+        """The verdict on one bird: the one that a visit with these crops gets.
+
+        Dark images are classified a second time, brightened, unless the images up to them confirm a name.
 
         Args:
             images: of the same bird, cut out with some air around it; any size and mode. None at all give `unknown`.
@@ -56,10 +65,26 @@ class ImageClassifier:
         Raises:
             DeviceOutOfMemory, DeviceLost: the device failed.
         """
-        if not images:
-            return self.fusion.running(at).verdict()
-        logits, _ = self.network.infer([self.network.preprocess(image) for image in images])
-        return self.fusion.fuse(logits, at)
+        running = self.fusion.running(at)
+        for logits, embedding in self._looks(images, running) if images else ():
+            running.add(logits, QUALITY, embedding)
+        return running.verdict()
+
+    def _looks(self, images: Sequence[Image.Image], running: RunningVerdict) -> list[Look]:
+        """Of each image the look that shows more of a bird: the first, or one at a brightened copy."""
+        looks = self._infer(images)
+        chooser = SecondLooks(running.branch())
+        chosen = [number for number, look in enumerate(looks) if chooser.wants(look[0], QUALITY, look[1])]
+        lighter = {number: copy for number in chosen if (copy := brightened(images[number].convert("RGB"))) is not None}
+        if lighter:
+            for number, again in zip(lighter, self._infer(list(lighter.values())), strict=True):
+                if shows_more(running, again[0], looks[number][0]):
+                    looks[number] = again
+        return looks
+
+    def _infer(self, images: Sequence[Image.Image]) -> list[Look]:
+        logits, embeddings = self.network.infer([self.network.preprocess(image) for image in images])
+        return list(zip(logits, embeddings, strict=True))
 
 
 def load_classifier(

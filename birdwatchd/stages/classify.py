@@ -1,7 +1,8 @@
 """The classify stage: crops of all cameras go through one network in shared batches and revise their visits' verdicts.
 
 Evidence comes in by the mailbox; it goes on to the record stage with predictions and verdict. Nothing flows back. Dark
-pictures that named nothing are looked at again (`second_look`), those of all visits of a batch together.
+pictures that named nothing are looked at again (`birdwatchd.species.verdict.second_look`), those of all visits of a
+batch together.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 from birdwatchd.flow import Handover, Mailbox, Stop
 from birdwatchd.metrics import Metrics
@@ -20,16 +22,22 @@ from birdwatchd.records import (
     Prediction,
     Verdict,
 )
-from birdwatchd.stages.second_look import (
-    Predictor,
-    RunningVerdict,
-    SecondLooks,
-    clearer,
-)
+from birdwatchd.species.verdict.second_look import RunningVerdict, SecondLooks, clearer
 
-__all__ = ["ClassifiedEvidence", "Classify"]
+__all__ = ["ClassifiedEvidence", "Classify", "Predictor"]
 
 STOPPING_CROPS_S = 4.0  # how long after the stop crops are still classified; the rest of the deadline is for writing
+
+
+class Predictor(Protocol):
+    """What is needed of the classifier."""
+
+    @property
+    def max_batch(self) -> int:
+        """Crops worth collecting for one call."""
+
+    def predict(self, moments: Sequence[tuple[str, Moment]], *, brightened: bool = False) -> list[Prediction]:
+        """Predictions of those moments whose crops could be decoded; of brightened copies of the dark ones."""
 
 
 @dataclass(frozen=True, slots=True)

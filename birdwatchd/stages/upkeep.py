@@ -10,9 +10,11 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from birdwatchd.camera.blindness import explain
 from birdwatchd.flow import Stop, StoreRetry
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import (
+    Blindness,
     CameraState,
     CameraStatus,
 )
@@ -53,6 +55,7 @@ class Upkeep:
             on_first=lambda error: log.error("camera effort is not written: %s", error),
             on_each=lambda: metrics.add("store_retries_total"),
         )
+        self._blind: dict[str, Blindness | None] = {}  # as it was logged last
         self._store_busy = False  # in this round
         self.cameras: dict[str, CameraStatus] = {}
 
@@ -103,6 +106,10 @@ class Upkeep:
                 self._on_change(status)
             elif before.detail != status.detail:
                 self._log_detail(status)
+            if status.state is CameraState.STARTING:
+                self._blind.pop(status.camera, None)  # a new process has not looked yet
+            elif status.state is CameraState.ONLINE:
+                self._note_sight(status)
         if self._healthy():
             self._beat_service()
 
@@ -117,6 +124,17 @@ class Upkeep:
         self._frames[status.camera] = status.frames, status.late
         self._metrics.add("frames_total", status.frames - frames, camera=status.camera)
         self._metrics.add("frames_skipped_total", status.late - late, camera=status.camera)
+
+    def _note_sight(self, status: CameraStatus) -> None:
+        """Log when a camera that gives pictures can no longer see birds in them, and when it can again."""
+        self._metrics.set("camera_blind", float(status.blind is not None), camera=status.camera)
+        if status.blind is self._blind.get(status.camera):
+            return
+        self._blind[status.camera] = status.blind
+        if status.blind is not None:
+            log.warning("camera %s: birds can hardly be seen: %s", status.camera, explain(status.blind))
+        else:
+            log.info("camera %s: birds can be seen again", status.camera)
 
     def _note_effort(self, status: CameraStatus) -> None:
         """Write effort. A busy or full database costs seconds of it, not the daemon: the next report extends the span.

@@ -1,4 +1,4 @@
-"""A quiet camera must look different from a broken one, in four numbers."""
+"""A quiet camera must look different from a broken one, and from one that sees nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.health import CameraHealth
-from birdwatchd.records import CameraState, CameraStatus
+from birdwatchd.records import Blindness, CameraState, CameraStatus
 
 START = datetime(2026, 5, 1, 6, 0, tzinfo=UTC)
 
@@ -42,14 +42,15 @@ def camera() -> Camera:
 def test_a_camera_that_runs(camera: Camera) -> None:
     """All is well: pictures come, the newest is of now."""
     camera.runs(60)
-    assert camera.says() == {"fps": 15.0, "last_frame_age_s": 0.0, "reconnects_1h": 0, "dropped_crops_1h": 0}
+    well = {"fps": 15.0, "last_frame_age_s": 0.0, "reconnects_1h": 0, "dropped_crops_1h": 0, "blind": None}
+    assert camera.says() == well
 
 
 def test_a_camera_that_never_gave_a_picture(camera: Camera) -> None:
     """No age is not an age of zero."""
     assert camera.says()["last_frame_age_s"] is None
     camera.runs(30, CameraState.OFFLINE, 0.0)
-    assert camera.says() == {"fps": 0.0, "last_frame_age_s": None, "reconnects_1h": 0, "dropped_crops_1h": 0}
+    assert (camera.says()["fps"], camera.says()["last_frame_age_s"], camera.says()["blind"]) == (0.0, None, None)
 
 
 def test_a_frozen_stream_ages(camera: Camera) -> None:
@@ -57,6 +58,14 @@ def test_a_frozen_stream_ages(camera: Camera) -> None:
     camera.runs(10)
     camera.runs(45, CameraState.ONLINE, 0.0)
     assert (camera.says()["last_frame_age_s"], camera.says()["fps"]) == (45.0, 0.0)
+
+
+def test_a_camera_that_can_hardly_see_says_why(camera: Camera) -> None:
+    """Its frames come as they should; without this word it is a quiet feeder. Offline, nothing is known of its view."""
+    camera.runs(10)
+    for state, blind in ((CameraState.ONLINE, "shaking"), (CameraState.OFFLINE, None)):
+        camera.health.report(CameraStatus("nut", state, camera.at, 15.0, camera.frames, blind=Blindness.SHAKING))
+        assert camera.says()["blind"] == blind
 
 
 def test_an_offline_camera_has_no_frame_rate(camera: Camera) -> None:

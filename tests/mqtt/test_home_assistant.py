@@ -111,6 +111,7 @@ def test_the_description_is_that_of_the_contract() -> None:
         "visit": "visit",
         "fps": "health",
         "frame_age": "health",
+        "blind": "health",
     }
     assert camera["cmps"]["species"]["unique_id"] == "birdwatch_reserve1_nut_feeder_species"
     assert camera["cmps"]["species"]["default_entity_id"] == "sensor.nut_feeder_species"
@@ -146,12 +147,16 @@ def test_templates_find_what_is_sent(world: Any) -> None:
     """`None` is what Home Assistant shows as unknown; an error in a template only stands in its log."""
     cmps = configs()[CAMERA]["cmps"]
     last = json.dumps(visit_json(StoredVisit(world.visit("v0"), Phase.FINAL, ()))).encode()
-    health = b'{"fps":14.9,"last_frame_age_s":null,"reconnects_1h":0,"dropped_crops_1h":0}'
+    health = b'{"fps":14.9,"last_frame_age_s":null,"reconnects_1h":0,"dropped_crops_1h":0,"blind":null}'
     said = {key: rendered(cmps[key]["value_template"], last) for key in ("species", "score")}
     assert said == {"species": "House sparrow", "score": "91.2"}
     assert {rendered(cmps[key]["value_template"], b"") for key in ("species", "score")} == {"None"}
     assert rendered(cmps["fps"]["value_template"], health) == "14.9"
     assert rendered(cmps["frame_age"]["value_template"], health) == "None"
+    kept = b'{"fps":14.9}'  # the broker may still have what an older version published
+    said_of = {rendered(cmps["blind"]["value_template"], each) for each in (health, kept)}
+    assert said_of == {"OFF"}
+    assert rendered(cmps["blind"]["value_template"], health.replace(b"null}", b'"shaking"}')) == "ON"
 
 
 def test_a_new_display_name_keeps_every_entity() -> None:

@@ -46,7 +46,7 @@ def test_the_broker_is_told_everything_at_once(world: Any, wait_until: Wait) -> 
     assert json.loads(held[f"{BELOW}pond/today"])["visits"] == 0
     assert (held[f"{BELOW}nut/present"], held[f"{BELOW}status"]) == (b"OFF", b"online")
     assert set(json.loads(held[f"{BELOW}pond/health"])) == {
-        "fps", "last_frame_age_s", "reconnects_1h", "dropped_crops_1h",
+        "fps", "last_frame_age_s", "reconnects_1h", "dropped_crops_1h", "blind",
     }  # fmt: skip
     assert {f"{DEVICE}/config", f"{DEVICE}_nut/config", f"{DEVICE}_pond/config"} <= set(held)
 

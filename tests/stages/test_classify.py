@@ -12,7 +12,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.records import State
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.verdict.fusion import Fusion
-from birdwatchd.stages.second_look import SECOND_LOOKS
+from birdwatchd.species.verdict.second_look import SECOND_LOOKS
 from tests.support.stage_inputs import AT, LABELS, FakeClassifier, classify_stage, evidence, moment
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from birdwatchd.camera.blindness import explain
 from birdwatchd.errors import StoreBusy
 from birdwatchd.metrics import Metrics
-from birdwatchd.records import CameraState, CameraStatus
+from birdwatchd.records import Blindness, CameraState, CameraStatus
 from birdwatchd.stages.upkeep import Upkeep
 from tests.support.stage_inputs import AT
 
@@ -28,6 +31,34 @@ def test_camera_states_are_told_once_per_change() -> None:
         upkeep.run_once()
     assert [c.state.value for c in changes] == ["online", "offline", "online"]
     assert len(reports) == 5
+
+
+def test_blindness_is_logged_once_per_change_with_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    """A camera that swings in the wind looks like a quiet feeder; one that is offline for a moment is not cured."""
+    metrics = Metrics()
+    upkeep = Upkeep(
+        metrics, on_status=lambda s: None, on_change=lambda s: None, healthy=lambda: True, beat_service=lambda: None
+    )
+    online = CameraStatus("cam", CameraState.ONLINE, AT)
+    blind, offline = replace(online, blind=Blindness.SHAKING), replace(online, state=CameraState.OFFLINE)
+    caplog.set_level("INFO")
+    gauge = []
+    for status in (online, blind, blind, offline, blind, replace(blind, blind=Blindness.DARK), online, online):
+        upkeep.take_status(status)
+        upkeep.run_once()
+        gauge.append(metrics.get("camera_blind", camera="cam"))
+    lines = [(r.levelname, r.message) for r in caplog.records if "birds" in r.message]
+    assert lines == [
+        ("WARNING", f"camera cam: birds can hardly be seen: {explain(Blindness.SHAKING)}"),
+        ("WARNING", f"camera cam: birds can hardly be seen: {explain(Blindness.DARK)}"),
+        ("INFO", "camera cam: birds can be seen again"),
+    ]
+    assert gauge == [0, 1, 1, 1, 1, 1, 0, 0]
+    caplog.clear()
+    for status in (blind, offline, replace(online, state=CameraState.STARTING), online, online):
+        upkeep.take_status(status)
+        upkeep.run_once()
+    assert [r.levelname for r in caplog.records if "birds" in r.message] == ["WARNING"], "a new process knows nothing"
 
 
 def test_frames_seen_and_shed_are_counted_across_the_processes_of_a_camera() -> None:

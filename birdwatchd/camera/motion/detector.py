@@ -46,6 +46,7 @@ class MotionResult:
         learning: the background is not known yet.
         foreground_ratio: share of the cells that are foreground, 0 … 1, before anything was explained.
         illumination_step: the light over the whole frame changed since the last one by more than clouds change it.
+        shaken: the frame lay apart from the background, and was moved back onto it.
     """
 
     regions: tuple[Region, ...]
@@ -54,6 +55,7 @@ class MotionResult:
     learning: bool = False
     foreground_ratio: float = 0.0
     illumination_step: bool = False
+    shaken: bool = False
 
 
 class MotionDetector:
@@ -116,7 +118,8 @@ class MotionDetector:
         self.background.update(foreground.cells, foreground.abs_diff, step_s, foreground.denoised, held_mask)
         self._previous = foreground.cells
         step = self._is_illumination_step(foreground.illumination)
-        return MotionResult(regions, ignored, foreground_ratio=ratio, illumination_step=step)
+        shaken = bool(foreground.shift)
+        return MotionResult(regions, ignored, foreground_ratio=ratio, illumination_step=step, shaken=shaken)
 
     def detect(self, luma: NDArray[np.uint8]) -> tuple[Region, ...]:
         """Regions of a frame from another moment (earlier, or of the other stream); the background stays as it is."""
@@ -134,6 +137,17 @@ class MotionDetector:
     def threshold_map(self) -> FloatGrid:
         """By how much each cell must differ to be foreground, grey levels, shape (rows, columns); a copy."""
         return self.background.threshold.copy()
+
+    @property
+    def cells(self) -> Cells | None:
+        """The last frame's cells, shake undone; None before the first. Not to be changed."""
+        return self._previous
+
+    def insensitive_share(self, contrast: float) -> float:
+        """Share of the watched cells, 0 … 1, in which only what differs by more than this is noticed (grey levels)."""
+        insensitive = self.background.threshold > contrast
+        unmasked = insensitive if self._watch_mask is None else insensitive[self._watch_mask > 0]
+        return np.count_nonzero(unmasked) / max(1, unmasked.size)
 
     def absorb(self, box: Box) -> None:
         """Make what stands in `box` background at once (a ghost, or a static object)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["BackgroundSettings", "MotionSettings"]
+__all__ = ["BackgroundSettings", "MotionSettings", "SightSettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,44 @@ class BackgroundSettings:
     uncovered_share: float = 0.12
     max_scenes: int = 2
     min_scene_s: float = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class SightSettings:
+    """Every number that decides whether birds can be seen in a picture at all (`sight.py`).
+
+    Attributes:
+        bird_contrast: by how much birds differ from what is behind them, grey levels; a cell with a higher threshold
+            misses most of them.
+        average_s: time constant of the share of such cells; gusts and lamps last for less.
+        begin, end: that share, 0 … 1, from which on a picture is called blind, and below which it no longer is. On
+            35 real clips and 32 drawn cases it stays below 0.2; where the camera swings by 4 % of the picture, it is
+            0.7.
+        min_spread: brightness between the 5th and the 95th per cent of the cells, grey levels; fog and lens caps have
+            less.
+        dark_level: mean brightness below which a picture without contrast is black.
+        frozen_s: no cell changes for so long only where no new pictures come; the noise of a sensor changes some in
+            the first key frame.
+        shaking_share: share of the blind seconds in which the picture must move as one for it to be the camera.
+        as_one, moved_cells: response of the phase correlation with the frame before, 0 … 1, and shift in cells (good to
+            half a one), from which on it does; water has 0.2 to 0.5, a camera that swings 0.7 to 0.9.
+        spell_s, spell_share: blind seconds of a recording, or their share of it, that are worth a word.
+        least_s: a recording shorter than this proves nothing.
+    """
+
+    bird_contrast: float = 40.0
+    average_s: float = 40.0
+    begin: float = 0.5
+    end: float = 0.3
+    min_spread: float = 5.0
+    dark_level: float = 40.0
+    frozen_s: float = 30.0
+    shaking_share: float = 0.5
+    as_one: float = 0.6
+    moved_cells: float = 1.0
+    spell_s: float = 60.0
+    spell_share: float = 0.5
+    least_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,8 @@ def scan_file(
     if read and not watched:
         notice = f"{settings.source}: no bird could be looked for; it is too short, or its picture is never still"
         pipe.send(CameraStatus(camera, CameraState.ONLINE, utc_now(), notice=notice))
+    elif (spell := stream.observer.blind_spell) is not None:
+        pipe.send(CameraStatus(camera, CameraState.ONLINE, utc_now(), notice=f"{settings.source}: {spell}"))
     pipe.send(FileDone(media, seconds, error, stream.new_place))
 
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import IO, Any
 
 from birdwatchd.errors import BirdwatchError
-from birdwatchd.records import Box, CameraState, CameraStatus, Crop, Evidence, Moment, clip_path
+from birdwatchd.records import Blindness, Box, CameraState, CameraStatus, Crop, Evidence, Moment, clip_path
 
 __all__ = ["ChildFailed", "Failure", "FileDone", "Pipe", "TuneDone", "WireError", "decode", "encode"]
 
@@ -60,6 +60,7 @@ class TuneDone:
         ignored: how often something was ignored, by reason.
         problem: why watching ended early; empty if it did not.
         width, height: pixels of a frame; of the main stream, where motion was looked for in a smaller one.
+        blind: for how long birds could hardly be seen, why, and what to do; empty where they could.
     """
 
     seconds: float
@@ -68,6 +69,7 @@ class TuneDone:
     problem: str = ""
     width: int = 0
     height: int = 0
+    blind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def encode(item: Item) -> bytes:
             name: getattr(item, name)
             for name in ("camera", "fps", "frames", "late", "width", "height", "detail", "refused", "lag_s", "notice")
         }
-        header |= {"state": item.state.value, "at": item.at.isoformat(), "extra": list(item.extra)}
+        header |= {"state": item.state.value, "at": item.at.isoformat(), "extra": list(item.extra), "blind": item.blind}
     else:
         header = {"kind": _KINDS[type(item)]} | asdict(item)
     head = json.dumps(header).encode()
@@ -177,6 +179,7 @@ def _status(data: dict[str, Any]) -> CameraStatus:
         lag_s=_number(data["lag_s"]),
         extra=tuple((_text(k, 64), _number(v)) for k, v in data["extra"]),
         notice=_line(_text(data["notice"], 8192)),
+        blind=None if data["blind"] is None else Blindness(data["blind"]),
     )
 
 
@@ -188,6 +191,7 @@ def _tune_done(data: dict[str, Any]) -> TuneDone:
         visits=_whole(data["visits"]),
         ignored=tuple((_text(why, 64), _whole(count, 2**53)) for why, count in data["ignored"]),
         problem=_line(_text(data["problem"], 8192), 8192),
+        blind=_line(_text(data["blind"], 8192)),
         width=_whole(data["width"]),
         height=_whole(data["height"]),
     )

@@ -232,6 +232,7 @@ class CameraWatch:
             refused=refused,
             lag_s=round(frame.lag_s, 3) if frame else 0.0,
             extra=(("ring_seconds", round(self._ring.seconds, 1)), ("ring_bytes", self._ring.bytes)),
+            blind=self._observer.blind if state is CameraState.ONLINE else None,
         )
         self._pipe.send(self._last_status)
 

@@ -15,6 +15,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from birdwatchd.camera.blindness import BlindSpell
 from birdwatchd.camera.capture.frame import DecodedFrame
 from birdwatchd.camera.motion.grid import FloatGrid
 from birdwatchd.camera.observer import Observer
@@ -84,6 +85,7 @@ class TuningResults:
         noise: by how much each cell must differ, grey levels; None if the background was never learned.
         ignored: by reason (`Region.why`, and UNCONFIRMED for tracks).
         problem: why the watching ended early; empty if it did not.
+        blind: for how long birds could hardly be seen; None where that is not worth a word.
     """
 
     name: str
@@ -103,6 +105,7 @@ class TuningResults:
     ignored: Mapping[str, Ignored]
     visits: tuple[VisitResult, ...]
     problem: str = ""
+    blind: BlindSpell | None = None
 
     def share_of(self, state: GateState) -> float:
         """Share of the time, 0 … 1, for which the gate was in one state."""
@@ -212,6 +215,7 @@ class TuningLog:
                 VisitResult(v.start_s, v.end_s, tuple(v.path.points), tuple(v.moments)) for v in self._visits.values()
             ),
             problem=problem,
+            blind=self._observer.blind_spell,
         )
 
     def _seconds_of(self, at: datetime) -> float:

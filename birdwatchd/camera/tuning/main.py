@@ -131,7 +131,8 @@ def _tune(parent: Parent) -> None:
     results = run(Order(given["camera"], settings, given["seconds"], Path(given["out"])), stop, parent.pipe)
     ignored = tuple((why, ignored.count) for why, ignored in results.ignored.items())
     seconds, visits = round(results.seconds, 3), len(results.visits)
-    parent.pipe.send(TuneDone(seconds, visits, ignored, results.problem, *results.main_size))
+    blind = str(results.blind or "")
+    parent.pipe.send(TuneDone(seconds, visits, ignored, results.problem, *results.main_size, blind))
 
 
 def main() -> NoReturn:

@@ -30,6 +30,8 @@ __all__ = ["WIDTH", "draw_sheet"]
 WIDTH = 1800  # pixels
 MARGIN = 28
 HEADER = 152
+WARNING = 34  # below it, where birds could hardly be seen
+RED: Colour = (30, 30, 200)
 TIMELINE = 236
 CROP = 132  # side of a crop
 CROPS = 6  # of one visit
@@ -49,11 +51,14 @@ def draw_sheet(results: TuningResults) -> Image:
     shown = min(len(results.visits), MAX_VISITS_SHOWN)
     rows = -(-shown // 2)
     visits = 60 + max(1, rows) * VISIT_ROW if shown else 70
-    top = HEADER + 2 * down
+    header = HEADER + (WARNING if results.blind is not None else 0)
+    top = header + 2 * down
     sheet = np.full((top + TIMELINE + visits, WIDTH, 3), PAPER, np.uint8)
     _draw_header(results, sheet[:HEADER])
+    if results.blind is not None:
+        write(sheet[HEADER:header], _sentence(str(results.blind)), MARGIN, 22, 0.55, RED, bold=True)
     for number, panel in enumerate(PANELS):
-        x, y = MARGIN + number % 2 * (half + MARGIN), HEADER + number // 2 * down
+        x, y = MARGIN + number % 2 * (half + MARGIN), header + number // 2 * down
         drawn = panel(results, half)
         sheet[y : y + drawn.shape[0], x : x + half] = drawn
     _draw_timeline(results, sheet[top : top + TIMELINE])
@@ -70,7 +75,7 @@ def _draw_header(results: TuningResults, part: Image) -> None:
     origin = f"{results.source}    from {results.start:%Y-%m-%d %H:%M:%S} UTC"
     write(part, origin, MARGIN, 68, 0.5, GREY)
     if results.problem:
-        write(part, f"ended early: {results.problem}", MARGIN + text_width(origin) + 40, 68, 0.5, (30, 30, 200))
+        write(part, f"ended early: {results.problem}", MARGIN + text_width(origin) + 40, 68, 0.5, RED)
     cv2.line(part, (MARGIN, 82), (WIDTH - MARGIN, 82), LINE)
     facts = _facts(results)
     pitch = (WIDTH - 2 * MARGIN) // len(facts)
@@ -79,6 +84,10 @@ def _draw_header(results: TuningResults, part: Image) -> None:
         write(part, name, x, 102, 0.5, GREY)
         write(part, fact, x, 124, 0.6, bold=True)
         write(part, more, x, 143, 0.5, GREY)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _facts(results: TuningResults) -> list[tuple[str, str, str]]:
@@ -93,6 +102,9 @@ def _facts(results: TuningResults) -> list[tuple[str, str, str]]:
         of_what = f"{share}; {least * results.main_size[1] / height:.0f} px of the main stream"
     birds = len(results.visits)
     learning, changed = (100 * results.share_of(state) for state in (GateState.LEARNING, GateState.CHANGED))
+    blind, why = learning + changed, f"learning {learning:.1f} %, changes {changed:.1f} %"
+    if results.blind is not None:
+        blind, why = 100 * results.blind.blind_s / seconds, "or nearly so; see below"
     return [
         ("Frame", f"{width} x {height} px", f"{(results.frames - 1) / seconds:.1f} frames per second"),
         ("Read", f"{results.seconds:.1f} s", f"{results.frames} frames"),
@@ -100,11 +112,7 @@ def _facts(results: TuningResults) -> list[tuple[str, str, str]]:
         ("Grid", f"{columns} x {rows} cells", f"of {results.cell} px; a bird: {least / results.cell:.1f} cells"),
         ("Looks", f"{len(results.samples) / seconds:.1f} per second", "more while something moves"),
         ("Visits found", str(birds), f"{60 * birds / seconds:.1f} per minute"),
-        (
-            "Blind",
-            f"{learning + changed:.1f} % of the time",
-            f"learning {learning:.1f} %, changes {changed:.1f} %",
-        ),
+        ("Blind", f"{min(blind, 100.0):.1f} % of the time", why),
     ]
 
 

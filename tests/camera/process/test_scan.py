@@ -44,15 +44,19 @@ def error_of(path: Path) -> str:
     return done.error
 
 
-def write(path: Path, seconds: float = 10.0, rate: Fraction = Fraction(10), sound_s: float = 0.0) -> Path:
-    """A recording with a little noise in it, and with sound of another length."""
+def write(
+    path: Path, seconds: float = 10.0, rate: Fraction = Fraction(10), sound_s: float = 0.0, *, lens_cap: bool = False
+) -> Path:
+    """A recording of a wall in the sun with a little noise in it, and with sound of another length."""
     chance = np.random.default_rng(3)
+    wall = np.zeros((120, 160, 3)) if lens_cap else np.linspace(90, 190, 160)[None, :, None] * np.ones((120, 1, 3))
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=rate)
         video.width, video.height, video.pix_fmt = 160, 120, "yuv420p"
         sound: Any = container.add_stream("mp2", rate=16_000) if sound_s else None
         for number in range(round(seconds * rate)):
-            picture = av.VideoFrame.from_ndarray(chance.integers(90, 110, (120, 160, 3)).astype(np.uint8), "rgb24")
+            noisy = wall + chance.integers(0, 20, (120, 160, 3))
+            picture = av.VideoFrame.from_ndarray(noisy.astype(np.uint8), "rgb24")
             picture.pts = number
             container.mux(video.encode(picture))
         container.mux(video.encode())
@@ -123,3 +127,14 @@ def test_a_recording_in_which_nothing_could_be_watched_says_so(tmp_path: Path) -
     for seconds in (1.0, 10.0):
         watched = scanned(write(tmp_path / "b.mp4", seconds))
         assert not any(isinstance(item, CameraStatus) and item.notice for item in watched)
+
+
+def test_a_recording_in_which_birds_could_hardly_be_seen_says_so(tmp_path: Path) -> None:
+    """Its owner takes a card without visits for a week without birds, and leaves the lens cap on."""
+    said = scanned(write(tmp_path / "a.mp4", lens_cap=True))
+    notices = [item.notice for item in said if isinstance(item, CameraStatus) and item.notice]
+    (notice,) = notices
+    assert notice.startswith(f"{tmp_path}/a.mp4: for 10 of 10 s birds could hardly be seen: the picture is black; ")
+    done = said[-1]
+    assert isinstance(done, FileDone)
+    assert done.error == "", "it was read to its end all the same"

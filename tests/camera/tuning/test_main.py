@@ -71,6 +71,26 @@ def test_the_sheet_shows_the_visit(clip: Path, tmp_path: Path) -> None:
     assert np.unique(bottom.reshape(-1, 3), axis=0).shape[0] > 500
 
 
+def test_a_place_that_cannot_be_watched_is_said(tmp_path: Path) -> None:
+    """Who tunes a camera that swings too far would turn at `min_bird` in vain."""
+    chance, path = np.random.default_rng(1), tmp_path / "sea.mp4"
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=10)
+        video.width, video.height, video.pix_fmt, video.bit_rate = 320, 180, "yuv420p", 8_000_000
+        for _ in range(80):
+            waves = cv2.GaussianBlur(chance.normal(0, 1, (180, 320)).astype(np.float32), (0, 0), 8.0)
+            grey = np.clip(110 + 45 * waves / waves.std(), 0, 255).astype(np.uint8)
+            container.mux(video.encode(av.VideoFrame.from_ndarray(np.dstack([grey] * 3), "bgr24")))
+        container.mux(video.encode())
+    result = tune(path, "--out", "sheet.png", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "for 8 of 8 s birds could hardly be seen: almost the whole picture moves; turn the camera" in result.stderr
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet is not None
+    red = (sheet[152:186, :, 2] > 180) & (sheet[152:186, :, 1] < 60)
+    assert red.sum() > 500, "the sheet, which is sent to who can help, says it too"
+
+
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, bool]]:
     """Each frame that any observer is shown: its second, and whether the gate looked at it."""

@@ -253,7 +253,10 @@ def test_a_safetensors_file_with_junk_in_any_of_its_entries_is_refused(small: Sa
             load_network(ModelSettings(file=small.safetensors, device="cpu"), small.safetensors.parent)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 1_000_000, "3", "{}", '{"registered_name": 3, "model_config": {}}'])
+JUNK_TEXTS = ("", "{", "[]", "[" * 1_000_000, "3", "{}", '{"registered_name": 3, "model_config": {}}')
+
+
+@pytest.mark.parametrize("text", JUNK_TEXTS)
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_a_configuration_beside_the_weights_that_is_none_is_refused(small: Saved, text: str, encoding: str) -> None:
     beside = small.pt.with_suffix(".json")

@@ -13,15 +13,15 @@ import heapq
 from collections.abc import Sequence
 from typing import Protocol
 
-from birdwatchd.records import FloatArray, Moment, Prediction, State, Verdict
+from birdwatchd.records import FloatArray, Prediction, State, Verdict
 
-__all__ = ["SECOND_LOOKS", "Predictor", "RunningVerdict", "SecondLooks", "clearer"]
+__all__ = ["SECOND_LOOKS", "RunningVerdict", "SecondLooks", "clearer", "shows_more"]
 
 SECOND_LOOKS = 4  # the moments of a visit that may have one; on real feeder clips 8 named no more birds, and 2 as many
 
 
 class RunningVerdict(Protocol):
-    """What is needed of a visit's running verdict (`birdwatchd.species.verdict.fusion`)."""
+    """What is needed of a visit's running verdict (`fusion.RunningVerdict`; tests have others)."""
 
     @property
     def moments(self) -> int:
@@ -38,17 +38,6 @@ class RunningVerdict(Protocol):
 
     def verdict(self) -> Verdict:
         """The verdict on all moments so far."""
-
-
-class Predictor(Protocol):
-    """What is needed of the classifier."""
-
-    @property
-    def max_batch(self) -> int:
-        """Crops worth collecting for one call."""
-
-    def predict(self, moments: Sequence[tuple[str, Moment]], *, brightened: bool = False) -> list[Prediction]:
-        """Predictions of those moments whose crops could be decoded; of brightened copies of the dark ones."""
 
 
 class SecondLooks:
@@ -68,11 +57,18 @@ class SecondLooks:
 
     def choose(self, predictions: Sequence[Prediction]) -> list[Prediction]:
         """Those to look at again, of first looks that came next."""
-        return [one for one in predictions if self._chosen(one)]
+        return [one for one in predictions if self.wants(one.logits, one.moment.quality, one.embedding)]
 
-    def _chosen(self, first: Prediction) -> bool:
-        self._firsts.add(first.logits, first.moment.quality, first.embedding)
-        evidence = self._firsts.evidence_of(first.logits)
+    def wants(self, logits: FloatArray, quality: float, embedding: FloatArray) -> bool:
+        """Whether to look again at the next moment, by its first look.
+
+        Args:
+            logits: shape (classes,).
+            quality: of its crop, 0 … 1.
+            embedding: shape (dim,).
+        """
+        self._firsts.add(logits, quality, embedding)
+        evidence = self._firsts.evidence_of(logits)
         if len(self._most) < SECOND_LOOKS:
             heapq.heappush(self._most, evidence)
         elif evidence <= heapq.heappushpop(self._most, evidence):
@@ -83,6 +79,10 @@ class SecondLooks:
 def clearer(running: RunningVerdict, first: Sequence[Prediction], again: Sequence[Prediction]) -> list[Prediction]:
     """Of each moment of a visit the look that shows more of a bird."""
     second = {one.moment.index: one for one in again}
-    evidence = running.evidence_of
     pairs = [(one, second.get(one.moment.index, one)) for one in first]
-    return [other if evidence(other.logits) > evidence(one.logits) else one for one, other in pairs]
+    return [other if shows_more(running, other.logits, one.logits) else one for one, other in pairs]
+
+
+def shows_more(running: RunningVerdict, again: FloatArray, first: FloatArray) -> bool:
+    """Whether the second look at a moment shows more of a bird than the first; both are logits."""
+    return running.evidence_of(again) > running.evidence_of(first)

@@ -1,0 +1,1 @@
+"""Compare ways to find how far a camera has moved: the gate's own least squares, and those of OpenCV."""
