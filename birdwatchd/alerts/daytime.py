@@ -91,9 +91,10 @@ def sunrise_and_sunset(day: date, latitude: float, longitude: float, zone: ZoneI
 
     observer = Observer(latitude, longitude)
     # A time zone may be far from its longitude: take the solar noon that belongs to the local date. The mean sun
-    # decides which, else one date of the year would have two and another none.
+    # decides which, by the zone's standard time, else one date of the year would have two and another none.
     mean_noon = datetime.combine(day, time(12), UTC) - timedelta(hours=longitude / 15)
-    shift = round((datetime.combine(day, time(12), zone) - mean_noon) / DAY)
+    local_noon = datetime.combine(day, time(12), zone)
+    shift = round((local_noon + (local_noon.dst() or timedelta(0)) - mean_noon) / DAY)
     solar_noon = noon(observer, day, tzinfo=UTC) + shift * DAY
     zenith_deg = 90.0 + SUN_APPARENT_RADIUS
     # Not astral's `sunrise` and `sunset`: they also raise when the event is on another date in UTC.

@@ -53,6 +53,7 @@ ZONES = st.sampled_from(["UTC", "Asia/Jerusalem", "America/Los_Angeles", "Pacifi
 @example((-66.5, -143.0), datetime(2024, 7, 21, 10, tzinfo=UTC), "UTC")
 @example((0.0, -179.0), datetime(2024, 4, 1, tzinfo=UTC), "UTC")
 @example((-67.4375, 0.0), datetime(2024, 6, 16, 0, 1, tzinfo=UTC), "UTC")
+@example((0.0, -16.0), datetime(2024, 4, 6, 8, tzinfo=UTC), "Australia/Lord_Howe")
 def test_night_is_when_the_sun_is_down(place: tuple[float, float], at: datetime, zone: str) -> None:
     """Quiet from sunset to sunrise must hold all through the polar night, and never in the polar day."""
     height = height_of_sun(at, *place)
