@@ -29,6 +29,7 @@ NOISE_FACTOR = 2.5  # mean absolute deviation over the lower quartile of absolut
 SAME_PLACE = 0.6  # correlation of the edges of two scenes from which on they show the same place
 RESTLESS_LEVELS = 12.0  # grey levels by which a cell differs from its usual level when something moves
 RESTLESS_CELLS, RESTLESS_FRAMES = 0.06, 0.6  # share of the cells that do, and of the frames in which they do
+MIN_FILL = 0.3  # share of its box that a bird takes at least; leaves in another light are patches
 REGION_MARGIN = 0.15  # of its own size, around what stands there: feet, a thin tail
 CLUTTER_QUANTILE = 25  # per cent: of the frames; a gust does not last, rain does
 
@@ -119,7 +120,8 @@ def without_restless(
     result = level.copy()
     for region in detector.detect_on_grid(GridFrame(cells, 0, cells)):
         where = detector.grid.slices(region.box, REGION_MARGIN)
-        if not region.ghost and _is_restless(level[where], [sample.cells[where] for sample in samples]):
+        solid = region.fill >= MIN_FILL
+        if solid and not region.ghost and _is_restless(level[where], [sample.cells[where] for sample in samples]):
             result[where] = np.clip(other.level[where] * illumination.gain + illumination.offset, 0, 255)
     return result
 
