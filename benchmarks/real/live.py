@@ -28,7 +28,7 @@ from birdwatchd.records import Verdict, Visit
 from birdwatchd.species.verdict.best_moments import MOMENTS
 from birdwatchd.store import StoreReader
 
-__all__ = ["LiveVisit", "Played", "live_section", "play", "read_beginnings"]
+__all__ = ["LiveVisit", "Played", "alone_section", "compare", "live_section", "play", "read_beginnings"]
 
 START_S = 120.0  # to load a model on a busy machine and connect
 STOP_S = 60.0
@@ -180,43 +180,51 @@ def compare(
 
 
 def live_section(played: Sequence[Played]) -> str:
-    """The section of the page, without its heading."""
+    """The section on clips that were played one after the other, without its heading."""
     lines = [
         _INTRO,
         "| clip | begins with a bird | scan: visits | confirmed | live: visits | confirmed | begun at the jump"
         " | open at the jump |",
         "|---|---|---:|---|---:|---|---:|---:|",
     ]
-    known = {True: "yes", False: "no", None: "?"}
-    for one in played:
-        cells = (
-            one.clip.name,
-            known[one.begins_with_bird],
-            len(one.scanned),
-            _counted(one.names(one.scanned)),
-            len(one.live),
-            _counted(one.names(one.live)),
-            one.at_jump,
-            one.from_before,
-        )
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    for title, part in (
-        ("Clips that do not begin with a bird", [one for one in played if one.begins_with_bird is False]),
-        ("The others", [one for one in played if one.begins_with_bird is not False]),
-    ):
-        found = sum(bool(one.live) for one in part)
-        scan, live = sum(one.is_right(one.scanned) for one in part), sum(one.is_right(one.live) for one in part)
-        wrong = sum(name not in one.clip.species for one in part for name in one.names(one.live))
-        lines += [
-            "",
-            f"{title}: {len(part)}. Live, {found} have a visit. The right species is confirmed in {scan} by the scan"
-            f" and in {live} live; {wrong} live visits are confirmed as another species.",
-        ]
-    jumps = len(played) - 1
+    lines += [f"| {' | '.join((*_cells(one), str(one.at_jump), str(one.from_before)))} |" for one in played]
+    without = [one for one in played if one.begins_with_bird is False]
+    lines += _in_sum("Clips that do not begin with a bird", without)
+    lines += _in_sum("The others", [one for one in played if one not in without])
     begun, still_open = sum(one.at_jump for one in played), sum(one.from_before for one in played)
-    text = f"At the {jumps} jumps {begun} visits begin within a second, and {still_open} times one goes on."
-    lines += ["", text]
+    jumps = len(played) - 1
+    lines += ["", f"At the {jumps} jumps {begun} visits begin within a second, and {still_open} times one goes on."]
     return "\n".join(lines) + "\n"
+
+
+def alone_section(played: Sequence[Played]) -> str:
+    """The section on clips that were played alone, without its heading."""
+    lines = [_ALONE, "| clip | begins with a bird | scan: visits | confirmed | live: visits | confirmed |"]
+    lines += ["|---|---|---:|---|---:|---|", *(f"| {' | '.join(_cells(one))} |" for one in played)]
+    lines += _in_sum("Clips", played)
+    return "\n".join(lines) + "\n"
+
+
+def _cells(one: Played) -> tuple[str, ...]:
+    return (
+        one.clip.name,
+        {True: "yes", False: "no", None: "?"}[one.begins_with_bird],
+        str(len(one.scanned)),
+        _counted(one.names(one.scanned)),
+        str(len(one.live)),
+        _counted(one.names(one.live)),
+    )
+
+
+def _in_sum(title: str, part: Sequence[Played]) -> list[str]:
+    found = sum(bool(one.live) for one in part)
+    scan, live = sum(one.is_right(one.scanned) for one in part), sum(one.is_right(one.live) for one in part)
+    wrong = sum(name not in one.clip.species for one in part for name in one.names(one.live))
+    return [
+        "",
+        f"{title}: {len(part)}. Live, {found} have a visit. The right species is confirmed in {scan} by the scan"
+        f" and in {live} live; {wrong} live visits are confirmed as another species.",
+    ]
 
 
 def _counted(names: Sequence[str]) -> str:
@@ -235,6 +243,12 @@ settings. Where a clip ends the picture jumps to another minute or hour. The sca
 visit counts for each clip in which one of the pictures was taken that its name is made of.
 """
 
+_ALONE = """Written by the same command with `--alone`.
+
+Each clip that does not begin with a bird is played to a `birdwatchd run` of its own, so there is no jump. What a live
+camera learns of its scene it has to learn in the clip.
+"""
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Join, play, scan, compare, print or write."""
@@ -244,27 +258,40 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, required=True, help="weights of a classifier in birder's format")
     parser.add_argument("--only", required=True, metavar="OWNER/NAME", help="the repository of one camera's clips")
     parser.add_argument("--presence", type=Path, help="CSV: file, frame, bird_visible (1, 0, ?)")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep recording, home and log here")
+    parser.add_argument(
+        "--alone", action="store_true", help="play each clip that does not begin with a bird to a daemon of its own"
+    )
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep recordings, homes and logs here")
     parser.add_argument("--markdown", type=Path, help="write into this page instead of printing")
     given = parser.parse_args(arguments)
     clips = [one for one in read_clips(given.clips, given.folders) if one.name.startswith(f"{given.only}:")]
+    beginnings = read_beginnings(given.presence) if given.presence else {}
+    if given.alone:
+        clips = [one for one in clips if beginnings.get(one.path.name) is False]
     if not clips:
-        parser.error(f"no clip of {given.only} in {given.clips}")
+        parser.error(f"no clip of {given.only} in {given.clips} can be played")
     model = read_model(given.model.resolve())
     with tempfile.TemporaryDirectory(prefix="birdwatchd-live-") as temporary:
         folder = (given.keep or Path(temporary)).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
-        recording = folder / "joined.mp4"
-        seconds = join([clip.path for clip in clips], recording)
-        live = play(recording, sum(seconds), model, folder)
-    scanned = scan_clips([clip.path for clip in clips], model)
-    beginnings = read_beginnings(given.presence) if given.presence else {}
-    section = live_section(compare(clips, seconds, live, scanned, beginnings))
+        parts = [[clip] for clip in clips] if given.alone else [clips]
+        played = [
+            one for number, part in enumerate(parts) for one in _played(part, model, folder / str(number), beginnings)
+        ]
+    heading, section = (HEADINGS[2], alone_section(played)) if given.alone else (HEADINGS[1], live_section(played))
     if given.markdown:
         earlier = given.markdown.read_text(encoding="utf-8") if given.markdown.exists() else ""
-        given.markdown.write_text(with_section(earlier, HEADINGS[1], section), encoding="utf-8")
+        given.markdown.write_text(with_section(earlier, heading, section), encoding="utf-8")
     else:
         print(section)
+
+
+def _played(clips: Sequence[Clip], model: Model, folder: Path, beginnings: Mapping[str, bool]) -> list[Played]:
+    """Some clips, as one recording, live and by a scan."""
+    folder.mkdir(parents=True, exist_ok=True)
+    recording = folder / "joined.mp4"
+    seconds = join([clip.path for clip in clips], recording)
+    live = play(recording, sum(seconds), model, folder)
+    return compare(clips, seconds, live, scan_clips([clip.path for clip in clips], model), beginnings)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["HEADINGS", "kept_sections", "with_section"]
 
-HEADINGS = ("## Each mechanism left out", "## Live")
+HEADINGS = ("## Each mechanism left out", "## Live", "## Live, each clip alone")
 """Sections that have a command of their own, in the order of the page's end."""
 
 

@@ -9,7 +9,7 @@ import av
 import pytest
 
 from benchmarks.real.clips import Clip
-from benchmarks.real.live import LiveVisit, compare, live_section, play, read_beginnings
+from benchmarks.real.live import LiveVisit, alone_section, compare, live_section, play, read_beginnings
 from benchmarks.real.rtsp import INSTALL, PYTHON, join
 from benchmarks.real.visits import Seen, read_model
 from birdwatchd.records import Rank, State, Verdict
@@ -65,6 +65,9 @@ def test_visits_count_where_their_best_pictures_were_taken() -> None:
     assert "Clips that do not begin with a bird: 2. Live, 2 have a visit." in text
     assert "confirmed in 2 by the scan and in 2 live; 0 live visits" in text
     assert "The others: 1. Live, 0 have a visit." in text
+    alone = alone_section([second])
+    assert "| a/b:b | no | 1 | Parus major (1) | 2 | Parus major (1) |\n" in alone
+    assert "Clips: 1. Live, 1 have a visit." in alone
     assert "At the 2 jumps 1 visits begin within a second, and 2 times one goes on." in text
 
 
