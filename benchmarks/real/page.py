@@ -30,7 +30,8 @@ birdwatchd's default, 0.7; the two means are also shown from 0.3 on, to tell the
 
 The clips are other people's, in public repositories; none is part of this project, and no picture of them is shown.
 Which species may be named in each is one person's opinion. A visit of which nothing is a bird counts as `wrong` when it
-is named, also in a clip with birds.
+is named, also in a clip with birds. What each mechanism of naming is worth, and how the same clips fare when a camera
+sends them live, stands at the end.
 """
 
 
