@@ -81,7 +81,7 @@ MECHANISMS = (
         "second-look",
         "naming",
         "dark pictures are not looked at again",
-        {"birdwatchd.stages.second_look:SecondLooks.choose": lambda self, predictions: []},
+        {"birdwatchd.species.verdict.second_look:SecondLooks.choose": lambda self, predictions: []},
     ),
     Mechanism(
         "many-moments",

@@ -25,7 +25,7 @@ from birdwatchd.species.network import network
 from birdwatchd.species.taxonomy import bundled_taxonomy
 from birdwatchd.species.verdict import fusion
 from birdwatchd.species.verdict.fusion import Fusion
-from birdwatchd.stages.second_look import SecondLooks
+from birdwatchd.species.verdict.second_look import SecondLooks
 from birdwatchd.testing import drawn_scene, write_drawn_clip
 
 DEMO = Path(__file__).parents[2] / "birdwatchd/species/weights/demo.safetensors"
