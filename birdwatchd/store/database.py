@@ -29,7 +29,7 @@ __all__ = ["FILE_NAME", "Database", "refuse_emptied"]
 log = logging.getLogger(__name__)
 
 FILE_NAME = "birdwatchd.sqlite3"
-QUICK_CHECK_S = 2.0  # SQLite reads some 250 MB a second from memory: years of visits take longer than a start should
+QUICK_CHECK_S = 2.0  # years of visits are gigabytes, and take longer than a start should; `doctor` reads them all
 BUSY_TIMEOUT_MS = 10_000  # longer than any transaction here, shorter than a person's or systemd's patience
 
 
@@ -81,7 +81,10 @@ class Database:
         with store_errors(path):
             refuse_emptied(path)
             if not path.is_file():
-                raise StoreError(f"{path}: there is no database", "check `home`, or run birdwatchd there first")
+                hint = "check `home`, or run birdwatchd there first"
+                if _has_pictures(home):
+                    hint = f"restore it, or let `birdwatchd doctor --repair --home {home}` make visits of the pictures"
+                raise StoreError(f"{path}: there is no database", hint)
         engine = _open_engine(path, read_only=True)
         with store_errors(path):
             _require_version(engine, path)
@@ -189,12 +192,16 @@ def refuse_emptied(path: Path) -> None:
     if not path.exists():
         if log_file.exists() and log_file.stat().st_size > 0:
             raise damaged(path, "is missing, and only its write-ahead log (-wal) is left")
-    elif path.stat().st_size == 0 and next((path.parent / "media").glob(f"{DAY_FOLDERS}/*.jpg"), None) is not None:
+    elif path.stat().st_size == 0 and _has_pictures(path.parent):
         raise damaged(path, "is empty (0 bytes), although there are pictures of visits")
 
 
+def _has_pictures(home: Path) -> bool:
+    return next((home / "media").glob(f"{DAY_FOLDERS}/*.jpg"), None) is not None
+
+
 def _check_quickly(engine: Engine, path: Path) -> None:
-    """Look for damage in the structure of the file, table by table, small ones first, as far as the time allows.
+    """Look for damage in tables and their indexes, small ones first, as far as the time allows.
 
     Raises:
         StoreDamaged: something is wrong.
@@ -208,7 +215,7 @@ def _check_quickly(engine: Engine, path: Path) -> None:
     try:
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for name in sorted(names, key=lambda name: (name == "moment", name == "visit")):  # the largest come last
-            for (found,) in connection.execute(f"PRAGMA quick_check('{name.replace(chr(39), chr(39) * 2)}')"):
+            for (found,) in connection.execute(f"PRAGMA integrity_check('{name.replace(chr(39), chr(39) * 2)}')"):
                 if found != "ok":
                     raise damaged(path, f"the database is damaged ({' '.join(found.split())})")
     except sqlite3.OperationalError as error:

@@ -51,6 +51,8 @@ def store_errors(path: Path) -> Iterator[None]:
         raise _from_system(path, error) from error
     except UnreadableValue as error:
         raise damaged(path, f"a row cannot be read ({error})") from error
+    except UnicodeDecodeError as error:  # sqlite3 could not even read what SQLite says of a spoilt table
+        raise damaged(path, "the database is damaged") from error
 
 
 def damaged(path: Path, what: str) -> StoreDamaged:
@@ -85,7 +87,7 @@ def _from_sqlite(path: Path, error: BaseException | None) -> StoreError:
     if name.startswith(_FULL):
         return StoreFull(f"{path}: no room on the disk", "free some space; birdwatchd then goes on by itself")
     if name.startswith(_DAMAGED) or _NONSENSE.search(str(error)):
-        return damaged(path, f"the database is damaged ({error})")
+        return damaged(path, f"the database is damaged ({' '.join(str(error).split())})")
     if name.startswith(_FORBIDDEN):
         return StoreError(f"{path}: cannot be opened or written ({error})", "check its owner and rights")
     return StoreError(f"{path}: {error}", "check the disk, and that no other program changes the file")

@@ -98,6 +98,8 @@ def test_stray_clips_are_swept_but_not_those_that_are_on_their_way(
         assert store.sweep(NOW) == Swept(moved=1, deleted=1)
         names = {path.name for path in (store.home / named).parent.iterdir()}
         assert names == {Path(name).name for name in (named, fresh, clip_part(live))}
-    assert store.sweep(NOW + timedelta(hours=2)) == Swept(moved=1, deleted=1)  # its process has died; and nobody named the other
+    assert store.sweep(NOW + timedelta(hours=2)) == Swept(
+        moved=1, deleted=1
+    )  # its process has died; and nobody named the other
     assert [path.name for path in (store.home / named).parent.iterdir()] == [Path(named).name]
     assert all((store.home / "lost+found" / name).read_bytes() == b"video" for name in (stray, fresh))

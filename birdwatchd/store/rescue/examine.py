@@ -16,7 +16,7 @@ from birdwatchd.errors import StoreDamaged, StoreError
 from birdwatchd.store import migrations
 from birdwatchd.store.database import FILE_NAME, Database, refuse_emptied
 from birdwatchd.store.media import DAY_FOLDERS, LOST, Media, media_files
-from birdwatchd.store.rescue.salvage import open_raw
+from birdwatchd.store.rescue.salvage import UNREADABLE, open_raw
 from birdwatchd.store.rescue.sound import ROW_TABLES, sound_row
 from birdwatchd.store.sqlite_errors import store_errors
 
@@ -83,7 +83,7 @@ def examine_database(home: Path) -> DatabaseFindings:
         try:
             with closing(open_raw(path, read_only=True)) as connection:
                 _examine(connection, found)
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             if str(getattr(error, "sqlite_errorname", "")).startswith(_UNAVAILABLE):
                 raise
             found.problems.append(" ".join(str(error).split()))
@@ -94,7 +94,7 @@ def _examine(connection: sqlite3.Connection, found: DatabaseFindings) -> None:
     for (line,) in connection.execute(f"PRAGMA integrity_check({MOST_PROBLEMS})"):
         text = " ".join(line.decode(errors="replace").split())
         if text != "ok":
-            found.problems.append(text)
+            found.problems.append(text.removeprefix("*** in database main *** "))
     has_version = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
     if has_version:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()

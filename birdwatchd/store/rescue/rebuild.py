@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
 
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit, visit_start
@@ -168,20 +167,37 @@ def _write(connection: Connection, setup: Setup, found: _Found, now: datetime, r
         rebuilt.unnamed += visit.model == UNKNOWN_MODEL
         _write_reviews(connection, found)
     for crop in found.crops:
-        if _write_moment(connection, visit, crop):
+        if _write_moment(connection, setup.media, visit, crop):
             rebuilt.crops += 1
         else:
             rebuilt.unusable += 1
-    table = schema.visit
     for name in found.clips:
-        mine = sa.update(table).where(table.c.id == visit.visit_id, table.c.clip.is_(None))
-        named = connection.execute(mine.values(clip=name, clip_cut=False)).rowcount
-        rebuilt.clips += named
-        rebuilt.unusable += 1 - named
+        if _write_clip(connection, setup.media, visit.visit_id, name):
+            rebuilt.clips += 1
+        else:
+            rebuilt.unusable += 1
 
 
-def _write_moment(connection: Connection, visit: Visit, crop: _Shown) -> bool:
-    """Write the moment of a crop, or name the crop in its row if that names none; False if it names another one."""
+def _write_clip(connection: Connection, media: Media, visit_id: str, name: str) -> bool:
+    """Name a clip in the row of its visit; False if that names another one, which is there."""
+    table = schema.visit
+    before = connection.execute(sa.select(table.c.clip).where(table.c.id == visit_id)).scalar()
+    if before is not None and (media.home / before).is_file():
+        return False
+    connection.execute(sa.update(table).where(table.c.id == visit_id).values(clip=name, clip_cut=False))
+    return True
+
+
+def _write_moment(connection: Connection, media: Media, visit: Visit, crop: _Shown) -> bool:
+    """Write the moment of a crop, or name the crop in its row; False if that names another one, which is there."""
+    table = schema.moment
+    mine = (table.c.visit_id == visit.visit_id, table.c.idx == crop.index)
+    before = connection.execute(sa.select(table.c.crop).where(*mine)).first()
+    if before is not None:
+        if before.crop is not None and (media.home / before.crop).is_file():
+            return False
+        connection.execute(sa.update(table).where(*mine).values(crop=crop.name))
+        return True
     empty = np.empty(0, np.float32)
     unknown = Moment(crop.index, visit.start, _WHOLE, 0.0, Crop(b"", crop.width, crop.height))
     row, model = (crop.note.row, crop.note.model) if crop.note else (MomentRow(unknown, empty, ()), UNKNOWN_MODEL)
@@ -199,12 +215,8 @@ def _write_moment(connection: Connection, visit: Visit, crop: _Shown) -> bool:
         "width": crop.width,
         "height": crop.height,
     } | prediction_values(row)
-    table = schema.moment
-    insert = sqlite.insert(table).values(values)
-    insert = insert.on_conflict_do_update(
-        index_elements=["visit_id", "idx"], set_={"crop": crop.name}, where=table.c.crop.is_(None)
-    )
-    return connection.execute(insert).rowcount == 1
+    connection.execute(sa.insert(table).values(values))
+    return True
 
 
 def _fits(connection: Connection, model: str, dim: int) -> bool:

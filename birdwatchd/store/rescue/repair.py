@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -20,12 +19,13 @@ from birdwatchd.errors import StoreBusy, StoreError, StoreFull, StoreTooNew
 from birdwatchd.store.database import FILE_NAME, Database
 from birdwatchd.store.media import home_lock
 from birdwatchd.store.rescue.examine import DatabaseFindings, examine_database
-from birdwatchd.store.rescue.salvage import Salvaged, open_raw, salvage
+from birdwatchd.store.rescue.salvage import UNREADABLE, Salvaged, mend_schema, open_raw, salvage
 from birdwatchd.store.sqlite_errors import store_errors
 
 __all__ = ["Repaired", "check_owner", "repair_database"]
 
 WORK_NAME = ".doctor"  # folder below home; what an interrupted repair left in it is deleted by the next one
+MOST_CUT_OFF = 100  # times the size that is left
 _SHARED_FIRST, _SHARED_SIZE = (
     0x40000002,
     510,
@@ -77,10 +77,11 @@ def repair_database(home: Path, findings: DatabaseFindings, now: datetime) -> Re
         with _work_folder(home) as work:
             _require_room(path, work)
             copy = _copied(path, work)
-            salvaged = None
+            fresh, salvaged = _empty(work / "new"), None
+            if copy is not None:
+                mend_schema(copy, fresh)
             if copy is None or findings.unreadable or not _reindexed(copy):
                 copy = copy or _empty(work / "none")
-                fresh = _empty(work / "new")
                 salvaged = salvage(copy, fresh)
                 copy = fresh
             _close_log(copy)
@@ -130,7 +131,18 @@ def _copied(path: Path, work: Path) -> Path | None:
     shutil.copyfile(path, copy)
     if _log_of(path).exists():
         shutil.copyfile(_log_of(path), _log_of(copy))
+    _lengthen(copy)
     return copy
+
+
+def _lengthen(copy: Path) -> None:
+    """Give a file that was cut off the length that its header says: SQLite opens no shorter one."""
+    with copy.open("rb") as file:
+        header = file.read(100)
+    page, pages = int.from_bytes(header[16:18], "big"), int.from_bytes(header[28:32], "big")  # a page of 1 is 65,536
+    size, wanted = copy.stat().st_size, (65_536 if page == 1 else page) * pages
+    if size < wanted <= MOST_CUT_OFF * size:  # more is a damaged header
+        os.truncate(copy, wanted)
 
 
 def _empty(folder: Path) -> Path:
@@ -144,7 +156,7 @@ def _reindexed(copy: Path) -> bool:
     try:
         with closing(open_raw(copy)) as connection:
             connection.execute("REINDEX")
-    except sqlite3.Error:
+    except UNREADABLE:
         return False
     folder = copy.parent / "reindexed"  # to be looked at as a home is
     folder.mkdir()
@@ -173,15 +185,16 @@ def _put_in_place(path: Path, new: Path, now: datetime) -> Path | None:
     The old log goes first: SQLite would apply it to whatever file lies beside it.
     """
     kept = path.with_name(f"{path.name}.damaged-{now:%Y%m%d-%H%M%S}")
-    has_old = path.exists()
+    has_old = path.exists() and path.stat().st_size > 0
     if has_old:
         shutil.copymode(path, new)
         try:
             os.link(path, kept)
         except OSError:  # a file system without links
             shutil.copyfile(path, kept)
-    if _log_of(path).exists():
+    if _log_of(path).exists() and _log_of(path).stat().st_size > 0:
         os.rename(_log_of(path), _log_of(kept))
+    _log_of(path).unlink(missing_ok=True)
     path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
     os.replace(new, path)
     folder = os.open(path.parent, os.O_RDONLY)

@@ -20,8 +20,9 @@ import sqlalchemy as sa
 
 from birdwatchd.store.rescue.sound import ROW_TABLES, sound_row
 
-__all__ = ["RowReader", "Salvaged", "open_raw", "salvage"]
+__all__ = ["UNREADABLE", "RowReader", "Salvaged", "mend_schema", "open_raw", "salvage"]
 
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)  # the second where what SQLite says of a spoilt table is no text
 MOST_FAILURES = 100_000  # queries of one table that hit a damaged page; a large database is damaged in a few places
 BEYOND = 4096  # rows that are looked for behind the last one where SQLite cannot say which is the last
 
@@ -67,7 +68,7 @@ class RowReader:
         self.columns: list[str] = []
         try:
             found = {row[1].decode() for row in source.execute(f"PRAGMA table_info({_quoted(table.name)})")}
-        except (sqlite3.Error, UnicodeDecodeError):
+        except UNREADABLE:
             self.failures += 1
             return
         self.columns = [column.name for column in table.columns if column.name in found]
@@ -93,7 +94,7 @@ class RowReader:
         query = f"SELECT {function}(rowid) FROM {_quoted(self._table.name)} NOT INDEXED"  # noqa: S608  # our names
         try:
             return int(self._source.execute(query).fetchone()[0] or 0)
-        except sqlite3.Error:
+        except UNREADABLE:
             self.failures += 1
             return None
 
@@ -107,11 +108,37 @@ class RowReader:
                 for number, *row in self._source.execute(query, (low, high)):
                     low = number + 1
                     yield number, tuple(row)
-            except sqlite3.Error:
+            except UNREADABLE:
                 self.failures += 1
                 if halve and low < high:
                     middle = (low + high) // 2
                     spans += [(middle + 1, high), (low, middle)]
+
+
+def mend_schema(damaged: Path, sound: Path) -> None:
+    """Write tables, indexes and triggers into a copy again whose definitions were damaged; SQLite reads nothing else.
+
+    All databases of one version list them in the same order, which is that of the migrations. Where fewer than half of
+    the definitions agree, this is another version or not one of ours, and stays as it is.
+
+    Args:
+        damaged: the copy.
+        sound: an empty database of this version.
+    """
+    columns = "rowid, type, name, tbl_name, sql"
+    with closing(open_raw(sound)) as known:
+        right = {row[0]: row[1:] for row in known.execute(f"SELECT {columns} FROM sqlite_master")}  # noqa: S608
+    with closing(open_raw(damaged)) as connection, suppress(*UNREADABLE):
+        connection.execute("PRAGMA writable_schema=ON")
+        found = {row[0]: row[1:] for row in connection.execute(f"SELECT {columns} FROM sqlite_master")}  # noqa: S608
+        wrong = [number for number in found.keys() & right.keys() if found[number] != right[number]]
+        if found.keys() == right.keys() and 2 * len(wrong) < len(right):
+            change = "UPDATE sqlite_master SET type = ?, name = ?, tbl_name = ?, sql = ? WHERE rowid = ?"
+            connection.execute("BEGIN")
+            for number in wrong:
+                text = [None if value is None else value.decode() for value in right[number]]
+                connection.execute(change, [*text, number])
+            connection.execute("COMMIT")
 
 
 def salvage(damaged: Path, target: Path) -> Salvaged:
@@ -141,6 +168,7 @@ def salvage(damaged: Path, target: Path) -> Salvaged:
 def _copy(source: Path, new: sqlite3.Connection, result: Salvaged) -> None:
     """Add what one file has and the new database has not."""
     with closing(open_raw(source)) as old:
+        old.execute("PRAGMA writable_schema=ON")  # SQLite then reads on where the file is cut off or a table is spoilt
         for table in ROW_TABLES:
             reader = RowReader(old, table)
             for row in reader.rows():
@@ -152,7 +180,7 @@ def _copy(source: Path, new: sqlite3.Connection, result: Salvaged) -> None:
                 insert = f"INSERT OR IGNORE INTO {_quoted(table.name)} ({names}) VALUES ({places})"  # noqa: S608
                 new.execute(insert, list(values.values()))
             result.whole = result.whole and bool(reader.columns) and not reader.failures
-        with suppress(sqlite3.Error, TypeError):  # ids of messages are never used again
+        with suppress(*UNREADABLE, TypeError, ValueError):  # ids of messages are never used again
             (highest,) = old.execute("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'").fetchone()
             new.execute("DELETE FROM sqlite_sequence WHERE name = 'outbox'")
             new.execute("INSERT INTO sqlite_sequence VALUES ('outbox', ?)", (int(highest),))

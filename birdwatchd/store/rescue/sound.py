@@ -59,6 +59,8 @@ def _sound(column: sa.Column[Any], value: Any) -> Any:
         return None
     kind = type(column.type)
     if issubclass(kind, sa.String | schema.UtcTime | schema.JsonText):
+        if not isinstance(value, bytes):
+            raise TypeError(f"{column}: {value!r:.40} is no text")
         value = value.decode()
     if not _FITS[kind](column, value):
         raise ValueError(f"{column}: {value!r:.40}")
