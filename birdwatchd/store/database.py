@@ -217,7 +217,8 @@ def _check_quickly(engine: Engine, path: Path) -> None:
         for name in sorted(names, key=lambda name: (name == "moment", name == "visit")):  # the largest come last
             for (found,) in connection.execute(f"PRAGMA integrity_check('{name.replace(chr(39), chr(39) * 2)}')"):
                 if found != "ok":
-                    raise damaged(path, f"the database is damaged ({' '.join(found.split())})")
+                    problem = found.splitlines()[-1]  # the first may be a heading
+                    raise damaged(path, f"the database is damaged ({problem})")
     except sqlite3.OperationalError as error:
         if getattr(error, "sqlite_errorname", "") != "SQLITE_INTERRUPT":
             raise

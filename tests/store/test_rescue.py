@@ -330,3 +330,28 @@ def test_a_check_at_the_start_takes_no_longer_than_it_may(home: Path, monkeypatc
     """Years of visits are gigabytes; the whole check is for `doctor`. Here it has no time at all."""
     monkeypatch.setattr("birdwatchd.store.database.QUICK_CHECK_S", 0.0)
     Store.open(home, zone=ZONE, check=True).close()
+
+
+def test_many_damaged_pages_cost_the_rows_on_them_only(home: Path) -> None:
+    """And what SQLite says of them is a list of problems, of which a few are shown."""
+    homes.fill(home, 60, 8, first=12)
+    size = 4096
+    data = bytearray(homes.database(home).read_bytes())
+    of_moments = [page for page in range(len(data) // size) if b"-1.jpg" in data[page * size : (page + 1) * size]]
+    for page in of_moments[::4]:
+        data[page * size : (page + 1) * size] = bytes([0xA5]) * size
+    homes.database(home).write_bytes(data)
+    found = examine_database(home)
+    assert found.is_damaged
+    assert not [problem for problem in found.problems if "\n" in problem or len(problem) > 200]
+    with pytest.raises(StoreDamaged) as damage:
+        Store.open(home, zone=ZONE, check=True).close()
+    assert len(str(damage.value)) < 500
+    files = homes.media(home)
+    repaired, _ = mend(home)
+    assert repaired is not None
+    assert repaired.salvaged is not None
+    assert repaired.salvaged.rows["visit"] == 72
+    assert 0 < repaired.salvaged.rows["moment"] < 12 * 3 + 60 * 8
+    assert homes.media(home) == homes.named(home) == files
+    assert len(visits(home)) == 72

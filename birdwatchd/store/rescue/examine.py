@@ -91,10 +91,9 @@ def examine_database(home: Path) -> DatabaseFindings:
 
 
 def _examine(connection: sqlite3.Connection, found: DatabaseFindings) -> None:
-    for (line,) in connection.execute(f"PRAGMA integrity_check({MOST_PROBLEMS})"):
-        text = " ".join(line.decode(errors="replace").split())
-        if text != "ok":
-            found.problems.append(text.removeprefix("*** in database main *** "))
+    for (said,) in connection.execute(f"PRAGMA integrity_check({MOST_PROBLEMS})"):
+        lines = said.decode(errors="replace").splitlines()
+        found.problems += [line for line in lines if line not in ("ok", "*** in database main ***")]
     has_version = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
     if has_version:
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
