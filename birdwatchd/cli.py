@@ -87,7 +87,7 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Verbose ou
 
 
 def run_cli(arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit status: 0 good, 1 failed at run time, 2 bad usage or configuration."""
+    """Run one command; returns the exit status: 0 good, 1 failed, 2 bad usage, 3 a damaged database."""
     try:
         app(args=list(arguments))
     except ConfigError as error:
@@ -210,6 +210,24 @@ def check(
     settings = _config(config)
     check_config(settings, path)
     return probe_all(settings) if probe else 0
+
+
+@app.command(rich_help_panel="Mend", epilog="Example: birdwatchd doctor --home /var/lib/birdwatchd")
+def doctor(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend what is wrong; the old database is kept under a dated name.")
+    ] = False,
+) -> int:
+    """Check whether database, pictures and clips are whole and belong together.
+
+    With --repair a damaged database is mended, and visits whose rows are lost are made again of their pictures.
+    """
+    from birdwatchd.commands.doctor import run_doctor
+
+    setup_log()
+    return run_doctor(overridden(_config(config), home=home), repair=repair)
 
 
 @app.command(rich_help_panel="Mend", epilog="Example: birdwatchd tune nut_feeder --seconds 120 --out nut_feeder.png")

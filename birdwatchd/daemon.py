@@ -11,6 +11,7 @@ import ctypes
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -92,8 +93,10 @@ class Daemon:
             raise ConfigError("no camera is enabled", "add one below `cameras:`, or use birdwatchd watch SOURCE")
         from birdwatchd.species.network.network import load_network  # torch: only those who run a model pay for it
 
-        with Store.open(self.config.home, zone=self.config.station.zone) as store:
-            store.sweep(datetime.now(UTC))
+        store = self._open_store()
+        if store is None:
+            return 0
+        with store:
             network = load_network(self.config.model, self.config.model_cache)
             _release_memory()
             return self._run(store, network)
@@ -176,6 +179,30 @@ class Daemon:
         if isinstance(self.failure, BirdwatchError):
             raise self.failure
         return 1 if self.late or self.failure else 0
+
+    def _open_store(self) -> Store | None:
+        """Open the home, and put it in order; while the disk is full or held by another program, wait for it.
+
+        Returns:
+            None if the stop came first.
+
+        Raises:
+            StoreTooNew, StoreDamaged, StoreError: waiting does not help.
+        """
+        config = self.config
+        retry = StoreRetry(on_first=lambda error: log.error("cannot start yet: %s", error))
+
+        def opened() -> Store:
+            with ExitStack() as undo:
+                store = undo.enter_context(Store.open(config.home, zone=config.station.zone, check=True))
+                store.sweep(datetime.now(UTC))
+                undo.pop_all()
+            return store
+
+        try:
+            return retry.until_done(opened, wait=lambda: not self._stop.wait(RETRY_S))
+        except StoreUnavailable:
+            return None
 
     def _close_interrupted(self, writer: Writer) -> None:
         """End what a killed run left open; while the disk is full or held by another program, wait for it."""

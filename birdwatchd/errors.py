@@ -68,8 +68,16 @@ class StoreError(BirdwatchError):
     """The database or the media folder failed."""
 
 
+class StoreDamaged(StoreError):
+    """The database, or a row of it, cannot be read. Give up with status 3: only `birdwatchd doctor` mends it."""
+
+    exit_status = 3
+
+
 class StoreTooNew(StoreError):
-    """The database was written by a newer birdwatchd. Give up."""
+    """The database was written by a newer birdwatchd. Give up with status 3: a restart cannot help."""
+
+    exit_status = 3
 
 
 class StoreUnavailable(StoreError):

@@ -38,6 +38,7 @@ __all__ = [
     "clip_path",
     "new_visit_id",
     "rfc3339",
+    "visit_start",
 ]
 
 FloatArray: TypeAlias = "NDArray[np.float32]"
@@ -58,17 +59,28 @@ def new_visit_id(at: datetime, randomness: int | None = None) -> str:
     return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -5, -5))
 
 
+def visit_start(visit_id: str) -> datetime | None:
+    """When a visit began, as its id says; None for an id that says no time."""
+    try:
+        return _began(visit_id) if len(visit_id) == 26 else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _began(visit_id: str) -> datetime:
+    milliseconds = 0
+    for letter in visit_id[:10]:
+        milliseconds = milliseconds << 5 | _CROCKFORD.index(letter)
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
 def clip_path(camera: str, visit_id: str) -> str:
     """Where the clip of a visit lies, relative to home: named by the visit, below its camera and UTC day.
 
     Raises:
         ValueError, OverflowError: the visit's id says no time that has a day.
     """
-    milliseconds = 0
-    for letter in visit_id[:10]:
-        milliseconds = milliseconds << 5 | _CROCKFORD.index(letter)
-    day = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return f"media/{camera}/{day:%Y/%m/%d}/{visit_id}.mp4"
+    return f"media/{camera}/{_began(visit_id):%Y/%m/%d}/{visit_id}.mp4"
 
 
 def clip_part(path: str) -> str:

@@ -202,8 +202,9 @@ def commands_page() -> str:
         "| exit status | meaning |",
         "|---|---|",
         "| 0 | done; for `scan` also when some files could not be read (they are counted and named) |",
-        "| 1 | failed at run time |",
+        "| 1 | failed at run time; for `doctor` also when something is wrong |",
         "| 2 | wrong usage or configuration |",
+        "| 3 | the database is damaged, or was written by a newer birdwatchd; a restart does not help |",
         "| 130 | a `scan` that was interrupted; run it again to continue |",
     ]
     found = dict(_commands(typer.main.get_command(app)))

@@ -116,7 +116,7 @@ def probe_all(config: Config) -> int:
 def _probe_store(config: Config) -> str:
     from birdwatchd.store import Store
 
-    Store.open(config.home, zone=config.station.zone).close()
+    Store.open(config.home, zone=config.station.zone, check=True).close()
     return f"{config.home} is writable"
 
 

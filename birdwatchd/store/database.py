@@ -8,6 +8,7 @@ BEGIN IMMEDIATE, so that it waits (10 s) at its start and can never fail half-wa
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -19,15 +20,16 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from birdwatchd.errors import StoreError, StoreTooNew, StoreUnavailable
-from birdwatchd.store import migrations
-from birdwatchd.store.media import home_lock
-from birdwatchd.store.sqlite_errors import migration_errors, store_errors
+from birdwatchd.store import migrations, schema
+from birdwatchd.store.media import DAY_FOLDERS, home_lock
+from birdwatchd.store.sqlite_errors import damaged, migration_errors, store_errors
 
-__all__ = ["FILE_NAME", "Database"]
+__all__ = ["FILE_NAME", "Database", "refuse_emptied"]
 
 log = logging.getLogger(__name__)
 
 FILE_NAME = "birdwatchd.sqlite3"
+QUICK_CHECK_S = 2.0  # years of visits are gigabytes, and take longer than a start should; `doctor` reads them all
 BUSY_TIMEOUT_MS = 10_000  # longer than any transaction here, shorter than a person's or systemd's patience
 
 
@@ -45,18 +47,25 @@ class Database:
         self._engine, self._write_engine = engine, _writing(engine)
 
     @classmethod
-    def open(cls, home: Path) -> Database:
+    def open(cls, home: Path, *, check: bool = False) -> Database:
         """Open a home for reading and writing, creating or upgrading what is needed.
+
+        Args:
+            check: first look through the file for damage, for `QUICK_CHECK_S` at most.
 
         Raises:
             StoreTooNew: a newer birdwatchd wrote it.
+            StoreDamaged: only `birdwatchd doctor` can mend it.
             StoreBusy, StoreFull, StoreError: it cannot be opened now, or at all.
         """
         path = home / FILE_NAME
         with store_errors(path):
             home.mkdir(parents=True, exist_ok=True)
             with home_lock(home, shared=False):
+                refuse_emptied(path)
                 engine = _open_engine(path, read_only=False)
+                if check:
+                    _check_quickly(engine, path)
                 _prepare(engine, path)
         return cls(home, engine)
 
@@ -66,11 +75,16 @@ class Database:
 
         Raises:
             StoreError: there is no database, or an older birdwatchd's.
-            StoreTooNew: a newer birdwatchd's.
+            StoreTooNew, StoreDamaged: a newer birdwatchd's, or none that can be read.
         """
         path = home / FILE_NAME
-        if not path.is_file():
-            raise StoreError(f"{path}: there is no database", "check `home`, or run birdwatchd there first")
+        with store_errors(path):
+            refuse_emptied(path)
+            if not path.is_file():
+                hint = "check `home`, or run birdwatchd there first"
+                if _has_pictures(home):
+                    hint = f"restore it, or let `birdwatchd doctor --repair --home {home}` make visits of the pictures"
+                raise StoreError(f"{path}: there is no database", hint)
         engine = _open_engine(path, read_only=True)
         with store_errors(path):
             _require_version(engine, path)
@@ -95,6 +109,19 @@ class Database:
         """
         with self.lock, store_errors(self.path), self._write_engine.begin() as connection:
             yield connection
+
+    def named_files(self, visit_ids: list[str]) -> set[str]:
+        """The paths of crops and clips, relative to home, that the rows of these visits name."""
+        moment, visit, named = schema.moment.c, schema.visit.c, set[str]()
+        with self.reading() as connection:
+            for first in range(0, len(visit_ids), 500):  # SQLite allows 999 parameters in its oldest builds
+                chosen = visit_ids[first : first + 500]
+                for query in (
+                    sa.select(moment.crop).where(moment.visit_id.in_(chosen), moment.crop.is_not(None)),
+                    sa.select(visit.clip).where(visit.id.in_(chosen), visit.clip.is_not(None)),
+                ):
+                    named.update(connection.execute(query).scalars())
+        return named
 
     def close(self, *, checkpoint: bool = False) -> None:
         """Let go of the file.
@@ -153,6 +180,53 @@ def _casefold(text: Any) -> str | None:
     return None if text is None else str(text).casefold()
 
 
+def refuse_emptied(path: Path) -> None:
+    """Refuse to begin a new database in the place of one that was lost or emptied by something else.
+
+    Raises:
+        StoreDamaged: the file has 0 bytes although there are pictures; or only its write-ahead log is left, which a
+            new database would wipe out.
+        OSError: the folder cannot be read.
+    """
+    log_file = path.with_name(f"{path.name}-wal")
+    if not path.exists():
+        if log_file.exists() and log_file.stat().st_size > 0:
+            raise damaged(path, "is missing, and only its write-ahead log (-wal) is left")
+    elif path.stat().st_size == 0 and _has_pictures(path.parent):
+        raise damaged(path, "is empty (0 bytes), although there are pictures of visits")
+
+
+def _has_pictures(home: Path) -> bool:
+    return next((home / "media").glob(f"{DAY_FOLDERS}/*.jpg"), None) is not None
+
+
+def _check_quickly(engine: Engine, path: Path) -> None:
+    """Look for damage in tables and their indexes, small ones first, as far as the time allows.
+
+    Raises:
+        StoreDamaged: something is wrong.
+    """
+    raw = engine.raw_connection()
+    connection = raw.driver_connection
+    assert isinstance(connection, sqlite3.Connection)
+    timer = threading.Timer(QUICK_CHECK_S, connection.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for name in sorted(names, key=lambda name: (name == "moment", name == "visit")):  # the largest come last
+            for (found,) in connection.execute(f"PRAGMA integrity_check('{name.replace(chr(39), chr(39) * 2)}')"):
+                if found != "ok":
+                    problem = found.splitlines()[-1]  # the first may be a heading
+                    raise damaged(path, f"the database is damaged ({problem})")
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorname", "") != "SQLITE_INTERRUPT":
+            raise
+    finally:
+        timer.cancel()
+        raw.close()
+
+
 def _check_version(connection: Connection, path: Path) -> bool:
     """True if the database has this program's schema, False if it is older or empty.
 
@@ -162,6 +236,8 @@ def _check_version(connection: Connection, path: Path) -> bool:
     if not sa.inspect(connection).has_table("alembic_version"):
         return False
     found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    if found is not None and not re.fullmatch(r"\d{4}", str(found)):
+        raise damaged(path, f"the version of its schema cannot be read ({found!r:.40})")
     if found is not None and found not in migrations.REVISIONS:
         raise StoreTooNew(
             f"{path}: was written by a newer birdwatchd (schema {found}, not {migrations.REVISIONS[-1]})",

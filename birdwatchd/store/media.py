@@ -1,8 +1,9 @@
 """Keep the crops as JPEG files, `media/<camera>/<YYYY>/<MM>/<DD>/<visit id>-<index>.jpg`, by UTC day.
 
 A file is there in whole or not at all (temporary name, fsync, rename), and before the row that names it. A
-crash in between leaves a file without a row; `sweep` deletes those. A lock file tells the one from the other
-while several processes write: writers share it from the first file to the commit, a sweep wants it alone.
+crash in between leaves a file without a row, and so does a database that was lost, emptied or restored from an old
+backup: nobody can tell these apart, so `sweep` moves such files to `lost+found/` and deletes none. A lock file tells
+them from files that are being written: writers share it from the first file to the commit, a sweep wants it alone.
 Clips, `<visit id>.mp4`, are written beside them by the camera processes, which cannot hold that lock to the commit:
 each locks its own unfinished file, and a finished one has an hour to be named.
 """
@@ -10,6 +11,7 @@ each locks its own unfinished file, and a finished one has an hour to be named.
 from __future__ import annotations
 
 import fcntl
+import filecmp
 import os
 import re
 import stat
@@ -17,19 +19,24 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from birdwatchd.errors import StoreBusy, StoreError
 from birdwatchd.records import Visit, rfc3339
 
-__all__ = ["Media", "home_lock"]
+__all__ = ["DAY_FOLDERS", "LOST", "Media", "MediaFile", "Swept", "home_lock", "media_files"]
 
+LOST = "lost+found"  # below home; paths in it are as they were below home
+DAY_FOLDERS = "*/[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"
 LOCK_NAME = "birdwatchd.lock"
 MARK_NAME = ".swept"
 LOCK_TIMEOUT_S = 10.0  # as long as SQLite waits for its own lock
 _ID = re.compile(r"^[0-9A-Za-z_-]{1,64}\Z")
-_OURS = re.compile(r"^\.?(?P<visit>[0-9A-Za-z_-]{1,64}?)(-\d+\.jpg|(?P<clip>\.mp4))(?P<part>\.part)?$")
+_OURS = re.compile(
+    r"^\.?(?P<visit>[0-9A-Za-z_-]{1,64}?)(-(?P<index>\d{1,9})(~\d+)?\.jpg|(?P<clip>(~\d+)?\.mp4))(?P<part>\.part)?\Z"
+)
 UNNAMED_CLIP_S = 3600.0  # a finished clip waits for its row behind a busy classifier or a locked database
 
 
@@ -61,6 +68,52 @@ def _lock(descriptor: int, kind: int, home: Path) -> None:
             pause.wait(0.01)
         else:
             return
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFile:
+    """A crop, a clip, or an unfinished one, by what its name says.
+
+    Attributes:
+        name: relative to home, with `/`.
+        index: of the moment that a crop shows; None for a clip.
+        unfinished: it was not renamed to its final name.
+    """
+
+    name: str
+    visit_id: str
+    index: int | None
+    unfinished: bool
+
+
+def media_files(home: Path, folder: Path) -> list[MediaFile]:
+    """The crops and clips of one day's folder, sorted by name; other files are left out."""
+    relative = folder.relative_to(home).as_posix()
+    matches = ((name, _OURS.match(name)) for name in sorted(os.listdir(folder)))
+    return [
+        MediaFile(
+            f"{relative}/{name}", match["visit"], int(match["index"]) if match["index"] else None, bool(match["part"])
+        )
+        for name, match in matches
+        if match
+    ]
+
+
+@dataclass(slots=True)
+class Swept:
+    """What a sweep did.
+
+    Attributes:
+        moved: crops and clips that no row names, now in `lost+found/`.
+        left: those that could not be moved; they are where they were.
+        deleted: unfinished files of processes that have ended.
+        problem: why files could not be moved.
+    """
+
+    moved: int = 0
+    left: int = 0
+    deleted: int = 0
+    problem: str = field(default="")
 
 
 class Media:
@@ -130,48 +183,84 @@ class Media:
         root = self.root.resolve()
         return is_file and real == root / path.relative_to(self.root)
 
-    def sweep(self, named: Callable[[list[str]], set[str]], now: datetime) -> int:
-        """Delete unfinished files, and crops and clips that no row names; how many. Call it holding the lock alone.
+    def sweep(self, named: Callable[[list[str]], set[str]], now: datetime) -> Swept:
+        """Move crops and clips that no row names to `lost+found/`, and delete unfinished files.
 
-        Only folders that changed since the last sweep are listed: a new file changes its folder's time, and
-        both times come from the same clock. So the work is one `stat` per camera and day, and one listing per
-        changed day. The mark of a sweep that was itself cut short counts for nothing.
+        Call it holding the lock alone. Only folders that changed since the last sweep are listed: a new file changes
+        its folder's time, and both times come from the same clock. So the work is one `stat` per camera and day, and
+        one listing per changed day. The mark of a sweep that was itself cut short counts for nothing.
 
         Args:
             named: given visit ids, the paths of crops and clips (relative to home) that rows of these visits name.
             now: to tell how old a clip is; also written into the mark, for people.
         """
+        swept = Swept()
         if not self.root.is_dir():
-            return 0
+            return swept
         mark = self.root / MARK_NAME
         begun = mark.with_name(f"{MARK_NAME}.part")  # its time is from before the first look
         since = mark.stat().st_mtime_ns if mark.exists() else 0
         begun.write_text(f"last swept at {rfc3339(now)}\n", encoding="utf-8")
-        gone = 0
-        for folder in self.root.glob("*/[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"):
+        for folder in self.root.glob(DAY_FOLDERS):
             if folder.stat().st_mtime_ns >= since:
-                gone += self._sweep_folder(folder, named, now)
+                self._sweep_folder(folder, named, now, swept)
         os.replace(begun, mark)
-        return gone
+        return swept
 
-    def _sweep_folder(self, folder: Path, named: Callable[[list[str]], set[str]], now: datetime) -> int:
-        found = [(entry.name, match) for entry in os.scandir(folder) if (match := _OURS.match(entry.name))]
-        keep = named(sorted({match["visit"] for _, match in found}))
-        relative = folder.relative_to(self.home).as_posix()
-        stray = [(f"{relative}/{name}", match) for name, match in found if f"{relative}/{name}" not in keep]
-        waiting = [name for name, match in stray if match["clip"] and self._is_expected(name, match, now)]
+    def _sweep_folder(self, folder: Path, named: Callable[[list[str]], set[str]], now: datetime, swept: Swept) -> None:
+        stray, waiting = self.strays(folder, named, now)
         if waiting:
             os.utime(folder)  # so that the next sweep looks here again
-        gone = [name for name, _ in stray if name not in waiting]
-        for name in gone:
-            self.remove(name)
-        return len(gone)
+        for file in stray:
+            if file.unfinished:
+                self.remove(file.name)
+                swept.deleted += 1
+                continue
+            try:
+                self.set_aside(file.name)
+                swept.moved += 1
+            except OSError as error:  # another file system, a lost+found that belongs to root, a full disk
+                swept.left += 1
+                swept.problem = f"{error.filename}: {error.strerror}"
 
-    def _is_expected(self, name: str, match: re.Match[str], now: datetime) -> bool:
+    def strays(
+        self, folder: Path, named: Callable[[list[str]], set[str]], now: datetime
+    ) -> tuple[list[MediaFile], list[MediaFile]]:
+        """The files of a day's folder that no row names: those that none will, and clips whose row may yet come."""
+        found = media_files(self.home, folder)
+        keep = named(sorted({file.visit_id for file in found}))
+        unnamed = [file for file in found if file.name not in keep]
+        waiting = [file for file in unnamed if file.index is None and self._is_expected(file, now)]
+        return [file for file in unnamed if file not in waiting], waiting
+
+    def set_aside(self, name: str) -> str:
+        """Move a file to `lost+found/`; returns its path there, relative to home. A different file there stays.
+
+        Raises:
+            OSError: it cannot be moved, and is where it was.
+        """
+        place = f"{LOST}/{name}"
+        (self.home / place).parent.mkdir(parents=True, exist_ok=True)
+        return self.move(name, place)
+
+    def move(self, name: str, place: str) -> str:
+        """Move a file within home; returns where it is then: a different file that has the place already stays there.
+
+        Raises:
+            OSError: it cannot be moved, and is where it was.
+        """
+        stem, dot, suffix = place.rpartition(".")
+        free, number = place, 2
+        while (self.home / free).exists() and not filecmp.cmp(self.home / name, self.home / free, shallow=False):
+            free, number = f"{stem}~{number}{dot}{suffix}", number + 1
+        os.rename(self.home / name, self.home / free)
+        return free
+
+    def _is_expected(self, clip: MediaFile, now: datetime) -> bool:
         """Whether a clip without a row is still being written, or so new that its row may yet come."""
         try:
-            with (self.home / name).open("rb") as file:
-                if not match["part"]:
+            with (self.home / clip.name).open("rb") as file:
+                if not clip.unfinished:
                     return now.timestamp() - os.fstat(file.fileno()).st_mtime < UNNAMED_CLIP_S
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 return False

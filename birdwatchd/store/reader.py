@@ -98,7 +98,7 @@ class Visits:
         """One visit, or None."""
         with self._database.reading() as connection:
             row = connection.execute(stored_visits().where(schema.visit.c.id == visit_id)).first()
-        return to_stored_visit(row).visit if row else None
+            return to_stored_visit(row).visit if row else None
 
     def stored(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[StoredVisit]:
         """Visits that began at or after `since` and before `until`, oldest first; read some at a time."""
@@ -108,7 +108,8 @@ class Visits:
         while True:
             with self._database.reading() as connection:
                 rows = connection.execute(page).all()
-            yield from map(to_stored_visit, rows)
+                found = [to_stored_visit(row) for row in rows]
+            yield from found
             if len(rows) < PAGE:
                 return
             place = sa.tuple_(visit.started_at, visit.id)
@@ -125,7 +126,8 @@ class Visits:
         while True:
             with self._database.reading() as connection:
                 rows = connection.execute(query.where(visit.id > last).limit(PAGE)).all()
-            yield from (to_stored_visit(row).visit for row in rows)
+                found = [to_stored_visit(row).visit for row in rows]
+            yield from found
             if len(rows) < PAGE:
                 return
             last = rows[-1].id
@@ -180,7 +182,18 @@ def stored_visits() -> sa.Select[Any]:
 
 
 def to_stored_visit(row: Row[Any]) -> StoredVisit:
-    """A row of `stored_visits` as records."""
+    """A row of `stored_visits` as records.
+
+    Raises:
+        UnreadableValue: a value is not what its column holds; `store_errors` makes StoreDamaged of it.
+    """
+    try:
+        return _to_stored_visit(row)
+    except (TypeError, ValueError) as error:
+        raise schema.UnreadableValue(f"visit {row.id!r}: {error}") from error
+
+
+def _to_stored_visit(row: Row[Any]) -> StoredVisit:
     visit = Visit(
         visit_id=row.id,
         camera=row.camera,
@@ -188,9 +201,9 @@ def to_stored_visit(row: Row[Any]) -> StoredVisit:
         start=row.started_at,
         end=row.ended_at,
         verdict=verdict_of(row),
-        moments=row.moments,
-        count_max=row.count_max,
-        box=Box(*row.box) if row.box else None,
+        moments=int(row.moments),
+        count_max=int(row.count_max),
+        box=Box(*map(float, row.box)) if row.box else None,
         model=model_text(row.name, row.version),
         media=row.media,
         start_s=row.start_s,
@@ -212,14 +225,21 @@ def _began(query: sa.Select[Any], since: datetime | None, until: datetime | None
 
 
 def _to_moment(row: Row[Any], home: Path) -> StoredMoment:
+    try:
+        return _read_moment(row, home)
+    except (TypeError, ValueError) as error:
+        raise schema.UnreadableValue(f"moment {row.idx!r} of visit {row.visit_id!r}: {error}") from error
+
+
+def _read_moment(row: Row[Any], home: Path) -> StoredMoment:
     logits = None if row.logits is None else np.frombuffer(row.logits, "<f2").astype(np.float32)
     return StoredMoment(
         visit_id=row.visit_id,
         idx=row.idx,
         at=row.at,
-        box=Box(*row.box),
-        quality=row.quality,
-        top=tuple((name, p) for name, p in row.top),
+        box=Box(*map(float, row.box)),
+        quality=float(row.quality),
+        top=tuple((str(name), float(p)) for name, p in row.top),
         embedding=np.frombuffer(row.embedding, "<f2").astype(np.float16),
         logits=logits,
         crop=home / row.crop if row.crop else None,

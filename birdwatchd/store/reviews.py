@@ -125,10 +125,10 @@ def verdict_of(row: Row[tuple[object, ...]]) -> Verdict:
         rank=Rank(row.rank),
         common_name=row.common_name,
         scientific_name=row.scientific_name,
-        score=row.score,
-        top=tuple((name, p) for name, p in row.top),
+        score=float(row.score),
+        top=tuple((str(name), float(p)) for name, p in row.top),
         reasons=tuple(row.reasons),
         raw_score=row.raw_score,
-        raw_top=tuple((name, p) for name, p in row.raw_top or ()),
+        raw_top=tuple((str(name), float(p)) for name, p in row.raw_top or ()),
         rare=bool(row.rare),
     )

@@ -46,6 +46,7 @@ __all__ = [
     "forget_moments",
     "kept_moments",
     "known",
+    "prediction_values",
     "replace_predictions",
 ]
 
@@ -166,10 +167,10 @@ def replace_predictions(connection: Connection, visit: Visit, moments: Sequence[
     number = model_id(connection, visit.model, len(moments[0].embedding))
     for row in moments:
         mine = (table.c.visit_id == visit.visit_id, table.c.idx == row.moment.index)
-        connection.execute(sa.update(table).where(*mine).values(_prediction(row) | {"model_id": number}))
+        connection.execute(sa.update(table).where(*mine).values(prediction_values(row) | {"model_id": number}))
 
 
-def _prediction(row: MomentRow) -> dict[str, Any]:
+def prediction_values(row: MomentRow) -> dict[str, Any]:
     """What a network said of a moment, as columns."""
     return {
         "top": [[name, float(p)] for name, p in row.top],
@@ -311,7 +312,7 @@ class Revision:
                     "crop": crops[moment.index],
                     "width": moment.crop.width,
                     "height": moment.crop.height,
-                } | _prediction(row)
+                } | prediction_values(row)
                 self._connection.execute(sqlite.insert(schema.moment).values(values).on_conflict_do_nothing())
 
     def _publish(

@@ -8,12 +8,15 @@ the same.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 
 __all__ = [
+    "UnreadableValue",
     "alert",
     "announced",
     "calibration",
@@ -34,6 +37,10 @@ __all__ = [
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
+class UnreadableValue(ValueError):
+    """A value in the database is not what its column holds: a page was damaged, or another program wrote it."""
+
+
 class UtcTime(sa.types.TypeDecorator[datetime]):
     """An aware datetime as sortable text: `2026-05-01T06:30:00.125000Z`. A naive one is a ValueError."""
 
@@ -48,7 +55,33 @@ class UtcTime(sa.types.TypeDecorator[datetime]):
         return value.astimezone(UTC).strftime(TIME_FORMAT)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else datetime.fromisoformat(value)
+        try:
+            at = None if value is None else datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            at = datetime.min
+        if at is not None and at.tzinfo is None:
+            raise UnreadableValue(f"{value!r:.40} is no time")
+        return at
+
+
+class JsonText(sa.types.TypeDecorator[Any]):
+    """Lists and records as JSON text."""
+
+    impl = sa.JSON
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        """What SQLAlchemy reads with, whose errors say which value it is."""
+        read = super().result_processor(dialect, coltype)
+        assert read is not None  # SQLite has no JSON type of its own
+
+        def process(value: Any) -> Any:
+            try:
+                return read(value)
+            except (TypeError, ValueError):
+                raise UnreadableValue(f"{value!r:.40} is no JSON") from None
+
+        return process
 
 
 metadata = sa.MetaData(
@@ -60,7 +93,7 @@ metadata = sa.MetaData(
     }
 )
 
-_JSON = sa.JSON(none_as_null=True)
+_JSON = JsonText(none_as_null=True)
 camera = sa.Table(
     "camera",
     metadata,

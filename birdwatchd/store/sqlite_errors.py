@@ -7,6 +7,8 @@ families of SQLite's result codes are those of https://www.sqlite.org/rescode.ht
 from __future__ import annotations
 
 import errno
+import re
+import shlex
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +16,17 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
-from birdwatchd.errors import StoreBusy, StoreError, StoreFull
+from birdwatchd.errors import StoreBusy, StoreDamaged, StoreError, StoreFull
+from birdwatchd.store.schema import UnreadableValue
 
-__all__ = ["migration_errors", "store_errors"]
+__all__ = ["damaged", "migration_errors", "store_errors"]
 
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")  # PROTOCOL: others began transactions for seconds on end
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")  # SHMSIZE: no room for the index of the write-ahead log
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _FORBIDDEN = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
+# What a damaged page makes of good SQL: text that is no UTF-8, a table without its name. SQLite has no code for it.
+_NONSENSE = re.compile(r"could not decode to utf-8|no such (table|column|index)|unsupported file format", re.IGNORECASE)
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -30,7 +35,7 @@ def store_errors(path: Path) -> Iterator[None]:
     """Translate everything foreign that work on the database at `path`, or on the crops beside it, can raise.
 
     Raises:
-        StoreBusy, StoreFull, StoreError: see `birdwatchd.errors`.
+        StoreBusy, StoreFull, StoreDamaged, StoreError: see `birdwatchd.errors`.
     """
     try:
         yield
@@ -44,6 +49,19 @@ def store_errors(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: {error}", "report this as a bug") from error
     except OSError as error:
         raise _from_system(path, error) from error
+    except UnreadableValue as error:
+        raise damaged(path, f"a row cannot be read ({error})") from error
+    except UnicodeDecodeError as error:  # sqlite3 could not even read what SQLite says of a spoilt table
+        raise damaged(path, "the database is damaged") from error
+
+
+def damaged(path: Path, what: str) -> StoreDamaged:
+    """The error about a database that cannot be used as it is, with the command that mends it."""
+    home = shlex.quote(str(path.parent))
+    return StoreDamaged(
+        f"{path}: {what}",
+        f"stop birdwatchd and run `birdwatchd doctor --repair --home {home}`, which keeps this file and all pictures",
+    )
 
 
 @contextmanager
@@ -68,9 +86,8 @@ def _from_sqlite(path: Path, error: BaseException | None) -> StoreError:
         return StoreBusy(f"{path}: another process holds the database", "try again when it has finished")
     if name.startswith(_FULL):
         return StoreFull(f"{path}: no room on the disk", "free some space; birdwatchd then goes on by itself")
-    if name.startswith(_DAMAGED):
-        hint = "restore it from a backup, or move it away to begin a new one"
-        return StoreError(f"{path}: the database is damaged ({error})", hint)
+    if name.startswith(_DAMAGED) or _NONSENSE.search(str(error)):
+        return damaged(path, f"the database is damaged ({' '.join(str(error).split())})")
     if name.startswith(_FORBIDDEN):
         return StoreError(f"{path}: cannot be opened or written ({error})", "check its owner and rights")
     return StoreError(f"{path}: {error}", "check the disk, and that no other program changes the file")

@@ -6,20 +6,18 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 from zoneinfo import ZoneInfo
 
-import sqlalchemy as sa
-
-from birdwatchd.store import schema
 from birdwatchd.store.alert_log import Decide
 from birdwatchd.store.camera_state import Cameras, Effort
 from birdwatchd.store.database import Database
 from birdwatchd.store.embeddings import Embeddings
 from birdwatchd.store.examples import Examples
-from birdwatchd.store.media import Media, home_lock
+from birdwatchd.store.media import LOST, Media, Swept, home_lock
 from birdwatchd.store.news import Compose
 from birdwatchd.store.outbox import AnnouncedTopics, Outbox
 from birdwatchd.store.reader import Visits
@@ -29,6 +27,8 @@ from birdwatchd.store.sqlite_errors import store_errors
 from birdwatchd.store.writer import Writer
 
 __all__ = ["Store", "StoreReader"]
+
+log = logging.getLogger(__name__)
 
 
 class StoreReader:
@@ -54,7 +54,7 @@ class StoreReader:
 
         Raises:
             StoreError: there is no database, or an older birdwatchd's.
-            StoreTooNew: a newer birdwatchd's.
+            StoreTooNew, StoreDamaged: a newer birdwatchd's, or none that can be read.
         """
         return StoreReader(Database.open_existing(home))
 
@@ -87,17 +87,19 @@ class Store(StoreReader):
         self.scans = Scans(database, self._media)
 
     @classmethod
-    def open(cls, home: Path, *, zone: ZoneInfo) -> Store:
+    def open(cls, home: Path, *, zone: ZoneInfo, check: bool = False) -> Store:
         """Open a home, creating or upgrading what is needed.
 
         Args:
             zone: whose midnight ends a day, for "first today".
+            check: first look through the database for damage, for 2 s at most.
 
         Raises:
             StoreTooNew: a newer birdwatchd wrote it.
+            StoreDamaged: only `birdwatchd doctor` can mend it.
             StoreBusy, StoreFull, StoreError: it cannot be opened now, or at all.
         """
-        return cls(Database.open(home), zone)
+        return cls(Database.open(home, check=check), zone)
 
     def writer(self, compose: Compose | None = None, decide: Decide | None = None) -> Writer:
         """The door through which visits are written.
@@ -112,20 +114,20 @@ class Store(StoreReader):
         """Move everything into the one database file and let go of it."""
         self._database.close(checkpoint=True)
 
-    def sweep(self, now: datetime) -> int:
-        """Delete crops and clips that no row names (a crash between file and commit); how many. Call it at start.
+    def sweep(self, now: datetime) -> Swept:
+        """Move crops and clips that no row names to `lost+found/`, and delete unfinished files. Call it at start.
 
         Looks only into day folders that changed since the last sweep (see `Media.sweep`), and waits for other
         processes that are just recording.
         """
         with self._database.lock, store_errors(self.path), home_lock(self.home, shared=False):
-            return self._media.sweep(self._named_files, now)
-
-    def _named_files(self, visit_ids: list[str]) -> set[str]:
-        moment, visit, named = schema.moment.c, schema.visit.c, set()
-        with self._database.reading() as connection:
-            for first in range(0, len(visit_ids), 500):  # SQLite allows 999 parameters in its oldest builds
-                chosen = visit_ids[first : first + 500]
-                named |= set(connection.execute(sa.select(moment.crop).where(moment.visit_id.in_(chosen))).scalars())
-                named |= set(connection.execute(sa.select(visit.clip).where(visit.id.in_(chosen))).scalars())
-        return named
+            swept = self._media.sweep(self._database.named_files, now)
+        if swept.moved:
+            log.warning(
+                "moved %d pictures and clips that no row names to %s; `birdwatchd doctor` says what they are",
+                swept.moved,
+                self.home / LOST,
+            )
+        if swept.left:
+            log.warning("%d pictures and clips that no row names stay where they are: %s", swept.left, swept.problem)
+        return swept

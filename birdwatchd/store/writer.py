@@ -26,6 +26,7 @@ from birdwatchd.store.embeddings import model_id
 from birdwatchd.store.media import home_lock
 from birdwatchd.store.news import StoredVisit
 from birdwatchd.store.reader import rank_of, stored_visits, to_stored_visit
+from birdwatchd.store.rescue.notes import CropNote, stored_note, with_note
 from birdwatchd.store.reviews import Review
 from birdwatchd.store.revision import KeptMoment, MomentRow, Recorded, Revision, Setup
 from birdwatchd.store.sqlite_errors import store_errors
@@ -89,7 +90,22 @@ class Writer:
             for one in surpassed:
                 if one.crop is not None:
                     self._setup.media.remove(one.crop)
-            return recorded
+        if visit.end is not None:
+            self._renew_note(visit.visit_id)
+        return recorded
+
+    def _renew_note(self, visit_id: str) -> None:
+        """Write into the best crop of a visit what its rows say now; where that fails, its older note stays."""
+        database, media = self._database, self._setup.media
+        try:
+            with database.lock, store_errors(database.path), home_lock(database.home, shared=True):
+                with database.reading() as connection:
+                    found = stored_note(connection, visit_id)
+                jpeg = media.read(found[0]) if found else None
+                if found and jpeg is not None and (noted := with_note(jpeg, found[1])) != jpeg:
+                    media.write(found[0], noted)
+        except StoreError as error:
+            log.warning("visit %s is stored, but its picture does not say how it ended: %s", visit_id, error.message)
 
     def _with_checked_clip(self, visit: Visit) -> Visit:
         if visit.clip is None or self._setup.media.has_clip(visit.clip):
@@ -103,7 +119,7 @@ class Writer:
             if row.moment.index not in crops:
                 name = media.path_of(visit, row.moment.index)
                 undo.callback(media.remove, name)
-                media.write(name, row.moment.crop.jpeg)
+                media.write(name, with_note(row.moment.crop.jpeg, CropNote(visit, row, visit.model)))
                 crops[row.moment.index] = name
         return crops
 
@@ -119,7 +135,9 @@ class Writer:
             reviews.archive_verdict(connection, stored.visit, row.model_id, "review", now)
             said = {"verdict": review.verdict.value, "species": review.species, "by": review.by}
             connection.execute(sa.insert(schema.review).values(visit_id=visit_id, at=now, **said))
-            return self._revise(connection, stored.visit, verdict, now)
+            changed = self._revise(connection, stored.visit, verdict, now)
+        self._renew_note(visit_id)
+        return changed
 
     def undo_review(self, visit_id: str, now: datetime) -> Visit:
         """Undo the newest review of a visit: its verdict is again what it was before. Returns the visit as it is then.
@@ -130,7 +148,9 @@ class Writer:
         with self._database.writing() as connection:
             stored, _ = _over(connection, visit_id)
             before = reviews.undo_review(connection, visit_id)
-            return self._revise(connection, stored.visit, before, now)
+            changed = self._revise(connection, stored.visit, before, now)
+        self._renew_note(visit_id)
+        return changed
 
     def relabel(
         self, visit_id: str, verdict: Verdict, model: str, moments: Sequence[MomentRow], now: datetime
@@ -152,7 +172,9 @@ class Writer:
             visit = replace(stored.visit, model=model)
             if moments:
                 revision.replace_predictions(connection, visit, moments)
-            return self._revise(connection, visit, verdict, now)
+            changed = self._revise(connection, visit, verdict, now)
+        self._renew_note(visit_id)
+        return changed
 
     def _revise(self, connection: Connection, visit: Visit, verdict: Verdict, now: datetime) -> Visit:
         """Write a visit that is over once more, with another verdict, and publish what is news of it."""

@@ -13,6 +13,7 @@ import pytest
 
 from birdwatchd.records import Visit, clip_part, clip_path, new_visit_id
 from birdwatchd.store import Store, Writer
+from birdwatchd.store.media import Swept
 
 NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
 
@@ -94,8 +95,11 @@ def test_stray_clips_are_swept_but_not_those_that_are_on_their_way(
     put(store.home, clip_part(dead))
     with put(store.home, clip_part(live)).open("rb") as writing:
         fcntl.flock(writing, fcntl.LOCK_EX)
-        assert store.sweep(NOW) == 2
+        assert store.sweep(NOW) == Swept(moved=1, deleted=1)
         names = {path.name for path in (store.home / named).parent.iterdir()}
         assert names == {Path(name).name for name in (named, fresh, clip_part(live))}
-    assert store.sweep(NOW + timedelta(hours=2)) == 2  # its process has died; and nobody named the other
+    assert store.sweep(NOW + timedelta(hours=2)) == Swept(
+        moved=1, deleted=1
+    )  # its process has died; and nobody named the other
     assert [path.name for path in (store.home / named).parent.iterdir()] == [Path(named).name]
+    assert all((store.home / "lost+found" / name).read_bytes() == b"video" for name in (stray, fresh))

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from birdwatchd.store import Store
-from birdwatchd.store.media import Media
+from birdwatchd.store.media import Media, Swept
 
 KILLS = 16
 WRITER = Path(__file__).parents[1] / "support" / "killed_writer.py"
@@ -62,7 +62,9 @@ def test_nothing_is_half_written_after_kill_9(tmp_path: Path) -> None:
         assert moments == {visit: 2 * revision for visit, revision in revisions.items()}
         database.close()
         with Store.open(tmp_path, zone=ZoneInfo("UTC")) as store:
-            strays += store.sweep(datetime.now(UTC))
+            swept = store.sweep(datetime.now(UTC))
+            strays += swept.moved + swept.deleted
+            assert swept.left == 0
         assert files(tmp_path) == named
     assert len(revisions) >= 3
     print(f"{KILLS} kills, {len(revisions)} visits, {strays} stray files swept")
@@ -75,9 +77,10 @@ def test_a_sweep_finds_what_a_crash_left(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         for name in ("V1-0.jpg", ".V1-1.jpg.part", "notes.txt"):
             (folder / name).write_bytes(b"x")
-        assert store.sweep(datetime.now(UTC)) == 2
+        assert store.sweep(datetime.now(UTC)) == Swept(moved=1, deleted=1)
         assert [path.name for path in folder.iterdir()] == ["notes.txt"]
-        assert store.sweep(datetime.now(UTC)) == 0
+        assert (tmp_path / "lost+found/media/nut/2024/02/29/V1-0.jpg").read_bytes() == b"x"
+        assert store.sweep(datetime.now(UTC)) == Swept()
 
 
 def test_a_sweep_that_was_killed_is_done_again(tmp_path: Path) -> None:
@@ -91,5 +94,5 @@ def test_a_sweep_that_was_killed_is_done_again(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         Media(tmp_path).sweep(killed, datetime.now(UTC))
-    assert Media(tmp_path).sweep(lambda visit_ids: set(), datetime.now(UTC)) == 1
+    assert Media(tmp_path).sweep(lambda visit_ids: set(), datetime.now(UTC)).moved == 1
     assert list(folder.iterdir()) == []

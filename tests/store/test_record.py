@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from birdwatchd.errors import StoreError, StoreFull
+from birdwatchd.errors import StoreDamaged, StoreError, StoreFull
 from birdwatchd.records import Phase, Rank, State
 from birdwatchd.store import Store, Writer
 from birdwatchd.store.writer import MOST_MOMENTS
@@ -306,7 +306,7 @@ def test_a_damaged_file_says_what_to_do(tmp_path: Path, sightings: Any) -> None:
     home = tmp_path / "home"
     home.mkdir()
     (home / "birdwatchd.sqlite3").write_bytes(b"this is no database at all " * 100)
-    with pytest.raises(StoreError, match="restore it from a backup"):
+    with pytest.raises(StoreDamaged, match="birdwatchd doctor --repair"):
         Store.open(home, zone=sightings.zone)
 
 

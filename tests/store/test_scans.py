@@ -129,7 +129,7 @@ def test_a_reviewed_visit_stays(store: Store, sightings: Any) -> None:
 
 
 def test_rows_are_forgotten_before_files(store: Store, sightings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row whose picture is gone is an error on every page; a picture without a row is swept."""
+    """A row whose picture is gone is an error on every page; a picture without a row is moved aside."""
     record(store, sightings, RECORDING)
 
     def remove(self: Media, name: str) -> None:
@@ -141,7 +141,7 @@ def test_rows_are_forgotten_before_files(store: Store, sightings: Any, monkeypat
     with pytest.raises(StoreError, match="killed here"):
         store.scans.forget(RECORDING)
     monkeypatch.undo()
-    assert store.sweep(NOW) == 1
+    assert store.sweep(NOW).moved == 1
 
 
 def test_media_is_looked_up_by_index(store: Store, tmp_path: Path) -> None:

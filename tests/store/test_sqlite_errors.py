@@ -14,7 +14,7 @@ import alembic.util.exc
 import pytest
 import sqlalchemy as sa
 
-from birdwatchd.errors import StoreBusy, StoreError, StoreFull
+from birdwatchd.errors import StoreBusy, StoreDamaged, StoreError, StoreFull
 from birdwatchd.store import Store, migrations
 from birdwatchd.store.sqlite_errors import migration_errors, store_errors
 
@@ -22,7 +22,7 @@ PATH = Path("/home/birds/birdwatchd.sqlite3")
 BUG, DISK, DAMAGED, RIGHTS, ROOM, WAIT = (
     "report this as a bug",
     "check the disk, and that no other program changes the file",
-    "restore it from a backup, or move it away to begin a new one",
+    "stop birdwatchd and run `birdwatchd doctor --repair --home /home/birds`, which keeps this file and all pictures",
     "check its owner and rights",
     "free some space; birdwatchd then goes on by itself",
     "try again when it has finished",
@@ -31,7 +31,7 @@ BUG, DISK, DAMAGED, RIGHTS, ROOM, WAIT = (
 SQLITE: dict[str, tuple[type[StoreError], str]] = {
     **dict.fromkeys(["BUSY", "LOCKED", "PROTOCOL"], (StoreBusy, WAIT)),
     **dict.fromkeys(["FULL", "IOERR_SHMSIZE"], (StoreFull, ROOM)),
-    **dict.fromkeys(["CORRUPT", "NOTADB"], (StoreError, DAMAGED)),
+    **dict.fromkeys(["CORRUPT", "NOTADB"], (StoreDamaged, DAMAGED)),
     **dict.fromkeys(["READONLY", "CANTOPEN", "PERM"], (StoreError, RIGHTS)),
     **dict.fromkeys(["ERROR", "INTERNAL", "ABORT", "NOMEM", "INTERRUPT", "IOERR", "NOTFOUND"], (StoreError, DISK)),
     **dict.fromkeys(["EMPTY", "SCHEMA", "TOOBIG", "CONSTRAINT", "MISMATCH", "MISUSE", "NOLFS"], (StoreError, DISK)),

@@ -1,0 +1,74 @@
+"""How the daemon opens its home: it waits for what goes away by itself, and for nothing else."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from birdwatchd import daemon
+from birdwatchd.daemon import Daemon
+from birdwatchd.errors import StoreDamaged, StoreFull
+from birdwatchd.flow import Stop
+from birdwatchd.settings.config import Config
+from birdwatchd.store import Store
+from tests.support import homes
+
+
+def test_a_full_disk_at_the_start_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ending would be a restart every few seconds, with a line in the log each time."""
+    tries = iter([StoreFull("disk", "free some space"), StoreFull("disk", "free some space"), None])
+    opening = Store.open
+
+    def full(home: Path, **how: object) -> Store:
+        if (error := next(tries)) is not None:
+            raise error
+        return opening(home, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "open", full)
+    monkeypatch.setattr(daemon, "RETRY_S", 0.001)
+    store = Daemon(Config(home=tmp_path / "home"), Stop())._open_store()
+    assert store is not None
+    store.close()
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
+        "cannot start yet: disk; free some space"
+    ]
+
+
+def test_a_stop_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has no room to free wants to stop it."""
+
+    def full(home: Path, **how: object) -> Store:
+        raise StoreFull("disk", "free some space")
+
+    monkeypatch.setattr(Store, "open", full)
+    stop = Stop()
+    stop.set("test")
+    assert Daemon(Config(home=tmp_path / "home"), stop)._open_store() is None
+
+
+@pytest.mark.parametrize("how", [name for name in homes.BREAKS if name != "lost"])
+def test_a_damaged_database_is_not_waited_for(tmp_path: Path, how: str) -> None:
+    """It does not mend itself; and nothing of the home is touched before a person has looked."""
+    home = tmp_path / "home"
+    homes.fill(home, 2)
+    homes.BREAKS[how](home)
+    files = homes.media(home)
+    with pytest.raises(StoreDamaged, match="doctor --repair"):
+        Daemon(Config(home=home), Stop())._open_store()
+    assert homes.media(home) == files
+
+
+def test_a_lost_database_is_begun_anew_and_loses_no_picture(tmp_path: Path) -> None:
+    """A station must go on by itself; what it cannot name it moves aside."""
+    home = tmp_path / "home"
+    homes.fill(home, 2)
+    files = {name for name in homes.media(home) if name.endswith(".jpg")}
+    homes.lose(home)
+    store = Daemon(Config(home=home), Stop())._open_store()
+    assert store is not None
+    store.close()
+    assert {name for name in files if (home / "lost+found" / name).is_file()} == files
