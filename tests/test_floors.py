@@ -34,6 +34,8 @@ FLOORS = {
     "commands": 8,
     "demo": 9,
     "testing": 10,
+    "cli_options": 9,
+    "cli_home": 10,
     "cli": 11,
     "__main__": 12,
 }
@@ -94,7 +96,7 @@ HOMES = {
     "astral": {"alerts"},
     "amqtt": {"demo"},
     "yaml": {"settings"},
-    "typer": {"cli"},
+    "typer": {"cli", "cli_home", "cli_options"},
 }
 # The simulated camera plays the part of another device; it is not on the daemon's side of the wire.
 EXCEPTIONS = {("demo/cameras/feeder.py", "av")}
