@@ -32,6 +32,7 @@ SLOW = (
         "alerts/test_rules_against_reference",
         "store/test_kill",
         "store/test_backup_kill",
+        "store/test_retention",
         "test_library",
         "test_cli",
     ),

@@ -73,8 +73,8 @@ def _print_restore(done: Restored, home: Path) -> None:
         err.print(f"  {counted(media.missing, 'file')} that the visits name are not in the backup", soft_wrap=True)
     if done.replaced is not None:
         out.print(
-            f"  the database that was there is kept as {shown(done.replaced)}; the next start deletes the pictures and"
-            " clips that only it names",
+            f"  the database that was there is kept as {shown(done.replaced)}; the next start takes the pictures and"
+            " clips that only it names out of media",
             soft_wrap=True,
         )
 
