@@ -18,6 +18,7 @@ def add_home_commands(app: typer.Typer) -> None:
     """Add them to the command line."""
     app.command(rich_help_panel="Keep", epilog="Example: birdwatchd backup /mnt/backup/birdwatchd")(backup)
     app.command(rich_help_panel="Keep", epilog="Example: birdwatchd restore /mnt/backup/birdwatchd")(restore)
+    app.command(rich_help_panel="Keep", epilog="Example: birdwatchd retention --dry-run")(retention)
 
 
 def backup(
@@ -52,3 +53,31 @@ def restore(
 
     settings = overridden(load_config(config or find_config()), home=home)
     return run_restore(settings, folder, name=at, replace=replace)
+
+
+def retention(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted without deleting it.")] = False,
+    keep_days: Annotated[
+        int | None, typer.Option("--keep-days", metavar="N", min=1, max=36600, help="Instead of retention.keep_days.")
+    ] = None,
+    max_gb: Annotated[
+        float | None, typer.Option("--max-gb", metavar="N", min=0.000001, max=1e6, help="Instead of retention.max_gb.")
+    ] = None,
+    min_free_gb: Annotated[
+        float | None,
+        typer.Option("--min-free-gb", metavar="N", min=0.000001, max=1e6, help="Instead of retention.min_free_gb."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line for what goes.")] = False,
+) -> int:
+    """Delete what is worth least until the limits are kept: clips, then pictures, then visits.
+
+    `birdwatchd run` does so by itself; this shows what would go and why, or does it once, now.
+    """
+    from birdwatchd.commands.retention import RetentionOptions, run_retention
+
+    settings = overridden(load_config(config or find_config()), home=home)
+    given = {"keep_days": keep_days, "max_gb": max_gb, "min_free_gb": min_free_gb}
+    limits = settings.retention.model_copy(update={key: value for key, value in given.items() if value is not None})
+    return run_retention(settings.model_copy(update={"retention": limits}), RetentionOptions(dry_run, as_json))

@@ -30,8 +30,10 @@ from birdwatchd.stages.build import build_stages
 from birdwatchd.stages.classify import Classify
 from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.record import Record
+from birdwatchd.stages.storage import Storage
 from birdwatchd.stages.upkeep import Upkeep
 from birdwatchd.store import Store, Writer
+from birdwatchd.store.retention.reserve import open_store
 
 if TYPE_CHECKING:
     from birdwatchd.species.network.network import Network
@@ -92,7 +94,7 @@ class Daemon:
             raise ConfigError("no camera is enabled", "add one below `cameras:`, or use birdwatchd watch SOURCE")
         from birdwatchd.species.network.network import load_network  # torch: only those who run a model pay for it
 
-        with Store.open(self.config.home, zone=self.config.station.zone) as store:
+        with open_store(self.config.home, self.config.station.zone) as store:
             store.sweep(datetime.now(UTC))
             network = load_network(self.config.model, self.config.model_cache)
             _release_memory()
@@ -135,7 +137,13 @@ class Daemon:
             healthy=lambda: _beating(classify.beat_s, record.beat_s),
             beat_service=lambda: notify("WATCHDOG=1"),
         )
-        return self._start_wait_stop(classify, record, learn, upkeep, publisher, channels)
+        storage = Storage(
+            self.config.home,
+            store.retention(self.config.retention),
+            self.metrics,
+            publish=publisher.storage if publisher else lambda payload: None,
+        )
+        return self._start_wait_stop(classify, record, learn, upkeep, storage, publisher, channels)
 
     def _start_wait_stop(
         self,
@@ -143,6 +151,7 @@ class Daemon:
         record: Record,
         learn: Learn,
         upkeep: Upkeep,
+        storage: Storage,
         publisher: Publisher | None,
         channels: Sequence[Channel],
     ) -> int:
@@ -154,6 +163,7 @@ class Daemon:
         visits.start("record", record.run)
         outlets.start("upkeep", lambda: upkeep.run(closing))
         outlets.start("learn", lambda: learn.run(closing))
+        outlets.start("storage", lambda: storage.run(closing))
         if publisher is not None:
             for key, settings in self.config.cameras.items():
                 if not settings.enabled:

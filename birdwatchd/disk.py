@@ -14,9 +14,9 @@ from pathlib import Path
 __all__ = ["DiskRoom", "Storage"]
 
 # What is kept free, as bytes and as a share of the disk; the smaller of both counts.
-_CLIPS = (1_000_000_000, 0.04)
-_PICTURES = (250_000_000, 0.02)
-_ROWS = (20_000_000, 0.005)
+_CLIPS = (1_000_000_000, 0.2)
+_PICTURES = (250_000_000, 0.1)
+_ROWS = (20_000_000, 0.025)
 
 
 class Storage(StrEnum):
@@ -63,6 +63,11 @@ class DiskRoom:
     def for_pictures(self) -> bool:
         """Whether pictures may be written."""
         return self.free >= self._kept(_PICTURES)
+
+    @property
+    def enough(self) -> int:
+        """Bytes that are to be free so that everything is kept, and goes on being kept for a while."""
+        return round(1.25 * self._kept(_CLIPS))
 
     def _kept(self, least: tuple[int, float]) -> float:
         return min(least[0], least[1] * self.total)

@@ -19,6 +19,7 @@ FLOORS = {
     "records": 0,
     "metrics": 0,
     "address": 0,
+    "disk": 0,
     "settings": 1,
     "flow": 2,
     "service": 3,

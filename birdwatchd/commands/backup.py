@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from birdwatchd.commands.progress import progress_bar
-from birdwatchd.commands.terminal import counted, err, out, shown
+from birdwatchd.commands.terminal import counted, err, out, shown, size
 from birdwatchd.settings.config import Config
 from birdwatchd.store import BackedUp, Restored, back_up, restore
 
@@ -34,7 +34,7 @@ def run_backup(config: Config, folder: Path, *, keep: int) -> int:
 def _print_backup(done: BackedUp) -> None:
     out.print(f"{shown(done.database)}: {counted(done.visits, 'visit')}, verified", soft_wrap=True)
     media = done.media
-    parts = [f"{media.copied:,} copied ({_size(media.copied_bytes)})"] if media.copied or not media.linked else []
+    parts = [f"{media.copied:,} copied ({size(media.copied_bytes)})"] if media.copied or not media.linked else []
     parts += [f"{media.linked:,} linked"] if media.linked else []
     parts += [f"{media.there:,} there already"]
     parts += [f"{media.missing:,} not found"] if media.missing else []
@@ -84,7 +84,3 @@ def _counting(what: str) -> Iterator[Callable[[], None]]:
     with progress_bar("files") as progress:
         task = progress.add_task(what, total=None)
         yield lambda: progress.advance(task)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

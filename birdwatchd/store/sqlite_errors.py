@@ -16,13 +16,18 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 
 from birdwatchd.errors import StoreBusy, StoreError, StoreFull
 
-__all__ = ["migration_errors", "store_errors"]
+__all__ = ["is_full", "migration_errors", "store_errors"]
 
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")  # PROTOCOL: others began transactions for seconds on end
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")  # SHMSIZE: no room for the index of the write-ahead log
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _FORBIDDEN = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or what its user may have of it, is full."""
+    return error.errno in _FULL_DISK
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from birdwatchd.settings.retention import RetentionSettings
 from birdwatchd.store import schema
 from birdwatchd.store.alert_log import Decide
 from birdwatchd.store.camera_state import Cameras, Effort
@@ -23,6 +24,7 @@ from birdwatchd.store.media import Media, home_lock
 from birdwatchd.store.news import Compose
 from birdwatchd.store.outbox import AnnouncedTopics, Outbox
 from birdwatchd.store.reader import Visits
+from birdwatchd.store.retention.retention import Retention
 from birdwatchd.store.revision import Setup
 from birdwatchd.store.scans import Scans
 from birdwatchd.store.sqlite_errors import store_errors
@@ -57,6 +59,10 @@ class StoreReader:
             StoreTooNew: a newer birdwatchd's.
         """
         return StoreReader(Database.open_existing(home))
+
+    def retention(self, limits: RetentionSettings) -> Retention:
+        """What goes for these limits; only that of a `Store` can delete it."""
+        return Retention(self._database, limits)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -220,10 +220,7 @@ def test_empty_folders_go(store: Store) -> None:
     store.writer().review(store.visits.find(limit=1)[0].visit_id, Review(ReviewVerdict.NOT_A_BIRD, by="me"), NOW)
     assert (store.home / "media/nut/2025").is_dir()
     run(retention(store, max_gb=0.0000001))
-    assert [str(path.relative_to(store.home)) for path in (store.home / "media").rglob("*")] == [
-        "media/nut",
-        "media/other",
-    ]
+    assert {path.name for path in (store.home / "media").rglob("*")} == {"nut", "other"}
 
 
 def test_a_full_disk_is_freed_though_no_row_can_be_written(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,7 +59,8 @@ def copy_database(source: Path, part: Path, on_pages: Callable[[int, int], None]
         StoreBusy, StoreFull, StoreError: there is no copy; the source is as it was.
     """
     remove_part(part)
-    try:
+    with ExitStack() as undo:
+        undo.callback(remove_part, part)
         with store_errors(source), closing(_connect(source, "mode=ro")) as reading:
             reading.execute("BEGIN")
             reading.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the moment that is copied begins
@@ -70,9 +71,7 @@ def copy_database(source: Path, part: Path, on_pages: Callable[[int, int], None]
         with store_errors(part):
             _sync(part)
         verify(part)
-    except BaseException:
-        remove_part(part)
-        raise
+        undo.pop_all()
 
 
 def verify(path: Path) -> int:

@@ -90,7 +90,8 @@ def _add(home: Path, backups: BackupFolder, now: datetime, keep: int, on_file: C
     part = target.with_name(f".{target.name}.part")
     _check_room(source, backups.path)
     copy_database(source, part)
-    try:
+    with ExitStack() as undo:
+        undo.callback(remove_part, part)
         media = MediaCopier(home, backups.path)
         missing = _copy_media(part, media, on_file)
         if missing:
@@ -98,9 +99,6 @@ def _add(home: Path, backups: BackupFolder, now: datetime, keep: int, on_file: C
         visits = verify(part)
         sync_file_system(backups.path)  # the files first: the name of the database says that they are there
         put_in_place(part, target)
-    except BaseException:
-        remove_part(part)
-        raise
     removed = [path for path in backups.databases() if path != target][: -(keep - 1) or None]
     for path in removed:
         path.unlink()

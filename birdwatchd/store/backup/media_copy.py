@@ -11,7 +11,7 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +83,8 @@ class MediaCopier:
         part = target.with_name(f".{target.name}.part")
         with suppress(FileNotFoundError):
             part.unlink()
-        try:
+        with ExitStack() as undo:
+            undo.callback(part.unlink, missing_ok=True)
             linked = self._links and self._link(source, part)
             if not linked:
                 shutil.copyfile(source, part, follow_symlinks=False)
@@ -91,10 +92,6 @@ class MediaCopier:
             if self._owner is not None:
                 os.chown(part, *self._owner)
             os.replace(part, target)
-        except BaseException:
-            with suppress(OSError):
-                part.unlink()
-            raise
         self.copied.linked += linked
         self.copied.copied += not linked
         self.copied.copied_bytes += 0 if linked else wanted.st_size

@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +95,8 @@ def _bring(chosen: Path, home: Path, visits: int, on_file: Callable[[], None]) -
             on_file()
     part = home / f".{FILE_NAME}.part"
     remove_part(part)
-    try:
+    with ExitStack() as undo:
+        undo.callback(remove_part, part)
         shutil.copyfile(chosen, part)
         if owner is not None:
             os.chown(part, *owner)
@@ -106,9 +107,6 @@ def _bring(chosen: Path, home: Path, visits: int, on_file: Callable[[], None]) -
         with home_lock(home, shared=False):
             replaced = _put_aside(home / FILE_NAME, chosen)
             put_in_place(part, home / FILE_NAME)
-    except BaseException:
-        remove_part(part)
-        raise
     (home / "media" / MARK_NAME).unlink(missing_ok=True)  # so that the next start looks into every folder
     (home / UNFINISHED_NAME).unlink()
     return Restored(chosen, visits, media.copied, replaced)

@@ -34,13 +34,19 @@ Month = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a home takes, and what is free on its disk, in bytes. `visits` are those of the database."""
+    """What a home takes, and what is free on its disk, in bytes.
+
+    Attributes:
+        visits: number of those in the database.
+        enough: what has to be free so that clips are recorded.
+    """
 
     clips: int
     pictures: int
     database: int
     visits: int
     free: int
+    enough: int = 0
 
     @property
     def total(self) -> int:
@@ -60,12 +66,16 @@ class _Stored:
 
 
 class Plan:
-    """What goes, by `items`. Reads only. For one use, by one thread."""
+    """What goes, by `items`. Reads only. For one use, by one thread.
+
+    Attributes:
+        usage: what the home takes before anything goes.
+    """
 
     def __init__(
         self, database: Database, folders: Folders, limits: RetentionSettings, usage: Usage, now: datetime
     ) -> None:
-        self._database, self._folders, self._limits, self._usage, self._now = database, folders, limits, usage, now
+        self._database, self._folders, self._limits, self.usage, self._now = database, folders, limits, usage, now
         self._folders_of = folders.months()
         self._loaded: dict[Month, list[_Stored]] = {}
         self._best: dict[Month, set[tuple[str, int]]] = {}
@@ -76,13 +86,31 @@ class Plan:
     def above_max(self) -> int:
         """Bytes that the home takes above `max_gb` once all that was given is gone; negative below it."""
         allowed = self._limits.max_gb
-        return -1 if allowed is None else self._usage.total - self._size - round(allowed * GB)
+        return -1 if allowed is None else self.usage.total - self._size - round(allowed * GB)
 
     @property
     def below_free(self) -> int:
-        """Bytes that are missing to `min_free_gb` once all that was given is gone; negative where there are more."""
+        """Bytes that are missing to `min_free_gb` once all that was given is gone; negative where there are more.
+
+        A limit below which no clips would be recorded counts as the one from which they are.
+        """
         wanted = self._limits.min_free_gb
-        return -1 if wanted is None else round(wanted * GB) - self._usage.free - self._freed
+        return -1 if wanted is None else max(round(wanted * GB), self.usage.enough) - self.usage.free - self._freed
+
+    @property
+    def problem(self) -> str:
+        """Which limit cannot be kept though all that may go was given, and what to do; empty where all are kept."""
+        if self.above_max > 0:
+            return (
+                f"the home takes {self.above_max / GB:.2f} GB more than max_gb, and nothing more may be deleted;"
+                " raise max_gb"
+            )
+        if self.below_free > 0:
+            return (
+                f"{self.below_free / GB:.2f} GB are missing to min_free_gb, and deleting more would not help;"
+                " see what else fills the disk, or whether backups are on it"
+            )
+        return ""
 
     def items(self) -> Iterator[Item]:
         """What goes, in the order in which to delete it.
@@ -116,7 +144,7 @@ class Plan:
         For `min_free_gb` only what frees the disk goes, and no picture that cannot be taken again: another program may
         be what fills the disk, and then nothing would be left in the end.
         """
-        if not (self._usage.clips if kind is Kind.CLIP else self._usage.pictures) or not self._needs_room:
+        if not (self.usage.clips if kind is Kind.CLIP else self.usage.pictures) or not self._needs_room:
             return
         for item in self._in_order(kind):
             if (kind, item.visit_id, item.value.by_age) in self._taken:
@@ -140,7 +168,7 @@ class Plan:
         """
         if self.above_max <= 0:
             return
-        each = self._usage.database // max(1, self._usage.visits)
+        each = self.usage.database // max(1, self.usage.visits)
         for row, value in self._rows_in_order():
             yield self._give(Item(Kind.VISIT, row.id, value, self._age_s(row.started_at), (), each, 0), Limit.MAX_GB)
             if self.above_max <= 0:
@@ -218,10 +246,10 @@ class Plan:
             self._best[month] = {(visit_id, index) for _, visit_id, index in best.values()}
         return self._best[month]
 
-    def _rows_in_order(self) -> Iterator[tuple[Row[Any], Value]]:
+    def _rows_in_order(self) -> Iterator[tuple[Any, Value]]:
         """Rows of visits that may go, least valuable first."""
 
-        def place(found: tuple[Row[Any], Value]) -> float:
+        def place(found: tuple[Any, Value]) -> float:
             return -counted_age_s(found[1], self._age_s(found[0].started_at))
 
         uncertain = schema.visit.c.state == State.UNCERTAIN.value
@@ -234,7 +262,7 @@ class Plan:
         yield from by_age
         yield from self._rows(Value.RARE, rare)
 
-    def _rows(self, value: Value, *where: sa.ColumnElement[bool]) -> Iterator[tuple[Row[Any], Value]]:
+    def _rows(self, value: Value, *where: sa.ColumnElement[bool]) -> Iterator[tuple[Any, Value]]:
         visit = schema.visit.c
         unsent = sa.exists().where(schema.outbox.c.visit_id == visit.id)
         youngest = self._now - timedelta(seconds=YOUNGEST_S)

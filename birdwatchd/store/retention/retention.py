@@ -53,6 +53,14 @@ class Deleted:
     def __bool__(self) -> bool:
         return bool(self.clips or self.pictures or self.visits)
 
+    @property
+    def text(self) -> str:
+        """For people: `3 clips, 120 pictures of 15 visits (5.9 MB)`."""
+        pictures = f"{self.pictures:,} pictures of {self.of_visits:,} visits" if self.pictures else ""
+        counts = [f"{self.clips:,} clips" if self.clips else "", pictures]
+        counts.append(f"{self.visits:,} visits" if self.visits else "")
+        return f"{', '.join(filter(None, counts)) or 'nothing'} ({self.size / 1e6:,.1f} MB)"
+
     def add(self, other: Deleted) -> None:
         """Count what another step deleted."""
         self.clips += other.clips
@@ -82,22 +90,22 @@ class Retention:
         """
         with store_errors(self.database.path):
             clips, pictures = self.folders.measure()
-            free = DiskRoom.at(self.database.home).free
+            room = DiskRoom.at(self.database.home)
         with self.database.reading() as connection:
             pages, unused, size = (
                 int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
                 for name in ("page_count", "freelist_count", "page_size")
             )
             visits = int(connection.execute(sa.select(sa.func.count()).select_from(schema.visit)).scalar_one())
-        return Usage(clips, pictures, (pages - unused) * size, visits, free)
+        return Usage(clips, pictures, (pages - unused) * size, visits, room.free, room.enough)
 
-    def plan(self, now: datetime) -> Plan:
-        """What goes for the limits, as of now.
+    def plan(self, now: datetime, limits: RetentionSettings | None = None) -> Plan:
+        """What goes for the limits (or for some of them), as of now.
 
         Raises:
             StoreBusy, StoreError: the home cannot be read.
         """
-        return Plan(self.database, self.folders, self.limits, self.usage(), now)
+        return Plan(self.database, self.folders, limits or self.limits, self.usage(), now)
 
     def steps(self, items: Iterator[Item], now: datetime) -> Iterator[Deleted]:
         """Delete what a plan gives, a few things at each `next`.
