@@ -63,11 +63,12 @@ def retention(
         int | None, typer.Option("--keep-days", metavar="N", min=1, max=36600, help="Instead of retention.keep_days.")
     ] = None,
     max_gb: Annotated[
-        float | None, typer.Option("--max-gb", metavar="N", min=0.000001, max=1e6, help="Instead of retention.max_gb.")
+        float | None,
+        typer.Option("--max-gb", metavar="N", min=0.000001, max=100_000, help="Instead of retention.max_gb."),
     ] = None,
     min_free_gb: Annotated[
         float | None,
-        typer.Option("--min-free-gb", metavar="N", min=0.000001, max=1e6, help="Instead of retention.min_free_gb."),
+        typer.Option("--min-free-gb", metavar="N", min=0.000001, max=100_000, help="Instead of retention.min_free_gb."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line for what goes.")] = False,
 ) -> int:

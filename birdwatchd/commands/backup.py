@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ def run_backup(config: Config, folder: Path, *, keep: int) -> int:
     with _counting("backing up") as on_file:
         done = back_up(config.home, folder, datetime.now(UTC), machine=platform.node(), keep=keep, on_file=on_file)
     _print_backup(done)
+    if os.stat(folder).st_dev == os.stat(config.home).st_dev:
+        err.print("  The backup is on the same disk as the home, and lost with it if the disk breaks.", soft_wrap=True)
     return 0
 
 
@@ -42,8 +45,8 @@ def _print_backup(done: BackedUp) -> None:
     if done.removed_databases or done.removed_files:
         gone = f"{counted(done.removed_databases, 'older database')}, {counted(done.removed_files, 'file')} of theirs"
         out.print(f"  removed: {gone}", soft_wrap=True)
-    if media.linked:
-        err.print("  The backup is on the same disk as the home, and lost with it if the disk breaks.", soft_wrap=True)
+    if done.problem:
+        err.print(f"  {shown(done.problem)}; delete that file, so that what nothing names can go", soft_wrap=True)
 
 
 def run_restore(config: Config, folder: Path, *, name: str | None, replace: bool) -> int:

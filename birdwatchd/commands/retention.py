@@ -96,7 +96,7 @@ def _print(config: Config, plan: Plan, items: list[Item], now: datetime, options
     _print_usage(config, plan.usage)
     if items:
         out.print(_table(items, now, config.station.zone), soft_wrap=True)
-    elif config.retention.is_set:
+    elif config.retention.is_set and not plan.problem:
         out.print("  all limits are kept; nothing has to go", soft_wrap=True)
     if plan.problem:
         err.print(f"[bold yellow]not enough:[/] {shown(plan.problem)}", soft_wrap=True)

@@ -10,7 +10,7 @@ from birdwatchd.settings.base import Settings
 
 __all__ = ["RetentionSettings"]
 
-Gigabytes = Annotated[float, Field(gt=0, le=1_000_000)]
+Gigabytes = Annotated[float, Field(gt=0, le=100_000)]
 
 
 class RetentionSettings(Settings):

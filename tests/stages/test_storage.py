@@ -204,7 +204,7 @@ def test_a_limit_that_cannot_be_kept_is_said_once(tmp_path: Path, caplog: pytest
     """A line every two minutes hides all others."""
     with Store.open(tmp_path / "home", zone=ZoneInfo("UTC")) as store:
         put(store, 1)
-        one = stage(store, [], min_free_gb=999_999)
+        one = stage(store, [], min_free_gb=99_999)
         for number in range(5):
             while one.run_once(number * CHECK_S) == STEP_PAUSE_S:
                 pass

@@ -144,7 +144,7 @@ def test_a_damaged_home_does_not_replace_a_good_backup(store: Store, tmp_path: P
     with store.path.open("r+b") as file:
         file.seek(4096 * 6)
         file.write(b"\xff" * 4096 * 4)
-    with pytest.raises(StoreError, match="damaged"):
+    with pytest.raises(StoreError, match=r"home/birdwatchd.sqlite3: the database is damaged .*; nothing was copied"):
         back_up(store.home, folder, NOW, machine=MACHINE, keep=1)
     assert [path.name for path in folder.glob("*birdwatchd-2*")] == ["birdwatchd-20260502T000000Z.sqlite3"]
     restored = restore(folder, store.home, replace=True)
@@ -152,6 +152,21 @@ def test_a_damaged_home_does_not_replace_a_good_backup(store: Store, tmp_path: P
     assert restored.replaced is not None
     assert restored.replaced.exists()
     assert verify(store.path) == 30
+
+
+def test_a_damaged_older_backup_stops_no_new_one(store: Store, tmp_path: Path) -> None:
+    """Nobody looks into that folder for years; a bad block in last week's file must not be the end of all backups."""
+    fill(store, 2)
+    folder = tmp_path / "backup"
+    bad = back_up(store.home, folder, NOW, machine=MACHINE).database
+    back_up(store.home, folder, NOW + timedelta(days=1), machine=MACHINE)
+    bad.write_bytes(b"\xff" * 5000)
+    made = back_up(store.home, folder, NOW + timedelta(days=2), machine=MACHINE)
+    assert f"{bad}: the database is damaged" in made.problem
+    assert restore(folder, tmp_path / "again").visits == 2
+    with pytest.raises(StoreError, match=r"this backup is damaged .*; choose an earlier one with --at"):
+        restore(folder, tmp_path / "other", name="20260502")
+    assert back_up(store.home, folder, NOW + timedelta(days=3), machine=MACHINE).problem == ""
 
 
 @pytest.mark.parametrize(

@@ -70,21 +70,33 @@ def copy_database(source: Path, part: Path, on_pages: Callable[[int, int], None]
                 writing.execute("PRAGMA journal_mode=DELETE")
         with store_errors(part):
             _sync(part)
-        verify(part)
+        verify(part, copied_from=source)
         undo.pop_all()
 
 
-def verify(path: Path) -> int:
+def verify(path: Path, *, copied_from: Path | None = None) -> int:
     """Read a copy whole and check it; returns how many visits it has.
+
+    Args:
+        copied_from: the database that it was just copied from, which is then the damaged one.
 
     Raises:
         StoreTooNew: a newer birdwatchd wrote it.
         StoreError: it is damaged, or not a database of birdwatchd.
     """
     with store_errors(path), closing(open_copy(path)) as connection:
-        found = [row[0] for row in connection.execute("PRAGMA integrity_check(3)")]
-        if found != ["ok"]:
-            raise StoreError(f"{path}: the database is damaged ({found[0]})", "use an earlier backup")
+        try:
+            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            if not getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+                raise
+            found = str(error)
+        if found != "ok":
+            why = " ".join(found.split())
+            if copied_from is not None:
+                hint = "nothing was copied, and earlier backups are as they were; bring one back with `restore`"
+                raise StoreError(f"{copied_from}: the database is damaged ({why})", hint)
+            raise StoreError(f"{path}: this backup is damaged ({why})", "choose an earlier one with --at")
         if schema_version(connection, path) is None:
             raise StoreError(f"{path}: is not a database of birdwatchd", "choose another file")
         return int(connection.execute("SELECT count(*) FROM visit").fetchone()[0])

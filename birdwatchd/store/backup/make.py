@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,6 +41,7 @@ class BackedUp:
         visits: in it.
         media: pictures and clips; those that are `missing` are named by no row of the copy.
         removed_databases, removed_files: older ones that went.
+        problem: why files that may be named by no database were left; empty where they were not.
     """
 
     database: Path
@@ -48,6 +49,7 @@ class BackedUp:
     media: Copied
     removed_databases: int
     removed_files: int
+    problem: str = ""
 
 
 def back_up(
@@ -102,7 +104,10 @@ def _add(home: Path, backups: BackupFolder, now: datetime, keep: int, on_file: C
     removed = [path for path in backups.databases() if path != target][: -(keep - 1) or None]
     for path in removed:
         path.unlink()
-    return BackedUp(target, visits, media.copied, len(removed), _remove_unnamed(backups))
+    try:
+        return BackedUp(target, visits, media.copied, len(removed), _remove_unnamed(backups))
+    except StoreError as error:  # the new backup is complete all the same
+        return BackedUp(target, visits, media.copied, len(removed), 0, error.message)
 
 
 def _copy_media(part: Path, media: MediaCopier, on_file: Callable[[], None]) -> list[str]:
@@ -131,15 +136,26 @@ def _forget_missing(part: Path, missing: Sequence[str]) -> None:
 
 
 def _remove_unnamed(backups: BackupFolder) -> int:
-    """Delete the files that no database of the folder names any more."""
+    """Delete the files that no database of the folder names any more.
+
+    Raises:
+        StoreError: one of them is damaged, so that nobody knows what it names.
+    """
     with ExitStack() as stack:
-        connections = [stack.enter_context(closing(open_copy(path))) for path in backups.databases()]
+        connections = {path: stack.enter_context(closing(open_copy(path))) for path in backups.databases()}
         return remove_unnamed(backups.path, lambda visit_ids: _named(connections, visit_ids))
 
 
-def _named(connections: Sequence[sqlite3.Connection], visit_ids: list[str]) -> set[str]:
+def _named(connections: Mapping[Path, sqlite3.Connection], visit_ids: list[str]) -> set[str]:
     found: set[str] = set()
-    for connection in connections:
+    for path, connection in connections.items():
+        found |= _named_in(path, connection, visit_ids)
+    return found
+
+
+def _named_in(path: Path, connection: sqlite3.Connection, visit_ids: list[str]) -> set[str]:
+    found: set[str] = set()
+    with store_errors(path):
         columns = {row[1] for row in connection.execute("PRAGMA table_info(visit)")}
         for first in range(0, len(visit_ids), 500):
             chosen = visit_ids[first : first + 500]
@@ -169,4 +185,4 @@ def _check_room(source: Path, folder: Path) -> None:
     """Raise StoreFull before hours of work where not even the database fits."""
     needed, free = source.stat().st_size, shutil.disk_usage(folder).free
     if needed > free:
-        raise StoreFull(f"{folder}: the database needs {needed / 1e9:.2f} GB, {free / 1e9:.2f} GB are free")
+        raise StoreFull(f"{folder}: the database needs {needed / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free")

@@ -198,7 +198,7 @@ class Plan:
             for value, files in groups.items():
                 if files:
                     freed = sum(file.size for file in files if not file.shared)
-                    names, size = tuple(file.name for file in files), sum(file.size for file in files)
+                    names, size = tuple(sorted(file.name for file in files)), sum(file.size for file in files)
                     yield Item(kind, visit.visit_id, value, self._age_s(visit.started_at), names, size, freed)
 
     def _pictures_by_value(self, visit: _Stored, month: Month) -> dict[Value, list[File]]:
