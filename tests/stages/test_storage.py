@@ -162,6 +162,7 @@ def test_a_start_on_a_full_disk_goes_on(disk: Path, caplog: pytest.LogCaptureFix
     with pytest.raises(StoreFull):
         Store.open(disk / "home", zone=ZoneInfo("UTC"))
     with open_store(disk / "home", ZoneInfo("UTC")) as store:
+        store.sweep(NOW)  # as a start does
         put(store, 3, first=250)
         one = stage(store, [], min_free_gb=0.016)
         assert one.run_once(0.0) == STEP_PAUSE_S

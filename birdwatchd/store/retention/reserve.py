@@ -12,8 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from birdwatchd.disk import DiskRoom
-from birdwatchd.errors import StoreFull
+from birdwatchd.disk import DiskRoom, Storage
 from birdwatchd.store.store import Store
 
 __all__ = ["Reserve", "open_store"]
@@ -59,10 +58,7 @@ def open_store(home: Path, zone: ZoneInfo) -> Store:
     Raises:
         StoreError: as `Store.open` says.
     """
-    try:
-        return Store.open(home, zone=zone)
-    except StoreFull as error:
-        if not Reserve(home).release():
-            raise
-        log.error("%s; starting with the room that was held for this", error.message)
-        return Store.open(home, zone=zone)
+    with suppress(OSError):  # no home yet
+        if DiskRoom.at(home).storage is Storage.FULL and Reserve(home).release():
+            log.error("%s: the disk is full; starting with the room that was held for this", home)
+    return Store.open(home, zone=zone)
