@@ -40,7 +40,7 @@ def _print_backup(done: BackedUp) -> None:
     parts = [f"{media.copied:,} copied ({size(media.copied_bytes)})"] if media.copied or not media.linked else []
     parts += [f"{media.linked:,} linked"] if media.linked else []
     parts += [f"{media.there:,} there already"]
-    parts += [f"{media.missing:,} not found"] if media.missing else []
+    parts += [f"{media.missing:,} not found or not readable"] if media.missing else []
     out.print(f"  pictures and clips: {', '.join(parts)}", soft_wrap=True)
     if done.removed_databases or done.removed_files:
         gone = f"{counted(done.removed_databases, 'older database')}, {counted(done.removed_files, 'file')} of theirs"

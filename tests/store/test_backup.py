@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -133,6 +134,44 @@ def test_a_backup_keeps_what_the_home_lost(store: Store, tmp_path: Path) -> None
     made = back_up(store.home, tmp_path / "backup", NOW, machine=MACHINE, keep=1)
     assert (made.media.there, made.media.missing) == (3, 0)
     assert len(files(tmp_path / "backup")) == 3
+
+
+def test_a_picture_that_cannot_be_read_costs_no_backup(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One bad block on an old card must not be the end of all backups."""
+    fill(store, 2)
+    real = shutil.copyfile
+
+    def reading(source: Path, target: Path, **keys: Any) -> None:
+        if source.name.endswith("-1.jpg"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(source))
+        real(source, target, **keys)
+
+    def refused(*args: object, **keys: object) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(shutil, "copyfile", reading)
+    monkeypatch.setattr(os, "link", refused)
+    made = back_up(store.home, tmp_path / "backup", NOW, machine=MACHINE)
+    assert (made.media.copied, made.media.missing) == (4, 2)
+    monkeypatch.undo()
+    assert restore(tmp_path / "backup", tmp_path / "again").media.missing == 0
+
+
+def test_a_name_that_leads_elsewhere_is_not_followed(store: Store, tmp_path: Path) -> None:
+    """A backup may come from anybody, and `restore` is typed by root."""
+    fill(store, 1)
+    folder = tmp_path / "backup"
+    database = back_up(store.home, folder, NOW, machine=MACHINE).database
+    (tmp_path / "secret.jpg").write_bytes(b"x")
+    with closing(sqlite3.connect(database)) as connection:
+        for name in ("media/../../secret.jpg", "../secret.jpg", f"{tmp_path}/secret.jpg"):
+            connection.execute("UPDATE moment SET crop = ? WHERE idx = 0", (name,))
+            connection.commit()
+            restored = restore(folder, tmp_path / "a" / name.replace("/", "-") / "home")
+            assert restored.media.missing == 1
+    assert list((tmp_path / "a").rglob("secret*")) == []
 
 
 def test_a_damaged_home_does_not_replace_a_good_backup(store: Store, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -300,6 +301,30 @@ def test_nothing_goes_while_something_of_less_value_stays(
     birds: list[Bird], share: float, keep_days: int | None
 ) -> None:
     """The promise of retention, at every single step, for any visits and limits."""
+    check_every_step(birds, share, keep_days)
+
+
+def test_nothing_of_many_visits_goes_while_something_of_less_value_stays() -> None:
+    """The same with so many that months, species and reasons all have several."""
+    chance = random.Random(2026)
+    birds = [
+        Bird(
+            days=chance.uniform(0.1, 900),
+            name=chance.choice(list(SPECIES)),
+            state=chance.choice([State.CONFIRMED] * 6 + list(State)),
+            rare=chance.random() < 0.03,
+            reviewed=chance.random() < 0.05,
+            clip=chance.choice([0, 0, 5000]),
+            pictures=tuple(chance.random() for _ in range(chance.randint(0, 4))),
+            camera=chance.choice(["nut", "pond"]),
+            size=chance.randint(500, 5000),
+        )
+        for _ in range(250)
+    ]
+    check_every_step(birds, 0.15, 700)
+
+
+def check_every_step(birds: list[Bird], share: float, keep_days: int | None) -> None:
     birds = [replace(bird, reviewed=bird.reviewed and bird.state is not State.REJECTED) for bird in birds]
     birds = [replace(bird, reviewed=bird.reviewed and bird.state is not State.UNKNOWN) for bird in birds]
     with temporary_store(ZoneInfo("UTC")) as store:

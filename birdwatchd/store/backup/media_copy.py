@@ -20,6 +20,7 @@ __all__ = ["Copied", "MediaCopier", "remove_unnamed"]
 SAME_TIME_NS = 2_000_000_000  # memory sticks keep the time of a file to two seconds
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 _DAYS = "*/[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"
+_NAME = re.compile(r"media/[A-Za-z0-9_-]{1,64}/[0-9]{4}/[0-9]{2}/[0-9]{2}/[A-Za-z0-9_~-]{1,90}\.(jpg|mp4)")
 _OURS = re.compile(r"^\.?(?P<visit>[0-9A-Za-z_-]{1,64}?)(-\d+\.jpg|\.mp4)(\.part)?$")
 
 
@@ -30,7 +31,7 @@ class Copied:
     Attributes:
         there: were there already.
         linked: share their bytes with the original.
-        missing: were not to be found in either folder.
+        missing: were not to be found in either folder, or cannot be read any more.
     """
 
     there: int = 0
@@ -53,11 +54,16 @@ class MediaCopier:
         self.copied = Copied()
 
     def copy(self, name: str) -> bool:
-        """Bring one file over, unless it is there already; False if there is no such file in either folder.
+        """Bring one file over, unless it is there already; False if there is none that can be read in either folder.
+
+        A name that leads out of the media folder (a backup may come from anywhere) is that of no file.
 
         Raises:
-            OSError: the target cannot be written, or the source cannot be read.
+            OSError: the target cannot be written, or the source must not be read.
         """
+        if not _NAME.fullmatch(name):
+            self.copied.missing += 1
+            return False
         source, target = self._source / name, self._target / name
         there = _facts(target)
         try:
@@ -74,8 +80,10 @@ class MediaCopier:
         self._make_folders(target.parent)
         try:
             self._write(source, target, wanted)
-        except FileNotFoundError:  # deleted at this moment
-            self.copied.missing += 1
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EIO):
+                raise
+            self.copied.missing += 1  # deleted at this moment, or on a bad block: one picture is not all of them
             return False
         return True
 
