@@ -46,8 +46,10 @@ def stamp_of(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-def copy_database(source: Path, part: Path, on_pages: Callable[[int, int], None] = lambda done, total: None) -> None:
+def copy_database(source: Path, part: Path, on_pages: Callable[[int, int], None] = lambda done, total: None) -> int:
     """Copy the database as it is at this moment to `part`, sync it, and verify it as it stands on the disk.
+
+    Returns how many visits it has.
 
     Writers are not held up; the write-ahead log of the source grows until the copy is done.
 
@@ -70,8 +72,9 @@ def copy_database(source: Path, part: Path, on_pages: Callable[[int, int], None]
                 writing.execute("PRAGMA journal_mode=DELETE")
         with store_errors(part):
             _sync(part)
-        verify(part, copied_from=source)
+        visits = verify(part, copied_from=source)
         undo.pop_all()
+    return visits
 
 
 def verify(path: Path, *, copied_from: Path | None = None) -> int:

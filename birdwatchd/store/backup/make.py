@@ -91,14 +91,14 @@ def _add(home: Path, backups: BackupFolder, now: datetime, keep: int, on_file: C
     source, target = home / FILE_NAME, backups.new_database(now)
     part = target.with_name(f".{target.name}.part")
     _check_room(source, backups.path)
-    copy_database(source, part)
+    visits = copy_database(source, part)
     with ExitStack() as undo:
         undo.callback(remove_part, part)
         media = MediaCopier(home, backups.path)
         missing = _copy_media(part, media, on_file)
         if missing:
             _forget_missing(part, missing)
-        visits = verify(part)
+            verify(part)
         sync_file_system(backups.path)  # the files first: the name of the database says that they are there
         put_in_place(part, target)
     removed = [path for path in backups.databases() if path != target][: -(keep - 1) or None]
