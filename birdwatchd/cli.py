@@ -16,6 +16,8 @@ import typer
 from typer.core import TyperGroup
 
 from birdwatchd import __version__
+from birdwatchd.cli_home import add_home_commands
+from birdwatchd.cli_options import ConfigOption, HomeOption, MinBirdOption, ModelOption, VerboseOption
 from birdwatchd.commands.arguments import named_cameras, overridden, parse_since
 from birdwatchd.commands.terminal import VisitLines, err, out, say_problem, setup_log, visits_table
 from birdwatchd.errors import BirdwatchError, ConfigError
@@ -25,7 +27,7 @@ from birdwatchd.settings.load import find_config, load_config
 __all__ = ["app", "run_cli"]
 
 
-SECTIONS = ("Look", "Teach", "Run", "Mend")  # of `birdwatchd --help`, in this order
+SECTIONS = ("Look", "Teach", "Run", "Keep", "Mend")  # of `birdwatchd --help`, in this order
 
 
 def _leave(status: int | None, **_: object) -> None:
@@ -60,30 +62,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     result_callback=_leave,
 )
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        metavar="FILE",
-        help="Configuration file [default: ./birdwatchd.yaml, then /etc/birdwatchd/birdwatchd.yaml, then built-in].",
-    ),
-]
-HomeOption = Annotated[
-    Path | None, typer.Option("--home", metavar="DIR", help="Folder of the database, crops and clips.")
-]
-ModelOption = Annotated[
-    str | None,
-    typer.Option("--model", metavar="NAME-OR-FILE", help="Classifier; 'demo' knows eight cartoon birds only."),
-]
-MinBirdOption = Annotated[
-    int | None,
-    typer.Option(
-        "--min-bird", min=8, max=2000, help="Smallest bird, in pixels of the frame [default: by the size of the frame]."
-    ),
-]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Verbose output.")]
 
 
 def run_cli(arguments: Sequence[str]) -> int:
@@ -436,6 +414,9 @@ def rules_send(
     from birdwatchd.commands.rules import send_test
 
     return send_test(_config(config), channel)
+
+
+add_home_commands(app)
 
 
 def _config(path: Path | None) -> Config:

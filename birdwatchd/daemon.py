@@ -31,8 +31,10 @@ from birdwatchd.stages.build import build_stages
 from birdwatchd.stages.classify import Classify
 from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.record import Record
+from birdwatchd.stages.storage import Storage
 from birdwatchd.stages.upkeep import Upkeep
 from birdwatchd.store import Store, Writer
+from birdwatchd.store.retention.reserve import open_store
 
 if TYPE_CHECKING:
     from birdwatchd.species.network.network import Network
@@ -138,7 +140,13 @@ class Daemon:
             healthy=lambda: _beating(classify.beat_s, record.beat_s),
             beat_service=lambda: notify("WATCHDOG=1"),
         )
-        return self._start_wait_stop(classify, record, learn, upkeep, publisher, channels)
+        storage = Storage(
+            self.config.home,
+            store.retention(self.config.retention),
+            self.metrics,
+            publish=publisher.storage if publisher else lambda payload: None,
+        )
+        return self._start_wait_stop(classify, record, learn, upkeep, storage, publisher, channels)
 
     def _start_wait_stop(
         self,
@@ -146,6 +154,7 @@ class Daemon:
         record: Record,
         learn: Learn,
         upkeep: Upkeep,
+        storage: Storage,
         publisher: Publisher | None,
         channels: Sequence[Channel],
     ) -> int:
@@ -157,6 +166,7 @@ class Daemon:
         visits.start("record", record.run)
         outlets.start("upkeep", lambda: upkeep.run(closing))
         outlets.start("learn", lambda: learn.run(closing))
+        outlets.start("storage", lambda: storage.run(closing))
         if publisher is not None:
             for key, settings in self.config.cameras.items():
                 if not settings.enabled:
@@ -194,7 +204,7 @@ class Daemon:
 
         def opened() -> Store:
             with ExitStack() as undo:
-                store = undo.enter_context(Store.open(config.home, zone=config.station.zone, check=True))
+                store = undo.enter_context(open_store(config.home, config.station.zone, check=True))
                 store.sweep(datetime.now(UTC))
                 undo.pop_all()
             return store

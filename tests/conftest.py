@@ -31,6 +31,8 @@ SLOW = (
         "search/test_nearest",
         "alerts/test_rules_against_reference",
         "store/test_kill",
+        "store/test_backup_kill",
+        "store/test_retention",
         "test_library",
         "test_cli",
     ),

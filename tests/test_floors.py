@@ -20,6 +20,7 @@ FLOORS = {
     "metrics": 0,
     "address": 0,
     "text_file": 0,
+    "disk": 0,
     "settings": 1,
     "flow": 2,
     "service": 3,
@@ -35,6 +36,8 @@ FLOORS = {
     "commands": 8,
     "demo": 9,
     "testing": 10,
+    "cli_options": 9,
+    "cli_home": 10,
     "cli": 11,
     "__main__": 12,
 }
@@ -96,7 +99,7 @@ HOMES = {
     "astral": {"alerts"},
     "amqtt": {"demo"},
     "yaml": {"settings"},
-    "typer": {"cli"},
+    "typer": {"cli", "cli_home", "cli_options"},
 }
 # The simulated camera plays the part of another device; it is not on the daemon's side of the wire.
 EXCEPTIONS = {("demo/cameras/feeder.py", "av")}

@@ -28,6 +28,7 @@ __all__ = [
     "say_problem",
     "setup_log",
     "shown",
+    "size",
     "too_small",
     "visits_table",
 ]
@@ -92,6 +93,11 @@ def name_of(verdict: Verdict) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 visit`, `2 visits`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def size(count: int) -> str:
+    """A number of bytes: `5.9 MB`, `12.34 GB`."""
+    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 class VisitLines:

@@ -93,6 +93,15 @@ class Discovery:
                 "json_attributes_topic": self.topics.heartbeat,
             },
         }
+        cmps["storage"] = {
+            "p": "binary_sensor",
+            "name": "Storage",
+            "device_class": "problem",
+            "entity_category": "diagnostic",
+            "state_topic": self.topics.storage,
+            "value_template": "{{ 'OFF' if value_json.state == 'ok' else 'ON' }}",
+            "json_attributes_topic": self.topics.storage,
+        }
         if not self.heartbeat:
             cmps["heartbeat"] = {"p": "sensor"}
         name = f"birdwatchd {self.topics.station}"

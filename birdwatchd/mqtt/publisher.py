@@ -120,6 +120,13 @@ class Publisher:
             self._states[message.topic] = self._pending[message.topic] = message
         self.wake()
 
+    def storage(self, payload: bytes) -> None:
+        """Publish the state of the disk, now and after every reconnect; needs no database. Thread-safe."""
+        message = Message(self._topics.storage, payload, retain=True)
+        with self._lock:
+            self._states[message.topic] = self._pending[message.topic] = message
+        self.wake()
+
     def run(self, stop: StopSignal) -> None:
         """Publish until the stop, then publish what is left and `offline`, and disconnect."""
         while not stop.is_set():
@@ -146,7 +153,10 @@ class Publisher:
                 return 0.0
             self._attempt = None
         self._track_connection(now_s)
-        return self._retry.attempt(lambda: self._exchange(now_s), 2 * POLL_S)
+        wait_s = self._retry.attempt(lambda: self._exchange(now_s), 2 * POLL_S)
+        if self._retry.failing and self._connection.link is Link.UP:
+            self._send_states()  # that the disk is full must not wait until it is not
+        return wait_s
 
     def _exchange(self, now_s: float) -> float:
         """Do what needs the store: delete what was acknowledged, take what was received, publish what waits."""
@@ -282,6 +292,14 @@ class Publisher:
 
     def _send(self) -> None:
         """Publish up to `MAX_IN_FLIGHT` messages: states first, then rows in order."""
+        room = self._send_states()
+        if room > 0:
+            for row in self._outbox.pending(self._cursor, room):
+                self._cursor = row.id
+                self._send_row(row)
+
+    def _send_states(self) -> int:
+        """Publish the states that wait; returns how many more messages may be in flight."""
         room = min(MAX_IN_FLIGHT, self._connection.limits.receive_maximum) - len(self._in_flight)
         with self._lock:
             states = list(self._pending.values())[: max(0, room)]
@@ -289,11 +307,7 @@ class Publisher:
                 del self._pending[message.topic]
         for message in states:
             self._publish(self._fit_to_limit(message) or message.with_payload(b""), message.topic)
-        room -= len(states)
-        if room > 0:
-            for row in self._outbox.pending(self._cursor, room):
-                self._cursor = row.id
-                self._send_row(row)
+        return room - len(states)
 
     def _send_row(self, row: OutboxRow) -> None:
         if row.message.retain and self._retained is not None:

@@ -171,7 +171,7 @@ class RetainedTopics:
     def _all_topics(self) -> list[str]:
         """Every topic under which something may be retained with this configuration."""
         topics = self.discovery.topics
-        found = [topics.status, *(message.topic for message in self.discovery.messages)]
+        found = [topics.status, topics.storage, *(message.topic for message in self.discovery.messages)]
         found += [message.topic for message in self.commands.states()] if self.commands else []
         found += [topics.heartbeat] if self.daily_summary else []
         for camera in self.discovery.cameras:

@@ -70,5 +70,10 @@ class Topics:
         """The daily summary, retained."""
         return f"{self.base}/{self.station}/heartbeat"
 
+    @property
+    def storage(self) -> str:
+        """Room on the station's disk and what is still kept, retained."""
+        return f"{self.base}/{self.station}/storage"
+
     def _of(self, camera: str, leaf: str) -> str:
         return f"{self.base}/{self.station}/{camera}/{leaf}"

@@ -19,6 +19,7 @@ from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.channels import ChannelSettings
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.settings.mqtt import MqttSettings
+from birdwatchd.settings.retention import RetentionSettings
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.settings.station import StationSettings
 
@@ -36,6 +37,7 @@ class Config(Settings):
     mqtt: MqttSettings = MqttSettings()
     alerts: tuple[AlertSettings, ...] = ()
     channels: Mapping[str, ChannelSettings] = Field(default_factory=dict)
+    retention: RetentionSettings = RetentionSettings()
 
     @property
     def model_cache(self) -> Path:

@@ -9,6 +9,8 @@ from birdwatchd.lazy import lazy_names
 
 if TYPE_CHECKING:
     from birdwatchd.store.alert_log import AlertContext, Decide, Fired, Outcome
+    from birdwatchd.store.backup.make import BackedUp, back_up
+    from birdwatchd.store.backup.restore import Restored, restore
     from birdwatchd.store.camera_state import CameraSummary, EffortSpan, day_bounds
     from birdwatchd.store.embeddings import Embeddings, VisitEmbeddings
     from birdwatchd.store.examples import Examples, VisitExample
@@ -25,6 +27,7 @@ else:
         __name__,
         {
             "AlertContext": "alert_log",
+            "BackedUp": "backup.make",
             "CameraSummary": "camera_state",
             "Compose": "news",
             "Day": "news",
@@ -40,6 +43,7 @@ else:
             "Outcome": "alert_log",
             "Recorded": "revision",
             "Recording": "scans",
+            "Restored": "backup.restore",
             "Review": "reviews",
             "ReviewVerdict": "reviews",
             "Store": "store",
@@ -51,12 +55,15 @@ else:
             "VisitIds": "scans",
             "Visits": "reader",
             "Writer": "writer",
+            "back_up": "backup.make",
             "day_bounds": "camera_state",
+            "restore": "backup.restore",
         },
     )
 
 __all__ = [
     "AlertContext",
+    "BackedUp",
     "CameraSummary",
     "Compose",
     "Day",
@@ -72,6 +79,7 @@ __all__ = [
     "Outcome",
     "Recorded",
     "Recording",
+    "Restored",
     "Review",
     "ReviewVerdict",
     "Store",
@@ -83,5 +91,7 @@ __all__ = [
     "VisitIds",
     "Visits",
     "Writer",
+    "back_up",
     "day_bounds",
+    "restore",
 ]

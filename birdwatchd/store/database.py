@@ -21,6 +21,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from birdwatchd.errors import StoreError, StoreTooNew, StoreUnavailable
 from birdwatchd.store import migrations, schema
+from birdwatchd.store.backup.database_copy import keep_before_migration
 from birdwatchd.store.media import DAY_FOLDERS, home_lock
 from birdwatchd.store.sqlite_errors import damaged, migration_errors, store_errors
 
@@ -249,12 +250,15 @@ def _check_version(connection: Connection, path: Path) -> bool:
 def _prepare(engine: Engine, path: Path) -> None:
     """Bring the schema up to date in one transaction; a second process that starts meanwhile waits for it.
 
+    A database that has anything is copied first.
+
     Raises:
         StoreTooNew: a newer birdwatchd wrote it.
-        StoreError: the migrations cannot be run; the database is as it was.
+        StoreFull, StoreError: the copy cannot be made, or the migrations cannot be run; the database is as it was.
     """
     with _writing(engine).begin() as connection:
         if not _check_version(connection, path):
+            keep_before_migration(path, migrations.REVISIONS[-1])
             with migration_errors(path):
                 migrations.upgrade(connection)
 

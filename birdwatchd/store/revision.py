@@ -197,12 +197,12 @@ class Revision:
         self._lost_firsts: tuple[str, tuple[str, ...]] | None = None  # the species it was, and its firsts then
         self._gained_firsts: tuple[str, tuple[str, ...]] | None = None  # the species it became, and its firsts now
 
-    def write(self, moments: Sequence[MomentRow] = (), crops: Mapping[int, str] | None = None) -> Recorded:
+    def write(self, moments: Sequence[MomentRow] = (), crops: Mapping[int, str | None] | None = None) -> Recorded:
         """Write everything that the revision changes, and the messages about it.
 
         Args:
-            crops: paths of the crops that were just written, by the index of their moment; other moments of `moments`
-                are stored already, or not worth keeping.
+            crops: paths of the crops that were just written, by the index of their moment, None where there was no
+                room; other moments of `moments` are stored already, or not worth keeping.
         """
         self._find_rows(moments)
         last = self._last()
@@ -297,7 +297,7 @@ class Revision:
             "clip_cut": visit.clip_cut if visit.clip else None,
         }
 
-    def _write_moments(self, moments: Sequence[MomentRow], crops: Mapping[int, str]) -> None:
+    def _write_moments(self, moments: Sequence[MomentRow], crops: Mapping[int, str | None]) -> None:
         """Insert the moments whose crops were just written; the others are stored already, or not to be."""
         for row in moments:
             moment = row.moment

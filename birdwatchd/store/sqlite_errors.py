@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from birdwatchd.errors import StoreBusy, StoreDamaged, StoreError, StoreFull
 from birdwatchd.store.schema import UnreadableValue
 
-__all__ = ["damaged", "migration_errors", "store_errors"]
+__all__ = ["damaged", "is_full", "migration_errors", "store_errors"]
 
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")  # PROTOCOL: others began transactions for seconds on end
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")  # SHMSIZE: no room for the index of the write-ahead log
@@ -28,6 +28,11 @@ _FORBIDDEN = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
 # What a damaged page makes of good SQL: text that is no UTF-8, a table without its name. SQLite has no code for it.
 _NONSENSE = re.compile(r"could not decode to utf-8|no such (table|column|index)|unsupported file format", re.IGNORECASE)
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or what its user may have of it, is full."""
+    return error.errno in _FULL_DISK
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 from zoneinfo import ZoneInfo
 
+from birdwatchd.settings.retention import RetentionSettings
 from birdwatchd.store.alert_log import Decide
 from birdwatchd.store.camera_state import Cameras, Effort
 from birdwatchd.store.database import Database
@@ -21,6 +22,7 @@ from birdwatchd.store.media import LOST, Media, Swept, home_lock
 from birdwatchd.store.news import Compose
 from birdwatchd.store.outbox import AnnouncedTopics, Outbox
 from birdwatchd.store.reader import Visits
+from birdwatchd.store.retention.retention import Retention
 from birdwatchd.store.revision import Setup
 from birdwatchd.store.scans import Scans
 from birdwatchd.store.sqlite_errors import store_errors
@@ -57,6 +59,10 @@ class StoreReader:
             StoreTooNew, StoreDamaged: a newer birdwatchd's, or none that can be read.
         """
         return StoreReader(Database.open_existing(home))
+
+    def retention(self, limits: RetentionSettings) -> Retention:
+        """What goes for these limits; only that of a `Store` can delete it."""
+        return Retention(self._database, limits)
 
     def close(self) -> None:
         """Let go of the database."""

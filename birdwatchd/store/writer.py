@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
+from birdwatchd.disk import DiskRoom
 from birdwatchd.errors import StoreError
 from birdwatchd.records import Verdict, Visit
 from birdwatchd.store import reviews, revision, schema
@@ -29,7 +30,7 @@ from birdwatchd.store.reader import rank_of, stored_visits, to_stored_visit
 from birdwatchd.store.rescue.notes import CropNote, stored_note, with_note
 from birdwatchd.store.reviews import Review
 from birdwatchd.store.revision import KeptMoment, MomentRow, Recorded, Revision, Setup
-from birdwatchd.store.sqlite_errors import store_errors
+from birdwatchd.store.sqlite_errors import is_full, store_errors
 
 __all__ = ["Writer"]
 
@@ -46,13 +47,15 @@ class Writer:
 
     def __init__(self, database: Database, setup: Setup) -> None:
         self._database, self._setup = database, setup
+        self._without_pictures = False  # since the disk is nearly full
 
     def record(self, visit: Visit, moments: Sequence[MomentRow], now: datetime) -> Recorded:
         """Keep a revision of a visit, and put what is news of it into the outbox, all together or not at all.
 
         Idempotent: a revision that is not newer than the stored one changes nothing. Of a visit's moments the best
         `MOST_MOMENTS` are kept: one that is surpassed goes, with its crop. Crops are written and synced
-        first; if the transaction fails they are deleted again. A clip is named only if it lies where it must; one that
+        first; if the transaction fails they are deleted again. On a disk that is nearly full moments are kept without
+        them: a visit matters more than its picture. A clip is named only if it lies where it must; one that
         comes for a visit that is over changes nothing else of it, whatever this revision says.
 
         Args:
@@ -113,14 +116,29 @@ class Writer:
         log.warning("the clip of visit %s is not where it should be, and is left out", visit.visit_id)
         return replace(visit, clip=None, clip_cut=False)
 
-    def _write_crops(self, visit: Visit, moments: Sequence[MomentRow], undo: ExitStack) -> dict[int, str]:
-        media, crops = self._setup.media, dict[int, str]()
+    def _write_crops(self, visit: Visit, moments: Sequence[MomentRow], undo: ExitStack) -> dict[int, str | None]:
+        """Write the pictures of moments; None for those for which there is no room."""
+        media, crops = self._setup.media, dict[int, str | None]()
+        room = bool(moments) and DiskRoom.at(self._database.home).for_pictures
         for row in moments:
-            if row.moment.index not in crops:
-                name = media.path_of(visit, row.moment.index)
-                undo.callback(media.remove, name)
-                media.write(name, with_note(row.moment.crop.jpeg, CropNote(visit, row, visit.model)))
-                crops[row.moment.index] = name
+            if row.moment.index in crops:
+                continue
+            name = media.path_of(visit, row.moment.index)
+            try:
+                if room:
+                    undo.callback(media.remove, name)
+                    media.write(name, with_note(row.moment.crop.jpeg, CropNote(visit, row, visit.model)))
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                room = False
+            crops[row.moment.index] = name if room else None
+        if moments and room is self._without_pictures:
+            self._without_pictures = not room
+            if not room:
+                log.error("%s: no room for pictures; visits are kept without them until there is", self._database.home)
+            else:
+                log.info("visits are kept with pictures again")
         return crops
 
     def review(self, visit_id: str, review: Review, now: datetime) -> Visit:

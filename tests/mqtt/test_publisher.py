@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from birdwatchd.demo.broker import DemoBroker
-from birdwatchd.errors import BrokerRefused
+from birdwatchd.errors import BrokerRefused, StoreFull
 from birdwatchd.mqtt.connection import Ack, Connection, ProtocolVersion
 from birdwatchd.mqtt.payloads import alert_payload
 from birdwatchd.mqtt.probe import probe
@@ -382,3 +382,25 @@ def test_a_burst_is_sent_before_the_goodbye(world: Any, wait_until: Wait) -> Non
     wait_until(lambda: listener.payloads(STATUS)[-1:] == [b"offline"])
     assert keys(listener) == world.expected()
     assert listener.got[-1][:2] == (STATUS, b"offline")
+
+
+def test_that_the_disk_is_full_is_published_though_the_database_fails(
+    world: Any, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the one message that must not wait for a database which waits for room."""
+    broker = world.mosquitto()
+    subscriber = world.subscriber(broker.port)
+    running = world.publisher(broker.url).start()
+    wait_until(running.connected)
+    world.bird()
+
+    def full(*args: object) -> None:
+        raise StoreFull("no room on the disk")
+
+    for name in ("delivered", "pending", "depth"):
+        monkeypatch.setattr(type(world.store.outbox), name, full)
+    wait_until(lambda: running.metrics.get("publish_store_retries_total") > 0)
+    running.publisher.storage(b'{"state":"full"}')
+    wait_until(lambda: subscriber.payloads("birdwatch/reserve1/storage") == [b'{"state":"full"}'])
+    monkeypatch.undo()
+    wait_until(lambda: world.store.outbox.depth() == 0)

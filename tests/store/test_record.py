@@ -226,21 +226,21 @@ def test_interrupted_visits_of_a_camera_that_is_taken_out_are_ended_too(store: S
     assert [visit.visit_id for visit in store.writer().close_interrupted(later, {"ours"})] == ["gone"]
 
 
-def test_a_disk_that_is_full_for_crops_keeps_nothing(
+def test_a_disk_that_is_full_for_crops_keeps_the_visit(
     store: Store, writer: Writer, sightings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No room for a picture: say StoreFull, leave neither row nor file, and work again when there is room."""
+    """No room for a picture: a visit matters more. Keep it and its embeddings, leave no file, name none."""
 
     def full(source: object, target: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
-        with pytest.raises(StoreFull, match="free some space"):
-            writer.record(sightings.visit(), [sightings.moment(0)], NOW)
-    assert store.visits.find() == []
+        assert writer.record(sightings.visit(), [sightings.moment(0)], NOW).recorded
     assert crops(store.home) == set()
-    assert writer.record(sightings.visit(), [sightings.moment(0)], NOW).recorded
+    assert [moment.crop for moment in store.visits.moments("v1")] == [None]
+    assert writer.record(sightings.visit(revision=2), [sightings.moment(1)], NOW).recorded
+    assert [path.name for path in crops(store.home)] == ["v1-1.jpg"]
 
 
 def test_a_really_full_disk(tmp_path: Path, sightings: Any) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from birdwatchd.camera.capture.packet import Packet
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.clips.mp4 import PLAYABLE, ClipFile
+from birdwatchd.disk import DiskRoom
 from birdwatchd.errors import StoreError
 from birdwatchd.records import Evidence, clip_part, clip_path
 
@@ -155,7 +156,7 @@ class ClipRecorder:
         until = clip.end + timedelta(seconds=self._settings.post_roll_s) if clip.end is not None else None
         new = clip.ring.after(clip.cursor)
         clip.cursor = new.cursor
-        if clip.file is not None and not new.contiguous:
+        if clip.file is not None and not (new.contiguous and self._has_room()):
             self._finish(clip)
             return
         try:
@@ -178,12 +179,21 @@ class ClipRecorder:
             self._give_up(clip, f"no clips: browsers do not play {name}; let the camera send H.264 or H.265")
             return False
         if clip.file is None:
+            if not self._has_room():
+                self._give_up(clip, "no clips: the disk is nearly full, its last room is for visits; free some space")
+                return False
             clip.file = ClipFile(self._home / clip_part(clip.path), self._home / clip.path, packet.codec)
         clip.file.add(packet)
         if clip.file.seconds < self._settings.max_s:
             return True
         self._finish(clip)
         return False
+
+    def _has_room(self) -> bool:
+        try:
+            return DiskRoom.at(self._home).for_clips
+        except OSError:  # no such folder yet; what is wrong with it is said when the clip is begun
+            return True
 
     def _finish(self, clip: _OpenClip) -> None:
         if clip.file is None:  # nothing came that could be shown

@@ -1,0 +1,84 @@
+"""Define the commands that look after a home for years: back it up, bring it back, delete what is worth least."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from birdwatchd.cli_options import ConfigOption, HomeOption
+from birdwatchd.commands.arguments import overridden
+from birdwatchd.settings.load import find_config, load_config
+
+__all__ = ["add_home_commands"]
+
+
+def add_home_commands(app: typer.Typer) -> None:
+    """Add them to the command line."""
+    app.command(rich_help_panel="Keep", epilog="Example: birdwatchd backup /mnt/backup/birdwatchd")(backup)
+    app.command(rich_help_panel="Keep", epilog="Example: birdwatchd restore /mnt/backup/birdwatchd")(restore)
+    app.command(rich_help_panel="Keep", epilog="Example: birdwatchd retention --dry-run")(retention)
+
+
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of backups, best on another disk.")],
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    keep: Annotated[int, typer.Option(metavar="N", min=1, help="Number of databases to keep in DIR.")] = 3,
+) -> int:
+    """Back up database, crops and clips while birdwatchd runs.
+
+    Only what is not there yet is copied. Until the new backup is complete and verified, the earlier ones stay.
+    """
+    from birdwatchd.commands.backup import run_backup
+
+    settings = overridden(load_config(config or find_config()), home=home)
+    return run_backup(settings, folder, keep=keep)
+
+
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `birdwatchd backup` wrote to.")],
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="DATE", help="Which backup: 20260501 [default: the newest].")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also into a home that has visits; its database is kept beside.")
+    ] = False,
+) -> int:
+    """Bring a backup back into an empty home, and verify it."""
+    from birdwatchd.commands.backup import run_restore
+
+    settings = overridden(load_config(config or find_config()), home=home)
+    return run_restore(settings, folder, name=at, replace=replace)
+
+
+def retention(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted without deleting it.")] = False,
+    keep_days: Annotated[
+        int | None, typer.Option("--keep-days", metavar="N", min=1, max=36600, help="Instead of retention.keep_days.")
+    ] = None,
+    max_gb: Annotated[
+        float | None,
+        typer.Option("--max-gb", metavar="N", min=0.000001, max=100_000, help="Instead of retention.max_gb."),
+    ] = None,
+    min_free_gb: Annotated[
+        float | None,
+        typer.Option("--min-free-gb", metavar="N", min=0.000001, max=100_000, help="Instead of retention.min_free_gb."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line for what goes.")] = False,
+) -> int:
+    """Delete what is worth least until the limits are kept: clips, then pictures, then visits.
+
+    `birdwatchd run` does so by itself; this shows what would go and why, or does it once, now.
+    """
+    from birdwatchd.commands.retention import RetentionOptions, run_retention
+
+    settings = overridden(load_config(config or find_config()), home=home)
+    given = {"keep_days": keep_days, "max_gb": max_gb, "min_free_gb": min_free_gb}
+    limits = settings.retention.model_copy(update={key: value for key, value in given.items() if value is not None})
+    return run_retention(settings.model_copy(update={"retention": limits}), RetentionOptions(dry_run, as_json))

@@ -1,0 +1,34 @@
+"""Name the options that many commands share, so that they mean the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["ConfigOption", "HomeOption", "MinBirdOption", "ModelOption", "VerboseOption"]
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Configuration file [default: ./birdwatchd.yaml, then /etc/birdwatchd/birdwatchd.yaml, then built-in].",
+    ),
+]
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", metavar="DIR", help="Folder of the database, crops and clips.")
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME-OR-FILE", help="Classifier; 'demo' knows eight cartoon birds only."),
+]
+MinBirdOption = Annotated[
+    int | None,
+    typer.Option(
+        "--min-bird", min=8, max=2000, help="Smallest bird, in pixels of the frame [default: by the size of the frame]."
+    ),
+]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Verbose output.")]
