@@ -205,6 +205,7 @@ class Daemon:
         def opened() -> Store:
             with ExitStack() as undo:
                 store = undo.enter_context(open_store(config.home, config.station.zone, check=True))
+                store.claim("run")
                 store.sweep(datetime.now(UTC))
                 undo.pop_all()
             return store

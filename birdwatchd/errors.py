@@ -80,6 +80,10 @@ class StoreTooNew(StoreError):
     exit_status = 3
 
 
+class StoreInUse(StoreError):
+    """Another process records into this home. Give up; the message names it."""
+
+
 class StoreUnavailable(StoreError):
     """The database takes nothing for now. What was asked for has not happened; try again (`flow.StoreRetry`)."""
 

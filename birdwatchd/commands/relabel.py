@@ -61,6 +61,8 @@ def run_relabel(config: Config, options: RelabelOptions) -> int:
     from birdwatchd.species.verdict.build import fusion_for
 
     with Store.open(config.home, zone=config.station.zone) as store:
+        if not options.dry_run:
+            store.claim("relabel")
         network = load_network(config.model, config.model_cache, progress=True)
         temperature = store.examples.temperature(network.model_id)
         fusion = fusion_for(network.labels, config.species, config.station.zone, temperature=temperature)

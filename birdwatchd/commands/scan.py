@@ -120,6 +120,7 @@ def run_scan(config: Config, options: ScanOptions) -> int:
     with ExitStack() as stack:
         json_out = stack.enter_context(_json_target(options.json_file))
         store = stack.enter_context(Store.open(config.home, zone=config.station.zone, check=True))
+        store.claim("scan")
         return _Scan(config, options, store, network, json_out, stop).run(list(once.values()), problems)
 
 

@@ -107,6 +107,7 @@ class Setup:
 class Known:
     """What is stored of a visit so far; `reviewed` is its verdict if it has a review."""
 
+    camera: str
     revision: int
     phase: Phase
     firsts: tuple[str, ...]
@@ -145,12 +146,14 @@ def forget_moments(connection: Connection, visit_id: str, moments: Sequence[Kept
 
 def known(connection: Connection, visit_id: str) -> Known | None:
     """What is stored of a visit, or None."""
-    row = connection.execute(sa.select(schema.visit).where(schema.visit.c.id == visit_id)).first()
+    visit, camera = schema.visit, schema.camera
+    query = sa.select(visit, camera.c.key.label("camera")).join_from(visit, camera, visit.c.camera_id == camera.c.id)
+    row = connection.execute(query.where(visit.c.id == visit_id)).first()
     if row is None:
         return None
     reviewed = verdict_of(row) if has_review(connection, visit_id) else None
     phase, firsts, ended = Phase(row.phase), tuple(row.firsts), row.ended_at is not None
-    return Known(row.revision, phase, firsts, ended, row.clip, reviewed)
+    return Known(row.camera, row.revision, phase, firsts, ended, row.clip, reviewed)
 
 
 def add_clip(connection: Connection, visit: Visit, now: datetime) -> None:

@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Self
 from zoneinfo import ZoneInfo
 
+from birdwatchd.errors import StoreInUse
 from birdwatchd.settings.retention import RetentionSettings
 from birdwatchd.store.alert_log import Decide
 from birdwatchd.store.camera_state import Cameras, Effort
@@ -28,9 +31,52 @@ from birdwatchd.store.scans import Scans
 from birdwatchd.store.sqlite_errors import store_errors
 from birdwatchd.store.writer import Writer
 
-__all__ = ["Store", "StoreReader"]
+__all__ = ["OWNER_NAME", "Store", "StoreReader"]
+
+OWNER_NAME = "birdwatchd.pid"
 
 log = logging.getLogger(__name__)
+
+
+class _Owner:
+    """The hold of one process on a home: only one at a time records into it.
+
+    Two would end each other's visits as interrupted, sweep up each other's crops, and answer the broker under one name.
+    Reading, reviewing and backing up need no such hold. The system lets go of it for a process that dies.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def claim(cls, home: Path, command: str) -> Self:
+        """Become the one that records into a home.
+
+        Args:
+            home: an existing folder.
+            command: what this process does, such as `run`; shown to whoever comes second.
+
+        Raises:
+            StoreInUse: another process is; says which.
+            OSError: the file cannot be made.
+        """
+        descriptor = os.open(home / OWNER_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid, _, doing = os.read(descriptor, 200).decode("utf-8", "replace").strip().partition(" ")
+            os.close(descriptor)
+            who = f"birdwatchd {doing or '(starting)'}, pid {pid or 'unknown'}"
+            hint = "wait for it or stop it, or give this one a home of its own"
+            raise StoreInUse(f"{home} is recorded into by another process ({who})", hint) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()} {command}\n".encode(), 0)
+        return cls(descriptor)
+
+    def close(self) -> None:
+        """Let the next one record."""
+        os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)
 
 
 class StoreReader:
@@ -91,6 +137,7 @@ class Store(StoreReader):
         self.cameras = Cameras(database, self._media, zone)
         self.effort = Effort(database)
         self.scans = Scans(database, self._media)
+        self._owner: _Owner | None = None
 
     @classmethod
     def open(cls, home: Path, *, zone: ZoneInfo, check: bool = False) -> Store:
@@ -107,6 +154,16 @@ class Store(StoreReader):
         """
         return cls(Database.open(home, check=check), zone)
 
+    def claim(self, command: str) -> None:
+        """Become the one process that records into this home, until `close`; `command` is what it does, such as `run`.
+
+        Raises:
+            StoreInUse: another process is.
+            StoreError: the file that says so cannot be made.
+        """
+        with store_errors(self.path):
+            self._owner = _Owner.claim(self.home, command)
+
     def writer(self, compose: Compose | None = None, decide: Decide | None = None) -> Writer:
         """The door through which visits are written.
 
@@ -118,7 +175,12 @@ class Store(StoreReader):
 
     def close(self) -> None:
         """Move everything into the one database file and let go of it."""
-        self._database.close(checkpoint=True)
+        try:
+            self._database.close(checkpoint=True)
+        finally:
+            if self._owner is not None:
+                self._owner.close()
+                self._owner = None
 
     def sweep(self, now: datetime) -> Swept:
         """Move crops and clips that no row names to `lost+found/`, and delete unfinished files. Call it at start.

@@ -68,6 +68,14 @@ class Writer:
         with database.lock, store_errors(database.path), home_lock(database.home, shared=True), ExitStack() as undo:
             with database.reading() as connection:
                 known = revision.known(connection, visit.visit_id)
+            if known and known.camera != visit.camera:  # its process may be another's
+                log.error(
+                    "camera %s sent a visit of camera %s (%s); it is left as it was",
+                    visit.camera,
+                    known.camera,
+                    visit.visit_id,
+                )
+                return Recorded(False, known.phase, known.firsts)
             afterwards = known is not None and known.ended and visit.clip is not None
             new_clip = afterwards and known is not None and known.clip != visit.clip
             if known and known.revision >= visit.revision and not new_clip:  # a review counts revisions on as well

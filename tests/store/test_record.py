@@ -137,6 +137,21 @@ def test_only_a_newer_revision_counts(sightings: Any, order: list[int]) -> None:
         assert [row.revision for row in store.outbox.pending(0, 99)] == risers
 
 
+def test_a_camera_cannot_change_a_visit_of_another(
+    store: Store, sightings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A camera's process reads what comes from the network; one that was taken over knows other ids."""
+    writer = store.writer(sightings.compose)
+    mine = sightings.visit(revision=1)
+    assert writer.record(mine, [sightings.moment(1)], NOW).recorded
+    foreign = replace(sightings.visit(revision=7, count_max=9), camera="another")
+    assert not writer.record(foreign, [sightings.moment(2)], NOW).recorded
+    assert "camera another sent a visit of camera" in caplog.text
+    kept = store.visits.get(mine.visit_id)
+    assert kept is not None
+    assert (kept.camera, kept.revision, kept.count_max) == (mine.camera, 1, mine.count_max)
+
+
 def test_messages_are_composed_only_for_news(writer: Writer, sightings: Any) -> None:
     """A phone buzzes for a new name, an end or a second bird, not for every frame."""
     told = []

@@ -1,0 +1,62 @@
+"""One process records into a home: whoever comes second is told who is there, and a dead one holds nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from birdwatchd.errors import StoreInUse
+from birdwatchd.store import Store
+from birdwatchd.store.store import OWNER_NAME
+
+UTC = ZoneInfo("UTC")
+HOLDER = """
+import sys
+from pathlib import Path
+from zoneinfo import ZoneInfo
+from birdwatchd.store import Store
+store = Store.open(Path(sys.argv[1]), zone=ZoneInfo("UTC"))
+store.claim("scan")
+print("held", flush=True)
+sys.stdin.read()
+store.close()
+"""
+
+
+def held_by_another(home: Path) -> subprocess.Popen[str]:
+    """Another process that records into a home until its standard input closes."""
+    command = [sys.executable, "-c", HOLDER, str(home)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_second_one_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+    """Two daemons ended each other's visits as interrupted, and swept up each other's crops."""
+    other = held_by_another(tmp_path)
+    with Store.open(tmp_path, zone=UTC) as store:
+        with pytest.raises(StoreInUse, match=rf"birdwatchd scan, pid {other.pid}\); wait for it or stop it"):
+            store.claim("run")
+        assert store.visits.find() == []  # reading is allowed
+    other.communicate()
+    with Store.open(tmp_path, zone=UTC) as store:
+        store.claim("run")
+        assert (tmp_path / OWNER_NAME).read_text() == f"{os.getpid()} run\n"
+    assert (tmp_path / OWNER_NAME).read_text() == ""
+
+
+def test_a_killed_one_holds_nothing(tmp_path: Path) -> None:
+    """After a power cut the file with the pid is still there, and its pid may be anybody's."""
+    other = held_by_another(tmp_path)
+    other.send_signal(signal.SIGKILL)
+    other.communicate()
+    assert (tmp_path / OWNER_NAME).read_text() == f"{other.pid} scan\n"
+    with Store.open(tmp_path, zone=UTC) as store:
+        store.claim("run")
