@@ -27,8 +27,8 @@ class _Findings:
 
     @property
     def unnamed(self) -> int:
-        """Pictures and clips in `media/` that no row names."""
-        return self.media.unnamed_crops + self.media.unnamed_clips
+        """Pictures and clips in `media/` that no row names; 0 where rows cannot be read before an upgrade."""
+        return 0 if self.database.is_older else self.media.unnamed_crops + self.media.unnamed_clips
 
     @property
     def missing(self) -> int:
