@@ -27,8 +27,8 @@ class _Findings:
 
     @property
     def unnamed(self) -> int:
-        """Pictures and clips in `media/` that no row names."""
-        return self.media.unnamed_crops + self.media.unnamed_clips
+        """Pictures and clips in `media/` that no row names; 0 where rows cannot be read before an upgrade."""
+        return 0 if self.database.is_older else self.media.unnamed_crops + self.media.unnamed_clips
 
     @property
     def missing(self) -> int:
@@ -123,7 +123,10 @@ def _advise(found: _Findings) -> int:
     elif not database.exists or found.unnamed or media.lost:
         _line("to do", "run this with --repair: visits are made again of pictures and clips; nothing is deleted")
     if found.missing:
-        _line("to do", "put missing files back from a backup of media/; their visits stay as they are without them")
+        _line(
+            "to do",
+            "if nobody deleted the missing files on purpose, put them back from a backup of media/; visits stay",
+        )
     wrong = database.is_damaged or not database.exists or found.unnamed or found.missing or media.lost or media.denied
     return 1 if wrong else 0
 

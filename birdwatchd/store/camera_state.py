@@ -76,7 +76,7 @@ class Cameras:
         """What is to be seen at a camera now, as one reading of the database."""
         with self._database.reading() as connection:
             last = newest_confirmed(connection, schema.camera.c.key == camera)
-            image = self._media.read(best_crop(connection, last.visit.visit_id)) if last else None
+            image = self._media.picture(best_crop(connection, last.visit.visit_id)) if last else None
             today = day_at(connection, now.astimezone(self._zone).date(), self._zone, camera)
             return CameraSummary(camera, last, image, today, is_present(connection, camera))
 

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from birdwatchd.errors import StoreBusy, StoreError
 from birdwatchd.records import Visit, rfc3339
+from birdwatchd.store.rescue.exif import without_exif
 
 __all__ = ["DAY_FOLDERS", "LOST", "Media", "MediaFile", "Swept", "home_lock", "media_files"]
 
@@ -159,13 +160,18 @@ class Media:
             (self.home / name).unlink()
 
     def read(self, name: str | None) -> bytes | None:
-        """A crop's bytes; None where there is none (any more)."""
+        """A crop's file; None where there is none (any more)."""
         if name is None:
             return None
         try:
             return (self.home / name).read_bytes()
         except FileNotFoundError:
             return None
+
+    def picture(self, name: str | None) -> bytes | None:
+        """A crop as it was classified, without what the store wrote into it; None where there is none (any more)."""
+        jpeg = self.read(name)
+        return None if jpeg is None else without_exif(jpeg)
 
     def has_clip(self, name: str) -> bool:
         """Whether a clip's name (relative to home) leads to a file below the media folder, and over no link.

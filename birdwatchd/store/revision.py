@@ -360,7 +360,7 @@ class Revision:
         return alert_log.write(self._connection, self._visit, self._setup.decide(context), self._now)
 
     def _best_crop(self, visit_id: str) -> bytes | None:
-        return self._setup.media.read(best_crop(self._connection, visit_id))
+        return self._setup.media.picture(best_crop(self._connection, visit_id))
 
     def _reassign_firsts(self) -> None:
         """Update the firsts of other visits, now that this one has another species; publish those that are over."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -13,16 +15,21 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 from birdwatchd.errors import StoreBusy, StoreDamaged, StoreError, StoreFull, StoreTooNew
-from birdwatchd.records import State
-from birdwatchd.store import Store, StoreReader
+from birdwatchd.records import Crop, Message, State
+from birdwatchd.store import NewsContext, Store, StoreReader
 from birdwatchd.store.database import Database
 from birdwatchd.store.rescue import repair
 from birdwatchd.store.rescue.examine import examine_database, examine_media
+from birdwatchd.store.rescue.exif import with_exif, without_exif
 from birdwatchd.store.rescue.notes import read_note
 from birdwatchd.store.rescue.rebuild import Rebuilt, rebuild_rows
 from birdwatchd.store.rescue.repair import Repaired, repair_database
+from birdwatchd.testing import example_moment, example_visit
 from tests.support import homes
 
 ZONE = ZoneInfo("UTC")
@@ -355,3 +362,53 @@ def test_many_damaged_pages_cost_the_rows_on_them_only(home: Path) -> None:
     assert 0 < repaired.salvaged.rows["moment"] < 12 * 3 + 60 * 8
     assert homes.media(home) == homes.named(home) == files
     assert len(visits(home)) == 72
+
+
+def test_the_picture_is_unchanged_and_is_sent_without_its_note(tmp_path: Path) -> None:
+    """A crop is classified from the very picture that is kept; who gets it by phone gets no reviewer's name."""
+    sent, jpeg = [], homes.picture(5)
+
+    def compose(context: NewsContext) -> list[Message]:
+        sent.append(context.image)
+        return []
+
+    with Store.open(tmp_path, zone=ZONE) as store:
+        row = example_moment()
+        row = replace(row, moment=replace(row.moment, crop=Crop(jpeg, 24, 24)))
+        store.writer(compose).record(example_visit(), [row], NOW)
+        crop = store.visits.moments("v1")[0].crop
+    assert crop is not None
+    assert sent == [jpeg]
+    kept = crop.read_bytes()
+    assert kept != jpeg
+    assert without_exif(kept) == jpeg
+    note = read_note(crop)
+    assert note is not None
+    assert note.visit.end == example_visit().end
+    with Image.open(crop) as one, Image.open(io.BytesIO(jpeg)) as other:
+        assert one.tobytes() == other.tobytes()
+
+
+@given(st.binary(max_size=300), st.binary(max_size=60))
+def test_whatever_bytes_a_file_has_its_picture_stays(data: bytes, exif: bytes) -> None:
+    """A crop of a camera process that was taken over, or of a bad card, must not stop the writer."""
+    exif = b"Exif\0\0" + exif
+    jpeg = without_exif(b"\xff\xd8" + data)
+    assert without_exif(with_exif(jpeg, exif)) == without_exif(jpeg)
+    assert with_exif(with_exif(jpeg, b"Exif\0\0old"), exif) == with_exif(jpeg, exif)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_damaged_picture_says_nothing_or_the_truth(whole: Path, tmp_path: Path, seed: int) -> None:
+    """Cards age under pictures too; a note is used whole, or not at all."""
+    crop = sorted((whole / "media").rglob("*.jpg"))[seed]
+    good = read_note(crop)
+    assert good is not None
+    chance = random.Random(seed)
+    data = bytearray(crop.read_bytes())
+    for _ in range(5):
+        data[chance.randrange(2, 700)] = chance.randrange(256)
+    copy = tmp_path / crop.name
+    copy.write_bytes(data)
+    note = read_note(copy)
+    assert note is None or isinstance(note.visit.start, datetime)

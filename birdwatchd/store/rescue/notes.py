@@ -12,7 +12,7 @@ import base64
 import json
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit
 from birdwatchd.store import schema
 from birdwatchd.store.embeddings import model_text
 from birdwatchd.store.reader import rank_of, stored_visits, to_stored_visit
+from birdwatchd.store.rescue.exif import LONGEST, is_jpeg, with_exif
 from birdwatchd.store.reviews import ReviewVerdict
 from birdwatchd.store.revision import MomentRow, half_bytes
 
@@ -35,8 +36,6 @@ VERSION = 1
 _DESCRIPTION, _SOFTWARE, _EXIF = 0x010E, 0x0131, 0x8769  # tags of Exif 2.32
 _TAKEN, _OFFSET, _COMMENT = 0x9003, 0x9011, 0x9286
 _ASCII = b"ASCII\0\0\0"  # how a comment in Exif begins; JSON escapes all other letters
-_LONGEST = 0xFFFF - 2  # bytes of one JPEG segment
-_SOI, _APP0, _APP1, _LAST_APP = b"\xff\xd8", 0xE0, 0xE1, 0xEF
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +70,14 @@ def with_note(jpeg: bytes, note: CropNote) -> bytes:
 
     Bytes that are no JPEG stay as they are: they have no place for a note.
     """
-    if not jpeg.startswith(_SOI):
+    if not is_jpeg(jpeg):
         return jpeg
     exif = _exif(note, _text(note))
-    if len(exif) > _LONGEST:
+    if len(exif) > LONGEST:
         exif = _exif(note, _text(note, embedding=False))
-    if len(exif) > _LONGEST:
+    if len(exif) > LONGEST:
         return jpeg
-    first, others, rest = b"", b"", 2
-    for marker, start, end in _app_segments(jpeg):
-        rest = end
-        if marker == _APP0 and start == 2:
-            first = jpeg[start:end]  # readers of JFIF want it in front
-        elif marker != _APP1 or jpeg[start + 4 : start + 10] != b"Exif\0\0":
-            others += jpeg[start:end]
-    segment = struct.pack(">BBH", 0xFF, _APP1, len(exif) + 2) + exif
-    return b"".join((_SOI, first, segment, others, jpeg[rest:]))
+    return with_exif(jpeg, exif)
 
 
 def read_note(path: Path) -> CropNote | None:
@@ -138,17 +129,6 @@ def stored_note(connection: Connection, visit_id: str) -> tuple[str, CropNote] |
         ),
     )
     return best.crop, note
-
-
-def _app_segments(jpeg: bytes) -> Iterator[tuple[int, int, int]]:
-    """The application segments at the beginning of a JPEG: marker, where it starts and where it ends."""
-    at = 2
-    while at + 4 <= len(jpeg) and jpeg[at] == 0xFF and _APP0 <= jpeg[at + 1] <= _LAST_APP:
-        end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
-        if end > len(jpeg):
-            return
-        yield jpeg[at + 1], at, end
-        at = end
 
 
 def _exif(note: CropNote, text: str) -> bytes:

@@ -78,9 +78,9 @@ def repair_database(home: Path, findings: DatabaseFindings, now: datetime) -> Re
             _require_room(path, work)
             copy = _copied(path, work)
             fresh, salvaged = _empty(work / "new"), None
-            if copy is not None:
+            if copy is not None and not findings.version:
                 mend_schema(copy, fresh)
-            if copy is None or findings.unreadable or not _reindexed(copy):
+            if copy is None or findings.unreadable or not findings.version or not _reindexed(copy):
                 copy = copy or _empty(work / "none")
                 salvaged = salvage(copy, fresh)
                 copy = fresh

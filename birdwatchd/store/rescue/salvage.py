@@ -119,7 +119,8 @@ def mend_schema(damaged: Path, sound: Path) -> None:
     """Write tables, indexes and triggers into a copy again whose definitions were damaged; SQLite reads nothing else.
 
     All databases of one version list them in the same order, which is that of the migrations. Where fewer than half of
-    the definitions agree, this is another version or not one of ours, and stays as it is.
+    the definitions agree, this is not one of ours, and stays as it is. Rows of an older version read well with the
+    definitions of this one, and so can only be copied afterwards: the file may not say any more of which version it is.
 
     Args:
         damaged: the copy.
