@@ -273,6 +273,22 @@ def visits(
     return 0
 
 
+@app.command(rich_help_panel="Look", epilog="Example: birdwatchd status --json")
+def status(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Show how the station is: cameras, daemon, disk, messages that wait.
+
+    The exit status is 0 if all is well and 1 if something needs a person: the daemon does not run, a camera has given
+    no picture for 10 minutes, messages have waited for an hour, or less than 1 GB of the disk is free.
+    """
+    from birdwatchd.commands.status import run_status
+
+    return run_status(overridden(_config(config), home=home), as_json=as_json)
+
+
 @app.command(
     rich_help_panel="Teach", epilog="Example: birdwatchd review 01JTJC2Q8ZK4V7XW5N3M9R6BDA --species 'House sparrow'"
 )

@@ -183,6 +183,7 @@ class Mailbox:
             while lane.crops > self._lane_crops:
                 _forget_least_useful(lane)
                 self._metrics.add("crops_dropped_total", camera=evidence.camera, reason="lane_full")
+            self._metrics.set("crops_waiting", lane.crops, camera=lane_name)
             self._changed.notify_all()
 
     def take(self, max_crops: int, max_wait_s: float, poll_s: float = 1.0) -> list[Evidence] | None:
@@ -210,6 +211,7 @@ class Mailbox:
             if lane.queue:
                 evidence = _pop_next(lane.queue)
                 lane.crops -= len(evidence.moments)
+                self._metrics.set("crops_waiting", lane.crops, camera=name)
                 drawn += max(1, len(evidence.moments))
                 yield evidence
 
@@ -271,8 +273,9 @@ class Handover(Generic[T]):
             start_s = time.monotonic()
             while not self._changed.wait_for(lambda: len(self._items) < self._bound or self._closed, 1.0):
                 beat()
-            self._metrics.add(f"{self._name}_wait_seconds", time.monotonic() - start_s)
+            self._metrics.add(f"{self._name}_wait_seconds_total", time.monotonic() - start_s)
             self._items.append(item)
+            self._metrics.set(f"{self._name}_queue_length", len(self._items))
             self._changed.notify_all()
 
     def take(self, poll_s: float = 1.0) -> T | Literal["nothing yet", "ended"]:
@@ -281,6 +284,7 @@ class Handover(Generic[T]):
             self._changed.wait_for(lambda: self._items or self._closed, poll_s)
             if self._items:
                 item = self._items.popleft()
+                self._metrics.set(f"{self._name}_queue_length", len(self._items))
                 self._changed.notify_all()
                 return item
             return "ended" if self._closed else "nothing yet"

@@ -156,7 +156,7 @@ def test_a_full_handover_makes_the_giver_wait_and_counts_the_time() -> None:
     assert giver.is_alive()
     assert handover.take() == 1
     giver.join(5)
-    assert metrics.get("record_wait_seconds") > 0.1
+    assert metrics.get("record_wait_seconds_total") > 0.1
     handover.close()
     assert handover.take() == 2
     assert handover.take() == "ended"
