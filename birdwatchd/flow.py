@@ -91,13 +91,15 @@ class StoreRetry:
         self,
         on_first: Callable[[StoreUnavailable], None] = lambda error: None,
         on_each: Callable[[], None] = lambda: None,
+        on_again: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
             on_first: is given the first error after a success, to say why things wait.
             on_each: is called at every failure, to count it.
+            on_again: is called at the first success after a failure, to say that things go on.
         """
-        self._on_first, self._on_each = on_first, on_each
+        self._on_first, self._on_each, self._on_again = on_first, on_each, on_again
         self.failing = False
 
     def attempt(self, call: Callable[[], T], otherwise: T) -> T:
@@ -107,7 +109,7 @@ class StoreRetry:
         except StoreUnavailable as error:
             self._note(error)
             return otherwise
-        self.failing = False
+        self._note_success()
         return result
 
     def until_done(self, call: Callable[[], T], wait: Callable[[], bool]) -> T:
@@ -127,8 +129,13 @@ class StoreRetry:
                 if not wait():
                     raise
             else:
-                self.failing = False
+                self._note_success()
                 return result
+
+    def _note_success(self) -> None:
+        if self.failing:
+            self.failing = False
+            self._on_again()
 
     def _note(self, error: StoreUnavailable) -> None:
         self._on_each()

@@ -393,6 +393,16 @@ def test_a_busy_store_is_asked_again_later_and_complained_of_once() -> None:
     assert metrics.get("tries") == 3
 
 
+def test_what_waited_and_goes_on_is_said_once() -> None:
+    """Whoever reads that visits wait wants to read that they no longer do."""
+    said: list[str] = []
+    retry = StoreRetry(on_first=lambda error: said.append("waits"), on_again=lambda: said.append("goes on"))
+    call = Flaky(StoreBusy("1"), StoreBusy("2"))
+    assert [retry.attempt(call, "later") for _ in range(5)] == ["later", "later", "stored", "stored", "stored"]
+    assert retry.until_done(Flaky(StoreFull("3")), lambda: True) == "stored"
+    assert said == ["waits", "goes on", "waits", "goes on"]
+
+
 def test_a_write_that_must_not_be_lost_is_tried_until_it_is_done() -> None:
     """Visits wait for a full disk; only who waits decides when there is no more time for it."""
     waits = iter([True, True, False])
