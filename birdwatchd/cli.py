@@ -144,6 +144,7 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> int:
     stop_on_signals(stop)
     setup_log(verbose=verbose)
     settings = _config(config)
+    setup_log(verbose=verbose, as_json=settings.log.format == "json")
     lines = VisitLines(settings.station.zone)
     return Daemon(settings, stop, on_visit=lines.show).run()
 
@@ -166,6 +167,7 @@ def watch(
     stop_on_signals(stop)
     setup_log(verbose=verbose)
     base = overridden(_config(config), home=home, model=model)
+    setup_log(verbose=verbose, as_json=base.log.format == "json")
     settings = base.model_copy(update={"cameras": named_cameras(sources, min_bird or "auto")})
     return Daemon(settings, stop, on_visit=VisitLines().show).run()
 
@@ -193,6 +195,7 @@ def scan(
 
     setup_log(verbose=verbose)
     settings = overridden(_config(config), home=home, model=model)
+    setup_log(verbose=verbose, as_json=settings.log.format == "json")
     return run_scan(settings, ScanOptions(tuple(paths), json_file, camera, min_bird or "auto", again))
 
 
@@ -392,6 +395,7 @@ def relabel(
 
     setup_log(verbose=verbose)
     settings = overridden(_config(config), home=home, model=model)
+    setup_log(verbose=verbose, as_json=settings.log.format == "json")
     after = parse_since(since, datetime.now(UTC), settings.station.zone) if since else None
     return run_relabel(settings, RelabelOptions(after, camera, tell, dry_run))
 
