@@ -29,6 +29,7 @@ SILENCE = timedelta(minutes=2)  # a running daemon writes effort every half minu
 OFFLINE_S = 600.0  # a camera that reboots or loses its network for a moment needs nobody
 WAITING_S = 3600.0  # a broker or phone service that is away for longer needs somebody
 LEAST_FREE_BYTES = 1_000_000_000
+_WHILE_ONLINE = ("camera_fps", "camera_blind")  # say nothing of a camera that gives no pictures
 STYLES = {"online": "green", "offline": "bold red", "starting": "yellow"}
 
 
@@ -171,12 +172,13 @@ def _camera(
     since = now - EFFORT
     watched_s = sum((span.end - max(span.start, since)).total_seconds() for span in online)
     known_s = (now - max(min((span.start for span in spans), default=now), since)).total_seconds()
-    blind = live.get("camera_blind", camera=key) if live is not None else None
+    gives_pictures = live is not None and state == CameraState.ONLINE
+    fps, blind = (live.get(name, camera=key) if live and gives_pictures else None for name in _WHILE_ONLINE)
     return CameraReport(
         camera=key,
         state=state,
         offline_s=_offline_s(state, online, spans, now),
-        fps=live.get("camera_fps", camera=key) if live is not None and state == CameraState.ONLINE else None,
+        fps=fps,
         last_frame_s=frame_s,
         last_motion_s=_age_s(live, key, "motion"),
         last_visit_s=visit_s,

@@ -172,9 +172,10 @@ def test_what_only_the_daemon_knows_comes_from_its_metrics(tmp_path: Path) -> No
         online = CameraStatus("nut", CameraState.ONLINE, NOW, frames=5, extra=((MOTION_AGE, 90.0),))
         vitals.load("davit@1", "cpu, bfloat16")
         vitals.take_status(online)
-        vitals.take_status(replace(online, camera="pond", extra=()))
+        vitals.take_status(replace(online, camera="pond", state=CameraState.OFFLINE, extra=()))
         metrics.set("camera_fps", 14.9, camera="nut")
         metrics.set("camera_blind", 1.0, camera="nut")
+        metrics.set("camera_blind", 1.0, camera="pond")
         metrics.set("crops_waiting", 3, camera="nut")
         metrics.add("crops_dropped_total", 12, camera="nut", reason="lane_full")
         module_report = wait_for(lambda: _with_fps(config(tmp_path, metrics={"bind": port})), "the numbers", 10)
@@ -183,6 +184,7 @@ def test_what_only_the_daemon_knows_comes_from_its_metrics(tmp_path: Path) -> No
     assert (module_report.crops_waiting, module_report.crops_dropped) == (3, 12)
     nut = module_report.cameras[0]
     assert (nut.state, nut.fps, nut.blind, nut.last_frame_s, nut.last_motion_s) == ("online", 14.9, True, 0.0, 90.0)
+    assert [getattr(module_report.cameras[1], name) for name in ("state", "fps", "blind")] == ["offline", None, None]
     assert module_report.memory_bytes > 10_000_000
     assert module_report.notes == []
 
