@@ -122,6 +122,7 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> int:
     stop_on_signals(stop)
     setup_log(verbose=verbose)
     settings = _config(config)
+    setup_log(verbose=verbose, as_json=settings.log.format == "json")
     lines = VisitLines(settings.station.zone)
     return Daemon(settings, stop, on_visit=lines.show).run()
 
@@ -144,6 +145,7 @@ def watch(
     stop_on_signals(stop)
     setup_log(verbose=verbose)
     base = overridden(_config(config), home=home, model=model)
+    setup_log(verbose=verbose, as_json=base.log.format == "json")
     settings = base.model_copy(update={"cameras": named_cameras(sources, min_bird or "auto")})
     return Daemon(settings, stop, on_visit=VisitLines().show).run()
 
@@ -171,6 +173,7 @@ def scan(
 
     setup_log(verbose=verbose)
     settings = overridden(_config(config), home=home, model=model)
+    setup_log(verbose=verbose, as_json=settings.log.format == "json")
     return run_scan(settings, ScanOptions(tuple(paths), json_file, camera, min_bird or "auto", again))
 
 
@@ -267,6 +270,22 @@ def visits(
     else:
         err.print("no visits match")
     return 0
+
+
+@app.command(rich_help_panel="Look", epilog="Example: birdwatchd status --json")
+def status(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Show how the station is: cameras, daemon, disk, messages that wait.
+
+    The exit status is 0 if all is well and 1 if something needs a person: the daemon does not run, a camera has given
+    no picture for 10 minutes, messages have waited for an hour, or less than 1 GB of the disk is free.
+    """
+    from birdwatchd.commands.status import run_status
+
+    return run_status(overridden(_config(config), home=home), as_json=as_json)
 
 
 @app.command(
@@ -372,6 +391,7 @@ def relabel(
 
     setup_log(verbose=verbose)
     settings = overridden(_config(config), home=home, model=model)
+    setup_log(verbose=verbose, as_json=settings.log.format == "json")
     after = parse_since(since, datetime.now(UTC), settings.station.zone) if since else None
     return run_relabel(settings, RelabelOptions(after, camera, tell, dry_run))
 

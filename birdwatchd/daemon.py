@@ -22,6 +22,7 @@ from birdwatchd.channels.channel import Channel, build_channels
 from birdwatchd.errors import BirdwatchError, ConfigError, StoreUnavailable
 from birdwatchd.flow import Crew, Mailbox, Stop, StoreRetry
 from birdwatchd.metrics import Metrics
+from birdwatchd.monitor.vitals import Vitals
 from birdwatchd.mqtt.build import MqttService, build_mqtt
 from birdwatchd.mqtt.publisher import Publisher
 from birdwatchd.records import CameraState, CameraStatus, Visit
@@ -34,6 +35,7 @@ from birdwatchd.stages.record import Record
 from birdwatchd.stages.storage import Storage
 from birdwatchd.stages.upkeep import Upkeep
 from birdwatchd.store import Store, Writer
+from birdwatchd.store.database import FILE_NAME
 from birdwatchd.store.retention.reserve import open_store
 
 if TYPE_CHECKING:
@@ -79,6 +81,8 @@ class Daemon:
         self.config, self._stop = config, stop
         self._on_visit, self._on_status = on_visit, on_status
         self.metrics = Metrics()
+        enabled = [key for key, camera in config.cameras.items() if camera.enabled]
+        self.vitals = Vitals(enabled, monotonic=time.monotonic, utc_now=lambda: datetime.now(UTC))
         self.mailbox = Mailbox(self.metrics)
         self.cameras: list[CameraProcess] = []
         self._mqtt: MqttService | None = None
@@ -91,6 +95,19 @@ class Daemon:
         Raises:
             BirdwatchError: something could not be opened (model, database).
         """
+        if not self.config.metrics.bind:
+            return self._open_and_run()
+        from birdwatchd.monitor.build import build_monitor
+
+        database = self.config.home / FILE_NAME
+        monitor = build_monitor(self.config.metrics, self.metrics, self.vitals, database, self._camera_pids)
+        monitor.start()
+        try:
+            return self._open_and_run()
+        finally:
+            monitor.close()
+
+    def _open_and_run(self) -> int:
         if not any(camera.enabled for camera in self.config.cameras.values()):
             raise ConfigError("no camera is enabled", "add one below `cameras:`, or use birdwatchd watch SOURCE")
         from birdwatchd.species.network.network import load_network  # torch: only those who run a model pay for it
@@ -101,6 +118,7 @@ class Daemon:
         with store:
             network = load_network(self.config.model, self.config.model_cache)
             _release_memory()
+            self.vitals.load(network.model_id, network.device)
             return self._run(store, network)
 
     def _run(self, store: Store, network: Network) -> int:
@@ -122,6 +140,7 @@ class Daemon:
         writer = self._mqtt.writer if self._mqtt else store.writer(decide=decide)
         channels = build_channels(self.config, store.outbox, self.metrics, drain_s=DRAIN_S)
         self._close_interrupted(writer)
+        self._recall_visits(store)
         classify, record, learn = build_stages(
             self.config,
             network,
@@ -130,7 +149,7 @@ class Daemon:
             store,
             writer,
             stop=self._stop,
-            on_visit=self._on_visit,
+            on_visit=self._take_visit,
             wake=publisher.wake if publisher else lambda: None,
         )
         upkeep = Upkeep(
@@ -138,7 +157,7 @@ class Daemon:
             on_status=lambda status: store.effort.note(status.camera, status.at, status.state.value),
             on_change=lambda status: _publish_state(publisher, status),
             healthy=lambda: _beating(classify.beat_s, record.beat_s),
-            beat_service=lambda: notify("WATCHDOG=1"),
+            beat_service=self._beat,
         )
         storage = Storage(
             self.config.home,
@@ -180,6 +199,7 @@ class Daemon:
             if not visits.alive():
                 self._stop.set("every camera has ended")
         log.info("stopping: %s", self._stop.reason)
+        self.vitals.stop()
         notify("STOPPING=1")
         self.late = visits.join(self._time_left())
         closing.set("stopping")
@@ -251,7 +271,26 @@ class Daemon:
         if self._mqtt is not None:
             self._mqtt.health.report(status)
         upkeep.take_status(status)
+        self.vitals.take_status(status)
         self._on_status(status)
+
+    def _take_visit(self, visit: Visit) -> None:
+        self.vitals.take_visit(visit)
+        self._on_visit(visit)
+
+    def _recall_visits(self, store: Store) -> None:
+        """The age of a camera's last visit goes on over a restart."""
+        for key in self.vitals.cameras:
+            newest = store.visits.newest_bird(key)
+            if newest is not None:
+                self.vitals.take_visit(newest)
+
+    def _beat(self) -> None:
+        self.vitals.beat()
+        notify("WATCHDOG=1")
+
+    def _camera_pids(self) -> dict[str, int]:
+        return {camera.camera: pid for camera in self.cameras if (pid := camera.pid) is not None}
 
     def _switch(self, key: str, on: bool) -> None:
         """Start or stop watching a camera."""

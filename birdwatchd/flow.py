@@ -91,13 +91,15 @@ class StoreRetry:
         self,
         on_first: Callable[[StoreUnavailable], None] = lambda error: None,
         on_each: Callable[[], None] = lambda: None,
+        on_again: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
             on_first: is given the first error after a success, to say why things wait.
             on_each: is called at every failure, to count it.
+            on_again: is called at the first success after a failure, to say that things go on.
         """
-        self._on_first, self._on_each = on_first, on_each
+        self._on_first, self._on_each, self._on_again = on_first, on_each, on_again
         self.failing = False
 
     def attempt(self, call: Callable[[], T], otherwise: T) -> T:
@@ -107,7 +109,7 @@ class StoreRetry:
         except StoreUnavailable as error:
             self._note(error)
             return otherwise
-        self.failing = False
+        self._note_success()
         return result
 
     def until_done(self, call: Callable[[], T], wait: Callable[[], bool]) -> T:
@@ -127,8 +129,13 @@ class StoreRetry:
                 if not wait():
                     raise
             else:
-                self.failing = False
+                self._note_success()
                 return result
+
+    def _note_success(self) -> None:
+        if self.failing:
+            self.failing = False
+            self._on_again()
 
     def _note(self, error: StoreUnavailable) -> None:
         self._on_each()
@@ -183,6 +190,7 @@ class Mailbox:
             while lane.crops > self._lane_crops:
                 _forget_least_useful(lane)
                 self._metrics.add("crops_dropped_total", camera=evidence.camera, reason="lane_full")
+            self._metrics.set("crops_waiting", lane.crops, camera=lane_name)
             self._changed.notify_all()
 
     def take(self, max_crops: int, max_wait_s: float, poll_s: float = 1.0) -> list[Evidence] | None:
@@ -210,6 +218,7 @@ class Mailbox:
             if lane.queue:
                 evidence = _pop_next(lane.queue)
                 lane.crops -= len(evidence.moments)
+                self._metrics.set("crops_waiting", lane.crops, camera=name)
                 drawn += max(1, len(evidence.moments))
                 yield evidence
 
@@ -271,8 +280,9 @@ class Handover(Generic[T]):
             start_s = time.monotonic()
             while not self._changed.wait_for(lambda: len(self._items) < self._bound or self._closed, 1.0):
                 beat()
-            self._metrics.add(f"{self._name}_wait_seconds", time.monotonic() - start_s)
+            self._metrics.add(f"{self._name}_wait_seconds_total", time.monotonic() - start_s)
             self._items.append(item)
+            self._metrics.set(f"{self._name}_queue_length", len(self._items))
             self._changed.notify_all()
 
     def take(self, poll_s: float = 1.0) -> T | Literal["nothing yet", "ended"]:
@@ -281,6 +291,7 @@ class Handover(Generic[T]):
             self._changed.wait_for(lambda: self._items or self._closed, poll_s)
             if self._items:
                 item = self._items.popleft()
+                self._metrics.set(f"{self._name}_queue_length", len(self._items))
                 self._changed.notify_all()
                 return item
             return "ended" if self._closed else "nothing yet"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from birdwatchd.monitor.catalogue import CATALOGUE
 from birdwatchd.records import Rank, State, Verdict, Visit
 from birdwatchd.store import schema
 from tools.reference import commands_page, configuration_page
@@ -98,6 +99,9 @@ def test_the_page_on_metrics_has_every_metric() -> None:
                 used.add(node.args[0].value)
     assert len(used) > 20
     assert used - described == set()
+    assert used - set(CATALOGUE) == set(), "say in birdwatchd/monitor/catalogue.py what it means"
+    assert set(CATALOGUE) - described == set()
+    assert [name for name, meaning in CATALOGUE.items() if name.endswith("_total") != (meaning.kind == "counter")] == []
 
 
 def test_the_page_on_json_has_every_key() -> None:

@@ -156,7 +156,7 @@ def test_a_full_handover_makes_the_giver_wait_and_counts_the_time() -> None:
     assert giver.is_alive()
     assert handover.take() == 1
     giver.join(5)
-    assert metrics.get("record_wait_seconds") > 0.1
+    assert metrics.get("record_wait_seconds_total") > 0.1
     handover.close()
     assert handover.take() == 2
     assert handover.take() == "ended"
@@ -391,6 +391,16 @@ def test_a_busy_store_is_asked_again_later_and_complained_of_once() -> None:
     assert retry.failing
     assert [str(error) for error in said] == ["held", "again"]
     assert metrics.get("tries") == 3
+
+
+def test_what_waited_and_goes_on_is_said_once() -> None:
+    """Whoever reads that visits wait wants to read that they no longer do."""
+    said: list[str] = []
+    retry = StoreRetry(on_first=lambda error: said.append("waits"), on_again=lambda: said.append("goes on"))
+    call = Flaky(StoreBusy("1"), StoreBusy("2"))
+    assert [retry.attempt(call, "later") for _ in range(5)] == ["later", "later", "stored", "stored", "stored"]
+    assert retry.until_done(Flaky(StoreFull("3")), lambda: True) == "stored"
+    assert said == ["waits", "goes on", "waits", "goes on"]
 
 
 def test_a_write_that_must_not_be_lost_is_tried_until_it_is_done() -> None:

@@ -36,6 +36,13 @@ def check_config(config: Config, path: Path | None) -> None:
 
         Credentials.read(config.mqtt)
     _print_notifications(config)
+    if config.metrics.bind:
+        out.print(f"  {'metrics':<10} {shown(config.metrics.local_url)}/metrics", soft_wrap=True)
+    if not config.metrics.is_local:
+        _warn(
+            f"Whoever reaches {config.metrics.bind} can read the metrics:",
+            "they need no password. They hold no address, but say when which camera sees birds and whether it works.",
+        )
 
 
 def _print_notifications(config: Config) -> None:

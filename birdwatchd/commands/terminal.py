@@ -5,11 +5,12 @@ Results go to stdout, everything else to stderr, so that output can be piped.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
 from collections.abc import Iterable
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 
 from rich.console import Console
 from rich.markup import escape
@@ -60,10 +61,27 @@ class _OneLine(logging.Formatter):
         return plain(super().formatMessage(record))
 
 
-def setup_log(*, verbose: bool = False) -> None:
-    """Log to stderr, one line per change of state; times only where no journal adds its own."""
+class _JsonLine(logging.Formatter):
+    """A log line as one JSON object, for programs that collect logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The object, without what a terminal would obey."""
+        line = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def setup_log(*, verbose: bool = False, as_json: bool = False) -> None:
+    """Log to stderr, one line per change of state; as JSON objects with the time in UTC where programs read it."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    text = _OneLine("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
+    handler.setFormatter(_JsonLine() if as_json else text)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     for noisy in ("amqtt", "transitions", "asyncio", "alembic", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

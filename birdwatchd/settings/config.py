@@ -17,6 +17,8 @@ from birdwatchd.settings.alerts import AlertSettings
 from birdwatchd.settings.base import Settings, check_slug
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.channels import ChannelSettings
+from birdwatchd.settings.log import LogSettings
+from birdwatchd.settings.metrics import MetricsSettings
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.settings.retention import RetentionSettings
@@ -38,6 +40,8 @@ class Config(Settings):
     alerts: tuple[AlertSettings, ...] = ()
     channels: Mapping[str, ChannelSettings] = Field(default_factory=dict)
     retention: RetentionSettings = RetentionSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
 
     @property
     def model_cache(self) -> Path:

@@ -171,7 +171,8 @@ class Classify:
         """The batch without its crops once there is no time left to classify while stopping; ends are never lost."""
         if self._stop.for_seconds(time.monotonic()) < STOPPING_CROPS_S:
             return batch
-        dropped = sum(len(evidence.moments) for evidence in batch)
-        if dropped:
-            self._metrics.add("crops_dropped_total", dropped, reason="stopping")
+        for evidence in batch:
+            if evidence.moments:
+                dropped = len(evidence.moments)
+                self._metrics.add("crops_dropped_total", dropped, camera=evidence.camera, reason="stopping")
         return [replace(evidence, moments=()) for evidence in batch]

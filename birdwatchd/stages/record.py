@@ -48,6 +48,7 @@ class Record:
         self._retry = StoreRetry(
             on_first=lambda error: log.error("visits wait to be written: %s", error),
             on_each=lambda: metrics.add("store_retries_total"),
+            on_again=lambda: log.info("visits are written again"),
         )
         self.beat_s = time.monotonic()
 

@@ -54,6 +54,7 @@ class Upkeep:
         self._retry = StoreRetry(
             on_first=lambda error: log.error("camera effort is not written: %s", error),
             on_each=lambda: metrics.add("store_retries_total"),
+            on_again=lambda: log.info("camera effort is written again"),
         )
         self._blind: dict[str, Blindness | None] = {}  # as it was logged last
         self._store_busy = False  # in this round

@@ -158,6 +158,14 @@ class Visits:
         with self._database.reading() as connection:
             return last_seen(connection, species, before, visit_id)
 
+    def newest_bird(self, camera: str) -> Visit | None:
+        """The newest visit of a camera that was not rejected, or None."""
+        visit = schema.visit.c
+        query = stored_visits().where(schema.camera.c.key == camera, visit.state != State.REJECTED.value)
+        with self._database.reading() as connection:
+            row = connection.execute(query.order_by(visit.started_at.desc(), visit.id.desc()).limit(1)).first()
+        return to_stored_visit(row).visit if row else None
+
     def last_published(self, camera: str) -> str | None:
         """The newest visit of a camera that is over, was published and still counts as a bird; its id."""
         visit = schema.visit.c

@@ -86,7 +86,7 @@ class StoreReader:
 
     Attributes:
         path: of the database file.
-        visits, embeddings, examples: the doors, each see its class.
+        visits, embeddings, examples, outbox, effort: the doors, each see its class.
     """
 
     def __init__(self, database: Database) -> None:
@@ -95,6 +95,8 @@ class StoreReader:
         self.visits = Visits(database)
         self.embeddings = Embeddings(database)
         self.examples = Examples(database)
+        self.outbox = Outbox(database)
+        self.effort = Effort(database)
 
     @classmethod
     def open_existing(cls, home: Path) -> StoreReader:
@@ -126,16 +128,14 @@ class Store(StoreReader):
 
     Attributes:
         zone: whose midnight ends a day.
-        outbox, retained, cameras, effort, scans: the doors, each see its class.
+        retained, cameras, scans: the doors, each see its class.
     """
 
     def __init__(self, database: Database, zone: ZoneInfo) -> None:
         super().__init__(database)
         self.zone, self._media = zone, Media(database.home)
-        self.outbox = Outbox(database)
         self.retained = AnnouncedTopics(database)
         self.cameras = Cameras(database, self._media, zone)
-        self.effort = Effort(database)
         self.scans = Scans(database, self._media)
         self._owner: _Owner | None = None
 

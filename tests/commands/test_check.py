@@ -95,3 +95,12 @@ def test_a_probe_knows_channels_and_sends_nothing(
         "works  channel hook: a webhook; nothing was sent, `birdwatchd rules send hook` sends a test",
     ]
     assert "hunter2" not in said + logged
+
+
+def test_metrics_that_a_network_can_read_are_pointed_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`0.0.0.0` is typed quickly, and nothing else says that there is no password."""
+    for bind, warned in (("127.0.0.1:9108", False), ("0.0.0.0:9108", True)):
+        check_config(Config.model_validate({"home": tmp_path, "metrics": {"bind": bind}}), None)
+        shown = capsys.readouterr().out
+        assert "metrics    http://127.0.0.1:9108/metrics" in shown
+        assert ("can read the metrics: they need no password" in shown) is warned

@@ -78,6 +78,7 @@ class CameraWatch:
         self._frames = 0
         self._ended = False
         self._online_since_s: float | None = None
+        self._motion_s: float | None = None
         self._reported_s, self._frames_before, self._online = float("-inf"), 0, False
 
     def run(self) -> None:
@@ -154,6 +155,8 @@ class CameraWatch:
         with self._lock:
             if self._sampler.takes(frame):
                 self._send(self._observer.process(download(frame)))
+                if self._observer.last_motion.regions:
+                    self._motion_s = time.monotonic()
             self._send_clips()
         now_s = time.monotonic()
         if not self._online or now_s - self._reported_s >= REPORT_EVERY_S:
@@ -231,7 +234,11 @@ class CameraWatch:
             detail=detail,
             refused=refused,
             lag_s=round(frame.lag_s, 3) if frame else 0.0,
-            extra=(("ring_seconds", round(self._ring.seconds, 1)), ("ring_bytes", self._ring.bytes)),
+            extra=(
+                ("ring_seconds", round(self._ring.seconds, 1)),
+                ("ring_bytes", self._ring.bytes),
+                *((("motion_age_seconds", time.monotonic() - self._motion_s),) if self._motion_s is not None else ()),
+            ),
             blind=self._observer.blind if state is CameraState.ONLINE else None,
         )
         self._pipe.send(self._last_status)
