@@ -115,6 +115,14 @@ class Observer:
         motion = self.last_motion = gate.update(frame.luma, now_s, self._tracker.held)
         self._sight.update(gate, motion, now_s, birds=bool(self._tracker.held))
         self._departures.note_illumination(motion, now_s)
+        if motion.doubtful:
+            self._sampler.stay_alert(now_s)
+            return []
+        if motion.jumped:
+            self._departures.start_scene(frame, changed=True)
+            self._sampler.reset(now_s)
+            self._present = ()
+            return self._closings(self._tracker.close_all(), now_s)
         if motion.learning or motion.global_change:
             self._departures.start_scene(frame, changed=motion.global_change)
             self._sampler.reset(now_s)

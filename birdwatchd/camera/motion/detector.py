@@ -24,6 +24,7 @@ from birdwatchd.camera.motion.false_motion import (
 )
 from birdwatchd.camera.motion.foreground import Foreground, subtract_background
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid, GridFrame, Mask
+from birdwatchd.camera.motion.jump import JumpState, JumpWatch
 from birdwatchd.camera.motion.rois import Roi, RoiSizes, bounding_roi, find_rois, square_kernel
 from birdwatchd.camera.motion.settings import MotionSettings
 from birdwatchd.camera.motion.stabilise import find_shift, undo_shift
@@ -47,6 +48,8 @@ class MotionResult:
         foreground_ratio: share of the cells that are foreground, 0 … 1, before anything was explained.
         illumination_step: the light over the whole frame changed since the last one by more than clouds change it.
         shaken: the frame lay apart from the background, and was moved back onto it.
+        doubtful: the picture perhaps jumped to another moment of the place; the next looks will tell.
+        jumped: it did; the background is learned anew.
     """
 
     regions: tuple[Region, ...]
@@ -56,6 +59,8 @@ class MotionResult:
     foreground_ratio: float = 0.0
     illumination_step: bool = False
     shaken: bool = False
+    doubtful: bool = False
+    jumped: bool = False
 
 
 class MotionDetector:
@@ -74,6 +79,7 @@ class MotionDetector:
         join = max(1, round(self.grid.bird_cells * 0.3))
         self._roi_sizes = RoiSizes(self._min_size, join, self._window + self._reach, settings.whole_share)
         self._min_area = settings.min_area * self._min_size * self._min_size
+        self._jumps = JumpWatch(settings.jump)
         self._previous: Cells | None = None
         self._previous_s: float | None = None
         self._step_s = 0.0
@@ -104,9 +110,13 @@ class MotionDetector:
         if foreground is None:
             self.background.switch_scene(cells, [self.grid.slices(box, 0.25) for box in held])
             self._previous = cells
+            self._jumps.forget()
             return MotionResult((), global_change=True, foreground_ratio=1.0)
         area = cv2.countNonZero(foreground.denoised)
         ratio = area / foreground.denoised.size
+        jump = self._jumps.update(frame, self.background.threshold, held_mask, time_s)
+        if jump is not JumpState.NONE:
+            return self._after_step(frame, ratio, jumped=jump is JumpState.JUMPED)
         if not area:
             self._unexplained_before = None
         regions, ignored = self._regions(foreground) if area >= self._min_area else ((), ())
@@ -190,6 +200,14 @@ class MotionDetector:
         """A frame of the first ones with camera shake undone, so that edges are not learned as noise."""
         shift = find_shift(frame.cells, self.background.level, None)
         return undo_shift(frame, shift) if shift else frame.cells
+
+    def _after_step(self, frame: GridFrame, ratio: float, *, jumped: bool) -> MotionResult:
+        """Say nothing of birds while it is not known whether the picture jumped; learn the place anew where it did."""
+        self._previous = frame.cells
+        self._unexplained_before = None
+        if jumped:
+            self.background.learn_anew(frame.cells)
+        return MotionResult((), global_change=jumped, foreground_ratio=ratio, doubtful=not jumped, jumped=jumped)
 
     def _is_illumination_step(self, illumination: Illumination) -> bool:
         """Whether the light over the whole frame changed more than clouds change it."""
@@ -301,7 +319,7 @@ class MotionDetector:
                 if score.recurs:
                     self.background.raise_sway(foreground.abs_diff, part, here)
         box = self.grid.box(left + foreground.shift.dx, top + foreground.shift.dy, w, h)
-        ghost = not why and is_ghost(foreground.cells, self.background.level, part, here, s.background.min_contrast)
+        ghost = not why and self._is_ghost(foreground, part, here)
         activity = self._activity(foreground, part, here)
         tone = tone_of(foreground.cells[here][part]) if not why else ()
         return Region(box, excess.size / (w * h), float(excess.mean()), ghost, activity, change_score, why, tone)
@@ -337,6 +355,16 @@ class MotionDetector:
         level = self.background.level
         offset = rows.start - nearby[0].start, columns.start - nearby[1].start
         return score_change(foreground.cells[here], level[here], level[nearby], part, excess, offset)
+
+    def _is_ghost(self, foreground: Foreground, part: NDArray[np.bool_], here: Roi) -> bool:
+        """Whether a region is where something has left that was learned as background."""
+        background, s = self.background, self.settings
+        if background.before_jump is not None:  # it was learned when the picture jumped: is the place as before that?
+            now = foreground.cells[here][part]
+            left = np.abs(now - background.before_jump[here][part])
+            if float(left.mean()) < s.jump.empty_share * float(foreground.abs_diff[here][part].mean()):
+                return True
+        return is_ghost(foreground.cells, background.level, part, here, s.background.min_contrast)
 
     def _activity(self, foreground: Foreground, part: NDArray[np.bool_], here: Roi) -> float:
         """Share of the region's cells that changed since the last frame; one alone is noise, in a region of a few."""
