@@ -248,10 +248,14 @@ class Background:
         self._frames, self._learned_s, self._needed_s = 1, 0.0, self.settings.relearn_s
         return False
 
-    def learn_anew(self, cells: Cells) -> None:
-        """Learn the place anew after the picture jumped to another moment of it; how its leaves sway is kept."""
+    def learn_anew(self, cells: Cells, sway: FloatGrid | None) -> None:
+        """Learn the place anew after the picture jumped to another moment of it.
+
+        Args:
+            sway: how its leaves sway, as it was before the jump; as it is now where that is not known.
+        """
         self.before_jump = self.level
-        self._restore(SceneModel(cells.astype(np.float32), self.noise, self.sway))
+        self._restore(SceneModel(cells.astype(np.float32), self.noise, self.sway if sway is None else sway))
         self._frames, self._learned_s, self._needed_s = 1, 0.0, self.settings.relearn_s
 
     def _new_scene(self, cells: Cells, old: SceneModel, held: Sequence[tuple[slice, slice]]) -> SceneModel:

@@ -48,7 +48,8 @@ class MotionResult:
         foreground_ratio: share of the cells that are foreground, 0 … 1, before anything was explained.
         illumination_step: the light over the whole frame changed since the last one by more than clouds change it.
         shaken: the frame lay apart from the background, and was moved back onto it.
-        doubtful: the picture perhaps jumped to another moment of the place; the next looks will tell.
+        doubtful: the picture perhaps jumped to another moment of the place, and what differs may be no bird; the next
+            looks will tell.
         jumped: it did; the background is learned anew.
     """
 
@@ -80,6 +81,7 @@ class MotionDetector:
         self._roi_sizes = RoiSizes(self._min_size, join, self._window + self._reach, settings.whole_share)
         self._min_area = settings.min_area * self._min_size * self._min_size
         self._jumps = JumpWatch(settings.jump)
+        self._usual_sway: FloatGrid | None = None  # as it was before the picture perhaps jumped
         self._previous: Cells | None = None
         self._previous_s: float | None = None
         self._step_s = 0.0
@@ -115,8 +117,13 @@ class MotionDetector:
         area = cv2.countNonZero(foreground.denoised)
         ratio = area / foreground.denoised.size
         jump = self._jumps.update(frame, self.background.threshold, held_mask, time_s)
-        if jump is not JumpState.NONE:
-            return self._after_step(frame, ratio, jumped=jump is JumpState.JUMPED)
+        doubtful = jump is JumpState.DOUBTFUL
+        if jump is JumpState.JUMPED:
+            self._previous, self._unexplained_before = cells, None
+            self.background.learn_anew(cells, self._usual_sway)
+            return MotionResult((), global_change=True, foreground_ratio=ratio, jumped=True)
+        if not doubtful or self._usual_sway is None:  # what a jump changed is no sway
+            self._usual_sway = self.background.sway.copy() if doubtful else None
         if not area:
             self._unexplained_before = None
         regions, ignored = self._regions(foreground) if area >= self._min_area else ((), ())
@@ -125,11 +132,17 @@ class MotionDetector:
             self._lost_s = 0.0
             self.background.switch_scene(cells, [])
             return MotionResult((), global_change=True, foreground_ratio=ratio)
-        self.background.update(foreground.cells, foreground.abs_diff, step_s, foreground.denoised, held_mask)
+        if not doubtful:
+            self.background.update(foreground.cells, foreground.abs_diff, step_s, foreground.denoised, held_mask)
         self._previous = foreground.cells
-        step = self._is_illumination_step(foreground.illumination)
-        shaken = bool(foreground.shift)
-        return MotionResult(regions, ignored, foreground_ratio=ratio, illumination_step=step, shaken=shaken)
+        return MotionResult(
+            regions,
+            ignored,
+            foreground_ratio=ratio,
+            illumination_step=self._is_illumination_step(foreground.illumination),
+            shaken=bool(foreground.shift),
+            doubtful=doubtful,
+        )
 
     def detect(self, luma: NDArray[np.uint8]) -> tuple[Region, ...]:
         """Regions of a frame from another moment (earlier, or of the other stream); the background stays as it is."""
@@ -200,14 +213,6 @@ class MotionDetector:
         """A frame of the first ones with camera shake undone, so that edges are not learned as noise."""
         shift = find_shift(frame.cells, self.background.level, None)
         return undo_shift(frame, shift) if shift else frame.cells
-
-    def _after_step(self, frame: GridFrame, ratio: float, *, jumped: bool) -> MotionResult:
-        """Say nothing of birds while it is not known whether the picture jumped; learn the place anew where it did."""
-        self._previous = frame.cells
-        self._unexplained_before = None
-        if jumped:
-            self.background.learn_anew(frame.cells)
-        return MotionResult((), global_change=jumped, foreground_ratio=ratio, doubtful=not jumped, jumped=jumped)
 
     def _is_illumination_step(self, illumination: Illumination) -> bool:
         """Whether the light over the whole frame changed more than clouds change it."""

@@ -24,7 +24,7 @@ from birdwatchd.camera.motion.stabilise import find_shift, undo_shift
 __all__ = ["JumpState", "JumpWatch"]
 
 BLOCKS = (12, 9)  # columns and rows in which it is counted where cells changed
-LEAST_SHARE = 0.08  # of the blocks; fewer are no jump, whatever explains them
+LEAST_SHARE = 0.02  # of the blocks; fewer are no jump, whatever explains them
 CHANGED, SOLID = 0.02, 0.6  # share of a block's cells from which on it changed, and changed all over
 SAMPLED = 7  # every seventh cell is enough to fit the light
 

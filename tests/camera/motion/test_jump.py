@@ -48,7 +48,7 @@ def test_other_sunlight_among_the_leaves_is_a_jump_and_no_birds() -> None:
     looks = watch([in_patches(PLACE, 40)] * 30)
     assert max(look.foreground_ratio for look in looks) < 0.4, "too little for another scene"
     assert sum(look.jumped for look in looks) == 1
-    assert not any(look.regions for look in looks)
+    assert not any(look.regions for look in looks if not look.doubtful)
     assert not looks[-1].learning
 
 
