@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.detection.switching import Mechanism
 from birdwatchd.camera.motion.background import Background, Illumination
 from birdwatchd.camera.motion.false_motion import ChangeScore
+from birdwatchd.camera.motion.jump import JumpState
 from birdwatchd.camera.motion.rois import bounding_roi
 from birdwatchd.camera.motion.stabilise import Shift
 
@@ -217,6 +218,12 @@ MECHANISMS: tuple[Mechanism, ...] = (
     ),
     Mechanism(
         "lost", "motion", "a scene that stays different without a bird is not learned anew", motion={"lost_s": NEVER}
+    ),
+    Mechanism(
+        "jump-watch",
+        "motion",
+        "a picture that jumps to another minute of the same place is watched as if it had not",
+        {MOTION + "jump:JumpWatch.update": _constant(JumpState.NONE)},
     ),
     Mechanism(
         "whole-recording",

@@ -115,6 +115,11 @@ class Observer:
         motion = self.last_motion = gate.update(frame.luma, now_s, self._tracker.held)
         self._sight.update(gate, motion, now_s, birds=bool(self._tracker.held))
         self._departures.note_illumination(motion, now_s)
+        if motion.jumped:
+            self._departures.start_scene(frame, changed=True)
+            self._sampler.reset(now_s)
+            self._present = ()
+            return self._closings(self._tracker.close_all(), now_s)
         if motion.learning or motion.global_change:
             self._departures.start_scene(frame, changed=motion.global_change)
             self._sampler.reset(now_s)
@@ -126,6 +131,8 @@ class Observer:
         for box in step.absorb:
             gate.absorb(box)
         self._sampler.adapt(step, self._tracker.tracks, now_s)
+        if motion.doubtful:
+            self._sampler.stay_alert(now_s)
         return self._evidence(step, frame, now_s)
 
     def pass_time(self, now: datetime) -> list[Evidence]:
@@ -177,7 +184,8 @@ class Observer:
 
     def _evidence(self, step: Step, frame: Frame, now_s: float) -> list[Evidence]:
         """What a step of the tracker proves."""
-        self._show_seen(step, frame, now_s)
+        if not self.last_motion.doubtful:  # or what was seen is perhaps after a jump, and none of a visit
+            self._show_seen(step, frame, now_s)
         self._crops.catch_up(self._visits.values(), frame.at)
         past = self._departures.resolve(step.departures, self._visits, now_s)
         result = [self._report(found.visit, moments=found.moments, ended=True) for found in past]

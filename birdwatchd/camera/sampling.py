@@ -96,6 +96,10 @@ class AdaptiveSampler:
         fps = self.settings.calm_fps if moving else self.settings.quiet_fps
         return now_s - self._last_s >= 0.95 / fps
 
+    def stay_alert(self, now_s: float) -> None:
+        """Process every frame for a while."""
+        self.alert_until_s = now_s + self.settings.alert_s
+
     def reset(self, now_s: float) -> None:
         """Start again with a scene of which nothing is known yet."""
         self.skipped.clear()

@@ -22,7 +22,7 @@ from birdwatchd.camera.motion.settings import BackgroundSettings
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Background", "Illumination", "learning_rate"]
+__all__ = ["Background", "Illumination", "fit_light", "learning_rate"]
 
 BLOCK = 8  # cells; a block of a scene that shows is told from chance by its texture
 MIN_BLOCKS = 12  # with texture; fewer prove nothing
@@ -62,6 +62,8 @@ class Background:
         """By how much a cell must differ beside cells above the threshold."""
         self.swaying = False
         """Leaves swayed somewhere in the scene within the last minutes."""
+        self.before_jump: FloatGrid | None = None
+        """Brightness as it was before the picture last jumped, in today's light: what birds of the jump may hide."""
         self._step = max(1, round(math.sqrt(grid.rows * grid.columns / 3000)))
         self._other_scenes: list[SceneModel] = []
         self._learned_s, self._frames, self._needed_s = 0.0, 0, settings.learn_s
@@ -130,11 +132,7 @@ class Background:
         offset = _median(now - before)
         if float((np.abs(now - before - offset) > limit).mean()) < 0.02:
             return Illumination(1.0, offset)
-        gain = 1.0
-        for _ in range(4):
-            residual = np.abs(now - gain * before - offset)
-            inliers = residual <= max(4.0, 2.0 * _median(residual))
-            gain, offset = _fit_line(before[inliers], now[inliers])
+        gain, offset = fit_light(before, now, offset)
         outliers = np.abs(now - gain * before - offset) > limit * max(1.0, gain)
         if not 0.25 <= gain <= 4.0 or float(outliers.mean()) > self.settings.scene_change_share:
             return None
@@ -166,6 +164,8 @@ class Background:
 
     def apply_illumination(self, illumination: Illumination) -> None:
         """Apply a change of illumination to the whole background, also where birds hide it."""
+        if self.before_jump is not None:
+            self.before_jump = self.before_jump * np.float32(illumination.gain) + np.float32(illumination.offset)
         if abs(illumination.gain - 1.0) > 0.004:
             self.level *= np.float32(illumination.gain)
             self.noise *= np.float32(min(2.0, max(0.5, illumination.gain)))
@@ -233,6 +233,7 @@ class Background:
 
         Under held birds the new background is estimated from how the cells around them changed.
         """
+        self.before_jump = None
         present = SceneModel(self.level, self.noise, self.sway, self._age_s)
         for scene in self._other_scenes:
             self._restore(scene)
@@ -246,6 +247,16 @@ class Background:
         self._restore(self._new_scene(cells, present, held))
         self._frames, self._learned_s, self._needed_s = 1, 0.0, self.settings.relearn_s
         return False
+
+    def learn_anew(self, cells: Cells, sway: FloatGrid | None) -> None:
+        """Learn the place anew after the picture jumped to another moment of it.
+
+        Args:
+            sway: how its leaves sway, as it was before the jump; as it is now where that is not known.
+        """
+        self.before_jump = self.level
+        self._restore(SceneModel(cells.astype(np.float32), self.noise, self.sway if sway is None else sway))
+        self._frames, self._learned_s, self._needed_s = 1, 0.0, self.settings.relearn_s
 
     def _new_scene(self, cells: Cells, old: SceneModel, held: Sequence[tuple[slice, slice]]) -> SceneModel:
         level = cells.astype(np.float32)
@@ -281,6 +292,22 @@ def _mode(differences: FloatGrid) -> float:
 def _median(values: NDArray[np.float32]) -> float:
     middle = values.size // 2
     return float(np.partition(values, middle)[middle])
+
+
+def fit_light(
+    before: NDArray[np.float32], now: NDArray[np.float32], offset: float | None = None
+) -> tuple[float, float]:
+    """Fit gain and offset to some cells by iteratively reweighted least squares with a hard limit.
+
+    Args:
+        offset: the first guess; the median difference by default.
+    """
+    gain, offset = 1.0, _median(now - before) if offset is None else offset
+    for _ in range(4):
+        residual = np.abs(now - gain * before - offset)
+        inliers = residual <= max(4.0, 2.0 * _median(residual))
+        gain, offset = _fit_line(before[inliers], now[inliers])
+    return gain, offset
 
 
 def _fit_line(x: NDArray[np.float32], y: NDArray[np.float32]) -> tuple[float, float]:

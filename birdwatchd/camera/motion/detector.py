@@ -24,6 +24,7 @@ from birdwatchd.camera.motion.false_motion import (
 )
 from birdwatchd.camera.motion.foreground import Foreground, subtract_background
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid, GridFrame, Mask
+from birdwatchd.camera.motion.jump import JumpState, JumpWatch
 from birdwatchd.camera.motion.rois import Roi, RoiSizes, bounding_roi, find_rois, square_kernel
 from birdwatchd.camera.motion.settings import MotionSettings
 from birdwatchd.camera.motion.stabilise import find_shift, undo_shift
@@ -47,6 +48,9 @@ class MotionResult:
         foreground_ratio: share of the cells that are foreground, 0 … 1, before anything was explained.
         illumination_step: the light over the whole frame changed since the last one by more than clouds change it.
         shaken: the frame lay apart from the background, and was moved back onto it.
+        doubtful: the picture perhaps jumped to another moment of the place, and what differs may be no bird; the next
+            looks will tell.
+        jumped: it did; the background is learned anew.
     """
 
     regions: tuple[Region, ...]
@@ -56,6 +60,8 @@ class MotionResult:
     foreground_ratio: float = 0.0
     illumination_step: bool = False
     shaken: bool = False
+    doubtful: bool = False
+    jumped: bool = False
 
 
 class MotionDetector:
@@ -74,6 +80,8 @@ class MotionDetector:
         join = max(1, round(self.grid.bird_cells * 0.3))
         self._roi_sizes = RoiSizes(self._min_size, join, self._window + self._reach, settings.whole_share)
         self._min_area = settings.min_area * self._min_size * self._min_size
+        self._jumps = JumpWatch(settings.jump)
+        self._usual_sway: FloatGrid | None = None  # as it was before the picture perhaps jumped
         self._previous: Cells | None = None
         self._previous_s: float | None = None
         self._step_s = 0.0
@@ -104,9 +112,18 @@ class MotionDetector:
         if foreground is None:
             self.background.switch_scene(cells, [self.grid.slices(box, 0.25) for box in held])
             self._previous = cells
+            self._jumps.forget()
             return MotionResult((), global_change=True, foreground_ratio=1.0)
         area = cv2.countNonZero(foreground.denoised)
         ratio = area / foreground.denoised.size
+        jump = self._jumps.update(frame, self.background.threshold, held_mask, time_s)
+        doubtful = jump is JumpState.DOUBTFUL
+        if jump is JumpState.JUMPED:
+            self._previous, self._unexplained_before = cells, None
+            self.background.learn_anew(cells, self._usual_sway)
+            return MotionResult((), global_change=True, foreground_ratio=ratio, jumped=True)
+        if not doubtful or self._usual_sway is None:  # what a jump changed is no sway
+            self._usual_sway = self.background.sway.copy() if doubtful else None
         if not area:
             self._unexplained_before = None
         regions, ignored = self._regions(foreground) if area >= self._min_area else ((), ())
@@ -115,11 +132,17 @@ class MotionDetector:
             self._lost_s = 0.0
             self.background.switch_scene(cells, [])
             return MotionResult((), global_change=True, foreground_ratio=ratio)
-        self.background.update(foreground.cells, foreground.abs_diff, step_s, foreground.denoised, held_mask)
+        if not doubtful:
+            self.background.update(foreground.cells, foreground.abs_diff, step_s, foreground.denoised, held_mask)
         self._previous = foreground.cells
-        step = self._is_illumination_step(foreground.illumination)
-        shaken = bool(foreground.shift)
-        return MotionResult(regions, ignored, foreground_ratio=ratio, illumination_step=step, shaken=shaken)
+        return MotionResult(
+            regions,
+            ignored,
+            foreground_ratio=ratio,
+            illumination_step=self._is_illumination_step(foreground.illumination),
+            shaken=bool(foreground.shift),
+            doubtful=doubtful,
+        )
 
     def detect(self, luma: NDArray[np.uint8]) -> tuple[Region, ...]:
         """Regions of a frame from another moment (earlier, or of the other stream); the background stays as it is."""
@@ -301,7 +324,7 @@ class MotionDetector:
                 if score.recurs:
                     self.background.raise_sway(foreground.abs_diff, part, here)
         box = self.grid.box(left + foreground.shift.dx, top + foreground.shift.dy, w, h)
-        ghost = not why and is_ghost(foreground.cells, self.background.level, part, here, s.background.min_contrast)
+        ghost = not why and self._is_ghost(foreground, part, here)
         activity = self._activity(foreground, part, here)
         tone = tone_of(foreground.cells[here][part]) if not why else ()
         return Region(box, excess.size / (w * h), float(excess.mean()), ghost, activity, change_score, why, tone)
@@ -337,6 +360,16 @@ class MotionDetector:
         level = self.background.level
         offset = rows.start - nearby[0].start, columns.start - nearby[1].start
         return score_change(foreground.cells[here], level[here], level[nearby], part, excess, offset)
+
+    def _is_ghost(self, foreground: Foreground, part: NDArray[np.bool_], here: Roi) -> bool:
+        """Whether a region is where something has left that was learned as background."""
+        background, s = self.background, self.settings
+        if background.before_jump is not None:  # it was learned when the picture jumped: is the place as before that?
+            now = foreground.cells[here][part]
+            left = np.abs(now - background.before_jump[here][part])
+            if float(left.mean()) < s.jump.empty_share * float(foreground.abs_diff[here][part].mean()):
+                return True
+        return is_ghost(foreground.cells, background.level, part, here, s.background.min_contrast)
 
     def _activity(self, foreground: Foreground, part: NDArray[np.bool_], here: Roi) -> float:
         """Share of the region's cells that changed since the last frame; one alone is noise, in a region of a few."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["BackgroundSettings", "MotionSettings", "SightSettings"]
+__all__ = ["BackgroundSettings", "JumpSettings", "MotionSettings", "SightSettings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,37 @@ class BackgroundSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class JumpSettings:
+    """Every number that decides whether the picture jumped to another minute or hour of the same place (`jump.py`).
+
+    Attributes:
+        share: share of the blocks in which cells must change at once.
+        share_beside_birds: the same while birds are known, whose surroundings do not count.
+        free: share of the frame beside them, less of which tells nothing; then all of it is looked at.
+        times_usual: and this many times the share that changed in the look before.
+        gap_s: after no frames for so long the place may have changed meanwhile.
+        share_after_gap: share of the blocks that must have changed then; a bird that came is in fewer.
+        moving_share: what changes after the jump is at most this share of what the jump changed.
+        lasting_share: so much of what the jump changed must stay changed.
+        looks, lasting_s: for so many looks, and for so long.
+        empty_share: a region that differs from the place before the jump by less than this share of how it differs from
+            the place as learned since shows where something has left that was there when the picture jumped.
+    """
+
+    share: float = 0.2
+    share_beside_birds: float = 0.1
+    free: float = 0.3
+    times_usual: float = 3.0
+    gap_s: float = 2.0
+    share_after_gap: float = 0.12
+    moving_share: float = 0.25
+    lasting_share: float = 0.6
+    looks: int = 2
+    lasting_s: float = 0.1
+    empty_share: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
 class SightSettings:
     """Every number that decides whether birds can be seen in a picture at all (`sight.py`).
 
@@ -90,7 +121,8 @@ class SightSettings:
 
 @dataclass(frozen=True, slots=True)
 class MotionSettings:
-    """Every threshold of the motion detector; those of the background model are in `background`.
+    """Every threshold of the motion detector; those of the background model are in `background`,
+    those of jumps in `jump`.
 
     Attributes:
         min_bird: height or width of the smallest bird, pixels of the source frame.
@@ -140,3 +172,4 @@ class MotionSettings:
     whole_share: float = 0.2
     held_score_every: int = 3
     background: BackgroundSettings = field(default_factory=BackgroundSettings)
+    jump: JumpSettings = field(default_factory=JumpSettings)
