@@ -21,7 +21,18 @@ def peer() -> Iterator[Peer]:
 
 # Folders and modules whose tests start processes, talk to peers, load torch, draw video or compare many random cases.
 SLOW = (
-    *("system", "mqtt", "channels", "commands", "demo", "benchmarks", "stages", "species/network", "species/learned"),
+    *(
+        "system",
+        "mqtt",
+        "channels",
+        "commands",
+        "demo",
+        "benchmarks",
+        "stages",
+        "species/network",
+        "species/learned",
+        "monitor",
+    ),
     *(
         "camera/capture",
         "camera/clips",
@@ -30,7 +41,11 @@ SLOW = (
         "camera/test_observer",
         "search/test_nearest",
         "alerts/test_rules_against_reference",
+        "camera/motion/test_sight",
+        "store/test_backup",
         "store/test_kill",
+        "store/test_rescue",
+        "store/test_retention",
         "store/test_backup_kill",
         "store/test_retention",
         "test_library",

@@ -81,6 +81,11 @@ CATALOGUE = {
     "channel_dropped_total": _counter(
         "Notifications that were given up: too old, or refused for good.", "channel", "reason"
     ),
+    "home_bytes": _gauge("Size of database, crops and clips, when retention last looked."),
+    "retention_clips_deleted_total": _counter("Clips that retention deleted."),
+    "retention_pictures_deleted_total": _counter("Crops that retention deleted."),
+    "retention_visits_deleted_total": _counter("Visits that retention deleted."),
+    "retention_bytes_deleted_total": _counter("Size of what retention deleted."),
     "disk_free_bytes": _gauge("Free space on the disk of the home."),
     "disk_size_bytes": _gauge("Size of the disk of the home."),
     "database_bytes": _gauge("Size of the database with its write-ahead log."),

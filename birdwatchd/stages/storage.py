@@ -114,7 +114,6 @@ class Storage:
             self._lost = True
             return
         self._lost = False
-        self._metrics.set("disk_free_bytes", room.free)
         kept = room.storage
         changed = kept is not self._kept
         if changed and not (self._kept is None and kept is Kept.GOOD):
