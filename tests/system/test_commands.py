@@ -251,7 +251,9 @@ def test_the_demo_calls_a_busy_machine_slow_and_not_itself_broken(tmp_path: Path
     first = re.search(r"^\d\d:\d\d:\d\d  feeder", result.stdout, re.MULTILINE)
     assert first is None or first.start() > ready, "a bird came before every camera was ready"
     assert re.search(r"[✓!] \d+ of \d+ birds are in the database exactly once", result.stdout)
-    assert re.search(r"! this machine was (too slow|busy): ", result.stdout)
+    slow = re.search(r"! this machine was (too slow|busy): ", result.stdout)
+    whole = re.search(r"✓ (\d+) of \1 birds are in the database exactly once", result.stdout)
+    assert slow or whole, "a fast machine may keep up beside them; one that does not says so"
 
 
 def test_the_readme_names_only_commands_that_exist() -> None:
