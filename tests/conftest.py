@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,18 @@ def peer() -> Iterator[Peer]:
     """A local web server that keeps what is posted."""
     with serving() as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Take away what a command under test set up to log with: its stream is closed when the test is over."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    for handler in root.handlers[:]:
+        if handler not in before and type(handler) is logging.StreamHandler:
+            root.removeHandler(handler)
+    root.setLevel(level)
 
 
 # Folders and modules whose tests start processes, talk to peers, load torch, draw video or compare many random cases.

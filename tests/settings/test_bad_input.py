@@ -52,7 +52,7 @@ def test_a_configuration_that_cannot_be_meant(text: str, said: str) -> None:
     """A billion laughs filled the memory, and an unclosed bracket ended in a traceback of a thousand lines."""
     begun = time.process_time()
     assert said in refused(text)
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - begun < 20.0  # half a second; hours without the limits
 
 
 def test_keys_of_an_anchor_are_merged_and_own_ones_win() -> None:
@@ -94,7 +94,7 @@ def test_a_bar_chart_with_a_name_without_end(tmp_path: Path, name: str) -> None:
     begun = time.process_time()
     with pytest.raises(ConfigError, match="begins with more than 500 letters"):
         read_bar_chart(tmp_path / "chart.txt")
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - begun < 20.0  # half a second; hours without the limits
 
 
 def read_password(path: Path) -> object:
@@ -120,7 +120,7 @@ def test_a_file_of_gigabytes_is_not_read(tmp_path: Path, read: Callable[[Path], 
     begun = time.process_time()
     with pytest.raises(ConfigError, match="is larger than"):
         read(tmp_path / "large")
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - begun < 20.0  # half a second; hours without the limits
 
 
 @pytest.mark.parametrize(
