@@ -193,24 +193,6 @@ def check(
     return probe_all(settings) if probe else 0
 
 
-@app.command(rich_help_panel="Mend", epilog="Example: birdwatchd doctor --home /var/lib/birdwatchd")
-def doctor(
-    config: ConfigOption = None,
-    home: HomeOption = None,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Mend what is wrong; the old database is kept under a dated name.")
-    ] = False,
-) -> int:
-    """Check whether database, pictures and clips are whole and belong together.
-
-    With --repair a damaged database is mended, and visits whose rows are lost are made again of their pictures.
-    """
-    from birdwatchd.commands.doctor import run_doctor
-
-    setup_log()
-    return run_doctor(overridden(_config(config), home=home), repair=repair)
-
-
 @app.command(rich_help_panel="Mend", epilog="Example: birdwatchd tune nut_feeder --seconds 120 --out nut_feeder.png")
 def tune(
     camera: Annotated[
@@ -270,22 +252,6 @@ def visits(
     else:
         err.print("no visits match")
     return 0
-
-
-@app.command(rich_help_panel="Look", epilog="Example: birdwatchd status --json")
-def status(
-    config: ConfigOption = None,
-    home: HomeOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> int:
-    """Show how the station is: cameras, daemon, disk, messages that wait.
-
-    The exit status is 0 if all is well and 1 if something needs a person: the daemon does not run, a camera has given
-    no picture for 10 minutes, messages have waited for an hour, or less than 1 GB of the disk is free.
-    """
-    from birdwatchd.commands.status import run_status
-
-    return run_status(overridden(_config(config), home=home), as_json=as_json)
 
 
 @app.command(

@@ -1,4 +1,4 @@
-"""Define the commands that look after a home for years: back it up, bring it back, delete what is worth least."""
+"""Define the commands that look after a home for years: see how it is, back it up, mend it, limit it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from birdwatchd.cli_options import ConfigOption, HomeOption
 from birdwatchd.commands.arguments import overridden
+from birdwatchd.commands.terminal import setup_log
 from birdwatchd.settings.load import find_config, load_config
 
 __all__ = ["add_home_commands"]
@@ -19,6 +20,8 @@ def add_home_commands(app: typer.Typer) -> None:
     app.command(rich_help_panel="Keep", epilog="Example: birdwatchd backup /mnt/backup/birdwatchd")(backup)
     app.command(rich_help_panel="Keep", epilog="Example: birdwatchd restore /mnt/backup/birdwatchd")(restore)
     app.command(rich_help_panel="Keep", epilog="Example: birdwatchd retention --dry-run")(retention)
+    app.command(rich_help_panel="Look", epilog="Example: birdwatchd status --json")(status)
+    app.command(rich_help_panel="Mend", epilog="Example: birdwatchd doctor --home /var/lib/birdwatchd")(doctor)
 
 
 def backup(
@@ -82,3 +85,35 @@ def retention(
     given = {"keep_days": keep_days, "max_gb": max_gb, "min_free_gb": min_free_gb}
     limits = settings.retention.model_copy(update={key: value for key, value in given.items() if value is not None})
     return run_retention(settings.model_copy(update={"retention": limits}), RetentionOptions(dry_run, as_json))
+
+
+def status(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Show how the station is: cameras, daemon, disk, messages that wait.
+
+    The exit status is 0 if all is well and 1 if something needs a person: the daemon does not run, a camera has given
+    no picture for 10 minutes, messages have waited for an hour, or less than 1 GB of the disk is free.
+    """
+    from birdwatchd.commands.status import run_status
+
+    return run_status(overridden(load_config(config or find_config()), home=home), as_json=as_json)
+
+
+def doctor(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend what is wrong; the old database is kept under a dated name.")
+    ] = False,
+) -> int:
+    """Check whether database, pictures and clips are whole and belong together.
+
+    With --repair a damaged database is mended, and visits whose rows are lost are made again of their pictures.
+    """
+    from birdwatchd.commands.doctor import run_doctor
+
+    setup_log()
+    return run_doctor(overridden(load_config(config or find_config()), home=home), repair=repair)

