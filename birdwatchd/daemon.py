@@ -150,6 +150,7 @@ class Daemon:
             writer,
             stop=self._stop,
             on_visit=self._take_visit,
+            on_withdrawn=self.vitals.take_visit,
             wake=publisher.wake if publisher else lambda: None,
         )
         upkeep = Upkeep(

@@ -198,7 +198,7 @@ class Evidence:
     Idempotent by (visit_id, revision). `moments` holds only the moments that no earlier revision carried.
     `end` is None while the bird is there; where the camera's process died it is the last sighting.
     `clip` names a video of the visit, relative to home; it comes in a revision of its own, after the end. `clip_cut`
-    says that the clip ends before the visit does.
+    says that the clip ends before the visit does. `lifeless` says at its end that nothing in it moved like an animal.
     """
 
     visit_id: str
@@ -214,6 +214,7 @@ class Evidence:
     end_s: float | None = None
     clip: str | None = None
     clip_cut: bool = False
+    lifeless: bool = False
 
 
 class State(StrEnum):

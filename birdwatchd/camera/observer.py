@@ -206,6 +206,7 @@ class Observer:
         """Give the visits of the birds that were seen their sighting and the frame."""
         for track in step.seen:
             visit = self._visits.get(track.number) or self._begin(track, frame, now_s)
+            visit.liveliness.add(track.motion.region, self._tracker.clutter)
             if track.sightings.ghost_hits or track.motion.lifeless:  # perhaps it has left: no crops of the empty perch
                 continue
             visit.add_sighting(frame.at, track.box, frame.media_s)
@@ -263,4 +264,5 @@ class Observer:
             media=self._media,
             start_s=visit.start_s if of_file else None,
             end_s=visit.last_seen_s if of_file and ended else None,
+            lifeless=ended and not self._settings.keep_lifeless and visit.liveliness.lifeless,
         )

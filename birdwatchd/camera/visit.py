@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from birdwatchd.camera.best_shot import MomentPicker
 from birdwatchd.camera.capture.frame import Frame
+from birdwatchd.camera.liveliness import Liveliness
 from birdwatchd.records import Box
 
 __all__ = ["OpenVisit", "box_at"]
@@ -38,6 +39,7 @@ class OpenVisit:
         fallback_picker: chooses among frames of the small stream, in case the main stream gives none.
         look_back_since: from when on the past is searched for the bird; None where every frame was processed.
         look_back: the frames of that search which are left; None where there is none.
+        liveliness: how much like an animal it moves.
     """
 
     visit_id: str
@@ -52,6 +54,7 @@ class OpenVisit:
     look_back_since: datetime | None = None
     look_back: Generator[Frame, None, None] | None = None
     count_max: int = 1
+    liveliness: Liveliness = field(default_factory=Liveliness)
 
     def add_sighting(self, at: datetime, box: Box, media_s: float) -> None:
         """Take where the bird was seen."""

@@ -49,6 +49,7 @@ _CAMERAS = ("mp4", "m4v", "mov", "mkv", "avi", "ts", "mts", "m2ts", "asf", "wmv"
 _OTHERS = ("webm", "mpg", "mpeg", "flv", "ogv", "h264", "h265", "264", "265", "hevc", "mxf")
 SUFFIXES = frozenset(f".{suffix}" for suffix in _CAMERAS + _OTHERS)
 DEADLINE_S = 30.0  # for the last visits of a scan that was stopped
+LEFT_OUT = "no name, and nothing in it moved like an animal (dust, leaves, light)"
 NEVER_EMPTY = (
     "a place never seen empty before: a bird that sits still from beginning to end is not seen; "
     "scan a folder with more recordings of the same camera"
@@ -136,7 +137,7 @@ def _text_of(path: Path) -> str:
 def _settings_text(camera: str, settings: CameraSettings, species: SpeciesSettings) -> str:
     """All that decides what is found in a recording and what it is called, besides the model."""
     of_no_matter = {"source", "gate_source", "name", "enabled", "open_timeout_s", "read_timeout_s", "decode"}
-    of_no_matter |= {"clips", "post_roll_s", "clip_max_s"}
+    of_no_matter |= {"clips", "post_roll_s", "clip_max_s", "keep_lifeless"}
     found = settings.model_dump(mode="json", exclude=of_no_matter)
     named = species.model_dump(mode="json", exclude_defaults=True)  # new settings change nothing
     return json.dumps({"camera": camera, "found": found, "named": named}, sort_keys=True)
@@ -167,6 +168,7 @@ class _FileCount:
     recording: Recording
     ended: int = 0
     stored: int = 0
+    withdrawn: int = 0
     error: str | None = None
     growing: bool = False
     ids: VisitIds = field(init=False)
@@ -186,6 +188,7 @@ class _Tally:
     skipped: int = 0
     failed: int = 0
     visits: int = 0
+    withdrawn: int = 0
     new_places: int = 0
     seconds: float = 0.0
     by_name: dict[str, int] = field(default_factory=dict)
@@ -221,6 +224,7 @@ class _Scan:
             store.writer(),
             stop=Stop(),  # the stages of a scan end with their input, so that nothing found is thrown away
             on_visit=self._stored,
+            on_withdrawn=self._withdrawn,
             show_known=True,
         )
 
@@ -349,10 +353,18 @@ class _Scan:
                 self._counts[visit.media].stored += 1
         self._mark_if_complete(visit.media)
 
+    def _withdrawn(self, visit: Visit) -> None:
+        """What was no visit was left out: count it for its file."""
+        with self._lock:
+            self._tally.withdrawn += 1
+            if visit.media in self._counts:
+                self._counts[visit.media].withdrawn += 1
+        self._mark_if_complete(visit.media or "")
+
     def _mark_if_complete(self, media: str) -> None:
         with self._lock:
             count = self._counts.get(media)
-            if count is None or count.error is None or count.stored < count.ended:
+            if count is None or count.error is None or count.stored + count.withdrawn < count.ended:
                 return
             del self._counts[media]
         self._store.scans.mark_done(
@@ -394,6 +406,8 @@ class _Scan:
         err.print(("stopped: " if stopped else "") + ", ".join(parts), soft_wrap=True)
         for name, number in sorted(t.by_name.items(), key=lambda item: -item[1]):
             err.print(f"  {number:>4}  {name}", soft_wrap=True)
+        if t.withdrawn:
+            err.print(f"{counted(t.withdrawn, 'visit')} left out: {LEFT_OUT}", soft_wrap=True)
         if t.new_places:
             show = "recording shows" if t.new_places == 1 else "recordings show"
             err.print(f"{t.new_places} {show} {NEVER_EMPTY}", soft_wrap=True)

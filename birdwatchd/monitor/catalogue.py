@@ -64,6 +64,9 @@ CATALOGUE = {
     "record_queue_length": _gauge("Batches that wait for the database; at most 4."),
     "record_wait_seconds_total": _counter("Seconds that the classifier waited for the database."),
     "visit_revisions_total": _counter("Changes of visits that were stored.", "camera"),
+    "visits_withdrawn_total": _counter(
+        "Visits that were none: they neither moved like an animal nor got a name.", "camera"
+    ),
     "store_retries_total": _counter("Tries to write to a database that was busy or full."),
     "publish_store_retries_total": _counter("Tries of the outbox to use a database that was busy or full."),
     "outbox_depth": _gauge("MQTT messages that wait for the broker."),

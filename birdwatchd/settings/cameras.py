@@ -69,6 +69,7 @@ class CameraSettings(Settings):
     by the frame (`smallest_bird`).
     `open_timeout_s` and `read_timeout_s` bound every wait for the camera. `ring_mb` bounds the compressed video that is
     kept for looking back `pre_roll_s` before a bird was noticed, and for clips. `decode` says which device decodes.
+    `keep_lifeless` keeps also what neither moved like an animal nor got a name (dust, leaves, light).
     A clip goes on for `post_roll_s` after the bird left, and is at most `clip_max_s` long.
     """
 
@@ -89,6 +90,7 @@ class CameraSettings(Settings):
     clips: bool = False
     post_roll_s: Annotated[float, Field(ge=0, le=30)] = 2.0
     clip_max_s: Annotated[float, Field(ge=10, le=3600)] = 600.0
+    keep_lifeless: bool = False
 
     def smallest_bird(self, width: int, height: int) -> int:
         """`min_bird` in pixels of a main stream of this size."""

@@ -35,11 +35,13 @@ def build_stages(
     stop: Stop,
     on_visit: Callable[[Visit], None],
     wake: Callable[[], None] = lambda: None,
+    on_withdrawn: Callable[[Visit], None] = lambda visit: None,
     show_known: bool = False,
 ) -> tuple[Classify, Record, Learn]:
     """Build the stages classify, record and learn, connected with each other.
 
     Args:
+        on_withdrawn: is given every visit that turned out to be none.
         show_known: give `on_visit` also what was stored before (a recording that is read again).
     """
     from birdwatchd.species.network.classifier import Classifier
@@ -61,7 +63,17 @@ def build_stages(
         stop=stop,
     )
     write = _write_with(writer, fusion, show_known=show_known)
-    record = Record(handover, write, network.model_id, metrics, stop=stop, wake=wake, on_visit=on_visit)
+    record = Record(
+        handover,
+        write,
+        network.model_id,
+        metrics,
+        stop=stop,
+        wake=wake,
+        on_visit=on_visit,
+        withdraw=lambda visit: writer.withdraw(visit, datetime.now(UTC)),
+        on_withdrawn=on_withdrawn,
+    )
     return classify, record, learn
 
 

@@ -8,6 +8,7 @@ batch together.
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,12 +21,16 @@ from birdwatchd.records import (
     Evidence,
     Moment,
     Prediction,
+    State,
     Verdict,
 )
 from birdwatchd.species.verdict.second_look import RunningVerdict, SecondLooks, clearer
 
 __all__ = ["ClassifiedEvidence", "Classify", "Predictor"]
 
+LIFELESS = "nothing in it moved like an animal"
+NAMELESS = frozenset({State.UNKNOWN, State.REJECTED})  # verdicts that do not keep what is lifeless
+MOST_WITHDRAWN = 256  # visits remembered until their clips have come
 STOPPING_CROPS_S = 4.0  # how long after the stop crops are still classified; the rest of the deadline is for writing
 
 
@@ -45,7 +50,7 @@ class ClassifiedEvidence:
     """Evidence with the predictions of its moments, and the verdict on the whole visit so far.
 
     `moments` counts those of the visit so far that could be classified; `box` is the bird's in the one that shows
-    most of it.
+    most of it. `withdrawn`: the visit is over and was none: it neither moved like an animal nor has a name.
     """
 
     evidence: Evidence
@@ -53,6 +58,7 @@ class ClassifiedEvidence:
     verdict: Verdict
     moments: int
     box: Box | None = None
+    withdrawn: bool = False
 
 
 @dataclass(slots=True)
@@ -91,6 +97,7 @@ class Classify:
         self._mailbox, self._out, self._classifier = mailbox, out, classifier
         self._begin, self._metrics, self._max_wait_s, self._stop = begin, metrics, max_wait_s, stop
         self._visits: dict[str, _OpenVisit] = {}
+        self._withdrawn: OrderedDict[str, None] = OrderedDict()
         self.beat_s = time.monotonic()
 
     def run(self) -> None:
@@ -163,9 +170,22 @@ class Classify:
         if evidence.end is not None:
             del self._visits[evidence.visit_id]
         verdict = visit.running.verdict()
-        return ClassifiedEvidence(
-            evidence, found, verdict, visit.running.moments, visit.best.box if visit.best else None
-        )
+        withdrawn = self._is_withdrawn(evidence, verdict)
+        if withdrawn:
+            verdict = replace(verdict, state=State.REJECTED, reasons=(LIFELESS, *verdict.reasons))
+        best = visit.best.box if visit.best else None
+        return ClassifiedEvidence(evidence, found, verdict, visit.running.moments, best, withdrawn)
+
+    def _is_withdrawn(self, evidence: Evidence, verdict: Verdict) -> bool:
+        """Whether a visit that ends, or whose clip comes after its end, was none."""
+        if evidence.clip is not None:  # nothing is known any more of what its name was
+            return evidence.visit_id in self._withdrawn
+        if evidence.end is None or not evidence.lifeless or verdict.state not in NAMELESS:
+            return False
+        self._withdrawn[evidence.visit_id] = None
+        while len(self._withdrawn) > MOST_WITHDRAWN:
+            self._withdrawn.popitem(last=False)
+        return True
 
     def _before_deadline(self, batch: Sequence[Evidence]) -> Sequence[Evidence]:
         """The batch without its crops once there is no time left to classify while stopping; ends are never lost."""

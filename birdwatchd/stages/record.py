@@ -15,12 +15,13 @@ from birdwatchd.records import (
 )
 from birdwatchd.stages.classify import STOPPING_CROPS_S, ClassifiedEvidence
 
-__all__ = ["Record", "Write", "visit_of"]
+__all__ = ["Record", "Withdraw", "Write", "visit_of"]
 
 log = logging.getLogger(__name__)
 
 RETRY_WRITE_S = 1.0
 Write = Callable[[Visit, Sequence[Prediction]], bool]
+Withdraw = Callable[[Visit], None]
 
 
 class Record:
@@ -36,15 +37,20 @@ class Record:
         stop: Stop,
         wake: Callable[[], None],
         on_visit: Callable[[Visit], None],
+        withdraw: Withdraw = lambda visit: None,
+        on_withdrawn: Callable[[Visit], None] = lambda visit: None,
     ) -> None:
         """
         Args:
             write: stores a revision with its moments and messages; True if it was new.
             wake: wakes the publisher, since there may be messages.
             on_visit: called with every revision that was stored.
+            withdraw: removes what turned out to be no visit.
+            on_withdrawn: called with every visit that was removed, or would have been stored.
         """
         self._inbox, self._write, self._model, self._metrics = inbox, write, model, metrics
         self._stop, self._wake, self._on_visit = stop, wake, on_visit
+        self._withdraw, self._on_withdrawn = withdraw, on_withdrawn
         self._retry = StoreRetry(
             on_first=lambda error: log.error("visits wait to be written: %s", error),
             on_each=lambda: metrics.add("store_retries_total"),
@@ -69,11 +75,23 @@ class Record:
             return True
         for classified in item:
             visit = visit_of(classified, self._model)
-            if self._retry.until_done(partial(self._write, visit, classified.predictions), self._wait):
+            if classified.withdrawn:
+                self._remove(visit)
+            elif self._retry.until_done(partial(self._write, visit, classified.predictions), self._wait):
                 self._metrics.add("visit_revisions_total", camera=visit.camera)
                 self._on_visit(visit)
         self._wake()
         return True
+
+    def _remove(self, visit: Visit) -> None:
+        def removed() -> bool:
+            self._withdraw(visit)
+            return True
+
+        if self._retry.until_done(removed, self._wait) and visit.clip is None:
+            self._metrics.add("visits_withdrawn_total", camera=visit.camera)
+            log.debug("visit %s of camera %s was none: %s", visit.visit_id, visit.camera, visit.verdict.reasons[0])
+            self._on_withdrawn(visit)
 
     def _wait(self) -> bool:
         """Sleep until a write is tried again; False when the stop leaves no more time for that."""

@@ -20,7 +20,7 @@ from birdwatchd.records import Message
 from birdwatchd.store import schema
 from birdwatchd.store.database import Database
 
-__all__ = ["AnnouncedTopics", "Outbox", "OutboxRow", "add"]
+__all__ = ["AnnouncedTopics", "Outbox", "OutboxRow", "add", "keep_without_visit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +164,12 @@ def add(
                 revision=revision if message.key else None,
             )
         )
+
+
+def keep_without_visit(connection: Connection, visit_id: str) -> None:
+    """Let the messages about a visit, which is going to be deleted, still go out."""
+    mine = sa.update(schema.outbox).where(schema.outbox.c.visit_id == visit_id)
+    connection.execute(mine.values(visit_id=None))
 
 
 def _for_channel(channel: str | None) -> sa.ColumnElement[bool]:

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection, Row
 from birdwatchd.disk import DiskRoom
 from birdwatchd.errors import StoreError
 from birdwatchd.records import Verdict, Visit
-from birdwatchd.store import reviews, revision, schema
+from birdwatchd.store import outbox, reviews, revision, schema
 from birdwatchd.store.camera_state import EFFORT_GAP
 from birdwatchd.store.database import Database
 from birdwatchd.store.embeddings import model_id
@@ -104,6 +104,33 @@ class Writer:
         if visit.end is not None:
             self._renew_note(visit.visit_id)
         return recorded
+
+    def withdraw(self, visit: Visit, now: datetime) -> None:
+        """Remove a visit that turned out to be none, with its pictures, and take back what was published of it.
+
+        One that has a review stays, and so does another camera's.
+
+        Args:
+            visit: as it ends, rejected; or one that was removed before, with the clip that came afterwards.
+
+        Raises:
+            StoreBusy, StoreFull, StoreError: nothing was removed; the caller may try again.
+        """
+        database, table = self._database, schema.visit
+        mine = table.c.id == visit.visit_id
+        with database.lock, store_errors(database.path), home_lock(database.home, shared=True):
+            with database.writing() as connection:
+                known = revision.known(connection, visit.visit_id)
+                if known is not None and (known.camera != visit.camera or known.reviewed is not None):
+                    return
+                crops = [one.crop for one in revision.kept_moments(connection, visit.visit_id).values()]
+                if known is not None:
+                    Revision(connection, replace(visit, clip=None), now, self._setup).write()
+                    outbox.keep_without_visit(connection, visit.visit_id)
+                    connection.execute(sa.delete(table).where(mine))
+            clips = [visit.clip, known.clip if known else None]
+            for name in (name for name in (*crops, *clips) if name is not None):
+                self._setup.media.remove(name)
 
     def _renew_note(self, visit_id: str) -> None:
         """Write into the best crop of a visit what its rows say now; where that fails, its older note stays."""

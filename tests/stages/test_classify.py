@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from birdwatchd.flow import Handover, Stop
 from birdwatchd.metrics import Metrics
-from birdwatchd.records import State
+from birdwatchd.records import Evidence, State
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.verdict.fusion import Fusion
 from birdwatchd.species.verdict.second_look import SECOND_LOOKS
+from birdwatchd.stages.classify import LIFELESS
 from tests.support.stage_inputs import AT, LABELS, FakeClassifier, classify_stage, evidence, moment
 
 
@@ -157,3 +160,37 @@ def test_a_stage_that_waits_for_the_disk_still_beats() -> None:
     assert beats
     hand.close()
     giver.join(5)
+
+
+def lifeless(visit: str, revision: int, **more: Any) -> Evidence:
+    return replace(evidence(visit, revision, end=AT), lifeless=True, **more)
+
+
+def test_what_has_no_name_and_did_not_move_like_an_animal_was_no_visit() -> None:
+    """Dust behind a car is none, although motion detection took it for one at first."""
+    stage = classify_stage(FakeClassifier({0: (0.1, 0.0)}))
+    (open_,) = stage.classify([evidence("v", 1, moment(0))])
+    (last,) = stage.classify([lifeless("v", 2)])
+    assert (open_.withdrawn, last.withdrawn) == (False, True)
+    assert last.verdict.state is State.REJECTED
+    assert last.verdict.reasons[0] == LIFELESS
+
+
+@pytest.mark.parametrize("logits", [(9.0, 0.0), (0.7, 0.0)], ids=["confirmed", "uncertain"])
+def test_what_has_a_name_stays_however_still_it_sat(logits: tuple[float, float]) -> None:
+    """An owl that sleeps all day is the best visit of the year."""
+    stage = classify_stage(FakeClassifier({0: logits}))
+    stage.classify([evidence("v", 1, moment(0))])
+    (last,) = stage.classify([lifeless("v", 2)])
+    assert not last.withdrawn
+    # and so it is when its clip comes afterwards, with which no crop comes
+    (clip,) = stage.classify([lifeless("v", 3, clip="media/cam/v.mp4")])
+    assert not clip.withdrawn
+
+
+def test_the_clip_of_what_was_no_visit_goes_as_well() -> None:
+    """It comes seconds after the visit was removed, and would be the largest part of it."""
+    stage = classify_stage(FakeClassifier({}))
+    stage.classify([lifeless("v", 1)])
+    (clip,) = stage.classify([lifeless("v", 2, clip="media/cam/v.mp4")])
+    assert clip.withdrawn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.records import Prediction, Visit
 from birdwatchd.stages.classify import ClassifiedEvidence
 from birdwatchd.stages.record import Record
-from tests.support.stage_inputs import FakeClassifier, classify_stage, evidence, moment
+from tests.support.stage_inputs import AT, FakeClassifier, classify_stage, evidence, moment
 
 
 def record(write: Any, shown: list[Visit] | None = None, stop: Stop | None = None) -> tuple[Record, Handover[Any]]:
@@ -72,3 +73,41 @@ def test_a_stage_that_dies_lets_nobody_wait_for_it() -> None:
     for _ in range(20):
         inbox.put(())
     assert time.monotonic() - began < 5
+
+
+def test_what_was_no_visit_is_removed_and_not_written() -> None:
+    """Who lists visits must not see dust, and who counts them for a recording must not wait for it."""
+    written: list[Visit] = []
+    removed: list[str] = []
+    counted: list[str] = []
+
+    def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
+        written.append(visit)
+        return True
+
+    def withdraw(visit: Visit) -> None:
+        removed.append(visit.visit_id)
+        if len(removed) == 1:
+            raise StoreBusy("held", "wait")
+
+    metrics, inbox = Metrics(), Handover[Any]("record", Metrics())
+    stage = Record(
+        inbox,
+        write,
+        "m@1",
+        metrics,
+        stop=Stop(),
+        wake=lambda: None,
+        on_visit=written.append,
+        withdraw=withdraw,
+        on_withdrawn=lambda visit: counted.append(visit.visit_id),
+    )
+    stage._stop.wait = lambda seconds: False  # type: ignore[method-assign]  # no real waiting
+    classify = classify_stage(FakeClassifier({}))
+    inbox.put(classify.classify([replace(evidence("v", 1, end=AT), lifeless=True)]))
+    stage.run_once()
+    assert (written, removed, counted) == ([], ["v", "v"], ["v"])
+    inbox.put(classify.classify([replace(evidence("v", 2, end=AT), lifeless=True, clip="media/cam/v.mp4")]))
+    stage.run_once()
+    assert (removed, counted) == (["v"] * 3, ["v"])
+    assert metrics.get("visits_withdrawn_total", camera="cam") == 1

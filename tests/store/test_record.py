@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from birdwatchd.errors import StoreDamaged, StoreError, StoreFull
 from birdwatchd.records import Phase, Rank, State
 from birdwatchd.store import Store, Writer
+from birdwatchd.store.reviews import Review, ReviewVerdict
 from birdwatchd.store.writer import MOST_MOMENTS
 
 NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
@@ -351,3 +352,45 @@ def test_of_moments_of_older_versions_the_best_picture_is_published(writer: Writ
     rows = [sightings.moment(0, quality=0.3, jpeg=b"blur"), sightings.moment(1, quality=0.9, jpeg=b"sharp")]
     writer.record(sightings.visit(ended=True), rows, NOW)
     assert sightings.contexts[-1].image == b"sharp"
+
+
+def nothing(sightings: Any, revision: int, **more: Any) -> Any:
+    rejected = sightings.verdict(None, State.REJECTED, Rank.BIRD)
+    return replace(sightings.visit("v1", revision, ended=True, verdict=rejected), **more)
+
+
+def test_what_was_no_visit_goes_with_its_pictures_and_is_taken_back(
+    store: Store, writer: Writer, sightings: Any
+) -> None:
+    """Who was told of a bird is told that there was none, also after the row that the message was about has gone."""
+    writer.record(sightings.visit("v1"), [sightings.moment(0)], NOW)
+    writer.record(sightings.visit("v0"), [sightings.moment(0)], NOW)
+    writer.withdraw(nothing(sightings, 2), NOW)
+    assert [visit.visit_id for visit in store.visits.find()] == ["v0"]
+    assert [crop.name for crop in (store.home / "media").rglob("*.jpg")] == ["v0-0.jpg"]
+    assert sightings.contexts[-1].stored.phase is Phase.RETRACTED
+    assert sightings.contexts[-1].last.visit.visit_id == "v0"
+    assert len(store.outbox.pending(0, 100)) == 3  # two visits, and that one of them was none
+
+
+def test_what_was_never_stored_needs_no_taking_back(store: Store, writer: Writer, sightings: Any) -> None:
+    """Its first revision is its last."""
+    writer.withdraw(nothing(sightings, 1), NOW)
+    assert (store.visits.find(), sightings.contexts) == ([], [])
+
+
+def test_what_a_person_has_reviewed_is_never_removed(store: Store, writer: Writer, sightings: Any) -> None:
+    """They said what it is, whatever a machine finds out later."""
+    writer.record(sightings.visit("v1", ended=True), [sightings.moment(0)], NOW)
+    writer.review("v1", Review(ReviewVerdict.CONFIRM, "me"), NOW)
+    writer.withdraw(nothing(sightings, 9), NOW)
+    assert [visit.visit_id for visit in store.visits.find()] == ["v1"]
+
+
+def test_the_clip_of_what_was_no_visit_is_removed(store: Store, writer: Writer, sightings: Any) -> None:
+    """Else the next sweep moves it to lost+found, and somebody wonders whose it was."""
+    clip = store.home / "media/nut/2026/05/01/v1.mp4"
+    clip.parent.mkdir(parents=True)
+    clip.write_bytes(b"clip")
+    writer.withdraw(nothing(sightings, 3, clip=str(clip.relative_to(store.home))), NOW)
+    assert not clip.exists()

@@ -54,6 +54,11 @@ class Tracker:
         """Every track, confirmed or tentative (for people who tune)."""
         return tuple(self._tracks)
 
+    @property
+    def clutter(self) -> float:
+        """How many tracks at once are not confirmed, a running mean."""
+        return self._clutter.level
+
     def expect_clutter(self, level: float) -> None:
         """Take how many tracks are tentative at once where that is known before the first look."""
         self._clutter.level = level
