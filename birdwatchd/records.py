@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # `birdwatchd --help` does without NumPy
     from numpy.typing import NDArray
 
 __all__ = [
+    "LIFELESS",
     "Blindness",
     "Box",
     "CameraState",
@@ -189,6 +190,10 @@ class Moment:
     quality: float
     crop: Crop
     media_s: float | None = None
+
+
+LIFELESS = "nothing in it moved like an animal"
+"""The reason that a visit carries of which its camera says so at its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Protocol
 from birdwatchd.flow import Handover, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import (
+    LIFELESS,
     Box,
     Evidence,
     Moment,
@@ -28,7 +29,6 @@ from birdwatchd.species.verdict.second_look import RunningVerdict, SecondLooks, 
 
 __all__ = ["ClassifiedEvidence", "Classify", "Predictor"]
 
-LIFELESS = "nothing in it moved like an animal"
 NAMELESS = frozenset({State.UNKNOWN, State.REJECTED})  # verdicts that do not keep what is lifeless
 MOST_WITHDRAWN = 256  # visits remembered until their clips have come
 STOPPING_CROPS_S = 4.0  # how long after the stop crops are still classified; the rest of the deadline is for writing
@@ -172,7 +172,9 @@ class Classify:
         verdict = visit.running.verdict()
         withdrawn = self._is_withdrawn(evidence, verdict)
         if withdrawn:
-            verdict = replace(verdict, state=State.REJECTED, reasons=(LIFELESS, *verdict.reasons))
+            verdict = replace(verdict, state=State.REJECTED)
+        if evidence.end is not None and evidence.lifeless:
+            verdict = replace(verdict, reasons=(LIFELESS, *verdict.reasons))
         best = visit.best.box if visit.best else None
         return ClassifiedEvidence(evidence, found, verdict, visit.running.moments, best, withdrawn)
 

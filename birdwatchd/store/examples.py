@@ -1,5 +1,8 @@
 """Read labelled examples for naming to learn from: reviewed visits, and the newest that were confirmed.
 
+What only the network confirmed is no example where nothing in it moved like an animal: a leaf that was named once would
+soon be what that species looks like here.
+
 Each has the embeddings and logits of a few of its moments, all of one model; embeddings of two models do not compare.
 """
 
@@ -13,7 +16,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from birdwatchd.records import FloatArray, HalfArray, Label, Rank, State
+from birdwatchd.records import LIFELESS, FloatArray, HalfArray, Label, Rank, State
 from birdwatchd.store import schema
 from birdwatchd.store.database import Database
 from birdwatchd.store.embeddings import is_model
@@ -84,6 +87,7 @@ def _examples(connection: Connection, model_id: int, limit: int) -> Iterator[Vis
     reviewed = query.join(newest, newest.c.visit_id == visit.id)
     alone = query.join(newest, newest.c.visit_id == visit.id, isouter=True).where(newest.c.visit_id.is_(None))
     confirmed = alone.where(visit.state == State.CONFIRMED.value, visit.rank == Rank.SPECIES.value)
+    confirmed = confirmed.where(sa.cast(visit.reasons, sa.Text).not_like(f"%{LIFELESS}%"))
     for rows in (connection.execute(reviewed).all(), connection.execute(confirmed).all()):
         for first in range(0, len(rows), _PAGE):
             yield from _with_moments(connection, model_id, rows[first : first + _PAGE])

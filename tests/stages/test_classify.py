@@ -11,11 +11,10 @@ import pytest
 
 from birdwatchd.flow import Handover, Stop
 from birdwatchd.metrics import Metrics
-from birdwatchd.records import Evidence, State
+from birdwatchd.records import LIFELESS, Evidence, State
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.verdict.fusion import Fusion
 from birdwatchd.species.verdict.second_look import SECOND_LOOKS
-from birdwatchd.stages.classify import LIFELESS
 from tests.support.stage_inputs import AT, LABELS, FakeClassifier, classify_stage, evidence, moment
 
 
@@ -183,6 +182,7 @@ def test_what_has_a_name_stays_however_still_it_sat(logits: tuple[float, float])
     stage.classify([evidence("v", 1, moment(0))])
     (last,) = stage.classify([lifeless("v", 2)])
     assert not last.withdrawn
+    assert LIFELESS in last.verdict.reasons
     # and so it is when its clip comes afterwards, with which no crop comes
     (clip,) = stage.classify([lifeless("v", 3, clip="media/cam/v.mp4")])
     assert not clip.withdrawn

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from birdwatchd.errors import StoreDamaged, StoreError, StoreFull
-from birdwatchd.records import Phase, Rank, State
+from birdwatchd.records import LIFELESS, Phase, Rank, State
 from birdwatchd.store import Store, Writer
 from birdwatchd.store.reviews import Review, ReviewVerdict
 from birdwatchd.store.writer import MOST_MOMENTS
@@ -394,3 +394,14 @@ def test_the_clip_of_what_was_no_visit_is_removed(store: Store, writer: Writer, 
     clip.write_bytes(b"clip")
     writer.withdraw(nothing(sightings, 3, clip=str(clip.relative_to(store.home))), NOW)
     assert not clip.exists()
+
+
+def test_what_only_the_network_confirmed_and_did_not_move_like_an_animal_is_no_example(
+    store: Store, writer: Writer, sightings: Any
+) -> None:
+    """A leaf that was once called a tit would soon be what a tit looks like here; unless a person says it was one."""
+    for name, reasons in (("bird", ("why",)), ("leaf", (LIFELESS, "why")), ("owl", (LIFELESS,))):
+        verdict = replace(sightings.verdict(), reasons=reasons)
+        writer.record(sightings.visit(name, ended=True, verdict=verdict), [sightings.moment(0)], NOW)
+    writer.review("owl", Review(ReviewVerdict.CONFIRM, "me"), NOW)
+    assert {one.visit_id for one in store.examples.of_model("demo@1", 10)} == {"bird", "owl"}
