@@ -149,9 +149,12 @@ class Watch:
             self._looks.append((frame.media_s, self._observer.present))
 
     def finish(self) -> Seen:
-        """All that it says of the clip, which ends here."""
+        """All that it says of the clip, which ends here; visits that are lifeless count as if they had no name."""
         self._evidence += self._observer.finish()
-        return Seen(_visits(self._evidence), tuple(self._looks))
+        lifeless = {one.visit_id for one in self._evidence if one.lifeless}
+        kept = [one for one in self._evidence if one.visit_id not in lifeless]
+        looks = ((at_s, tuple(one for one in present if one[0] not in lifeless)) for at_s, present in self._looks)
+        return Seen(_visits(kept), tuple(looks))
 
 
 def _visits(evidence: list[Evidence]) -> tuple[PredictedVisit, ...]:
