@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import stat
 import sys
 import threading
@@ -25,6 +24,7 @@ from typing import IO, TYPE_CHECKING
 from birdwatchd.address import Source
 from birdwatchd.camera.process.scan_process import ScanProcess
 from birdwatchd.commands.progress import progress_bar
+from birdwatchd.commands.recordings import find_recordings, text_of, unreadable
 from birdwatchd.commands.terminal import VisitLines, counted, err, plain, say_problem
 from birdwatchd.errors import BirdwatchError, ConfigError, ExportError, SourceUnusable
 from birdwatchd.flow import Crew, Mailbox, Stop
@@ -41,13 +41,10 @@ from birdwatchd.store import Recording, Store, VisitIds
 if TYPE_CHECKING:
     from birdwatchd.species.network.network import Network
 
-__all__ = ["ScanOptions", "find_recordings", "run_scan"]
+__all__ = ["ScanOptions", "run_scan"]
 
 log = logging.getLogger(__name__)
 
-_CAMERAS = ("mp4", "m4v", "mov", "mkv", "avi", "ts", "mts", "m2ts", "asf", "wmv", "3gp", "dav", "mjpeg", "mjpg")
-_OTHERS = ("webm", "mpg", "mpeg", "flv", "ogv", "h264", "h265", "264", "265", "hevc", "mxf")
-SUFFIXES = frozenset(f".{suffix}" for suffix in _CAMERAS + _OTHERS)
 DEADLINE_S = 30.0  # for the last visits of a scan that was stopped
 LEFT_OUT = "no name, and nothing in it moved like an animal (dust, leaves, light)"
 NEVER_EMPTY = (
@@ -67,53 +64,22 @@ class ScanOptions:
     again: bool = False
 
 
-def find_recordings(paths: Sequence[Path], on_problem: Callable[[Path, OSError], None]) -> Iterator[Path]:
-    """Files as named; of folders every file below with a video's suffix, sorted; links to folders are not followed.
-
-    Args:
-        on_problem: is called for what is there but cannot be read (rights, a bad card).
-
-    Raises:
-        ConfigError: a path does not exist.
-    """
-    for path in paths:
-        try:
-            is_folder = stat.S_ISDIR(path.stat().st_mode)
-        except (FileNotFoundError, NotADirectoryError):
-            raise ConfigError(f"{plain(path)}: no such file or folder", "check the path") from None
-        except OSError as error:
-            on_problem(path, error)
-            continue
-        if is_folder:
-            yield from _recordings_below(path, on_problem)
-        else:
-            yield path
-
-
-def _recordings_below(folder: Path, on_problem: Callable[[Path, OSError], None]) -> list[Path]:
-    def unreadable(error: OSError) -> None:
-        on_problem(Path(error.filename or folder), error)
-
-    walk = os.walk(folder, onerror=unreadable)
-    return sorted(Path(at, name) for at, _, names in walk for name in names if Path(name).suffix.lower() in SUFFIXES)
-
-
 def run_scan(config: Config, options: ScanOptions) -> int:
-    """Scan; returns 0 also where files could not be read (they are counted and named), 130 when stopped."""
+    """Scan; returns 1 where nothing could be read, 0 where some could (the others are named), 130 when stopped."""
     stop = Stop()
     stop_on_signals(stop)
     try:
         check_slug(options.camera)
     except ValueError as error:
         raise ConfigError(plain(f"--camera: {error}")) from None
-    problems: list[str] = []
-    once: dict[str, Path] = {}  # a file that is named twice, perhaps by a link, is one file
-    for path in find_recordings(options.paths, lambda path, error: problems.append(_unreadable(path, error))):
-        once.setdefault(os.path.realpath(path), path)
-    if not once:
-        for line in (*problems, f"no recordings below {', '.join(map(str, options.paths))}"):
-            say_problem(plain(line))
-        return 0
+    found = find_recordings(options.paths)
+    for line in found.notices:
+        err.print(plain(line), soft_wrap=True)
+    if not found.recordings:
+        with _json_target(options.json_file):  # an empty list of visits is an answer too
+            for line in (*found.problems, f"no recordings below {', '.join(map(str, options.paths))}"):
+                say_problem(plain(line))
+        return 1
     from birdwatchd.species.network.network import load_network
 
     network = load_network(config.model, config.model_cache)
@@ -122,16 +88,7 @@ def run_scan(config: Config, options: ScanOptions) -> int:
         json_out = stack.enter_context(_json_target(options.json_file))
         store = stack.enter_context(Store.open(config.home, zone=config.station.zone, check=True))
         store.claim("scan")
-        return _Scan(config, options, store, network, json_out, stop).run(list(once.values()), problems)
-
-
-def _unreadable(path: Path, error: OSError) -> str:
-    return f"{_text_of(path)}: {error.strerror}; check the card"
-
-
-def _text_of(path: Path) -> str:
-    """A path as text that can be stored and written anywhere: bytes that are no UTF-8 become `\\xff`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+        return _Scan(config, options, store, network, json_out, stop).run(found.recordings, found.problems)
 
 
 def _settings_text(camera: str, settings: CameraSettings, species: SpeciesSettings) -> str:
@@ -149,10 +106,20 @@ def _json_target(name: str | None) -> Iterator[IO[str] | None]:
         yield sys.stdout if name else None
         return
     try:
+        if not _may_replace(Path(name)):
+            raise ExportError(f"{name}: is there already, and was not written by a scan", "choose another --json FILE")
         with Path(name).open("w", encoding="utf-8") as file:
             yield file
     except OSError as error:
         raise ExportError(f"{name}: cannot be written ({error.strerror})", "choose another --json FILE") from None
+
+
+def _may_replace(path: Path) -> bool:
+    """Whether a file is not there, is empty, is a pipe or device, or holds what a scan wrote."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return True
+    with path.open("rb") as file:
+        return file.read(12).startswith(b'{"visit_id"')
 
 
 @dataclass(slots=True)
@@ -254,7 +221,9 @@ class _Scan:
                 raise crew.failure
             return 1
         self._summary(stopped)
-        return 130 if stopped else 0
+        if stopped:
+            return 130
+        return 1 if self._tally.failed and not self._tally.seconds and not self._tally.skipped else 0
 
     def _scan_all(self, files: Sequence[Path], worker: ScanProcess) -> None:
         with progress_bar("files") as progress:
@@ -285,7 +254,7 @@ class _Scan:
             return
         self._store.scans.forget(recording)
         count = self._counts[recording.path] = _FileCount(recording)
-        name = plain(_text_of(Path(path.name)))
+        name = plain(text_of(Path(path.name)))
         system_name = str(path.absolute())
 
         def on_status(status: CameraStatus) -> None:
@@ -321,10 +290,10 @@ class _Scan:
         try:
             facts = path.stat()
         except OSError as error:
-            raise SourceUnusable(_unreadable(path, error)) from None
+            raise SourceUnusable(unreadable(path, error)) from None
         if not stat.S_ISREG(facts.st_mode):
-            raise SourceUnusable(f"{_text_of(path)}: is not a file", "name recordings and folders")
-        media = _text_of(path.absolute())
+            raise SourceUnusable(f"{text_of(path)}: is not a file", "name recordings and folders")
+        media = text_of(path.absolute())
         return Recording(media, facts.st_size, facts.st_mtime_ns, self._model, self._settings)
 
     def _has_changed(self, path: Path, recording: Recording) -> bool:

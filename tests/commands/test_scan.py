@@ -25,7 +25,7 @@ from birdwatchd.camera.process.wire import Failure, FileDone, TuneDone, encode
 from birdwatchd.commands import scan
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
-from birdwatchd.errors import ConfigError
+from birdwatchd.errors import ConfigError, ExportError
 from birdwatchd.records import CameraStatus, Evidence, Label, Visit, new_visit_id
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.config import Config
@@ -47,6 +47,7 @@ class Bench:
 
     home: Path
     capsys: pytest.CaptureFixture[str]
+    status: int = 0
     scanned: list[str] = field(default_factory=list)
     error: dict[str, str] = field(default_factory=dict)
     new_places: set[str] = field(default_factory=set)
@@ -71,7 +72,7 @@ class Bench:
         """Scan; returns the JSON visits. What was said is in `said`, which files were read in `scanned`."""
         self.scanned.clear()
         settings = config or Config(home=self.home)
-        assert scan.run_scan(settings, scan.ScanOptions(paths, "-", **options)) == 0
+        assert scan.run_scan(settings, scan.ScanOptions(paths, "-", **options)) == self.status
         out, self.said = self.capsys.readouterr()
         return [json.loads(line) for line in out.split("\n") if line]  # a name may hold U+2028
 
@@ -251,18 +252,34 @@ def test_what_cannot_be_looked_at_is_one_line(tmp_path: Path, bench: Bench) -> N
     assert "3 failed" in bench.said
 
 
-def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence about a folder looks like a folder without birds."""
+def test_a_scan_that_could_read_nothing_says_so_by_its_status(tmp_path: Path, bench: Bench) -> None:
+    """A job that runs at night would else report that there were no birds."""
+    bench.status = 1
+    (tmp_path / "empty").mkdir()
+    assert bench.scan(tmp_path / "empty") == []
+    assert f"no recordings below {tmp_path / 'empty'}" in bench.said
+    (tmp_path / "dead.mp4").symlink_to("nothing")
+    assert bench.scan(tmp_path) == []
+    assert "1 failed" in bench.said
 
-    def walk(folder: Path, onerror: Callable[[OSError], None]) -> list[Any]:
-        onerror(PermissionError(13, "Permission denied", f"{folder}/DCIM"))
-        return []
 
-    monkeypatch.setattr(scan.os, "walk", walk)  # type: ignore[attr-defined]
-    problems: list[tuple[Path, OSError]] = []
-    assert list(scan.find_recordings([tmp_path], lambda *problem: problems.append(problem))) == []
-    ((path, _),) = problems
-    assert path == tmp_path / "DCIM"
+def test_the_list_of_visits_is_there_also_where_there_is_none(tmp_path: Path, bench: Bench) -> None:
+    """The program that reads it must not stumble over the night without recordings."""
+    (tmp_path / "empty").mkdir()
+    found = tmp_path / "found.jsonl"
+    assert scan.run_scan(Config(home=bench.home), scan.ScanOptions((tmp_path / "empty",), str(found))) == 1
+    assert found.read_bytes() == b""
+
+
+def test_only_a_list_of_visits_is_replaced(tmp_path: Path, bench: Bench) -> None:
+    """`scan --json a.mp4 card/` was a recording once."""
+    card, found = clip(tmp_path / "card" / "a.mp4"), tmp_path / "found.jsonl"
+    for _ in range(2):
+        assert scan.run_scan(Config(home=bench.home), scan.ScanOptions((card,), str(found))) == 0
+        assert found.read_bytes().startswith(b'{"visit_id": ')
+    with pytest.raises(ExportError, match="is there already"):
+        scan.run_scan(Config(home=bench.home), scan.ScanOptions((tmp_path / "card",), str(card)))
+    assert card.read_text() == "x"
 
 
 def test_a_camera_key_is_a_slug(tmp_path: Path, bench: Bench) -> None:
