@@ -5,8 +5,6 @@ Heavy libraries are imported inside the commands that need them, so that `--help
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +16,9 @@ from typer.core import TyperGroup
 from birdwatchd import __version__
 from birdwatchd.cli_home import add_home_commands
 from birdwatchd.cli_options import ConfigOption, HomeOption, MinBirdOption, ModelOption, VerboseOption
+from birdwatchd.cli_visits import VISIT_HELP, add_visit_commands
 from birdwatchd.commands.arguments import named_cameras, overridden, parse_since
-from birdwatchd.commands.terminal import VisitLines, err, out, say_problem, setup_log, visits_table
+from birdwatchd.commands.terminal import VisitLines, out, say_problem, setup_log
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.load import find_config, load_config
@@ -57,7 +56,8 @@ app = typer.Typer(
     help="Know which birds visit your cameras.",
     epilog="Help on one command, with an example: birdwatchd COMMAND --help",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     result_callback=_leave,
@@ -147,7 +147,7 @@ def watch(
     base = overridden(_config(config), home=home, model=model)
     setup_log(verbose=verbose, as_json=base.log.format == "json")
     settings = base.model_copy(update={"cameras": named_cameras(sources, min_bird or "auto")})
-    return Daemon(settings, stop, on_visit=VisitLines().show).run()
+    return Daemon(settings, stop, on_visit=VisitLines(base.station.zone).show).run()
 
 
 @app.command(rich_help_panel="Run", epilog="Example: birdwatchd scan /media/card --json visits.jsonl")
@@ -224,43 +224,11 @@ def tune(
     return run_tune(TuneOptions(name, settings, long, out_file or Path(f"{name}-tune.png")))
 
 
-@app.command(rich_help_panel="Look", epilog="Example: birdwatchd visits --since 7d --species 'Eurasian hoopoe'")
-def visits(
-    config: ConfigOption = None,
-    home: HomeOption = None,
-    since: Annotated[str | None, typer.Option(metavar="T", help="Only visits since then: 2026-05-01, 12h, 7d.")] = None,
-    camera: Annotated[str | None, typer.Option(metavar="KEY", help="Only this camera.")] = None,
-    species: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only this species, common or scientific name.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most N visits, the newest.")] = 1000,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
-) -> int:
-    """List visits, newest last."""
-    from birdwatchd.store import StoreReader
-
-    settings = overridden(_config(config), home=home)
-    zone = settings.station.zone
-    after = parse_since(since, datetime.now(UTC), zone) if since else None
-    with StoreReader.open_existing(settings.home) as store:
-        found = store.visits.find(since=after, camera=camera, species=species, limit=limit)
-    if as_json:
-        for visit in found:
-            sys.stdout.write(json.dumps(visit.to_json(), ensure_ascii=False) + "\n")
-    elif found:
-        out.print(visits_table(found, zone), soft_wrap=True)
-    else:
-        err.print("no visits match")
-    return 0
-
-
 @app.command(
     rich_help_panel="Teach", epilog="Example: birdwatchd review 01JTJC2Q8ZK4V7XW5N3M9R6BDA --species 'House sparrow'"
 )
 def review(
-    visit_id: Annotated[
-        str, typer.Argument(metavar="VISIT_ID", help="Id of the visit, as `birdwatchd visits` lists it.")
-    ],
+    visit_id: Annotated[str, typer.Argument(metavar="VISIT", help=VISIT_HELP)],
     config: ConfigOption = None,
     home: HomeOption = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="The name is right.")] = False,
@@ -289,7 +257,7 @@ def review(
 
 @app.command(rich_help_panel="Look", epilog="Example: birdwatchd similar 01JTJC2Q8ZK4V7XW5N3M9R6BDA -n 20")
 def similar(
-    what: Annotated[str, typer.Argument(metavar="VISIT_ID-or-IMAGE", help="A visit, or an image of a bird.")],
+    what: Annotated[str, typer.Argument(metavar="VISIT-or-IMAGE", help=f"{VISIT_HELP} Or an image.")],
     config: ConfigOption = None,
     home: HomeOption = None,
     model: ModelOption = None,
@@ -305,7 +273,7 @@ def similar(
 
 @app.command(rich_help_panel="Look", epilog="Example: birdwatchd why 01JTJC2Q8ZK4V7XW5N3M9R6BDA --out why.png")
 def why(
-    what: Annotated[str, typer.Argument(metavar="VISIT_ID-or-IMAGE", help="A visit, or an image of a bird.")],
+    what: Annotated[str, typer.Argument(metavar="VISIT-or-IMAGE", help=f"{VISIT_HELP} Or an image.")],
     config: ConfigOption = None,
     home: HomeOption = None,
     model: ModelOption = None,
@@ -403,6 +371,7 @@ def rules_send(
 
 
 add_home_commands(app)
+add_visit_commands(app)
 
 
 def _config(path: Path | None) -> Config:

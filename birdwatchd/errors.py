@@ -74,6 +74,10 @@ class StoreDamaged(StoreError):
     exit_status = 3
 
 
+class NoSuchVisit(StoreError):
+    """No visit has this id, or several ids begin so."""
+
+
 class StoreTooNew(StoreError):
     """The database was written by a newer birdwatchd. Give up with status 3: a restart cannot help."""
 

@@ -44,14 +44,15 @@ def run_review(config: Config, options: ReviewOptions) -> int:
         label = species_named(options.species, config, any_name=options.any_name)
     now = datetime.now(UTC)
     with Store.open(config.home, zone=config.station.zone) as store:
-        before = store.visits.get(options.visit_id)
+        before = store.visits.named(options.visit_id)
+        visit_id = before.visit_id
         writer = store.writer(build_composer(config), build_alert_engine(config))
         if options.undo:
-            after = writer.undo_review(options.visit_id, now)
+            after = writer.undo_review(visit_id, now)
         else:
             assert options.verdict is not None
             review = Review(options.verdict, options.by or _user(), label)
-            after = writer.review(options.visit_id, review, now)
+            after = writer.review(visit_id, review, now)
     out.print(_outcome(before, after), soft_wrap=True)
     return 0
 
@@ -89,9 +90,8 @@ def _similar(name: str, names: Sequence[str]) -> str:
     return " or ".join(by_key[key] for key in difflib.get_close_matches(name_key(name), by_key, n=3, cutoff=0.6))
 
 
-def _outcome(before: Visit | None, after: Visit) -> str:
-    was = name_of(before.verdict) if before is not None else "?"
-    return f"{shown(after.visit_id)}: {shown(was)} → [bold]{shown(name_of(after.verdict))}[/]"
+def _outcome(before: Visit, after: Visit) -> str:
+    return f"{shown(after.visit_id)}: {shown(name_of(before.verdict))} → [bold]{shown(name_of(after.verdict))}[/]"
 
 
 def _user() -> str:

@@ -179,7 +179,7 @@ class _Scan:
         self._mailbox = Mailbox(self._metrics, when_full="wait")
         self._counts: dict[str, _FileCount] = {}
         self._lock = threading.Lock()
-        self._lines = VisitLines() if json_out is not sys.stdout else None
+        self._lines = VisitLines(config.station.zone) if json_out is not sys.stdout else None
         self._camera = CameraSettings(source=Source("/"), min_bird=options.min_bird)
         self._settings = _settings_text(options.camera, self._camera, config.species)
         self._classify, self._record, _ = build_stages(

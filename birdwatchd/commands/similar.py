@@ -17,7 +17,7 @@ from rich.table import Table
 
 from birdwatchd.commands.progress import track
 from birdwatchd.commands.terminal import err, name_of, out, shown
-from birdwatchd.errors import ConfigError, StoreError
+from birdwatchd.errors import ConfigError, NoSuchVisit, StoreError
 from birdwatchd.records import FloatArray, Visit
 from birdwatchd.search.nearest import nearest_visits
 from birdwatchd.settings.config import Config
@@ -47,8 +47,9 @@ def run_similar(config: Config, options: SimilarOptions) -> int:
         ConfigError: there is no such visit or image.
     """
     with StoreReader.open_existing(config.home) as store:
-        asked = store.visits.get(options.what)
-        query = _of_visit(store, asked) if asked is not None else _of_picture(config, Path(options.what))
+        picture = Path(options.what)
+        asked = None if picture.is_file() else _visit_named(store, options.what)
+        query = _of_visit(store, asked) if asked is not None else _of_picture(config, picture)
         found = _search(store, query, options.count, except_for=asked.visit_id if asked else "")
     if options.as_json:
         for visit, similarity in found:
@@ -87,12 +88,17 @@ def _weights(best: Sequence[StoredMoment]) -> list[float]:
     return [math.exp(one - evidence[0]) for one in evidence]
 
 
+def _visit_named(store: StoreReader, text: str) -> Visit:
+    try:
+        return store.visits.named(text)
+    except NoSuchVisit as error:
+        raise ConfigError(f"no visit or image named {text}", error.hint) from None
+
+
 def _of_picture(config: Config, path: Path) -> _Query:
     """The embedding that the configured model gives a picture."""
     from PIL import Image, UnidentifiedImageError
 
-    if not path.is_file():
-        raise ConfigError(f"no visit or image named {path}", "see `birdwatchd visits` for the ids")
     from birdwatchd.species.network.network import load_network
 
     try:

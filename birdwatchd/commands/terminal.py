@@ -9,18 +9,19 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
+from itertools import islice
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from birdwatchd.records import State, Verdict, Visit
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = [
     "VisitLines",
+    "best_guess",
     "counted",
     "err",
     "name_of",
@@ -31,9 +32,13 @@ __all__ = [
     "shown",
     "size",
     "too_small",
-    "visits_table",
+    "visit_lines",
 ]
 
+NO_SPECIES = frozenset({"unknown", "background", "none"})  # classes that classifiers have besides their species
+HEADINGS = ("when", "for", "camera", "bird", "sure", "pictures", "visit")
+RIGHT = frozenset({"for", "sure", "pictures"})
+CHUNK = 500  # visits whose columns are measured at once
 PIPED_WIDTH = 160  # characters a line where no terminal tells its width
 out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False, emoji=False)
@@ -108,6 +113,18 @@ def name_of(verdict: Verdict) -> str:
     return "not a bird" if verdict.state is State.REJECTED else "unknown bird"
 
 
+def best_guess(verdict: Verdict) -> tuple[str, float]:
+    """What to call a bird, and how sure that is; of a bird without a name, the species that is most probable.
+
+    How sure the network is that it is no species says nothing to a person who sees that it is a bird.
+    """
+    if verdict.state is State.UNKNOWN and not verdict.common_name:
+        species = next(((name, p) for name, p in verdict.top if name.casefold() not in NO_SPECIES), None)
+        if species is not None:
+            return f"unknown bird ({species[0]}?)", species[1]
+    return name_of(verdict), verdict.score
+
+
 def counted(number: int, noun: str) -> str:
     """`1 visit`, `2 visits`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
@@ -133,39 +150,64 @@ class VisitLines:
         self._said[visit.visit_id] = name
         if visit.end is not None:
             del self._said[visit.visit_id]
-        out.print(self._line(visit, name), soft_wrap=True)
+        out.print(self._line(visit), soft_wrap=True)
 
-    def _line(self, visit: Visit, name: str) -> str:
+    def _line(self, visit: Visit) -> str:
         clock = _local(visit.start, self._zone).strftime("%H:%M:%S")
         style = STYLES[visit.verdict.state]
         if visit.end is None:
             tail = "[dim]…[/]"
         else:
             tail = f"[dim]{(visit.end - visit.start).total_seconds():.1f} s, {counted(visit.moments, 'picture')}[/]"
-        score = f"{visit.verdict.score:4.0%}"
+        name, sure = best_guess(visit.verdict)
+        score = f"{sure:4.0%}"
         camera, bird = shown(f"{visit.camera:<12}"), shown(f"{name:<28}")
         return f"[dim]{clock}[/]  {camera} [{style}]{bird}[/] {score}  {tail}"
 
 
-def visits_table(visits: Iterable[Visit], zone: tzinfo | None) -> Table:
-    """Visits as a table, in the order given."""
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    for heading in ("when", "for", "camera", "bird", "sure", "pictures"):
-        table.add_column(heading, justify="right" if heading in ("for", "sure", "pictures") else "left", no_wrap=True)
-    table.add_column("visit", no_wrap=True, min_width=26)
-    for visit in visits:
-        style = STYLES[visit.verdict.state]
-        lasted = f"{(visit.end - visit.start).total_seconds():.0f} s" if visit.end else "…"
-        table.add_row(
-            _local(visit.start, zone).strftime("%Y-%m-%d %H:%M:%S"),
-            lasted,
-            shown(visit.camera),
-            f"[{style}]{shown(name_of(visit.verdict))}[/]",
-            f"{visit.verdict.score:.0%}",
-            str(visit.moments),
-            f"[dim]{shown(visit.visit_id)}[/]",
-        )
-    return table
+def visit_lines(visits: Iterable[Visit], zone: tzinfo | None) -> Iterator[str]:
+    """Visits as lines in columns, in the order given; nothing is ever cut, so that ids and times can be copied.
+
+    Columns are as wide as those of some hundred visits need, and never become narrower.
+    """
+    widths = [len(heading) for heading in HEADINGS]
+    rest_of_them = iter(visits)
+    rows = [_cells(visit, zone) for visit in islice(rest_of_them, CHUNK)]
+    first = True
+    while rows:
+        widths = [max(width, *(len(cells[i]) for _, cells in rows)) for i, width in enumerate(widths)]
+        if first:
+            yield f"[dim]{_columns(HEADINGS, widths)}[/]"
+            first = False
+        for style, cells in rows:
+            when, lasted, camera, bird, *rest = (shown(cell) for cell in _padded(cells, widths))
+            yield f"{when}  {lasted}  {camera}  [{style}]{bird}[/]  {'  '.join(rest)}".rstrip()
+        rows = [_cells(visit, zone) for visit in islice(rest_of_them, CHUNK)]
+
+
+def _cells(visit: Visit, zone: tzinfo | None) -> tuple[str, tuple[str, ...]]:
+    """The style of a visit's line, and its columns."""
+    bird, sure = best_guess(visit.verdict)
+    lasted = f"{(visit.end - visit.start).total_seconds():.0f} s" if visit.end else "…"
+    when = _local(visit.start, zone).strftime("%Y-%m-%d %H:%M:%S")
+    return STYLES[visit.verdict.state], (
+        when,
+        lasted,
+        plain(visit.camera),
+        plain(bird),
+        f"{sure:.0%}",
+        str(visit.moments),
+        plain(visit.visit_id),
+    )
+
+
+def _padded(cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    for heading, cell, width in zip(HEADINGS, cells, widths, strict=True):
+        yield cell.rjust(width) if heading in RIGHT else cell.ljust(width)
+
+
+def _columns(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(_padded(cells, widths)).rstrip()
 
 
 def _local(at: datetime, zone: tzinfo | None) -> datetime:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from birdwatchd.commands.terminal import out, shown
-from birdwatchd.errors import ConfigError, ExportError, StoreError
+from birdwatchd.errors import ConfigError, ExportError, NoSuchVisit, StoreError
 from birdwatchd.records import Label
 from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import bundled_taxonomy, name_key, species_keys
@@ -73,9 +73,11 @@ def _image_path(config: Config, options: WhyOptions) -> Path:
     if not (config.home / "birdwatchd.sqlite3").is_file():
         raise ConfigError(f"{path} is not an image, and there is no database", "check the path, or `home`")
     with StoreReader.open_existing(config.home) as store:
-        if store.visits.get(options.what) is None:
-            raise ConfigError(f"no visit or image named {options.what}", "see `birdwatchd visits` for the ids")
-        moments = store.visits.moments(options.what)
+        try:
+            visit = store.visits.named(options.what)
+        except NoSuchVisit as error:
+            raise ConfigError(f"no visit or image named {options.what}", error.hint) from None
+        moments = store.visits.moments(visit.visit_id)
     crops = [m for m in moments if m.crop is not None and m.crop.is_file() and options.moment in (None, m.idx)]
     best = max(crops, key=lambda moment: moment.sort_key, default=None)
     if best is None or best.crop is None:

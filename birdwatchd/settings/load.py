@@ -24,6 +24,7 @@ from birdwatchd.text_file import NotText, read_text
 __all__ = ["find_config", "load_config", "parse_config"]
 
 SEARCH_PATHS = (Path("birdwatchd.yaml"), Path("/etc/birdwatchd/birdwatchd.yaml"))
+UNSET = "unset"  # stands for an environment variable that is not there and that nobody needs
 MOST_BYTES = 1_000_000
 MOST_DEPTH = 20  # levels of keys and lists; no setting has more than six
 MOST_VALUES = 100_000  # with every `*alias` counted as often as it stands there
@@ -44,8 +45,11 @@ def find_config() -> Path | None:
     return next((path for path in SEARCH_PATHS if path.is_file()), None)
 
 
-def load_config(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
+def load_config(path: Path | None, environ: Mapping[str, str] | None = None, *, needs_secrets: bool = True) -> Config:
     """Read and check a configuration file; defaults where `path` is None.
+
+    Args:
+        needs_secrets: False for who only reads what is stored: a variable that is not set is then no mistake.
 
     Raises:
         ConfigError: with one problem line per mistake: file, line, key, remedy.
@@ -56,16 +60,20 @@ def load_config(path: Path | None, environ: Mapping[str, str] | None = None) -> 
         text = read_text(path, most_bytes=MOST_BYTES)
     except NotText as problem:
         raise ConfigError(f"{path}: {problem}", "check the path after --config") from None
-    return parse_config(text, str(path), os.environ if environ is None else environ)
+    given = os.environ if environ is None else environ
+    return parse_config(text, str(path), given, missing=None if needs_secrets else UNSET)
 
 
-def parse_config(text: str, file: str, environ: Mapping[str, str]) -> Config:
+def parse_config(text: str, file: str, environ: Mapping[str, str], *, missing: str | None = None) -> Config:
     """Check a configuration given as text. `file` is only for messages.
+
+    Args:
+        missing: stands for environment variables that are not set; None where these are a mistake.
 
     Raises:
         ConfigError: as `load_config`.
     """
-    reader = _Reader(file, environ)
+    reader = _Reader(file, environ, missing)
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         data = {} if root is None else reader.read(root, ())
@@ -93,9 +101,10 @@ def parse_config(text: str, file: str, environ: Mapping[str, str]) -> Config:
 class _Reader:
     """Turn YAML nodes into plain values, remembering the line of every key."""
 
-    def __init__(self, file: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, file: str, environ: Mapping[str, str], missing: str | None) -> None:
         self.file = file
         self.environ = environ
+        self._missing = missing
         self.lines: dict[tuple[str, ...], int] = {}
         self.problems: list[tuple[int, str]] = []
         self._loader = yaml.SafeLoader("")
@@ -154,13 +163,13 @@ class _Reader:
 
         def replace(match: re.Match[str]) -> str:
             name = match[1]
-            if name not in self.environ:
+            if name not in self.environ and self._missing is None:
                 self.problem(
                     node,
                     ".".join(path),
                     f"needs the environment variable {name}, which is not set; export {name}=… before starting",
                 )
-            given = self.environ.get(name, "")
+            given = self.environ.get(name, self._missing or "")
             return quote(given, safe="") if within[0] <= match.start() < within[1] else given
 
         text = _VARIABLE.sub(replace, value)

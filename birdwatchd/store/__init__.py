@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from birdwatchd.store.examples import Examples, VisitExample
     from birdwatchd.store.news import Compose, Day, NewsContext, StoredVisit
     from birdwatchd.store.outbox import Outbox, OutboxRow
-    from birdwatchd.store.reader import StoredMoment, Visits
+    from birdwatchd.store.reader import StoredMoment, VisitFilter, Visits
     from birdwatchd.store.reviews import Review, ReviewVerdict
     from birdwatchd.store.revision import MomentRow, Recorded
     from birdwatchd.store.scans import Recording, VisitIds
@@ -53,6 +53,7 @@ else:
             "VisitEmbeddings": "embeddings",
             "VisitExample": "examples",
             "VisitIds": "scans",
+            "VisitFilter": "reader",
             "Visits": "reader",
             "Writer": "writer",
             "back_up": "backup.make",
@@ -88,6 +89,7 @@ __all__ = [
     "StoredVisit",
     "VisitEmbeddings",
     "VisitExample",
+    "VisitFilter",
     "VisitIds",
     "Visits",
     "Writer",

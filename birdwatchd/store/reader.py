@@ -5,7 +5,7 @@ Every query is one transaction (long lists are read in pages of one each), and s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
+from birdwatchd.errors import NoSuchVisit
 from birdwatchd.records import Box, FloatArray, HalfArray, Phase, State, Visit
 from birdwatchd.store import schema
 from birdwatchd.store.alert_log import last_seen
@@ -23,8 +24,10 @@ from birdwatchd.store.embeddings import model_text
 from birdwatchd.store.news import StoredVisit
 from birdwatchd.store.reviews import verdict_of
 
-__all__ = ["StoredMoment", "Visits", "rank_of", "stored_visits", "to_stored_visit"]
+__all__ = ["StoredMoment", "VisitFilter", "Visits", "rank_of", "stored_visits", "to_stored_visit"]
 
+LAST = "last"  # the newest visit; `last:CAMERA` that of a camera
+SHORTEST = 4  # characters of an id that may stand for it
 PAGE = 500  # visits read at once where all are gone through
 
 
@@ -67,6 +70,48 @@ def rank_of(bird_evidence: float | None, quality: float) -> tuple[float, float]:
     return -float("inf") if bird_evidence is None else bird_evidence, quality
 
 
+@dataclass(frozen=True, slots=True)
+class VisitFilter:
+    """Which visits are wanted; all of them by default.
+
+    Attributes:
+        since, until: they began at or after the one and before the other.
+        species: whole common or scientific name, in any case.
+        states: any of these; any at all where there are none.
+        genera: any of these genera; `group` is the scientific name of a family that counts as well.
+        unreviewed: nobody has reviewed them.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    camera: str | None = None
+    species: str | None = None
+    states: Collection[State] = ()
+    genera: Collection[str] = ()
+    group: str | None = None
+    unreviewed: bool = False
+
+    def select(self) -> sa.Select[Any]:
+        """The query of the visits, with what `to_stored_visit` needs."""
+        visit = schema.visit.c
+        query = _began(stored_visits(), self.since, self.until)
+        if self.camera is not None:
+            query = query.where(schema.camera.c.key == self.camera)
+        if self.species is not None:
+            names = (sa.func.casefold(visit.common_name), sa.func.casefold(visit.scientific_name))
+            query = query.where(sa.or_(*(name == self.species.casefold() for name in names)))
+        if self.states:
+            query = query.where(visit.state.in_([state.value for state in self.states]))
+        if self.genera or self.group:
+            name = visit.scientific_name
+            genus = sa.func.substr(name, 1, sa.func.instr(name + " ", " ") - 1)
+            wanted = [genus.in_(self.genera), *([name == self.group] if self.group else [])]
+            query = query.where(sa.or_(*wanted))
+        if self.unreviewed:
+            query = query.where(~sa.exists().where(schema.review.c.visit_id == visit.id))
+        return query
+
+
 class Visits:
     """The visits that are stored."""
 
@@ -84,15 +129,45 @@ class Visits:
 
         `species` is a whole common or scientific name, in any case.
         """
+        return self.newest(VisitFilter(since=since, camera=camera, species=species), limit)
+
+    def newest(self, wanted: VisitFilter, limit: int | None = None) -> list[Visit]:
+        """The newest of the visits that are wanted, at most `limit`, newest last."""
         visit = schema.visit.c
-        query = _began(stored_visits(), since).order_by(visit.started_at.desc(), visit.id.desc()).limit(limit)
-        if camera is not None:
-            query = query.where(schema.camera.c.key == camera)
-        if species is not None:
-            names = (sa.func.casefold(visit.common_name), sa.func.casefold(visit.scientific_name))
-            query = query.where(sa.or_(*(name == species.casefold() for name in names)))
+        query = wanted.select().order_by(visit.started_at.desc(), visit.id.desc()).limit(limit)
         with self._database.reading() as connection:
             return [to_stored_visit(row).visit for row in connection.execute(query)][::-1]
+
+    def each(self, wanted: VisitFilter) -> Iterator[Visit]:
+        """All visits that are wanted, oldest first; read some at a time."""
+        return (stored.visit for stored in self._pages(wanted.select()))
+
+    def named(self, text: str) -> Visit:
+        """The visit with this id, or the only one whose id begins so; `last` or `last:CAMERA` for the newest.
+
+        Raises:
+            NoSuchVisit: there is none, or more than one.
+        """
+        visit = schema.visit.c
+        word, _, camera = text.partition(":")
+        if word.casefold() == LAST:
+            newest = self.newest(VisitFilter(camera=camera or None), 1)
+            if not newest:
+                where = f" of camera {camera}" if camera else ""
+                raise NoSuchVisit(f"there is no visit{where} yet", "see `birdwatchd visits`")
+            return newest[0]
+        exact = self.get(text)
+        if exact is not None:
+            return exact
+        begins = visit.id.startswith(text.upper(), autoescape=True)
+        with self._database.reading() as connection:
+            found = connection.execute(stored_visits().where(begins).order_by(visit.id).limit(4)).all()
+        if len(text) < SHORTEST or not found:
+            raise NoSuchVisit(f"there is no visit {text}", "see `birdwatchd visits`; the beginning of an id is enough")
+        if len(found) > 1:
+            some = ", ".join(row.id for row in found[:3]) + (", …" if len(found) > 3 else "")
+            raise NoSuchVisit(f"more than one visit begins with {text}: {some}", "write more of the id")
+        return to_stored_visit(found[0]).visit
 
     def get(self, visit_id: str) -> Visit | None:
         """One visit, or None."""
@@ -102,8 +177,11 @@ class Visits:
 
     def stored(self, since: datetime | None = None, until: datetime | None = None) -> Iterator[StoredVisit]:
         """Visits that began at or after `since` and before `until`, oldest first; read some at a time."""
+        return self._pages(VisitFilter(since=since, until=until).select())
+
+    def _pages(self, query: sa.Select[Any]) -> Iterator[StoredVisit]:
         visit = schema.visit.c
-        query = _began(stored_visits(), since, until).order_by(visit.started_at, visit.id).limit(PAGE)
+        query = query.order_by(visit.started_at, visit.id).limit(PAGE)
         page = query
         while True:
             with self._database.reading() as connection:

@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, Row
 
 from birdwatchd.disk import DiskRoom
 from birdwatchd.errors import StoreError
-from birdwatchd.records import Verdict, Visit
+from birdwatchd.records import State, Verdict, Visit
 from birdwatchd.store import outbox, reviews, revision, schema
 from birdwatchd.store.camera_state import EFFORT_GAP
 from birdwatchd.store.database import Database
@@ -116,12 +116,28 @@ class Writer:
         Raises:
             StoreBusy, StoreFull, StoreError: nothing was removed; the caller may try again.
         """
+        self._remove(visit, now, also_reviewed=False)
+
+    def delete(self, visit_id: str, now: datetime) -> None:
+        """Delete a visit with its pictures and its clip, and take back what was published of it.
+
+        Raises:
+            StoreError: there is no such visit, or the bird is still there.
+        """
+        with self._database.reading() as connection:
+            stored, _ = _over(connection, visit_id)
+        visit = stored.visit
+        rejected = replace(visit.verdict, state=State.REJECTED, reasons=("deleted by a person",))
+        self._remove(replace(visit, verdict=rejected, revision=visit.revision + 1), now, also_reviewed=True)
+
+    def _remove(self, visit: Visit, now: datetime, *, also_reviewed: bool) -> None:
         database, table = self._database, schema.visit
         mine = table.c.id == visit.visit_id
         with database.lock, store_errors(database.path), home_lock(database.home, shared=True):
             with database.writing() as connection:
                 known = revision.known(connection, visit.visit_id)
-                if known is not None and (known.camera != visit.camera or known.reviewed is not None):
+                stays = known is not None and known.reviewed is not None and not also_reviewed
+                if known is not None and (known.camera != visit.camera or stays):
                     return
                 crops = [one.crop for one in revision.kept_moments(connection, visit.visit_id).values()]
                 if known is not None:

@@ -6,6 +6,7 @@ import io
 import logging
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from birdwatchd.address import Source
 from birdwatchd.commands import check, terminal
-from birdwatchd.commands.terminal import VisitLines, plain, say_problem, setup_log, visits_table
+from birdwatchd.commands.terminal import VisitLines, best_guess, plain, say_problem, setup_log, visit_lines
 from birdwatchd.demo import run as demo
 from birdwatchd.demo import summary
 from birdwatchd.demo.comparison import Comparison
@@ -53,7 +54,8 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
 def test_a_visit_shows_names_as_they_are(screen: io.StringIO) -> None:
     """A label of somebody's own weights, or a key of an old database, must not paint over the screen."""
     VisitLines(UTC).show(visit(EVIL, EVIL))
-    terminal.out.print(visits_table([visit(EVIL, EVIL)], UTC), soft_wrap=True)
+    for line in visit_lines([visit(EVIL, EVIL)], UTC):
+        terminal.out.print(line, soft_wrap=True)
     assert screen.getvalue().count(SHOWN) == 4
 
 
@@ -114,3 +116,33 @@ def test_a_log_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_only_what_cannot_be_printed_is_replaced(text: str, shown: str) -> None:
     """Names of birds and folders are written in every script; those stay."""
     assert plain(text) == shown
+
+
+def test_ids_and_times_are_never_cut(screen: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a narrow terminal cuts cannot be copied into the next command."""
+    narrow = Console(file=screen, width=80, highlight=False, color_system=None)
+    monkeypatch.setattr(terminal, "out", narrow)
+    visit_id = "01JTJC2Q8ZK4V7XW5N3M9R6BDA"
+    for line in visit_lines([replace(visit("nut_feeder_at_the_pond", "Great tit"), visit_id=visit_id)], UTC):
+        terminal.out.print(line, soft_wrap=True)
+    heading, line = screen.getvalue().splitlines()
+    assert heading.split() == ["when", "for", "camera", "bird", "sure", "pictures", "visit"]
+    assert line.startswith("2026-05-01 06:30:00")
+    assert line.endswith(visit_id)
+
+
+def test_columns_fit_what_comes_later(screen: io.StringIO) -> None:
+    """Ten thousand visits are listed without being held in memory, so that not all widths are known before."""
+    many = [visit("nut", "Great tit")] * terminal.CHUNK + [visit("nut", "Great crested grebe")]
+    lines = list(visit_lines(iter(many), UTC))
+    assert len(lines) == len(many) + 1
+    assert "Great crested grebe" in lines[-1]
+
+
+def test_a_bird_without_a_name_shows_the_best_guess() -> None:
+    """That the network is 59 % sure of `Unknown` says nothing to who sees that it is a tit."""
+    top = (("Unknown", 0.59), ("Great tit", 0.2))
+    unknown = Verdict(State.UNKNOWN, Rank.BIRD, None, None, 0.59, top)
+    assert best_guess(unknown) == ("unknown bird (Great tit?)", 0.2)
+    assert best_guess(replace(unknown, state=State.REJECTED)) == ("not a bird", 0.59)
+    assert best_guess(replace(unknown, top=(("Unknown", 0.59),))) == ("unknown bird", 0.59)
