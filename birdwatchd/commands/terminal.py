@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import sys
+import warnings
 from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 
@@ -23,6 +24,7 @@ __all__ = [
     "VisitLines",
     "counted",
     "err",
+    "ignore_warnings",
     "name_of",
     "out",
     "plain",
@@ -75,6 +77,11 @@ class _JsonLine(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
+
+
+def ignore_warnings() -> None:
+    """Print nothing of what Pillow thinks of damaged pictures: whoever opens one says what becomes of it."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def setup_log(*, verbose: bool = False, as_json: bool = False) -> None:
