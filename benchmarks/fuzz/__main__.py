@@ -27,6 +27,8 @@ def main() -> None:
         sys.stdout.buffer.write(PARSERS[name].make(chance_of(given.seed, name, int(number))))
         return
     found = []
+    if not given.parsers or {"memory", "model", "network", "pictures"} & set(given.parsers):
+        import birdwatchd.species.network.checkpoint  # noqa: F401  # once, not in each child process
     for name in given.parsers or (*PARSERS, MEDIA):
         if name == MEDIA:
             found.append(run_media(given.seed, given.first, given.media))

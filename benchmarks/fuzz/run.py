@@ -170,7 +170,8 @@ def run_watched(parser: Parser, seed: int, first: int, count: int) -> Figures:
                 break
         else:
             at = max(first, int(current.value))
-            whole = whole.plus(Figures(parser.name, at + 1 - first, problems=((at, done),)))
+            whole = whole.plus(run_watched(parser, seed, first, at - first))  # again: their figures died with it
+            whole = whole.plus(Figures(parser.name, 1, problems=((at, done),)))
             first = at + 1
     return whole
 
