@@ -24,12 +24,15 @@ from birdwatchd.camera.mask import PrivacyMask
 from birdwatchd.camera.motion.detector import MotionDetector
 from birdwatchd.camera.motion.settings import MotionSettings
 from birdwatchd.camera.observer import Observer
+from birdwatchd.camera.process.supervisor import CameraProcess
 from birdwatchd.camera.process.wire import Pipe
+from birdwatchd.camera.process.worker import CameraWatch
 from birdwatchd.camera.tuning import main as tuning
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.demo.cameras.visits import ScheduledVisit
-from birdwatchd.flow import Stop
+from birdwatchd.flow import Mailbox, Stop
+from birdwatchd.metrics import Metrics
 from birdwatchd.records import Box, Evidence
 from birdwatchd.settings.cameras import CameraSettings
 
@@ -213,3 +216,13 @@ def test_a_crop_that_is_encoded_keeps_its_black() -> None:
     jpeg = decoded(encode_crop(picture).jpeg)
     half = picture.shape[1] // 2
     assert jpeg[:, : half - 8].max() <= 8
+
+
+def test_the_camera_process_records_no_clips_with_a_mask(tmp_path: Path) -> None:
+    """It would write them beside the pictures, whatever the main process asks for."""
+    plain = CameraSettings(source=Source("x.mp4"), clips=True)
+    for settings, records in ((plain, True), (plain.model_copy(update={"mask": (LEFT,)}), False)):
+        watch = CameraWatch("cam", settings, Pipe(io.BytesIO()), Stop(), home=tmp_path)
+        assert (watch._clips is not None) is records
+        process = CameraProcess("cam", settings, Mailbox(Metrics()), Metrics(), print, home=tmp_path)
+        assert (process._home is not None) is records
