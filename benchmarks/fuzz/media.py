@@ -27,6 +27,10 @@ __all__ = ["KINDS", "MEDIA", "recording", "run_media"]
 
 MEDIA = "media"
 FRAMES, WIDTH, HEIGHT = 12, 96, 64
+ANSWERS = (  # what a scan says of recordings, as it is counted
+    *("crashed the decoder", "hangs", "talk nonsense", "cut off", "cannot be read as video", "breaks off"),
+    *("not one picture", "no video stream", "no decoder", "not supported", "is empty", "cannot be decoded"),
+)
 HEAD, TAIL = 1500, 2500  # bytes at the ends of a file, where headers and indexes are
 # Suffix, format and encoder of what cameras and cards have.
 KINDS = (
@@ -49,14 +53,14 @@ def recording(path: Path, kind: str, encoder: str) -> bytes:
     chance = np.random.default_rng(1)
     with av.open(str(path), "w", format=kind) as container:
         stream = container.add_stream(encoder, rate=25)
-        stream.width, stream.height = WIDTH, HEIGHT  # type: ignore[attr-defined]
-        stream.pix_fmt = "yuvj420p" if encoder == "mjpeg" else "yuv420p"  # type: ignore[attr-defined]
+        stream.width, stream.height = WIDTH, HEIGHT
+        stream.pix_fmt = "yuvj420p" if encoder == "mjpeg" else "yuv420p"
         stream.time_base = Fraction(1, 25)
         for number in range(FRAMES):
             picture = chance.integers(0, 255, (HEIGHT, WIDTH, 3)).astype(np.uint8)
             picture[:, : 4 * number] = 40
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))  # type: ignore[attr-defined]
-        container.mux(stream.encode(None))  # type: ignore[attr-defined]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
     return path.read_bytes()
 
 
@@ -119,9 +123,7 @@ def _run(seed: int, first: int, count: int, folder: Path) -> Figures:
 
 def _kind_of(error: str) -> str:
     """What kind of answer that was, for counting."""
-    known = ("crashed the decoder", "hangs", "talk nonsense", "cut off", "cannot be read as video", "breaks off")
-    known += ("not one picture", "no video stream", "no decoder", "not supported", "is empty", "cannot be decoded")
-    return next((what for what in known if what in error), "read" if not error else error.partition(": ")[2][:60])
+    return next((what for what in ANSWERS if what in error), "read" if not error else error.partition(": ")[2][:60])
 
 
 def _pid(worker: ScanProcess) -> int | None:

@@ -201,7 +201,7 @@ class Media:
 
         This is what is sent: of a camera whose pictures are not to be kept there is none, also none of before.
         """
-        if name is not None and not self.keeps_pictures_of(name.split("/")[1]):
+        if name is not None and not self._without_pictures.isdisjoint(name.split("/")[1:2]):  # the camera's folder
             return None
         jpeg = self.read(name)
         return None if jpeg is None else without_exif(jpeg)
