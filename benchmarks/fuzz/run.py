@@ -98,7 +98,7 @@ def run_here(
     warnings.showwarning = lambda message, *_, **__: warned.append(str(message))
     warnings.simplefilter("always")
     ignore_warnings()  # as every command does
-    logging.lastResort = None  # what is ignored is also logged, once
+    logging.getLogger().addHandler(logging.NullHandler())  # what is ignored is also logged, once
     begun_s, before = time.monotonic(), _peak_bytes()
     accepted = refused = slowest = 0
     slowest_s, peak = 0.0, before

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.frame import Frame, luma_of
 from birdwatchd.camera.capture.stream import Stream
-from birdwatchd.camera.crops import cut_crop, encode_crop, whole_frame
+from birdwatchd.camera.crops import PictureSettings, cut_crop, encode_crop, whole_frame
 from birdwatchd.camera.mask import PrivacyMask
 from birdwatchd.camera.motion.detector import MotionDetector
 from birdwatchd.camera.motion.settings import MotionSettings
@@ -159,6 +159,22 @@ def test_a_bird_in_a_mask_is_not_seen_and_one_beside_it_is(clip: Path) -> None:
         assert inner.any()
         assert frame[inner].max() <= 12
     assert all(not moment.frame for item in observe(clip) for moment in item.moments)
+
+
+@pytest.mark.slow
+def test_a_bird_that_is_followed_into_a_mask_has_no_sightings_there(clip: Path) -> None:
+    """A track can be carried into a masked place by the birds around it; neither box nor crop of it may leave."""
+    settings = CameraSettings(source=Source(str(clip)), min_bird=16)
+    observer, followed = Observer("cam", settings, media=clip.name), False
+    everything = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+    observer._pictures = PictureSettings(PrivacyMask((everything,)))  # the motion gate knows nothing of it
+    with Stream(settings.source, settings, lambda: datetime.now(UTC)) as stream:
+        for frame in stream.frames():
+            assert observer.process(frame) == []
+            assert observer.present == ()
+            followed = followed or any(track.confirmed for track in observer.tracks)
+    assert followed
+    assert observer.finish() == []
 
 
 def decoded(jpeg: bytes) -> NDArray[np.uint8]:
