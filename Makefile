@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test coverage clean
+.PHONY: demo test coverage audit clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/birdwatchd demo --seconds $(SECONDS)
@@ -20,6 +20,12 @@ test: $(VENV)/test.installed
 coverage: $(VENV)/test.installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=
 	$(BIN)/coverage report
+
+# Needs the network and PyPI itself; --strict fails for a package of which nothing is known, instead of passing it over.
+audit:
+	$(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.10,<3"
+	$(VENV)-audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off --requirement constraints.txt
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("birdwatchd needs Python 3.11 or newer; try: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
@@ -36,4 +42,4 @@ $(VENV)/test.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-audit build dist *.egg-info .mypy_cache .ruff_cache

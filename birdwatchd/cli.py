@@ -18,7 +18,7 @@ from birdwatchd.cli_home import add_home_commands
 from birdwatchd.cli_options import ConfigOption, HomeOption, MinBirdOption, ModelOption, VerboseOption
 from birdwatchd.cli_visits import VISIT_HELP, add_visit_commands
 from birdwatchd.commands.arguments import named_cameras, overridden, parse_since
-from birdwatchd.commands.terminal import VisitLines, out, say_problem, setup_log
+from birdwatchd.commands.terminal import VisitLines, ignore_warnings, out, say_problem, setup_log
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.load import find_config, load_config
@@ -66,6 +66,7 @@ app = typer.Typer(
 
 def run_cli(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit status: 0 good, 1 failed, 2 bad usage, 3 a damaged database."""
+    ignore_warnings()
     try:
         app(args=list(arguments))
     except ConfigError as error:

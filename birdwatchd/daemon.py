@@ -225,7 +225,9 @@ class Daemon:
 
         def opened() -> Store:
             with ExitStack() as undo:
-                store = undo.enter_context(open_store(config.home, config.station.zone, check=True))
+                store = undo.enter_context(
+                    open_store(config.home, config.station.zone, check=True, without_pictures=config.without_pictures)
+                )
                 store.claim("run")
                 store.sweep(datetime.now(UTC))
                 undo.pop_all()

@@ -6,6 +6,13 @@ nothing above that border sees them.
 
 from __future__ import annotations
 
+MOST_LETTERS = 900  # of what is quoted in one line; the keys that a camera may have take 400
+
+
+def shortened(text: str, most: int = MOST_LETTERS) -> str:
+    """Text that somebody else wrote, for a line: cut where it is longer than `most` letters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
 
 class BirdwatchError(Exception):
     """A failure with a sentence for people.

@@ -182,6 +182,7 @@ class Moment:
         box: the bird (not the crop) in fractions of the frame.
         quality: 0 … 1, higher is sharper, larger and further from the edge.
         media_s: seconds from the start of the media, for files.
+        frame: JPEG of the whole frame; empty where it is not to be kept.
     """
 
     index: int
@@ -190,6 +191,7 @@ class Moment:
     quality: float
     crop: Crop
     media_s: float | None = None
+    frame: bytes = b""
 
 
 LIFELESS = "nothing in it moved like an animal"

@@ -48,6 +48,7 @@ ROOMS = {
     "camera": {
         "blindness": 0,
         "liveliness": 0,
+        "mask": 0,
         "motion": 1,
         "capture": 1,
         "frame_clock": 1,

@@ -16,11 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.camera.capture.frame import Frame
-from birdwatchd.camera.crops import cut_crop, encode_crop, square_around
+from birdwatchd.camera.crops import (
+    PictureSettings,
+    cut_crop,
+    encode_crop,
+    encode_frame,
+    square_around,
+    whole_frame,
+)
 from birdwatchd.records import Box, Moment
 
 __all__ = ["MomentPicker", "quality_of", "window_s"]
 
+PLAIN = PictureSettings()
 MIN_GAP_S = 0.25  # moments closer than this show the same pose and are not independent
 
 
@@ -57,6 +65,7 @@ def quality_of(luma: NDArray[np.uint8], box: Box) -> float:
 @dataclass(slots=True)
 class _Candidate:
     rgb: NDArray[np.uint8]
+    whole: NDArray[np.uint8] | None
     at: datetime
     media_s: float
     box: Box
@@ -91,6 +100,7 @@ class MomentPicker:
     """Choose the moments of one visit: the best view of each of a series of windows (`window_s`)."""
 
     max_moments: int
+    pictures: PictureSettings = PLAIN
     _best: _Candidate | None = field(default=None, init=False)
     _window_start_s: float = field(default=-1e9, init=False)
     _last_offer_s: float = field(default=-1e9, init=False)
@@ -137,9 +147,9 @@ class MomentPicker:
             self._window_start_s = now_s  # the first frame, or the first after the bird was out of sight
         quality = quality_of(frame.luma, box) * (1.0 if alone else SHARED_RATIO)
         if self._best is None or quality > self._best.quality:
-            self._best = _Candidate(
-                cut_crop(frame, whole(box) if whole else box), frame.at, frame.media_s, box, quality
-            )
+            rgb = cut_crop(frame, whole(box) if whole else box, self.pictures.mask)
+            all_of_it = whole_frame(frame, self.pictures.mask) if self.pictures.whole_frames else None
+            self._best = _Candidate(rgb, all_of_it, frame.at, frame.media_s, box, quality)
 
     def due(self, now_s: float, *, birds: int = 1, ending: bool = False) -> Moment | None:
         """The window's best view as a moment, once the window is over or the visit ends.
@@ -153,7 +163,8 @@ class MomentPicker:
         self._best, self._window_start_s = None, now_s
         self._last_at = best.at
         self._given += 1
-        return Moment(self._given - 1, best.at, best.box, best.quality, encode_crop(best.rgb), best.media_s)
+        whole = encode_frame(best.whole) if best.whole is not None else b""
+        return Moment(self._given - 1, best.at, best.box, best.quality, encode_crop(best.rgb), best.media_s, whole)
 
     def _is_over(self, now_s: float, birds: int = 1) -> bool:
         shared_s = birds / PER_SECOND if self._given else 0.0

@@ -2,6 +2,7 @@
 
 The classifier needs squares with a margin, inside the frame. Only a crop's own rectangle is converted to colour, with
 the colour matrix and range that the stream declares: converting whole frames would cost as much as decoding them.
+No other module makes pictures of frames, so none leaves this one without its privacy mask.
 """
 
 from __future__ import annotations
@@ -14,14 +15,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdwatchd.camera.capture.frame import Frame
+from birdwatchd.camera.mask import PrivacyMask
 from birdwatchd.records import Box, Crop
 
-__all__ = ["PixelRect", "cut_crop", "encode_crop", "square_around"]
+__all__ = [
+    "PictureSettings",
+    "PixelRect",
+    "cut_crop",
+    "encode_crop",
+    "encode_frame",
+    "picture_of",
+    "square_around",
+    "whole_frame",
+]
 
 MARGIN = 0.2  # of the bird's longer side, on each side: the classifier was trained with some air around the bird
 MIN_SIDE = 48  # pixels; a smaller crop holds too little around a tiny bird to be judged by a person
 MAX_SIDE = 640  # pixels of the stored crop: 384 are classified, the rest is for people
 JPEG_QUALITY = 94
+FRAME_QUALITY = 88  # of whole frames, which are for people: a fifth of the bytes
+
+NO_MASK = PrivacyMask()
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSettings:
+    """What pictures of a camera show.
+
+    Attributes:
+        mask: places that are black in all of them.
+        whole_frames: each moment gets the whole frame beside its crop.
+    """
+
+    mask: PrivacyMask = NO_MASK
+    whole_frames: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +90,10 @@ def square_around(box: Box, width: int, height: int, margin: float = MARGIN) -> 
     return PixelRect(left, top, left + w, top + h)
 
 
-def cut_crop(frame: Frame, box: Box) -> NDArray[np.uint8]:
-    """The bird in colour: uint8 RGB, shape (side, side, 3), side at most MAX_SIDE; a copy."""
+def cut_crop(frame: Frame, box: Box, mask: PrivacyMask = NO_MASK) -> NDArray[np.uint8]:
+    """The bird in colour, masked: uint8 RGB, shape (side, side, 3), side at most MAX_SIDE; a copy."""
     rect = square_around(box, frame.width, frame.height)
-    rgb = _rgb_part(frame.av_frame, frame.luma, rect)
+    rgb = _masked_part(frame, rect, mask)
     longest = max(rgb.shape[:2])
     if longest > MAX_SIDE:
         size = (round(rgb.shape[1] * MAX_SIDE / longest), round(rgb.shape[0] * MAX_SIDE / longest))
@@ -74,20 +101,40 @@ def cut_crop(frame: Frame, box: Box) -> NDArray[np.uint8]:
     return rgb
 
 
+def whole_frame(frame: Frame, mask: PrivacyMask) -> NDArray[np.uint8]:
+    """All of a frame in colour, masked: uint8 RGB, shape (height, width, 3); a copy."""
+    return _masked_part(frame, PixelRect(0, 0, frame.width, frame.height), mask)
+
+
+def picture_of(av_frame: Any, mask: PrivacyMask, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """All of a decoded frame as it is drawn on for people, masked: uint8 BGR, shape (height, width, 3); a copy.
+
+    Args:
+        av_frame: PyAV's, in system memory.
+        size: (width, height) in pixels; the frame's own by default.
+    """
+    width, height = size or (av_frame.width, av_frame.height)
+    picture = np.array(av_frame.reformat(width=width, height=height, format="bgr24").to_ndarray(), np.uint8)
+    mask.blacken(picture, (width, height))
+    return picture
+
+
 def encode_crop(rgb: NDArray[np.uint8]) -> Crop:
     """Encode a crop as JPEG without colour subsampling; `rgb` is uint8, shape (height, width, 3)."""
-    ok, data = cv2.imencode(
-        ".jpg",
-        cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR),
-        [
-            cv2.IMWRITE_JPEG_QUALITY,
-            JPEG_QUALITY,
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-        ],
-    )
+    jpeg = _encoded(rgb, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+    return Crop(jpeg, rgb.shape[1], rgb.shape[0])
+
+
+def encode_frame(rgb: NDArray[np.uint8]) -> bytes:
+    """Encode a whole frame as JPEG; `rgb` as of a crop."""
+    return _encoded(rgb, FRAME_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
+
+
+def _encoded(rgb: NDArray[np.uint8], quality: int, sampling: int) -> bytes:
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    ok, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
     assert ok  # an RGB array of whole pixels can always be encoded
-    return Crop(data.tobytes(), rgb.shape[1], rgb.shape[0])
+    return data.tobytes()
 
 
 # Kr, Kb of ITU-R BT.601 and BT.709; libav's colorspace numbers (AVColorSpace) in front.
@@ -98,6 +145,15 @@ _SUBSAMPLED = {"yuv420p": (2, 2), "yuvj420p": (2, 2), "nv12": (2, 2), "yuv422p":
     "yuvj444p": (1, 1),
 }
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+
+
+def _masked_part(frame: Frame, rect: PixelRect, mask: PrivacyMask) -> NDArray[np.uint8]:
+    """One rectangle of a frame as RGB; the masked pixels in it are black."""
+    rgb = _rgb_part(frame.av_frame, frame.luma, rect)
+    if mask:
+        rgb = rgb.copy()  # it may be the decoder's memory, from which later frames are predicted
+        mask.blacken(rgb, (frame.width, frame.height), rect.left, rect.top)
+    return rgb
 
 
 def _rgb_part(av_frame: Any, luma: NDArray[np.uint8], rect: PixelRect) -> NDArray[np.uint8]:

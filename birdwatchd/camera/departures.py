@@ -17,6 +17,7 @@ import numpy as np
 from birdwatchd.camera.best_shot import MomentPicker
 from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.crop_source import Replay
+from birdwatchd.camera.crops import PictureSettings
 from birdwatchd.camera.frame_clock import FrameClock
 from birdwatchd.camera.motion.detector import MotionResult
 from birdwatchd.camera.tracking.track import Departure
@@ -70,12 +71,14 @@ class _IlluminationSteps:
 class Departures:
     """What of a scene was there when it was learned. Times are seconds on the frames' clock."""
 
-    def __init__(self, settings: CameraSettings, clock: FrameClock, replay: Replay | None) -> None:
+    def __init__(
+        self, settings: CameraSettings, pictures: PictureSettings, clock: FrameClock, replay: Replay | None
+    ) -> None:
         """
         Args:
             replay: gives frames of the recent past; without it no past visit has a moment, and none is found.
         """
-        self._settings, self._clock, self._replay = settings, clock, replay
+        self._settings, self._pictures, self._clock, self._replay = settings, pictures, clock, replay
         self._scene_since: datetime | None = None
         self._scene_since_s = 0.0  # seconds from the start of the media
         self._occupancy = OccupancyGrid()
@@ -126,7 +129,7 @@ class Departures:
     def _past_visit(self, departure: Departure, since: datetime, replay: Replay, now_s: float) -> PastVisit | None:
         """The visit of a bird that sat there from the first frame on; None where the ring no longer shows it."""
         end = self._clock.wall_time_of(departure.left_s)
-        picker = MomentPicker(self._settings.max_moments)
+        picker = MomentPicker(self._settings.max_moments, self._pictures)
         shown_s = max(LEAST_REPLAY_S, self._settings.pre_roll_s)
         frames = replay(max(since, end - timedelta(seconds=shown_s)))
         moments: list[Moment | None] = []

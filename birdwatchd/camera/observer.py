@@ -14,8 +14,10 @@ from birdwatchd.camera.blindness import BlindSpell
 from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.full_frames import FullFrameSource
 from birdwatchd.camera.crop_source import CropSource, DualCropSource, Replay
+from birdwatchd.camera.crops import PictureSettings
 from birdwatchd.camera.departures import Departures
 from birdwatchd.camera.frame_clock import FrameClock
+from birdwatchd.camera.mask import MOSTLY, PrivacyMask
 from birdwatchd.camera.motion.detector import MotionDetector, MotionResult
 from birdwatchd.camera.motion.empty_scene import Recording, begin_with_recording
 from birdwatchd.camera.motion.grid import scaled_min_bird
@@ -64,6 +66,7 @@ class Observer:
         """
         self._camera, self._settings, self._media = camera, settings, media
         self._recording = recording
+        self._pictures = PictureSettings(PrivacyMask(settings.mask), settings.store == "frames")
         self._clock = FrameClock()
         self._sampler = AdaptiveSampler(sampling or SamplingSettings())
         self._gate: MotionDetector | None = None
@@ -71,7 +74,7 @@ class Observer:
         self._tracker = Tracker(TrackerSettings())
         crops = CropSource(self._clock, replay) if full is None else DualCropSource(self._clock, replay, full)
         self._crops: CropSource = crops
-        self._departures = Departures(settings, self._clock, replay)
+        self._departures = Departures(settings, self._pictures, self._clock, replay)
         self._visits: dict[int, OpenVisit] = {}
         self._present: tuple[tuple[str, Box], ...] = ()
         self.last_motion = MotionResult(())
@@ -162,7 +165,7 @@ class Observer:
         min_bird = scaled_min_bird(self._settings.smallest_bird(*full), frame.width, full[0])
         size = frame.width, frame.height
         if self._gate is None or self._gate.frame_size != size or self._gate.settings.min_bird != min_bird:
-            settings = MotionSettings(min_bird=min_bird, ignore=self._settings.ignore)
+            settings = MotionSettings(min_bird=min_bird, ignore=self._settings.ignore, mask=self._settings.mask)
             self._gate = self._crops.detector = MotionDetector(settings, frame.width, frame.height)
             self._departures.forget_scene()
             self._begin_with_recording(self._gate)
@@ -204,7 +207,8 @@ class Observer:
 
     def _show_seen(self, step: Step, frame: Frame, now_s: float) -> None:
         """Give the visits of the birds that were seen their sighting and the frame."""
-        for track in step.seen:
+        seen = [track for track in step.seen if self._pictures.mask.share(track.box) <= MOSTLY]
+        for track in seen:
             visit = self._visits.get(track.number) or self._begin(track, frame, now_s)
             visit.liveliness.add(track.motion.region, self._tracker.clutter)
             if track.sightings.ghost_hits or track.motion.lifeless:  # perhaps it has left: no crops of the empty perch
@@ -212,7 +216,7 @@ class Observer:
             visit.add_sighting(frame.at, track.box, frame.media_s)
             self._departures.mark(track.number, track.box)
             self._crops.offer(visit, frame, track, now_s)
-        self._present = tuple((self._visits[track.number].visit_id, track.box) for track in step.seen)
+        self._present = tuple((self._visits[track.number].visit_id, track.box) for track in seen)
 
     def _begin(self, track: Track, frame: Frame, now_s: float) -> OpenVisit:
         """Open the visit of a track that was just confirmed."""
@@ -222,8 +226,8 @@ class Observer:
             visit_id=new_visit_id(start),
             start=start,
             start_s=start_s,
-            picker=MomentPicker(self._settings.max_moments),
-            fallback_picker=MomentPicker(self._settings.max_moments),
+            picker=MomentPicker(self._settings.max_moments, self._pictures),
+            fallback_picker=MomentPicker(self._settings.max_moments, self._pictures),
             last_seen=start,
             last_seen_s=start_s,
         )

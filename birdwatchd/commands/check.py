@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from birdwatchd.commands.terminal import out, shown, too_small
+from birdwatchd.commands.terminal import counted, out, shown, too_small
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.records import CameraState
+from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.species import SpeciesSettings
 
@@ -30,6 +31,7 @@ def check_config(config: Config, path: Path | None) -> None:
     }
     for name, fact in facts.items():
         out.print(f"  {name:<10} {shown(fact)}", soft_wrap=True)
+    _print_privacy(config.cameras)
     _print_expected(config.species)
     if config.mqtt.url:
         from birdwatchd.mqtt.connection import Credentials
@@ -43,6 +45,15 @@ def check_config(config: Config, path: Path | None) -> None:
             f"Whoever reaches {config.metrics.bind} can read the metrics:",
             "they need no password. They hold no address, but say when which camera sees birds and whether it works.",
         )
+
+
+def _print_privacy(cameras: Mapping[str, CameraSettings]) -> None:
+    """Print which pictures are kept where that is not the usual, and what is masked in them."""
+    kept = {"crops": "", "frames": "whole frames are kept too", "nothing": "no picture is kept or sent"}
+    for key, camera in cameras.items():
+        masked = f"{counted(len(camera.mask), 'place')} masked, so no clips" if camera.mask else ""
+        if said := ", ".join(filter(None, (masked, kept[camera.store]))):
+            out.print(f"  {'pictures':<10} {shown(f'{key}: {said}')}", soft_wrap=True)
 
 
 def _print_notifications(config: Config) -> None:

@@ -21,7 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from birdwatchd.address import Source
 from birdwatchd.camera.process.scan_process import ScanProcess
 from birdwatchd.commands.progress import progress_bar
 from birdwatchd.commands.recordings import find_recordings, text_of, unreadable
@@ -86,7 +85,8 @@ def run_scan(config: Config, options: ScanOptions) -> int:
     stop.armed = True
     with ExitStack() as stack:
         json_out = stack.enter_context(_json_target(options.json_file))
-        store = stack.enter_context(Store.open(config.home, zone=config.station.zone, check=True))
+        unkept, zone = config.without_pictures, config.station.zone
+        store = stack.enter_context(Store.open(config.home, zone=zone, check=True, without_pictures=unkept))
         store.claim("scan")
         return _Scan(config, options, store, network, json_out, stop).run(found.recordings, found.problems)
 
@@ -94,7 +94,8 @@ def run_scan(config: Config, options: ScanOptions) -> int:
 def _settings_text(camera: str, settings: CameraSettings, species: SpeciesSettings) -> str:
     """All that decides what is found in a recording and what it is called, besides the model."""
     of_no_matter = {"source", "gate_source", "name", "enabled", "open_timeout_s", "read_timeout_s", "decode"}
-    of_no_matter |= {"clips", "post_roll_s", "clip_max_s", "keep_lifeless"}
+    of_no_matter |= {"clips", "post_roll_s", "clip_max_s", "store"}
+    of_no_matter |= {name for name in ("mask", "keep_lifeless") if not getattr(settings, name)}
     found = settings.model_dump(mode="json", exclude=of_no_matter)
     named = species.model_dump(mode="json", exclude_defaults=True)  # new settings change nothing
     return json.dumps({"camera": camera, "found": found, "named": named}, sort_keys=True)
@@ -180,7 +181,7 @@ class _Scan:
         self._counts: dict[str, _FileCount] = {}
         self._lock = threading.Lock()
         self._lines = VisitLines(config.station.zone) if json_out is not sys.stdout else None
-        self._camera = CameraSettings(source=Source("/"), min_bird=options.min_bird)
+        self._camera = config.of_recordings(options.camera, options.min_bird)
         self._settings = _settings_text(options.camera, self._camera, config.species)
         self._classify, self._record, _ = build_stages(
             config,

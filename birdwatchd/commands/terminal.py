@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
@@ -24,6 +25,7 @@ __all__ = [
     "best_guess",
     "counted",
     "err",
+    "ignore_warnings",
     "name_of",
     "out",
     "plain",
@@ -80,6 +82,11 @@ class _JsonLine(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
+
+
+def ignore_warnings() -> None:
+    """Print nothing of what Pillow thinks of damaged pictures: whoever opens one says what becomes of it."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def setup_log(*, verbose: bool = False, as_json: bool = False) -> None:

@@ -167,7 +167,7 @@ def run_delete(config: Config, texts: Sequence[str], *, sure: bool) -> int:
         StoreError: there is no such visit, or the bird is still there; those before it are deleted.
     """
     now = datetime.now(UTC)
-    with Store.open(config.home, zone=config.station.zone) as store:
+    with Store.open(config.home, zone=config.station.zone, without_pictures=config.without_pictures) as store:
         visits = list({visit.visit_id: visit for visit in map(store.visits.named, texts)}.values())
         for line in visit_lines(visits, config.station.zone):
             out.print(line, soft_wrap=True)

@@ -82,7 +82,8 @@ def _image_path(config: Config, options: WhyOptions) -> Path:
     best = max(crops, key=lambda moment: moment.sort_key, default=None)
     if best is None or best.crop is None:
         which = "crops" if options.moment is None else f"crop {options.moment}"
-        raise StoreError(f"visit {options.what} has no {which} any more", "it was deleted, or retention has removed it")
+        hint = "retention or somebody has removed it, or its camera has `store: nothing`"
+        raise StoreError(f"visit {options.what} has no {which}", hint)
     return best.crop
 
 

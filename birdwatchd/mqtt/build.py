@@ -100,6 +100,7 @@ def _discovery(settings: MqttSettings, topics: Topics, cameras: Mapping[str, Cam
         topics,
         {key: camera.name for key, camera in cameras.items()},
         images=settings.images,
+        without_pictures={key for key, camera in cameras.items() if camera.store == "nothing"},
         commands=settings.commands,
         heartbeat=settings.heartbeat_at is not None,
     )

@@ -33,7 +33,7 @@ class Discovery:
     Attributes:
         prefix: Home Assistant's discovery prefix; empty for no discovery.
         cameras: display names, by key.
-        images: pictures are published.
+        images: pictures are published, except of the cameras `without_pictures`.
         commands: those that are allowed; only these get a switch or a button.
         heartbeat: the daily summary is published.
     """
@@ -42,6 +42,7 @@ class Discovery:
     topics: Topics
     cameras: Mapping[str, str]
     images: bool = True
+    without_pictures: Collection[str] = ()
     commands: Collection[str] = ()
     heartbeat: bool = True
 
@@ -126,7 +127,7 @@ class Discovery:
         return {"dev": device, "o": {"name": "birdwatchd", "sw": __version__}, "qos": 1, "cmps": cmps}
 
     def _image_entity(self, camera: str) -> dict[str, Any]:
-        if not self.images:
+        if not self.images or camera in self.without_pictures:
             return {"image": {"p": "image"}}
         topic = self.topics.image(camera)
         return {"image": {"p": "image", "name": "Last bird", "image_topic": topic, "content_type": "image/jpeg"}}

@@ -171,8 +171,12 @@ def _cosines(rows: Rows, unit: Unit) -> FloatArray:
 def _open(path: Path, dim: int, report: Report) -> Rows:
     """The rows of a file, memory-mapped; none if there is no file or it is damaged."""
     kind, words = _row_type(dim), np.empty(0, np.uint64)
-    with suppress(OSError), os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+    with (
+        suppress(OSError),
+        os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file,
+    ):
+        facts = os.fstat(file.fileno())
+        size = facts.st_size if stat.S_ISREG(facts.st_mode) else 0  # a pipe in its place would wait for ever
         if size % kind.itemsize == 8:
             words = np.frombuffer(mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ), np.uint64)
         if not len(words) or _checksum(_sum(words[:-1])) != words[-1:].tobytes():

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from birdwatchd.address import Source
 from birdwatchd.settings.base import Polygon, Settings
@@ -71,12 +71,17 @@ class CameraSettings(Settings):
     kept for looking back `pre_roll_s` before a bird was noticed, and for clips. `decode` says which device decodes.
     `keep_lifeless` keeps also what neither moved like an animal nor got a name (dust, leaves, light).
     A clip goes on for `post_roll_s` after the bird left, and is at most `clip_max_s` long.
+    `mask` are polygons that are black in every picture, and in which nothing is seen. Clips are not decoded, so a
+    camera with a mask keeps none. `store` says which pictures are kept: `crops` of the birds; `frames`, each crop with
+    the whole frame beside it; or `nothing`, and then none is sent either.
     """
 
     source: SourceField
     gate_source: SourceField | None = None
     name: str = ""
     ignore: tuple[Polygon, ...] = ()
+    mask: tuple[Polygon, ...] = ()
+    store: Literal["crops", "frames", "nothing"] = "crops"
     zones: Mapping[str, Polygon] = Field(default_factory=dict)
     min_bird: BirdSize = "auto"
     enabled: bool = True
@@ -91,6 +96,22 @@ class CameraSettings(Settings):
     post_roll_s: Annotated[float, Field(ge=0, le=30)] = 2.0
     clip_max_s: Annotated[float, Field(ge=10, le=3600)] = 600.0
     keep_lifeless: bool = False
+
+    @model_validator(mode="after")
+    def _clips_show_nothing_masked(self) -> CameraSettings:
+        if self.clips and self.mask:
+            raise ValueError(
+                "has a mask and keeps clips, which are stored as the camera sends them, without the mask;"
+                " set clips: off, or mask the place in the camera itself"
+            )
+        if self.clips and self.store == "nothing":
+            raise ValueError("has store: nothing and keeps clips, which are pictures too; set clips: off")
+        return self
+
+    @property
+    def keeps_clips(self) -> bool:
+        """Whether clips are kept: never of a camera whose pictures are masked or not to be kept."""
+        return self.clips and not self.mask and self.store != "nothing"
 
     def smallest_bird(self, width: int, height: int) -> int:
         """`min_bird` in pixels of a main stream of this size."""

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
+from birdwatchd.address import Source
 from birdwatchd.settings.agreement import Disagreement, disagreements
 from birdwatchd.settings.alerts import AlertSettings
 from birdwatchd.settings.base import Settings, check_slug
-from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.settings.cameras import BirdSize, CameraSettings
 from birdwatchd.settings.channels import ChannelSettings
 from birdwatchd.settings.log import LogSettings
 from birdwatchd.settings.metrics import MetricsSettings
@@ -47,6 +48,18 @@ class Config(Settings):
     def model_cache(self) -> Path:
         """Folder in which downloaded weights are kept."""
         return self.model.cache_dir or self.home / "models"
+
+    @property
+    def without_pictures(self) -> frozenset[str]:
+        """Cameras of which no picture is kept or sent."""
+        return frozenset(key for key, camera in self.cameras.items() if camera.store == "nothing")
+
+    def of_recordings(self, camera: str, min_bird: BirdSize) -> CameraSettings:
+        """How recordings of a camera are watched: with defaults, but what is kept of them is what is kept of the camera."""
+        settings = CameraSettings(source=Source("/"), min_bird=min_bird)
+        live = self.cameras.get(camera)
+        kept = {"mask", "store", "keep_lifeless"}
+        return settings.model_copy(update={key: getattr(live, key) for key in kept}) if live else settings
 
     @field_validator("cameras")
     @classmethod

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from birdwatchd.errors import ConfigError
+from birdwatchd.errors import ConfigError, shortened
 from birdwatchd.settings.agreement import Disagreement
 from birdwatchd.settings.config import Config
 from birdwatchd.text_file import NotText, read_text
@@ -28,6 +28,7 @@ UNSET = "unset"  # stands for an environment variable that is not there and that
 MOST_BYTES = 1_000_000
 MOST_DEPTH = 20  # levels of keys and lists; no setting has more than six
 MOST_VALUES = 100_000  # with every `*alias` counted as often as it stands there
+MOST_PROBLEMS = 50  # lines that are said at once
 TOO_DEEP = "a configuration has a few levels of keys; look for a bracket that is not closed, or an *alias within itself"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -94,6 +95,8 @@ def parse_config(text: str, file: str, environ: Mapping[str, str], *, missing: s
                 reader.invalid(item["loc"], item["type"], item["msg"], item.get("input"), item.get("ctx") or {})
     if reader.problems or config is None:
         problems = tuple(line for _, line in sorted(set(reader.problems)))
+        if (more := len(problems) - MOST_PROBLEMS) > 0:
+            problems = (*problems[:MOST_PROBLEMS], f"{file}: and {more} more problems; mend these first")
         raise ConfigError("\n".join(problems), problems=problems)
     return config
 
@@ -118,7 +121,9 @@ class _Reader:
         self._values += 1
         if len(path) > MOST_DEPTH or self._values > MOST_VALUES:
             what = "is nested too deeply" if len(path) > MOST_DEPTH else "holds too many values"
-            raise ConfigError(f"{self.file}:{node.start_mark.line + 1}: {path[0] if path else ''} {what}", TOO_DEEP)
+            raise ConfigError(
+                f"{self.file}:{node.start_mark.line + 1}: {shortened(path[0]) if path else ''} {what}", TOO_DEEP
+            )
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -190,7 +195,8 @@ class _Reader:
         self._say(self.lines.get(path, 1), ".".join(path), _explain(path, kind, message, given, context))
 
     def _say(self, line: int, key: str, text: str) -> None:
-        self.problems.append((line, f"{self.file}:{line}: {key + ' ' if key else ''}{text}"))
+        where = f"{shortened(key)} " if key else ""
+        self.problems.append((line, f"{self.file}:{line}: {where}{shortened(text)}"))
 
 
 def _explain(path: tuple[str, ...], kind: str, message: str, given: object, context: Mapping[str, Any]) -> str:
@@ -244,4 +250,5 @@ def _allowed_keys(path: tuple[str, ...]) -> set[str]:
 def _yaml_problem(file: str, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     line = mark.line + 1 if mark else 1
-    return f"{file}:{line}: is not valid YAML ({getattr(error, 'problem', None) or 'unreadable'}); check indentation"
+    what = shortened(getattr(error, "problem", None) or "unreadable")
+    return f"{file}:{line}: is not valid YAML ({what}); check indentation"

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from birdwatchd.errors import ConfigError
+from birdwatchd.errors import ConfigError, shortened
 from birdwatchd.records import Label
 from birdwatchd.species.taxonomy import name_key
 from birdwatchd.text_file import NotText, read_text
@@ -62,11 +62,11 @@ def _columns(path: Path, header: Sequence[str], language: str) -> tuple[int, int
     if language:
         chosen = next((index for index in others if keys[index] == name_key(language)), None)
         if chosen is None:
-            known = ", ".join(header[index] for index in others)
+            known = shortened(", ".join(header[index] for index in others))
             raise ConfigError(f"species.names_file {path}:1: has no column `{language}`", f"it has: {known}")
         return scientific, chosen
     if len(others) != 1:
-        known = ", ".join(header[index] for index in others) or "none"
+        known = shortened(", ".join(header[index] for index in others)) or "none"
         raise ConfigError(f"species.names_language is needed: {path} has several columns or none", f"it has: {known}")
     return scientific, others[0]
 

@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection, Engine
 from birdwatchd.errors import StoreError, StoreTooNew, StoreUnavailable
 from birdwatchd.store import migrations, schema
 from birdwatchd.store.backup.database_copy import keep_before_migration
-from birdwatchd.store.media import DAY_FOLDERS, home_lock
+from birdwatchd.store.media import DAY_FOLDERS, frame_path, home_lock
 from birdwatchd.store.sqlite_errors import damaged, migration_errors, store_errors
 
 __all__ = ["FILE_NAME", "Database", "refuse_emptied"]
@@ -112,7 +112,7 @@ class Database:
             yield connection
 
     def named_files(self, visit_ids: list[str]) -> set[str]:
-        """The paths of crops and clips, relative to home, that the rows of these visits name."""
+        """The paths of crops and clips, relative to home, that the rows of these visits name, and of crops' frames."""
         moment, visit, named = schema.moment.c, schema.visit.c, set[str]()
         with self.reading() as connection:
             for first in range(0, len(visit_ids), 500):  # SQLite allows 999 parameters in its oldest builds
@@ -122,7 +122,7 @@ class Database:
                     sa.select(visit.clip).where(visit.id.in_(chosen), visit.clip.is_not(None)),
                 ):
                     named.update(connection.execute(query).scalars())
-        return named
+        return named | {frame_path(name) for name in named if name.endswith(".jpg")}
 
     def close(self, *, checkpoint: bool = False) -> None:
         """Let go of the file.

@@ -1,5 +1,7 @@
 """Keep the crops as JPEG files, `media/<camera>/<YYYY>/<MM>/<DD>/<visit id>-<index>.jpg`, by UTC day.
 
+Where a camera's `store` is `frames`, the whole frame lies beside its crop, `<visit id>-<index>-frame.jpg`. No row names
+it: it belongs to its crop, and goes with it.
 A file is there in whole or not at all (temporary name, fsync, rename), and before the row that names it. A
 crash in between leaves a file without a row, and so does a database that was lost, emptied or restored from an old
 backup: nobody can tell these apart, so `sweep` moves such files to `lost+found/` and deletes none. A lock file tells
@@ -17,7 +19,7 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,7 +29,7 @@ from birdwatchd.errors import StoreBusy, StoreError
 from birdwatchd.records import Visit, rfc3339
 from birdwatchd.store.rescue.exif import without_exif
 
-__all__ = ["DAY_FOLDERS", "LOST", "Media", "MediaFile", "Swept", "home_lock", "media_files"]
+__all__ = ["DAY_FOLDERS", "LOST", "Media", "MediaFile", "Swept", "frame_path", "home_lock", "media_files"]
 
 LOST = "lost+found"  # below home; paths in it are as they were below home
 DAY_FOLDERS = "*/[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"
@@ -36,8 +38,9 @@ MARK_NAME = ".swept"
 LOCK_TIMEOUT_S = 10.0  # as long as SQLite waits for its own lock
 _ID = re.compile(r"^[0-9A-Za-z_-]{1,64}\Z")
 _OURS = re.compile(
-    r"^\.?(?P<visit>[0-9A-Za-z_-]{1,64}?)(-(?P<index>\d{1,9})(~\d+)?\.jpg|(?P<clip>(~\d+)?\.mp4))(?P<part>\.part)?\Z"
+    r"^\.?(?P<visit>[0-9A-Za-z_-]{1,64}?)(-(?P<index>\d{1,9})(?P<frame>-frame)?(~\d+)?\.jpg|(?P<clip>(~\d+)?\.mp4))(?P<part>\.part)?\Z"
 )
+FRAME_SUFFIX = "-frame.jpg"
 UNNAMED_CLIP_S = 3600.0  # a finished clip waits for its row behind a busy classifier or a locked database
 
 
@@ -71,20 +74,27 @@ def _lock(descriptor: int, kind: int, home: Path) -> None:
             return
 
 
+def frame_path(crop: str) -> str:
+    """Where the whole frame of a crop lies, if it is kept."""
+    return crop.removesuffix(".jpg") + FRAME_SUFFIX
+
+
 @dataclass(frozen=True, slots=True)
 class MediaFile:
-    """A crop, a clip, or an unfinished one, by what its name says.
+    """A crop, a whole frame, a clip, or an unfinished one, by what its name says.
 
     Attributes:
         name: relative to home, with `/`.
-        index: of the moment that a crop shows; None for a clip.
+        index: of the moment that a crop or frame shows; None for a clip.
         unfinished: it was not renamed to its final name.
+        whole: it is the whole frame of a crop.
     """
 
     name: str
     visit_id: str
     index: int | None
     unfinished: bool
+    whole: bool = False
 
 
 def media_files(home: Path, folder: Path) -> list[MediaFile]:
@@ -93,7 +103,11 @@ def media_files(home: Path, folder: Path) -> list[MediaFile]:
     matches = ((name, _OURS.match(name)) for name in sorted(os.listdir(folder)))
     return [
         MediaFile(
-            f"{relative}/{name}", match["visit"], int(match["index"]) if match["index"] else None, bool(match["part"])
+            f"{relative}/{name}",
+            match["visit"],
+            int(match["index"]) if match["index"] else None,
+            unfinished=bool(match["part"]),
+            whole=bool(match["frame"]),
         )
         for name, match in matches
         if match
@@ -120,9 +134,18 @@ class Swept:
 class Media:
     """The crop files below one home."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, without_pictures: Collection[str] = ()) -> None:
+        """
+        Args:
+            without_pictures: cameras of which no picture is written any more, and none is given to be sent.
+        """
         self.home = home
         self.root = home / "media"
+        self._without_pictures = frozenset(without_pictures)
+
+    def keeps_pictures_of(self, camera: str) -> bool:
+        """Whether pictures of a camera are written."""
+        return camera not in self._without_pictures
 
     def path_of(self, visit: Visit, index: int) -> str:
         """Where a crop belongs, relative to home.
@@ -159,6 +182,11 @@ class Media:
         with suppress(OSError):
             (self.home / name).unlink()
 
+    def remove_crop(self, name: str) -> None:
+        """Delete a crop and its whole frame, as `remove` does."""
+        self.remove(name)
+        self.remove(frame_path(name))
+
     def read(self, name: str | None) -> bytes | None:
         """A crop's file; None where there is none (any more)."""
         if name is None:
@@ -169,7 +197,12 @@ class Media:
             return None
 
     def picture(self, name: str | None) -> bytes | None:
-        """A crop as it was classified, without what the store wrote into it; None where there is none (any more)."""
+        """A crop as it was classified, without what the store wrote into it; None where there is none (any more).
+
+        This is what is sent: of a camera whose pictures are not to be kept there is none, also none of before.
+        """
+        if name is not None and not self._without_pictures.isdisjoint(name.split("/")[1:2]):  # the camera's folder
+            return None
         jpeg = self.read(name)
         return None if jpeg is None else without_exif(jpeg)
 

@@ -104,7 +104,7 @@ class Scans:
         with self._database.writing() as connection:
             crops = _forget(connection, recording, model_id(connection, recording.model, None))
         for name in crops:
-            self._media.remove(name)
+            self._media.remove_crop(name)
 
     def mark_done(
         self, recording: Recording, *, visits: int, error: str | None, now: datetime, growing: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -131,28 +132,29 @@ class Store(StoreReader):
         retained, cameras, scans: the doors, each see its class.
     """
 
-    def __init__(self, database: Database, zone: ZoneInfo) -> None:
+    def __init__(self, database: Database, zone: ZoneInfo, without_pictures: Collection[str] = ()) -> None:
         super().__init__(database)
-        self.zone, self._media = zone, Media(database.home)
+        self.zone, self._media = zone, Media(database.home, without_pictures)
         self.retained = AnnouncedTopics(database)
         self.cameras = Cameras(database, self._media, zone)
         self.scans = Scans(database, self._media)
         self._owner: _Owner | None = None
 
     @classmethod
-    def open(cls, home: Path, *, zone: ZoneInfo, check: bool = False) -> Store:
+    def open(cls, home: Path, *, zone: ZoneInfo, check: bool = False, without_pictures: Collection[str] = ()) -> Store:
         """Open a home, creating or upgrading what is needed.
 
         Args:
             zone: whose midnight ends a day, for "first today".
             check: first look through the database for damage, for 2 s at most.
+            without_pictures: cameras of which no picture is kept or sent.
 
         Raises:
             StoreTooNew: a newer birdwatchd wrote it.
             StoreDamaged: only `birdwatchd doctor` can mend it.
             StoreBusy, StoreFull, StoreError: it cannot be opened now, or at all.
         """
-        return cls(Database.open(home, check=check), zone)
+        return cls(Database.open(home, check=check), zone, without_pictures)
 
     def claim(self, command: str) -> None:
         """Become the one process that records into this home, until `close`; `command` is what it does, such as `run`.

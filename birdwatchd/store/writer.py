@@ -24,7 +24,7 @@ from birdwatchd.store import outbox, reviews, revision, schema
 from birdwatchd.store.camera_state import EFFORT_GAP
 from birdwatchd.store.database import Database
 from birdwatchd.store.embeddings import model_id
-from birdwatchd.store.media import home_lock
+from birdwatchd.store.media import frame_path, home_lock
 from birdwatchd.store.news import StoredVisit
 from birdwatchd.store.reader import rank_of, stored_visits, to_stored_visit
 from birdwatchd.store.rescue.notes import CropNote, stored_note, with_note
@@ -100,7 +100,7 @@ class Writer:
             undo.pop_all()
             for one in surpassed:
                 if one.crop is not None:
-                    self._setup.media.remove(one.crop)
+                    self._setup.media.remove_crop(one.crop)
         if visit.end is not None:
             self._renew_note(visit.visit_id)
         return recorded
@@ -168,8 +168,10 @@ class Writer:
         return replace(visit, clip=None, clip_cut=False)
 
     def _write_crops(self, visit: Visit, moments: Sequence[MomentRow], undo: ExitStack) -> dict[int, str | None]:
-        """Write the pictures of moments; None for those for which there is no room."""
+        """Write the pictures of moments; None for those for which there is no room, or that are not to be kept."""
         media, crops = self._setup.media, dict[int, str | None]()
+        if not media.keeps_pictures_of(visit.camera):
+            return dict.fromkeys(row.moment.index for row in moments)
         room = bool(moments) and DiskRoom.at(self._database.home).for_pictures
         for row in moments:
             if row.moment.index in crops:
@@ -177,7 +179,9 @@ class Writer:
             name = media.path_of(visit, row.moment.index)
             try:
                 if room:
-                    undo.callback(media.remove, name)
+                    undo.callback(media.remove_crop, name)
+                    if row.moment.frame:
+                        media.write(frame_path(name), row.moment.frame)
                     media.write(name, with_note(row.moment.crop.jpeg, CropNote(visit, row, visit.model)))
             except OSError as error:
                 if not is_full(error):

@@ -48,6 +48,20 @@ def test_a_file_that_cannot_be_used_fails_the_check(tmp_path: Path) -> None:
         check_config(Config.model_validate({"mqtt": {"url": "mqtts://h", "ca_file": tmp_path / "none.pem"}}), None)
 
 
+def test_what_is_private_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever drew a mask wants to see that it is in force; a camera without one has no line."""
+    half = [[0, 0], [0.5, 0], [0.5, 1]]
+    cameras = {
+        "path": {"source": "rtsp://h/1", "mask": [half, half], "store": "nothing"},
+        "nut": {"source": "rtsp://h/2", "store": "frames"},
+        "two": {"source": "rtsp://h/3"},
+    }
+    text = said_of(capsys, cameras=cameras)
+    assert "pictures path: 2 places masked, so no clips, no picture is kept or sent" in text
+    assert "pictures nut: whole frames are kept too" in text
+    assert "two: " not in text
+
+
 def test_a_rule_that_tells_nobody_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """It looks as good as any other until the hoopoe has been and gone."""
     text = said_of(capsys, alerts=[{"name": "rarities", "when": ["rare"]}])

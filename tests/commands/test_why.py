@@ -61,7 +61,7 @@ def test_mistakes_say_what_was_expected(config: Config, tmp_path: Path) -> None:
         run_why(config, WhyOptions("v9"))
     with pytest.raises(ConfigError, match="does not know Dodo"):
         run_why(config, WhyOptions("v1", species="Dodo"))
-    with pytest.raises(StoreError, match="no crop 7 any more"):
+    with pytest.raises(StoreError, match="no crop 7; retention or somebody has removed it"):
         run_why(config, WhyOptions("v1", moment=7))
     with pytest.raises(ExportError, match="cannot be written"):
         run_why(config, WhyOptions("v1", out_file=tmp_path / "why.xyz"))

@@ -47,6 +47,14 @@ def test_home_assistant_takes_every_description(images: bool, commands: tuple[st
     ]
 
 
+def test_a_camera_without_pictures_has_no_image() -> None:
+    """An image entity that never shows one looks like a fault; the platform alone removes one of before."""
+    found = configs(without_pictures=("nut_feeder",))
+    assert found[CAMERA]["cmps"]["image"] == {"p": "image"}
+    assert "image_topic" in found["homeassistant/device/birdwatch_reserve1_pond-2/config"]["cmps"]["image"]
+    assert check(found) == []
+
+
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [

@@ -611,3 +611,15 @@ def test_several_processes_ask_for_the_first_time(world: World) -> None:
     runs[0].communicate()
     assert world.reads() == 0
     assert len([name for name in world.names() if name.endswith(".f16")]) == 1
+
+
+def test_a_pipe_in_the_place_of_the_file_is_replaced(world: World) -> None:
+    """Opening it would wait for ever."""
+    world.visit("v1")
+    world.check()
+    path = world.home / module.FOLDER / name_of("demo@1")
+    path.unlink()
+    os.mkfifo(path)
+    world.check()
+    assert path.is_file()
+    assert any("is damaged and will be rewritten" in line for line in world.said)

@@ -143,6 +143,31 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     assert read_text(tmp_path / "a", most_bytes=100) == "name: b"
 
 
+def test_what_is_wrong_is_quoted_in_part() -> None:
+    """A key of ten thousand letters fills the journal, and a thousand wrong keys hide the one that matters."""
+    (problem,) = problems_of(f"? {'x' * 10_000}\n: 1")
+    assert len(problem) < 2500
+    assert "x…" in problem
+    many = problems_of("".join(f"key{number}: 1\n" for number in range(300)))
+    assert len(many) == 51
+    assert many[-1] == "site.yaml: and 250 more problems; mend these first"
+
+
+def problems_of(text: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "site.yaml", {})
+    return caught.value.problems
+
+
+def test_the_columns_of_a_table_are_quoted_in_part(tmp_path: Path) -> None:
+    """The wrong file may be a table of a thousand columns."""
+    (tmp_path / "a").write_text("scientific_name," + ",".join(f"column{n}" for n in range(9999)))
+    for language in ("", "Deutsch"):
+        with pytest.raises(ConfigError) as caught:
+            read_names(tmp_path / "a", language)
+        assert len(str(caught.value)) < 2500
+
+
 YAML_PARTS = st.sampled_from(
     [
         *("a", ":", " ", "\n", "- ", "[", "]", "{", "}", "&a ", "*a", "<<", "!secret ", "'", '"', "#", "|", "%", "~"),

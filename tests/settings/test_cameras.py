@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from birdwatchd.address import Source
 from birdwatchd.camera.motion.grid import Grid
+from birdwatchd.errors import ConfigError
 from birdwatchd.settings.cameras import CameraSettings, auto_min_bird
+from birdwatchd.settings.load import parse_config
 
 SIDES = st.integers(16, 8192)
 
@@ -55,3 +57,30 @@ def test_a_larger_picture_has_no_smaller_birds_in_pixels_and_no_larger_ones_as_a
     if least not in (10, 20):
         larger = auto_min_bird(2 * width, 2 * height)
         assert least <= larger <= 2 * least + 1
+
+
+def test_mask_and_clips_together_are_refused_with_their_line() -> None:
+    """A clip would show what the mask is to hide; whoever turns both on must hear it before the first visit."""
+    mask = "mask: [[[0, 0], [1, 0], [1, 1]]]"
+    for keys, said in ((mask, "has a mask and keeps clips"), ("store: nothing", "has store: nothing and keeps clips")):
+        with pytest.raises(ConfigError) as caught:
+            parse_config(f"cameras:\n  nut: {{source: rtsp://h/1, clips: on, {keys}}}", "site.yaml", {})
+        (problem,) = caught.value.problems
+        assert problem.startswith(f"site.yaml:2: cameras.nut {said}")
+    with pytest.raises(ConfigError, match="store is 'all'; use one of 'crops', 'frames' or 'nothing'"):
+        parse_config("cameras: {nut: {source: rtsp://h/1, store: all}}", "site.yaml", {})
+    with pytest.raises(ConfigError, match="mask"):
+        parse_config("cameras: {nut: {source: rtsp://h/1, mask: [[[0, 0], [1, 0]]]}}", "site.yaml", {})
+
+
+def test_recordings_of_a_camera_are_as_private_as_the_camera() -> None:
+    """Its card is read at home, weeks later; the neighbours' terrace is on it all the same."""
+    text = (
+        "cameras: {nut: {source: rtsp://h/1, store: frames, mask: [[[0, 0], [1, 0], [1, 1]]], ignore: [], clips: off}}"
+    )
+    config = parse_config(text, "site.yaml", {})
+    settings = config.of_recordings("nut", 40)
+    assert (settings.mask, settings.store, settings.min_bird) == (config.cameras["nut"].mask, "frames", 40)
+    assert config.of_recordings("scan", "auto") == CameraSettings(source=Source("/"))
+    assert config.without_pictures == frozenset()
+    assert parse_config(text.replace("frames", "nothing"), "site.yaml", {}).without_pictures == {"nut"}

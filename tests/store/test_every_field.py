@@ -25,6 +25,7 @@ from birdwatchd.records import Box, Crop, Evidence, Moment, Phase, Visit, clip_p
 from birdwatchd.stages.classify import ClassifiedEvidence
 from birdwatchd.stages.record import visit_of
 from birdwatchd.store import MomentRow, Store, StoredVisit
+from birdwatchd.store.media import frame_path
 
 START = datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
 IDS = (new_visit_id(START, 1), new_visit_id(START, 2))
@@ -142,7 +143,7 @@ def test_every_field_of_a_visit_is_in_its_row(store: Store) -> None:
 
 
 def test_every_field_of_a_moment_is_in_its_row(store: Store) -> None:
-    """Where in a recording a moment was is not kept: its time says it."""
+    """Where in a recording a moment was is not kept: its time says it. The whole frame is a file beside the crop."""
 
     def form(moment: Moment) -> tuple[Any, ...]:
         visit = replace(build(Visit, 0), visit_id=new_visit_id(START), clip=None)
@@ -150,11 +151,13 @@ def test_every_field_of_a_moment_is_in_its_row(store: Store) -> None:
         store.writer().record(visit, [row], START)
         (kept,) = store.visits.moments(visit.visit_id)
         assert kept.crop is not None
-        return kept.idx, kept.at, kept.box, kept.quality, kept.crop.read_bytes(), kept.width, kept.height
+        whole = Path(frame_path(str(kept.crop)))
+        frame = whole.read_bytes() if whole.exists() else b""
+        return kept.idx, kept.at, kept.box, kept.quality, kept.crop.read_bytes(), kept.width, kept.height, frame
 
     base = build(Moment, 0)
     crop: Crop = base.crop
-    assert form(base) == (base.index, base.at, base.box, base.quality, crop.jpeg, crop.width, crop.height)
+    assert form(base) == (base.index, base.at, base.box, base.quality, crop.jpeg, crop.width, crop.height, base.frame)
     assert left_out(base, form, "crop") == {"media_s"}
 
 

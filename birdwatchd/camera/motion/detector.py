@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from birdwatchd.camera.mask import MOSTLY, PrivacyMask
 from birdwatchd.camera.motion.background import Background, Illumination, learning_rate
 from birdwatchd.camera.motion.false_motion import (
     ChangeScore,
@@ -73,7 +74,9 @@ class MotionDetector:
         self.frame_size = (width, height)
         self.grid = Grid(width, height, settings.min_bird)
         self.background = Background(settings.background, self.grid)
-        self._watch_mask: Mask | None = self.grid.watch_mask(settings.ignore) * 255 if settings.ignore else None
+        unwatched = (*settings.ignore, *settings.mask)
+        self._watch_mask: Mask | None = self.grid.watch_mask(unwatched) * 255 if unwatched else None
+        self._privacy = PrivacyMask(settings.mask)
         self._reach = max(1, min(4, round(settings.shift_reach * self.grid.bird_cells)))
         self._window = max(5, min(9, round(self.grid.bird_cells) | 1))
         self._min_size = settings.min_size * self.grid.bird_cells
@@ -324,6 +327,7 @@ class MotionDetector:
                 if score.recurs:
                     self.background.raise_sway(foreground.abs_diff, part, here)
         box = self.grid.box(left + foreground.shift.dx, top + foreground.shift.dy, w, h)
+        why = why or ("masked" if self._privacy.share(box) > MOSTLY else "")
         ghost = not why and self._is_ghost(foreground, part, here)
         activity = self._activity(foreground, part, here)
         tone = tone_of(foreground.cells[here][part]) if not why else ()

@@ -127,6 +127,7 @@ class MotionSettings:
     Attributes:
         min_bird: height or width of the smallest bird, pixels of the source frame.
         ignore: polygons in fractions of the frame that never count as motion.
+        mask: the same; nor does what lies mostly in one and only reaches out of it.
         min_size: share of `min_bird` that a region must measure; wings and tail fade into the background.
         min_area: cells above the threshold, as a share of the square of the smallest region.
         min_thickness: mean thickness of a region in smallest birds; rain and twigs are long and thin.
@@ -152,6 +153,7 @@ class MotionSettings:
 
     min_bird: int = 24
     ignore: tuple[tuple[tuple[float, float], ...], ...] = ()
+    mask: tuple[tuple[tuple[float, float], ...], ...] = ()
     min_size: float = 0.65
     min_area: float = 0.35
     min_thickness: float = 0.22

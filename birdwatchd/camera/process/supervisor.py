@@ -159,7 +159,7 @@ class CameraProcess:
         """
         self.camera, self._settings, self._mailbox = camera, settings, mailbox
         self._metrics, self._on_status = metrics, on_status
-        self._home = home.absolute() if home is not None and settings.clips else None
+        self._home = home.absolute() if home is not None and settings.keeps_clips else None
         self._open: dict[str, Evidence] = {}
         self._ended: OrderedDict[str, Evidence] = OrderedDict()
         self._child: ChildProcess | None = None

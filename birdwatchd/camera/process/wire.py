@@ -2,7 +2,7 @@
 
 A child process decodes what strangers send; if it were taken over, its messages must still be nothing but data to its
 parent. A message is: 4 bytes total length, 4 bytes header length (big-endian), a JSON header, then the
-JPEGs of its moments one after another.
+JPEGs of its moments one after another, each crop followed by the whole frame if that is kept.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def encode(item: Item) -> bytes:
     blobs: list[bytes] = []
     if isinstance(item, Evidence):
         header = _evidence_header(item)
-        blobs = [moment.crop.jpeg for moment in item.moments]
+        blobs = [jpeg for moment in item.moments for jpeg in (moment.crop.jpeg, moment.frame)]
     elif isinstance(item, CameraStatus):
         header = {"kind": "status"} | {
             name: getattr(item, name)
@@ -221,6 +221,7 @@ def _evidence_header(item: Evidence) -> dict[str, Any]:
                 "quality": m.quality,
                 "media_s": m.media_s,
                 "size": [m.crop.width, m.crop.height, len(m.crop.jpeg)],
+                "frame": len(m.frame),
             }
             for m in item.moments
         ],
@@ -234,7 +235,7 @@ def _evidence(data: dict[str, Any], body: bytes) -> Evidence:
     moments, offset = [], 0
     for item in data["moments"]:
         moment = _moment(item, body, offset)
-        offset += len(moment.crop.jpeg)
+        offset += len(moment.crop.jpeg) + len(moment.frame)
         moments.append(moment)
     start = _time(data["start"])
     end = _time(data["end"]) if data["end"] is not None else None
@@ -261,15 +262,15 @@ def _evidence(data: dict[str, Any], body: bytes) -> Evidence:
 
 def _moment(item: dict[str, Any], body: bytes, offset: int) -> Moment:
     width, height, length = (_whole(v) for v in item["size"])
-    jpeg = body[offset : offset + length]
-    if len(jpeg) != length:
+    jpeg, frame_length = body[offset : offset + length], _whole(item["frame"])
+    frame = body[offset + length : offset + length + frame_length]
+    if len(jpeg) != length or len(frame) != frame_length:
         raise ValueError("its pictures are cut off")
     x, y, w, h = (_number(v, 0.0, 1.0) for v in item["box"])
     quality = _number(item["quality"], 0.0, 1.0)
     crop = Crop(jpeg, width, height)
-    return Moment(
-        _whole(item["index"], 100_000), _time(item["at"]), Box(x, y, w, h), quality, crop, _maybe(item["media_s"])
-    )
+    index, at, media_s = _whole(item["index"], 100_000), _time(item["at"]), _maybe(item["media_s"])
+    return Moment(index, at, Box(x, y, w, h), quality, crop, media_s, frame)
 
 
 class Pipe:

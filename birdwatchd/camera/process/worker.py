@@ -68,7 +68,7 @@ class CameraWatch:
         )
         self._last_status = CameraStatus(camera, CameraState.STARTING, utc_now())
         self._clips: ClipRecorder | None = None
-        if home is not None:
+        if home is not None and settings.keeps_clips:
             of_visit = ClipSettings(settings.pre_roll_s, settings.post_roll_s, settings.clip_max_s)
             fallback = self._dual.gate_feed.ring if self._dual is not None else None
             self._clips = ClipRecorder(camera, of_visit, home, self._ring, utc_now, self._notify, fallback=fallback)

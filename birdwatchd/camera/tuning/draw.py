@@ -49,6 +49,7 @@ REASONS: dict[str, tuple[Colour, str]] = {
     "light": ((66, 228, 240), "only another light"),
     "sway": ((115, 158, 0), "same leaf, moved a bit"),
     "soft": ((167, 121, 204), "no edges: shadow, blur"),
+    "masked": ((90, 90, 90), "mostly in a mask"),
     UNCONFIRMED: ((0, 94, 213), "followed, but not a bird"),
 }
 # One per visit, in turn, BGR (the ten of Tableau, without grey).

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from birdwatchd.camera.blindness import BlindSpell
 from birdwatchd.camera.capture.frame import DecodedFrame
+from birdwatchd.camera.crops import picture_of
+from birdwatchd.camera.mask import PrivacyMask
+from birdwatchd.camera.motion.detector import MotionDetector
 from birdwatchd.camera.motion.grid import FloatGrid
 from birdwatchd.camera.observer import Observer
 from birdwatchd.records import Box, Evidence, Moment
@@ -152,6 +155,7 @@ class TuningLog:
         """
         self._main_size = main_size
         self._name, self._settings, self._observer = name, settings, observer
+        self._mask = PrivacyMask(settings.mask)
         self._origin = datetime.min  # second 0
         self._seen = observer.last_motion
         self._scene: Image | None = None
@@ -208,7 +212,7 @@ class TuningLog:
             grid_shape=grid.shape if grid is not None else (1, 1),
             cell=grid.cell if grid is not None else 1,
             scene=self._scene,
-            noise=gate.threshold_map() if gate is not None and learned else None,
+            noise=self._noise(gate) if gate is not None and learned else None,
             samples=tuple(self._samples),
             ignored={why: Ignored(self._counts[why], self._maps[why]) for why in sorted(self._counts)},
             visits=tuple(
@@ -217,6 +221,13 @@ class TuningLog:
             problem=problem,
             blind=self._observer.blind_spell,
         )
+
+    def _noise(self, gate: MotionDetector) -> FloatGrid:
+        """By how much each cell must differ; of masked ones nothing is shown, as if nothing moved there."""
+        noise = gate.threshold_map()
+        shown = gate.grid.watch_mask(self._settings.mask) > 0
+        noise[~shown] = noise[shown].min() if shown.any() else 0.0
+        return noise
 
     def _seconds_of(self, at: datetime) -> float:
         return max(0.0, (at - self._origin).total_seconds())
@@ -272,5 +283,5 @@ class TuningLog:
         empty = bool(self._samples) and self._samples[-1].state is GateState.WATCHING and not self._observer.tracks
         due = self._scene is None or (empty and not self._scene_empty)
         if due or (empty and self.seconds - self._scene_s > RENEW_S):
-            self._scene = np.asarray(frame.av_frame.to_ndarray(format="bgr24"), np.uint8)
+            self._scene = picture_of(frame.av_frame, self._mask)
             self._scene_s, self._scene_empty = self.seconds, empty

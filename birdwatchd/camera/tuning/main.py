@@ -17,6 +17,7 @@ import cv2
 
 from birdwatchd.camera.capture.clock import utc_now
 from birdwatchd.camera.capture.stream import Stream
+from birdwatchd.camera.mask import PrivacyMask
 from birdwatchd.camera.motion.grid import scaled_min_bird
 from birdwatchd.camera.process.child import Parent, run_child
 from birdwatchd.camera.process.observed_stream import ObservedStream
@@ -66,7 +67,8 @@ def run(order: Order, stop: Stop, pipe: Pipe) -> TuningResults:
     log = TuningLog(order.camera, settings, stream.observer, main_size)
     problem, reported_s = "", 0.0
     with ExitStack() as stack:
-        video = stack.enter_context(AnnotatedVideo(order.out)) if order.out.suffix.lower() == ".mp4" else None
+        mask, is_video = PrivacyMask(settings.mask), order.out.suffix.lower() == ".mp4"
+        video = stack.enter_context(AnnotatedVideo(order.out, mask)) if is_video else None
         frames = stack.enter_context(closing(stream.frames()))
         try:
             for frame, evidence in frames:

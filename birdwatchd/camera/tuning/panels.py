@@ -138,10 +138,15 @@ def scale_panel(results: TuningResults, panel_width: int) -> Image:
         image,
     )
     entries: list[tuple[Colour, str]] = [((0, 215, 255), f"min_bird: {least}, to scale")]
-    count = len(results.settings.ignore)
-    if count:
-        entries.append(((40, 40, 230), f"ignore: {count} polygon{'' if count == 1 else 's'}, nothing is seen there"))
-    else:
+    ignored, masked = (
+        f"{count} polygon{'' if count == 1 else 's'}" if (count := len(polygons)) else ""
+        for polygons in (results.settings.ignore, results.settings.mask)
+    )
+    if ignored:
+        entries.append(((40, 40, 230), f"ignore: {ignored}, nothing is seen there"))
+    if masked:
+        entries.append((INK, f"mask: {masked}, black in every picture"))
+    if not ignored and not masked:
         entries.append((LINE, "ignore: nothing; the whole frame is watched"))
     legend(panel, entries, RULER_X, area.below, 2, 300)
     return panel

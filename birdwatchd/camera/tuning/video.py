@@ -14,9 +14,10 @@ from typing import Any
 import av
 import av.error
 import cv2
-import numpy as np
 
 from birdwatchd.camera.capture.frame import DecodedFrame
+from birdwatchd.camera.crops import picture_of
+from birdwatchd.camera.mask import PrivacyMask
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.tuning.draw import WHITE, Colour, label, time_text
 from birdwatchd.camera.tuning.log import Image
@@ -38,8 +39,11 @@ RED: Colour = (60, 60, 235)
 class AnnotatedVideo:
     """One annotated video; a context manager that completes the file at its end."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mask: PrivacyMask) -> None:
         """Begin the file.
+
+        Args:
+            mask: places that are black in it.
 
         Raises:
             ExportError: this libav has no H.264 encoder, or the file cannot be written.
@@ -49,7 +53,7 @@ class AnnotatedVideo:
                 "this PyAV was built without libx264, so no video can be written",
                 "write an image instead (--out sheet.png), or install PyAV from PyPI",
             )
-        self._path = path
+        self._path, self._mask = path, mask
         try:
             self._container = av.open(str(path), "w", format="mp4")
         except OSError as error:  # libav's errors of files are OSErrors as well
@@ -84,9 +88,7 @@ class AnnotatedVideo:
         self._last_ms = at_ms
         if self._stream is None:
             self._begin(frame)
-        width, height = self._size
-        small = frame.av_frame.reformat(width=width, height=height, format="bgr24")
-        image: Image = np.ascontiguousarray(small.to_ndarray())
+        image: Image = picture_of(frame.av_frame, self._mask, self._size)
         draw_overlay(image, observer, seconds)
         drawn = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format="yuv420p")
         drawn.pts, drawn.time_base = at_ms, _TIME_BASE

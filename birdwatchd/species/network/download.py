@@ -7,9 +7,11 @@ only then renamed, so that neither a dead server nor a power cut leaves half a f
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.client
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Callable
@@ -37,7 +39,9 @@ def sha256_of(path: Path) -> str:
     Raises:
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file:
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a pipe in its place would wait for ever
+            raise OSError(errno.EINVAL, "is not a file")
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -27,6 +27,7 @@ from birdwatchd.store.backup.database_copy import (
 from birdwatchd.store.backup.folder import BackupFolder, folder_errors
 from birdwatchd.store.backup.media_copy import Copied, MediaCopier, remove_unnamed
 from birdwatchd.store.database import FILE_NAME
+from birdwatchd.store.media import frame_path
 from birdwatchd.store.sqlite_errors import store_errors
 
 __all__ = ["BackedUp", "back_up"]
@@ -115,7 +116,7 @@ def _copy_media(part: Path, media: MediaCopier, on_file: Callable[[], None]) -> 
     with store_errors(part), closing(open_copy(part)) as connection:
         names = media_named_in(connection)
         for name in names:
-            if not media.copy(name):
+            if not media.copy_named(name):
                 missing.append(name)
             on_file()
     return missing
@@ -161,7 +162,7 @@ def _named_in(path: Path, connection: sqlite3.Connection, visit_ids: list[str]) 
             chosen = visit_ids[first : first + 500]
             holes = ", ".join("?" * len(chosen))
             crops = f"SELECT crop FROM moment WHERE crop IS NOT NULL AND visit_id IN ({holes})"  # noqa: S608  # only ?
-            found.update(row[0] for row in connection.execute(crops, chosen))
+            found.update(name for row in connection.execute(crops, chosen) for name in (row[0], frame_path(row[0])))
             if "clip" in columns:
                 clips = f"SELECT clip FROM visit WHERE clip IS NOT NULL AND id IN ({holes})"  # noqa: S608  # only ?
                 found.update(row[0] for row in connection.execute(clips, chosen))

@@ -15,13 +15,15 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from birdwatchd.store.media import frame_path
+
 __all__ = ["Copied", "MediaCopier", "remove_unnamed"]
 
 SAME_TIME_NS = 2_000_000_000  # memory sticks keep the time of a file to two seconds
 _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 _DAYS = "*/[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"
 _NAME = re.compile(r"media/[A-Za-z0-9_-]{1,64}/[0-9]{4}/[0-9]{2}/[0-9]{2}/[A-Za-z0-9_~-]{1,90}\.(jpg|mp4)")
-_OURS = re.compile(r"^\.?(?P<visit>[0-9A-Za-z_-]{1,64}?)(-\d+\.jpg|\.mp4)(\.part)?$")
+_OURS = re.compile(r"^\.?(?P<visit>[0-9A-Za-z_-]{1,64}?)(-\d+(-frame)?\.jpg|\.mp4)(\.part)?$")
 
 
 @dataclass(slots=True)
@@ -86,6 +88,14 @@ class MediaCopier:
             self.copied.missing += 1  # deleted at this moment, or on a bad block: one picture is not all of them
             return False
         return True
+
+    def copy_named(self, name: str) -> bool:
+        """As `copy`, of a file that a row names: a crop brings its whole frame along, where there is one."""
+        copied = self.copy(name)
+        frame = frame_path(name)
+        if copied and frame != name and _NAME.fullmatch(frame) and _facts(self._source / frame) is not None:
+            self.copy(frame)
+        return copied
 
     def _write(self, source: Path, target: Path, wanted: os.stat_result) -> None:
         part = target.with_name(f".{target.name}.part")

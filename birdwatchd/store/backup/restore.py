@@ -91,7 +91,7 @@ def _bring(chosen: Path, home: Path, visits: int, on_file: Callable[[], None]) -
     media = MediaCopier(chosen.parent, home, owner)
     with closing(open_copy(chosen)) as connection:
         for name in media_named_in(connection):
-            media.copy(name)
+            media.copy_named(name)
             on_file()
     part = home / f".{FILE_NAME}.part"
     remove_part(part)

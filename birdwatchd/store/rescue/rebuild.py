@@ -88,7 +88,9 @@ def _rebuild_folder(database: Database, setup: Setup, folder: Path, now: datetim
     stray, _ = setup.media.strays(folder, database.named_files, now)
     by_visit: dict[str, list[MediaFile]] = {}
     for file in stray:
-        if not file.unfinished:
+        if file.whole:
+            rebuilt.unusable += 1  # its crop has a row, or it would not be stray; or it is gone
+        elif not file.unfinished:
             by_visit.setdefault(file.visit_id, []).append(file)
     for visit_id, files in sorted(by_visit.items()):
         shown = [row for file in files if file.index is not None and (row := _shown(database.home, file)) is not None]

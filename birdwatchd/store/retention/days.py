@@ -15,7 +15,7 @@ from pathlib import Path
 __all__ = ["File", "Folders", "MonthFiles", "VisitFiles"]
 
 _DAY = re.compile(r"(?P<year>[0-9]{4})/(?P<month>[0-9]{2})/[0-9]{2}$")
-_FILE = re.compile(r"^(?P<visit>[0-9A-Za-z_-]{1,64}?)(-(?P<index>\d+)\.jpg|\.mp4)$")
+_FILE = re.compile(r"^(?P<visit>[0-9A-Za-z_-]{1,64}?)(-(?P<index>\d+)(?P<frame>-frame)?\.jpg|\.mp4)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,11 @@ class File:
 
 @dataclass(slots=True)
 class VisitFiles:
-    """The files of one visit; pictures by the index of their moment."""
+    """The files of one visit; pictures, and the whole frames beside them, by the index of their moment."""
 
     clip: File | None = None
     pictures: dict[int, File] = field(default_factory=dict)
+    frames: dict[int, File] = field(default_factory=dict)
 
 
 MonthFiles = dict[str, VisitFiles]  # by visit id
@@ -101,13 +102,16 @@ class Folders:
                 if match["index"] is None:
                     found[match["visit"]].clip = file
                 else:
-                    found[match["visit"]].pictures[int(match["index"])] = file
+                    visit = found[match["visit"]]
+                    (visit.frames if match["frame"] else visit.pictures)[int(match["index"])] = file
         return dict(found)
 
     def _list_sizes(self, folder: str, mtime_ns: int) -> _Taken:
         files = self.files([folder]).values()
         clips = sum(one.clip.size for one in files if one.clip is not None)
-        return _Taken(mtime_ns, clips, sum(file.size for one in files for file in one.pictures.values()))
+        return _Taken(
+            mtime_ns, clips, sum(file.size for one in files for file in (*one.pictures.values(), *one.frames.values()))
+        )
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

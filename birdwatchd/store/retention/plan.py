@@ -206,7 +206,9 @@ class Plan:
         groups: dict[Value, list[File]] = {visit.value: []}
         for index, file in visit.files.pictures.items():
             best = visit.value.by_age and (visit.visit_id, index) in self._best_of(month)
-            groups.setdefault(Value.BEST_OF_MONTH if best else visit.value, []).append(file)
+            frame = visit.files.frames.get(index)
+            group = groups.setdefault(Value.BEST_OF_MONTH if best else visit.value, [])
+            group += [file] if frame is None else [file, frame]
         return groups
 
     def _load(self, month: Month) -> list[_Stored]:

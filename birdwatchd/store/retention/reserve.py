@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -52,7 +53,7 @@ class Reserve:
         return True
 
 
-def open_store(home: Path, zone: ZoneInfo, *, check: bool = False) -> Store:
+def open_store(home: Path, zone: ZoneInfo, *, check: bool = False, without_pictures: Collection[str] = ()) -> Store:
     """`Store.open`, on a full disk with the help of the reserve.
 
     Raises:
@@ -61,4 +62,4 @@ def open_store(home: Path, zone: ZoneInfo, *, check: bool = False) -> Store:
     with suppress(OSError):  # no home yet
         if DiskRoom.at(home).storage is Storage.FULL and Reserve(home).release():
             log.error("%s: the disk is full; starting with the room that was held for this", home)
-    return Store.open(home, zone=zone, check=check)
+    return Store.open(home, zone=zone, check=check, without_pictures=without_pictures)

@@ -63,6 +63,13 @@ def test_a_file_cut_short_is_refused(small: Saved, kind: str, kept: int) -> None
     refusal(path)
 
 
+def test_a_pipe_in_the_place_of_weights_is_refused(small: Saved) -> None:
+    """Nobody writes into it, and the start would wait for ever."""
+    small.safetensors.unlink()
+    os.mkfifo(small.safetensors)
+    assert "is not a file" in refusal(small.safetensors)
+
+
 def test_a_file_of_noise_is_refused(small: Saved) -> None:
     """An HTML page saved as weights must not end in a traceback."""
     for path in (small.pt, small.safetensors):
