@@ -46,6 +46,7 @@ FLOORS = {
 ROOMS = {
     "camera": {
         "blindness": 0,
+        "neighbours": 0,
         "motion": 1,
         "capture": 1,
         "frame_clock": 1,

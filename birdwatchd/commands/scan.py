@@ -236,7 +236,8 @@ class _Scan:
         self._mailbox.open_lane(self._options.camera)
         crew.start("classify", self._classify.run)
         crew.start("record", self._record.run)
-        worker = ScanProcess(self._options.camera, self._camera)
+        links = [path for path in files if path.is_symlink()]  # they may lead out of their folder
+        worker = ScanProcess(self._options.camera, self._camera, (*self._options.paths, *links))
         interrupt = Crew(self._stop)
         interrupt.start("interrupt", lambda: self._interrupt(worker))
         self._scan_all(files, worker)

@@ -20,7 +20,7 @@ import pytest
 from birdwatchd.address import Source
 from birdwatchd.camera.process import scan_process
 from birdwatchd.camera.process.scan_process import ScanProcess
-from birdwatchd.camera.process.supervisor import ChildProcess
+from birdwatchd.camera.process.spawn import ChildProcess
 from birdwatchd.camera.process.wire import Failure, FileDone, TuneDone, encode
 from birdwatchd.commands import scan
 from birdwatchd.demo.cameras.feeder import write_clip
@@ -306,7 +306,7 @@ while line := sys.stdin.readline():
 def fake_worker(monkeypatch: pytest.MonkeyPatch, answers: dict[str, bytes], *, hang: bool = False) -> None:
     script = WORKER.format(answers={name: answer.hex() for name, answer in answers.items()}, hang=hang)
 
-    def spawn(order: dict[str, Any]) -> ChildProcess:
+    def spawn(order: dict[str, Any], **_: Any) -> ChildProcess:
         process = subprocess.Popen(
             [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )

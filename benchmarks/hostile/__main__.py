@@ -1,0 +1,138 @@
+"""Measure what cameras that attack their viewer cost it: `python -m benchmarks.hostile`.
+
+Each attack (`tests/support/hostile.py`) is served by a process of its own and watched by another, which does what the
+daemon does for a camera. Memory is that of the watcher and its children together, resident, the most that was seen;
+the time that until the first line that says the camera gives no picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from benchmarks.camera_cost.machine import described
+from tests.support.hostile import ATTACKS
+
+MIB = 2**20
+SAMPLE_S = 0.02
+SECONDS = 30.0  # for each attack; the first try ends after 10 s at the latest
+NOTHING = "(nothing)"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one attack.
+
+    Attributes:
+        peak_mib: most resident memory of watcher and children together.
+        refused_s: when it was first said that there is no picture; None if it never was.
+        line: what the log said then.
+        elsewhere: how often another host was asked for something.
+    """
+
+    attack: str
+    peak_mib: float = 0.0
+    refused_s: float | None = None
+    line: str = NOTHING
+    elsewhere: int = 0
+    log: list[str] = field(default_factory=list)
+
+
+def measure(attack: str, seconds: float, checkout: Path) -> Outcome:
+    """Watch one attacker for so long, with the code of a checkout."""
+    outcome = Outcome(attack)
+    here = Path(__file__).resolve().parents[2]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.hostile", attack],
+        cwd=here,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    assert server.stdin is not None
+    url = server.stdout.readline().strip()
+    watcher = subprocess.Popen(
+        [sys.executable, "-P", str(here / "benchmarks" / "hostile" / "watcher.py"), url],
+        env=os.environ | {"PYTHONPATH": str(checkout)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert watcher.stdin is not None
+    assert watcher.stdout is not None
+    began_s = time.monotonic()
+    reader = threading.Thread(target=_read_log, args=(watcher.stdout, outcome, began_s))
+    reader.start()
+    process = psutil.Process(watcher.pid)
+    while time.monotonic() - began_s < seconds and watcher.poll() is None:
+        outcome.peak_mib = max(outcome.peak_mib, _resident(process) / MIB)
+        time.sleep(SAMPLE_S)
+    watcher.stdin.close()
+    watcher.wait()
+    reader.join()
+    server.stdin.close()
+    outcome.elsewhere = int(server.stdout.read() or 0)
+    server.wait()
+    return outcome
+
+
+def _read_log(lines: IO[str], outcome: Outcome, began_s: float) -> None:
+    for line in lines:
+        outcome.log.append(f"{time.monotonic() - began_s:5.1f} {line.rstrip()}")
+        if outcome.refused_s is None and ("offline:" in line or "ended (" in line):
+            outcome.refused_s, outcome.line = time.monotonic() - began_s, line.split(" ", 1)[1].strip()
+
+
+def _resident(process: psutil.Process) -> int:
+    total = 0
+    for one in (process, *process.children(recursive=True)):
+        try:
+            total += one.memory_info().rss
+        except psutil.Error:
+            continue
+    return total
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """The outcomes as a Markdown table."""
+    lines = ["| attack | peak MiB | refused after | what the log said |", "|---|---|---|---|"]
+    for one in outcomes:
+        after = "never" if one.refused_s is None else f"{one.refused_s:.0f} s"
+        said = one.line.replace("|", "\\|")
+        if one.elsewhere:
+            said += f" **(another host was asked {one.elsewhere} times)**"
+        lines.append(f"| {one.attack.replace('_', ' ')} | {one.peak_mib:.0f} | {after} | {said} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("attacks", nargs="*", default=list(ATTACKS), help="names in tests/support/hostile.py")
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--checkout", type=Path, default=Path(__file__).resolve().parents[2])
+    parser.add_argument("--log", action="store_true", help="print everything that was logged")
+    options = parser.parse_args()
+    outcomes = []
+    for attack in options.attacks:
+        outcomes.append(measure(attack, options.seconds, options.checkout.resolve()))
+        print(table(outcomes[-1:]).splitlines()[-1], file=sys.stderr)
+        if options.log:
+            print("\n".join(outcomes[-1].log), file=sys.stderr)
+    print(f"{', '.join(described())}; {options.seconds:.0f} s each\n\n{table(outcomes)}")
+
+
+if __name__ == "__main__":
+    main()
