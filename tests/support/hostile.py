@@ -250,7 +250,7 @@ def hls_playlist_without_end(camera: Hostile, connection: socket.socket) -> None
 def hls_segments_elsewhere(camera: Hostile, connection: socket.socket) -> None:
     """A playlist whose segments lie on another host of the viewer's network."""
     _asked(camera, connection)
-    place = f"http://127.0.0.2:{camera.elsewhere.port}/admin?reboot=1"
+    place = f"http://127.0.0.2:{camera.elsewhere.port}/admin.ts?reboot=1"
     lines = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n" + f"#EXTINF:1,\n{place}\n" * 5
     connection.sendall(OK % b"application/vnd.apple.mpegurl" + lines.encode())
 
@@ -261,7 +261,7 @@ def hls_segments_elsewhere(camera: Hostile, connection: socket.socket) -> None:
 def http_redirects_elsewhere(camera: Hostile, connection: socket.socket) -> None:
     """A redirect to another host of the viewer's network."""
     _asked(camera, connection)
-    place = f"http://127.0.0.2:{camera.elsewhere.port}/admin?reboot=1"
+    place = f"http://127.0.0.2:{camera.elsewhere.port}/admin.ts?reboot=1"
     connection.sendall(f"HTTP/1.1 302 Found\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n".encode())
 
 

@@ -19,7 +19,7 @@ __all__ = ["bound_data", "memory_limit_mb", "most_resident_mb", "too_large"]
 BASE_MB = 424  # of a camera with the default ring; how it was found: docs/design/camera-process.md
 DEFAULT_RING_MB = 32
 DEVICE_MB = 2048  # more where a graphics device may decode: its driver maps the memory of the device
-SPARE_MB = 56  # that is asked for and not used: stacks of threads, heap that is free; measured: 20 to 35
+SPARE_MB = 40  # that is asked for and not used: stacks of threads, heap that is free; measured: 20 to 35
 MIB = 2**20
 
 

@@ -18,6 +18,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from birdwatchd.camera.process.hearing import Hearing
 from birdwatchd.camera.process.spawn import STOP_S, ChildProcess, spawn
 from birdwatchd.camera.process.wire import ChildFailed, WireError
 from birdwatchd.flow import Backoff, Mailbox, Stop
@@ -34,6 +35,7 @@ HEALTHY_S = 60.0  # a process that lived this long is restarted at once
 HANGS_S = 20.0  # a process that says nothing for this long beyond its own time-outs hangs in a decoder or driver
 POLL_S = 0.2  # between looks whether a process lives, and whether it is still wanted
 KEPT_ENDED = 64  # visits that are over and may still get a clip
+MOST_OPEN = 1000  # visits at once; a flock has dozens
 
 
 class CameraProcess:
@@ -65,6 +67,7 @@ class CameraProcess:
         self._off = threading.Event()
         self.switch(on)
         self._received_s = 0.0
+        self._hearing = Hearing(camera, metrics, time.monotonic)
         self._patience_s = settings.open_timeout_s + settings.read_timeout_s + HANGS_S
         mailbox.open_lane(camera)
 
@@ -156,6 +159,7 @@ class CameraProcess:
             self._received_s = time.monotonic()
             if isinstance(item, Evidence):
                 item = self._checked(item)
+                stop.wait(self._hearing.evidence_wait_s(new=item.revision == 1))
                 if item.end is None:
                     self._open[item.visit_id] = item
                 else:
@@ -167,7 +171,8 @@ class CameraProcess:
                     raise WireError("it says that it was switched off, which only the main process can say")
                 over = stop.is_set() or not (self._settings.source.is_live or self._off.is_set())
                 self._finished = item.state is CameraState.FINISHED and over
-                self._on_status(item)
+                if self._hearing.passes(item):
+                    self._on_status(item)
 
     def _checked(self, item: Evidence) -> Evidence:
         """Evidence of a visit that the process began itself: it could have been taken over.
@@ -183,6 +188,8 @@ class CameraProcess:
                 raise WireError(f"evidence of a visit '{item.visit_id}' that is over")
             return replace(ended, revision=item.revision, clip=item.clip, clip_cut=item.clip_cut, moments=())
         new = item.revision == 1 and item.visit_id not in self._open
+        if new and len(self._open) >= MOST_OPEN:
+            raise WireError(f"more than {MOST_OPEN} visits at once")
         if not new and item.visit_id not in self._open:
             raise WireError(f"evidence of a visit '{item.visit_id}' that it did not begin")
         if item.clip is not None:
