@@ -54,7 +54,8 @@ class Bench:
     model: str = "demo@1"
     settings: CameraSettings | None = None
 
-    def worker(self, camera: str, settings: CameraSettings) -> Any:
+    def worker(self, camera: str, settings: CameraSettings, sources: Any = ()) -> Any:
+        del sources
 
         def read(path: str, on_evidence: Callable[[Evidence], None], on_status: Any) -> FileDone:
             del on_status
@@ -370,3 +371,13 @@ def test_a_killed_scan_starts_no_further_worker_on_a_file(monkeypatch: pytest.Mo
     worker.kill()
     assert worker.scan("good", lambda item: None, lambda status: None).error
     worker.close()
+
+
+def test_how_a_stream_is_reached_is_of_no_matter_to_recordings() -> None:
+    """A new key of cameras must not make everybody's cards be scanned anew."""
+    source = Source("/")
+    plain = scan._settings_text("scan", CameraSettings(source=source), SpeciesSettings())
+    other = CameraSettings(source=source, tls="verify", memory_mb=900)
+    assert scan._settings_text("scan", other, SpeciesSettings()) == plain
+    assert "tls" not in plain
+    assert "memory" not in plain

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 
-__all__ = ["ATTACKS", "Hostile", "attacking"]
+__all__ = ["ATTACKS", "Hostile", "attacking", "mp4_of_one_table"]
 
 SDP = (
     "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP {number}\r\n"
@@ -184,19 +184,24 @@ def http_mp4_of_one_table(camera: Hostile, connection: socket.socket) -> None:
     """A recording whose table of samples has 200 million entries."""
     _asked(camera, connection)
     connection.sendall(OK % b"video/mp4")
-    stsz = struct.pack(">I4sIII", 20 + 4 * 200_000_000, b"stsz", 0, 0, 200_000_000)
+    connection.sendall(mp4_of_one_table())
+    _flood(connection, b"\x00\x00\x10\x00" * (CHUNK // 4))
+
+
+def mp4_of_one_table() -> bytes:
+    """The beginning of it, up to the table."""
+    table = struct.pack(">I4sIII", 20 + 4 * 200_000_000, b"stsz", 0, 0, 200_000_000)
     size = 20 + 4 * 200_000_000
     for name in (b"stbl", b"minf"):
         size += 8
-        stsz = struct.pack(">I4s", size, name) + stsz
+        table = struct.pack(">I4s", size, name) + table
     hdlr = struct.pack(">I4sII4s12xB", 33, b"hdlr", 0, 0, b"vide", 0)
     size += 8 + len(hdlr)
-    stsz = struct.pack(">I4s", size, b"mdia") + hdlr + stsz
+    table = struct.pack(">I4s", size, b"mdia") + hdlr + table
     for name in (b"trak", b"moov"):
         size += 8
-        stsz = struct.pack(">I4s", size, name) + stsz
-    connection.sendall(b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + stsz)
-    _flood(connection, b"\x00\x00\x10\x00" * (CHUNK // 4))
+        table = struct.pack(">I4s", size, name) + table
+    return b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + table
 
 
 def _crc(data: bytes) -> int:
