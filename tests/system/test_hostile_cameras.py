@@ -1,4 +1,4 @@
-"""Cameras that attack whoever watches them, and large ones that do not: the bound on memory holds one, and not the other."""
+"""Cameras that attack whoever watches them, and large ones that do not: the bound on memory stops the first only."""
 
 from __future__ import annotations
 

@@ -162,7 +162,6 @@ class LibavErrors:
         if isinstance(error, ValueError | NotImplementedError):  # PyAV's own: unknown codec or pixel format
             raise SourceUnusable(f"{self._source}: {type(error).__name__}", "this codec is not supported") from None
 
-
     def _spoilt(self, why: str) -> SourceError:
         if self._source.is_live:
             return SourceUnreachable(f"{self._source}: {why}", "it will be opened again")

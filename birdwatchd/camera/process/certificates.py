@@ -1,4 +1,4 @@
-"""Decide whether the certificate that a camera shows is accepted: by a certificate authority, by its fingerprint, or any.
+"""Decide whether a camera's certificate is accepted: by a certificate authority, by its fingerprint, or whatever it is.
 
 Most cameras have a certificate that they signed themselves, and speak old versions of TLS: only `verify` insists on
 what browsers do.
@@ -65,9 +65,12 @@ class Certificates:
 
 def _fingerprint_at(address: tuple[str, int], host: str, timeout_s: float | None) -> str:
     """The fingerprint of what was refused, to be shown; empty where it cannot be had."""
-    with suppress(OSError), socket.create_connection(address, timeout_s) as again:
-        with _lenient().wrap_socket(again, server_hostname=host) as secure:
-            return _sha256(secure)
+    with (
+        suppress(OSError),
+        socket.create_connection(address, timeout_s) as again,
+        _lenient().wrap_socket(again, server_hostname=host) as secure,
+    ):
+        return _sha256(secure)
     return ""
 
 

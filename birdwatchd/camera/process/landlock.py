@@ -1,8 +1,8 @@
 """Restrict this process to some files and TCP ports with Linux's Landlock, through its three system calls.
 
-Needs no privileges, cannot be undone, and holds for all threads and processes that are started afterwards. What a kernel
-can restrict is told by its version of the interface (`abi`): files from 1, ports from 4 (Linux 6.7), signals to others
-from 6 (Linux 6.12). https://docs.kernel.org/userspace-api/landlock.html
+Needs no privileges, cannot be undone, and holds for all threads and processes that are started afterwards. What a
+kernel can restrict is told by its version of the interface (`abi`): files from 1, ports from 4 (Linux 6.7), signals to
+others from 6 (Linux 6.12). https://docs.kernel.org/userspace-api/landlock.html
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def _rules(allowed: Confinement) -> landlock.Rules:
     devices = [*allowed.devices]
     read = [*allowed.read, *_SYSTEM, *map(str, _libraries())]
     if allowed.device:
-        devices += [str(path) for path in (*Path("/dev").glob("nvidia*"), Path("/dev/dri"), Path("/dev/shm"))]
+        devices += [str(path) for path in (*Path("/dev").glob("nvidia*"), Path("/dev/dri"))]
         read += _DRIVERS
     paths = {"read": read, "list": allowed.list, "write": allowed.write, "devices": devices}
     return landlock.Rules(**{name: tuple(map(Path, found)) for name, found in paths.items()}, ports=allowed.ports)

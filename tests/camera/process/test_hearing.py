@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_a_camera_that_flaps_is_reported_now_and_then_and_its_last_state_is_hear
         if hearing.passes(one):
             passed.append(one)
     assert len(passed) <= CHANGES[0] + REPORTS[0] + (CHANGES[1] + REPORTS[1]) * 100 + 1
-    assert sum(a.state is not b.state for a, b in zip(passed, passed[1:], strict=False)) <= CHANGES[0] + 10
+    assert sum(a.state is not b.state for a, b in pairwise(passed)) <= CHANGES[0] + 10
     assert metrics.get("camera_reports_dropped_total", camera="cam") == 20_000 - len(passed)
     assert caplog.text.count("its state changes all the time") == 1
     for _ in range(20):  # it says how it is once a second

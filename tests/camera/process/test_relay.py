@@ -188,14 +188,14 @@ def test_only_the_certificate_with_the_fingerprint_is_accepted(tls: ssl.SSLConte
     assert f"its certificate is another one ({digits.lower()}) than tls_fingerprint says" in other.detail
 
 
-def test_verify_refuses_a_self_signed_certificate_and_says_how_to_go_on(
-    tls: ssl.SSLContext, certificate: Path
-) -> None:
+def test_verify_refuses_a_self_signed_certificate_and_says_how_to_go_on(tls: ssl.SSLContext, certificate: Path) -> None:
     """What was asked for is held; the way out is one line away."""
     with serving(motion_jpeg, tls) as port:
         status = probe(f"https://127.0.0.1:{port}/main", tls="verify")
     assert status.state is CameraState.OFFLINE
-    assert "its certificate is not valid (self-signed certificate)" in status.detail.replace("self signed", "self-signed")
+    assert "its certificate is not valid (self-signed certificate)" in status.detail.replace(
+        "self signed", "self-signed"
+    )
     assert f"tls_fingerprint: {fingerprint(certificate)}" in status.detail
 
 
@@ -217,7 +217,9 @@ def test_rtsps_goes_the_same_way(tls: ssl.SSLContext) -> None:
 def test_a_camera_that_is_off_is_named_as_such() -> None:
     """The process that decodes reaches only the relay; why the camera does not answer is known there."""
     status = probe("rtsp://127.0.0.1:9/main")
-    assert status.detail == "rtsp://127.0.0.1:9/main: cannot be opened (Connection refused); is it on, and on the network?"
+    assert (
+        status.detail == "rtsp://127.0.0.1:9/main: cannot be opened (Connection refused); is it on, and on the network?"
+    )
     status = probe("http://no-such-host.invalid/main")
     assert "http://no-such-host.invalid/main: cannot be found (" in status.detail
 
