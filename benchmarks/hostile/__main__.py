@@ -24,6 +24,7 @@ import psutil
 from benchmarks.camera_cost.machine import described
 from tests.support.hostile import ATTACKS
 
+HERE = Path(__file__).resolve().parents[2]
 MIB = 2**20
 SAMPLE_S = 0.02
 SECONDS = 45.0  # for each attack at the most
@@ -53,10 +54,9 @@ class Outcome:
 def measure(attack: str, seconds: float, checkout: Path) -> Outcome:
     """Watch one attacker for so long, with the code of a checkout."""
     outcome = Outcome(attack)
-    here = Path(__file__).resolve().parents[2]
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.support.hostile", attack],
-        cwd=here,
+        cwd=HERE,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -65,7 +65,7 @@ def measure(attack: str, seconds: float, checkout: Path) -> Outcome:
     assert server.stdin is not None
     url = server.stdout.readline().strip()
     watcher = subprocess.Popen(
-        [sys.executable, "-P", str(here / "benchmarks" / "hostile" / "watcher.py"), url],
+        [sys.executable, "-P", str(HERE / "benchmarks" / "hostile" / "watcher.py"), url],
         env=os.environ | {"PYTHONPATH": str(checkout)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -109,16 +109,43 @@ def _resident(process: psutil.Process) -> int:
     return total
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
-    """The outcomes as a Markdown table."""
-    lines = ["| attack | peak MiB | refused after | what the log said |", "|---|---|---|---|"]
-    for one in outcomes:
-        after = "never" if one.refused_s is None else f"{one.refused_s:.0f} s"
+def page(now: Sequence[Outcome], former: Sequence[Outcome], seconds: float) -> str:
+    """The outcomes as a page in Markdown.
+
+    Args:
+        former: of the same attacks with a former version; empty for none.
+    """
+    lines = [
+        "# What hostile cameras cost",
+        "",
+        "Written by `python -m benchmarks.hostile`; see `benchmarks/hostile/README.md`.",
+        f"Peak memory is that of the process tree of one camera; {seconds:.0f} s at the most for each attack.",
+        f"On a machine that did other work as well: {', '.join(described())}.",
+        "",
+    ]
+    if former:
+        lines += [
+            "| attack | peak before, MiB | now, MiB | refused before after | now after | what the log says now |",
+            "|---|---:|---:|---:|---:|---|",
+        ]
+    else:
+        lines += ["| attack | peak, MiB | refused after | what the log says |", "|---|---:|---:|---|"]
+    for number, one in enumerate(now):
+        before = former[number] if former else None
+        peaks = [f"{each.peak_mib:.0f}" for each in (before, one) if each is not None]
+        times = [_refused(each) for each in (before, one) if each is not None]
         said = one.line.replace("|", "\\|")
-        if one.elsewhere:
-            said += f" **(another host was asked {one.elsewhere} times)**"
-        lines.append(f"| {one.attack.replace('_', ' ')} | {one.peak_mib:.0f} | {after} | {said} |")
-    return "\n".join(lines)
+        notes = [
+            f" **({when}: another host was asked {each.elsewhere} times)**"
+            for when, each in (("before", before), ("now", one))
+            if each is not None and each.elsewhere
+        ]
+        lines.append(f"| {' | '.join([one.attack.replace('_', ' '), *peaks, *times, said + ''.join(notes)])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _refused(outcome: Outcome) -> str:
+    return "never" if outcome.refused_s is None else f"{outcome.refused_s:.0f} s"
 
 
 def main() -> None:
@@ -126,16 +153,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("attacks", nargs="*", default=list(ATTACKS), help="names in tests/support/hostile.py")
     parser.add_argument("--seconds", type=float, default=SECONDS)
-    parser.add_argument("--checkout", type=Path, default=Path(__file__).resolve().parents[2])
+    parser.add_argument("--former", type=Path, help="another checkout, to compare with")
+    parser.add_argument("--markdown", type=Path, help="the page to write; else it is printed")
     parser.add_argument("--log", action="store_true", help="print everything that was logged")
     options = parser.parse_args()
-    outcomes = []
+    now: list[Outcome] = []
+    former: list[Outcome] = []
     for attack in options.attacks:
-        outcomes.append(measure(attack, options.seconds, options.checkout.resolve()))
-        print(table(outcomes[-1:]).splitlines()[-1], file=sys.stderr)
+        if options.former is not None:
+            former.append(measure(attack, options.seconds, options.former.resolve()))
+        now.append(measure(attack, options.seconds, HERE))
+        sys.stderr.write(page(now[-1:], former[-1:], options.seconds).splitlines()[-1] + "\n")
         if options.log:
-            print("\n".join(outcomes[-1].log), file=sys.stderr)
-    print(f"{', '.join(described())}; up to {options.seconds:.0f} s each\n\n{table(outcomes)}")
+            sys.stderr.write("\n".join(now[-1].log) + "\n")
+    text = page(now, former, options.seconds)
+    if options.markdown is not None:
+        options.markdown.write_text(text, encoding="utf-8")
+    else:
+        sys.stdout.write(text)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Bound how much a camera process may say: one that was taken over fills no queue, log or database.
 
-Evidence beyond the bound waits, so that none is lost. Reports beyond it are left out: a process says again and again how
-it is, so the state that lasts is always heard.
+Evidence beyond the bound waits, so that none is lost. Reports beyond it are left out: a process says again and again
+how it is, so the state that lasts is always heard.
 """
 
 from __future__ import annotations

@@ -56,7 +56,10 @@ class Confinement:
     @classmethod
     def from_order(cls, order: Mapping[str, Any]) -> Confinement:
         """What the parent sent; without a word nothing is within reach."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in order.items()})
+        given: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in order.items()
+        }
+        return cls(**given)
 
 
 def confine(allowed: Confinement) -> list[str]:

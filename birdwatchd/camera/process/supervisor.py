@@ -26,7 +26,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Evidence, clip_part, clip_path
 from birdwatchd.settings.cameras import CameraSettings
 
-__all__ = ["CameraProcess", "probe_camera"]
+__all__ = ["CameraProcess", "ChildProcess", "probe_camera", "spawn"]
 
 log = logging.getLogger(__name__)
 
