@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 __all__ = ["SCHEMES", "Secret", "Source"]
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "file")
+_PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}  # RFC 7826, RFC 9110
 # Many cameras want their password as a parameter. It is hidden up to the next `&`, and no less: some part parameters
 # with `_`, as in /user=admin_password=x_channel=1.sdp, and a password may hold a slash.
 _CREDENTIAL = re.compile(r"((?:user|usr|login|pas|pwd|pw|token|key|auth|secret)[^=&/?]*)=[^&]*", re.IGNORECASE)
@@ -54,15 +55,17 @@ class Source:
     Attributes:
         location: the address without `user:password@`, else whole. Never print it: its query may hold a password;
             `str()` of the source masks that.
+        relay: port of this machine that leads to it, for processes that reach nothing else; None where there is none.
 
     Raises:
         ValueError: the scheme is not on the allow-list or the address is not whole. The text holds no part of the
             address but the scheme.
     """
 
-    __slots__ = ("kind", "location", "password", "username")
+    __slots__ = ("kind", "location", "password", "relay", "username")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, relay: int | None = None) -> None:
+        self.relay = relay
         scheme = text.split(":", 1)[0].lower() if re.match(r"^[A-Za-z][A-Za-z0-9+.-]*:", text) else ""
         self.username = ""
         self.password = Secret("")
@@ -101,6 +104,16 @@ class Source:
         parts = urlsplit(self.location)
         user, password = quote(self.username, safe=""), quote(self.password.reveal(), safe="")
         return urlunsplit(parts._replace(netloc=f"{user}:{password}@{parts.netloc}"))
+
+    @property
+    def endpoint(self) -> tuple[str, int, bool]:
+        """Host, port and whether it speaks TLS, of an address in the network."""
+        parts = urlsplit(self.location)
+        return parts.hostname or "", parts.port or _PORTS[parts.scheme], parts.scheme in ("rtsps", "https")
+
+    def through(self, relay: int) -> Source:
+        """The same source, to be reached through a port of this machine."""
+        return Source(self.reveal(), relay)
 
     def __repr__(self) -> str:
         return f"Source({str(self)!r})"

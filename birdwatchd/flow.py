@@ -156,7 +156,7 @@ class Mailbox:
 
     When a lane is full and `when_full` is "shed" (live cameras), the least useful crop is forgotten and counted;
     with "wait" (files) the sender waits. What is known of a visit (that it began, ended) is never shed: it is small. A
-    revision that lost its crops goes once a newer one of the same visit is there, which says the same and more.
+    revision without crops goes once a newer one of the same visit is there, which says the same and more.
     Lanes are served in turn, so that a windy camera cannot starve a quiet one, and within a lane the first look at a
     new visit goes first: on a slow machine it would wait behind dozens of further looks at birds that have a name.
     """
@@ -185,6 +185,7 @@ class Mailbox:
             lane = self._lanes[lane_name]
             if self._when_full == "wait":
                 self._changed.wait_for(lambda: lane.crops < self._lane_crops or lane.closed)
+            _forget_superseded(lane, evidence.visit_id)
             lane.queue.append(evidence)
             lane.crops += len(evidence.moments)
             while lane.crops > self._lane_crops:
@@ -241,6 +242,14 @@ def _pop_next(queue: deque[Evidence]) -> Evidence:
     evidence = queue[position]
     del queue[position]
     return evidence
+
+
+def _forget_superseded(lane: _Lane, visit_id: str) -> None:
+    """Drop what waits of a visit, has no crops and does not end it: a newer revision comes."""
+    for position, waiting in enumerate(lane.queue):
+        if waiting.visit_id == visit_id and not waiting.moments and waiting.end is None:
+            del lane.queue[position]
+            return  # there is never more than one
 
 
 def _forget_least_useful(lane: _Lane) -> None:

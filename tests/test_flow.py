@@ -81,6 +81,23 @@ def test_one_long_visit_behind_a_full_disk_does_not_fill_the_memory() -> None:
     assert [e.revision for e in batch] == sorted(e.revision for e in batch)
 
 
+def test_reports_without_pictures_do_not_fill_the_memory() -> None:
+    """They count for nothing in a lane's bound, and a camera process that was taken over may send them for ever."""
+    mailbox = Mailbox(Metrics())
+    mailbox.open_lane("a")
+    ids = [new_visit_id(datetime(2026, 5, 1, 0, 0, second, tzinfo=UTC)) for second in range(5)]
+    for revision in range(2, 2000):
+        for visit_id in ids:
+            mailbox.put("a", replace(evidence(visit_id), revision=revision))
+    ended = replace(evidence(ids[0], end=datetime(2026, 5, 1, 1, tzinfo=UTC)), revision=2000)
+    mailbox.put("a", ended)
+    mailbox.close_lane("a")
+    got = mailbox.take(10_000, 0.0) or []
+    assert len(got) == 5
+    assert {one.revision for one in got} == {1999, 2000}
+    assert ended in got
+
+
 def test_a_windy_camera_cannot_starve_a_quiet_one() -> None:
     """The one hoopoe on the quiet camera must not wait behind a thousand leaves."""
     box = Mailbox(Metrics(), lane_crops=1000)

@@ -18,12 +18,12 @@ from birdwatchd.address import Source
 from birdwatchd.camera.capture.preview import spread_frames
 from birdwatchd.camera.motion.empty_scene import EmptyScene, empty_scene
 from birdwatchd.camera.motion.grid import Grid
+from birdwatchd.camera.neighbours import earlier_recordings
 from birdwatchd.errors import SourceError
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["Places", "RecordedPlace"]
 
-EARLIER = 3  # recordings of the folder that come before this one by name
 KEPT_SCENES = 16  # of recordings that were watched; 1 MB each at 1080p
 
 
@@ -91,11 +91,9 @@ class RecordedPlace:
     def earlier(self, grid: Grid) -> list[EmptyScene]:
         """The empty scenes of the recordings before it, the nearest first, on a grid."""
         path = Path(self._settings.source.location)
-        suffix = path.suffix.lower()
-        before = [n for n in self._places.names(path.parent) if n < path.name and n.lower().endswith(suffix)]
         found = []
-        for name in before[: -EARLIER - 1 : -1]:
-            settings = self._settings.model_copy(update={"source": Source((path.parent / name).as_posix())})
+        for before in earlier_recordings(path, self._places.names(path.parent)):
+            settings = self._settings.model_copy(update={"source": Source(before.as_posix())})
             scene = self._places.scene(settings, grid)
             found += [scene] if scene is not None else []
         return found

@@ -94,7 +94,7 @@ def run_scan(config: Config, options: ScanOptions) -> int:
 def _settings_text(camera: str, settings: CameraSettings, species: SpeciesSettings) -> str:
     """All that decides what is found in a recording and what it is called, besides the model."""
     of_no_matter = {"source", "gate_source", "name", "enabled", "open_timeout_s", "read_timeout_s", "decode"}
-    of_no_matter |= {"clips", "post_roll_s", "clip_max_s", "store"}
+    of_no_matter |= {"clips", "post_roll_s", "clip_max_s", "store", "tls", "tls_fingerprint", "memory_mb"}
     of_no_matter |= {name for name in ("mask", "keep_lifeless") if not getattr(settings, name)}
     found = settings.model_dump(mode="json", exclude=of_no_matter)
     named = species.model_dump(mode="json", exclude_defaults=True)  # new settings change nothing
@@ -208,7 +208,8 @@ class _Scan:
         self._mailbox.open_lane(self._options.camera)
         crew.start("classify", self._classify.run)
         crew.start("record", self._record.run)
-        worker = ScanProcess(self._options.camera, self._camera)
+        links = [path for path in files if path.is_symlink()]  # they may lead out of their folder
+        worker = ScanProcess(self._options.camera, self._camera, (*self._options.paths, *links))
         interrupt = Crew(self._stop)
         interrupt.start("interrupt", lambda: self._interrupt(worker))
         self._scan_all(files, worker)

@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from birdwatchd.camera.process.supervisor import ChildProcess, spawn
+from birdwatchd.camera.process.spawn import ChildProcess, spawn
 from birdwatchd.camera.process.wire import ChildFailed, TuneDone, WireError
 from birdwatchd.commands.terminal import err, out, shown, too_small
 from birdwatchd.errors import ConfigError, ExportError, SourceUnusable
@@ -50,6 +50,7 @@ def run_tune(options: TuneOptions) -> int:
     """
     if options.out.suffix.lower() not in KINDS:
         raise ConfigError(f"--out {options.out}: not an image or video file", f"end it in {', '.join(KINDS)}")
+    made = _make(options.out)
     child = spawn(
         {
             "camera": options.name,
@@ -58,6 +59,7 @@ def run_tune(options: TuneOptions) -> int:
             "out": str(options.out.absolute()),
         },
         "birdwatchd.camera.tuning.main",
+        write=[str(options.out.absolute())],
     )
     stop = Stop()
     stop_on_signals(stop)  # sets a flag only: an exception could break off the reading of a record
@@ -72,6 +74,8 @@ def run_tune(options: TuneOptions) -> int:
     finally:
         child.kill()  # it has nothing more to say
         child.bury()
+        if made and not options.out.stat().st_size:
+            options.out.unlink()
     if done is None:
         raise ExportError(
             f"{options.settings.source}: the process that watched it crashed",
@@ -79,6 +83,24 @@ def run_tune(options: TuneOptions) -> int:
         )
     _show(done, options)
     return 0
+
+
+def _make(out: Path) -> bool:
+    """Make the file that is to be written: the process that watches may write this one file, and make none.
+
+    Returns:
+        Whether it was not there before.
+
+    Raises:
+        ExportError: it cannot be made.
+    """
+    try:
+        out.open("xb").close()
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise ExportError(f"{out}: cannot be written ({error.strerror})", "check the folder and the disk") from None
+    return True
 
 
 def _draw_at_stop(child: ChildProcess, stop: Stop) -> None:

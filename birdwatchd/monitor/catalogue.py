@@ -51,6 +51,12 @@ CATALOGUE = {
     "frames_total": _counter("Frames that arrived.", "camera"),
     "frames_skipped_total": _counter("Frames that were too late to be analysed.", "camera"),
     "evidence_total": _counter("Reports about visits from the camera's process.", "camera"),
+    "evidence_wait_seconds_total": _counter(
+        "Seconds that reports about visits waited because there were more than birds make.", "camera"
+    ),
+    "camera_reports_dropped_total": _counter(
+        "Reports of a camera's state that were left out because they came too often.", "camera"
+    ),
     "visits_cut_short_total": _counter("Visits that ended because the camera's process died.", "camera"),
     "crops_waiting": _gauge("Crops that wait for the classifier; at most 64 per camera.", "camera"),
     "crops_classified_total": _counter("Crops that the network classified."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from birdwatchd.address import Source
 from birdwatchd.settings.base import Polygon, Settings
 
-__all__ = ["BirdSize", "CameraSettings", "auto_min_bird"]
+__all__ = ["BirdSize", "CameraSettings", "TlsMode", "auto_min_bird"]
 
 LEAST_BIRD, MOST_BIRD = 8, 2000  # pixels that may be asked for
 FULL_HD, FULL_HD_BIRD = 1080, 24  # pixels of a picture's shorter side, and of the smallest bird in it
@@ -42,6 +43,19 @@ def _to_bird_size(value: object) -> object:
     raise ValueError(f"is {value!r}; use auto, or a whole number from {LEAST_BIRD} to {MOST_BIRD}")
 
 
+def _to_tls_mode(value: object) -> object:
+    """YAML reads `off` as false."""
+    return "off" if value is False else value
+
+
+def _to_fingerprint(value: object) -> str:
+    text = str(value).lower().removeprefix("sha256:").replace(":", "").replace(" ", "")
+    if text and not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError("is not a SHA-256 fingerprint; write its 64 hexadecimal digits, in quotes")
+    return text
+
+
+TlsMode = Literal["verify", "fingerprint", "off"]
 BirdSize = Annotated[
     Literal["auto"] | Annotated[int, Field(ge=LEAST_BIRD, le=MOST_BIRD)], BeforeValidator(_to_bird_size)
 ]
@@ -74,6 +88,9 @@ class CameraSettings(Settings):
     `mask` are polygons that are black in every picture, and in which nothing is seen. Clips are not decoded, so a
     camera with a mask keeps none. `store` says which pictures are kept: `crops` of the birds; `frames`, each crop with
     the whole frame beside it; or `nothing`, and then none is sent either.
+    `tls` says which certificate of an https or rtsps camera is accepted: one that an authority signed for its host
+    (`verify`), the one with `tls_fingerprint` (`fingerprint`), or any (`off`).
+    `memory_mb` bounds the memory of the camera's process; `auto` goes by `ring_mb` and what decodes.
     """
 
     source: SourceField
@@ -96,6 +113,9 @@ class CameraSettings(Settings):
     post_roll_s: Annotated[float, Field(ge=0, le=30)] = 2.0
     clip_max_s: Annotated[float, Field(ge=10, le=3600)] = 600.0
     keep_lifeless: bool = False
+    tls: Annotated[TlsMode, BeforeValidator(_to_tls_mode)] = "off"
+    tls_fingerprint: Annotated[str, BeforeValidator(_to_fingerprint)] = ""
+    memory_mb: Literal["auto"] | Annotated[int, Field(ge=256, le=65536)] = "auto"
 
     @model_validator(mode="after")
     def _clips_show_nothing_masked(self) -> CameraSettings:
@@ -112,6 +132,14 @@ class CameraSettings(Settings):
     def keeps_clips(self) -> bool:
         """Whether clips are kept: never of a camera whose pictures are masked or not to be kept."""
         return self.clips and not self.mask and self.store != "nothing"
+
+    @model_validator(mode="after")
+    def _fingerprint_belongs_to_its_mode(self) -> CameraSettings:
+        if self.tls == "fingerprint" and not self.tls_fingerprint:
+            raise ValueError(
+                "tls is fingerprint, but tls_fingerprint is missing; `birdwatchd check --probe` with tls: off shows it"
+            )
+        return self
 
     def smallest_bird(self, width: int, height: int) -> int:
         """`min_bird` in pixels of a main stream of this size."""

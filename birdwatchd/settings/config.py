@@ -55,7 +55,7 @@ class Config(Settings):
         return frozenset(key for key, camera in self.cameras.items() if camera.store == "nothing")
 
     def of_recordings(self, camera: str, min_bird: BirdSize) -> CameraSettings:
-        """How recordings of a camera are watched: with defaults, but what is kept of them is what is kept of the camera."""
+        """How recordings of a camera are watched: with defaults, but what is kept of the camera is kept of them."""
         settings = CameraSettings(source=Source("/"), min_bird=min_bird)
         live = self.cameras.get(camera)
         kept = {"mask", "store", "keep_lifeless"}

@@ -20,7 +20,7 @@ import pytest
 from birdwatchd.address import Source
 from birdwatchd.camera.process import scan_process
 from birdwatchd.camera.process.scan_process import ScanProcess
-from birdwatchd.camera.process.supervisor import ChildProcess
+from birdwatchd.camera.process.spawn import ChildProcess
 from birdwatchd.camera.process.wire import Failure, FileDone, TuneDone, encode
 from birdwatchd.commands import scan
 from birdwatchd.demo.cameras.feeder import write_clip
@@ -55,7 +55,8 @@ class Bench:
     model: str = "demo@1"
     settings: CameraSettings | None = None
 
-    def worker(self, camera: str, settings: CameraSettings) -> Any:
+    def worker(self, camera: str, settings: CameraSettings, sources: Any = ()) -> Any:
+        del sources
 
         def read(path: str, on_evidence: Callable[[Evidence], None], on_status: Any) -> FileDone:
             del on_status
@@ -323,7 +324,7 @@ while line := sys.stdin.readline():
 def fake_worker(monkeypatch: pytest.MonkeyPatch, answers: dict[str, bytes], *, hang: bool = False) -> None:
     script = WORKER.format(answers={name: answer.hex() for name, answer in answers.items()}, hang=hang)
 
-    def spawn(order: dict[str, Any]) -> ChildProcess:
+    def spawn(order: dict[str, Any], **_: Any) -> ChildProcess:
         process = subprocess.Popen(
             [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -387,3 +388,13 @@ def test_a_killed_scan_starts_no_further_worker_on_a_file(monkeypatch: pytest.Mo
     worker.kill()
     assert worker.scan("good", lambda item: None, lambda status: None).error
     worker.close()
+
+
+def test_how_a_stream_is_reached_is_of_no_matter_to_recordings() -> None:
+    """A new key of cameras must not make everybody's cards be scanned anew."""
+    source = Source("/")
+    plain = scan._settings_text("scan", CameraSettings(source=source), SpeciesSettings())
+    other = CameraSettings(source=source, tls="verify", memory_mb=900)
+    assert scan._settings_text("scan", other, SpeciesSettings()) == plain
+    assert "tls" not in plain
+    assert "memory" not in plain

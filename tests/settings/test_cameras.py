@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from birdwatchd.address import Source
 from birdwatchd.camera.motion.grid import Grid
@@ -84,3 +85,28 @@ def test_recordings_of_a_camera_are_as_private_as_the_camera() -> None:
     assert config.of_recordings("scan", "auto") == CameraSettings(source=Source("/"))
     assert config.without_pictures == frozenset()
     assert parse_config(text.replace("frames", "nothing"), "site.yaml", {}).without_pictures == {"nut"}
+
+
+def test_which_certificate_is_accepted_is_written_as_people_write_it() -> None:
+    """YAML makes false of `off`; openssl prints a fingerprint with colons and in capitals."""
+    off = CameraSettings.model_validate({"source": "https://cam/x", "tls": False})
+    assert off.tls == CameraSettings(source=Source("https://cam/x")).tls == "off"
+    printed = ":".join(["AB"] * 32)
+    one = CameraSettings.model_validate({"source": "https://cam/x", "tls": "fingerprint", "tls_fingerprint": printed})
+    assert one.tls_fingerprint == "ab" * 32
+    assert CameraSettings.model_validate(one.reveal()) == one
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"tls": "fingerprint"}, "tls_fingerprint is missing"),
+        ({"tls": "fingerprint", "tls_fingerprint": "abc"}, "is not a SHA-256 fingerprint"),
+        ({"tls": "on"}, "'verify', 'fingerprint' or 'off'"),
+        ({"memory_mb": 20}, "greater than or equal to 256"),
+    ],
+)
+def test_what_cannot_be_meant_is_an_error(given: dict[str, object], said: str) -> None:
+    """A station that accepts any certificate because of a typing error is worse than one that does not start."""
+    with pytest.raises(ValidationError, match=said):
+        CameraSettings.model_validate({"source": "https://cam/x"} | given)

@@ -1,15 +1,19 @@
 """Open a camera or media file with libav, and translate its errors into those of `birdwatchd.errors`.
 
 Only allow-listed schemes, libav protocols and container formats are opened, and every wait has a time-out. Credentials
-join the URL only in the call that needs them, and libav's own error text (which may hold the URL) is never shown.
+join the URL only in the call that needs them, and libav's own error text (which may hold the URL) is never shown. A
+source with a relay is reached through it alone: libav then speaks no TLS and looks up no names.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import resource
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import av
 import av.error
@@ -30,6 +34,7 @@ _PROTOCOLS = {
     "file": "file",
     "device": "file",
 }
+_RELAYED = {"rtsp": "rtsp,tcp", "http": "http,tcp,crypto,httpproxy"}
 _FILE_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,h264,hevc,m4v,mjpeg,mjpeg_2000,"
     "mpjpeg,ogg,dv,mxf,rm,nut,ivf,obu,av1,wtv,gif,y4m,yuv4mpegpipe,swf,live_flv,apng"
@@ -43,6 +48,8 @@ _REFUSED = (
     av.error.HTTPOtherClientError,
 )
 _UNAUTHORIZED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
+_STATUS = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)  # now: a camera's process cannot open it later
+SHORT = 0.85  # of the data that a process may have
 _BUSY_ERRNOS = (16,)  # EBUSY
 
 
@@ -53,7 +60,7 @@ def open_container(source: Source, settings: CameraSettings) -> Any:
         SourceUnusable: the file is none, or cannot be read.
     """
     micros = str(int(settings.open_timeout_s * 1e6))
-    options = {"protocol_whitelist": _PROTOCOLS[source.kind]}
+    options = {"protocol_whitelist": (_PROTOCOLS if source.relay is None else _RELAYED)[source.kind]}
     if source.is_live:
         # libav would read 20 frames to guess their rate, which nobody asks for: 1.7 s at 12 frames a second
         options["fpsprobesize"] = "2"
@@ -63,18 +70,40 @@ def open_container(source: Source, settings: CameraSettings) -> Any:
         options |= {"rtsp_transport": "tcp", "timeout": micros, "allowed_media_types": "video"}
     elif source.kind == "http":
         options |= {"timeout": micros, "format_whitelist": _HTTP_FORMATS, "multiple_requests": "0"}
+        if source.relay is not None:
+            options["http_proxy"] = f"http://127.0.0.1:{source.relay}"
     elif source.kind == "device":
         file_format = "v4l2"
     else:
         _check_file(source)
         options |= {"format_whitelist": _FILE_FORMATS}
     return av.open(
-        f"file:{source.location}" if source.kind == "file" else source.reveal(),
+        _url(source),
         format=file_format,
         options=options,
         timeout=(settings.open_timeout_s, settings.read_timeout_s),
         metadata_errors="replace",
     )
+
+
+def _url(source: Source) -> str:
+    """What libav is told to open.
+
+    The relay speaks TLS itself, so that an address behind it is always without. RTSP is forwarded byte by byte: the
+    address names the relay. HTTP goes through it as through a proxy: the address stays, with its port.
+    """
+    if source.kind == "file":
+        return f"file:{source.location}"
+    if source.relay is None or source.kind == "device":
+        return source.reveal()
+    parts = urlsplit(source.reveal())
+    user, _, _ = parts.netloc.rpartition("@")
+    host, port, _ = source.endpoint
+    if source.kind == "rtsp":
+        place = f"127.0.0.1:{source.relay}"
+    else:
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return urlunsplit(parts._replace(scheme=source.kind, netloc=f"{user}@{place}" if user else place))
 
 
 def _check_file(source: Source) -> None:
@@ -111,6 +140,7 @@ class LibavErrors:
         """
         Raises:
             SourceUnreachable, SourceRefused, SourceUnusable: instead of libav's.
+            MemoryError: this process may have no more.
         """
         if error is None:
             return
@@ -121,10 +151,21 @@ class LibavErrors:
                 else "check the path in the source address"
             )
             raise SourceRefused(f"{self._source}: refused ({error_text(error)})", remedy) from None
+        if isinstance(error, MemoryError | av.error.FFmpegError) and _is_short_of_memory():
+            raise MemoryError from None  # libav is left in the middle of something: this process is given up
+        if isinstance(error, MemoryError):  # libav's word for too many streams as well
+            raise self._spoilt("asks for more memory, or has more streams, than a camera may have") from None
         if isinstance(error, av.error.FFmpegError):
             raise _translated(self._source, error, self._opening, time.monotonic() - self._start_s) from None
+        if isinstance(error, IndexError):  # PyAV's own: a packet of a stream that was not there when it was opened
+            raise self._spoilt("new streams came into it") from None
         if isinstance(error, ValueError | NotImplementedError):  # PyAV's own: unknown codec or pixel format
             raise SourceUnusable(f"{self._source}: {type(error).__name__}", "this codec is not supported") from None
+
+    def _spoilt(self, why: str) -> SourceError:
+        if self._source.is_live:
+            return SourceUnreachable(f"{self._source}: {why}", "it will be opened again")
+        return SourceUnusable(f"{self._source}: {why}", "this file is damaged; copy it again from the card")
 
 
 def _translated(source: Source, error: av.error.FFmpegError, opening: bool, waited_s: float) -> SourceError:
@@ -142,6 +183,15 @@ def _translated(source: Source, error: av.error.FFmpegError, opening: bool, wait
     if source.kind == "device":
         return SourceUnreachable(f"{source}: {verb} ({error_text(error)})", "is the camera plugged in?")
     return SourceUnreachable(f"{source}: {verb} ({error_text(error)})", "is it on, and on the network?")
+
+
+def _is_short_of_memory() -> bool:
+    """Whether this process has had nearly all that it may: libav seldom says that this is what was wrong."""
+    most, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if most == resource.RLIM_INFINITY:
+        return False
+    found = re.search(rb"VmHWM:\s*(\d+) kB", os.pread(_STATUS, 8192, 0))
+    return found is not None and int(found[1]) * 1024 > SHORT * most
 
 
 def error_text(error: av.error.FFmpegError) -> str:

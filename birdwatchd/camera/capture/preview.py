@@ -79,5 +79,5 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
     """The frames from here on, until the end or the first that is damaged."""
     try:
         yield from container.decode(stream)
-    except (av.error.FFmpegError, ValueError):
+    except (av.error.FFmpegError, ValueError, IndexError):
         return

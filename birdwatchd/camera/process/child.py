@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import IO, Any, NoReturn
 
 import cv2
 
-from birdwatchd.camera.capture.decoder import devices_here, devices_to_try
+from birdwatchd.camera.process.memory import too_large
+from birdwatchd.camera.process.sandbox import Confinement, confine
 from birdwatchd.camera.process.wire import Failure, Pipe
 from birdwatchd.errors import BirdwatchError
 from birdwatchd.flow import Stop
+from birdwatchd.records import CameraState, CameraStatus
+from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["Parent", "run_child"]
-
-MEMORY_LIMIT = 4 * 2**30  # bytes: a hostile stream must not bring the out-of-memory killer to the others
 
 
 class Parent:
@@ -38,6 +41,13 @@ class Parent:
 
     def __init__(self, order: dict[str, Any], stdin: IO[bytes], pipe: Pipe) -> None:
         self.order, self._stdin, self.pipe = order, stdin, pipe
+
+    @property
+    def settings(self) -> CameraSettings:
+        """The camera's settings, with sources that lead through its relays."""
+        settings = CameraSettings.model_validate(self.order["settings"])
+        relayed = {name: getattr(settings, name).through(port) for name, port in self.order.get("relays", {}).items()}
+        return settings.model_copy(update=relayed)
 
     def further_orders(self) -> Iterator[dict[str, Any]]:
         """Wait for one after another, until the end of stdin."""
@@ -78,22 +88,27 @@ def run_child(work: Callable[[Parent], None]) -> NoReturn:
 
 
 def _done(work: Callable[[Parent], None], parent: Parent) -> int:
-    _limit_memory(parent.order["settings"]["decode"])
+    missing = confine(Confinement.from_order(parent.order.get("confinement", {})))
+    if missing:
+        text = f"its process is not fully confined: not in force: {'; '.join(missing)}"
+        parent.pipe.send(CameraStatus(parent.order["camera"], CameraState.STARTING, datetime.now(UTC), notice=text))
+    threading.excepthook = lambda failed: _fail(parent, failed.exc_value)
     try:
         work(parent)
     except BirdwatchError as error:
         parent.pipe.send(Failure(str(error)))
         return 1
+    except (MemoryError, cv2.error) as error:
+        _fail(parent, error)
     return 0
 
 
-def _limit_memory(decode: Any) -> None:
-    """Bound the address space; where a graphics device may decode, only the data in it.
-
-    CUDA reserves addresses for all memory of device and machine together, of which next to none is ever used.
-
-    Args:
-        decode: as `CameraSettings.decode`.
-    """
-    kind = resource.RLIMIT_DATA if devices_to_try(decode, devices_here()) else resource.RLIMIT_AS
-    resource.setrlimit(kind, (MEMORY_LIMIT, MEMORY_LIMIT))
+def _fail(parent: Parent, error: BaseException | None) -> NoReturn:
+    """End the process because one of its threads cannot go on, and say why where that is known."""
+    if isinstance(error, MemoryError) or (isinstance(error, cv2.error) and error.code == cv2.Error.STS_NO_MEM):
+        limit_mb = Confinement.from_order(parent.order.get("confinement", {})).memory_mb
+        with suppress(OSError):  # nobody listens any more
+            parent.pipe.send(Failure(too_large(limit_mb)))
+    elif error is not None:
+        traceback.print_exception(error)
+    os._exit(1)

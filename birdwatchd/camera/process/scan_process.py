@@ -5,11 +5,13 @@ Imports neither libav nor OpenCV.
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
-from birdwatchd.camera.process.supervisor import ChildProcess, spawn
+from birdwatchd.camera.process.spawn import ChildProcess, spawn
 from birdwatchd.camera.process.wire import ChildFailed, FileDone, Item, WireError
 from birdwatchd.records import CameraStatus, Evidence
 from birdwatchd.settings.cameras import CameraSettings
@@ -22,8 +24,14 @@ class ScanProcess:
 
     patience_s = 30.0  # beyond its own time-outs; a worker that decodes says something four times a second
 
-    def __init__(self, camera: str, settings: CameraSettings) -> None:
+    def __init__(self, camera: str, settings: CameraSettings, sources: Iterable[Path] = ()) -> None:
+        """
+        Args:
+            sources: files, and folders of them, that will be scanned; the worker can read nothing else. For one that
+                is not among them another worker is started.
+        """
         self._camera, self._settings = camera, settings
+        self._sources = {os.path.realpath(source) for source in sources}
         self._silence_s = settings.open_timeout_s + settings.read_timeout_s + self.patience_s
         self._child: ChildProcess | None = None
         self._hung = self._over = False
@@ -36,7 +44,7 @@ class ScanProcess:
         Args:
             path: as the system knows it; bytes that are no UTF-8 are surrogates, which JSON carries escaped.
         """
-        child, seconds, self._hung = self._running(), 0.0, False
+        child, seconds, self._hung = self._running(os.path.realpath(path)), 0.0, False
         if self._over:
             child.kill()
         child.command({"file": path})
@@ -104,9 +112,13 @@ class ScanProcess:
         self._child = None
         return child.bury()
 
-    def _running(self) -> ChildProcess:
+    def _running(self, path: str) -> ChildProcess:
+        if self._sources.isdisjoint((path, *map(str, Path(path).parents))):
+            self._sources = {path}
+            self.close()
         if self._child is not None and self._child.pid is None:
             self._bury(self._child)
         if self._child is None:
-            self._child = spawn({"mode": "scan", "camera": self._camera, "settings": self._settings.reveal()})
+            order = {"mode": "scan", "camera": self._camera, "settings": self._settings.reveal()}
+            self._child = spawn(order, recordings=sorted(self._sources))
         return self._child

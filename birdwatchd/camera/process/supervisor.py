@@ -6,23 +6,21 @@ with its last sighting, so that no visit stays open for ever. Imports neither li
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from birdwatchd.camera.process.wire import Item, Pipe, WireError
+from birdwatchd.camera.process.hearing import Hearing
+from birdwatchd.camera.process.spawn import STOP_S, ChildProcess, spawn
+from birdwatchd.camera.process.wire import ChildFailed, WireError
 from birdwatchd.flow import Backoff, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Evidence, clip_part, clip_path
@@ -37,105 +35,7 @@ HEALTHY_S = 60.0  # a process that lived this long is restarted at once
 HANGS_S = 20.0  # a process that says nothing for this long beyond its own time-outs hangs in a decoder or driver
 POLL_S = 0.2  # between looks whether a process lives, and whether it is still wanted
 KEPT_ENDED = 64  # visits that are over and may still get a clip
-STOP_S = 4.0  # how long a child may take to end before it is killed
-
-
-class ChildProcess:
-    """A process that decodes what strangers send, as its parent sees it. Methods may be called from any thread."""
-
-    def __init__(self, process: subprocess.Popen[bytes], camera: str) -> None:
-        """
-        Args:
-            process: with pipes as stdin and stdout.
-            camera: of whom alone it may speak.
-        """
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._process, self._camera = process, camera
-        self._stdin, self._stdout = process.stdin, process.stdout
-        self._pipe = Pipe(process.stdout)
-
-    @property
-    def pid(self) -> int | None:
-        """Process id while it runs."""
-        return self._process.pid if self._process.poll() is None else None
-
-    def command(self, order: Mapping[str, Any]) -> None:
-        """Write an order as one JSON line; a dead process is noticed by whoever reads from it."""
-        try:
-            self._stdin.write(json.dumps(order, default=str).encode() + b"\n")
-            self._stdin.flush()
-        except (BrokenPipeError, ValueError):
-            log.debug("process %d is gone", self._process.pid)
-
-    def receive(self, *kinds: type[Item]) -> Item | None:
-        """Wait for the next record of these kinds; None when the process is gone.
-
-        Raises:
-            ChildFailed: it could not do its work.
-            WireError: what came is no message, of another kind, or about another camera.
-        """
-        item = self._pipe.receive(*kinds)
-        if isinstance(item, Evidence | CameraStatus) and item.camera != self._camera:
-            raise WireError(f"a message about {item.camera!r}, which is another camera")
-        return item
-
-    def ask_to_stop(self) -> None:
-        """End its stdin. Returns at once."""
-        with suppress(BrokenPipeError):  # it is gone
-            self._stdin.close()
-
-    def stop(self) -> bool:
-        """Ask it to stop, and kill it if it has not within `STOP_S`; False where it had to be killed."""
-        self.ask_to_stop()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return False
-        return True
-
-    def kill(self) -> None:
-        """End it at once."""
-        self._process.kill()
-
-    def bury(self) -> str:
-        """Stop it if it still runs, let go of it, and say how it ended."""
-        self.stop()
-        code = self._process.wait()
-        self._stdout.close()
-        return f"killed by signal {-code}" if code < 0 else f"status {code}"
-
-
-def spawn(order: Mapping[str, Any], module: str = "birdwatchd.camera.process.worker") -> ChildProcess:
-    """Start a child process and give it its order on stdin.
-
-    Args:
-        order: with the `camera`, and `settings` that hold credentials.
-        module: calls `birdwatchd.camera.process.child.run_child`.
-
-    Raises:
-        OSError: there is no process to be had.
-    """
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MALLOC_ARENA_MAX": "2",
-        "MALLOC_MMAP_THRESHOLD_": "4194304",  # bytes: a frame's grids are not given back to the kernel and
-        "MALLOC_TRIM_THRESHOLD_": "33554432",  # fetched again, page by page, for every frame
-        "PYTHONUNBUFFERED": "1",
-        "BIRDWATCHD_CAMERA": str(order["camera"]),  # for people who look at the process list: ps e
-    }
-    process = subprocess.Popen(
-        # -P: `python -m` would look for modules in the current folder first, and that may be a stranger's card
-        [sys.executable, "-P", "-m", module],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-    )
-    child = ChildProcess(process, str(order["camera"]))
-    child.command(order)
-    return child
+MOST_OPEN = 1000  # visits at once; a flock has dozens
 
 
 class CameraProcess:
@@ -167,6 +67,7 @@ class CameraProcess:
         self._off = threading.Event()
         self.switch(on)
         self._received_s = 0.0
+        self._hearing = Hearing(camera, metrics, time.monotonic)
         self._patience_s = settings.open_timeout_s + settings.read_timeout_s + HANGS_S
         mailbox.open_lane(camera)
 
@@ -219,21 +120,27 @@ class CameraProcess:
 
     def _run_process(self, stop: Stop) -> str:
         order = {"mode": "camera", "camera": self.camera, "settings": self._settings.reveal(), "home": self._home}
+        clips = self._home / "media" / self.camera if self._home is not None else None
         try:
-            child = self._child = spawn(order)
+            if clips is not None:
+                clips.mkdir(parents=True, exist_ok=True)  # here: the process itself may write below it only
+            child = self._child = spawn(order, write=[str(clips)] if clips is not None else [])
         except OSError as error:  # out of processes, files or memory: this camera waits, the others go on
             return f"cannot be started: {os.strerror(error.errno or 0)}"
         self._received_s = time.monotonic()
         guard = threading.Thread(target=self._guard, args=(child, stop), daemon=True)
         guard.start()
+        failure = ""
         try:
             self._read(child, stop)
+        except ChildFailed as error:
+            failure = str(error)
         except WireError as error:
             log.error("camera %s: %s", self.camera, error)
             child.kill()
         ending = child.bury()
         guard.join()
-        return ending
+        return failure or ending
 
     def _guard(self, child: ChildProcess, stop: Stop) -> None:
         """Watch over one process: kill it when it hangs, stop it when it is to stop."""
@@ -243,6 +150,7 @@ class CameraProcess:
             if time.monotonic() - self._received_s > self._patience_s:
                 log.error("camera %s: its process hangs and is killed", self.camera)
                 child.kill()
+            child.check_memory()
         if not child.stop():
             log.warning("camera %s: its process did not stop within %.0f s and is killed", self.camera, STOP_S)
 
@@ -251,6 +159,7 @@ class CameraProcess:
             self._received_s = time.monotonic()
             if isinstance(item, Evidence):
                 item = self._checked(item)
+                stop.wait(self._hearing.evidence_wait_s(new=item.revision == 1))
                 if item.end is None:
                     self._open[item.visit_id] = item
                 else:
@@ -262,7 +171,8 @@ class CameraProcess:
                     raise WireError("it says that it was switched off, which only the main process can say")
                 over = stop.is_set() or not (self._settings.source.is_live or self._off.is_set())
                 self._finished = item.state is CameraState.FINISHED and over
-                self._on_status(item)
+                if self._hearing.passes(item):
+                    self._on_status(item)
 
     def _checked(self, item: Evidence) -> Evidence:
         """Evidence of a visit that the process began itself: it could have been taken over.
@@ -278,6 +188,8 @@ class CameraProcess:
                 raise WireError(f"evidence of a visit '{item.visit_id}' that is over")
             return replace(ended, revision=item.revision, clip=item.clip, clip_cut=item.clip_cut, moments=())
         new = item.revision == 1 and item.visit_id not in self._open
+        if new and len(self._open) >= MOST_OPEN:
+            raise WireError(f"more than {MOST_OPEN} visits at once")
         if not new and item.visit_id not in self._open:
             raise WireError(f"evidence of a visit '{item.visit_id}' that it did not begin")
         if item.clip is not None:

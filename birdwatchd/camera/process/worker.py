@@ -253,7 +253,7 @@ class CameraWatch:
 
 def _watch_camera(parent: Parent) -> None:
     order, stop, done = parent.order, Stop(), threading.Event()
-    settings = CameraSettings.model_validate(order["settings"])
+    settings = parent.settings
     home = Path(order["home"]) if order.get("home") else None
     watch = CameraWatch(order["camera"], settings, parent.pipe, stop, home=home)
 

@@ -128,7 +128,7 @@ def _write_image(path: Path, results: TuningResults) -> None:
 
 def _tune(parent: Parent) -> None:
     given, stop = parent.order, Stop()
-    settings = CameraSettings.model_validate(given["settings"])
+    settings = parent.settings
     parent.stop_at_end(stop)
     results = run(Order(given["camera"], settings, given["seconds"], Path(given["out"])), stop, parent.pipe)
     ignored = tuple((why, ignored.count) for why, ignored in results.ignored.items())

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.clock import MAX_LAG_S, FileClock, LiveClock, Playback
 from birdwatchd.camera.capture.frame import Frame
+from birdwatchd.camera.capture.open import LibavErrors
 from birdwatchd.camera.capture.shedding import CAUGHT_UP_S, TOO_LATE_S, LoadShedder
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.demo.cameras.feeder import write_clip
@@ -275,6 +276,16 @@ def test_nobody_there_is_unreachable_at_once() -> None:
     for scheme in ("rtsp", "http"):
         with pytest.raises(SourceUnreachable, match="is it on, and on the network"):
             read(f"{scheme}://127.0.0.1:9/x")
+
+
+@pytest.mark.parametrize("error", [IndexError("list index out of range"), MemoryError()])
+@pytest.mark.parametrize(("place", "kind"), [("http://cam/x", SourceUnreachable), ("/x.ts", SourceUnusable)])
+def test_what_the_decoder_raises_by_mistake_is_an_error_of_the_source(
+    place: str, kind: type[SourceError], error: Exception
+) -> None:
+    """A stream to which others come while it is read makes PyAV look for what is not there."""
+    with pytest.raises(kind, match="streams"), LibavErrors(Source(place), opening=False):
+        raise error
 
 
 def test_a_missing_usb_camera_is_named() -> None:

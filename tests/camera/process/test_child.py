@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from birdwatchd.address import Source
-from birdwatchd.camera.process.child import MEMORY_LIMIT
-from birdwatchd.camera.process.supervisor import ChildProcess, spawn
+from birdwatchd.camera.process.spawn import ChildProcess, spawn
 from birdwatchd.camera.process.wire import MAX_HEADER, ChildFailed, FileDone, TuneDone, WireError
 from birdwatchd.records import CameraState, CameraStatus
 from birdwatchd.settings.cameras import CameraSettings
@@ -32,7 +31,10 @@ def started(work: str) -> ChildProcess:
         f"def work(parent):\n{textwrap.indent(work, '    ')}\n"
         "run_child(work)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
     return ChildProcess(process, "cam")
 
 
@@ -76,7 +78,7 @@ def test_signals_for_the_parent_do_not_end_the_child_but_the_end_of_stdin_does()
 
 def test_a_child_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder in an endless loop reads no stdin."""
-    monkeypatch.setattr("birdwatchd.camera.process.supervisor.STOP_S", 0.5)
+    monkeypatch.setattr("birdwatchd.camera.process.spawn.STOP_S", 0.5)
     child = started("parent.pipe.send(FileDone('begun', 0.0))\nthreading.Event().wait(60)")
     child.command(ORDER)
     assert child.receive(FileDone) is not None
@@ -102,9 +104,10 @@ def test_a_parent_that_is_gone_leaves_no_child() -> None:
 
 def test_memory_is_bounded() -> None:
     """A hostile stream must not bring the out-of-memory killer to the other cameras."""
-    child = started("parent.pipe.send(FileDone('', float(resource.getrlimit(resource.RLIMIT_AS)[0])))")
-    child.command(ORDER)
-    assert child.receive(FileDone) == FileDone("", float(MEMORY_LIMIT))
+    child = started("kept = [bytes(2**20) for _ in range(400)]\nparent.pipe.send(FileDone('', 0.0))")
+    child.command(ORDER | {"confinement": {"memory_mb": 400}})
+    with pytest.raises(ChildFailed, match=r"more memory than it may take \(400 MB\)"):
+        child.receive(FileDone)
     child.bury()
 
 

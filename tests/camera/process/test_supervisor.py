@@ -18,7 +18,8 @@ import pytest
 
 from birdwatchd.address import Source
 from birdwatchd.camera.process import supervisor as process_module
-from birdwatchd.camera.process.supervisor import CameraProcess, ChildProcess, probe_camera
+from birdwatchd.camera.process.spawn import ChildProcess
+from birdwatchd.camera.process.supervisor import CameraProcess, probe_camera
 from birdwatchd.camera.process.wire import Failure, FileDone, Item, WireError, encode
 from birdwatchd.flow import Mailbox, Stop
 from birdwatchd.metrics import Metrics
@@ -245,10 +246,10 @@ def test_no_process_to_be_had_is_waited_out(running: Callable[..., Running], mon
     real = process_module.spawn
     failures = [OSError(11, "no"), OSError(12, "no")]
 
-    def scarce(order: dict[str, object]) -> ChildProcess:
+    def scarce(order: dict[str, object], **reach: Any) -> ChildProcess:
         if failures:
             raise failures.pop()
-        return real(order)
+        return real(order, **reach)
 
     monkeypatch.setattr(process_module, "spawn", scarce)
     one = running(NOBODY)
