@@ -29,10 +29,10 @@ from birdwatchd.errors import DeviceLost, ModelUnusable
 from birdwatchd.records import FloatArray
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.checkpoint import Checkpoint, read_checkpoint
-from birdwatchd.species.network.download import OnBytes, ignore_bytes
 from birdwatchd.species.network.cpu import CpuWorkers, has_fast_bfloat16
 from birdwatchd.species.network.cuda import Cuda, CudaPipeline
 from birdwatchd.species.network.davit import Davit, is_davit
+from birdwatchd.species.network.download import OnBytes, ignore_bytes
 from birdwatchd.species.network.preprocess import Forward, Outputs, Pixels, Preprocessing
 from birdwatchd.species.network.reference import read_reference
 from birdwatchd.species.taxonomy import bundled_taxonomy
