@@ -85,18 +85,18 @@ def download(
     """
     show = _progress_on_stderr(path.name) if progress else ignore_bytes
 
-    def tell(done: int, expected: int) -> None:
+    def report(done: int, expected: int) -> None:
         show(done, expected)
         on_bytes(done, expected)
 
     partial = path.with_name(f"{path.name}.{sha256[:12]}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _claimed(partial, lambda size: tell(size, 0), sleep) as file:
+        with _claimed(partial, lambda size: report(size, 0), sleep) as file:
             if path.exists():
                 return  # another process fetched it meanwhile
             _remove_others(path, partial)
-            _fetch(file, sha256, lambda: _receive(url, file, timeout_s, tell), sleep)
+            _fetch(file, sha256, lambda: _receive(url, file, timeout_s, report), sleep)
             os.fsync(file.fileno())
             partial.chmod(0o644)
             partial.replace(path)
@@ -159,7 +159,7 @@ def _fetch(file: IO[bytes], sha256: str, receive: Callable[[], None], sleep: Cal
         farthest, pieced, begun_anew = 0, False, True  # a power cut, or another edition, spoilt a piece
 
 
-def _receive(url: str, file: IO[bytes], timeout_s: float, tell: OnBytes) -> None:
+def _receive(url: str, file: IO[bytes], timeout_s: float, report: OnBytes) -> None:
     """Ask for what is missing and append it; returns when the server says that this is all."""
     done = _size(file)
     try:
@@ -179,7 +179,7 @@ def _receive(url: str, file: IO[bytes], timeout_s: float, tell: OnBytes) -> None
             file.write(chunk)
             file.flush()
             done += len(chunk)
-            tell(done, expected)
+            report(done, expected)
     if done < expected:
         raise DownloadFailed(f"broke off after {done} of {expected} bytes")
 
