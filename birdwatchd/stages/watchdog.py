@@ -78,7 +78,12 @@ class Watchdog:
             if silent_s > one.patience_s and name not in self._stuck:
                 self._stuck[name] = now_s - silent_s
                 where = standing_at(name)
-                log.error("%s has stood still for %.0f s, at %s; systemd restarts birdwatchd", name, silent_s, where)
+                log.error(
+                    "%s has stood still for %.0f s, at %s; systemd restarts birdwatchd unless it goes on",
+                    name,
+                    silent_s,
+                    where,
+                )
             elif silent_s <= one.patience_s and name in self._stuck:
                 log.info("%s goes on again after %.0f s", name, now_s - self._stuck.pop(name))
 
