@@ -13,7 +13,7 @@ def main() -> None:
 
     `sudo -u birdwatchd` leaves one in a folder that this user may not enter; libraries that look for files there fail.
     """
-    if not os.access(".", os.X_OK):
+    if not os.access(".", os.X_OK, effective_ids=True):
         os.chdir("/")
     sys.exit(run_cli(sys.argv[1:]))
 

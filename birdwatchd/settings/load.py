@@ -75,7 +75,9 @@ def _hint(path: Path) -> str:
     """What to do about a configuration that cannot be read."""
     try:
         owner = path.parent.stat()
-        barred = not os.access(path.parent, os.X_OK) or (path.exists() and not os.access(path, os.R_OK))
+        barred = not os.access(path, os.R_OK, effective_ids=True) and (
+            not os.access(path.parent, os.X_OK, effective_ids=True) or path.exists()
+        )
         group = grp.getgrgid(owner.st_gid).gr_name
     except (OSError, KeyError):
         return "check the path after --config"
