@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import signal
 import socket
 import subprocess
@@ -11,9 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,77 +20,19 @@ from birdwatchd.errors import ModelUnusable
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network import checkpoint
 from birdwatchd.species.network.network import load_network
-from tests.support.random_networks import SMALL, Saved
-
-NAME = "davit_testling_published"
-
-
-@dataclass
-class Publisher:
-    """A web server on this machine that holds one file, and how it behaves."""
-
-    url: str
-    content: bytes
-    status: int = 200
-    send: int | None = None  # bytes, after which each answer breaks off
-    silent_s: float = 0.0
-    ranges: bool = True  # it can send the rest of a file
-    asked: int = 0
-    sent: int = 0  # bytes
+from tests.support.publisher import NAME, Publisher, register
+from tests.support.random_networks import Saved
 
 
 @pytest.fixture
 def publisher(small: Saved, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
-    """Serve the small network's `.pt`, and tell birder's registry about it."""
+    """Serve the small network's `.pt`, and make birder's registry know it."""
     monkeypatch.setenv("no_proxy", "*")
-    publisher = Publisher("", small.pt.read_bytes())
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            publisher.asked += 1
-            rest = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "") if publisher.ranges else None
-            start, whole = int(rest[1]) if rest else 0, len(publisher.content)
-            if start >= whole:
-                self.send_error(416)
-                return
-            self.send_response(206 if rest else publisher.status)
-            self.send_header("Content-Length", str(whole - start))
-            if rest:
-                self.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
-            self.end_headers()
-            piece = publisher.content[start:][: publisher.send]
-            self.wfile.write(piece)
-            self.wfile.flush()
-            publisher.sent += len(piece)
-            time.sleep(publisher.silent_s)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    publisher.url = f"http://127.0.0.1:{server.server_port}/models"
-    _publish(publisher.url, hashlib.sha256(publisher.content).hexdigest())
+    publisher = Publisher(small.pt.read_bytes())
+    register(publisher.url, hashlib.sha256(publisher.content).hexdigest())
     yield publisher
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    publisher.close()
     del registry._pretrained_nets[NAME]
-
-
-def _publish(url: str, sha256: str) -> None:
-    registry.register_weights(
-        NAME,
-        {
-            "url": url,
-            "description": "for tests",
-            "resolution": (64, 64),
-            "formats": {"pt": {"file_size": 0.1, "sha256": sha256}},
-            "net": {"network": SMALL, "tag": "published"},
-        },
-    )
 
 
 def settings(**more: object) -> ModelSettings:
@@ -175,7 +114,7 @@ def test_a_server_that_dies_always_at_the_same_place_is_given_up(publisher: Publ
     assert str(tmp_path / "cache" / f"{NAME}.pt") in message
     (left,) = partials(tmp_path / "cache", publisher)
     assert left.endswith(".partial")
-    publisher.send = None
+    publisher.send = len(publisher.content)
     load_network(settings(), tmp_path / "cache")
     assert (tmp_path / "cache" / f"{NAME}.pt").read_bytes() == publisher.content
 
@@ -195,10 +134,10 @@ def test_a_killed_download_goes_on_at_the_next_start(publisher: Publisher, cache
     child.send_signal(signal.SIGKILL)
     child.wait(10)
     assert len(partials(cache, publisher)) == 1
-    half, publisher.send, publisher.silent_s = publisher.sent, None, 0.0
+    half, publisher.send, publisher.silent_s = publisher.sent, len(publisher.content), 0.0
     load_network(settings(), cache)
     assert path.read_bytes() == publisher.content
-    assert publisher.sent - half == len(publisher.content) - half, "what was there was sent again"
+    assert publisher.sent == len(publisher.content), f"{half} bytes were there and were sent again"
     assert [file.name for file in cache.iterdir()] == [path.name]
 
 
