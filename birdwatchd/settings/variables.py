@@ -30,6 +30,7 @@ class Variables(Mapping[str, str]):
         """
         self._environ = environ
         self._files: dict[str, Path] = {}
+        self._barred: Path | None = None  # a folder of credentials that this user may not enter
         if beside is not None:
             self._add(beside.parent / CREDENTIALS)
         if loaded := environ.get("CREDENTIALS_DIRECTORY"):
@@ -38,7 +39,10 @@ class Variables(Mapping[str, str]):
     def _add(self, folder: Path) -> None:
         try:
             files = [file for file in sorted(folder.iterdir()) if file.is_file()]
-        except OSError:  # there is none, or it is not for this user; what is missing then is named
+        except PermissionError:
+            self._barred = folder
+            return
+        except OSError:  # there is none
             return
         for file in files:
             self._files[file.name.removeprefix(f"{LOADED}_")] = file
@@ -60,7 +64,17 @@ class Variables(Mapping[str, str]):
             raise ConfigError(f"{file} {problem}", hint) from None
 
     def __contains__(self, name: object) -> bool:
-        return name in self._environ or name in self._files
+        """Whether there is such a value.
+
+        Raises:
+            ConfigError: nobody can tell: this user may not look.
+        """
+        if name in self._environ or name in self._files:
+            return True
+        if self._barred is not None:
+            hint = f"${{{name}}} in the configuration may be there; run it as root"
+            raise ConfigError(f"{self._barred} cannot be read (Permission denied)", hint)
+        return False
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._environ.keys() | self._files.keys())

@@ -95,7 +95,15 @@ def test_the_password_of_the_example_works_when_its_file_is_written(run: Run, ro
     assert "CAM_PASSWORD" not in run("install", *PROGRAM)[1]
     config = load_config(root / "etc/birdwatchd/birdwatchd.yaml", {})
     assert config.cameras["nut_feeder"].source.password.reveal() == "hunter22"
-    assert (root / "etc/birdwatchd/credentials/CAM_PASSWORD").stat().st_mode & 0o7777 == 0o640
+
+
+@as_root
+def test_secrets_for_root_alone_stay_so(run: Run, root: Path) -> None:
+    """systemd reads them as root; who wants nobody else to must not be overruled at the next boot."""
+    run("install", *PROGRAM)
+    (root / "etc/birdwatchd/credentials").chmod(0o700)
+    run("install", *PROGRAM)
+    assert (root / "etc/birdwatchd/credentials").stat().st_mode & 0o7777 == 0o700
 
 
 @as_root

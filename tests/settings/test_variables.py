@@ -78,6 +78,22 @@ def test_the_configuration_of_the_service_is_found_where_one_may_not_read_it(
     assert find_config() is None
 
 
+def test_secrets_that_are_for_root_alone_are_not_called_missing(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is told to write the file again overwrites the right password."""
+
+    def forbidden(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, {})
+    assert str(caught.value) == (
+        f"{file.parent}/credentials cannot be read (Permission denied); "
+        "${CAM_PASSWORD} in the configuration may be there; run it as root"
+    )
+    assert password(file, {"CAM_PASSWORD": "environment"}) == "environment"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user and come back")
 def test_who_may_not_read_it_is_told_as_whom_to_run(tmp_path: Path) -> None:
     """The second thing that a newcomer types is a command without sudo."""
