@@ -19,7 +19,7 @@ from birdwatchd.stages.storage import Storage
 
 def hang(after_s: float, patience_s: float) -> None:
     """Let the storage stage stand still, as a disk does that no longer answers."""
-    daemon.LONG_S = patience_s  # type: ignore[misc]
+    setattr(daemon, "LONG_S", patience_s)  # noqa: B010 # a constant for everybody else
     run_once, began_s = Storage.run_once, time.monotonic()
 
     def stand_still(self: Storage, now_s: float) -> float:

@@ -104,16 +104,17 @@ def test_a_newcomer_has_a_service_after_the_documented_commands(wheel: Path, tmp
             "ls /etc/systemd/system; ls /var/lib/birdwatchd",
         ]
     )
-    done = subprocess.run(
-        [MACHINE, root, Path(torch.origin).parents[1], "bash", "-c", script],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=3 * LONG_S,
-        check=False,
-    )
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
+    said_file = tmp_path / "said"
+    with said_file.open("wb") as file:  # what was said until then is known also where it takes too long
+        command = [MACHINE, root, Path(torch.origin).parents[1], "bash", "-c", script]
+        machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            status = machine.wait(3 * LONG_S)
+        except subprocess.TimeoutExpired:
+            machine.kill()
+            pytest.fail(f"it took too long:\n{said_file.read_text()}")
+    said = said_file.read_text()
+    assert status == 0, said
     assert "Traceback" not in said
     assert "camera nut_feeder: online, 320×180 pixels" in said
     assert "model demo" in said
