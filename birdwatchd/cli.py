@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from birdwatchd import __version__
 from birdwatchd.cli_home import add_home_commands
 from birdwatchd.cli_options import ConfigOption, HomeOption, MinBirdOption, ModelOption, VerboseOption
+from birdwatchd.cli_service import add_service_commands
 from birdwatchd.cli_visits import VISIT_HELP, add_visit_commands
 from birdwatchd.commands.arguments import named_cameras, overridden, parse_since
 from birdwatchd.commands.terminal import VisitLines, ignore_warnings, out, say_problem, setup_log
@@ -373,6 +374,7 @@ def rules_send(
 
 add_home_commands(app)
 add_visit_commands(app)
+add_service_commands(app)
 
 
 def _config(path: Path | None) -> Config:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -26,7 +26,7 @@ from birdwatchd.monitor.vitals import Vitals
 from birdwatchd.mqtt.build import MqttService, build_mqtt
 from birdwatchd.mqtt.publisher import Publisher
 from birdwatchd.records import CameraState, CameraStatus, Visit
-from birdwatchd.service import notify
+from birdwatchd.service import ServiceStatus, notify
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.build import build_stages
 from birdwatchd.stages.classify import Classify
@@ -34,6 +34,7 @@ from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.record import Record
 from birdwatchd.stages.storage import Storage
 from birdwatchd.stages.upkeep import Upkeep
+from birdwatchd.stages.watchdog import CHANNEL_S, LONG_S, STUCK_S, Beating, Watchdog, status_line
 from birdwatchd.store import Store, Writer
 from birdwatchd.store.database import FILE_NAME
 from birdwatchd.store.retention.reserve import open_store
@@ -47,7 +48,6 @@ log = logging.getLogger(__name__)
 DEADLINE_S = 9.0  # for everything after the stop; service managers and people expect ten seconds at most
 DRAIN_S = 2.0  # of it for publishing what is left; what cannot be published stays in the outbox
 RETRY_S = 5.0  # between tries to write at the start, where nothing else can go on
-STUCK_S = 90.0  # a stage that has given no sign of life for this long is stuck
 _MQTT_STATE: dict[CameraState, Literal["online", "offline", "disabled"]] = {
     CameraState.STARTING: "offline",
     CameraState.ONLINE: "online",
@@ -86,6 +86,8 @@ class Daemon:
         self.mailbox = Mailbox(self.metrics)
         self.cameras: list[CameraProcess] = []
         self._mqtt: MqttService | None = None
+        self._service, self._watchdog = ServiceStatus(time.monotonic), Watchdog(time.monotonic())
+        self._waits_for = ""
         self.late: list[str] = []
         self.failure: BaseException | None = None
 
@@ -116,7 +118,8 @@ class Daemon:
         if store is None:
             return 0
         with store:
-            network = load_network(self.config.model, self.config.model_cache)
+            self._service.starting(f"loading the model {self.config.model.file or self.config.model.name}")
+            network = load_network(self.config.model, self.config.model_cache, on_bytes=self._fetching)
             _release_memory()
             self.vitals.load(network.model_id, network.device)
             return self._run(store, network)
@@ -157,7 +160,7 @@ class Daemon:
             self.metrics,
             on_status=lambda status: store.effort.note(status.camera, status.at, status.state.value),
             on_change=lambda status: _publish_state(publisher, status),
-            healthy=lambda: _beating(classify.beat_s, record.beat_s),
+            healthy=lambda: self._watchdog.healthy(time.monotonic()),
             beat_service=self._beat,
         )
         storage = Storage(
@@ -194,14 +197,19 @@ class Daemon:
             outlets.start("publish", partial(publisher.run, closing))
         for channel in channels:
             pushes.start(f"channel {channel.name}", partial(channel.run, closing))
+        self._watch({"classify": classify, "record": record, "upkeep": upkeep}, STUCK_S)
+        self._watch({"publish": publisher} if publisher else {}, STUCK_S)
+        self._watch({"learn": learn, "storage": storage}, LONG_S)
+        self._watch({f"channel {channel.name}": channel for channel in channels}, CHANNEL_S)
         self._await_first_attempts(upkeep)
         notify("READY=1")
         while not self._stop.wait(0.5):
+            self._look()
             if not visits.alive():
                 self._stop.set("every camera has ended")
         log.info("stopping: %s", self._stop.reason)
         self.vitals.stop()
-        notify("STOPPING=1")
+        notify(f"STOPPING=1\nSTATUS=stopping: {self._stop.reason}")
         self.late = visits.join(self._time_left())
         closing.set("stopping")
         self.late += outlets.join(max(1.0, self._time_left()))
@@ -221,7 +229,8 @@ class Daemon:
             StoreTooNew, StoreDamaged, StoreError: waiting does not help.
         """
         config = self.config
-        retry = StoreRetry(on_first=lambda error: log.error("cannot start yet: %s", error))
+        retry = StoreRetry(on_first=self._cannot_start)
+        self._service.starting("opening the database")
 
         def opened() -> Store:
             with ExitStack() as undo:
@@ -234,17 +243,28 @@ class Daemon:
             return store
 
         try:
-            return retry.until_done(opened, wait=lambda: not self._stop.wait(RETRY_S))
+            return retry.until_done(opened, wait=self._wait_to_start)
         except StoreUnavailable:
             return None
 
+    def _cannot_start(self, error: StoreUnavailable) -> None:
+        log.error("cannot start yet: %s", error)
+        self._waits_for = str(error)
+
+    def _wait_to_start(self) -> bool:
+        self._service.starting(f"cannot start yet: {self._waits_for}")
+        return not self._stop.wait(RETRY_S)
+
+    def _fetching(self, done: int, expected: int) -> None:
+        of = f" of {expected / 1e6:.0f}" if expected else ""
+        self._service.starting(f"fetching the model {self.config.model.name}: {done / 1e6:.0f}{of} MB")
+
     def _close_interrupted(self, writer: Writer) -> None:
         """End what a killed run left open; while the disk is full or held by another program, wait for it."""
-        retry = StoreRetry(on_first=lambda error: log.error("cannot start yet: %s", error))
+        retry = StoreRetry(on_first=self._cannot_start)
         try:
             cut_short = retry.until_done(
-                lambda: writer.close_interrupted(datetime.now(UTC), self.config.cameras.keys()),
-                wait=lambda: not self._stop.wait(RETRY_S),
+                lambda: writer.close_interrupted(datetime.now(UTC), self.config.cameras.keys()), self._wait_to_start
             )
         except StoreUnavailable:
             return  # the stop came first
@@ -292,6 +312,17 @@ class Daemon:
         self.vitals.beat()
         notify("WATCHDOG=1")
 
+    def _watch(self, stages: Mapping[str, Beating], patience_s: float) -> None:
+        for name, stage in stages.items():
+            self._watchdog.watch(name, partial(getattr, stage, "beat_s"), patience_s)
+
+    def _look(self) -> None:
+        """See whether all go on, and show the state of the station."""
+        self._watchdog.look(time.monotonic())
+        states = {key: self.vitals.state_of(key) for key in self.vitals.cameras}
+        broker = self.metrics.get("mqtt_connected") > 0 if self._mqtt else None
+        self._service.say(status_line(states, broker=broker, stuck=self._watchdog.stuck))
+
     def _camera_pids(self) -> dict[str, int]:
         return {camera.camera: pid for camera in self.cameras if (pid := camera.pid) is not None}
 
@@ -306,6 +337,7 @@ class Daemon:
         slowest_s = max(camera.open_timeout_s for camera in self.config.cameras.values()) + 5.0
         until_s = time.monotonic() + slowest_s
         while time.monotonic() < until_s and not self._stop.wait(0.05):
+            self._look()
             tried = [s for s in upkeep.cameras.values() if s.state is not CameraState.STARTING]
             if len(tried) >= len(self.cameras):
                 return
@@ -321,7 +353,3 @@ def _release_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-
-
-def _beating(*beats: float) -> bool:
-    return all(time.monotonic() - beat < STUCK_S for beat in beats)

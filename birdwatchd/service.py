@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 from birdwatchd.flow import Stop
 
-__all__ = ["notify", "stop_on_signals"]
+__all__ = ["ServiceStatus", "notify", "stop_on_signals"]
 
 log = logging.getLogger(__name__)
+STDERR = 2
+EXTEND_S = 180.0  # more time for the start, asked for again and again while something goes on
+REPEAT_S = 5.0  # between two messages that say the same
 
 
 def stop_on_signals(stop: Stop) -> None:
     """SIGTERM and SIGINT set the flag, nothing else; a second one leaves at once.
 
-    So does the first one while the stop is not `armed` yet: a download or a slow load has nothing to save.
+    So does the first one while the stop is not `armed` yet: a download or a slow load has nothing to save. SIGABRT,
+    which systemd's watchdog sends, ends the process with the place at which every thread stands in the log.
     """
+    if not faulthandler.is_enabled():
+        faulthandler.enable(STDERR)
     received: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -39,7 +47,7 @@ def notify(state: str) -> None:
     """Send a state to systemd (sd_notify(3)); does nothing where no service manager listens.
 
     Args:
-        state: `READY=1`, `STOPPING=1` or `WATCHDOG=1`.
+        state: assignments, one a line: `READY=1`, `STOPPING=1`, `WATCHDOG=1`, `STATUS=…`, `EXTEND_TIMEOUT_USEC=…`.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
@@ -51,3 +59,24 @@ def notify(state: str) -> None:
             sock.sendto(state.encode(), address)
         except OSError as error:
             log.debug("service manager does not listen (%s)", error.strerror)
+
+
+class ServiceStatus:
+    """The line that `systemctl status` shows; sent when it changes."""
+
+    def __init__(self, monotonic: Callable[[], float], send: Callable[[str], None] = notify) -> None:
+        self._monotonic, self._send = monotonic, send
+        self._text, self._sent_s = "", float("-inf")
+
+    def say(self, text: str) -> None:
+        """Show this text, one line."""
+        if text != self._text:
+            self._text = text
+            self._send(f"STATUS={text}")
+
+    def starting(self, text: str) -> None:
+        """Show what the start waits for, and ask for more time: it goes on."""
+        now_s = self._monotonic()
+        if text != self._text or now_s - self._sent_s >= REPEAT_S:
+            self._text, self._sent_s = text, now_s
+            self._send(f"STATUS={text}\nEXTEND_TIMEOUT_USEC={EXTEND_S * 1e6:.0f}")

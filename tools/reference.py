@@ -55,7 +55,9 @@ def configuration_page() -> str:
         "Written by `python -m tools.reference` from `birdwatchd/settings` and the example, `config/birdwatchd.yaml`.",
         "",
         "One YAML file: `--config FILE`, else `./birdwatchd.yaml`, else `/etc/birdwatchd/birdwatchd.yaml`, else"
-        " built-in defaults. Unknown keys are errors. `${NAME}` in any value is replaced by an environment variable."
+        " built-in defaults. Unknown keys are errors. `${NAME}` in any value is replaced by an environment variable,"
+        " or by the file `NAME` in `credentials/` beside the configuration ([secrets](../how-to/run-as-a-service.md#"
+        "passwords-and-other-secrets))."
         " `password_file`, `apprise_file`, `webhook_file` and `headers_file` read a secret from a file.",
     ]
     top: list[str] = []

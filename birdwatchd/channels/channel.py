@@ -68,11 +68,12 @@ class Channel:
         self._refusals = 0  # consecutive
         self._logged, self._old_logged = "", False  # the last logged state; empty while the channel works
         self._next_attempt_s = self._metrics_at_s = float("-inf")
+        self.beat_s = time.monotonic()
 
     def run(self, stop: StopSignal) -> None:
         """Deliver until the stop, then what is left while the channel works and time allows."""
         while not stop.is_set():
-            began_s = time.monotonic()
+            began_s = self.beat_s = time.monotonic()
             wait_s = self.run_once(began_s)
             self._next_attempt_s += time.monotonic() - began_s  # the back-off starts at the end of a slow attempt
             stop.wait(min(POLL_S, wait_s))

@@ -13,7 +13,7 @@ from birdwatchd.records import CameraState, CameraStatus, State, Visit
 
 __all__ = ["BEAT_PATIENCE_S", "MOTION_AGE", "Vitals"]
 
-BEAT_PATIENCE_S = 120.0  # as WatchdogSec of systemd/birdwatchd.service: after this long the service would be restarted
+BEAT_PATIENCE_S = 120.0  # as WatchdogSec of the service: after this long the service would be restarted
 MOTION_AGE = "motion_age_seconds"  # how a camera's process calls it in its reports
 
 

@@ -101,6 +101,7 @@ class Publisher:
         self._attempt: ConnectAttempt | None = None
         self._connecting_since_s: float | None = None
         self._next_attempt_s = self._metrics_at_s = float("-inf")
+        self.beat_s = time.monotonic()
         self._too_large_topics: set[str] = set()
         self._packet_limit = PacketLimit()
         self._refused_topics: set[str] = set()
@@ -130,7 +131,8 @@ class Publisher:
     def run(self, stop: StopSignal) -> None:
         """Publish until the stop, then publish what is left and `offline`, and disconnect."""
         while not stop.is_set():
-            self._wait(self.run_once(time.monotonic()), stop)
+            self.beat_s = time.monotonic()
+            self._wait(self.run_once(self.beat_s), stop)
         self._finish(time.monotonic() + self._drain_s)
 
     def run_once(self, now_s: float) -> float:

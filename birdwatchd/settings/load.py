@@ -1,11 +1,12 @@
 """Read the one YAML file into typed, frozen settings, and say precisely what is wrong with it.
 
 Read once at start: a restart takes seconds and loses nothing, so there is no hot reload. `${NAME}` in any value reads
-the environment; `password_file` reads a file (systemd credentials).
+the environment or a credential (`birdwatchd.settings.variables`); `password_file` reads a file.
 """
 
 from __future__ import annotations
 
+import grp
 import os
 import re
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from birdwatchd.errors import ConfigError, shortened
 from birdwatchd.settings.agreement import Disagreement
 from birdwatchd.settings.config import Config
+from birdwatchd.settings.variables import CREDENTIALS, Variables
 from birdwatchd.text_file import NotText, read_text
 
 __all__ = ["find_config", "load_config", "parse_config"]
@@ -42,8 +44,18 @@ _TAGS = {
 
 
 def find_config() -> Path | None:
-    """The first of ./birdwatchd.yaml and /etc/birdwatchd/birdwatchd.yaml that exists."""
-    return next((path for path in SEARCH_PATHS if path.is_file()), None)
+    """The first of ./birdwatchd.yaml and /etc/birdwatchd/birdwatchd.yaml that exists.
+
+    The second one is found also where this user may not look: built-in defaults in its place would be a surprise.
+    """
+    return next((path for path in SEARCH_PATHS if _is_there(path)), None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # `sudo -u birdwatchd` leaves one in a folder of somebody else's
+        return path.is_absolute()
 
 
 def load_config(path: Path | None, environ: Mapping[str, str] | None = None, *, needs_secrets: bool = True) -> Config:
@@ -60,9 +72,26 @@ def load_config(path: Path | None, environ: Mapping[str, str] | None = None, *, 
     try:
         text = read_text(path, most_bytes=MOST_BYTES)
     except NotText as problem:
-        raise ConfigError(f"{path}: {problem}", "check the path after --config") from None
+        raise ConfigError(f"{path}: {problem}", _hint(path)) from None
     given = os.environ if environ is None else environ
-    return parse_config(text, str(path), given, missing=None if needs_secrets else UNSET)
+    if not needs_secrets:
+        return parse_config(text, str(path), given, missing=UNSET)
+    return parse_config(text, str(path), Variables(given, path))
+
+
+def _hint(path: Path) -> str:
+    """What to do about a configuration that cannot be read."""
+    try:
+        owner = path.parent.stat()
+        barred = not os.access(path, os.R_OK, effective_ids=True) and (
+            not os.access(path.parent, os.X_OK, effective_ids=True) or path.exists()
+        )
+        group = grp.getgrgid(owner.st_gid).gr_name
+    except (OSError, KeyError):
+        return "check the path after --config"
+    if barred and owner.st_gid:
+        return f"it is for the service: begin with `sudo -u {group} birdwatchd`, or give --config"
+    return "check the path after --config"
 
 
 def parse_config(text: str, file: str, environ: Mapping[str, str], *, missing: str | None = None) -> Config:
@@ -172,7 +201,8 @@ class _Reader:
                 self.problem(
                     node,
                     ".".join(path),
-                    f"needs the environment variable {name}, which is not set; export {name}=… before starting",
+                    f"needs the environment variable {name}, which is not set; export {name}=… before starting, or"
+                    f" write the value to the file {Path(self.file).parent / CREDENTIALS / name}",
                 )
             given = self.environ.get(name, self._missing or "")
             return quote(given, safe="") if within[0] <= match.start() < within[1] else given

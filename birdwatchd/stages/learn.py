@@ -82,11 +82,13 @@ class Learn:
         self._retry = StoreRetry(on_first=lambda error: log.debug("learning waits: %s", error))
         self._reviews: tuple[int, int] | None = None
         self._learned_s = 0.0
+        self.beat_s = time.monotonic()
 
     def run(self, stop: Stop) -> None:
         """Run until the stop."""
         while not stop.wait(POLL_S):
-            self.run_once(time.monotonic())
+            self.beat_s = time.monotonic()
+            self.run_once(self.beat_s)
 
     def run_once(self, now_s: float) -> None:
         """Refit if there are new reviews or an hour has passed; a busy database is polled again later.

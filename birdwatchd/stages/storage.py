@@ -78,12 +78,14 @@ class Storage:
         self._look_s = self._check_s = self._age_check_s = self._publish_s = float("-inf")
         self._unreachable = False  # a limit, as was logged
         self._lost = False  # the home, as was logged
+        self.beat_s = time.monotonic()
 
     def run(self, stop: Stop) -> None:
         """Run until the stop; deletions that are going on then are taken up by the next start."""
         wait_s = 0.0
         while not stop.wait(wait_s):
-            wait_s = self.run_once(time.monotonic())
+            self.beat_s = time.monotonic()
+            wait_s = self.run_once(self.beat_s)
 
     def run_once(self, now_s: float) -> float:
         """Look at the disk if it is time, and do one step of deletion if there is one to do.

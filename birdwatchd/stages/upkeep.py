@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -59,6 +60,7 @@ class Upkeep:
         self._blind: dict[str, Blindness | None] = {}  # as it was logged last
         self._store_busy = False  # in this round
         self.cameras: dict[str, CameraStatus] = {}
+        self.beat_s = time.monotonic()
 
     def take_status(self, status: CameraStatus) -> None:
         """Called by the camera readers; quick. Keeps the newest report of each state, a few changes per camera.
@@ -79,6 +81,7 @@ class Upkeep:
     def run(self, stop: Stop) -> None:
         """Run every half second, and once more at the stop (which comes when the cameras have ended)."""
         while not stop.wait(0.5):
+            self.beat_s = time.monotonic()
             self.run_once()
         self.run_once()
 

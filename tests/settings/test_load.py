@@ -120,7 +120,7 @@ def test_a_missing_variable_is_named_not_replaced_by_nothing() -> None:
     text = "cameras:\n  nut:\n    source: rtsp://u:${CAM_PASSWORD}@h/1\n"
     assert problems(text) == (
         "site.yaml:3: cameras.nut.source needs the environment variable CAM_PASSWORD, which is not set; "
-        "export CAM_PASSWORD=… before starting",
+        "export CAM_PASSWORD=… before starting, or write the value to the file credentials/CAM_PASSWORD",
     )
 
 

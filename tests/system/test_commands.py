@@ -193,7 +193,7 @@ def test_a_bird_larger_than_any_picture_is_bad_usage(tmp_path: Path, command: st
 
 def test_the_service_is_not_restarted_for_a_bad_config() -> None:
     """Status 2 means that only a person can mend it; every five seconds the same error hides the first."""
-    unit = (README.parent / "systemd" / "birdwatchd.service").read_text().splitlines()
+    unit = (README.parent / "birdwatchd" / "install" / "templates" / "birdwatchd.service").read_text().splitlines()
     service = unit[unit.index("[Service]") : unit.index("[Install]")]
     assert "RestartPreventExitStatus=2 3" in service
     assert "Environment=MALLOC_ARENA_MAX=2" in service

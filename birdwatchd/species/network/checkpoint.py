@@ -25,7 +25,7 @@ import torch
 
 from birdwatchd.errors import ModelUnusable
 from birdwatchd.settings.model import ModelSettings
-from birdwatchd.species.network.download import DownloadFailed, download, sha256_of
+from birdwatchd.species.network.download import DownloadFailed, OnBytes, download, ignore_bytes, sha256_of
 from birdwatchd.text_file import NotText, read_text
 
 with quiet_import():
@@ -78,13 +78,16 @@ class _Weights:
     reparameterized: bool = False
 
 
-def read_checkpoint(settings: ModelSettings, cache_dir: Path, *, progress: bool) -> Checkpoint:
+def read_checkpoint(
+    settings: ModelSettings, cache_dir: Path, *, progress: bool, on_bytes: OnBytes = ignore_bytes
+) -> Checkpoint:
     """Read the weights that `settings` ask for, fetching them first where they are published and not here.
 
     Args:
         settings: `name`, `file`, `cache_dir` (overrides the argument) and `download` are used.
         cache_dir: where published weights are kept.
         progress: show a download's progress on stderr.
+        on_bytes: is told how a download goes on: bytes that are here, bytes that there will be (0: not known).
 
     Raises:
         ModelUnusable: missing, damaged, or of another network; says which file belongs where.
@@ -96,7 +99,7 @@ def read_checkpoint(settings: ModelSettings, cache_dir: Path, *, progress: bool)
     if settings.name == DEMO:
         with as_file(files("birdwatchd.species").joinpath("weights", f"{DEMO}.safetensors")) as path:
             return _read(_bundled(path))
-    return _read(_published(settings, settings.cache_dir or cache_dir, progress))
+    return _read(_published(settings, settings.cache_dir or cache_dir, progress, on_bytes))
 
 
 def _bundled(path: Path) -> _Weights:
@@ -169,7 +172,7 @@ def _network_in(text: str) -> str | None:
     return max(prefixes, key=len, default=None)
 
 
-def _published(settings: ModelSettings, folder: Path, progress: bool) -> _Weights:
+def _published(settings: ModelSettings, folder: Path, progress: bool, on_bytes: OnBytes) -> _Weights:
     name = settings.name
     metadata = _metadata(name)
     kind = next(kind for kind in _FORMATS if kind in metadata["formats"])
@@ -177,7 +180,7 @@ def _published(settings: ModelSettings, folder: Path, progress: bool) -> _Weight
     path, expected = folder / file_name, metadata["formats"][kind]["sha256"]
     hint = "check model.cache_dir and who owns it"
     if not _exists(path, hint):
-        _fetch(url, path, expected, settings, progress=progress)
+        _fetch(url, path, expected, settings, progress=progress, on_bytes=on_bytes)
     sha256 = _hash_of(path, hint)
     if sha256 != expected:
         raise ModelUnusable(
@@ -189,13 +192,13 @@ def _published(settings: ModelSettings, folder: Path, progress: bool) -> _Weight
     return _Weights(name, path, sha256, net["network"], None, bool(net.get("reparameterized", False)))
 
 
-def _fetch(url: str, path: Path, sha256: str, settings: ModelSettings, *, progress: bool) -> None:
+def _fetch(url: str, path: Path, sha256: str, settings: ModelSettings, *, progress: bool, on_bytes: OnBytes) -> None:
     missing = f"the weights of {settings.name} are not on this machine"
     remedy = f"download {url} elsewhere and put it at {path}; {_DEMO_HINT}"
     if not settings.download:
         raise ModelUnusable(f"{missing}, and model.download is false", remedy)
     try:
-        download(url, path, sha256, progress=progress)
+        download(url, path, sha256, progress=progress, on_bytes=on_bytes)
     except DownloadFailed as error:
         raise ModelUnusable(f"{missing}, and fetching them failed ({error})", remedy) from None
 

@@ -32,6 +32,7 @@ from birdwatchd.species.network.checkpoint import Checkpoint, read_checkpoint
 from birdwatchd.species.network.cpu import CpuWorkers, has_fast_bfloat16
 from birdwatchd.species.network.cuda import Cuda, CudaPipeline
 from birdwatchd.species.network.davit import Davit, is_davit
+from birdwatchd.species.network.download import OnBytes, ignore_bytes
 from birdwatchd.species.network.preprocess import Forward, Outputs, Pixels, Preprocessing
 from birdwatchd.species.network.reference import read_reference
 from birdwatchd.species.taxonomy import bundled_taxonomy
@@ -46,13 +47,16 @@ _MIN_COSINE = {torch.float32: 0.9999, torch.bfloat16: 0.99, torch.float16: 0.99}
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def load_network(settings: ModelSettings, cache_dir: Path, *, progress: bool = False) -> Network:
+def load_network(
+    settings: ModelSettings, cache_dir: Path, *, progress: bool = False, on_bytes: OnBytes = ignore_bytes
+) -> Network:
     """Load, check and warm up the classifier that the settings ask for, on its device.
 
     Args:
         settings: the `model` section.
         cache_dir: where published weights are kept, unless `settings.cache_dir` says otherwise.
         progress: show a download's progress on stderr; for commands, not for the daemon.
+        on_bytes: is told how a download goes on: bytes that are here, bytes that there will be (0: not known).
 
     Raises:
         ModelUnusable: weights missing or damaged, no such device, or numbers that are wrong.
@@ -61,7 +65,8 @@ def load_network(settings: ModelSettings, cache_dir: Path, *, progress: bool = F
     device = choose_device(settings.device)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    network = Network(read_checkpoint(settings, cache_dir, progress=progress), device, settings.precision)
+    checkpoint = read_checkpoint(settings, cache_dir, progress=progress, on_bytes=on_bytes)
+    network = Network(checkpoint, device, settings.precision)
     log.info("model %s: %d classes, %s", network.model_id, len(network.labels), network.device)
     return network
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,66 +20,19 @@ from birdwatchd.errors import ModelUnusable
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network import checkpoint
 from birdwatchd.species.network.network import load_network
-from tests.support.random_networks import SMALL, Saved
-
-NAME = "davit_testling_published"
-
-
-@dataclass
-class Publisher:
-    """A web server on this machine that holds one file, and how it behaves."""
-
-    url: str
-    content: bytes
-    status: int = 200
-    send: int | None = None
-    silent_s: float = 0.0
-    asked: int = 0
+from tests.support.publisher import NAME, Publisher, register
+from tests.support.random_networks import Saved
 
 
 @pytest.fixture
 def publisher(small: Saved, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
-    """Serve the small network's `.pt`, and tell birder's registry about it."""
+    """Serve the small network's `.pt`, and make birder's registry know it."""
     monkeypatch.setenv("no_proxy", "*")
-    publisher = Publisher("", small.pt.read_bytes())
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            publisher.asked += 1
-            self.send_response(publisher.status)
-            self.send_header("Content-Length", str(len(publisher.content)))
-            self.end_headers()
-            self.wfile.write(publisher.content[: publisher.send])
-            self.wfile.flush()
-            time.sleep(publisher.silent_s)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    publisher.url = f"http://127.0.0.1:{server.server_port}/models"
-    _publish(publisher.url, hashlib.sha256(publisher.content).hexdigest())
+    publisher = Publisher(small.pt.read_bytes())
+    register(publisher.url, hashlib.sha256(publisher.content).hexdigest())
     yield publisher
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
+    publisher.close()
     del registry._pretrained_nets[NAME]
-
-
-def _publish(url: str, sha256: str) -> None:
-    registry.register_weights(
-        NAME,
-        {
-            "url": url,
-            "description": "for tests",
-            "resolution": (64, 64),
-            "formats": {"pt": {"file_size": 0.1, "sha256": sha256}},
-            "net": {"network": SMALL, "tag": "published"},
-        },
-    )
 
 
 def settings(**more: object) -> ModelSettings:
@@ -118,33 +72,129 @@ def test_cache_dir_of_the_settings_goes_first(publisher: Publisher, tmp_path: Pa
     assert not (tmp_path / "home").exists()
 
 
-def test_a_server_that_dies_in_mid_file_leaves_nothing(publisher: Publisher, tmp_path: Path) -> None:
-    """Half a file under the final name would be taken for the model at the next start."""
-    publisher.send = len(publisher.content) // 2
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for nothing between two attempts."""
+    monkeypatch.setattr(checkpoint, "download", partial(checkpoint.download, sleep=lambda _s: None))  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A folder in which nothing else lies."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    return folder
+
+
+def partials(cache: Path, publisher: Publisher) -> list[str]:
+    """What lies in the cache and is no whole file; the file itself must not be there."""
+    assert not (cache / f"{NAME}.pt").exists()
+    return [path.name for path in cache.iterdir()]
+
+
+def test_a_line_that_breaks_again_and_again_gets_there(publisher: Publisher, tmp_path: Path) -> None:
+    """107 MB over a mobile line never came in one piece; each byte is paid for and asked for once only."""
+    publisher.send = len(publisher.content) // 5 + 1
+    told: list[tuple[int, int]] = []
+    load_network(settings(), tmp_path / "cache", on_bytes=lambda done, expected: told.append((done, expected)))
+    assert (tmp_path / "cache" / f"{NAME}.pt").read_bytes() == publisher.content
+    assert publisher.asked == 5
+    assert publisher.sent == len(publisher.content)
+    assert told == sorted(told), "progress goes forward"
+    assert told[-1] == (len(publisher.content), len(publisher.content))
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [f"{NAME}.pt"]
+
+
+def test_a_server_that_dies_always_at_the_same_place_is_given_up(publisher: Publisher, tmp_path: Path) -> None:
+    """It cannot send the rest, so asking for ever leads nowhere; what came stays for another day."""
+    publisher.send, publisher.ranges = len(publisher.content) // 2, False
     message = refusal(tmp_path / "cache")
     assert "broke off" in message
     assert f"{publisher.url}/{NAME}.pt" in message
     assert str(tmp_path / "cache" / f"{NAME}.pt") in message
-    assert list((tmp_path / "cache").iterdir()) == []
+    (left,) = partials(tmp_path / "cache", publisher)
+    assert left.endswith(".partial")
+    publisher.send = len(publisher.content)
+    load_network(settings(), tmp_path / "cache")
+    assert (tmp_path / "cache" / f"{NAME}.pt").read_bytes() == publisher.content
+
+
+def test_a_killed_download_goes_on_at_the_next_start(publisher: Publisher, cache: Path) -> None:
+    """systemd kills what takes too long to start; beginning again each time, a slow line never got there."""
+    publisher.send, publisher.silent_s = len(publisher.content) // 2, 60.0
+    code = (
+        "import sys; from pathlib import Path; from birdwatchd.species.network.download import download\n"
+        "download(sys.argv[1], Path(sys.argv[2]), sys.argv[3])"
+    )
+    path, sha256 = cache / f"{NAME}.pt", hashlib.sha256(publisher.content).hexdigest()
+    child = subprocess.Popen([sys.executable, "-c", code, f"{publisher.url}/{NAME}.pt", str(path), sha256])
+    until_s = time.monotonic() + 60
+    while sum(file.stat().st_size for file in cache.iterdir()) < publisher.send and time.monotonic() < until_s:
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.wait(10)
+    assert len(partials(cache, publisher)) == 1
+    half, publisher.send, publisher.silent_s = publisher.sent, len(publisher.content), 0.0
+    load_network(settings(), cache)
+    assert path.read_bytes() == publisher.content
+    assert publisher.sent == len(publisher.content), f"{half} bytes were there and were sent again"
+    assert [file.name for file in cache.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("left", ["spoilt", "whole", "too long"])
+def test_what_an_earlier_attempt_left_is_checked_at_the_end(publisher: Publisher, cache: Path, left: str) -> None:
+    """A power cut can leave zeros at the end of a file, and a kill the whole of it under its preliminary name."""
+    sha256 = hashlib.sha256(publisher.content).hexdigest()
+    pieces = {
+        "spoilt": bytes(len(publisher.content) // 2),
+        "whole": publisher.content,
+        "too long": publisher.content + b"more",
+    }
+    (cache / f"{NAME}.pt.{sha256[:12]}.partial").write_bytes(pieces[left])
+    load_network(settings(), cache)
+    assert (cache / f"{NAME}.pt").read_bytes() == publisher.content
+    assert publisher.asked == (1 if left == "whole" else 2)
+    assert [file.name for file in cache.iterdir()] == [f"{NAME}.pt"]
+
+
+def test_partial_files_of_older_versions_go(publisher: Publisher, cache: Path) -> None:
+    """Each broken start left one of up to 107 MB, for ever; those of another model are not ours to delete."""
+    (cache / f"{NAME}.pt.x7dk2_a1.partial").write_bytes(b"old")
+    (cache / "other.pt.x7dk2_a1.partial").write_bytes(b"old")
+    load_network(settings(), cache)
+    assert sorted(file.name for file in cache.iterdir()) == [f"{NAME}.pt", "other.pt.x7dk2_a1.partial"]
+
+
+def test_two_processes_that_want_the_same_file_fetch_it_once(publisher: Publisher, cache: Path) -> None:
+    """`check --probe` beside a service that starts: neither may write into the other's file."""
+    publisher.silent_s = 0.5
+    threads = [threading.Thread(target=load_network, args=(settings(), cache)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert publisher.asked == 1
+    assert [file.name for file in cache.iterdir()] == [f"{NAME}.pt"]
 
 
 def test_a_server_that_falls_silent_is_given_up(
     publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a time-out the daemon would stand at its start for ever, with no camera watched."""
-    publisher.send, publisher.silent_s = 1000, 20.0
+    publisher.send, publisher.silent_s, publisher.ranges = 1000, 20.0, False
     monkeypatch.setattr(checkpoint, "download", partial(checkpoint.download, timeout_s=0.3))  # type: ignore[attr-defined]
     began = time.monotonic()
     assert "silent" in refusal(tmp_path / "cache")
     assert time.monotonic() - began < 10
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert len(partials(tmp_path / "cache", publisher)) == 1
 
 
 def test_another_file_than_published_is_thrown_away(publisher: Publisher, tmp_path: Path) -> None:
     """A captive portal's login page, or an attacker's weights, must never be loaded."""
     publisher.content = publisher.content[:-1] + bytes([publisher.content[-1] ^ 1])
     assert "sha256 differs" in refusal(tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert partials(tmp_path / "cache", publisher) == []
+    assert publisher.asked == 1
 
 
 def test_a_file_that_is_gone_at_the_publisher_says_so(publisher: Publisher, tmp_path: Path) -> None:
