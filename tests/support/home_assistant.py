@@ -26,8 +26,8 @@ import yaml
 
 from tests.support.peers import free_port, wait_for
 
-ROOT = Path(__file__).parent.parent.parent
-ENVIRONMENT = Path(os.environ.get("BIRDWATCHD_HOME_ASSISTANT", ROOT / ".venv-home-assistant"))
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+ENVIRONMENT = Path(os.environ.get("BIRDWATCHD_HOME_ASSISTANT") or CACHE / "birdwatchd" / "home-assistant")
 PYTHON = ENVIRONMENT / "bin" / "python"
 INSTALL = "bash tests/support/install_home_assistant.sh"
 LINE = re.compile(r"^\d{4}-\d\d-\d\d \S+ (WARNING|ERROR|CRITICAL) \([^)]*\) \[([^]]+)\] (.*)$")
@@ -234,9 +234,10 @@ class HomeAssistant:
         found = []
         for line in self.output.splitlines():
             match = LINE.match(line)
-            if match and "connection was lost" not in match[3] and "onnect to MQTT server" not in match[3]:
-                if match[2].startswith(CORE) or "birdwatch" in line.casefold():
-                    found.append(line)
+            if not match or "connection was lost" in match[3] or "onnect to MQTT server" in match[3]:
+                continue
+            if match[2].startswith(CORE) or "birdwatch" in line.casefold():
+                found.append(line)
         return found
 
     def get(self, path: str) -> Any:

@@ -159,7 +159,7 @@ class Scene:
         """The pushes about a visit, once there are so many."""
 
         def about() -> list[dict[str, Any]]:
-            return [push for push in self.phone.pushes if push["data"]["tag"] == visit.visit_id]
+            return [push for push in self.phone.pushes if push.get("data", {}).get("tag") == visit.visit_id]
 
         eventually(lambda: len(about()) >= count)
         return about()
@@ -351,7 +351,7 @@ def test_a_backlog_is_not_announced_as_new(scene: Scene) -> None:
     assert scene.pushed(new)[0]["title"] == "Eurasian blackbird"
     events = [one for one in scene.assistant.recorded(f"event.{NUT}_visit") if one not in ("unknown", "unavailable")]
     assert len(events) >= 2, "both arrived"
-    assert [push for push in scene.phone.pushes if push["data"]["tag"] == old.visit_id] == []
+    assert scene.pushed(old, 0) == []
 
 
 def test_a_restart_of_the_broker_shows_the_same(scene: Scene) -> None:
