@@ -130,10 +130,10 @@ class HomeAssistant:
                 env=environment,
                 start_new_session=True,
             )
-        wait_for(self._answers, f"Home Assistant to answer:\n{self.output[-3000:]}", 120)
+        wait_for(self._answers, f"Home Assistant to answer, see {self.folder}/output.log", 400)
         if not self.token:
             self._make_user()
-        wait_for(lambda: self.get("/api/config")["state"] == "RUNNING", "Home Assistant to run", 120)
+        wait_for(lambda: self.get("/api/config")["state"] == "RUNNING", "Home Assistant to run", 200)
 
     @property
     def output(self) -> str:

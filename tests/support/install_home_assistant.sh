@@ -30,4 +30,6 @@ uv="$environment/uv"
   || give_up "uv could not be installed"
 "$uv/bin/uv" pip install --quiet --python "$environment/bin/python" --python-version 3.13.2 -r "$list" \
   || give_up "its packages could not be installed"
+"$environment/bin/python" -c 'import homeassistant.components.mobile_app, homeassistant.components.mqtt.client' 2>/dev/null \
+  || give_up "what was installed cannot be imported"
 cp "$list" "$environment/installed"

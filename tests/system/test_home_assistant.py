@@ -33,6 +33,8 @@ from tests.support.mqtt import Mosquitto, World, eventually
 from tests.support.mqtt_service import Daemon
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "tutorials" / "home-assistant.md"
+pytestmark = pytest.mark.timeout(900)  # its first start compiles thousands of modules; an idle machine needs 20 s
+
 COMMANDS = ("enable", "confirm", "retract", "species")
 NUT = "reserve1_nut_feeder"
 CONFIG = """
@@ -155,6 +157,10 @@ class Scene:
             assert time.monotonic() < until_s, f"{entity} is {found}, not {state}:\n{self.assistant.problems()}"
             time.sleep(0.1)
 
+    def attribute(self, entity: str, name: str) -> Any:
+        """An attribute of an entity; None where it has none of this name."""
+        return self.assistant.states()[entity]["attributes"].get(name)
+
     def pushed(self, visit: Visit, count: int = 1) -> list[dict[str, Any]]:
         """The pushes about a visit, once there are so many."""
 
@@ -240,8 +246,8 @@ def test_a_bird_is_shown(scene: Scene) -> None:
     assert abs((seen - visit.end).total_seconds()) < 1  # type: ignore[operator]
     eventually(lambda: scene.assistant.state(f"image.{NUT}_image") not in ("unavailable", "unknown"))
     eventually(lambda: scene.assistant.get(f"/api/image_proxy/image.{NUT}_image")[:2] == b"\xff\xd8")
-    for event in (f"event.{NUT}_visit", "event.reserve1_alert"):
-        eventually(lambda event=event: scene.assistant.states()[event]["attributes"].get("visit_id") == visit.visit_id)
+    events = (f"event.{NUT}_visit", "event.reserve1_alert")
+    eventually(lambda: {scene.attribute(event, "visit_id") for event in events} == {visit.visit_id})
     assert int(str(scene.assistant.state(f"sensor.{NUT}_species_today"))) >= 1
     scene.shows("sensor.reserve1_disk_free", "41.31")
     scene.shows("sensor.reserve1_unsent", "0")
