@@ -163,7 +163,7 @@ def _last_visit(last: str) -> dict[str, Entity]:
     return {
         "species": {
             "p": "sensor",
-            "name": None,  # the device's own name: Home Assistant lists it first
+            "name": "Bird",  # Home Assistant lists entities by name; this one comes first
             "icon": "mdi:bird",
             "state_topic": last,
             "value_template": _NAME,
