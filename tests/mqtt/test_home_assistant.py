@@ -207,6 +207,16 @@ def test_a_name_is_corrected_by_the_id_of_what_is_shown() -> None:
     assert (rendered(text["value_template"], b""), text["command_topic"].rsplit("/")[-1]) == ("", "species")
 
 
+def test_the_species_comes_first_on_the_card_of_its_device() -> None:
+    """Home Assistant sorts by name what is no control and no diagnostic."""
+    shown = {
+        key: cmp["name"]
+        for key, cmp in configs()[CAMERA]["cmps"].items()
+        if cmp["p"] in ("sensor", "binary_sensor", "image") and "entity_category" not in cmp
+    }
+    assert min(shown, key=lambda key: shown[key].casefold()) == "species"
+
+
 def test_a_new_display_name_keeps_every_entity() -> None:
     """People rename their feeders; their history and automations must not notice."""
     before, after = configs()[CAMERA], configs(cameras={"nut_feeder": "Peanuts!", "pond-2": ""})[CAMERA]
