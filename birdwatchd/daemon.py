@@ -137,6 +137,7 @@ class Daemon:
                 self.metrics,
                 switch=self._switch,
                 decide=decide,
+                species=self.config.species,
                 drain_s=DRAIN_S,
             )
         publisher = self._mqtt.publisher if self._mqtt else None

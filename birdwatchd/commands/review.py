@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,8 +12,7 @@ from birdwatchd.errors import ConfigError
 from birdwatchd.mqtt.build import build_composer
 from birdwatchd.records import Label, Visit
 from birdwatchd.settings.config import Config
-from birdwatchd.species.taxonomy import bundled_taxonomy, name_key, species_keys
-from birdwatchd.species.verdict.build import shown_labels
+from birdwatchd.species.verdict.named import find_species, similar_species
 from birdwatchd.store import Review, ReviewVerdict, Store
 
 __all__ = ["ReviewOptions", "run_review", "species_named"]
@@ -66,28 +64,14 @@ def species_named(name: str, config: Config, *, any_name: bool = False) -> Label
     Raises:
         ConfigError: no species has this name; suggests similar ones.
     """
-    labels = shown_labels(bundled_taxonomy().all, config.species)
-    by_key: dict[str, Label] = {}
-    for label in labels:
-        for key in species_keys(label):
-            by_key.setdefault(key, label)
-    found = by_key.get(name_key(name))
-    if found is None and (old := bundled_taxonomy().find(name)) is not None:  # an old name, or a subspecies
-        (found,) = shown_labels((old,), config.species)
+    found = find_species(name, config.species)
     if found is not None:
         return found
     if any_name:
         return Label(" ".join(name.split()))
-    similar = _similar(name, [one for label in labels for one in (label.common_name, label.scientific_name) if one])
+    similar = similar_species(name, config.species)
     hint = f"did you mean {similar}? " if similar else ""
     raise ConfigError(f"unknown species {name}", f"{hint}to use the name as written, add --any-name")
-
-
-def _similar(name: str, names: Sequence[str]) -> str:
-    import difflib
-
-    by_key = {name_key(one): one for one in names}
-    return " or ".join(by_key[key] for key in difflib.get_close_matches(name_key(name), by_key, n=3, cutoff=0.6))
 
 
 def _outcome(before: Visit, after: Visit) -> str:

@@ -18,6 +18,7 @@ from birdwatchd.mqtt.topics import Topics
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.mqtt import MqttSettings
+from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.store import Decide, Store, Writer
 
 __all__ = ["MqttService", "build_composer", "build_mqtt"]
@@ -47,6 +48,7 @@ def build_mqtt(
     *,
     switch: Callable[[str, bool], None] = lambda camera, on: None,
     decide: Decide | None = None,
+    species: SpeciesSettings | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     drain_s: float = 5.0,
 ) -> MqttService:
@@ -55,6 +57,7 @@ def build_mqtt(
     Args:
         switch: starts or stops a camera, on a command.
         decide: decides which alert rules fire; None where there are none.
+        species: in whose names visits are corrected by a command.
 
     Raises:
         ConfigError: password file or certificates cannot be read.
@@ -76,8 +79,10 @@ def build_mqtt(
         switched_off=off,
         disabled=disabled,
         switch=switch,
+        species=species,
     )
-    discovery, summary = _discovery(settings, topics, cameras), _daily_summary(store, settings, topics, cameras)
+    discovery = _discovery(settings, topics, cameras, alerts=decide is not None)
+    summary = _daily_summary(store, settings, topics, cameras)
     retained = RetainedTopics(store, composer, discovery, health, clock, daily_summary=summary, commands=commands)
     publisher = Publisher(
         store.outbox, settings, station, topics, metrics, clock=clock, drain_s=drain_s, retained=retained
@@ -94,7 +99,9 @@ def _daily_summary(
     return DailySummary(store, topics.heartbeat, settings.heartbeat_at, enabled)
 
 
-def _discovery(settings: MqttSettings, topics: Topics, cameras: Mapping[str, CameraSettings]) -> Discovery:
+def _discovery(
+    settings: MqttSettings, topics: Topics, cameras: Mapping[str, CameraSettings], *, alerts: bool
+) -> Discovery:
     return Discovery(
         settings.discovery,
         topics,
@@ -103,6 +110,9 @@ def _discovery(settings: MqttSettings, topics: Topics, cameras: Mapping[str, Cam
         without_pictures={key for key, camera in cameras.items() if camera.store == "nothing"},
         commands=settings.commands,
         heartbeat=settings.heartbeat_at is not None,
+        alerts=alerts,
+        areas={key: camera.area for key, camera in cameras.items()},
+        page_url=settings.page_url,
     )
 
 

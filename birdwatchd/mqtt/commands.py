@@ -1,8 +1,9 @@
-"""Execute commands received over MQTT: switch a camera on or off, confirm or retract a visit. All are off by default.
+"""Execute commands received over MQTT: switch a camera, confirm, retract or name a visit. All are off by default.
 
 `<camera>/set/enabled` takes `ON` or `OFF`; `<camera>/set/confirm` and `<camera>/set/retract` take a visit id, or `last`
-for the newest finished visit that was published. Whoever may write to these topics may give the commands: access rules
-of the broker decide who. Retained, too large, unknown and forbidden commands are ignored, and each is logged once.
+for the newest finished visit that was published; `<camera>/set/species` takes one of these and a name. Whoever may
+write to these topics may give the commands: access rules of the broker decide who. Retained, too large, unknown and
+forbidden commands are ignored, and each is logged once.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import re
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
-from birdwatchd.errors import StoreError
+from birdwatchd.errors import ConfigError, StoreError
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.connection import Received
 from birdwatchd.mqtt.topics import Topics
-from birdwatchd.records import Message
+from birdwatchd.records import Message, Visit
+from birdwatchd.settings.species import SpeciesSettings
+from birdwatchd.species.verdict.named import find_species, similar_species
 from birdwatchd.store import Review, ReviewVerdict, Store, Writer
 
 __all__ = ["Commands"]
@@ -24,11 +27,17 @@ __all__ = ["Commands"]
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 64  # twice the length of a visit id
+MAX_BYTES_SPECIES = 256  # a visit id and a name
 MAX_LOGGED = 100  # different warnings; later ones are only counted
 REPEAT = timedelta(seconds=2)  # a double press, or a duplicate of QoS 1, means one visit
 _VISIT_ID = re.compile(r"[0-9A-Za-z]{1,64}")
-_PERMISSIONS = {"enabled": "enable", "confirm": "confirm", "retract": "retract"}
-_VERDICTS = {"confirm": ReviewVerdict.CONFIRM, "retract": ReviewVerdict.NOT_A_BIRD}
+_PERMISSIONS = {"enabled": "enable", "confirm": "confirm", "retract": "retract", "species": "species"}
+_VERDICTS = {
+    "confirm": ReviewVerdict.CONFIRM,
+    "retract": ReviewVerdict.NOT_A_BIRD,
+    "species": ReviewVerdict.SPECIES,
+}
+_DONE = {"confirm": "confirmed", "retract": "retracted", "species": "named"}
 
 
 class Commands:
@@ -46,6 +55,7 @@ class Commands:
         switched_off: Collection[str],
         disabled: Collection[str],
         switch: Callable[[str, bool], None],
+        species: SpeciesSettings | None = None,
     ) -> None:
         """
         Args:
@@ -54,9 +64,11 @@ class Commands:
             switched_off: those that an earlier command switched off.
             disabled: those with `enabled: false` in the configuration; no command can switch them on.
             switch: starts or stops a camera.
+            species: in whose names visits are corrected.
         """
         self._store, self._writer, self._topics, self._metrics = store, writer, topics, metrics
         self._allowed, self._cameras, self._disabled, self._switch = allowed, cameras, disabled, switch
+        self._species = species or SpeciesSettings()
         self._off = set(switched_off) | set(disabled)
         self._last_pressed: dict[tuple[str, str], datetime] = {}
         self._logged: set[str] = set()
@@ -83,14 +95,14 @@ class Commands:
             if leaf == "enabled":
                 return self._set_enabled(camera, text, where, now)
             return self._review(camera, leaf, text, where, now)
-        except StoreError as error:
+        except (ConfigError, StoreError) as error:
             return self._ignore(f"{where}: {error}")
 
     def _objection(self, command: Received, camera: str, leaf: str) -> str:
         """Why a command is ignored, for the log; empty if it is not."""
         if command.retained:
             return "it is retained; clear it at the broker and send commands without retain"
-        if len(command.payload) > MAX_BYTES:
+        if len(command.payload) > (MAX_BYTES_SPECIES if leaf == "species" else MAX_BYTES):
             return f"too large ({len(command.payload)} bytes)"
         if camera not in self._cameras or leaf not in _PERMISSIONS:
             return "unknown camera or command"
@@ -121,6 +133,19 @@ class Commands:
         return [self._state(camera)]
 
     def _review(self, camera: str, leaf: str, text: str, where: str, now: datetime) -> list[Message]:
+        label = None
+        if leaf == "species":
+            text, _, name = text.partition(" ")
+            if not name.strip():
+                return self._ignore(
+                    f"{where}: invalid payload {text!r}; send `last` or a visit id, a space, and a name"
+                )
+            label = find_species(name, self._species)
+            if label is None:
+                similar = similar_species(name, self._species)
+                return self._ignore(
+                    f"{where}: unknown species {name!r}" + (f"; did you mean {similar}?" if similar else "")
+                )
         previous = self._last_pressed.get((camera, leaf))
         if text == "last":
             if previous is not None and timedelta(0) <= now - previous < REPEAT:
@@ -132,12 +157,19 @@ class Commands:
         visit = self._store.visits.get(visit_id) if visit_id is not None else None
         if visit is None or visit.camera != camera:
             return self._ignore(f"{where}: no such visit")
-        reviews = {(reviewed, verdict) for reviewed, verdict, _ in self._store.visits.reviews()}
-        if (visit.visit_id, _VERDICTS[leaf].value) not in reviews:
-            self._writer.review(visit.visit_id, Review(_VERDICTS[leaf], "MQTT"), now)
-            log.info("camera %s: visit %s %sed over MQTT", camera, visit.visit_id, leaf)
+        review = Review(_VERDICTS[leaf], "MQTT", label)
+        if not self._is_reviewed(visit, review):
+            self._writer.review(visit.visit_id, review, now)
+            done = _DONE[leaf] + (f" {label.common_name}" if label else "")
+            log.info("camera %s: visit %s %s over MQTT", camera, visit.visit_id, done)
         self._metrics.add("mqtt_commands_total", command=leaf)
         return []
+
+    def _is_reviewed(self, visit: Visit, review: Review) -> bool:
+        """Whether the newest review of a visit says the same."""
+        said = {reviewed: (verdict, species) for reviewed, verdict, species in self._store.visits.reviews()}
+        verdict, species = said.get(visit.visit_id, (None, None))
+        return verdict == review.verdict.value and review.species in (None, species)
 
     def _state(self, camera: str) -> Message:
         payload = b"OFF" if camera in self._off else b"ON"

@@ -28,6 +28,7 @@ class _Reports:
     last_frame_at: datetime | None = None
     was_online: bool = False
     down: bool = False
+    measured: bool = False  # the frame rate is known: it is not in the first report of a connection
     reconnects: deque[datetime] = field(default_factory=lambda: deque(maxlen=10_000))
     dropped: deque[tuple[datetime, float]] = field(default_factory=lambda: deque(maxlen=100))
 
@@ -39,20 +40,32 @@ class CameraHealth:
         self._metrics = metrics
         self._lock = threading.Lock()
         self._cameras: dict[str, _Reports] = {}
+        self._changed: set[str] = set()
 
     def report(self, status: CameraStatus) -> None:
         """Take one status report of a camera process."""
         with self._lock:
             reports = self._cameras.setdefault(status.camera, _Reports())
             previous, reports.status = reports.status, status
+            online = status.state is CameraState.ONLINE
+            measured = online and previous is not None and previous.state is CameraState.ONLINE
+            if measured is not reports.measured or (previous and previous.blind is not status.blind):
+                self._changed.add(status.camera)
+            reports.measured = measured
             if previous is None or status.frames != previous.frames:
                 reports.last_frame_at = status.at if status.frames else reports.last_frame_at
-            if status.state is CameraState.ONLINE:
+            if online:
                 if reports.down and reports.was_online:
                     reports.reconnects.append(status.at)
                 reports.was_online, reports.down = True, False
             elif status.state is CameraState.OFFLINE:
                 reports.down = True
+
+    def take_changed(self) -> set[str]:
+        """The cameras whose health is another since the last call: they went, came back, or see otherwise."""
+        with self._lock:
+            changed, self._changed = self._changed, set()
+        return changed
 
     def payload(self, camera: str, now: datetime) -> bytes:
         """The JSON of the topic `health`; drops of the last hour are counted if it is called about once a minute."""
@@ -64,13 +77,22 @@ class CameraHealth:
             online = reports.status is not None and reports.status.state is CameraState.ONLINE
             age_s = None if reports.last_frame_at is None else max(0.0, (now - reports.last_frame_at).total_seconds())
             facts = {
-                "fps": round(reports.status.fps, 1) if reports.status is not None and online else 0.0,
+                "fps": _fps(reports),
                 "last_frame_age_s": None if age_s is None else round(age_s, 1),
                 "reconnects_1h": len(reports.reconnects),
                 "dropped_crops_1h": int(dropped - reports.dropped[0][1]),
                 "blind": reports.status.blind if reports.status is not None and online else None,
             }
         return json.dumps(facts, separators=(",", ":")).encode()
+
+
+def _fps(reports: _Reports) -> float | None:
+    """Frames per second; none of a camera that is offline, unknown (None) before it is measured."""
+    if reports.status is None or reports.status.state is CameraState.STARTING:
+        return None
+    if reports.status.state is not CameraState.ONLINE:
+        return 0.0
+    return round(reports.status.fps, 1) if reports.measured else None
 
 
 def _forget_old(reports: _Reports, now: datetime) -> None:

@@ -31,11 +31,11 @@ class Composer:
         """The visit's event, then the states that it changes; an empty `last` or image removes it at the broker."""
         stored = context.stored
         visit = stored.visit
-        event = {"event_type": event_type(stored), **visit_json(stored)}
+        event = {"event_type": event_type(stored), **visit_json(stored), "was": context.was}
         key = f"{visit.visit_id}:{visit.revision}"
         messages = [Message(self._topics.visit(visit.camera), _encode(event), key=key)]
         if context.last_changed:
-            last = _encode(visit_json(context.last)) if context.last else b""
+            last = self._last(context.last, context.image)
             messages.append(self._state(self._topics.last(visit.camera), last))
             if self._images:
                 messages.append(self._state(self._topics.image(visit.camera), context.image or b""))
@@ -43,7 +43,7 @@ class Composer:
 
     def states(self, summary: CameraSummary) -> list[Message]:
         """All states of a camera that depend on its visits, as of now."""
-        last = _encode(visit_json(summary.last)) if summary.last else b""
+        last = self._last(summary.last, summary.image)
         messages = [self._state(self._topics.last(summary.camera), last)]
         if self._images:
             messages.append(self._state(self._topics.image(summary.camera), summary.image or b""))
@@ -52,6 +52,14 @@ class Composer:
     def time_dependent_states(self, camera: str, today: Day, present: bool) -> list[Message]:
         """The states that also change without a visit: at midnight, or when another program writes to the database."""
         return self._today_and_present(camera, today, present)
+
+    def station_today(self, today: Day, species_total: int) -> Message:
+        """The state of all cameras together."""
+        return self._state(self._topics.station_today, _encode(day_json(today) | {"species_total": species_total}))
+
+    def _last(self, last: StoredVisit | None, image: bytes | None) -> bytes:
+        """The state `last`; empty before the first confirmed visit."""
+        return _encode(visit_json(last) | {"image": bool(image) and self._images}) if last else b""
 
     def _today_and_present(self, camera: str, today: Day | None, present: bool | None) -> list[Message]:
         messages = []

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 MAX_IN_FLIGHT = 16  # unacknowledged messages; most brokers accept 20
 POLL_S = 0.5  # how late a row written by another process may be noticed
 METRICS_INTERVAL_S = 5.0
+OFFLINE_AFTER_S = 10.0  # a camera is published as offline when it was not back by then: entities must not flap
 DISCONNECT_S = 1.0  # of the time for draining, reserved for `offline` and DISCONNECT
 NOT_AUTHORIZED = 0x87
 NEVER_ACCEPTED = {0x90, 0x95, 0x99}  # topic name invalid, packet too large, payload format invalid
@@ -68,6 +69,7 @@ class Publisher:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         chance: Callable[[], float] = random.random,
         drain_s: float = 5.0,
+        offline_after_s: float = OFFLINE_AFTER_S,
         retained: RetainedTopics | None = None,
     ) -> None:
         """
@@ -94,6 +96,8 @@ class Publisher:
         self._lock = threading.Lock()
         self._states = {topics.status: Message(topics.status, b"online", retain=True)}
         self._pending: dict[str, Message] = {}  # states to publish, by topic, in order
+        self._offline_after_s = offline_after_s
+        self._offline: dict[str, float | None] = {}  # by topic of a camera's state: since when
         self._wake_reader, self._wake_writer = socket.socketpair()
         for end in (self._wake_reader, self._wake_writer):
             end.setblocking(False)
@@ -115,10 +119,15 @@ class Publisher:
             return
 
     def camera_status(self, camera: str, state: Literal["online", "offline", "disabled"]) -> None:
-        """Publish the state of a camera, now and after every reconnect. Thread-safe."""
+        """Publish the state of a camera, now and after every reconnect; see OFFLINE_AFTER_S. Thread-safe."""
         message = Message(self._topics.camera_status(camera), state.encode(), retain=True)
         with self._lock:
-            self._states[message.topic] = self._pending[message.topic] = message
+            before = self._states.get(message.topic)
+            if state == "offline" and before is not None and before.payload == b"online":
+                self._offline.setdefault(message.topic, None)
+            else:
+                self._offline.pop(message.topic, None)
+                self._states[message.topic] = self._pending[message.topic] = message
         self.wake()
 
     def storage(self, payload: bytes) -> None:
@@ -144,6 +153,7 @@ class Publisher:
         Returns:
             Seconds until the next call, unless something happens at the connection before.
         """
+        self._find_offline(now_s)
         if self._connection.link is not Link.DOWN:
             self._connection.loop(0.0)
         elif now_s >= self._next_attempt_s and not (self._was_up or self._was_connecting):
@@ -159,6 +169,15 @@ class Publisher:
         if self._retry.failing and self._connection.link is Link.UP:
             self._send_states()  # that the disk is full must not wait until it is not
         return wait_s
+
+    def _find_offline(self, now_s: float) -> None:
+        """Publish which cameras are offline, of those that are not back in time."""
+        with self._lock:
+            for topic, at_s in list(self._offline.items()):
+                self._offline[topic] = since_s = now_s if at_s is None else at_s
+                if now_s - since_s >= self._offline_after_s:
+                    self._states[topic] = self._pending[topic] = Message(topic, b"offline", retain=True)
+                    del self._offline[topic]
 
     def _exchange(self, now_s: float) -> float:
         """Do what needs the store: delete what was acknowledged, take what was received, publish what waits."""
@@ -359,6 +378,7 @@ class Publisher:
 
     def _finish(self, deadline_s: float) -> None:
         """Publish what is left until shortly before the deadline (monotonic), then `offline`, and disconnect."""
+        self._offline_after_s = 0.0
         self._drain(deadline_s - DISCONNECT_S)
         self._retained = None
         if self._connection.link is Link.UP:

@@ -11,6 +11,7 @@ later, and states that were already in the outbox when `due` read the database a
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from birdwatchd.mqtt.commands import Commands
 from birdwatchd.mqtt.connection import MAX_RECEIVED, Received
 from birdwatchd.mqtt.daily_summary import DailySummary
 from birdwatchd.mqtt.health import CameraHealth
-from birdwatchd.mqtt.home_assistant import Discovery
+from birdwatchd.mqtt.home_assistant import Discovery, is_discovery
 from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.records import Message
 from birdwatchd.store import Store
@@ -30,6 +31,7 @@ __all__ = ["RetainedTopics"]
 log = logging.getLogger(__name__)
 
 UPDATE_INTERVAL_S = 60.0  # of health, and of states that change without a visit
+HEALTH_INTERVAL_S = 5.0  # at least between two messages about a camera that went or came back
 REPUBLISH_INTERVAL_S = 2.0  # at least between two answers to birth messages: each reads every camera's picture
 
 
@@ -55,6 +57,7 @@ class RetainedTopics:
     _republish: bool = False
     _republish_from_s: float = float("-inf")
     _next_update_s: float = float("-inf")
+    _next_health_s: float = float("-inf")
     _received: list[Received] = field(default_factory=list)
     _retained: dict[str, bytes] = field(default_factory=dict)  # what the broker has of the time-dependent states
     _read_at_row: dict[str, int] = field(default_factory=dict)  # by topic: newest outbox row when the state was read
@@ -64,7 +67,8 @@ class RetainedTopics:
     def __post_init__(self) -> None:
         topics, cameras = self.discovery.topics, self.discovery.cameras
         self._topics_in_use = frozenset(self._all_topics())
-        self._time_dependent = frozenset(name(camera) for camera in cameras for name in (topics.today, topics.present))
+        of_cameras = frozenset(name(camera) for camera in cameras for name in (topics.today, topics.present))
+        self._time_dependent = of_cameras | {topics.station_today}
 
     @property
     def topic_filters(self) -> list[str]:
@@ -124,6 +128,9 @@ class RetainedTopics:
         if update:
             messages += self._updates(at, newest)
             self._next_update_s = now_s + UPDATE_INTERVAL_S
+        if now_s >= self._next_health_s and (changed := self.health.take_changed()):
+            messages += [self._health(camera, at) for camera in self.discovery.cameras if camera in changed]
+            self._next_health_s = now_s + HEALTH_INTERVAL_S
         if republish:
             self._republish, self._republish_from_s = False, now_s + REPUBLISH_INTERVAL_S
         self._retained.update((one.topic, one.payload) for one in messages if one.topic in self._time_dependent)
@@ -141,28 +148,47 @@ class RetainedTopics:
             log.info("removing %d retained topics from the broker that are no longer used", len(self._stale_topics))
 
     def _everything(self, at: datetime, newest: int) -> list[Message]:
-        """Discovery first, so that Home Assistant knows whose states follow; then removals, then states."""
+        """Discovery first, so that Home Assistant knows whose states follow; then removals, then states.
+
+        Of what is removed, descriptions go first: an entity that is still there would complain of its empty state.
+        """
         messages = self.discovery.messages
-        messages += [Message(topic, b"", retain=True, coalesce=True) for topic in sorted(self._stale_topics or ())]
+        stale = sorted(self._stale_topics or (), key=lambda topic: (not is_discovery(topic), topic))
+        messages += [Message(topic, b"", retain=True, coalesce=True) for topic in stale]
         messages += self.commands.states() if self.commands else []
         for camera in self.discovery.cameras:
             states = self.composer.states(self.store.cameras.summary(camera, at))
             self._read_at_row |= {one.topic: newest for one in states}
             messages += [*states, self._health(camera, at)]
-        return messages
+        return [*messages, self._station_today(at), self._station_health(at)]
 
     def _updates(self, at: datetime, newest: int) -> list[Message]:
         """Health, and states that midnight or another program changed; the daily summary goes through the outbox."""
         if self.daily_summary is not None:
             self.daily_summary.enqueue_if_due(at)
         messages = [self._health(camera, at) for camera in self.discovery.cameras]
+        messages.append(self._station_health(at))
         day = at.astimezone(self.store.zone).date()
         for camera in self.discovery.cameras:
             stored = self.store.cameras
             states = self.composer.time_dependent_states(camera, stored.day(day, camera), stored.is_present(camera))
             self._read_at_row |= {one.topic: newest for one in states}
             messages += [one for one in states if self._retained.get(one.topic) != one.payload]
-        return messages
+        today = self._station_today(at)
+        return messages + ([today] if self._retained.get(today.topic) != today.payload else [])
+
+    def _station_today(self, at: datetime) -> Message:
+        day = self.store.cameras.day(at.astimezone(self.store.zone).date())
+        return self.composer.station_today(day, self.store.visits.species_total())
+
+    def _station_health(self, at: datetime) -> Message:
+        oldest_s = self.store.outbox.oldest_s(at)
+        waiting = {
+            "unsent": self.store.outbox.depth(),
+            "oldest_unsent_s": None if oldest_s is None else round(oldest_s),
+        }
+        topic = self.discovery.topics.station_health
+        return Message(topic, json.dumps(waiting, separators=(",", ":")).encode(), retain=True, coalesce=True)
 
     def _health(self, camera: str, at: datetime) -> Message:
         topic = self.discovery.topics.health(camera)
@@ -171,7 +197,8 @@ class RetainedTopics:
     def _all_topics(self) -> list[str]:
         """Every topic under which something may be retained with this configuration."""
         topics = self.discovery.topics
-        found = [topics.status, topics.storage, *(message.topic for message in self.discovery.messages)]
+        found = [topics.status, topics.storage, topics.station_today, topics.station_health]
+        found += [message.topic for message in self.discovery.messages]
         found += [message.topic for message in self.commands.states()] if self.commands else []
         found += [topics.heartbeat] if self.daily_summary else []
         for camera in self.discovery.cameras:

@@ -62,13 +62,23 @@ class Topics:
         return self._of(camera, "enabled")
 
     def command(self, camera: str, leaf: str) -> str:
-        """A command topic: `set/enabled`, `set/confirm` or `set/retract`."""
+        """A command topic: `set/enabled`, `set/confirm`, `set/retract` or `set/species`."""
         return self._of(camera, f"set/{leaf}")
 
     @property
     def heartbeat(self) -> str:
         """The daily summary, retained."""
         return f"{self.base}/{self.station}/heartbeat"
+
+    @property
+    def station_today(self) -> str:
+        """The visits of the station's day so far, of all cameras, and its species in all, retained."""
+        return f"{self.base}/{self.station}/today"
+
+    @property
+    def station_health(self) -> str:
+        """The messages that wait for the broker, each minute, retained."""
+        return f"{self.base}/{self.station}/health"
 
     @property
     def storage(self) -> str:

@@ -78,7 +78,7 @@ class CameraSettings(Settings):
 
     `gate_source` is a smaller stream of the same picture, in which motion is looked for; `source` is then decoded only
     while there is something to cut out.
-    `zones` are places in the picture that alert rules may name.
+    `area` is where it stands, for Home Assistant. `zones` are places in the picture that alert rules may name.
     `min_bird` is the height or width, in pixels of the source frame, of the smallest bird worth a visit; `auto` goes
     by the frame (`smallest_bird`).
     `open_timeout_s` and `read_timeout_s` bound every wait for the camera. `ring_mb` bounds the compressed video that is
@@ -96,6 +96,7 @@ class CameraSettings(Settings):
     source: SourceField
     gate_source: SourceField | None = None
     name: str = ""
+    area: str = ""
     ignore: tuple[Polygon, ...] = ()
     mask: tuple[Polygon, ...] = ()
     store: Literal["crops", "frames", "nothing"] = "crops"

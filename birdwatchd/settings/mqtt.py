@@ -35,7 +35,8 @@ class MqttSettings(Settings):
     """The broker. Without `url` nothing is published and nothing is queued.
 
     `discovery` is the prefix below which Home Assistant looks for devices; empty or false for none. `commands` are
-    those that may come over MQTT. `heartbeat` is the local time of the daily summary; empty or false for none.
+    those that may come over MQTT. `page_url` is what Home Assistant's device pages link to. `heartbeat` is the local
+    time of the daily summary; empty or false for none.
     """
 
     url: str = ""
@@ -48,7 +49,8 @@ class MqttSettings(Settings):
     key_file: Path | None = None
     images: bool = True
     discovery: Annotated[str, BeforeValidator(lambda value: "" if value is False else value)] = "homeassistant"
-    commands: tuple[Literal["enable", "confirm", "retract"], ...] = ()
+    commands: tuple[Literal["enable", "confirm", "retract", "species"], ...] = ()
+    page_url: str = ""
     heartbeat: Annotated[str, BeforeValidator(_to_clock), Field(pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$")] = "07:00"
 
     @field_validator("url")
@@ -77,6 +79,17 @@ class MqttSettings(Settings):
     def _discovery_is_topic(cls, value: str) -> str:
         if value and not re.fullmatch(r"[\w-]+(/[\w-]+)*", value, re.ASCII):
             raise ValueError("is not a topic; write the discovery prefix of Home Assistant, or false")
+        return value
+
+    @field_validator("page_url")
+    @classmethod
+    def _page_is_address(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+        except ValueError:
+            parts = SplitResult("", "", "", "", "")
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname or "@" in value):
+            raise ValueError("is not the address of a page; write http://host:port without a password")
         return value
 
     @field_validator("base")

@@ -22,6 +22,7 @@ __all__ = [
     "decide_firsts",
     "decide_phase",
     "is_news",
+    "name_before",
     "news_of",
     "periods_of",
     "season_of",
@@ -79,6 +80,7 @@ class NewsContext:
         image: JPEG of the best crop of `last`; read only when `last_changed`, None when there is none.
         today: the camera's day so far; None for a visit of another day.
         present: whether a bird is at the camera now; None where nobody looked.
+        was: the name under which the visit was last published, where this revision no longer says it.
     """
 
     stored: StoredVisit
@@ -87,6 +89,7 @@ class NewsContext:
     image: bytes | None
     today: Day | None = None
     present: bool | None = None
+    was: str | None = None
 
 
 Compose = Callable[[NewsContext], Sequence[Message]]
@@ -159,6 +162,11 @@ def news_of(visit: Visit, phase: Phase) -> News:
     """What a message about this revision would say."""
     verdict = visit.verdict
     return News(verdict.state.value, verdict.rank.value, verdict.common_name, phase.value, visit.count_max)
+
+
+def name_before(news: News, last: News | None) -> str | None:
+    """The name that was last published of a visit, where it is another than now."""
+    return last.common_name if last is not None and last.common_name != news.common_name else None
 
 
 def is_news(news: News, last: News | None) -> bool:

@@ -30,6 +30,7 @@ from birdwatchd.store.news import (
     decide_firsts,
     decide_phase,
     is_news,
+    name_before,
     news_of,
 )
 from birdwatchd.store.reader import rank_of, stored_visits, to_stored_visit
@@ -337,7 +338,8 @@ class Revision:
         day, present = self._now.astimezone(setup.zone).date(), is_present(self._connection, self._visit.camera)
         of_today = self._visit.start.astimezone(setup.zone).date() == day
         today = day_at(self._connection, day, setup.zone, self._visit.camera) if of_today else None
-        messages = setup.compose(NewsContext(stored, last, changed, image, today, present))
+        was = name_before(news, last_news)
+        messages = setup.compose(NewsContext(stored, last, changed, image, today, present, was))
         if not messages:
             return False
         outbox.add(self._connection, messages, self._now, mine, self._visit.revision)

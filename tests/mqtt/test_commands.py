@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.records import State
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.mqtt import MqttSettings
+from birdwatchd.settings.species import SpeciesSettings
 from tests.support.mqtt_service import BELOW, Daemon, kept
 
 NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
@@ -31,7 +33,7 @@ Wait = Callable[..., None]
 class CommandBench:
     """Commands for three cameras, and what they did."""
 
-    def __init__(self, world: Any, *allowed: str) -> None:
+    def __init__(self, world: Any, *allowed: str, species: SpeciesSettings | None = None) -> None:
         self.world, self.metrics = world, Metrics()
         self.switched: list[tuple[str, bool]] = []
         self.commands = Commands(
@@ -39,11 +41,12 @@ class CommandBench:
             world.store.writer(Composer(world.topics)),
             world.topics,
             self.metrics,
-            allowed=allowed or ("enable", "confirm", "retract"),
+            allowed=allowed or ("enable", "confirm", "retract", "species"),
             cameras=("nut", "pond", "attic"),
             switched_off=world.store.cameras.switched_off(),
             disabled=("attic",),
             switch=lambda camera, on: self.switched.append((camera, on)),
+            species=species,
         )
 
     def send(self, leaf: str, payload: bytes, *, at: datetime = NOW, retained: bool = False) -> list[tuple[str, bytes]]:
@@ -100,6 +103,49 @@ def test_a_visit_named_by_its_id_is_retracted(bench: CommandBench, world: Any) -
     assert [world.store.visits.get(one).verdict.state for one in ("v1", "v2")] == [State.REJECTED, State.CONFIRMED]
 
 
+@pytest.mark.parametrize("name", ["Eurasian hoopoe", "upupa epops", "eurasian_hoopoe "])
+def test_a_visit_gets_its_right_name(bench: CommandBench, world: Any, name: str) -> None:
+    """By the visit's id and a name, common or scientific; those who listen hear what it was."""
+    over(world, "v1")
+    over(world, "v2")
+    bench.send("nut/set/species", f"v1 {name}".encode())
+    verdicts = {one: world.store.visits.get(one).verdict for one in ("v1", "v2")}
+    assert {one: verdict.common_name for one, verdict in verdicts.items()} == {
+        "v1": "Eurasian hoopoe",
+        "v2": "House sparrow",
+    }
+    assert (verdicts["v1"].state, verdicts["v1"].reasons) == (State.CONFIRMED, ("reviewed by MQTT",))
+    events = [json.loads(row.message.payload) for row in world.store.outbox.pending(0, 99) if row.visit_id == "v1"]
+    assert [(event["phase"], event["common_name"], event["was"]) for event in events][-1:] == [
+        ("corrected", "Eurasian hoopoe", "House sparrow")
+    ]
+    bench.send("nut/set/species", b"v1 Eurasian hoopoe", at=NOW + timedelta(seconds=9))
+    assert len(world.store.visits.reviews()) == 1
+    bench.send("nut/set/species", b"v1 Great tit", at=NOW + timedelta(seconds=18))
+    assert world.store.visits.get("v1").verdict.common_name == "Great tit", "another name is another review"
+
+
+def test_the_last_visit_gets_its_right_name(bench: CommandBench, world: Any) -> None:
+    """Also a bird without a name; a long name is not too large."""
+    nothing = replace(world.verdict(State.UNKNOWN), common_name=None, scientific_name=None)
+    over(world, "v1", verdict=nothing)
+    bench.send("nut/set/species", b"last " + b"Black-throated Thistletail ".ljust(60))
+    assert world.store.visits.get("v1").verdict.common_name == "Black-throated Thistletail"
+
+
+def test_a_name_is_one_of_the_users_language(world: Any) -> None:
+    """Who sees `Wiedehopf` types `Wiedehopf`."""
+    table = world.folder / "names.csv"
+    table.write_text("scientific_name,name\nUpupa epops,Wiedehopf\n")
+    bench = CommandBench(world, species=SpeciesSettings(names_file=table))
+    over(world, "v1")
+    bench.send("nut/set/species", b"v1 wiedehopf")
+    assert world.store.visits.get("v1").verdict.common_name == "Wiedehopf"
+    table.unlink()
+    bench.send("nut/set/species", b"v1 House sparrow")
+    assert world.store.visits.get("v1").verdict.common_name == "Wiedehopf"
+
+
 def test_a_button_pressed_twice_means_one_visit(bench: CommandBench, world: Any) -> None:
     """QoS 1 may bring a message twice, and fingers tremble; the visit before must not go as well."""
     for number in (1, 2, 3):
@@ -129,6 +175,11 @@ def test_a_button_pressed_twice_means_one_visit(bench: CommandBench, world: Any)
         ("nut/set/confirm", b"V1", False, ": no such visit"),
         ("nut/set/confirm", b"'; DROP TABLE visit", False, "send `last` or a visit id"),
         ("nut/set/retract", b"", False, "send `last` or a visit id"),
+        ("nut/set/species", b"last", False, "send `last` or a visit id, a space, and a name"),
+        ("nut/set/species", b"last House sparow", False, "unknown species 'House sparow'; did you mean House sparrow"),
+        ("nut/set/species", b"last \xff\x00", False, "unknown species"),
+        ("nut/set/species", b"last House sparrow", False, ": no such visit"),
+        ("nut/set/species", b"last " + b"x" * 252, False, "too large (257 bytes)"),
     ],
 )
 def test_what_makes_no_sense_is_ignored_and_said_once(

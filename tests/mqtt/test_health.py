@@ -53,6 +53,29 @@ def test_a_camera_that_never_gave_a_picture(camera: Camera) -> None:
     assert (camera.says()["fps"], camera.says()["last_frame_age_s"], camera.says()["blind"]) == (0.0, None, None)
 
 
+def test_the_frame_rate_is_unknown_until_it_is_measured(camera: Camera) -> None:
+    """A zero in the minute of each start went into people's statistics."""
+    assert camera.says()["fps"] is None
+    camera.runs(1, CameraState.STARTING, 0.0)
+    assert camera.says()["fps"] is None
+    camera.runs(1, CameraState.ONLINE, 0.0)  # the first report of a connection has nothing to measure it by
+    assert camera.says()["fps"] is None
+    camera.runs(1)
+    assert camera.says()["fps"] == 15.0
+
+
+def test_what_changed_is_told_at_once(camera: Camera) -> None:
+    """Not with the next minute: until then Home Assistant would show what was."""
+    camera.runs(1)
+    assert camera.health.take_changed() == set()
+    camera.runs(5)
+    assert (camera.health.take_changed(), camera.health.take_changed()) == ({"nut"}, set())
+    camera.runs(1, CameraState.OFFLINE, 0.0)
+    assert camera.health.take_changed() == {"nut"}
+    camera.runs(3)
+    assert camera.health.take_changed() == {"nut"}
+
+
 def test_a_frozen_stream_ages(camera: Camera) -> None:
     """A camera that says `online` and sends nothing is the worst kind."""
     camera.runs(10)

@@ -34,7 +34,7 @@ def check(found: dict[str, dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.parametrize("images", [True, False])
-@pytest.mark.parametrize("commands", [(), ("enable",), ("enable", "confirm", "retract")])
+@pytest.mark.parametrize("commands", [(), ("enable",), ("enable", "confirm", "retract", "species")])
 @pytest.mark.parametrize("heartbeat", [True, False])
 def test_home_assistant_takes_every_description(images: bool, commands: tuple[str, ...], heartbeat: bool) -> None:
     """A description that is refused is a camera that does not exist; Home Assistant only logs it."""
@@ -83,6 +83,10 @@ def test_a_camera_without_pictures_has_no_image() -> None:
         (lambda c: c["cmps"]["fps"].update(state_class="x"), "unknown state_class"),
         (lambda c: c["cmps"]["today"].update(state_class="total_increasing"), "needs state_class total"),
         (lambda c: c.pop("availability_mode"), "availability_mode"),
+        (lambda c: c.update(qos=1), "qos of all components"),
+        (lambda c: c["dev"].update(url="x"), "unknown key url of the device"),
+        (lambda c: c["cmps"]["species"].pop("json_attributes_template"), "attributes of a topic that may be empty"),
+        (lambda c: c["cmps"]["status"].pop("options"), "options and device_class enum"),
         (lambda c: c.update(availability=[{}]), "availability without topic"),
     ],
 )
@@ -107,22 +111,28 @@ def test_the_description_is_that_of_the_contract() -> None:
     assert camera["dev"]["via_device"] == "birdwatch_reserve1"
     status = ["birdwatch/reserve1/status", "birdwatch/reserve1/nut_feeder/status"]
     assert [one["topic"] for one in camera["availability"]] == status
-    assert (camera["availability_mode"], camera["qos"]) == ("all", 1)
+    assert camera["availability_mode"] == "all"
+    assert {cmp.get("qos") for cmp in camera["cmps"].values() if len(cmp) > 1} == {1}
     below = "birdwatch/reserve1/nut_feeder/"
     topics = {key: cmp.get("state_topic") or cmp.get("image_topic") for key, cmp in camera["cmps"].items()}
     assert {key: topic.removeprefix(below) for key, topic in topics.items() if topic} == {
         "species": "last",
         "score": "last",
+        "last_seen": "last",
         "today": "today",
+        "species_today": "today",
         "present": "present",
         "image": "image",
         "visit": "visit",
+        "status": "status",
         "fps": "health",
         "frame_age": "health",
+        "reconnects": "health",
+        "dropped": "health",
         "blind": "health",
     }
     assert camera["cmps"]["species"]["unique_id"] == "birdwatch_reserve1_nut_feeder_species"
-    assert camera["cmps"]["species"]["default_entity_id"] == "sensor.nut_feeder_species"
+    assert camera["cmps"]["species"]["default_entity_id"] == "sensor.reserve1_nut_feeder_species"
 
 
 def test_a_camera_that_is_disabled_is_not_available() -> None:
@@ -156,15 +166,63 @@ def test_templates_find_what_is_sent(world: Any) -> None:
     cmps = configs()[CAMERA]["cmps"]
     last = json.dumps(visit_json(StoredVisit(world.visit("v0"), Phase.FINAL, ()))).encode()
     health = b'{"fps":14.9,"last_frame_age_s":null,"reconnects_1h":0,"dropped_crops_1h":0,"blind":null}'
-    said = {key: rendered(cmps[key]["value_template"], last) for key in ("species", "score")}
-    assert said == {"species": "House sparrow", "score": "91.2"}
-    assert {rendered(cmps[key]["value_template"], b"") for key in ("species", "score")} == {"None"}
+    said = {key: rendered(cmps[key]["value_template"], last) for key in ("species", "score", "last_seen")}
+    assert said == {"species": "House sparrow", "score": "91.2", "last_seen": "2026-05-01T06:30:00.000Z"}
+    assert {rendered(cmps[key]["value_template"], b"") for key in said} == {"None"}
+    attributes = cmps["species"]["json_attributes_template"]
+    assert json.loads(rendered(attributes, last))["certainty"] == "confirmed"
+    assert rendered(attributes, b"") == "{}"
     assert rendered(cmps["fps"]["value_template"], health) == "14.9"
     assert rendered(cmps["frame_age"]["value_template"], health) == "None"
     kept = b'{"fps":14.9}'  # the broker may still have what an older version published
     said_of = {rendered(cmps["blind"]["value_template"], each) for each in (health, kept)}
     assert said_of == {"OFF"}
     assert rendered(cmps["blind"]["value_template"], health.replace(b"null}", b'"shaking"}')) == "ON"
+
+
+def test_a_picture_that_is_not_there_is_not_available(world: Any) -> None:
+    """An empty picture is a broken one on every dashboard; whether there is one is said in `last`."""
+    _, of_picture = configs()[CAMERA]["cmps"]["image"]["availability"]
+    assert of_picture["topic"] == "birdwatch/reserve1/nut_feeder/last"
+    payloads = (b'{"image":true}', b'{"image":false}', b"", b'{"state":"confirmed"}')
+    said = [rendered(of_picture["value_template"], payload) for payload in payloads]
+    assert said == ["online", "offline", "offline", "online"], "the last is what an older version left at the broker"
+
+
+def test_an_alert_is_shown_without_its_picture() -> None:
+    """Home Assistant's database takes 16 kB of attributes; a picture is more."""
+    station = configs()["homeassistant/device/birdwatch_reserve1/config"]["cmps"]
+    alert = b'{"event_type":"rare","rule":"rarities","image_b64":"/9j/4AAQ"}'
+    assert json.loads(rendered(station["alert"]["value_template"], alert)) == {"event_type": "rare", "rule": "rarities"}
+    without = configs(alerts=False)["homeassistant/device/birdwatch_reserve1/config"]["cmps"]
+    assert without["alert"] == {"p": "event"}
+
+
+def test_a_device_says_where_it_is_and_where_its_page_is() -> None:
+    """Home Assistant suggests the area, and links the page."""
+    device = configs(areas={"nut_feeder": "Garden"}, page_url="http://192.0.2.5/")[CAMERA]["dev"]
+    assert (device["sa"], device["cu"], device["mdl"]) == ("Garden", "http://192.0.2.5/", "Bird camera")
+    assert not {"sa", "cu"} & set(configs()[CAMERA]["dev"])
+
+
+def test_a_name_is_corrected_by_the_id_of_what_is_shown() -> None:
+    """Another bird may have come while somebody typed."""
+    text = configs(commands=("species",))[CAMERA]["cmps"]["correct"]
+    jinja = jinja2.Environment(autoescape=False).from_string(text["command_template"])
+    shown = {"attributes": {"visit_id": "01KTB2Z9V8M4Q6W3E5R7T9Y1AB"}}
+    assert jinja.render(value="Great tit", this=shown) == "01KTB2Z9V8M4Q6W3E5R7T9Y1AB Great tit"
+    assert jinja.render(value="Great tit", this={"attributes": {}}) == "last Great tit"
+    assert (rendered(text["value_template"], b""), text["command_topic"].rsplit("/")[-1]) == ("", "species")
+
+
+def test_the_species_comes_first_on_the_card_of_its_device() -> None:
+    """Home Assistant sorts by name what is no control and no diagnostic."""
+    shown = {
+        key: cmp["name"]
+        for key, cmp in configs()[CAMERA]["cmps"].items()
+        if cmp["p"] in ("sensor", "binary_sensor", "image") and "entity_category" not in cmp
+    }
+    assert min(shown, key=lambda key: shown[key].casefold()) == "species"
 
 
 def test_a_new_display_name_keeps_every_entity() -> None:

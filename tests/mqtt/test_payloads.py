@@ -30,7 +30,7 @@ def test_the_payload_is_frozen(world: Any) -> None:
     """Home Assistant templates name these keys; a renamed one is a sensor that says `unknown` for ever."""
     visit = world.visit("v0", end=world.start + timedelta(seconds=9))
     stored = StoredVisit(visit, Phase.FINAL, ("ever", "today"))
-    message, *states = Composer(world.topics)(NewsContext(stored, stored, True, b"jpeg"))
+    message, *states = Composer(world.topics)(NewsContext(stored, stored, True, b"jpeg", was="Great tit"))
     event = json.loads(message.payload)
     assert {key: type(value) for key, value in event.items()} == EVENT
     assert list(event) == list(EVENT)
@@ -38,7 +38,9 @@ def test_the_payload_is_frozen(world: Any) -> None:
     assert message.key == "v0:1"
     assert (event["start"], event["score"]) == ("2026-05-01T06:30:00.000Z", 0.9123)
     last, image = states
-    assert json.loads(last.payload) == {key: value for key, value in event.items() if key != "event_type"}
+    of_event = {"event_type", "was"}
+    kept = {key: value for key, value in event.items() if key not in of_event}
+    assert json.loads(last.payload) == kept | {"image": True}
     assert [(s.topic, s.retain, s.coalesce) for s in states] == [
         ("birdwatch/reserve1/nut/last", True, True),
         ("birdwatch/reserve1/nut/image", True, True),
@@ -85,6 +87,28 @@ def test_image_is_the_best_so_far_and_last_goes_back(world: Any) -> None:
     assert (json.loads(sent(world)["last"])["visit_id"], sent(world)["image"]) == ("v1", b"good")
     world.record(world.visit("v1", 2, verdict=world.verdict(State.REJECTED)))
     assert (sent(world)["last"], sent(world)["image"]) == (b"", b"")
+
+
+def test_a_retraction_says_which_bird_it_was(world: Any) -> None:
+    """`No bird` without a name tells nobody which notification to forget; the same of a bird with another name."""
+    world.record(world.visit("v1"))
+    assert json.loads(sent(world)["visit"])["was"] is None
+    hoopoe = replace(world.verdict(), common_name="Eurasian hoopoe", scientific_name="Upupa epops")
+    world.record(world.visit("v1", 2, verdict=hoopoe))
+    event = json.loads(sent(world)["visit"])
+    assert (event["common_name"], event["was"]) == ("Eurasian hoopoe", "House sparrow")
+    nothing = replace(world.verdict(State.REJECTED), common_name=None, scientific_name=None)
+    world.record(world.visit("v1", 3, verdict=nothing))
+    event = json.loads(sent(world)["visit"])
+    assert (event["event_type"], event["common_name"], event["was"]) == ("retracted", None, "Eurasian hoopoe")
+
+
+def test_last_says_whether_there_is_a_picture(world: Any) -> None:
+    """A visit whose picture was deleted, or never was, must not be shown with an empty one."""
+    world.record(world.visit("v1"))
+    assert json.loads(sent(world)["last"])["image"] is False
+    world.record(world.visit("v2"), [row(0, 0.9, b"good", world)])
+    assert json.loads(sent(world)["last"])["image"] is True
 
 
 def test_images_can_be_switched_off(world: Any) -> None:

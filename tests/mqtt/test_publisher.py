@@ -181,7 +181,6 @@ def test_states_are_told_again_to_a_broker_that_forgot(world: Any, wait_until: W
     """A broker without persistence comes back empty; the cameras must not stay `unknown` until they change."""
     broker = world.mosquitto()
     running = world.publisher(broker.url).start()
-    running.publisher.camera_status("nut", "online")
     running.publisher.camera_status("nut", "offline")
     running.publisher.camera_status("pond", "disabled")
     wait_until(running.connected)

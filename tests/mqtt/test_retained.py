@@ -48,6 +48,9 @@ def test_the_broker_is_told_everything_at_once(world: Any, wait_until: Wait) -> 
     assert set(json.loads(held[f"{BELOW}pond/health"])) == {
         "fps", "last_frame_age_s", "reconnects_1h", "dropped_crops_1h", "blind",
     }  # fmt: skip
+    of_all = {"date": "2026-05-01", "visits": 1, "species": {"House sparrow": 1}, "species_total": 1}
+    assert json.loads(held[f"{BELOW}today"]) == of_all
+    assert json.loads(held[f"{BELOW}health"]) == {"unsent": 0, "oldest_unsent_s": None}
     assert {f"{DEVICE}/config", f"{DEVICE}_nut/config", f"{DEVICE}_pond/config"} <= set(held)
 
 
@@ -133,8 +136,9 @@ def test_home_assistants_birth_is_answered(world: Any, wait_until: Wait) -> None
     again = [topic for topic, _, _ in assistant.got[before:] if topic != "homeassistant/status"]
     assert again[:3] == [f"{DEVICE}/config", f"{DEVICE}_nut/config", f"{DEVICE}_pond/config"]
     leaves = ("last", "image", "today", "present", "health")
-    assert set(again[3:]) == {f"{BELOW}{camera}/{leaf}" for camera in ("nut", "pond") for leaf in leaves}
-    assert len(again) == 13, "each once"
+    assert set(again[3:-2]) == {f"{BELOW}{camera}/{leaf}" for camera in ("nut", "pond") for leaf in leaves}
+    assert again[-2:] == [f"{BELOW}today", f"{BELOW}health"]
+    assert len(again) == 15, "each once"
 
 
 def test_home_assistant_is_born_where_it_always_is(world: Any, wait_until: Wait) -> None:

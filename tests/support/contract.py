@@ -21,5 +21,6 @@ EVENT = {
     "box": list,
     "model": str,
     "firsts": list,
+    "was": str,
 }
-MAY_BE_NULL = {"common_name", "scientific_name", "end", "box"}
+MAY_BE_NULL = {"common_name", "scientific_name", "end", "box", "was"}

@@ -1,5 +1,7 @@
 """Home Assistant's own rules for device-based MQTT discovery, as its documentation states them.
 
+They are quick and need nothing; `tests/system/test_home_assistant.py` asks a real one.
+
 Sources: https://www.home-assistant.io/integrations/mqtt/ (device discovery payload, discovery topic, removal of
 components) and the pages of the platforms there: sensor, binary_sensor, image, event, switch, button.
 """
@@ -14,9 +16,10 @@ from typing import Any
 
 TOPIC = re.compile(r"(?P<prefix>[^+#]+)/device/([a-zA-Z0-9_-]+/)?(?P<object>[a-zA-Z0-9_-]+)/config")
 ENTITY_ID = re.compile(r"(?P<domain>[a-z_]+)\.(?!_)[a-z0-9_]+(?<!_)")
-SHARED = {"availability", "availability_mode", "availability_topic", "command_topic", "state_topic", "qos", "encoding"}
+SHARED = {"availability", "availability_mode", "availability_topic", "command_topic", "state_topic", "encoding"}
 COMMON = {"p", "unique_id", "default_entity_id", "name", "icon", "availability", "availability_mode", "qos"}
-COMMON |= {"entity_category", "json_attributes_topic", "device_class", "enabled_by_default"}
+COMMON |= {"entity_category", "json_attributes_topic", "json_attributes_template", "device_class", "enabled_by_default"}
+DEVICE = {"ids", "cns", "name", "mf", "mdl", "sw", "hw", "sn", "sa", "cu", "via_device"}
 REQUIRED = {
     "sensor": {"state_topic"},
     "binary_sensor": {"state_topic"},
@@ -24,22 +27,26 @@ REQUIRED = {
     "event": {"state_topic", "event_types"},
     "switch": {"command_topic"},
     "button": {"command_topic"},
+    "text": {"command_topic"},
 }
 OWN = {
-    "sensor": {"state_topic", "value_template", "unit_of_measurement", "state_class", "last_reset_value_template"},
+    "sensor": {"state_topic", "value_template", "unit_of_measurement", "state_class", "last_reset_value_template"}
+    | {"suggested_display_precision", "options"},
     "binary_sensor": {"state_topic", "value_template", "payload_on", "payload_off"},
     "image": {"image_topic", "url_topic", "content_type", "image_encoding"},
     "event": {"state_topic", "event_types", "value_template"},
     "switch": {"state_topic", "command_topic", "payload_on", "payload_off", "state_on", "state_off"},
     "button": {"command_topic", "payload_press"},
+    "text": {"state_topic", "value_template", "command_topic", "command_template", "min", "max", "mode", "pattern"},
 }
 DEVICE_CLASSES = {
-    "sensor": {"duration", "timestamp", "data_size"},
+    "sensor": {"duration", "timestamp", "data_size", "enum"},
     "binary_sensor": {"occupancy", "connectivity", "motion", "problem"},
     "event": {"motion"},
     "switch": {"switch"},
     "button": {"restart"},
     "image": set(),
+    "text": set(),
 }
 
 
@@ -74,7 +81,10 @@ def _root(config: Mapping[str, Any]) -> list[str]:
         found.append("cmps is missing")
     if "state_topic" in config:
         found.append("shared state topic of all components")
-    found += [f"unknown key {key}" for key in set(config) - {"dev", "o", "cmps"} - SHARED]
+    if "qos" in config:
+        found.append("qos of all components: ignored before 2026.6")
+    found += [f"unknown key {key}" for key in set(config) - {"dev", "o", "cmps", "qos"} - SHARED]
+    found += [f"unknown key {key} of the device" for key in set(config.get("dev") or {}) - DEVICE]
     return found + _availability(config)
 
 
@@ -113,6 +123,10 @@ def _component(key: str, cmp: Mapping[str, Any]) -> list[str]:
         found.append("bad slug or domain of default_entity_id")
     if platform == "image" and ("image_topic" in cmp) == ("url_topic" in cmp):
         found.append("image needs one of image_topic and url_topic")
+    if (cmp.get("device_class") == "enum") != ("options" in cmp):
+        found.append("options and device_class enum belong together")
+    if "json_attributes_topic" in cmp and cmp["json_attributes_topic"].endswith(("/last", "/visit")):
+        found += [] if "json_attributes_template" in cmp else ["attributes of a topic that may be empty"]
     if cmp.get("device_class") not in (None, *DEVICE_CLASSES[platform]):
         found.append(f"unknown device_class {cmp['device_class']}")
     if cmp.get("entity_category") not in (None, "diagnostic", "config"):

@@ -24,10 +24,15 @@ class Daemon:
         now = settings.pop("clock", lambda: datetime(2026, 5, 1, 6, 45, tzinfo=UTC))
         station = settings.pop("station", "reserve1")
         names = settings.pop("names", {})
-        every = {key: CameraSettings(source=Source("x.mp4"), name=names.get(key, "")) for key in cameras}
+        service = {key: settings.pop(key) for key in ("decide", "species", "switch") if key in settings}
+        areas = settings.pop("areas", {})
+        every = {
+            key: CameraSettings(source=Source("x.mp4"), name=names.get(key, ""), area=areas.get(key, ""))
+            for key in cameras
+        }
         self.metrics, self.world = Metrics(), world
         chosen = MqttSettings(url=url, **({"heartbeat": ""} | settings))
-        self.mqtt: MqttService = build_mqtt(world.store, chosen, station, every, self.metrics, clock=now)
+        self.mqtt: MqttService = build_mqtt(world.store, chosen, station, every, self.metrics, clock=now, **service)
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.mqtt.publisher.run, args=(self.stop,), daemon=True)
         self.thread.start()
