@@ -25,10 +25,12 @@ from birdwatchd.store.media import LOST, Media, Swept, home_lock
 from birdwatchd.store.news import Compose
 from birdwatchd.store.outbox import AnnouncedTopics, Outbox
 from birdwatchd.store.reader import Visits
+from birdwatchd.store.retention.going import finish_going
 from birdwatchd.store.retention.retention import Retention
 from birdwatchd.store.revision import Setup
 from birdwatchd.store.scans import Scans
 from birdwatchd.store.sqlite_errors import store_errors
+from birdwatchd.store.timekeeping.stretches import Clocks
 from birdwatchd.store.writer import Writer
 
 __all__ = ["OWNER_NAME", "Store", "StoreReader"]
@@ -128,7 +130,7 @@ class Store(StoreReader):
 
     Attributes:
         zone: whose midnight ends a day.
-        retained, cameras, scans: the doors, each see its class.
+        retained, cameras, scans, clocks: the doors, each see its class.
     """
 
     def __init__(self, database: Database, zone: ZoneInfo) -> None:
@@ -137,6 +139,7 @@ class Store(StoreReader):
         self.retained = AnnouncedTopics(database)
         self.cameras = Cameras(database, self._media, zone)
         self.scans = Scans(database, self._media)
+        self.clocks = Clocks(database, zone)
         self._owner: _Owner | None = None
 
     @classmethod
@@ -189,6 +192,7 @@ class Store(StoreReader):
         processes that are just recording.
         """
         with self._database.lock, store_errors(self.path), home_lock(self.home, shared=False):
+            finish_going(self._database, self._media)
             swept = self._media.sweep(self._database.named_files, now)
         if swept.moved:
             log.warning(

@@ -102,10 +102,10 @@ class Writer:
                 if one.crop is not None:
                     self._setup.media.remove(one.crop)
         if visit.end is not None:
-            self._renew_note(visit.visit_id)
+            self.renew_note(visit.visit_id)
         return recorded
 
-    def _renew_note(self, visit_id: str) -> None:
+    def renew_note(self, visit_id: str) -> None:
         """Write into the best crop of a visit what its rows say now; where that fails, its older note stays."""
         database, media = self._database, self._setup.media
         try:
@@ -162,7 +162,7 @@ class Writer:
             said = {"verdict": review.verdict.value, "species": review.species, "by": review.by}
             connection.execute(sa.insert(schema.review).values(visit_id=visit_id, at=now, **said))
             changed = self._revise(connection, stored.visit, verdict, now)
-        self._renew_note(visit_id)
+        self.renew_note(visit_id)
         return changed
 
     def undo_review(self, visit_id: str, now: datetime) -> Visit:
@@ -175,7 +175,7 @@ class Writer:
             stored, _ = _over(connection, visit_id)
             before = reviews.undo_review(connection, visit_id)
             changed = self._revise(connection, stored.visit, before, now)
-        self._renew_note(visit_id)
+        self.renew_note(visit_id)
         return changed
 
     def relabel(
@@ -199,7 +199,7 @@ class Writer:
             if moments:
                 revision.replace_predictions(connection, visit, moments)
             changed = self._revise(connection, visit, verdict, now)
-        self._renew_note(visit_id)
+        self.renew_note(visit_id)
         return changed
 
     def _revise(self, connection: Connection, visit: Visit, verdict: Verdict, now: datetime) -> Visit:

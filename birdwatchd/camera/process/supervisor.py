@@ -18,11 +18,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from birdwatchd.camera.process.wire import Item, Pipe, WireError
+from birdwatchd.clock import StationClock
 from birdwatchd.flow import Backoff, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Evidence, clip_part, clip_path
@@ -37,6 +38,7 @@ HEALTHY_S = 60.0  # a process that lived this long is restarted at once
 HANGS_S = 20.0  # a process that says nothing for this long beyond its own time-outs hangs in a decoder or driver
 POLL_S = 0.2  # between looks whether a process lives, and whether it is still wanted
 KEPT_ENDED = 64  # visits that are over and may still get a clip
+RENEW = timedelta(hours=1)  # a clock set by more: ids and paths of visits should say the right day soon
 STOP_S = 4.0  # how long a child may take to end before it is killed
 
 
@@ -151,19 +153,24 @@ class CameraProcess:
         *,
         home: Path | None = None,
         on: bool = True,
+        clock: StationClock | None = None,
     ) -> None:
         """
         Args:
             home: where clips are kept, if the camera's settings want any.
             on: whether it starts switched on; see `switch`.
+            clock: the station's; by default the system's as it stands now.
         """
+        self._clock = clock if clock is not None else StationClock()
+        self._zero = self._clock.dial().zero  # of the process that runs
+        self._moved: dict[str, tuple[timedelta, int | None]] = {}  # visits: what to add to their times, their stretch
         self.camera, self._settings, self._mailbox = camera, settings, mailbox
         self._metrics, self._on_status = metrics, on_status
         self._home = home.absolute() if home is not None and settings.clips else None
         self._open: dict[str, Evidence] = {}
         self._ended: OrderedDict[str, Evidence] = OrderedDict()
         self._child: ChildProcess | None = None
-        self._finished = False
+        self._finished = self._renew = False
         self._off = threading.Event()
         self.switch(on)
         self._received_s = 0.0
@@ -192,7 +199,7 @@ class CameraProcess:
                 start_s = time.monotonic()
                 ending = self._run_process(stop)
                 self._close_lost()
-                if stop.is_set() or self._finished or self._off.is_set():
+                if stop.is_set() or self._finished or self._off.is_set() or self._renew:
                     continue
                 if time.monotonic() - start_s > HEALTHY_S:
                     backoff.reset()
@@ -219,6 +226,8 @@ class CameraProcess:
 
     def _run_process(self, stop: Stop) -> str:
         order = {"mode": "camera", "camera": self.camera, "settings": self._settings.reveal(), "home": self._home}
+        self._zero, self._renew = self._clock.dial().zero, False
+        order["zero"] = self._zero.isoformat()
         try:
             child = self._child = spawn(order)
         except OSError as error:  # out of processes, files or memory: this camera waits, the others go on
@@ -243,6 +252,10 @@ class CameraProcess:
             if time.monotonic() - self._received_s > self._patience_s:
                 log.error("camera %s: its process hangs and is killed", self.camera)
                 child.kill()
+            if abs(self._clock.dial().zero - self._zero) > RENEW and not self._open and self._settings.source.is_live:
+                log.info("camera %s: starting its process again, for the clock was set", self.camera)
+                self._renew = True
+                break
         if not child.stop():
             log.warning("camera %s: its process did not stop within %.0f s and is killed", self.camera, STOP_S)
 
@@ -264,8 +277,28 @@ class CameraProcess:
                 self._finished = item.state is CameraState.FINISHED and over
                 self._on_status(item)
 
+    def _dated(self, item: Evidence) -> Evidence:
+        """Evidence in the station's time, which may have been set since the process was started.
+
+        A visit stays on the time at which it began, so that it is as long as it was.
+        """
+        if item.visit_id not in self._moved:
+            dial = self._clock.dial()
+            self._moved[item.visit_id] = dial.zero - self._zero, dial.stretch
+        by, stretch = self._moved[item.visit_id]
+        if not by:
+            return replace(item, clock=stretch)
+        return replace(
+            item,
+            clock=stretch,
+            start=item.start + by,
+            end=None if item.end is None else item.end + by,
+            last_seen=item.last_seen + by,
+            moments=tuple(replace(moment, at=moment.at + by) for moment in item.moments),
+        )
+
     def _checked(self, item: Evidence) -> Evidence:
-        """Evidence of a visit that the process began itself: it could have been taken over.
+        """Evidence of a visit that the process began itself, in the station's time: it could have been taken over.
 
         Of a visit that is over it can only say which clip it has; everything else stays as it was.
 
@@ -282,10 +315,11 @@ class CameraProcess:
             raise WireError(f"evidence of a visit '{item.visit_id}' that it did not begin")
         if item.clip is not None:
             raise WireError(f"a clip of a visit '{item.visit_id}' that is not over")
-        return item
+        return self._dated(item)
 
     def _close(self, item: Evidence) -> None:
         self._open.pop(item.visit_id, None)
+        self._moved.pop(item.visit_id, None)
         if self._home is not None and item.clip is None:
             self._ended[item.visit_id] = replace(item, moments=())
             if len(self._ended) > KEPT_ENDED:
@@ -294,6 +328,7 @@ class CameraProcess:
     def _close_lost(self) -> None:
         self._remove_parts()
         self._ended.clear()
+        self._moved.clear()
         for item in self._open.values():
             closing = replace(item, revision=item.revision + 1, end=item.last_seen, moments=())
             self._mailbox.put(self.camera, closing)
@@ -308,7 +343,7 @@ class CameraProcess:
                     (self._home / clip_part(clip_path(self.camera, visit_id))).unlink()
 
     def _report(self, state: CameraState, detail: str) -> None:
-        self._on_status(CameraStatus(self.camera, state, datetime.now(UTC), detail=detail))
+        self._on_status(CameraStatus(self.camera, state, self._clock.now(), detail=detail))
 
 
 def probe_camera(camera: str, settings: CameraSettings) -> CameraStatus:

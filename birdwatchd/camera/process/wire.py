@@ -212,6 +212,7 @@ def _evidence_header(item: Evidence) -> dict[str, Any]:
         "end_s": item.end_s,
         "clip": item.clip,
         "clip_cut": item.clip_cut,
+        "clock": item.clock,
         "moments": [
             {
                 "index": m.index,
@@ -254,6 +255,7 @@ def _evidence(data: dict[str, Any], body: bytes) -> Evidence:
         end_s=_maybe(data["end_s"]),
         clip=data["clip"],
         clip_cut=bool(data["clip_cut"]),
+        clock=None if data["clock"] is None else _whole(data["clock"]),
     )
 
 
