@@ -30,7 +30,7 @@ from birdwatchd.store.retention.retention import Retention
 from birdwatchd.store.revision import Setup
 from birdwatchd.store.scans import Scans
 from birdwatchd.store.sqlite_errors import store_errors
-from birdwatchd.store.timekeeping.stretches import Clocks
+from birdwatchd.store.timekeeping.stretches import Clocks, Stretch, stretches
 from birdwatchd.store.writer import Writer
 
 __all__ = ["OWNER_NAME", "Store", "StoreReader"]
@@ -113,6 +113,10 @@ class StoreReader:
     def retention(self, limits: RetentionSettings) -> Retention:
         """What goes for these limits; only that of a `Store` can delete it."""
         return Retention(self._database, limits)
+
+    def stretches(self) -> list[Stretch]:
+        """In which stretches of even time visits were stamped, oldest first."""
+        return stretches(self._database)
 
     def close(self) -> None:
         """Let go of the database."""

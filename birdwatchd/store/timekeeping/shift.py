@@ -15,11 +15,12 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from birdwatchd.clock import BUILT
 from birdwatchd.store import schema
 from birdwatchd.store.news import FIRSTS, periods_of
 from birdwatchd.store.timekeeping.doubt import Doubt, is_dated
 
-__all__ = ["Shifted", "mark_ahead", "reassign_firsts", "shift_stretch"]
+__all__ = ["SLACK", "Shifted", "mark_ahead", "new_stretch", "reassign_firsts", "shift_stretch"]
 
 SLACK = timedelta(minutes=1)  # by which a stamp may be later than now without being from a wrong clock
 
@@ -88,7 +89,7 @@ def mark_ahead(connection: Connection, now: datetime) -> Shifted:
     began = min((at for at in (first, watched) if at is not None), default=None)
     if began is None:
         return Shifted()
-    stretch = new_stretch(connection, began, now, synchronised=False, doubt=Doubt.AHEAD)
+    stretch = new_stretch(connection, began, BUILT, synchronised=False, doubt=Doubt.AHEAD)
     ids = tuple(connection.execute(sa.select(visit.c.id).where(of_visits).order_by(visit.c.id)).scalars())
     connection.execute(sa.update(visit).where(of_visits).values(clock=stretch))
     spans = connection.execute(sa.update(effort).where(of_effort).values(clock=stretch)).rowcount

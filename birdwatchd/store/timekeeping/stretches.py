@@ -8,24 +8,25 @@ stamped stays, except for what then lies in the future: that is marked, and coun
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 
-from birdwatchd.clock import ClockChange, StationClock
+from birdwatchd.clock import BUILT, ClockChange, StationClock
 from birdwatchd.errors import StoreError
 from birdwatchd.records import Moment, Visit
 from birdwatchd.store import schema
 from birdwatchd.store.database import Database
 from birdwatchd.store.media import MARK_NAME
 from birdwatchd.store.timekeeping.doubt import Doubt, is_dated
-from birdwatchd.store.timekeeping.shift import Shifted, mark_ahead, new_stretch, reassign_firsts, shift_stretch
+from birdwatchd.store.timekeeping.shift import SLACK, Shifted, mark_ahead, new_stretch, reassign_firsts, shift_stretch
 
-__all__ = ["Clocks", "Stretch"]
+__all__ = ["Clocks", "Stretch", "stretches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Stretch:
         doubt: how its times are wrong, as far as that is known.
         shifted_s: what was added to all that is stamped in it.
         visits: how many.
+        of_newest_run: it is that of the newest run, which may be going on.
     """
 
     number: int
@@ -48,6 +50,11 @@ class Stretch:
     doubt: Doubt | None
     shifted_s: float
     visits: int
+    of_newest_run: bool
+
+
+class _Undo(Exception):  # nothing went wrong
+    """Leave a transaction without its changes."""
 
 
 class Clocks:
@@ -85,7 +92,7 @@ class Clocks:
             with self._database.writing() as connection:
                 now = clock.now()
                 marked = self._mark_ahead(connection, now) if clock.synchronised else Shifted()
-                last = connection.execute(sa.select(schema.clock).order_by(schema.clock.c.id.desc()).limit(1)).first()
+                last = connection.execute(_newest_run()).first()
                 sure = now if clock.synchronised else min(now, _sure_after(connection, last, newest or now))
                 if last is not None and clock.synchronised and last.synchronised and last.doubt is None:
                     number = int(last.id)  # both are right: one time
@@ -164,59 +171,70 @@ class Clocks:
         with self._database.reading() as connection:
             return timedelta(seconds=connection.execute(query).scalar() or 0.0)
 
-    def stretches(self) -> list[Stretch]:
-        """All that are known, oldest first."""
-        table, visit = schema.clock.c, schema.visit.c
-        number = sa.select(sa.func.count()).where(visit.clock == table.id).scalar_subquery()
-        with self._database.reading() as connection:
-            rows = connection.execute(sa.select(schema.clock, number.label("visits")).order_by(table.id)).all()
-            return [
-                Stretch(
-                    row.id,
-                    row.began_at,
-                    _newest(connection, row.id),
-                    bool(row.synchronised),
-                    None if row.doubt is None else Doubt(row.doubt),
-                    float(row.shifted_s),
-                    row.visits,
-                )
-                for row in rows
-            ]
-
-    def undated(self, since: datetime, until: datetime) -> int:
-        """How many live visits of older versions, which say no stretch, began in this time."""
-        with self._database.reading() as connection:
-            query = sa.select(sa.func.count()).select_from(schema.visit).where(_unstamped(since, until))
-            return int(connection.execute(query).scalar_one())
-
     def shift(
-        self, by: timedelta, now: datetime, *, stretch: int | None = None, span: tuple[datetime, datetime] | None = None
+        self,
+        by: timedelta,
+        now: datetime,
+        *,
+        stretch: int | None = None,
+        span: tuple[datetime, datetime] | None = None,
+        dry_run: bool = False,
     ) -> Shifted:
         """Add some time to everything of a stretch, or to what was stamped in a span by an older version.
 
         Args:
             stretch, span: one of them.
+            dry_run: change nothing, and say what it would be.
 
         Raises:
             StoreError: there is no such stretch, or nothing in the span; or it would lie in the future.
         """
-        with self.alone(), self._database.writing() as connection:
+        done = Shifted()
+        with suppress(_Undo), self.alone(), self._database.writing() as connection:
             if span is not None:
-                stretch = _adopt(connection, span, now)
+                stretch = _adopt(connection, span)
             if stretch is None or not _exists(connection, stretch):
                 raise StoreError(f"there is no stretch {stretch}", "see `birdwatchd clock`")
             done = shift_stretch(connection, stretch, by, self._zone)
             newest = _newest(connection, stretch)
-            if newest is not None and newest > now:
+            if newest is not None and newest > now + SLACK:
                 raise StoreError(
-                    f"the newest of it would be on {newest:%Y-%m-%d %H:%M} UTC, which has not come", "shift it by less"
+                    f"the newest of it would be of {newest:%Y-%m-%d %H:%M} UTC, which has not come", "shift it by less"
                 )
+            if dry_run:
+                raise _Undo
         return done
 
-    def trust(self, now: datetime) -> Shifted:
+    def trust(self, now: datetime, *, dry_run: bool = False) -> Shifted:
         """A person says that the clock is right: mark what lies after now, which one that was ahead has stamped."""
-        with self.alone(), self._database.writing() as connection:
-            return self._mark_ahead(connection, now)
+        done = Shifted()
+        with suppress(_Undo), self.alone(), self._database.writing() as connection:
+            done = self._mark_ahead(connection, now)
+            if dry_run:
+                raise _Undo
+        return done
+
+
+def stretches(database: Database) -> list[Stretch]:
+    """All that are known, oldest first."""
+    table, visit = schema.clock.c, schema.visit.c
+    number = sa.select(sa.func.count()).where(visit.clock == table.id).scalar_subquery()
+    with database.reading() as connection:
+        run = connection.execute(_newest_run()).first()
+        rows = connection.execute(sa.select(schema.clock, number.label("visits")).order_by(table.id)).all()
+        return [
+            Stretch(
+                row.id,
+                row.began_at,
+                _newest(connection, row.id),
+                bool(row.synchronised),
+                None if row.doubt is None else Doubt(row.doubt),
+                float(row.shifted_s),
+                row.visits,
+                run is not None and row.id == run.id,
+            )
+            for row in rows
+        ]
 
 
 def _newest(connection: Connection, stretch: int | None = None) -> datetime | None:
@@ -233,7 +251,7 @@ def _newest(connection: Connection, stretch: int | None = None) -> datetime | No
     return max((at for at in found if at is not None), default=None)
 
 
-def _sure_after(connection: Connection, last: sa.Row[tuple[object, ...]] | None, newest: datetime) -> datetime:
+def _sure_after(connection: Connection, last: Row[Any] | None, newest: datetime) -> datetime:
     """A time that has certainly come when a run begins: that of the last one's start, and as long as it ran."""
     if last is None:
         return newest
@@ -248,19 +266,31 @@ def _unstamped(since: datetime, until: datetime) -> sa.ColumnElement[bool]:
     return sa.and_(visit.clock.is_(None), visit.media.is_(None), visit.started_at >= since, visit.started_at < until)
 
 
-def _adopt(connection: Connection, span: tuple[datetime, datetime], now: datetime) -> int | None:
-    """Put what an older version stamped in a span into a stretch of its own; None where there is nothing."""
+def _adopt(connection: Connection, span: tuple[datetime, datetime]) -> int:
+    """Put what an older version stamped in a span into a stretch of its own; its number.
+
+    Raises:
+        StoreError: there is nothing.
+    """
     since, until = span
     effort = schema.effort.c
     of_effort = sa.and_(effort.clock.is_(None), effort["from"] >= since, effort["to"] < until)
     visits = connection.execute(sa.select(sa.func.count()).select_from(schema.visit).where(_unstamped(since, until)))
     spans = connection.execute(sa.select(sa.func.count()).select_from(schema.effort).where(of_effort))
     if not visits.scalar_one() + spans.scalar_one():
-        raise StoreError(f"nothing was stamped from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC", "")
-    stretch = new_stretch(connection, since, min(since, now), synchronised=False, doubt=None)
+        raise StoreError(
+            f"no older version stamped anything from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC",
+            "see `birdwatchd visits`",
+        )
+    stretch = new_stretch(connection, since, BUILT, synchronised=False, doubt=None)
     connection.execute(sa.update(schema.visit).where(_unstamped(since, until)).values(clock=stretch))
     connection.execute(sa.update(schema.effort).where(of_effort).values(clock=stretch))
     return stretch
+
+
+def _newest_run() -> sa.Select[Any]:
+    """The stretch of the newest run; not one that was made afterwards, of which `sure_at` knows nothing."""
+    return sa.select(schema.clock).order_by(schema.clock.c.sure_at.desc(), schema.clock.c.id.desc()).limit(1)
 
 
 def _exists(connection: Connection, stretch: int) -> bool:
