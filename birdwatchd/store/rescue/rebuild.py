@@ -23,6 +23,7 @@ from birdwatchd.store.database import Database
 from birdwatchd.store.embeddings import is_model, model_id
 from birdwatchd.store.media import DAY_FOLDERS, LOST, Media, MediaFile, home_lock, media_files
 from birdwatchd.store.rescue.notes import CropNote, read_note
+from birdwatchd.store.rescue.salvage import is_near
 from birdwatchd.store.revision import MomentRow, Revision, Setup, known, prediction_values
 from birdwatchd.store.sqlite_errors import store_errors
 
@@ -160,7 +161,7 @@ def _shown(home: Path, file: MediaFile) -> _Shown | None:
 
 def _write(connection: Connection, setup: Setup, found: _Found, now: datetime, rebuilt: Rebuilt) -> None:
     visit = found.visit()
-    is_new = known(connection, visit.visit_id) is None
+    is_new = known(connection, visit.visit_id) is None and not _restore_id(connection, visit)
     if is_new:
         Revision(connection, visit, now, setup, relabelled=True).write()
         rebuilt.visits += 1
@@ -176,6 +177,19 @@ def _write(connection: Connection, setup: Setup, found: _Found, now: datetime, r
             rebuilt.clips += 1
         else:
             rebuilt.unusable += 1
+
+
+def _restore_id(connection: Connection, visit: Visit) -> bool:
+    """Give the row of a visit its id again, if it is there with a damaged one: of the same time, without a moment."""
+    table = schema.visit
+    moments = sa.exists().where(schema.moment.c.visit_id == table.c.id)
+    query = sa.select(table.c.id).join(schema.camera).where(schema.camera.c.key == visit.camera, ~moments)
+    same_time = query.where(table.c.started_at == visit.start)
+    meant = [one for one in connection.execute(same_time).scalars() if is_near(one, visit.visit_id)]
+    if len(meant) != 1:
+        return False
+    connection.execute(sa.update(table).where(table.c.id == meant[0]).values(id=visit.visit_id))
+    return True
 
 
 def _write_clip(connection: Connection, media: Media, visit_id: str, name: str) -> bool:
