@@ -46,12 +46,12 @@ class ClockReading:
 
     Attributes:
         wall: its time of day, UTC.
-        steady: seconds since the system was started; nobody can set them, and they count while it sleeps.
+        steady_s: seconds since the system was started; nobody can set them, and they count while it sleeps.
         synchronised: another clock keeps it right, by network, satellite or radio.
     """
 
     wall: datetime
-    steady: float
+    steady_s: float
     synchronised: bool
 
 
@@ -140,7 +140,7 @@ class StationClock:
         self.behind = not reading.synchronised and reading.wall < self._least - timedelta(seconds=JUMP_S)
         now = self._least if self.behind else reading.wall
         with self._lock:
-            self._zero = now - timedelta(seconds=reading.steady)
+            self._zero = now - timedelta(seconds=reading.steady_s)
             self._sure = None
         self._expected = reading.wall - now
 
@@ -169,7 +169,7 @@ class StationClock:
     def look(self) -> ClockChange | None:
         """Compare with the system's clock; returns what is to be done: `accept` it, or it is said again."""
         reading = self._read()
-        drift = reading.wall - self._zero - timedelta(seconds=reading.steady)
+        drift = reading.wall - self._zero - timedelta(seconds=reading.steady_s)
         if reading.synchronised:
             self._held_until_s = None
             if _differ(drift, timedelta()):
@@ -178,10 +178,10 @@ class StationClock:
         if _differ(drift, self._expected):  # somebody set it
             self._expected = drift
             if self.synchronised:
-                self._held_until_s = reading.steady + HOLD_S
+                self._held_until_s = reading.steady_s + HOLD_S
             if not self.synchronised and reading.wall >= self._least:
                 return ClockChange(drift, was_synchronised=False, synchronised=False)
-        elif self._held_until_s is not None and reading.steady > self._held_until_s:
+        elif self._held_until_s is not None and reading.steady_s > self._held_until_s:
             return ClockChange(drift, was_synchronised=True, synchronised=False)
         return None
 

@@ -38,7 +38,6 @@ HEALTHY_S = 60.0  # a process that lived this long is restarted at once
 HANGS_S = 20.0  # a process that says nothing for this long beyond its own time-outs hangs in a decoder or driver
 POLL_S = 0.2  # between looks whether a process lives, and whether it is still wanted
 KEPT_ENDED = 64  # visits that are over and may still get a clip
-RENEW = timedelta(hours=1)  # a clock set by more: ids and paths of visits should say the right day soon
 STOP_S = 4.0  # how long a child may take to end before it is killed
 
 
@@ -170,7 +169,7 @@ class CameraProcess:
         self._open: dict[str, Evidence] = {}
         self._ended: OrderedDict[str, Evidence] = OrderedDict()
         self._child: ChildProcess | None = None
-        self._finished = self._renew = False
+        self._finished = False
         self._off = threading.Event()
         self.switch(on)
         self._received_s = 0.0
@@ -199,7 +198,7 @@ class CameraProcess:
                 start_s = time.monotonic()
                 ending = self._run_process(stop)
                 self._close_lost()
-                if stop.is_set() or self._finished or self._off.is_set() or self._renew:
+                if stop.is_set() or self._finished or self._off.is_set():
                     continue
                 if time.monotonic() - start_s > HEALTHY_S:
                     backoff.reset()
@@ -226,7 +225,7 @@ class CameraProcess:
 
     def _run_process(self, stop: Stop) -> str:
         order = {"mode": "camera", "camera": self.camera, "settings": self._settings.reveal(), "home": self._home}
-        self._zero, self._renew = self._clock.dial().zero, False
+        self._zero = self._clock.dial().zero
         order["zero"] = self._zero.isoformat()
         try:
             child = self._child = spawn(order)
@@ -246,16 +245,16 @@ class CameraProcess:
 
     def _guard(self, child: ChildProcess, stop: Stop) -> None:
         """Watch over one process: kill it when it hangs, stop it when it is to stop."""
+        told = self._zero
         while not (self._off.is_set() or stop.wait(POLL_S)):
             if child.pid is None:
                 return
             if time.monotonic() - self._received_s > self._patience_s:
                 log.error("camera %s: its process hangs and is killed", self.camera)
                 child.kill()
-            if abs(self._clock.dial().zero - self._zero) > RENEW and not self._open and self._settings.source.is_live:
-                log.info("camera %s: starting its process again, for the clock was set", self.camera)
-                self._renew = True
-                break
+            if (zero := self._clock.dial().zero) != told:
+                told = zero
+                child.command({"ids_by": zero.isoformat()})
         if not child.stop():
             log.warning("camera %s: its process did not stop within %.0f s and is killed", self.camera, STOP_S)
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -32,7 +32,7 @@ from birdwatchd.camera.process.wire import Pipe
 from birdwatchd.camera.sampling import FrameSampler
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnusable
 from birdwatchd.flow import Stop
-from birdwatchd.records import CameraState, CameraStatus, Evidence
+from birdwatchd.records import CameraState, CameraStatus, Evidence, new_visit_id
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["main"]
@@ -44,7 +44,11 @@ STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are
 
 
 class CameraWatch:
-    """Watches one camera until the stop: connect, look, lose it, connect again."""
+    """Watches one camera until the stop: connect, look, lose it, connect again.
+
+    Attributes:
+        ids_later: what the ids of visits are to say more than this process's clock, since the station's was set.
+    """
 
     def __init__(
         self,
@@ -61,7 +65,7 @@ class CameraWatch:
             home: where clips are kept; None keeps none.
             clock: UTC, never set while the process lives.
         """
-        self._clock = clock
+        self._clock, self.ids_later = clock, timedelta()
         self._camera, self._settings, self._pipe, self._stop = camera, settings, pipe, stop
         self._ring = Ring(settings.ring_mb * 2**20)
         self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notify)
@@ -73,7 +77,11 @@ class CameraWatch:
                 settings, self._ring, stop, clock, self._shedder, self._acceleration, lambda: self._observer.quiet
             )
         self._observer = Observer(
-            camera, settings, replay=self._replay, full=self._dual.full if self._dual is not None else None
+            camera,
+            settings,
+            replay=self._replay,
+            full=self._dual.full if self._dual is not None else None,
+            new_id=lambda start: new_visit_id(start + self.ids_later),
         )
         self._last_status = CameraStatus(camera, CameraState.STARTING, clock())
         self._clips: ClipRecorder | None = None
@@ -264,7 +272,8 @@ def _watch_camera(parent: Parent) -> None:
     order, stop, done = parent.order, Stop(), threading.Event()
     settings = CameraSettings.model_validate(order["settings"])
     home = Path(order["home"]) if order.get("home") else None
-    clock = station_time(datetime.fromisoformat(order["zero"])) if "zero" in order else utc_now
+    zero = datetime.fromisoformat(order["zero"]) if "zero" in order else None
+    clock = station_time(zero) if zero is not None else utc_now
     watch = CameraWatch(order["camera"], settings, parent.pipe, stop, home=home, clock=clock)
 
     def finish_without_it() -> None:
@@ -275,7 +284,11 @@ def _watch_camera(parent: Parent) -> None:
                 os._exit(1)  # nobody listens any more
             os._exit(0)
 
-    parent.stop_at_end(stop, finish_without_it)
+    def put_right(order: dict[str, str]) -> None:
+        if zero is not None:
+            watch.ids_later = datetime.fromisoformat(order["ids_by"]) - zero
+
+    parent.stop_at_end(stop, finish_without_it, on_order=put_right)
     watch.run()
     done.set()
 
