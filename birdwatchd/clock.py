@@ -176,11 +176,10 @@ class StationClock:
                 return ClockChange(drift, self.synchronised, synchronised=True)
             return None if self.synchronised else ClockChange(timedelta(), False, synchronised=True)
         if _differ(drift, self._expected):  # somebody set it
-            self._expected = drift
-            if self.synchronised:
-                self._held_until_s = reading.steady_s + HOLD_S
             if not self.synchronised and reading.wall >= self._least:
                 return ClockChange(drift, was_synchronised=False, synchronised=False)
+            self._expected = drift
+            self._held_until_s = reading.steady_s + HOLD_S if self.synchronised else None
         elif self._held_until_s is not None and reading.steady_s > self._held_until_s:
             return ClockChange(drift, was_synchronised=True, synchronised=False)
         return None

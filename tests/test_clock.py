@@ -35,6 +35,13 @@ def test_a_clock_that_is_put_right_is_followed(by: timedelta, synchronised: bool
     assert world.clock.look() is None, "once"
 
 
+def test_a_change_is_said_until_it_is_made() -> None:
+    """The database may be busy at that moment."""
+    world = Clocks()
+    world.wall += DAY
+    assert world.clock.look() == world.clock.look() is not None
+
+
 def test_a_slow_correction_is_no_step() -> None:
     """Network time moves a clock by fractions of a second, all day long."""
     world = Clocks(synchronised=True)

@@ -259,7 +259,9 @@ def _interrupted(connection: Connection, cameras: Collection[str] | None, now: d
     query = stored_visits().where(visit.ended_at.is_(None)).order_by(visit.id)
     if cameras is not None:
         since = now - EFFORT_GAP
-        watched = sa.select(effort.camera_id).where(effort["to"] > since)
-        unwatched = (visit.media.is_(None), visit.updated_at < since, visit.camera_id.not_in(watched))
+        later = now + EFFORT_GAP  # no stamp of a clock that was ahead says that somebody watches
+        watched = sa.select(effort.camera_id).where(effort["to"] > since, effort["to"] < later)
+        silent = sa.or_(visit.updated_at < since, visit.updated_at > later)
+        unwatched = (visit.media.is_(None), silent, visit.camera_id.not_in(watched))
         query = query.where(sa.or_(schema.camera.c.key.in_(cameras), sa.and_(*unwatched)))
     return [to_stored_visit(row).visit for row in connection.execute(query)]

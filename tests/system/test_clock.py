@@ -20,7 +20,7 @@ from birdwatchd.settings.config import Config
 from birdwatchd.store import StoreReader
 from tests.support.peers import Feeder, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @dataclass

@@ -94,6 +94,7 @@ class Clocks:
                 marked = self._mark_ahead(connection, now) if clock.synchronised else Shifted()
                 last = connection.execute(_newest_run()).first()
                 sure = now if clock.synchronised else min(now, _sure_after(connection, last, newest or now))
+                _cap_sure(connection, sure)
                 if last is not None and clock.synchronised and last.synchronised and last.doubt is None:
                     number = int(last.id)  # both are right: one time
                 else:
@@ -121,6 +122,7 @@ class Clocks:
                 if change.synchronised:
                     done += self._mark_ahead(connection, now)
                     sure = now
+                _cap_sure(connection, min(now, sure))
                 number = self._next(connection, change, now, sure)
             clock.accept(change)
             self._take(clock, number, sure)
@@ -286,6 +288,12 @@ def _adopt(connection: Connection, span: tuple[datetime, datetime]) -> int:
     connection.execute(sa.update(schema.visit).where(_unstamped(since, until)).values(clock=stretch))
     connection.execute(sa.update(schema.effort).where(of_effort).values(clock=stretch))
     return stretch
+
+
+def _cap_sure(connection: Connection, sure: datetime) -> None:
+    """What an earlier run took for certain was too much, where now no more is."""
+    table = schema.clock
+    connection.execute(sa.update(table).where(table.c.sure_at > sure).values(sure_at=sure))
 
 
 def _newest_run() -> sa.Select[Any]:
