@@ -68,7 +68,6 @@ class Clocks:
         self._database, self._zone = database, zone
         self.current: int | None = None
         self._unsure: list[int] = []  # of this run, as wrong as each other
-        self._clock: StationClock | None = None
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -144,7 +143,7 @@ class Clocks:
             self._unsure = []
         elif number not in self._unsure:
             self._unsure.append(number)
-        self.current, self._clock = number, clock
+        self.current = number
         clock.number(number, sure)
 
     def _mark_ahead(self, connection: Connection, now: datetime) -> Shifted:
