@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from birdwatchd.cli_options import ConfigOption, HomeOption
-from birdwatchd.commands.arguments import overridden
+from birdwatchd.commands.arguments import overridden, parse_since
 from birdwatchd.commands.terminal import setup_log
 from birdwatchd.settings.load import find_config, load_config
 
@@ -21,6 +22,7 @@ def add_home_commands(app: typer.Typer) -> None:
     app.command(rich_help_panel="Keep", epilog="Example: birdwatchd restore /mnt/backup/birdwatchd")(restore)
     app.command(rich_help_panel="Keep", epilog="Example: birdwatchd retention --dry-run")(retention)
     app.command(rich_help_panel="Look", epilog="Example: birdwatchd status --json")(status)
+    app.command(rich_help_panel="Mend", epilog="Example: birdwatchd clock")(clock)
     app.command(rich_help_panel="Mend", epilog="Example: birdwatchd doctor --home /var/lib/birdwatchd")(doctor)
 
 
@@ -117,3 +119,32 @@ def doctor(
 
     setup_log()
     return run_doctor(overridden(load_config(config or find_config()), home=home), repair=repair)
+
+
+def clock(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    shift: Annotated[int | None, typer.Option("--shift", metavar="N", min=1, help="Shift this stretch.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Shift what an older birdwatchd stamped from here on …"),
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="… and before this.")] = None,
+    said: Annotated[str | None, typer.Option("--said", metavar="TIME", help="What the wrong clock said …")] = None,
+    was: Annotated[str | None, typer.Option("--was", metavar="TIME", help="… when it was this time.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="The system's clock is right: mark what is stored of a later time.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be changed without changing it.")] = False,
+) -> int:
+    """Show by which clock visits were stamped, and shift what a wrong one has stamped.
+
+    A clock that is put right while birdwatchd runs needs no command: what that run has stamped is put right with it.
+    """
+    from birdwatchd.commands.clock import ClockOptions, run_clock
+
+    settings = overridden(load_config(config or find_config()), home=home)
+    now, zone = datetime.now(UTC), settings.station.zone
+    times = {"since": since, "until": until, "said": said, "was": was}
+    read = {name: parse_since(text, now, zone, f"--{name}") for name, text in times.items() if text is not None}
+    return run_clock(settings, ClockOptions(stretch=shift, trust=trust, dry_run=dry_run, **read))

@@ -12,13 +12,15 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from birdwatchd.alerts.engine import build_alert_engine
 from birdwatchd.camera.process.supervisor import CameraProcess
 from birdwatchd.channels.channel import Channel, build_channels
+from birdwatchd.clock import StationClock
 from birdwatchd.errors import BirdwatchError, ConfigError, StoreUnavailable
 from birdwatchd.flow import Crew, Mailbox, Stop, StoreRetry
 from birdwatchd.metrics import Metrics
@@ -33,6 +35,7 @@ from birdwatchd.stages.classify import Classify
 from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.record import Record
 from birdwatchd.stages.storage import Storage
+from birdwatchd.stages.timekeeping import Timekeeping
 from birdwatchd.stages.upkeep import Upkeep
 from birdwatchd.stages.watchdog import CHANNEL_S, LONG_S, STUCK_S, Beating, Watchdog, status_line
 from birdwatchd.store import Store, Writer
@@ -72,9 +75,11 @@ class Daemon:
         *,
         on_visit: Callable[[Visit], None] = lambda visit: None,
         on_status: Callable[[CameraStatus], None] = lambda status: None,
+        clock: StationClock | None = None,
     ) -> None:
         """
         Args:
+            clock: the station's; follows the system's by default.
             on_visit: is given every visit revision once it is stored.
             on_status: is given every report of a camera, in the thread that reads the camera.
         """
@@ -82,7 +87,8 @@ class Daemon:
         self._on_visit, self._on_status = on_visit, on_status
         self.metrics = Metrics()
         enabled = [key for key, camera in config.cameras.items() if camera.enabled]
-        self.vitals = Vitals(enabled, monotonic=time.monotonic, utc_now=lambda: datetime.now(UTC))
+        self.clock = clock if clock is not None else StationClock()
+        self.vitals = Vitals(enabled, monotonic=time.monotonic, utc_now=self.clock.now)
         self.mailbox = Mailbox(self.metrics)
         self.cameras: list[CameraProcess] = []
         self._mqtt: MqttService | None = None
@@ -138,11 +144,12 @@ class Daemon:
                 switch=self._switch,
                 decide=decide,
                 species=self.config.species,
+                clock=self.clock.now,
                 drain_s=DRAIN_S,
             )
         publisher = self._mqtt.publisher if self._mqtt else None
         writer = self._mqtt.writer if self._mqtt else store.writer(decide=decide)
-        channels = build_channels(self.config, store.outbox, self.metrics, drain_s=DRAIN_S)
+        channels = build_channels(self.config, store.outbox, self.metrics, clock=self.clock.now, drain_s=DRAIN_S)
         self._close_interrupted(writer)
         self._recall_visits(store)
         classify, record, learn = build_stages(
@@ -156,10 +163,13 @@ class Daemon:
             on_visit=self._take_visit,
             on_withdrawn=self.vitals.take_visit,
             wake=publisher.wake if publisher else lambda: None,
+            clock=self.clock.now,
         )
         upkeep = Upkeep(
             self.metrics,
-            on_status=lambda status: store.effort.note(status.camera, status.at, status.state.value),
+            on_status=lambda status: store.effort.note(
+                status.camera, status.at, status.state.value, store.clocks.current
+            ),
             on_change=lambda status: _publish_state(publisher, status),
             healthy=lambda: self._watchdog.healthy(time.monotonic()),
             beat_service=self._beat,
@@ -169,8 +179,15 @@ class Daemon:
             store.retention(self.config.retention),
             self.metrics,
             publish=publisher.storage if publisher else lambda payload: None,
+            clock=self.clock.certain,
         )
-        return self._start_wait_stop(classify, record, learn, upkeep, storage, publisher, channels)
+        timekeeping = Timekeeping(
+            self.clock,
+            store.clocks,
+            renew_note=writer.renew_note,
+            on_change=self._clock_set,
+        )
+        return self._start_wait_stop(classify, record, learn, upkeep, storage, timekeeping, publisher, channels)
 
     def _start_wait_stop(
         self,
@@ -179,6 +196,7 @@ class Daemon:
         learn: Learn,
         upkeep: Upkeep,
         storage: Storage,
+        timekeeping: Timekeeping,
         publisher: Publisher | None,
         channels: Sequence[Channel],
     ) -> int:
@@ -191,6 +209,7 @@ class Daemon:
         outlets.start("upkeep", lambda: upkeep.run(closing))
         outlets.start("learn", lambda: learn.run(closing))
         outlets.start("storage", lambda: storage.run(closing))
+        outlets.start("timekeeping", lambda: timekeeping.run(closing))
         if publisher is not None:
             for key, settings in self.config.cameras.items():
                 if not settings.enabled:
@@ -239,7 +258,8 @@ class Daemon:
                     open_store(config.home, config.station.zone, check=True, without_pictures=config.without_pictures)
                 )
                 store.claim("run")
-                store.sweep(datetime.now(UTC))
+                self._begin_clock(store)
+                store.sweep(self.clock.now())
                 undo.pop_all()
             return store
 
@@ -260,12 +280,32 @@ class Daemon:
         of = f" of {expected / 1e6:.0f}" if expected else ""
         self._service.starting(f"fetching the model {self.config.model.name}: {done / 1e6:.0f}{of} MB")
 
+    def _begin_clock(self, store: Store) -> None:
+        """Let the station's time begin, and say so where the system's clock cannot be right."""
+        marked = store.clocks.begin(self.clock)
+        if self.clock.behind:
+            log.error(
+                "the system's clock is behind: it says a time before what is stored already; visits are stamped from "
+                "%s on until it is put right (if it is right, see `birdwatchd clock --trust`)",
+                f"{self.clock.now():%Y-%m-%d %H:%M UTC}",
+            )
+        if marked.visits:
+            log.warning(
+                "%d visits lie in the future and count for nothing: the clock was ahead; see `birdwatchd clock`",
+                len(marked.visits),
+            )
+
+    def _clock_set(self, by: timedelta) -> None:
+        if self._mqtt is not None:
+            self._mqtt.health.clock_set(by)
+            self._mqtt.publisher.republish()
+
     def _close_interrupted(self, writer: Writer) -> None:
         """End what a killed run left open; while the disk is full or held by another program, wait for it."""
         retry = StoreRetry(on_first=self._cannot_start)
         try:
             cut_short = retry.until_done(
-                lambda: writer.close_interrupted(datetime.now(UTC), self.config.cameras.keys()), self._wait_to_start
+                lambda: writer.close_interrupted(self.clock.now(), self.config.cameras.keys()), self._wait_to_start
             )
         except StoreUnavailable:
             return  # the stop came first
@@ -286,12 +326,14 @@ class Daemon:
                     partial(self._take_status, upkeep),
                     home=self.config.home,
                     on=self._mqtt is None or key not in self._mqtt.switched_off,
+                    clock=self.clock,
                 )
                 self.cameras.append(camera)
         for camera in self.cameras:
             crew.start(f"camera {camera.camera}", partial(camera.run, self._stop))
 
     def _take_status(self, upkeep: Upkeep, status: CameraStatus) -> None:
+        status = replace(status, at=self.clock.now())  # its process may keep an older time
         if self._mqtt is not None:
             self._mqtt.health.report(status)
         upkeep.take_status(status)

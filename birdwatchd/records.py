@@ -206,6 +206,7 @@ class Evidence:
     `end` is None while the bird is there; where the camera's process died it is the last sighting.
     `clip` names a video of the visit, relative to home; it comes in a revision of its own, after the end. `clip_cut`
     says that the clip ends before the visit does. `lifeless` says at its end that nothing in it moved like an animal.
+    `clock` is the stretch of the station's time in which the visit began; the main process says it (`clock.py`).
     """
 
     visit_id: str
@@ -222,6 +223,7 @@ class Evidence:
     clip: str | None = None
     clip_cut: bool = False
     lifeless: bool = False
+    clock: int | None = None
 
 
 class State(StrEnum):
@@ -328,7 +330,8 @@ class Visit:
     """A bird was at this camera from `start` to `end`: row, JSON line and MQTT payload all come from here.
 
     `model` is name@version of the classifier; `last_seen` is None only where that is not known any more. `clip` is the
-    name of its video, relative to home, if there is one; `clip_cut` says that it ends before the visit does.
+    name of its video, relative to home, if there is one; `clip_cut` says that it ends before the visit does. `clock` is
+    the stretch in which it is stamped; None for recordings and for visits of older versions.
     """
 
     visit_id: str
@@ -347,6 +350,7 @@ class Visit:
     last_seen: datetime | None = None
     clip: str | None = None
     clip_cut: bool = False
+    clock: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The JSON visit of `scan --json` and `visits --json`; its keys are a promise to other programs."""

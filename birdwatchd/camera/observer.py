@@ -7,6 +7,7 @@ are noticed only at their end.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from birdwatchd.camera.best_shot import MomentPicker
@@ -54,6 +55,7 @@ class Observer:
         full: FullFrameSource | None = None,
         sampling: SamplingSettings | None = None,
         recording: Recording | None = None,
+        new_id: Callable[[datetime], str] = new_visit_id,
     ) -> None:
         """
         Args:
@@ -62,10 +64,11 @@ class Observer:
             replay: gives frames of the recent past again; without it nothing is searched afterwards.
             recording: what is known of a recording as a whole; its empty scene is learned before its first frame is
                 watched.
+            new_id: the id of a visit that begins at a time.
             full: the main stream, where `process` gets frames of a smaller one; crops come from it while it is alive.
         """
         self._camera, self._settings, self._media = camera, settings, media
-        self._recording = recording
+        self._recording, self._new_id = recording, new_id
         self._pictures = PictureSettings(PrivacyMask(settings.mask), settings.store == "frames")
         self._clock = FrameClock()
         self._sampler = AdaptiveSampler(sampling or SamplingSettings())
@@ -223,7 +226,7 @@ class Observer:
         before_s = now_s - track.first_s
         start, start_s = frame.at - timedelta(seconds=before_s), max(0.0, frame.media_s - before_s)
         visit = OpenVisit(
-            visit_id=new_visit_id(start),
+            visit_id=self._new_id(start),
             start=start,
             start_s=start_s,
             picker=MomentPicker(self._settings.max_moments, self._pictures),

@@ -183,8 +183,18 @@ def build_sender(name: str, settings: ChannelSettings, config: Config) -> Send:
     return send
 
 
-def build_channels(config: Config, outbox: Outbox, metrics: Metrics, *, drain_s: float = 2.0) -> list[Channel]:
+def build_channels(
+    config: Config,
+    outbox: Outbox,
+    metrics: Metrics,
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    drain_s: float = 2.0,
+) -> list[Channel]:
     """All channels of a configuration; messages that wait for removed channels are deleted.
+
+    Args:
+        clock: wall time, for the age of messages.
 
     Raises:
         ConfigError: a file with an address or headers cannot be used.
@@ -193,5 +203,6 @@ def build_channels(config: Config, outbox: Outbox, metrics: Metrics, *, drain_s:
     if dropped := outbox.keep_channels(config.channels.keys()):
         log.warning("dropped %d messages for channels that are no longer configured", dropped)
     return [
-        Channel(name, config.channels[name], send, outbox, metrics, drain_s=drain_s) for name, send in senders.items()
+        Channel(name, config.channels[name], send, outbox, metrics, clock=clock, drain_s=drain_s)
+        for name, send in senders.items()
     ]

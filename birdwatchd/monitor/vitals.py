@@ -43,7 +43,7 @@ class Vitals:
         self._seen: set[str] = set()
         self._frame_s: dict[str, float] = {}
         self._motion_s: dict[str, float] = {}
-        self._visit_at: dict[str, datetime] = {}
+        self._visit_s: dict[str, float] = {}
         self._present: dict[str, set[str]] = {key: set() for key in self.cameras}
 
     def load(self, model: str, device: str) -> None:
@@ -74,6 +74,7 @@ class Vitals:
 
     def take_visit(self, visit: Visit) -> None:
         """Take a stored revision of a visit; one that was rejected shows no bird."""
+        now_s, now = self._monotonic(), self._utc_now()
         with self._lock:
             present = self._present.setdefault(visit.camera, set())
             if visit.verdict.state is State.REJECTED or visit.end is not None:
@@ -82,7 +83,8 @@ class Vitals:
                 present.add(visit.visit_id)
             if visit.verdict.state is not State.REJECTED:
                 seen_at = visit.end or visit.last_seen or visit.start
-                self._visit_at[visit.camera] = max(seen_at, self._visit_at.get(visit.camera, seen_at))
+                seen_s = now_s - max(0.0, (now - seen_at).total_seconds())
+                self._visit_s[visit.camera] = max(seen_s, self._visit_s.get(visit.camera, seen_s))
 
     def uptime_s(self) -> float:
         """Seconds since the start."""
@@ -116,12 +118,12 @@ class Vitals:
 
     def ages_s(self, camera: str) -> dict[str, float]:
         """Seconds since the last `frame`, `motion` and `visit` of a camera; without those that never were."""
-        now_s, now = self._monotonic(), self._utc_now()
+        now_s = self._monotonic()
         with self._lock:
             ages = {"frame": self._frame_s.get(camera), "motion": self._motion_s.get(camera)}
             found = {name: max(0.0, now_s - then_s) for name, then_s in ages.items() if then_s is not None}
             if self._present.get(camera):
                 found["visit"] = 0.0
-            elif camera in self._visit_at:
-                found["visit"] = max(0.0, (now - self._visit_at[camera]).total_seconds())
+            elif camera in self._visit_s:
+                found["visit"] = max(0.0, now_s - self._visit_s[camera])
         return found

@@ -67,6 +67,15 @@ class CameraHealth:
             changed, self._changed = self._changed, set()
         return changed
 
+    def clock_set(self, by: timedelta) -> None:
+        """The station's time was put forward by so much: what was noted before keeps its age."""
+        with self._lock:
+            for reports in self._cameras.values():
+                if reports.last_frame_at is not None:
+                    reports.last_frame_at += by
+                reports.reconnects = deque((at + by for at in reports.reconnects), reports.reconnects.maxlen)
+                reports.dropped = deque(((at + by, number) for at, number in reports.dropped), reports.dropped.maxlen)
+
     def payload(self, camera: str, now: datetime) -> bytes:
         """The JSON of the topic `health`; drops of the last hour are counted if it is called about once a minute."""
         dropped = sum(self._metrics.get("crops_dropped_total", camera=camera, reason=reason) for reason in DROP_REASONS)

@@ -110,6 +110,7 @@ class Publisher:
         self._packet_limit = PacketLimit()
         self._refused_topics: set[str] = set()
         self._subscribe_refused_logged = False
+        self._changed = threading.Event()
 
     def wake(self) -> None:
         """Look for new rows at once. Never blocks; thread-safe."""
@@ -135,6 +136,11 @@ class Publisher:
         message = Message(self._topics.storage, payload, retain=True)
         with self._lock:
             self._states[message.topic] = self._pending[message.topic] = message
+        self.wake()
+
+    def republish(self) -> None:
+        """Publish everything that is retained anew, for it has changed beside the outbox. Thread-safe."""
+        self._changed.set()
         self.wake()
 
     def run(self, stop: StopSignal) -> None:
@@ -231,6 +237,9 @@ class Publisher:
         received, self._connection.received = self._connection.received, []
         if self._retained is None:
             return
+        if self._changed.is_set():
+            self._changed.clear()
+            self._retained.changed()
         for message in received:
             self._retained.receive(message)
         messages = self._retained.due(now_s)

@@ -88,6 +88,10 @@ class RetainedTopics:
         self._republish, self._republish_from_s = True, float("-inf")
         self._retained.clear()
 
+    def changed(self) -> None:
+        """States are others than the broker has, beside what the outbox said."""
+        self._republish = True
+
     def receive(self, received: Received) -> None:
         """Take a message from the broker; commands are executed by `due`."""
         if received.topic in self.discovery.birth_topics:

@@ -13,8 +13,8 @@ from birdwatchd.records import Prediction, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.classify import ClassifiedEvidence, Classify
 from birdwatchd.stages.learn import Learn
-from birdwatchd.stages.record import Record, Write
-from birdwatchd.store import MomentRow, Store, Writer
+from birdwatchd.stages.record import Record, Withdraw, Write
+from birdwatchd.store import Clocks, MomentRow, Store, Writer
 
 if TYPE_CHECKING:
     from birdwatchd.species.network.network import Network
@@ -37,11 +37,13 @@ def build_stages(
     wake: Callable[[], None] = lambda: None,
     on_withdrawn: Callable[[Visit], None] = lambda visit: None,
     show_known: bool = False,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> tuple[Classify, Record, Learn]:
     """Build the stages classify, record and learn, connected with each other.
 
     Args:
         on_withdrawn: is given every visit that turned out to be none.
+        clock: wall time, UTC.
         show_known: give `on_visit` also what was stored before (a recording that is read again).
     """
     from birdwatchd.species.network.classifier import Classifier
@@ -62,7 +64,7 @@ def build_stages(
         max_wait_s=config.model.max_wait_ms / 1000,
         stop=stop,
     )
-    write = _write_with(writer, fusion, show_known=show_known)
+    write = _write_with(store.clocks, writer, fusion, clock, show_known=show_known)
     record = Record(
         handover,
         write,
@@ -71,19 +73,32 @@ def build_stages(
         stop=stop,
         wake=wake,
         on_visit=on_visit,
-        withdraw=lambda visit: writer.withdraw(visit, datetime.now(UTC)),
+        withdraw=_withdraw_with(store.clocks, writer, clock),
         on_withdrawn=on_withdrawn,
     )
     return classify, record, learn
 
 
-def _write_with(writer: Writer, fusion: Fusion, *, show_known: bool) -> Write:
+def _write_with(
+    clocks: Clocks, writer: Writer, fusion: Fusion, clock: Callable[[], datetime], *, show_known: bool
+) -> Write:
     def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
-        rows = [
-            MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits, fusion.bird_evidence(p.logits))
-            for p in predictions
-        ]
-        recorded = writer.record(visit, rows, datetime.now(UTC))
+        with clocks.alone():  # the clock is not put right between reading it and writing by it
+            visit, moments = clocks.dated(visit, [p.moment for p in predictions])
+            rows = [
+                MomentRow(moment, p.embedding, fusion.top(p.logits), p.logits, fusion.bird_evidence(p.logits))
+                for moment, p in zip(moments, predictions, strict=True)
+            ]
+            recorded = writer.record(visit, rows, clock())
         return (recorded.recorded and not recorded.only_clip) or show_known
 
     return write
+
+
+def _withdraw_with(clocks: Clocks, writer: Writer, clock: Callable[[], datetime]) -> Withdraw:
+    def withdraw(visit: Visit) -> None:
+        with clocks.alone():
+            dated, _ = clocks.dated(visit, [])
+            writer.withdraw(dated, clock())
+
+    return withdraw

@@ -122,4 +122,5 @@ def visit_of(classified: ClassifiedEvidence, model: str) -> Visit:
         end_s=evidence.end_s,
         clip=evidence.clip,
         clip_cut=evidence.clip_cut,
+        clock=evidence.clock,
     )

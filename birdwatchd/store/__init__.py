@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from birdwatchd.store.revision import MomentRow, Recorded
     from birdwatchd.store.scans import Recording, VisitIds
     from birdwatchd.store.store import Store, StoreReader
+    from birdwatchd.store.timekeeping.shift import Shifted
+    from birdwatchd.store.timekeeping.stretches import Clocks, Stretch
     from birdwatchd.store.writer import Writer
 else:
     __getattr__ = lazy_names(
@@ -29,6 +31,7 @@ else:
             "AlertContext": "alert_log",
             "BackedUp": "backup.make",
             "CameraSummary": "camera_state",
+            "Clocks": "timekeeping.stretches",
             "Compose": "news",
             "Day": "news",
             "Decide": "alert_log",
@@ -46,10 +49,12 @@ else:
             "Restored": "backup.restore",
             "Review": "reviews",
             "ReviewVerdict": "reviews",
+            "Shifted": "timekeeping.shift",
             "Store": "store",
             "StoreReader": "store",
             "StoredMoment": "reader",
             "StoredVisit": "news",
+            "Stretch": "timekeeping.stretches",
             "VisitEmbeddings": "embeddings",
             "VisitExample": "examples",
             "VisitIds": "scans",
@@ -66,6 +71,7 @@ __all__ = [
     "AlertContext",
     "BackedUp",
     "CameraSummary",
+    "Clocks",
     "Compose",
     "Day",
     "Decide",
@@ -83,10 +89,12 @@ __all__ = [
     "Restored",
     "Review",
     "ReviewVerdict",
+    "Shifted",
     "Store",
     "StoreReader",
     "StoredMoment",
     "StoredVisit",
+    "Stretch",
     "VisitEmbeddings",
     "VisitExample",
     "VisitFilter",

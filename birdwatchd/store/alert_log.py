@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 from birdwatchd.records import Message, Phase, Visit
 from birdwatchd.store import outbox, schema
 from birdwatchd.store.news import StoredVisit
+from birdwatchd.store.timekeeping.doubt import is_dated
 
 __all__ = ["AlertContext", "Decide", "Fired", "History", "Outcome", "fired_for", "last_seen", "write"]
 
@@ -66,6 +67,7 @@ class History:
             alert.started_at > start - span,
             alert.started_at < start + span,
             alert.visit_id != self._visit_id,
+            _of_dated_visit(),
         )
         return self._connection.execute(query.limit(1)).first() is not None
 
@@ -77,6 +79,7 @@ class History:
             alert.started_at >= since,
             alert.started_at < until,
             alert.visit_id != self._visit_id,
+            _of_dated_visit(),
         )
         return int(self._connection.execute(query).scalar_one())
 
@@ -112,9 +115,14 @@ def last_seen(connection: Connection, species: str, before: datetime, visit_id: 
     """When the newest visit of a confirmed species other than `visit_id` began, not later than `before`."""
     visit = schema.visit.c
     query = sa.select(visit.started_at).where(visit.species == species, visit.started_at <= before)
-    newest = query.where(visit.id != visit_id).order_by(visit.started_at.desc()).limit(1)
+    newest = query.where(visit.id != visit_id, is_dated(visit.clock)).order_by(visit.started_at.desc()).limit(1)
     found: datetime | None = connection.execute(newest).scalar()
     return found
+
+
+def _of_dated_visit() -> sa.ColumnElement[bool]:
+    visit = schema.visit.c
+    return sa.exists().where(visit.id == schema.alert.c.visit_id, is_dated(visit.clock))
 
 
 def fired_for(connection: Connection, visit_id: str) -> dict[str, Fired]:

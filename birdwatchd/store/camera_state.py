@@ -20,6 +20,7 @@ from birdwatchd.store.database import Database
 from birdwatchd.store.media import Media
 from birdwatchd.store.news import Day, StoredVisit
 from birdwatchd.store.reader import stored_visits, to_stored_visit
+from birdwatchd.store.timekeeping.doubt import is_dated
 
 __all__ = [
     "EFFORT_GAP",
@@ -111,17 +112,20 @@ class Effort:
         self._database = database
         self._written: dict[str, tuple[str, datetime]] = {}
 
-    def note(self, camera: str, at: datetime, state: str) -> None:
+    def note(self, camera: str, at: datetime, state: str, clock: int | None = None) -> None:
         """Note that a camera is in a state; call it at every status report.
 
         Extends the camera's newest span if the state is the same and less than 5 minutes passed (also over a
         restart), else begins a new one. Written at most every 30 s unless the state changes.
+
+        Args:
+            clock: stretch in which `at` is stamped; a span lies in one stretch.
         """
         written = self._written.get(camera)
         if written and written[0] == state and timedelta(0) <= at - written[1] < EFFORT_STEP:
             return
         with self._database.writing() as connection:
-            _extend_effort(connection, camera_id(connection, camera, at), at, state)
+            _extend_effort(connection, camera_id(connection, camera, at), at, state, clock)
         self._written[camera] = (state, at)
 
     def spans(self, since: datetime | None = None) -> list[EffortSpan]:
@@ -145,7 +149,7 @@ def camera_id(connection: Connection, key: str, now: datetime) -> int:
 def newest_confirmed(connection: Connection, at_camera: sa.ColumnElement[bool]) -> StoredVisit | None:
     """The newest confirmed visit of the camera for which the condition holds."""
     visit = schema.visit.c
-    query = stored_visits().where(at_camera, visit.state == State.CONFIRMED.value)
+    query = stored_visits().where(at_camera, visit.state == State.CONFIRMED.value, is_dated(visit.clock))
     row = connection.execute(query.order_by(visit.started_at.desc(), visit.id.desc()).limit(1)).first()
     return to_stored_visit(row) if row else None
 
@@ -165,6 +169,7 @@ def day_at(connection: Connection, day: date, zone: ZoneInfo, camera: str | None
     query = (
         sa.select(name, number)
         .where(visit.started_at >= start, visit.started_at < end, visit.state != State.REJECTED.value)
+        .where(is_dated(visit.clock))
         .group_by(name)
         .order_by(number.desc(), name)
     )
@@ -190,13 +195,16 @@ def best_crop(connection: Connection, visit_id: str) -> str | None:
     return connection.execute(query.order_by(*best).limit(1)).scalar()
 
 
-def _extend_effort(connection: Connection, camera: int, at: datetime, state: str) -> None:
+def _extend_effort(connection: Connection, camera: int, at: datetime, state: str, clock: int | None) -> None:
     table = schema.effort
     end = table.c["to"]
-    query = sa.select(table.c.id, end.label("until"), table.c.state).where(table.c.camera_id == camera)
+    query = sa.select(table.c.id, end.label("until"), table.c.state)
+    query = query.where(table.c.camera_id == camera, table.c.clock.is_not_distinct_from(clock), end < at + EFFORT_GAP)
     newest = connection.execute(query.order_by(end.desc(), table.c.id.desc()).limit(1)).first()
     near = newest is not None and at - newest.until < EFFORT_GAP
     if newest is not None and near and at > newest.until:
         connection.execute(sa.update(table).where(table.c.id == newest.id).values({"to": at}))
     if newest is None or not near or newest.state != state:
-        connection.execute(sa.insert(table).values({"camera_id": camera, "from": at, "to": at, "state": state}))
+        connection.execute(
+            sa.insert(table).values({"camera_id": camera, "from": at, "to": at, "state": state, "clock": clock})
+        )

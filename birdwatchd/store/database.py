@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,10 @@ class Database:
             yield connection
 
     def named_files(self, visit_ids: list[str]) -> set[str]:
-        """The paths of crops and clips, relative to home, that the rows of these visits name, and of crops' frames."""
+        """The paths of files, relative to home, that the rows of these visits name (with frames), or that are to go."""
         moment, visit, named = schema.moment.c, schema.visit.c, set[str]()
         with self.reading() as connection:
+            named.update(connection.execute(sa.select(schema.going.c.file)).scalars())
             for first in range(0, len(visit_ids), 500):  # SQLite allows 999 parameters in its oldest builds
                 chosen = visit_ids[first : first + 500]
                 for query in (
@@ -159,6 +161,7 @@ def _open_engine(path: Path, *, read_only: bool) -> Engine:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
         connection.create_function("casefold", 1, _casefold, deterministic=True)
+        connection.create_function("later", 2, _later, deterministic=True)
         return connection
 
     engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.QueuePool, max_overflow=20)
@@ -179,6 +182,13 @@ def _begin(connection: Connection) -> None:
 def _casefold(text: Any) -> str | None:
     """SQLite's own lower() knows ASCII only; bird names do not."""
     return None if text is None else str(text).casefold()
+
+
+def _later(stamp: str | None, seconds: float) -> str | None:
+    """A time of the database, and some seconds more; SQLite's own functions know milliseconds only."""
+    if stamp is None:
+        return None
+    return (datetime.fromisoformat(stamp) + timedelta(seconds=seconds)).strftime(schema.TIME_FORMAT)
 
 
 def refuse_emptied(path: Path) -> None:

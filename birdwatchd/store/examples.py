@@ -21,6 +21,7 @@ from birdwatchd.store import schema
 from birdwatchd.store.database import Database
 from birdwatchd.store.embeddings import is_model
 from birdwatchd.store.reviews import ReviewVerdict
+from birdwatchd.store.timekeeping.doubt import is_dated
 
 __all__ = ["MOMENTS", "Examples", "VisitExample"]
 
@@ -83,11 +84,13 @@ def _examples(connection: Connection, model_id: int, limit: int) -> Iterator[Vis
     newest_id = sa.select(sa.func.max(review.id).label("id")).group_by(review.visit_id).subquery()
     newest = sa.select(review.visit_id, review.verdict).join(newest_id, newest_id.c.id == review.id).subquery()
     columns = (visit.id, visit.common_name, visit.scientific_name, visit.top, visit.raw_top, newest.c.verdict)
-    query = sa.select(*columns).where(visit.model_id == model_id).order_by(visit.id.desc()).limit(limit)
+    query = sa.select(*columns).where(visit.model_id == model_id).limit(limit)
+    query = query.order_by(visit.started_at.desc(), visit.id.desc())
     reviewed = query.join(newest, newest.c.visit_id == visit.id)
     alone = query.join(newest, newest.c.visit_id == visit.id, isouter=True).where(newest.c.visit_id.is_(None))
-    confirmed = alone.where(visit.state == State.CONFIRMED.value, visit.rank == Rank.SPECIES.value)
-    confirmed = confirmed.where(sa.cast(visit.reasons, sa.Text).not_like(f"%{LIFELESS}%"))
+    confirmed = alone.where(
+        visit.state == State.CONFIRMED.value, visit.rank == Rank.SPECIES.value, is_dated(visit.clock)
+    ).where(sa.cast(visit.reasons, sa.Text).not_like(f"%{LIFELESS}%"))
     for rows in (connection.execute(reviewed).all(), connection.execute(confirmed).all()):
         for first in range(0, len(rows), _PAGE):
             yield from _with_moments(connection, model_id, rows[first : first + _PAGE])

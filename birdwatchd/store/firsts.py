@@ -17,6 +17,7 @@ from birdwatchd.records import Visit
 from birdwatchd.store import schema
 from birdwatchd.store.camera_state import day_bounds
 from birdwatchd.store.news import FIRSTS, periods_of
+from birdwatchd.store.timekeeping.doubt import is_dated
 
 __all__ = ["gaining", "losing"]
 
@@ -60,7 +61,7 @@ def _periods(species: str, visit: Visit, zone: ZoneInfo) -> dict[str, sa.Select[
     table = schema.visit.c
     found: dict[str, sa.Select[tuple[str, list[str]]]] = {}
     for name, days in periods_of(visit.start, zone).items():
-        query = sa.select(table.id, table.firsts).where(table.species == species)
+        query = sa.select(table.id, table.firsts).where(table.species == species, is_dated(table.clock))
         if days is not None:
             query = query.where(table.started_at >= day_bounds(days[0], zone)[0])
             query = query.where(table.started_at < day_bounds(days[1], zone)[0])

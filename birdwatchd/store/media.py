@@ -240,6 +240,8 @@ class Media:
         begun = mark.with_name(f"{MARK_NAME}.part")  # its time is from before the first look
         since = mark.stat().st_mtime_ns if mark.exists() else 0
         begun.write_text(f"last swept at {rfc3339(now)}\n", encoding="utf-8")
+        if since > begun.stat().st_mtime_ns:  # the clock was ahead at that sweep: nobody knows what has changed since
+            since = 0
         for folder in self.root.glob(DAY_FOLDERS):
             if folder.stat().st_mtime_ns >= since:
                 self._sweep_folder(folder, named, now, swept)
@@ -300,7 +302,7 @@ class Media:
         try:
             with (self.home / clip.name).open("rb") as file:
                 if not clip.unfinished:
-                    return now.timestamp() - os.fstat(file.fileno()).st_mtime < UNNAMED_CLIP_S
+                    return abs(now.timestamp() - os.fstat(file.fileno()).st_mtime) < UNNAMED_CLIP_S
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 return False
         except BlockingIOError:

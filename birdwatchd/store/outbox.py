@@ -95,6 +95,11 @@ class Outbox:
         with self._database.writing() as connection:
             return connection.execute(unknown).rowcount
 
+    def put(self, messages: Sequence[Message], now: datetime) -> None:
+        """Add messages that belong to no visit's revision."""
+        with self._database.writing() as connection:
+            add(connection, messages, now)
+
     def has_daily(self, name: str, day: date) -> bool:
         """Whether the message that is sent once a day was added on this local date."""
         with self._database.reading() as connection:

@@ -23,6 +23,7 @@ from birdwatchd.store.database import Database
 from birdwatchd.store.embeddings import model_text
 from birdwatchd.store.news import StoredVisit
 from birdwatchd.store.reviews import verdict_of
+from birdwatchd.store.timekeeping.doubt import is_dated
 
 __all__ = ["StoredMoment", "VisitFilter", "Visits", "rank_of", "stored_visits", "to_stored_visit"]
 
@@ -249,6 +250,7 @@ class Visits:
         """The newest visit of a camera that was not rejected, or None."""
         visit = schema.visit.c
         query = stored_visits().where(schema.camera.c.key == camera, visit.state != State.REJECTED.value)
+        query = query.where(is_dated(visit.clock))
         with self._database.reading() as connection:
             row = connection.execute(query.order_by(visit.started_at.desc(), visit.id.desc()).limit(1)).first()
         return to_stored_visit(row).visit if row else None
@@ -260,7 +262,7 @@ class Visits:
             sa.select(visit.id)
             .join(schema.camera)
             .where(schema.camera.c.key == camera, visit.ended_at.is_not(None), visit.told_revision.is_not(None))
-            .where(visit.state != State.REJECTED.value)
+            .where(visit.state != State.REJECTED.value, is_dated(visit.clock))
             .order_by(visit.started_at.desc(), visit.id.desc())
         )
         with self._database.reading() as connection:
@@ -306,6 +308,7 @@ def _to_stored_visit(row: Row[Any]) -> StoredVisit:
         last_seen=row.last_seen_at,
         clip=row.clip,
         clip_cut=bool(row.clip_cut),
+        clock=row.clock,
     )
     return StoredVisit(visit, Phase(row.phase), tuple(row.firsts))
 

@@ -35,6 +35,7 @@ from birdwatchd.store.news import (
 )
 from birdwatchd.store.reader import rank_of, stored_visits, to_stored_visit
 from birdwatchd.store.reviews import has_review, verdict_of
+from birdwatchd.store.timekeeping.doubt import is_dated
 
 __all__ = [
     "KeptMoment",
@@ -246,6 +247,7 @@ class Revision:
     def _neighbours(self, species: str) -> list[datetime]:
         visit, start = schema.visit.c, self._visit.start
         others = sa.select(visit.started_at).where(visit.species == species, visit.id != self._visit.visit_id)
+        others = others.where(is_dated(visit.clock))
         before = others.where(visit.started_at <= start).order_by(visit.started_at.desc()).limit(1)
         after = others.where(visit.started_at > start).order_by(visit.started_at).limit(1)
         wanted = (before,) if self._relabelled else (before, after)  # relabelled, it precedes later ones
@@ -299,6 +301,7 @@ class Revision:
             "updated_at": self._now,
             "clip": visit.clip,
             "clip_cut": visit.clip_cut if visit.clip else None,
+            "clock": visit.clock,
         }
 
     def _write_moments(self, moments: Sequence[MomentRow], crops: Mapping[int, str | None]) -> None:

@@ -21,9 +21,11 @@ __all__ = [
     "announced",
     "calibration",
     "camera",
+    "clock",
     "daily",
     "effort",
     "embedded",
+    "going",
     "metadata",
     "model",
     "moment",
@@ -113,6 +115,21 @@ model = sa.Table(
     sa.UniqueConstraint("name", "version"),
 )
 
+# One row for each stretch of time in which the station's time went on evenly (see timekeeping/stretches.py). Visits and
+# effort name theirs, by no foreign key: a row that is lost must take none of them along. `began_at` is stamped as they
+# are. `sure_at`: a time that had certainly come then. `doubt`: `behind` or `ahead` of the real time, as far as is
+# known. `shifted_s`: what was added to all that is stamped in it.
+clock = sa.Table(
+    "clock",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("began_at", UtcTime, nullable=False),
+    sa.Column("sure_at", UtcTime, nullable=False),
+    sa.Column("synchronised", sa.Boolean, nullable=False),
+    sa.Column("doubt", sa.String(16)),
+    sa.Column("shifted_s", sa.Float, nullable=False),
+)
+
 # `species` is filled for confirmed visits of rank species only (scientific name, else common name): what
 # "firsts" are decided by. `raw_*` are what the network alone says, where place and season changed it. `told_*`
 # say what was published: `told_revision` was last put into the outbox, with `told_as` for its news (see news.py);
@@ -152,11 +169,13 @@ visit = sa.Table(
     sa.Column("raw_score", sa.Float),
     sa.Column("raw_top", _JSON),
     sa.Column("rare", sa.Boolean),
+    sa.Column("clock", sa.Integer),
     sa.Index(None, "started_at"),
     sa.Index(None, "camera_id", "state", "started_at"),
     sa.Index(None, "species", "started_at"),
     sa.Index(None, "ended_at"),
     sa.Index(None, "media"),
+    sa.Index(None, "clock"),
 )
 
 moment = sa.Table(
@@ -292,6 +311,7 @@ effort = sa.Table(
     sa.Column("from", UtcTime, nullable=False),
     sa.Column("to", UtcTime, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("clock", sa.Integer),
     sa.Index(None, "camera_id", "to"),
 )
 
@@ -311,3 +331,7 @@ scanned = sa.Table(
     sa.Column("error", sa.Text),
     sa.Column("growing", sa.Boolean, nullable=False),
 )
+
+# Files that retention deletes, from the transaction in which their rows let go of them until they are gone: what a kill
+# leaves in between is deleted by the next start, and not taken for the picture of a lost row.
+going = sa.Table("going", metadata, sa.Column("file", sa.Text, primary_key=True))

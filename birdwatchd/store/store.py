@@ -26,10 +26,12 @@ from birdwatchd.store.media import LOST, Media, Swept, home_lock
 from birdwatchd.store.news import Compose
 from birdwatchd.store.outbox import AnnouncedTopics, Outbox
 from birdwatchd.store.reader import Visits
+from birdwatchd.store.retention.going import finish_going
 from birdwatchd.store.retention.retention import Retention
 from birdwatchd.store.revision import Setup
 from birdwatchd.store.scans import Scans
 from birdwatchd.store.sqlite_errors import store_errors
+from birdwatchd.store.timekeeping.stretches import Clocks, Stretch, stretches
 from birdwatchd.store.writer import Writer
 
 __all__ = ["OWNER_NAME", "Store", "StoreReader"]
@@ -113,6 +115,10 @@ class StoreReader:
         """What goes for these limits; only that of a `Store` can delete it."""
         return Retention(self._database, limits)
 
+    def stretches(self) -> list[Stretch]:
+        """In which stretches of even time visits were stamped, oldest first."""
+        return stretches(self._database)
+
     def close(self) -> None:
         """Let go of the database."""
         self._database.close()
@@ -129,7 +135,7 @@ class Store(StoreReader):
 
     Attributes:
         zone: whose midnight ends a day.
-        retained, cameras, scans: the doors, each see its class.
+        retained, cameras, scans, clocks: the doors, each see its class.
     """
 
     def __init__(self, database: Database, zone: ZoneInfo, without_pictures: Collection[str] = ()) -> None:
@@ -138,6 +144,7 @@ class Store(StoreReader):
         self.retained = AnnouncedTopics(database)
         self.cameras = Cameras(database, self._media, zone)
         self.scans = Scans(database, self._media)
+        self.clocks = Clocks(database, zone)
         self._owner: _Owner | None = None
 
     @classmethod
@@ -191,6 +198,7 @@ class Store(StoreReader):
         processes that are just recording.
         """
         with self._database.lock, store_errors(self.path), home_lock(self.home, shared=False):
+            finish_going(self._database, self._media)
             swept = self._media.sweep(self._database.named_files, now)
         if swept.moved:
             log.warning(

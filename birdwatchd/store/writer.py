@@ -102,7 +102,7 @@ class Writer:
                 if one.crop is not None:
                     self._setup.media.remove_crop(one.crop)
         if visit.end is not None:
-            self._renew_note(visit.visit_id)
+            self.renew_note(visit.visit_id)
         return recorded
 
     def withdraw(self, visit: Visit, now: datetime) -> None:
@@ -144,11 +144,12 @@ class Writer:
                     Revision(connection, replace(visit, clip=None), now, self._setup).write()
                     outbox.keep_without_visit(connection, visit.visit_id)
                     connection.execute(sa.delete(table).where(mine))
-            clips = [visit.clip, known.clip if known else None]
-            for name in (name for name in (*crops, *clips) if name is not None):
+            for name in (name for name in (visit.clip, known.clip if known else None) if name is not None):
                 self._setup.media.remove(name)
+            for name in (name for name in crops if name is not None):
+                self._setup.media.remove_crop(name)
 
-    def _renew_note(self, visit_id: str) -> None:
+    def renew_note(self, visit_id: str) -> None:
         """Write into the best crop of a visit what its rows say now; where that fails, its older note stays."""
         database, media = self._database, self._setup.media
         try:
@@ -209,7 +210,7 @@ class Writer:
             said = {"verdict": review.verdict.value, "species": review.species, "by": review.by}
             connection.execute(sa.insert(schema.review).values(visit_id=visit_id, at=now, **said))
             changed = self._revise(connection, stored.visit, verdict, now)
-        self._renew_note(visit_id)
+        self.renew_note(visit_id)
         return changed
 
     def undo_review(self, visit_id: str, now: datetime) -> Visit:
@@ -222,7 +223,7 @@ class Writer:
             stored, _ = _over(connection, visit_id)
             before = reviews.undo_review(connection, visit_id)
             changed = self._revise(connection, stored.visit, before, now)
-        self._renew_note(visit_id)
+        self.renew_note(visit_id)
         return changed
 
     def relabel(
@@ -246,7 +247,7 @@ class Writer:
             if moments:
                 revision.replace_predictions(connection, visit, moments)
             changed = self._revise(connection, visit, verdict, now)
-        self._renew_note(visit_id)
+        self.renew_note(visit_id)
         return changed
 
     def _revise(self, connection: Connection, visit: Visit, verdict: Verdict, now: datetime) -> Visit:
@@ -306,7 +307,9 @@ def _interrupted(connection: Connection, cameras: Collection[str] | None, now: d
     query = stored_visits().where(visit.ended_at.is_(None)).order_by(visit.id)
     if cameras is not None:
         since = now - EFFORT_GAP
-        watched = sa.select(effort.camera_id).where(effort["to"] > since)
-        unwatched = (visit.media.is_(None), visit.updated_at < since, visit.camera_id.not_in(watched))
+        later = now + EFFORT_GAP  # no stamp of a clock that was ahead says that somebody watches
+        watched = sa.select(effort.camera_id).where(effort["to"] > since, effort["to"] < later)
+        silent = sa.or_(visit.updated_at < since, visit.updated_at > later)
+        unwatched = (visit.media.is_(None), silent, visit.camera_id.not_in(watched))
         query = query.where(sa.or_(schema.camera.c.key.in_(cameras), sa.and_(*unwatched)))
     return [to_stored_visit(row).visit for row in connection.execute(query)]

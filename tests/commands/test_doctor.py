@@ -149,8 +149,7 @@ def _owned(found: object) -> object:
 def test_a_database_of_an_older_version_is_no_damage(home: Path, run: Run) -> None:
     """Who asks before the first start after an upgrade must not be sent to a repair."""
     with closing(sqlite3.connect(homes.database(home))) as connection, connection:
-        connection.execute("ALTER TABLE moment DROP COLUMN bird_evidence")
-        connection.execute("UPDATE alembic_version SET version_num = '0006'")
+        homes.make_older(connection)
     status, out, _ = run("doctor")
     assert status == 0
     assert out.splitlines()[0] == "database    good, 6 visits; the next start upgrades it from an older version"
@@ -166,8 +165,7 @@ def test_rows_of_an_older_version_are_saved(home: Path, run: Run) -> None:
     """The card that fails is often the one that was not looked after for years."""
     before = run("visits", "--json")[1]
     with closing(sqlite3.connect(homes.database(home))) as connection, connection:
-        connection.execute("ALTER TABLE moment DROP COLUMN bird_evidence")
-        connection.execute("UPDATE alembic_version SET version_num = '0006'")
+        homes.make_older(connection)
         connection.execute("UPDATE visit SET top = 'no list' WHERE rowid = 2")
     status, out, _ = run("doctor", "--repair")
     assert status == 0

@@ -12,6 +12,7 @@ import pytest
 
 from birdwatchd.errors import StoreError
 from birdwatchd.store import Store
+from tests.support import homes
 
 MODEL = "demo@1"
 
@@ -125,7 +126,7 @@ def test_visits_of_older_versions_get_versions(store: Store, sightings: Any) -> 
         for event in ("insert", "update", "delete"):
             connection.execute(f"DROP TRIGGER embedded_{event}")
         connection.execute("DROP TABLE embedded")
-        connection.execute("ALTER TABLE moment DROP COLUMN bird_evidence")
+        homes.make_older(connection)
         connection.execute("UPDATE alembic_version SET version_num = '0005'")
     connection.close()
     with Store.open(store.home, zone=sightings.zone) as upgraded:

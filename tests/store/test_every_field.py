@@ -169,6 +169,7 @@ def test_every_field_of_a_visit_is_in_its_json() -> None:
         "last_seen",
         "clip",
         "clip_cut",
+        "clock",
         "verdict.raw_top",
     }
 
@@ -187,6 +188,7 @@ def test_every_field_of_a_visit_is_in_its_mqtt_payload() -> None:
         "visit.last_seen",
         "visit.clip",
         "visit.clip_cut",
+        "visit.clock",
         "visit.verdict.top",
         "visit.verdict.reasons",
         "visit.verdict.raw_score",

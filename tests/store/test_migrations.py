@@ -39,6 +39,8 @@ ADDED: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     "0005": (("announced", "daily"), (("camera", "switched_off"),)),
     "0006": (("embedded",), ()),
     "0007": ((), (("moment", "bird_evidence"),)),
+    "0008": (("clock",), (("visit", "clock"), ("effort", "clock"))),
+    "0009": (("going",), ()),
 }
 
 
@@ -49,7 +51,8 @@ def take_away(connection: sqlite3.Connection, version: str) -> None:
         connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
     for table in tables:
         connection.execute(f"DROP TABLE {table}")
-    connection.execute("DROP INDEX IF EXISTS ix_outbox_channel_id")
+    for index in ("ix_outbox_channel_id", "ix_visit_clock"):
+        connection.execute(f"DROP INDEX IF EXISTS {index}")
     for table, column in columns:
         connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
 

@@ -280,11 +280,14 @@ def test_a_really_full_disk(tmp_path: Path, sightings: Any) -> None:
                     full = True
         assert number > 3
         written = sorted(crops(disk / "home"))
-        assert len(written) == number
+        assert len(written) > 3
         for path in written[:3]:
             path.unlink()
         with Store.open(disk / "home", zone=sightings.zone) as store:
-            assert len(store.visits.find()) == number
+            visits = store.visits.find()
+            assert len(visits) == number
+            named = {moment.crop for visit in visits for moment in store.visits.moments(visit.visit_id)}
+            assert named - {None} == set(written), "the last ones may have had room for the row only"
             assert store.writer(sightings.compose).record(sightings.visit("after"), [], NOW).recorded
         assert sqlite3.connect(disk / "home/birdwatchd.sqlite3").execute("PRAGMA integrity_check").fetchone() == ("ok",)
     finally:

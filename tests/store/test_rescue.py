@@ -122,6 +122,22 @@ def test_bytes_that_change_anywhere_end_in_one_line_and_are_mended(whole: Path, 
     assert len(visits(home)) >= 12
 
 
+@pytest.mark.parametrize("moments_are_left", [True, False])
+def test_a_visit_whose_id_was_damaged_is_listed_once(home: Path, moments_are_left: bool) -> None:
+    """Its pictures know the right one; made a visit of their own, they were there twice."""
+    before = visits(home)
+    right = sorted(before)[5]
+    with closing(sqlite3.connect(homes.database(home))) as connection:
+        connection.execute("UPDATE visit SET id = ? WHERE id = ?", (f"{right[:-1]})", right))
+        if not moments_are_left:
+            connection.execute("DELETE FROM moment WHERE visit_id = ?", (right,))
+        connection.commit()
+    mend(home)
+    assert visits(home) == before
+    with closing(sqlite3.connect(homes.database(home))) as connection:
+        assert connection.execute("SELECT count(*) FROM moment").fetchone() == (36,)
+
+
 def test_an_old_backup_gets_the_visits_that_it_lacks(home: Path) -> None:
     """Who restores the backup of last week loses this week's rows; their pictures are moved aside, and come back."""
     backup = homes.database(home).read_bytes()

@@ -79,6 +79,17 @@ def named(home: Path) -> set[str]:
         return {name for (name,) in connection.execute(query)}
 
 
+def make_older(connection: sqlite3.Connection) -> None:
+    """Make a database what it was with schema 0006, before moments said how much of a bird they show."""
+    connection.execute("ALTER TABLE moment DROP COLUMN bird_evidence")
+    connection.execute("DROP INDEX ix_visit_clock")
+    for table in ("visit", "effort"):
+        connection.execute(f"ALTER TABLE {table} DROP COLUMN clock")
+    for table in ("clock", "going"):
+        connection.execute(f"DROP TABLE {table}")
+    connection.execute("UPDATE alembic_version SET version_num = '0006'")
+
+
 def truncate(home: Path) -> None:
     """A copy that was cut off."""
     data = database(home).read_bytes()

@@ -106,7 +106,7 @@ def test_a_newcomer_has_a_service_after_the_documented_commands(wheel: Path, tmp
     )
     said_file = tmp_path / "said"
     with said_file.open("wb") as file:  # what was said until then is known also where it takes too long
-        command = [MACHINE, root, Path(torch.origin).parents[1], "bash", "-c", script]
+        command = [str(MACHINE), str(root), str(Path(torch.origin).parents[1]), "bash", "-c", script]
         machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
         try:
             status = machine.wait(3 * LONG_S)

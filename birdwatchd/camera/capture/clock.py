@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-__all__ = ["FileClock", "LiveClock", "Playback", "utc_now"]
+from birdwatchd.clock import steady_s
+
+__all__ = ["FileClock", "LiveClock", "Playback", "station_time", "utc_now"]
 
 MAX_LAG_S = 5.0  # a frame older than this at arrival is a timestamp that jumped, not a slow network
 RESTART_S = 1.0  # a stream that steps back by more has begun again
@@ -20,6 +22,15 @@ CREEP = 0.002  # seconds per second by which the assumed delay shrinks: follows 
 def utc_now() -> datetime:
     """Wall time, for what is handed a clock."""
     return datetime.now(UTC)
+
+
+def station_time(zero: datetime) -> Callable[[], datetime]:
+    """A clock that the main process has set, and that goes on by seconds that nobody can set.
+
+    Args:
+        zero: the time at second 0 of `birdwatchd.clock.steady_s`.
+    """
+    return lambda: zero + timedelta(seconds=steady_s())
 
 
 class _Restarts:

@@ -54,12 +54,22 @@ class Parent:
         for line in iter(self._stdin.readline, b""):
             yield json.loads(line)
 
-    def stop_at_end(self, stop: Stop, then: Callable[[], None] = lambda: None) -> None:
-        """Start a thread that waits for the end of stdin, raises the stop and calls `then`."""
+    def stop_at_end(
+        self,
+        stop: Stop,
+        then: Callable[[], None] = lambda: None,
+        *,
+        on_order: Callable[[dict[str, Any]], None] = lambda order: None,
+    ) -> None:
+        """Start a thread that waits for the end of stdin, raises the stop and calls `then`.
+
+        Args:
+            on_order: gets what the parent says until then.
+        """
 
         def wait() -> None:
-            while self._stdin.readline():
-                pass
+            for order in self.further_orders():
+                on_order(order)
             stop.set("the parent process asked")
             then()
 

@@ -15,12 +15,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from birdwatchd.camera.process.hearing import Hearing
 from birdwatchd.camera.process.spawn import STOP_S, ChildProcess, spawn
 from birdwatchd.camera.process.wire import ChildFailed, WireError
+from birdwatchd.clock import StationClock
 from birdwatchd.flow import Backoff, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Evidence, clip_part, clip_path
@@ -51,12 +52,17 @@ class CameraProcess:
         *,
         home: Path | None = None,
         on: bool = True,
+        clock: StationClock | None = None,
     ) -> None:
         """
         Args:
             home: where clips are kept, if the camera's settings want any.
             on: whether it starts switched on; see `switch`.
+            clock: the station's; by default the system's as it stands now.
         """
+        self._clock = clock if clock is not None else StationClock()
+        self._zero = self._clock.dial().zero  # of the process that runs
+        self._moved: dict[str, tuple[timedelta, int | None]] = {}  # visits: what to add to their times, their stretch
         self.camera, self._settings, self._mailbox = camera, settings, mailbox
         self._metrics, self._on_status = metrics, on_status
         self._home = home.absolute() if home is not None and settings.keeps_clips else None
@@ -121,6 +127,8 @@ class CameraProcess:
     def _run_process(self, stop: Stop) -> str:
         order = {"mode": "camera", "camera": self.camera, "settings": self._settings.reveal(), "home": self._home}
         clips = self._home / "media" / self.camera if self._home is not None else None
+        self._zero = self._clock.dial().zero
+        order["zero"] = self._zero.isoformat()
         try:
             if clips is not None:
                 clips.mkdir(parents=True, exist_ok=True)  # here: the process itself may write below it only
@@ -144,6 +152,7 @@ class CameraProcess:
 
     def _guard(self, child: ChildProcess, stop: Stop) -> None:
         """Watch over one process: kill it when it hangs, stop it when it is to stop."""
+        told = self._zero
         while not (self._off.is_set() or stop.wait(POLL_S)):
             if child.pid is None:
                 return
@@ -151,6 +160,9 @@ class CameraProcess:
                 log.error("camera %s: its process hangs and is killed", self.camera)
                 child.kill()
             child.check_memory()
+            if (zero := self._clock.dial().zero) != told:
+                told = zero
+                child.command({"ids_by": zero.isoformat()})
         if not child.stop():
             log.warning("camera %s: its process did not stop within %.0f s and is killed", self.camera, STOP_S)
 
@@ -174,8 +186,28 @@ class CameraProcess:
                 if self._hearing.passes(item):
                     self._on_status(item)
 
+    def _dated(self, item: Evidence) -> Evidence:
+        """Evidence in the station's time, which may have been set since the process was started.
+
+        A visit stays on the time at which it began, so that it is as long as it was.
+        """
+        if item.visit_id not in self._moved:
+            dial = self._clock.dial()
+            self._moved[item.visit_id] = dial.zero - self._zero, dial.stretch
+        by, stretch = self._moved[item.visit_id]
+        if not by:
+            return replace(item, clock=stretch)
+        return replace(
+            item,
+            clock=stretch,
+            start=item.start + by,
+            end=None if item.end is None else item.end + by,
+            last_seen=item.last_seen + by,
+            moments=tuple(replace(moment, at=moment.at + by) for moment in item.moments),
+        )
+
     def _checked(self, item: Evidence) -> Evidence:
-        """Evidence of a visit that the process began itself: it could have been taken over.
+        """Evidence of a visit that the process began itself, in the station's time: it could have been taken over.
 
         Of a visit that is over it can only say which clip it has; everything else stays as it was.
 
@@ -194,10 +226,11 @@ class CameraProcess:
             raise WireError(f"evidence of a visit '{item.visit_id}' that it did not begin")
         if item.clip is not None:
             raise WireError(f"a clip of a visit '{item.visit_id}' that is not over")
-        return item
+        return self._dated(item)
 
     def _close(self, item: Evidence) -> None:
         self._open.pop(item.visit_id, None)
+        self._moved.pop(item.visit_id, None)
         if self._home is not None and item.clip is None:
             self._ended[item.visit_id] = replace(item, moments=())
             if len(self._ended) > KEPT_ENDED:
@@ -206,6 +239,7 @@ class CameraProcess:
     def _close_lost(self) -> None:
         self._remove_parts()
         self._ended.clear()
+        self._moved.clear()
         for item in self._open.values():
             closing = replace(item, revision=item.revision + 1, end=item.last_seen, moments=())
             self._mailbox.put(self.camera, closing)
@@ -220,7 +254,7 @@ class CameraProcess:
                     (self._home / clip_part(clip_path(self.camera, visit_id))).unlink()
 
     def _report(self, state: CameraState, detail: str) -> None:
-        self._on_status(CameraStatus(self.camera, state, datetime.now(UTC), detail=detail))
+        self._on_status(CameraStatus(self.camera, state, self._clock.now(), detail=detail))
 
 
 def probe_camera(camera: str, settings: CameraSettings) -> CameraStatus:

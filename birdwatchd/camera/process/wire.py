@@ -213,6 +213,7 @@ def _evidence_header(item: Evidence) -> dict[str, Any]:
         "clip": item.clip,
         "clip_cut": item.clip_cut,
         "lifeless": item.lifeless,
+        "clock": item.clock,
         "moments": [
             {
                 "index": m.index,
@@ -257,6 +258,7 @@ def _evidence(data: dict[str, Any], body: bytes) -> Evidence:
         clip=data["clip"],
         clip_cut=bool(data["clip_cut"]),
         lifeless=bool(data["lifeless"]),
+        clock=None if data["clock"] is None else _whole(data["clock"]),
     )
 
 

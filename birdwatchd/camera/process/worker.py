@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from birdwatchd.camera.capture.clock import Playback, utc_now
+from birdwatchd.camera.capture.clock import Playback, station_time, utc_now
 from birdwatchd.camera.capture.decoder import Acceleration, devices_here, devices_to_try
 from birdwatchd.camera.capture.dual_stream import DualStream
 from birdwatchd.camera.capture.feed import Retry
@@ -32,7 +32,7 @@ from birdwatchd.camera.process.wire import Pipe
 from birdwatchd.camera.sampling import FrameSampler
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnusable
 from birdwatchd.flow import Stop
-from birdwatchd.records import CameraState, CameraStatus, Evidence
+from birdwatchd.records import CameraState, CameraStatus, Evidence, new_visit_id
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["main"]
@@ -44,15 +44,28 @@ STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are
 
 
 class CameraWatch:
-    """Watches one camera until the stop: connect, look, lose it, connect again."""
+    """Watches one camera until the stop: connect, look, lose it, connect again.
+
+    Attributes:
+        ids_later: what the ids of visits are to say more than this process's clock, since the station's was set.
+    """
 
     def __init__(
-        self, camera: str, settings: CameraSettings, pipe: Pipe, stop: Stop, *, home: Path | None = None
+        self,
+        camera: str,
+        settings: CameraSettings,
+        pipe: Pipe,
+        stop: Stop,
+        *,
+        home: Path | None = None,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """
         Args:
             home: where clips are kept; None keeps none.
+            clock: UTC, never set while the process lives.
         """
+        self._clock, self.ids_later = clock, timedelta()
         self._camera, self._settings, self._pipe, self._stop = camera, settings, pipe, stop
         self._ring = Ring(settings.ring_mb * 2**20)
         self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notify)
@@ -61,17 +74,21 @@ class CameraWatch:
         self._dual: DualStream | None = None
         if settings.gate_source is not None:
             self._dual = DualStream(
-                settings, self._ring, stop, utc_now, self._shedder, self._acceleration, lambda: self._observer.quiet
+                settings, self._ring, stop, clock, self._shedder, self._acceleration, lambda: self._observer.quiet
             )
         self._observer = Observer(
-            camera, settings, replay=self._replay, full=self._dual.full if self._dual is not None else None
+            camera,
+            settings,
+            replay=self._replay,
+            full=self._dual.full if self._dual is not None else None,
+            new_id=lambda start: new_visit_id(start + self.ids_later),
         )
-        self._last_status = CameraStatus(camera, CameraState.STARTING, utc_now())
+        self._last_status = CameraStatus(camera, CameraState.STARTING, clock())
         self._clips: ClipRecorder | None = None
         if home is not None and settings.keeps_clips:
             of_visit = ClipSettings(settings.pre_roll_s, settings.post_roll_s, settings.clip_max_s)
             fallback = self._dual.gate_feed.ring if self._dual is not None else None
-            self._clips = ClipRecorder(camera, of_visit, home, self._ring, utc_now, self._notify, fallback=fallback)
+            self._clips = ClipRecorder(camera, of_visit, home, self._ring, clock, self._notify, fallback=fallback)
             self._visit_clips = VisitClips(self._clips)
         self._retry = Retry()
         self._lock = threading.Lock()
@@ -173,11 +190,11 @@ class CameraWatch:
 
     def _open(self) -> Stream:
         source = self._settings.source
-        playback = None if source.is_live else Playback(utc_now, time.monotonic, self._stop.wait)
+        playback = None if source.is_live else Playback(self._clock, time.monotonic, self._stop.wait)
         return Stream(
             source,
             self._settings,
-            utc_now,
+            self._clock,
             playback=playback,
             acceleration=self._acceleration,
             shedder=self._shedder,
@@ -195,7 +212,7 @@ class CameraWatch:
     def _pass_time(self) -> None:
         """No frames come now: visits may end all the same."""
         with self._lock:
-            self._send(self._observer.pass_time(utc_now()))
+            self._send(self._observer.pass_time(self._clock()))
             self._send_clips()
 
     def _send(self, evidence: Iterable[Evidence]) -> None:
@@ -225,7 +242,7 @@ class CameraWatch:
         self._last_status = CameraStatus(
             camera=self._camera,
             state=state,
-            at=utc_now(),
+            at=self._clock(),
             fps=round(fps, 2),
             frames=self._frames + self._shedder.dropped_packets,
             late=self._shedder.dropped_frames + self._shedder.dropped_packets,
@@ -248,14 +265,16 @@ class CameraWatch:
 
     def _notify(self, text: str) -> None:
         """Send a person a line about something that changes no state."""
-        self._pipe.send(replace(self._last_status, at=utc_now(), notice=text))
+        self._pipe.send(replace(self._last_status, at=self._clock(), notice=text))
 
 
 def _watch_camera(parent: Parent) -> None:
     order, stop, done = parent.order, Stop(), threading.Event()
     settings = parent.settings
     home = Path(order["home"]) if order.get("home") else None
-    watch = CameraWatch(order["camera"], settings, parent.pipe, stop, home=home)
+    zero = datetime.fromisoformat(order["zero"]) if "zero" in order else None
+    clock = station_time(zero) if zero is not None else utc_now
+    watch = CameraWatch(order["camera"], settings, parent.pipe, stop, home=home, clock=clock)
 
     def finish_without_it() -> None:
         if not done.wait(STOP_GRACE_S):  # the main thread hangs in a read
@@ -265,7 +284,11 @@ def _watch_camera(parent: Parent) -> None:
                 os._exit(1)  # nobody listens any more
             os._exit(0)
 
-    parent.stop_at_end(stop, finish_without_it)
+    def put_right(order: dict[str, str]) -> None:
+        if zero is not None:
+            watch.ids_later = datetime.fromisoformat(order["ids_by"]) - zero
+
+    parent.stop_at_end(stop, finish_without_it, on_order=put_right)
     watch.run()
     done.set()
 

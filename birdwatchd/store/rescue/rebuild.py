@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -19,16 +19,19 @@ from sqlalchemy.engine import Connection
 
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit, visit_start
 from birdwatchd.store import schema
+from birdwatchd.store.camera_state import camera_id
 from birdwatchd.store.database import Database
 from birdwatchd.store.embeddings import is_model, model_id
 from birdwatchd.store.media import DAY_FOLDERS, LOST, Media, MediaFile, home_lock, media_files
 from birdwatchd.store.rescue.notes import CropNote, read_note
+from birdwatchd.store.rescue.salvage import is_near
 from birdwatchd.store.revision import MomentRow, Revision, Setup, known, prediction_values
 from birdwatchd.store.sqlite_errors import store_errors
 
 __all__ = ["Rebuilt", "rebuild_rows"]
 
 UNKNOWN_MODEL = "unknown"  # of crops that do not say which model named them; its embeddings have no numbers
+MILLISECOND = timedelta(milliseconds=1)  # to which an id says the time of its visit
 _WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 
 
@@ -162,7 +165,7 @@ def _shown(home: Path, file: MediaFile) -> _Shown | None:
 
 def _write(connection: Connection, setup: Setup, found: _Found, now: datetime, rebuilt: Rebuilt) -> None:
     visit = found.visit()
-    is_new = known(connection, visit.visit_id) is None
+    is_new = known(connection, visit.visit_id) is None and not _restore_id(connection, visit)
     if is_new:
         Revision(connection, visit, now, setup, relabelled=True).write()
         rebuilt.visits += 1
@@ -178,6 +181,23 @@ def _write(connection: Connection, setup: Setup, found: _Found, now: datetime, r
             rebuilt.clips += 1
         else:
             rebuilt.unusable += 1
+
+
+def _restore_id(connection: Connection, visit: Visit) -> bool:
+    """Give the row of a visit its id again, if it is there with a damaged one: of the same time, without a moment.
+
+    Its camera is the one that the pictures say: the row of that may have been lost too.
+    """
+    table = schema.visit
+    moments = sa.exists().where(schema.moment.c.visit_id == table.c.id)
+    same_time = table.c.started_at.between(visit.start - MILLISECOND, visit.start + MILLISECOND)
+    found = connection.execute(sa.select(table.c.id).where(same_time, ~moments)).scalars()
+    meant = [one for one in found if is_near(one, visit.visit_id)]
+    if len(meant) != 1:
+        return False
+    values = {"id": visit.visit_id, "camera_id": camera_id(connection, visit.camera, visit.start)}
+    connection.execute(sa.update(table).where(table.c.id == meant[0]).values(values))
+    return True
 
 
 def _write_clip(connection: Connection, media: Media, visit_id: str, name: str) -> bool:

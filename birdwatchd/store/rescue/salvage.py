@@ -20,10 +20,11 @@ import sqlalchemy as sa
 
 from birdwatchd.store.rescue.sound import ROW_TABLES, sound_row
 
-__all__ = ["UNREADABLE", "RowReader", "Salvaged", "mend_schema", "open_raw", "salvage"]
+__all__ = ["UNREADABLE", "RowReader", "Salvaged", "is_near", "mend_schema", "open_raw", "salvage"]
 
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)  # the second where what SQLite says of a spoilt table is no text
 MOST_FAILURES = 100_000  # queries of one table that hit a damaged page; a large database is damaged in a few places
+MOST_CHANGED = 3  # letters of an id; two visits of one moment differ in 16 random ones
 BEYOND = 4096  # rows that are looked for behind the last one where SQLite cannot say which is the last
 
 
@@ -158,6 +159,7 @@ def salvage(damaged: Path, target: Path) -> Salvaged:
         _copy(damaged, new, result)
         if not result.whole and (recovered := _recovered(damaged)) is not None:
             _copy(recovered, new, result)
+        _restore_ids(new)
         _restore_parents(new)
         _delete_orphans(new)
         new.execute("COMMIT")
@@ -203,6 +205,32 @@ def _recovered(damaged: Path) -> Path | None:
             [program, "-batch", str(recovered)], stdin=reading.stdout, capture_output=True, check=False
         )
     return recovered if loaded.returncode >= 0 and recovered.exists() and recovered.stat().st_size > 0 else None
+
+
+def _restore_ids(new: sqlite3.Connection) -> None:
+    """Give visits their ids again whose own was damaged: their moments know it.
+
+    Such a visit has no moment, and its moments have no visit. Left so, they would be deleted, their pictures would be
+    made a visit once more, and it would be listed twice.
+    """
+    childless = (
+        "SELECT id, started_at, last_seen_at FROM visit WHERE NOT EXISTS (SELECT 1 FROM moment WHERE visit_id = id)"
+    )
+    found = [tuple(value.decode() for value in row) for row in new.execute(childless)]
+    orphans = (
+        "SELECT visit_id, min(at), max(at) FROM moment WHERE visit_id NOT IN (SELECT id FROM visit) GROUP BY visit_id"
+    )
+    for row in new.execute(orphans).fetchall():
+        right, first, last = (value.decode() for value in row)
+        meant = [one for one, began, ended in found if began <= first and last <= ended and is_near(one, right)]
+        if len(meant) == 1:
+            new.execute("UPDATE visit SET id = ? WHERE id = ?", (right, meant[0]))
+            found = [one for one in found if one[0] != meant[0]]
+
+
+def is_near(one: str, other: str) -> bool:
+    """Whether two ids are the same but for what some changed bytes can make of one."""
+    return len(one) == len(other) and sum(map(str.__ne__, one, other)) <= MOST_CHANGED
 
 
 def _restore_parents(new: sqlite3.Connection) -> None:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from birdwatchd.records import Phase, Rank, State
 from birdwatchd.store import schema
 from birdwatchd.store.reviews import ReviewVerdict
+from birdwatchd.store.timekeeping.doubt import Doubt
 
 __all__ = ["ROW_TABLES", "sound_row"]
 
@@ -32,6 +33,7 @@ _WORDS: dict[str, type[StrEnum]] = {
     "superseded.rank": Rank,
     "review.verdict": ReviewVerdict,
     "alert.phase": Phase,
+    "clock.doubt": Doubt,
 }
 
 

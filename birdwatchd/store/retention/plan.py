@@ -21,11 +21,12 @@ from birdwatchd.store import schema
 from birdwatchd.store.database import Database
 from birdwatchd.store.reader import rank_of
 from birdwatchd.store.retention.days import File, Folders, MonthFiles, VisitFiles
-from birdwatchd.store.retention.value import Item, Kind, Limit, Value, counted_age_s, order
+from birdwatchd.store.retention.value import FRESH_S, Item, Kind, Limit, Value, order
 
 __all__ = ["Plan", "Usage"]
 
 YOUNGEST_S = 3600.0  # nothing younger goes: its clip may still be on its way, and a message may show its picture
+FALSE_DATE = timedelta(days=1)  # what begins later than this after now was stamped by a wrong clock
 DAY_S = 86_400.0
 GB = 1_000_000_000
 PAGE = 500  # visits asked for at once
@@ -76,7 +77,10 @@ class Plan:
         self, database: Database, folders: Folders, limits: RetentionSettings, usage: Usage, now: datetime
     ) -> None:
         self._database, self._folders, self._limits, self.usage, self._now = database, folders, limits, usage, now
-        self._folders_of = folders.months()
+        self._fresh_s = min(FRESH_S, FRESH_S if limits.keep_days is None else limits.keep_days * DAY_S)
+        this_month = now.astimezone(UTC).year, now.astimezone(UTC).month
+        months = folders.months()  # what a clock that was ahead put into a later month may be of any age
+        self._folders_of = {month: months[month] for month in sorted(months, key=lambda one: (one <= this_month, one))}
         self._loaded: dict[Month, list[_Stored]] = {}
         self._best: dict[Month, set[tuple[str, int]]] = {}
         self._taken: set[tuple[Kind, str, bool]] = set()
@@ -134,7 +138,7 @@ class Plan:
         if self._limits.keep_days is None:
             return
         for item in self._in_order(kind):
-            if not item.value.by_age or counted_age_s(item.value, item.age_s) <= self._limits.keep_days * DAY_S:
+            if not item.value.by_age or item.age_s <= self._limits.keep_days * DAY_S:
                 return
             yield self._give(item, Limit.KEEP_DAYS)
 
@@ -180,10 +184,10 @@ class Plan:
         months = list(self._folders_of)
         for position, month in enumerate(months):
             for item in self._items_of(kind, month):
-                heapq.heappush(waiting, (order(item), item))
+                heapq.heappush(waiting, (order(item, self._fresh_s), item))
             if position + 1 < len(months):
                 later_s = self._age_s(datetime(*months[position + 1], 1, tzinfo=UTC) - timedelta(days=1))
-                while waiting and _goes_before(waiting[0][1], later_s):
+                while waiting and self._goes_before(waiting[0][1], later_s):
                     yield heapq.heappop(waiting)[1]
         while waiting:
             yield heapq.heappop(waiting)[1]
@@ -251,17 +255,13 @@ class Plan:
     def _rows_in_order(self) -> Iterator[tuple[Any, Value]]:
         """Rows of visits that may go, least valuable first."""
 
-        def place(found: tuple[Any, Value]) -> float:
-            return -counted_age_s(found[1], self._age_s(found[0].started_at))
-
-        uncertain = schema.visit.c.state == State.UNCERTAIN.value
-        rare = schema.visit.c.rare.is_(True)
-        by_age = heapq.merge(
-            self._rows(Value.ORDINARY, ~uncertain, sa.not_(sa.func.coalesce(rare, False))),
-            self._rows(Value.UNCERTAIN, uncertain, sa.not_(sa.func.coalesce(rare, False))),
-            key=place,
-        )
-        yield from by_age
+        visit = schema.visit.c
+        uncertain, rare = visit.state == State.UNCERTAIN.value, visit.rare.is_(True)
+        common = sa.not_(sa.func.coalesce(rare, False))
+        fresh = visit.started_at > self._now - timedelta(seconds=self._fresh_s)
+        yield from self._rows(Value.ORDINARY, ~uncertain, common, ~fresh)
+        yield from self._rows(Value.UNCERTAIN, uncertain, common)
+        yield from self._rows(Value.ORDINARY, ~uncertain, common, fresh)
         yield from self._rows(Value.RARE, rare)
 
     def _rows(self, value: Value, *where: sa.ColumnElement[bool]) -> Iterator[tuple[Any, Value]]:
@@ -271,7 +271,8 @@ class Plan:
         firsts = sa.cast(visit.firsts, sa.Text)
         query = (
             sa.select(visit.id, visit.started_at)
-            .where(*where, visit.ended_at.is_not(None), visit.started_at <= youngest, ~unsent, ~_reviewed())
+            .where(*where, visit.ended_at.is_not(None), ~unsent, ~_reviewed())
+            .where(sa.or_(visit.started_at <= youngest, visit.started_at > self._now + FALSE_DATE))
             .where(firsts.not_like('%"ever"%'), firsts.not_like('%"year"%'))
             .order_by(visit.started_at, visit.id)
             .limit(PAGE)
@@ -287,12 +288,12 @@ class Plan:
             page = query.where(sa.tuple_(visit.started_at, visit.id) > last)
 
     def _age_s(self, at: datetime) -> float:
-        return (self._now - at).total_seconds()
+        """The age of a visit; what lies in the future is the youngest that may go, for its clock was ahead."""
+        return YOUNGEST_S if at > self._now + FALSE_DATE else (self._now - at).total_seconds()
 
-
-def _goes_before(item: Item, later_s: float) -> bool:
-    """Whether nothing that is at most `later_s` old can go earlier."""
-    return item.value.by_age and counted_age_s(item.value, item.age_s) >= later_s
+    def _goes_before(self, item: Item, later_s: float) -> bool:
+        """Whether nothing that is at most `later_s` old can go earlier."""
+        return item.value.by_age and item.age_s >= max(later_s, self._fresh_s)
 
 
 def _reviewed() -> sa.Exists:

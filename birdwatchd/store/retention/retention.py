@@ -18,12 +18,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from birdwatchd.disk import DiskRoom
-from birdwatchd.errors import StoreBusy, StoreFull
+from birdwatchd.errors import StoreBusy, StoreFull, StoreUnavailable
 from birdwatchd.settings.retention import RetentionSettings
 from birdwatchd.store import schema
 from birdwatchd.store.database import Database
 from birdwatchd.store.media import home_lock
 from birdwatchd.store.retention.days import Folders
+from birdwatchd.store.retention.going import add_going, forget_gone
 from birdwatchd.store.retention.plan import Plan, Usage
 from birdwatchd.store.retention.value import Item, Kind
 from birdwatchd.store.sqlite_errors import store_errors
@@ -78,6 +79,7 @@ class Retention:
     limits: RetentionSettings
     folders: Folders = field(init=False)
     _owed: list[Item] = field(default_factory=list)  # their files are gone, their rows still name them
+    _gone: set[str] = field(default_factory=set)  # files that are gone, and are written down as going
 
     def __post_init__(self) -> None:
         self.folders = Folders(self.database.home)
@@ -116,6 +118,7 @@ class Retention:
         """
         while step := list(islice(items, STEP)):
             yield self.delete(step, now)
+        self.settle()
 
     def delete(self, items: Sequence[Item], now: datetime) -> Deleted:
         """Delete some things; those that a person has reviewed since they were planned stay.
@@ -126,9 +129,6 @@ class Retention:
         """
         home = self.database.home
         folders = sorted({(home / name).parent for item in items for name in item.files})
-        for folder in folders:
-            with suppress(OSError):
-                os.utime(folder)  # what a kill leaves after the commit is then found by the next sweep
         try:
             done = self._change_rows(items)
             self._remove_files(done)
@@ -144,13 +144,26 @@ class Retention:
             for item in self._owed:
                 _change_row(connection, item)
             done = [item for item in items if item in self._owed or _change_row(connection, item)]
+            add_going(connection, (name for item in done if item not in self._owed for name in item.files))
+            forget_gone(connection, self._gone)
         self._owed.clear()
+        self._gone.clear()
         return done
 
     def _remove_files(self, items: Sequence[Item]) -> None:
         for name in (name for item in items for name in item.files):
-            with suppress(OSError):  # the next sweep finds it
-                (self.database.home / name).unlink()
+            try:
+                (self.database.home / name).unlink(missing_ok=True)
+            except OSError:  # the next start tries again
+                continue
+            self._gone.add(name)
+
+    def settle(self) -> None:
+        """Strike out what was deleted last; where that cannot be done now, the next step or start does it."""
+        if self._gone:
+            with suppress(StoreUnavailable), self.database.writing() as connection:
+                forget_gone(connection, self._gone)
+                self._gone.clear()
 
 
 def _change_row(connection: Connection, item: Item) -> bool:

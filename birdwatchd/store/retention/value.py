@@ -1,9 +1,9 @@
 """Say what a clip, a picture or a visit is worth, and put them in the order in which they may go. Pure functions.
 
-Deleting by age throws the only rarity away and keeps ten thousand sparrows. So ordinary visits go by age, uncertain
-ones as if they were a quarter as old (somebody may still want to name them), and what cannot be seen again goes after
-all of these: the best picture of a species in a month, rarities, firsts, and what a person has reviewed. Uncertain
-visits do not outlive all others: a fifth of all visits, kept for ever, would in the end leave no room for a new one.
+Deleting by age throws the only rarity away and keeps ten thousand sparrows. So only ordinary visits go by age, and what
+somebody may still want to name or cannot be seen again goes after them: uncertain visits, the best picture of a species
+in a month, rarities, firsts, and what a person has reviewed. Uncertain visits are many: kept before everything
+ordinary, they would in the end leave no room for what is new. So an ordinary visit of the last month stays longer.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-__all__ = ["UNCERTAIN_FACTOR", "Item", "Kind", "Limit", "Value", "counted_age_s", "order"]
+__all__ = ["FRESH_S", "Item", "Kind", "Limit", "Value", "order"]
 
-UNCERTAIN_FACTOR = 4.0  # uncertain visits are kept so many times as long as ordinary ones
+FRESH_S = 30 * 86_400.0  # an ordinary visit younger than this goes after uncertain ones
 
 
 class Kind(StrEnum):
@@ -38,7 +38,7 @@ class Value(IntEnum):
     @property
     def by_age(self) -> bool:
         """Whether it goes by its age alone."""
-        return self <= Value.UNCERTAIN
+        return self is Value.ORDINARY
 
     @property
     def text(self) -> str:
@@ -76,12 +76,13 @@ class Item:
     limit: Limit | None = None
 
 
-def counted_age_s(value: Value, age_s: float) -> float:
-    """The age by which things of a value are compared, seconds."""
-    return age_s / UNCERTAIN_FACTOR if value is Value.UNCERTAIN else age_s
+def order(item: Item, fresh_s: float = FRESH_S) -> tuple[int, float, str]:
+    """A key that is smaller for what goes earlier, within one kind: less valuable, then older.
 
-
-def order(item: Item) -> tuple[int, float, str]:
-    """A key that is smaller for what goes earlier, within one kind: less valuable, then older."""
-    rank = 0 if item.value.by_age else int(item.value)
-    return rank, -counted_age_s(item.value, item.age_s), item.visit_id
+    Args:
+        fresh_s: an ordinary visit that is younger goes after uncertain ones.
+    """
+    rank = 2 * int(item.value)
+    if item.value is Value.ORDINARY and item.age_s < fresh_s:
+        rank = 2 * int(Value.UNCERTAIN) + 1
+    return rank, -item.age_s, item.visit_id

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from birdwatchd.flow import Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Evidence, clip_part, clip_path, new_visit_id
 from birdwatchd.settings.cameras import CameraSettings
+from tests.support.clocks import Clocks
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 NOBODY = "http://127.0.0.1:9/nobody"
@@ -255,3 +256,38 @@ def test_no_process_to_be_had_is_waited_out(running: Callable[..., Running], mon
     one = running(NOBODY)
     wait_for(lambda: one.camera.pid is not None, 20.0)
     assert "cannot be started" in one.statuses[0].detail
+
+
+def test_a_visit_stays_on_the_time_at_which_it_began(tmp_path: Path) -> None:
+    """The clock is set under a bird: its visit is as long as it was, and the next one is of the new time."""
+    computer = Clocks()
+    computer.clock.number(1, computer.wall)
+    camera = CameraProcess(
+        "cam",
+        CameraSettings(source=Source(NOBODY)),
+        Mailbox(Metrics()),
+        Metrics(),
+        lambda _: None,
+        clock=computer.clock,
+    )
+
+    def said(visit_id: str, revision: int, start: datetime, end: datetime | None) -> Evidence:
+        """As its process says it, whose time nobody sets."""
+        item = Evidence(visit_id, "cam", revision, start, end, end or start, (), 1)
+        checked = camera._checked(item)
+        (camera._open.__setitem__(visit_id, checked) if end is None else camera._close(checked))
+        return checked
+
+    start, ids = computer.wall, [new_visit_id(computer.wall, number) for number in range(2)]
+    assert said(ids[0], 1, start, None).clock == 1
+    computer.wall += timedelta(days=9617)
+    computer.follow()
+    computer.clock.number(2, computer.wall)
+    over = said(ids[0], 2, start, start + timedelta(seconds=40))
+    assert (over.clock, over.start, over.end) == (1, start, start + timedelta(seconds=40))
+    later = start + timedelta(seconds=60)
+    begun = said(ids[1], 1, later, None)
+    over = said(ids[1], 2, later, later + timedelta(seconds=5))
+    assert (begun.clock, begun.start) == (2, later + timedelta(days=9617))
+    assert (over.clock, over.start, over.end) == (2, begun.start, begun.start + timedelta(seconds=5))
+    assert camera._moved == {}
