@@ -34,7 +34,7 @@ from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.record import Record
 from birdwatchd.stages.storage import Storage
 from birdwatchd.stages.upkeep import Upkeep
-from birdwatchd.store import Store, Writer
+from birdwatchd.store import LastBackup, Store, Writer
 from birdwatchd.store.database import FILE_NAME
 from birdwatchd.store.retention.reserve import open_store
 
@@ -100,7 +100,9 @@ class Daemon:
         from birdwatchd.monitor.build import build_monitor
 
         database = self.config.home / FILE_NAME
-        monitor = build_monitor(self.config.metrics, self.metrics, self.vitals, database, self._camera_pids)
+        monitor = build_monitor(
+            self.config.metrics, self.metrics, self.vitals, database, self._camera_pids, self._backup_age_s
+        )
         monitor.start()
         try:
             return self._open_and_run()
@@ -291,6 +293,11 @@ class Daemon:
 
     def _camera_pids(self) -> dict[str, int]:
         return {camera.camera: pid for camera in self.cameras if (pid := camera.pid) is not None}
+
+    def _backup_age_s(self) -> float | None:
+        """Seconds since the last backup of the home; None where none is known."""
+        last = LastBackup.read(self.config.home)
+        return None if last is None else last.age_s(datetime.now(UTC))
 
     def _switch(self, key: str, on: bool) -> None:
         """Start or stop watching a camera."""

@@ -68,6 +68,9 @@ class Channel:
         self._refusals = 0  # consecutive
         self._logged, self._old_logged = "", False  # the last logged state; empty while the channel works
         self._next_attempt_s = self._metrics_at_s = float("-inf")
+        self._metrics.set("channel_outbox_oldest_seconds", 0.0, channel=name)
+        for reason in ("old", "refused"):
+            self._count_dropped(0, reason)
 
     def run(self, stop: StopSignal) -> None:
         """Deliver until the stop, then what is left while the channel works and time allows."""

@@ -52,6 +52,7 @@ CATALOGUE = {
     "frames_skipped_total": _counter("Frames that were too late to be analysed.", "camera"),
     "evidence_total": _counter("Reports about visits from the camera's process.", "camera"),
     "visits_cut_short_total": _counter("Visits that ended because the camera's process died.", "camera"),
+    "clips_cut_total": _counter("Clips that end before their visit does: the disk was too slow, or full.", "camera"),
     "crops_waiting": _gauge("Crops that wait for the classifier; at most 64 per camera.", "camera"),
     "crops_classified_total": _counter("Crops that the network classified."),
     "second_looks_total": _counter("Brightened copies of dark crops among them."),
@@ -89,4 +90,5 @@ CATALOGUE = {
     "disk_free_bytes": _gauge("Free space on the disk of the home."),
     "disk_size_bytes": _gauge("Size of the disk of the home."),
     "database_bytes": _gauge("Size of the database with its write-ahead log."),
+    "last_backup_age_seconds": _gauge("Seconds since the home was last backed up; missing if it never was."),
 }

@@ -9,6 +9,7 @@ from birdwatchd.lazy import lazy_names
 
 if TYPE_CHECKING:
     from birdwatchd.store.alert_log import AlertContext, Decide, Fired, Outcome
+    from birdwatchd.store.backup.last_backup import LastBackup
     from birdwatchd.store.backup.make import BackedUp, back_up
     from birdwatchd.store.backup.restore import Restored, restore
     from birdwatchd.store.camera_state import CameraSummary, EffortSpan, day_bounds
@@ -36,6 +37,7 @@ else:
             "Embeddings": "embeddings",
             "Examples": "examples",
             "Fired": "alert_log",
+            "LastBackup": "backup.last_backup",
             "MomentRow": "revision",
             "NewsContext": "news",
             "Outbox": "outbox",
@@ -72,6 +74,7 @@ __all__ = [
     "Embeddings",
     "Examples",
     "Fired",
+    "LastBackup",
     "MomentRow",
     "NewsContext",
     "Outbox",
