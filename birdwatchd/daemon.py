@@ -222,7 +222,10 @@ class Daemon:
             StoreTooNew, StoreDamaged, StoreError: waiting does not help.
         """
         config = self.config
-        retry = StoreRetry(on_first=lambda error: log.error("cannot start yet: %s", error))
+        retry = StoreRetry(
+            on_first=lambda error: log.error("cannot start yet: %s", error),
+            on_again=lambda: log.info("%s can be used again", config.home),
+        )
 
         def opened() -> Store:
             with ExitStack() as undo:
@@ -239,7 +242,10 @@ class Daemon:
 
     def _close_interrupted(self, writer: Writer) -> None:
         """End what a killed run left open; while the disk is full or held by another program, wait for it."""
-        retry = StoreRetry(on_first=lambda error: log.error("cannot start yet: %s", error))
+        retry = StoreRetry(
+            on_first=lambda error: log.error("cannot start yet: %s", error),
+            on_again=lambda: log.info("the start goes on again"),
+        )
         try:
             cut_short = retry.until_done(
                 lambda: writer.close_interrupted(datetime.now(UTC), self.config.cameras.keys()),

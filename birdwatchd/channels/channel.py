@@ -61,7 +61,11 @@ class Channel:
         """
         self.name, self._max_age, self._send = name, settings.max_age, send
         self._outbox, self._metrics, self._clock, self._drain_s = outbox, metrics, clock, drain_s
-        self._retry = StoreRetry(on_each=lambda: metrics.add("publish_store_retries_total"))
+        self._retry = StoreRetry(
+            on_first=lambda error: log.error("channel %s: messages wait: %s", name, error),
+            on_each=lambda: metrics.add("publish_store_retries_total"),
+            on_again=lambda: log.info("channel %s: messages are sent again", name),
+        )
         self._unreachable = Backoff(5.0, 600.0, chance)
         self._refused = Backoff(80.0, 600.0, chance)  # jitter takes up to a quarter: never below 60
         self._delivered: int | None = None  # id of a row that was delivered and is not yet deleted
@@ -125,7 +129,10 @@ class Channel:
             self._metrics.add("channel_failures_total", channel=self.name)
             self._log_change("unreachable", logging.WARNING, f"{error.message}; messages wait in the outbox")
             return self._unreachable.next_wait_s()
-        self._delivered, self._refusals, self._old_logged = row.id, 0, False
+        self._delivered, self._refusals = row.id, 0
+        if self._old_logged:
+            self._old_logged = False
+            log.info("channel %s: messages arrive in time again", self.name)
         self._metrics.add("channel_sent_total", channel=self.name)
         if self._logged:
             self._log_change("", logging.INFO, "accepts messages again")
