@@ -10,11 +10,11 @@ from __future__ import annotations
 import ctypes
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from birdwatchd.alerts.engine import build_alert_engine
 from birdwatchd.camera.process.supervisor import CameraProcess
@@ -22,9 +22,11 @@ from birdwatchd.channels.channel import Channel, build_channels
 from birdwatchd.errors import BirdwatchError, ConfigError, StoreUnavailable
 from birdwatchd.flow import Crew, Mailbox, Stop, StoreRetry
 from birdwatchd.metrics import Metrics
+from birdwatchd.monitor.local_socket import LocalSocket
 from birdwatchd.monitor.vitals import Vitals
 from birdwatchd.mqtt.build import MqttService, build_mqtt
 from birdwatchd.mqtt.publisher import Publisher
+from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import CameraState, CameraStatus, Visit
 from birdwatchd.service import notify
 from birdwatchd.settings.config import Config
@@ -32,6 +34,8 @@ from birdwatchd.stages.build import build_stages
 from birdwatchd.stages.classify import Classify
 from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.record import Record
+from birdwatchd.stages.selftest import SelfTest
+from birdwatchd.stages.station_watch import StationWatch, build_station_watch
 from birdwatchd.stages.storage import Storage
 from birdwatchd.stages.upkeep import Upkeep
 from birdwatchd.store import LastBackup, Store, Writer
@@ -47,6 +51,7 @@ log = logging.getLogger(__name__)
 DEADLINE_S = 9.0  # for everything after the stop; service managers and people expect ten seconds at most
 DRAIN_S = 2.0  # of it for publishing what is left; what cannot be published stays in the outbox
 RETRY_S = 5.0  # between tries to write at the start, where nothing else can go on
+RECALLED = timedelta(days=30)  # how far back it is looked for a camera's last picture
 STUCK_S = 90.0  # a stage that has given no sign of life for this long is stuck
 _MQTT_STATE: dict[CameraState, Literal["online", "offline", "disabled"]] = {
     CameraState.STARTING: "offline",
@@ -72,20 +77,23 @@ class Daemon:
         *,
         on_visit: Callable[[Visit], None] = lambda visit: None,
         on_status: Callable[[CameraStatus], None] = lambda status: None,
+        recent_log: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         """
         Args:
             on_visit: is given every visit revision once it is stored.
             on_status: is given every report of a camera, in the thread that reads the camera.
+            recent_log: the newest log lines, for `birdwatchd report`.
         """
         self.config, self._stop = config, stop
-        self._on_visit, self._on_status = on_visit, on_status
+        self._on_visit, self._on_status, self._recent_log = on_visit, on_status, recent_log
         self.metrics = Metrics()
         enabled = [key for key, camera in config.cameras.items() if camera.enabled]
         self.vitals = Vitals(enabled, monotonic=time.monotonic, utc_now=lambda: datetime.now(UTC))
         self.mailbox = Mailbox(self.metrics)
         self.cameras: list[CameraProcess] = []
         self._mqtt: MqttService | None = None
+        self._local: LocalSocket | None = None
         self.late: list[str] = []
         self.failure: BaseException | None = None
 
@@ -143,6 +151,12 @@ class Daemon:
         channels = build_channels(self.config, store.outbox, self.metrics, drain_s=DRAIN_S)
         self._close_interrupted(writer)
         self._recall_visits(store)
+        wake = publisher.wake if publisher else lambda: None
+        topics = Topics(self.config.mqtt.base, self.config.station.name) if self.config.mqtt.url else None
+        test = SelfTest(
+            self.mailbox, writer, store.outbox, self.metrics, model=network.model_id, topics=topics, wake=wake
+        )
+        self._local = LocalSocket(self.config.home, {"selftest": test.answer, "log": self._answer_log})
         classify, record, learn = build_stages(
             self.config,
             network,
@@ -152,7 +166,8 @@ class Daemon:
             writer,
             stop=self._stop,
             on_visit=self._take_visit,
-            wake=publisher.wake if publisher else lambda: None,
+            wake=wake,
+            on_test=test.take,
         )
         upkeep = Upkeep(
             self.metrics,
@@ -161,13 +176,21 @@ class Daemon:
             healthy=lambda: _beating(classify.beat_s, record.beat_s),
             beat_service=self._beat,
         )
+        watch = build_station_watch(
+            self.config,
+            store.told_faults,
+            self.vitals,
+            self.metrics,
+            backup_age_s=self._backup_age_s,
+            wake=wake,
+        )
         storage = Storage(
             self.config.home,
             store.retention(self.config.retention),
             self.metrics,
             publish=publisher.storage if publisher else lambda payload: None,
         )
-        return self._start_wait_stop(classify, record, learn, upkeep, storage, publisher, channels)
+        return self._start_wait_stop(classify, record, learn, upkeep, storage, watch, publisher, channels)
 
     def _start_wait_stop(
         self,
@@ -176,6 +199,7 @@ class Daemon:
         learn: Learn,
         upkeep: Upkeep,
         storage: Storage,
+        watch: StationWatch | None,
         publisher: Publisher | None,
         channels: Sequence[Channel],
     ) -> int:
@@ -188,6 +212,10 @@ class Daemon:
         outlets.start("upkeep", lambda: upkeep.run(closing))
         outlets.start("learn", lambda: learn.run(closing))
         outlets.start("storage", lambda: storage.run(closing))
+        if self._local is not None:
+            pushes.start("local socket", partial(self._local.run, self._stop))
+        if watch is not None:
+            outlets.start("station watch", partial(watch.run, self._stop))
         if publisher is not None:
             for key, settings in self.config.cameras.items():
                 if not settings.enabled:
@@ -287,7 +315,10 @@ class Daemon:
         self._on_visit(visit)
 
     def _recall_visits(self, store: Store) -> None:
-        """The age of a camera's last visit goes on over a restart."""
+        """The age of a camera's last visit, and of its last picture, goes on over a restart."""
+        for span in store.effort.spans(datetime.now(UTC) - RECALLED):
+            if span.state == CameraState.ONLINE and span.camera in self.vitals.cameras:
+                self.vitals.recall_frame(span.camera, span.end)
         for key in self.vitals.cameras:
             newest = store.visits.newest_bird(key)
             if newest is not None:
@@ -299,6 +330,10 @@ class Daemon:
 
     def _camera_pids(self) -> dict[str, int]:
         return {camera.camera: pid for camera in self.cameras if (pid := camera.pid) is not None}
+
+    def _answer_log(self, request: bytes) -> Iterator[dict[str, Any]]:
+        del request
+        return ({"line": line} for line in self._recent_log())
 
     def _backup_age_s(self) -> float | None:
         """Seconds since the last backup of the home; None where none is known."""

@@ -72,7 +72,8 @@ class Channel:
         self._refusals = 0  # consecutive
         self._logged, self._old_logged = "", False  # the last logged state; empty while the channel works
         self._next_attempt_s = self._metrics_at_s = float("-inf")
-        self._metrics.set("channel_outbox_oldest_seconds", 0.0, channel=name)
+        for gauge in ("channel_outbox_oldest_seconds", "channel_failing"):
+            self._metrics.set(gauge, 0.0, channel=name)
         for reason in ("old", "refused"):
             self._count_dropped(0, reason)
 
@@ -164,6 +165,7 @@ class Channel:
         if state != self._logged:
             log.log(level, "channel %s: %s", self.name, text)
         self._logged = state
+        self._metrics.set("channel_failing", float(bool(state)), channel=self.name)
 
     def _update_metrics(self, now_s: float) -> None:
         if now_s - self._metrics_at_s >= METRICS_INTERVAL_S:

@@ -77,6 +77,7 @@ CATALOGUE = {
     "mqtt_commands_ignored_total": _counter("Commands over MQTT that were not allowed or not understood."),
     "channel_outbox_depth": _gauge("Notifications that wait.", "channel"),
     "channel_outbox_oldest_seconds": _gauge("Age of the oldest notification that waits.", "channel"),
+    "channel_failing": _gauge("1 while a channel cannot be reached or refuses messages, else 0.", "channel"),
     "channel_sent_total": _counter("Notifications that were sent.", "channel"),
     "channel_failures_total": _counter("Tries to send a notification that failed.", "channel"),
     "channel_dropped_total": _counter(

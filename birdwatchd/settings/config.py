@@ -48,6 +48,16 @@ class Config(Settings):
         """Folder in which downloaded weights are kept."""
         return self.model.cache_dir or self.home / "models"
 
+    @property
+    def visit_alerts(self) -> tuple[AlertSettings, ...]:
+        """The alert rules about visits."""
+        return tuple(rule for rule in self.alerts if not rule.about_station)
+
+    @property
+    def station_alerts(self) -> tuple[AlertSettings, ...]:
+        """The alert rules about faults of the station itself."""
+        return tuple(rule for rule in self.alerts if rule.about_station)
+
     @field_validator("cameras")
     @classmethod
     def _camera_keys(cls, value: Mapping[str, CameraSettings]) -> Mapping[str, CameraSettings]:

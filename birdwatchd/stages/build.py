@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from birdwatchd.flow import Handover, Mailbox, Stop
 from birdwatchd.metrics import Metrics
-from birdwatchd.records import Prediction, Visit
+from birdwatchd.records import TEST_CAMERA, Prediction, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.classify import ClassifiedEvidence, Classify
 from birdwatchd.stages.learn import Learn
@@ -36,10 +36,12 @@ def build_stages(
     on_visit: Callable[[Visit], None],
     wake: Callable[[], None] = lambda: None,
     show_known: bool = False,
+    on_test: Callable[[Visit, Sequence[MomentRow]], None] = lambda visit, moments: None,
 ) -> tuple[Classify, Record, Learn]:
     """Build the stages classify, record and learn, connected with each other.
 
     Args:
+        on_test: is given the visits of self-tests, which are not written.
         show_known: give `on_visit` also what was stored before (a recording that is read again).
     """
     from birdwatchd.species.network.classifier import Classifier
@@ -60,17 +62,22 @@ def build_stages(
         max_wait_s=config.model.max_wait_ms / 1000,
         stop=stop,
     )
-    write = _write_with(writer, fusion, show_known=show_known)
+    write = _write_with(writer, fusion, on_test, show_known=show_known)
     record = Record(handover, write, network.model_id, metrics, stop=stop, wake=wake, on_visit=on_visit)
     return classify, record, learn
 
 
-def _write_with(writer: Writer, fusion: Fusion, *, show_known: bool) -> Write:
+def _write_with(
+    writer: Writer, fusion: Fusion, on_test: Callable[[Visit, Sequence[MomentRow]], None], *, show_known: bool
+) -> Write:
     def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
         rows = [
             MomentRow(p.moment, p.embedding, fusion.top(p.logits), p.logits, fusion.bird_evidence(p.logits))
             for p in predictions
         ]
+        if visit.camera == TEST_CAMERA:
+            on_test(visit, rows)
+            return False
         recorded = writer.record(visit, rows, datetime.now(UTC))
         return (recorded.recorded and not recorded.only_clip) or show_known
 

@@ -23,7 +23,7 @@ from birdwatchd.store.embeddings import Embeddings
 from birdwatchd.store.examples import Examples
 from birdwatchd.store.media import LOST, Media, Swept, home_lock
 from birdwatchd.store.news import Compose
-from birdwatchd.store.outbox import AnnouncedTopics, Outbox
+from birdwatchd.store.outbox import AnnouncedTopics, Outbox, ToldFaults
 from birdwatchd.store.reader import Visits
 from birdwatchd.store.retention.retention import Retention
 from birdwatchd.store.revision import Setup
@@ -31,7 +31,7 @@ from birdwatchd.store.scans import Scans
 from birdwatchd.store.sqlite_errors import store_errors
 from birdwatchd.store.writer import Writer
 
-__all__ = ["OWNER_NAME", "Store", "StoreReader"]
+__all__ = ["OWNER_NAME", "Store", "StoreReader", "recording_process"]
 
 OWNER_NAME = "birdwatchd.pid"
 
@@ -77,6 +77,15 @@ class _Owner:
         """Let the next one record."""
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
+
+
+def recording_process(home: Path) -> str:
+    """Which process records into a home, as it wrote it down: `run, pid 77`; empty if none does."""
+    try:
+        pid, _, doing = (home / OWNER_NAME).read_text("utf-8").strip().partition(" ")
+    except (OSError, ValueError):
+        return ""
+    return f"{doing}, pid {pid}" if pid.isdecimal() and Path(f"/proc/{pid}").exists() else ""
 
 
 class StoreReader:
@@ -128,13 +137,14 @@ class Store(StoreReader):
 
     Attributes:
         zone: whose midnight ends a day.
-        retained, cameras, scans: the doors, each see its class.
+        retained, told_faults, cameras, scans: the doors, each see its class.
     """
 
     def __init__(self, database: Database, zone: ZoneInfo) -> None:
         super().__init__(database)
         self.zone, self._media = zone, Media(database.home)
         self.retained = AnnouncedTopics(database)
+        self.told_faults = ToldFaults(database)
         self.cameras = Cameras(database, self._media, zone)
         self.scans = Scans(database, self._media)
         self._owner: _Owner | None = None

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from birdwatchd.alerts.station import LONGEST_SETTLE_S
 from birdwatchd.camera.process.supervisor import CameraProcess
 from birdwatchd.channels.channel import Channel
 from birdwatchd.daemon import Daemon
@@ -20,6 +21,7 @@ from birdwatchd.errors import BrokerUnreachable, ChannelUnreachable, StoreBusy, 
 from birdwatchd.flow import Handover, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.monitor.server import MonitorServer
+from birdwatchd.monitor.vitals import Vitals
 from birdwatchd.mqtt.build import build_mqtt
 from birdwatchd.mqtt.connection import Ack, Limits, Link, ProtocolVersion
 from birdwatchd.mqtt.publisher import Publisher
@@ -33,9 +35,10 @@ from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.stages.classify import ClassifiedEvidence
 from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.record import Record
+from birdwatchd.stages.station_watch import build_station_watch
 from birdwatchd.stages.storage import CHECK_S, LOOK_EVERY_S, Storage
 from birdwatchd.stages.upkeep import Upkeep
-from birdwatchd.store import Store
+from birdwatchd.store import Store, ToldFaults
 from birdwatchd.store.retention.retention import Retention
 from birdwatchd.testing import example_moment, example_visit
 from tests.support.mqtt import free_port
@@ -154,8 +157,8 @@ def too_large(world: World) -> None:
 
 def busy_outbox(world: World) -> None:
     publisher, _ = world.publisher()
-    world.patch.setattr(publisher._outbox, "pending", lambda *_: failing_once() or [])
-    failing_once = failing(1)
+    fails = failing(1)
+    world.patch.setattr(publisher._outbox, "pending", lambda *_: fails() or [])
     publisher._in_flight.clear()
     publisher.run_once(1.0)
     publisher.run_once(2.0)
@@ -257,6 +260,32 @@ def lost_stream(world: World) -> None:
 
 def blind(world: World) -> None:
     upkeep()(status(blind=Blindness.FLAT), status())
+
+
+def busy_alerts(world: World) -> None:
+    rule = {"name": "station", "when": ["disk_full"], "mqtt": False}
+    config = Config.model_validate({"home": world.home, "alerts": [rule]})
+    vitals = Vitals([], monotonic=lambda: 0.0, utc_now=lambda: NOW)
+    told, metrics = world.store.told_faults, Metrics()
+    watch = build_station_watch(config, told, vitals, metrics, backup_age_s=lambda: None, wake=lambda: None)
+    assert watch is not None
+    fails, tell = failing(2), ToldFaults.tell
+    world.patch.setattr(ToldFaults, "tell", lambda *given: fails() or tell(*given))
+    world.room(10**6)
+    for now_s in range(4):
+        watch.run_once(float(now_s))
+
+
+def station_fault(world: World) -> None:
+    busy_alerts(world)
+    world.room(50 * GB)
+    config = Config.model_validate({"home": world.home, "alerts": [{"name": "station", "when": ["disk_full"]}]})
+    vitals = Vitals([], monotonic=lambda: 0.0, utc_now=lambda: NOW)
+    told, metrics = world.store.told_faults, Metrics()
+    watch = build_station_watch(config, told, vitals, metrics, backup_age_s=lambda: None, wake=lambda: None)
+    assert watch is not None
+    watch.run_once(0.0)
+    watch.run_once(LONGEST_SETTLE_S)
 
 
 def offline(world: World) -> None:

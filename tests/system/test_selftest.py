@@ -1,0 +1,97 @@
+"""`birdwatchd selftest` against a running daemon and a real broker: the bird comes through, and nobody ever has it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from birdwatchd.demo.cameras.feeder import write_clip
+from birdwatchd.demo.cameras.scene import Scene, SceneSpec
+from birdwatchd.mqtt.subscriber import Subscriber
+from birdwatchd.settings.mqtt import MqttSettings
+from tests.support.peers import Birdwatchd, Mosquitto, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+def command(*arguments: object) -> tuple[int, Any, str]:
+    """Exit status, the JSON on stdout, and stderr."""
+    words = [sys.executable, "-m", "birdwatchd", *map(str, arguments)]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    return result.returncode, json.loads(result.stdout) if result.stdout.startswith("{") else result.stdout, result.stderr
+
+
+def rows(home: Path) -> dict[str, int]:
+    with closing(sqlite3.connect(home / "birdwatchd.sqlite3")) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
+
+
+def test_a_bird_comes_through_the_running_daemon_and_is_in_no_list(tmp_path: Path) -> None:
+    """The one question after every change of cable, model or broker: does it work, and if not, where does it stop?"""
+    film = tmp_path / "film.mp4"
+    write_clip(film, Scene(SceneSpec(5, 320, 180, 5), ()), 0.0, 90.0)
+    broker = Mosquitto(tmp_path)
+    broker.start()
+    daemon = Birdwatchd(
+        tmp_path,
+        cameras={"perch": {"source": str(film), "min_bird": 16}},
+        mqtt={"url": broker.url, "heartbeat": False},
+        alerts=[{"name": "every"}],
+    )
+    status, text, error = command("selftest", "-c", daemon.file)
+    assert (status, text) == (1, f"fails  daemon    no daemon runs with the home {daemon.home}; start it: birdwatchd run\n")
+    assert "stopped at daemon; not reached: crop, camera, classify, verdict, record, publish" in error
+    got: list[tuple[str, bytes]] = []
+    listener = Subscriber(MqttSettings(url=broker.url), ("#",), lambda topic, payload, at: got.append((topic, payload)))
+    try:
+        with listener:
+            daemon.start()
+            daemon.wait_for_log("camera perch: online")
+            wait_for(lambda: (daemon.home / "birdwatchd.sock").exists(), "the socket")
+            wait_for(lambda: any(topic.endswith("perch/health") for topic, _ in got), "the first messages")
+            assert stat.S_IMODE((daemon.home / "birdwatchd.sock").stat().st_mode) == 0o600
+            before = rows(daemon.home)
+            for _ in range(2):
+                status, report, error = command("selftest", "-c", daemon.file, "--json")
+                assert (status, report["passed"], report["stopped_at"]) == (0, True, None), (report, error)
+                assert [step["step"] for step in report["steps"]] == [
+                    *("daemon", "crop", "camera", "classify", "verdict", "record", "publish")
+                ]
+            assert report["steps"][4]["text"].startswith("Great tit, confirmed, ")
+            after = rows(daemon.home)
+            ignored = ("effort", "outbox", "sqlite_sequence")
+            assert {k: v for k, v in after.items() if k not in ignored} == {
+                k: v for k, v in before.items() if k not in ignored
+            }
+            assert (after["visit"], after["moment"], after["model"], after["outbox"]) == (0, 0, 0, 0)
+            assert list((daemon.home / "media").rglob("*.jpg")) == []
+            tests = [json.loads(payload) for topic, payload in got if topic == "birdwatch/test/selftest"]
+            assert [one["common_name"] for one in tests] == ["Great tit"] * 2
+            assert [topic for topic, _ in got if topic.endswith(("/visit", "/alert"))] == []
+            assert "selftest" not in daemon.log.replace("birdwatchd.sock", "")
+            broker.stop()
+            status, report, _ = command("selftest", "-c", daemon.file, "--json")
+            assert (status, report["stopped_at"]) == (1, "publish")
+            assert report["steps"][-1]["text"].startswith("not acknowledged in 20 s: the broker is not connected")
+            assert rows(daemon.home)["outbox"] == 0 or "selftest" not in str(pending(daemon.home))
+        status, took_s = daemon.stop()
+        assert (status, took_s < 10.0) == (0, True), daemon.log
+        assert not (daemon.home / "birdwatchd.sock").exists()
+        assert "Traceback" not in daemon.log
+    finally:
+        daemon.kill()
+        broker.stop()
+
+
+def pending(home: Path) -> list[str]:
+    with closing(sqlite3.connect(home / "birdwatchd.sqlite3")) as connection:
+        return [topic for (topic,) in connection.execute("SELECT topic FROM outbox")]
