@@ -75,7 +75,7 @@ class LocalSocket:
                 for line in self._answer(stream, time.monotonic() + REQUEST_S):
                     stream.write(json.dumps(line).encode() + b"\n")
                     stream.flush()
-        except (OSError, ValueError, TypeError, ArithmeticError, RecursionError) as error:  # gone, too slow, or no request
+        except (OSError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
             log.debug("a client of the local socket got no answer (%s)", type(error).__name__)
 
     def _answer(self, stream: BufferedRWPair, until_s: float) -> Iterator[dict[str, Any]]:

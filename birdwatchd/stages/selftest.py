@@ -104,9 +104,7 @@ class SelfTest:
             return
         visit, crops = classified
         if not crops:
-            yield _step(
-                "classify", "the network gave no answer; see crops_undecodable_total in the metrics"
-            )
+            yield _step("classify", "the network gave no answer; see crops_undecodable_total in the metrics")
             return
         yield _step("classify", "", f"{self._model}, after {took_s:.2f} s")
         verdict = visit.verdict

@@ -29,7 +29,7 @@ def served(home: Path) -> Iterator[None]:
     stop = Stop()
     thread = threading.Thread(target=LocalSocket(home, {"echo": echo}).run, args=(stop,))
     thread.start()
-    wait_for(lambda: (home / SOCKET_NAME).exists(), "the socket", 10)
+    wait_for((home / SOCKET_NAME).exists, "the socket", 10)
     yield
     stop.set()
     thread.join(10)

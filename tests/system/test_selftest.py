@@ -26,7 +26,8 @@ def command(*arguments: object) -> tuple[int, Any, str]:
     """Exit status, the JSON on stdout, and stderr."""
     words = [sys.executable, "-m", "birdwatchd", *map(str, arguments)]
     result = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
-    return result.returncode, json.loads(result.stdout) if result.stdout.startswith("{") else result.stdout, result.stderr
+    said = json.loads(result.stdout) if result.stdout.startswith("{") else result.stdout
+    return result.returncode, said, result.stderr
 
 
 def rows(home: Path) -> dict[str, int]:
@@ -48,7 +49,8 @@ def test_a_bird_comes_through_the_running_daemon_and_is_in_no_list(tmp_path: Pat
         alerts=[{"name": "every"}],
     )
     status, text, error = command("selftest", "-c", daemon.file)
-    assert (status, text) == (1, f"fails  daemon    no daemon runs with the home {daemon.home}; start it: birdwatchd run\n")
+    nobody = f"no daemon runs with the home {daemon.home}; start it: birdwatchd run\n"
+    assert (status, text) == (1, f"fails  daemon    {nobody}")
     assert "stopped at daemon; not reached: crop, camera, classify, verdict, record, publish" in error
     got: list[tuple[str, bytes]] = []
     listener = Subscriber(MqttSettings(url=broker.url), ("#",), lambda topic, payload, at: got.append((topic, payload)))
@@ -56,7 +58,7 @@ def test_a_bird_comes_through_the_running_daemon_and_is_in_no_list(tmp_path: Pat
         with listener:
             daemon.start()
             daemon.wait_for_log("camera perch: online")
-            wait_for(lambda: (daemon.home / "birdwatchd.sock").exists(), "the socket")
+            wait_for((daemon.home / "birdwatchd.sock").exists, "the socket")
             wait_for(lambda: any(topic.endswith("perch/health") for topic, _ in got), "the first messages")
             assert stat.S_IMODE((daemon.home / "birdwatchd.sock").stat().st_mode) == 0o600
             before = rows(daemon.home)
