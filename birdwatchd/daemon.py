@@ -178,7 +178,7 @@ class Daemon:
         )
         watch = build_station_watch(
             self.config,
-            store.told_faults,
+            store.reported_faults,
             self.vitals,
             self.metrics,
             backup_age_s=self._backup_age_s,

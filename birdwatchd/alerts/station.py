@@ -1,8 +1,9 @@
 """Decide which faults of the station itself somebody hears of: each once, when it has lasted, and once when it is over.
 
-Pure functions of what was found, how long ago, and what was told before. A fault that comes and goes is not told anew:
-its end is told only after it was away for as long as it had to last, at most ten minutes. What was told is kept in the
-database in the same transaction as the messages, so that a restart neither repeats nor forgets one.
+Pure functions of what was found, how long ago, and what was reported before. A fault that comes and goes is not
+reported anew: its end is reported only after it was away for as long as it had to last, at most ten minutes. What was
+reported is kept in the database in the same transaction as the messages, so that a restart neither repeats nor forgets
+one.
 """
 
 from __future__ import annotations
@@ -50,13 +51,13 @@ class Fault:
 
     @property
     def name(self) -> str:
-        """Under which it is kept that it was told."""
+        """Under which it is kept that it was reported."""
         return f"{self.rule}/{self.fault}/{self.thing}"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something to tell."""
+    """Something to report."""
 
     fault: Fault
     phase: Literal["raised", "ended"]
@@ -64,20 +65,24 @@ class Change:
 
 
 class FaultRules:
-    """The rules about the station, with what was told of them. Belongs to one thread."""
+    """The rules about the station, with what was reported of them. Belongs to one thread."""
 
     def __init__(
-        self, rules: Sequence[AlertSettings], cameras: Collection[str], channels: Collection[str], told: Collection[str]
+        self,
+        rules: Sequence[AlertSettings],
+        cameras: Collection[str],
+        channels: Collection[str],
+        reported: Collection[str],
     ) -> None:
         """
         Args:
             cameras: keys of the enabled ones.
-            told: names of the faults that were told, and whose end was not.
+            reported: names of the faults that were reported, and whose end was not.
         """
         self._rules, self._cameras, self._channels = tuple(rules), tuple(cameras), tuple(channels)
         known = {fault.name for rule in self._rules for fault, _ in self._faults(rule)}
-        self.stale = sorted(set(told) - known)  # of rules, cameras or channels that are gone
-        self._told = set(told) & known
+        self.stale = sorted(set(reported) - known)  # of rules, cameras or channels that are gone
+        self._reported = set(reported) & known
         self._good_since_s: dict[Fault, float] = {}
 
     def rule(self, fault: Fault) -> AlertSettings:
@@ -85,7 +90,7 @@ class FaultRules:
         return next(rule for rule in self._rules if rule.name == fault.rule)
 
     def look(self, findings: Findings, now_s: float) -> list[Change]:
-        """What is to be told now; asked again until it is `confirmed`.
+        """What is to be reported now; asked again until it is `confirmed`.
 
         Args:
             now_s: monotonic seconds.
@@ -94,7 +99,7 @@ class FaultRules:
 
     def confirmed(self, change: Change) -> None:
         """This change is in the outbox."""
-        (self._told.add if change.phase == "raised" else self._told.discard)(change.fault.name)
+        (self._reported.add if change.phase == "raised" else self._reported.discard)(change.fault.name)
         self._good_since_s.pop(change.fault, None)
 
     def _look(self, rule: AlertSettings, findings: Findings, now_s: float) -> Iterator[Change]:
@@ -104,10 +109,10 @@ class FaultRules:
                 self._good_since_s.pop(fault, None)
             if finding is None:
                 continue
-            told = fault.name in self._told
-            if finding.bad_for_s is not None and not told and finding.bad_for_s >= lasts.total_seconds():
+            reported = fault.name in self._reported
+            if finding.bad_for_s is not None and not reported and finding.bad_for_s >= lasts.total_seconds():
                 yield Change(fault, "raised", _what(fault, finding))
-            elif finding.bad_for_s is None and told:
+            elif finding.bad_for_s is None and reported:
                 since_s = self._good_since_s.setdefault(fault, now_s)
                 if now_s - since_s >= _settle_s(fault, lasts):
                     yield Change(fault, "ended", _over(fault))
@@ -137,7 +142,7 @@ class FaultRules:
 
 
 def _settle_s(fault: Fault, lasts: timedelta) -> float:
-    """For how long a fault must be away before its end is told."""
+    """For how long a fault must be away before its end is reported."""
     if fault.fault in AT_ONCE:
         return 0.0
     return min(lasts.total_seconds(), LONGEST_SETTLE_S) or LONGEST_SETTLE_S

@@ -38,7 +38,7 @@ CATALOGUE = {
     "beat_age_seconds": _gauge("Seconds since every stage was last found alive."),
     "uptime_seconds": _gauge("Seconds since the daemon started."),
     "camera_state": _gauge("1 for the state that the camera is in, 0 for the others.", "camera", "state"),
-    "camera_last_frame_age_seconds": _gauge("Seconds since a frame came.", "camera"),
+    "camera_last_frame_age_seconds": _gauge("Seconds since a frame came, also before the start.", "camera"),
     "camera_last_motion_age_seconds": _gauge("Seconds since something moved that could be a bird.", "camera"),
     "camera_last_visit_age_seconds": _gauge("Seconds since a bird was seen; 0 while one is there.", "camera"),
     "camera_fps": _gauge("Frames per second that arrive.", "camera"),

@@ -1,7 +1,7 @@
-"""The station watch: look at cameras, disk, broker, channels and backups, and tell by the alert rules what is broken.
+"""The station watch: look at cameras, disk, broker, channels and backups, and report by the alert rules what is broken.
 
-What was told and the messages about it are written in one transaction. While the database cannot be written nothing is
-told, and nothing is forgotten: it is tried again.
+What was reported and the messages about it are written in one transaction. While the database cannot be written
+nothing is reported, and nothing is forgotten: it is tried again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from birdwatchd.monitor.vitals import Vitals
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Blindness, CameraState
 from birdwatchd.settings.config import Config
-from birdwatchd.store import ToldFaults
+from birdwatchd.store import ReportedFaults
 
 __all__ = ["StationWatch", "build_station_watch"]
 
@@ -40,7 +40,7 @@ class StationWatch:
     def __init__(
         self,
         rules: FaultRules,
-        told: ToldFaults,
+        reported: ReportedFaults,
         vitals: Vitals,
         metrics: Metrics,
         home: Path,
@@ -61,7 +61,7 @@ class StationWatch:
             wake: wakes the publisher, since there may be a message.
             clock: wall time, for messages.
         """
-        self._rules, self._told, self._vitals, self._metrics, self._home = rules, told, vitals, metrics, home
+        self._rules, self._reported, self._vitals, self._metrics, self._home = rules, reported, vitals, metrics, home
         self._topics, self._channels, self._station, self._zone = topics, tuple(channels), station, zone
         self._backup_age_s, self._wake, self._clock = backup_age_s, wake, clock
         self._bad_since_s: dict[tuple[str, str], float] = {}
@@ -77,17 +77,17 @@ class StationWatch:
             self.run_once(time.monotonic())
 
     def run_once(self, now_s: float) -> None:
-        """Look once, and tell what is to be told.
+        """Look once, and report what is to be reported.
 
         Args:
             now_s: monotonic seconds.
         """
         for change in self._rules.look(self._findings(now_s), now_s):
-            if not self._retry.attempt(lambda change=change: self._tell(change), False):  # type: ignore[misc]
+            if not self._retry.attempt(lambda change=change: self._report(change), False):  # type: ignore[misc]
                 return
 
-    def _tell(self, change: Change) -> bool:
-        """Put a change into the outbox and note that it was told, both or neither.
+    def _report(self, change: Change) -> bool:
+        """Put a change into the outbox and note that it was reported, both or neither.
 
         Raises:
             StoreBusy, StoreFull: nothing was written.
@@ -96,9 +96,9 @@ class StationWatch:
         rule = self._rules.rule(fault)
         messages = messages_of(change, rule, self._topics, self._channels, self._station, at)
         if change.phase == "raised":
-            self._told.tell(fault.name, at.astimezone(self._zone).date(), messages, at)
+            self._reported.report(fault.name, at.astimezone(self._zone).date(), messages, at)
         else:
-            self._told.tell_end(fault.name, messages, at)
+            self._reported.report_end(fault.name, messages, at)
         self._rules.confirmed(change)
         log.log(logging.WARNING if change.phase == "raised" else logging.INFO, "station: %s", change.text)
         self._wake()
@@ -152,7 +152,7 @@ class StationWatch:
 
 def build_station_watch(
     config: Config,
-    told: ToldFaults,
+    reported: ReportedFaults,
     vitals: Vitals,
     metrics: Metrics,
     *,
@@ -162,16 +162,16 @@ def build_station_watch(
     """The watch of a configuration; None if no alert rule is about the station.
 
     Raises:
-        StoreBusy, StoreFull: what was told before cannot be read.
+        StoreBusy, StoreFull: what was reported before cannot be read.
     """
     if not config.station_alerts:
-        told.forget(sorted(told.names()))
+        reported.forget(sorted(reported.names()))
         return None
-    rules = FaultRules(config.station_alerts, vitals.cameras, config.channels, told.names())
-    told.forget(rules.stale)
+    rules = FaultRules(config.station_alerts, vitals.cameras, config.channels, reported.names())
+    reported.forget(rules.stale)
     return StationWatch(
         rules,
-        told,
+        reported,
         vitals,
         metrics,
         config.home,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from birdwatchd.store.embeddings import Embeddings, VisitEmbeddings
     from birdwatchd.store.examples import Examples, VisitExample
     from birdwatchd.store.news import Compose, Day, NewsContext, StoredVisit
-    from birdwatchd.store.outbox import Outbox, OutboxRow, ToldFaults
+    from birdwatchd.store.outbox import Outbox, OutboxRow, ReportedFaults
     from birdwatchd.store.reader import StoredMoment, Visits
     from birdwatchd.store.reviews import Review, ReviewVerdict
     from birdwatchd.store.revision import MomentRow, Recorded
@@ -52,7 +52,7 @@ else:
             "StoreReader": "store",
             "StoredMoment": "reader",
             "StoredVisit": "news",
-            "ToldFaults": "outbox",
+            "ReportedFaults": "outbox",
             "VisitEmbeddings": "embeddings",
             "VisitExample": "examples",
             "VisitIds": "scans",
@@ -83,6 +83,7 @@ __all__ = [
     "Outcome",
     "Recorded",
     "Recording",
+    "ReportedFaults",
     "Restored",
     "Review",
     "ReviewVerdict",
@@ -90,7 +91,6 @@ __all__ = [
     "StoreReader",
     "StoredMoment",
     "StoredVisit",
-    "ToldFaults",
     "VisitEmbeddings",
     "VisitExample",
     "VisitIds",

@@ -20,7 +20,7 @@ from birdwatchd.records import Message
 from birdwatchd.store import schema
 from birdwatchd.store.database import Database
 
-__all__ = ["AnnouncedTopics", "Outbox", "OutboxRow", "ToldFaults", "add"]
+__all__ = ["AnnouncedTopics", "Outbox", "OutboxRow", "ReportedFaults", "add"]
 
 FAULT = "fault "  # what the name of a fault begins with in the table `daily`
 
@@ -125,8 +125,8 @@ class Outbox:
             return True
 
 
-class ToldFaults:
-    """The faults of the station that were told, and whose end was not; rows of the table `daily`."""
+class ReportedFaults:
+    """The faults of the station that were reported, and whose end was not; rows of the table `daily`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -137,24 +137,26 @@ class ToldFaults:
         with self._database.reading() as connection:
             return {str(name).removeprefix(FAULT) for name in connection.execute(query).scalars()}
 
-    def tell(self, name: str, day: date, messages: Sequence[Message], now: datetime) -> bool:
-        """Note that a fault was told, with the messages about it; False if it was told already: then nothing is sent.
+    def report(self, name: str, day: date, messages: Sequence[Message], now: datetime) -> bool:
+        """Note that a fault was reported, with the messages about it; False if it was before: then nothing is sent.
 
         Args:
             day: the local date.
         """
         insert = sqlite.insert(schema.daily).values(name=FAULT + name, day=day.isoformat()).on_conflict_do_nothing()
         with self._database.writing() as connection:
-            told = bool(connection.execute(insert).rowcount)
-            add(connection, messages if told else (), now)
-            return told
+            reported = bool(connection.execute(insert).rowcount)
+            add(connection, messages if reported else (), now)
+            return reported
 
-    def tell_end(self, name: str, messages: Sequence[Message], now: datetime) -> bool:
-        """Forget a fault, with the messages about its end; False if it was not told: then nothing is sent."""
+    def report_end(self, name: str, messages: Sequence[Message], now: datetime) -> bool:
+        """Forget a fault, with the messages about its end; False if it was not reported: then nothing is sent."""
         with self._database.writing() as connection:
-            told = bool(connection.execute(sa.delete(schema.daily).where(schema.daily.c.name == FAULT + name)).rowcount)
-            add(connection, messages if told else (), now)
-            return told
+            reported = bool(
+                connection.execute(sa.delete(schema.daily).where(schema.daily.c.name == FAULT + name)).rowcount
+            )
+            add(connection, messages if reported else (), now)
+            return reported
 
     def forget(self, names: Sequence[str]) -> None:
         """Forget faults that nobody wants to hear of any more."""

@@ -23,7 +23,7 @@ from birdwatchd.store.embeddings import Embeddings
 from birdwatchd.store.examples import Examples
 from birdwatchd.store.media import LOST, Media, Swept, home_lock
 from birdwatchd.store.news import Compose
-from birdwatchd.store.outbox import AnnouncedTopics, Outbox, ToldFaults
+from birdwatchd.store.outbox import AnnouncedTopics, Outbox, ReportedFaults
 from birdwatchd.store.reader import Visits
 from birdwatchd.store.retention.retention import Retention
 from birdwatchd.store.revision import Setup
@@ -137,14 +137,14 @@ class Store(StoreReader):
 
     Attributes:
         zone: whose midnight ends a day.
-        retained, told_faults, cameras, scans: the doors, each see its class.
+        retained, reported_faults, cameras, scans: the doors, each see its class.
     """
 
     def __init__(self, database: Database, zone: ZoneInfo) -> None:
         super().__init__(database)
         self.zone, self._media = zone, Media(database.home)
         self.retained = AnnouncedTopics(database)
-        self.told_faults = ToldFaults(database)
+        self.reported_faults = ReportedFaults(database)
         self.cameras = Cameras(database, self._media, zone)
         self.scans = Scans(database, self._media)
         self._owner: _Owner | None = None

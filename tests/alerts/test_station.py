@@ -67,7 +67,7 @@ class Station:
         self.vitals = Vitals(["nut", "pond"], monotonic=lambda: self.now_s - began_s, utc_now=lambda: self.now)
         made = build_station_watch(
             self.config,
-            self.store.told_faults,
+            self.store.reported_faults,
             self.vitals,
             self.metrics,
             backup_age_s=lambda: self.backup_age_s,
@@ -359,12 +359,12 @@ def test_a_rule_that_is_gone_leaves_nothing_behind(station: Make) -> None:
     made.lasts(HOUR)
     made.camera("nut", CameraState.OFFLINE)
     assert len(made.lasts(HOUR)) == 2
-    assert made.store.told_faults.names() == {"station/camera_offline/nut"}
+    assert made.store.reported_faults.names() == {"station/camera_offline/nut"}
     made.config = made.config.model_copy(update={"alerts": (AlertSettings(name="station", when=("disk_full",)),)})
     made.restart()
-    assert made.store.told_faults.names() == set()
-    told = made.store.told_faults
-    told.tell("a/disk_full/", START.date(), (), START)
+    assert made.store.reported_faults.names() == set()
+    told = made.store.reported_faults
+    told.report("a/disk_full/", START.date(), (), START)
     quiet = Config.model_validate({"home": made.home})
     assert (
         build_station_watch(quiet, told, made.vitals, Metrics(), backup_age_s=lambda: None, wake=lambda: None) is None
@@ -375,9 +375,9 @@ def test_a_rule_that_is_gone_leaves_nothing_behind(station: Make) -> None:
 def test_it_is_told_once_also_if_two_would_tell(station: Make) -> None:
     """What decides is the row in the database, not somebody's memory."""
     made = station(OFFLINE)
-    told = made.store.told_faults
-    assert [told.tell("a/b/c", START.date(), (), START) for _ in range(2)] == [True, False]
-    assert [told.tell_end("a/b/c", (), START) for _ in range(2)] == [True, False]
+    told = made.store.reported_faults
+    assert [told.report("a/b/c", START.date(), (), START) for _ in range(2)] == [True, False]
+    assert [told.report_end("a/b/c", (), START) for _ in range(2)] == [True, False]
 
 
 def test_a_webhook_gets_begin_and_end_in_order(station: Make, peer: Peer) -> None:

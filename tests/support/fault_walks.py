@@ -38,7 +38,7 @@ from birdwatchd.stages.record import Record
 from birdwatchd.stages.station_watch import build_station_watch
 from birdwatchd.stages.storage import CHECK_S, LOOK_EVERY_S, Storage
 from birdwatchd.stages.upkeep import Upkeep
-from birdwatchd.store import Store, ToldFaults
+from birdwatchd.store import ReportedFaults, Store
 from birdwatchd.store.retention.retention import Retention
 from birdwatchd.testing import example_moment, example_visit
 from tests.support.mqtt import free_port
@@ -266,11 +266,11 @@ def busy_alerts(world: World) -> None:
     rule = {"name": "station", "when": ["disk_full"], "mqtt": False}
     config = Config.model_validate({"home": world.home, "alerts": [rule]})
     vitals = Vitals([], monotonic=lambda: 0.0, utc_now=lambda: NOW)
-    told, metrics = world.store.told_faults, Metrics()
+    told, metrics = world.store.reported_faults, Metrics()
     watch = build_station_watch(config, told, vitals, metrics, backup_age_s=lambda: None, wake=lambda: None)
     assert watch is not None
-    fails, tell = failing(2), ToldFaults.tell
-    world.patch.setattr(ToldFaults, "tell", lambda *given: fails() or tell(*given))
+    fails, tell = failing(2), ReportedFaults.report
+    world.patch.setattr(ReportedFaults, "report", lambda *given: fails() or tell(*given))
     world.room(10**6)
     for now_s in range(4):
         watch.run_once(float(now_s))
@@ -281,7 +281,7 @@ def station_fault(world: World) -> None:
     world.room(50 * GB)
     config = Config.model_validate({"home": world.home, "alerts": [{"name": "station", "when": ["disk_full"]}]})
     vitals = Vitals([], monotonic=lambda: 0.0, utc_now=lambda: NOW)
-    told, metrics = world.store.told_faults, Metrics()
+    told, metrics = world.store.reported_faults, Metrics()
     watch = build_station_watch(config, told, vitals, metrics, backup_age_s=lambda: None, wake=lambda: None)
     assert watch is not None
     watch.run_once(0.0)

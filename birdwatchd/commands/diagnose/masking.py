@@ -32,9 +32,10 @@ _NOT_SECRET = {"PWD", "OLDPWD"}  # the folder
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _IN_CONFIG = re.compile(rf"(?:{_NAMED})\w*[\"']?\s*:\s*[\"']?([^\s\"',{{}}\[\]#]{{4,}})", re.IGNORECASE)
 _USER_INFO = re.compile(r"://([^\s/@:]*):([^\s@]+)@")
+_VALUE = r"(?!\*\*\*|(?:null|true|false|None)\b|[\[{])[^\s&\"',;}]+"
 _LOOKS_SECRET = (
     (re.compile(r"([a-z][a-z0-9+.-]*://)[^\s/@\"']+@", re.IGNORECASE), rf"\1{HIDDEN}@"),
-    (re.compile(rf"\b(\w*(?:{_NAMED}))(\"?\s*[=:]\s*\"?)(?!\*\*\*|(?:null|true|false|None)\b|[\[{{])[^\s&\"',;}}]+", re.IGNORECASE), rf"\1\2{HIDDEN}"),
+    (re.compile(rf"\b(\w*(?:{_NAMED}))(\"?\s*[=:]\s*\"?){_VALUE}", re.IGNORECASE), rf"\1\2{HIDDEN}"),
     (re.compile(r"\b(Basic|Bearer)\s+[A-Za-z0-9+/_.=-]{6,}"), rf"\1 {HIDDEN}"),
     (re.compile(r"\b(lat(?:itude)?|lon(?:gitude)?)(\"?\s*[=:]\s*)-?\d+(?:\.\d+)?", re.IGNORECASE), rf"\1\2{HIDDEN}"),
     (re.compile(r"/(home|Users)/[^/\s\"']+"), rf"/\1/{HIDDEN}"),
