@@ -19,7 +19,7 @@ from birdwatchd.cli_options import ConfigOption, HomeOption, MinBirdOption, Mode
 from birdwatchd.cli_service import add_service_commands
 from birdwatchd.cli_visits import VISIT_HELP, add_visit_commands
 from birdwatchd.commands.arguments import named_cameras, overridden, parse_since
-from birdwatchd.commands.terminal import VisitLines, ignore_warnings, out, say_problem, setup_log
+from birdwatchd.commands.terminal import VisitLines, ignore_warnings, out, recent_log, say_problem, setup_log
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.load import find_config, load_config
@@ -126,7 +126,7 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> int:
     settings = _config(config)
     setup_log(verbose=verbose, as_json=settings.log.format == "json")
     lines = VisitLines(settings.station.zone)
-    return Daemon(settings, stop, on_visit=lines.show).run()
+    return Daemon(settings, stop, on_visit=lines.show, recent_log=recent_log).run()
 
 
 @app.command(rich_help_panel="Look", epilog="Example: birdwatchd watch rtsp://user:password@192.0.2.10/main")
@@ -149,7 +149,8 @@ def watch(
     base = overridden(_config(config), home=home, model=model)
     setup_log(verbose=verbose, as_json=base.log.format == "json")
     settings = base.model_copy(update={"cameras": named_cameras(sources, min_bird or "auto")})
-    return Daemon(settings, stop, on_visit=VisitLines(base.station.zone).show).run()
+    lines = VisitLines(base.station.zone)
+    return Daemon(settings, stop, on_visit=lines.show, recent_log=recent_log).run()
 
 
 @app.command(rich_help_panel="Run", epilog="Example: birdwatchd scan /media/card --json visits.jsonl")

@@ -23,6 +23,8 @@ def add_home_commands(app: typer.Typer) -> None:
     app.command(rich_help_panel="Keep", epilog="Example: birdwatchd retention --dry-run")(retention)
     app.command(rich_help_panel="Look", epilog="Example: birdwatchd status --json")(status)
     app.command(rich_help_panel="Mend", epilog="Example: birdwatchd clock")(clock)
+    app.command(rich_help_panel="Mend", epilog="Example: birdwatchd selftest -c birdwatchd.yaml")(selftest)
+    app.command(rich_help_panel="Mend", epilog="Example: birdwatchd report birdwatchd-report.zip")(report)
     app.command(rich_help_panel="Mend", epilog="Example: birdwatchd doctor --home /var/lib/birdwatchd")(doctor)
 
 
@@ -102,6 +104,42 @@ def status(
     from birdwatchd.commands.status import run_status
 
     return run_status(overridden(load_config(config or find_config()), home=home), as_json=as_json)
+
+
+def selftest(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Send a drawn bird through the running daemon, and say where it stopped.
+
+    It is cut out, classified, written and published as any bird is, but taken back: no list, first or statistic has it.
+    """
+    from birdwatchd.commands.diagnose.selftest import run_selftest
+    from birdwatchd.demo.still import draw_still
+
+    settings = overridden(load_config(config or find_config()), home=home)
+    return run_selftest(settings, draw_still, as_json=as_json)
+
+
+def report(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Archive to write: .zip or .tar.gz.")],
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    log: Annotated[
+        Path | None,
+        typer.Option("--log", metavar="FILE", help="Log to take the end of [default: the daemon's, or the journal]."),
+    ] = None,
+) -> int:
+    """Collect what a bug report needs into one archive, without passwords, addresses of channels, or your position.
+
+    Configuration, versions, status, metrics, the state of the database and the end of the log. Look through it before
+    you send it: it names your cameras, the hosts of their addresses and the birds of your rules.
+    """
+    from birdwatchd.commands.diagnose.report import run_report
+
+    path = config or find_config()
+    return run_report(path, file, home=home, log_file=log)
 
 
 def doctor(

@@ -10,12 +10,12 @@ from __future__ import annotations
 import ctypes
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from birdwatchd.alerts.engine import build_alert_engine
 from birdwatchd.camera.process.supervisor import CameraProcess
@@ -24,9 +24,11 @@ from birdwatchd.clock import StationClock
 from birdwatchd.errors import BirdwatchError, ConfigError, StoreUnavailable
 from birdwatchd.flow import Crew, Mailbox, Stop, StoreRetry
 from birdwatchd.metrics import Metrics
+from birdwatchd.monitor.local_socket import LocalSocket
 from birdwatchd.monitor.vitals import Vitals
 from birdwatchd.mqtt.build import MqttService, build_mqtt
 from birdwatchd.mqtt.publisher import Publisher
+from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import CameraState, CameraStatus, Visit
 from birdwatchd.service import ServiceStatus, notify
 from birdwatchd.settings.config import Config
@@ -34,11 +36,13 @@ from birdwatchd.stages.build import build_stages
 from birdwatchd.stages.classify import Classify
 from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.record import Record
+from birdwatchd.stages.selftest import SelfTest
+from birdwatchd.stages.station_watch import StationWatch, build_station_watch
 from birdwatchd.stages.storage import Storage
 from birdwatchd.stages.timekeeping import Timekeeping
 from birdwatchd.stages.upkeep import Upkeep
 from birdwatchd.stages.watchdog import CHANNEL_S, LONG_S, STUCK_S, Beating, Watchdog, status_line
-from birdwatchd.store import Store, Writer
+from birdwatchd.store import LastBackup, Store, Writer
 from birdwatchd.store.database import FILE_NAME
 from birdwatchd.store.retention.reserve import open_store
 
@@ -51,6 +55,7 @@ log = logging.getLogger(__name__)
 DEADLINE_S = 9.0  # for everything after the stop; service managers and people expect ten seconds at most
 DRAIN_S = 2.0  # of it for publishing what is left; what cannot be published stays in the outbox
 RETRY_S = 5.0  # between tries to write at the start, where nothing else can go on
+RECALLED = timedelta(days=30)  # how far back it is looked for a camera's last picture
 _MQTT_STATE: dict[CameraState, Literal["online", "offline", "disabled"]] = {
     CameraState.STARTING: "offline",
     CameraState.ONLINE: "online",
@@ -76,15 +81,17 @@ class Daemon:
         on_visit: Callable[[Visit], None] = lambda visit: None,
         on_status: Callable[[CameraStatus], None] = lambda status: None,
         clock: StationClock | None = None,
+        recent_log: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         """
         Args:
             clock: the station's; follows the system's by default.
             on_visit: is given every visit revision once it is stored.
             on_status: is given every report of a camera, in the thread that reads the camera.
+            recent_log: the newest log lines, for `birdwatchd report`.
         """
         self.config, self._stop = config, stop
-        self._on_visit, self._on_status = on_visit, on_status
+        self._on_visit, self._on_status, self._recent_log = on_visit, on_status, recent_log
         self.metrics = Metrics()
         enabled = [key for key, camera in config.cameras.items() if camera.enabled]
         self.clock = clock if clock is not None else StationClock()
@@ -94,6 +101,7 @@ class Daemon:
         self._mqtt: MqttService | None = None
         self._service, self._watchdog = ServiceStatus(time.monotonic), Watchdog(time.monotonic())
         self._waits_for = ""
+        self._local: LocalSocket | None = None
         self.late: list[str] = []
         self.failure: BaseException | None = None
 
@@ -108,7 +116,9 @@ class Daemon:
         from birdwatchd.monitor.build import build_monitor
 
         database = self.config.home / FILE_NAME
-        monitor = build_monitor(self.config.metrics, self.metrics, self.vitals, database, self._camera_pids)
+        monitor = build_monitor(
+            self.config.metrics, self.metrics, self.vitals, database, self._camera_pids, self._backup_age_s
+        )
         monitor.start()
         try:
             return self._open_and_run()
@@ -152,6 +162,12 @@ class Daemon:
         channels = build_channels(self.config, store.outbox, self.metrics, clock=self.clock.now, drain_s=DRAIN_S)
         self._close_interrupted(writer)
         self._recall_visits(store)
+        wake = publisher.wake if publisher else lambda: None
+        topics = Topics(self.config.mqtt.base, self.config.station.name) if self.config.mqtt.url else None
+        test = SelfTest(
+            self.mailbox, writer, store.outbox, self.metrics, model=network.model_id, topics=topics, wake=wake
+        )
+        self._local = LocalSocket(self.config.home, {"selftest": test.answer, "log": self._answer_log})
         classify, record, learn = build_stages(
             self.config,
             network,
@@ -162,8 +178,9 @@ class Daemon:
             stop=self._stop,
             on_visit=self._take_visit,
             on_withdrawn=self.vitals.take_visit,
-            wake=publisher.wake if publisher else lambda: None,
+            wake=wake,
             clock=self.clock.now,
+            on_test=test.take,
         )
         upkeep = Upkeep(
             self.metrics,
@@ -173,6 +190,14 @@ class Daemon:
             on_change=lambda status: _publish_state(publisher, status),
             healthy=lambda: self._watchdog.healthy(time.monotonic()),
             beat_service=self._beat,
+        )
+        watch = build_station_watch(
+            self.config,
+            store.reported_faults,
+            self.vitals,
+            self.metrics,
+            backup_age_s=self._backup_age_s,
+            wake=wake,
         )
         storage = Storage(
             self.config.home,
@@ -187,7 +212,7 @@ class Daemon:
             renew_note=writer.renew_note,
             on_change=self._clock_set,
         )
-        return self._start_wait_stop(classify, record, learn, upkeep, storage, timekeeping, publisher, channels)
+        return self._start_wait_stop(classify, record, learn, upkeep, storage, timekeeping, watch, publisher, channels)
 
     def _start_wait_stop(
         self,
@@ -197,6 +222,7 @@ class Daemon:
         upkeep: Upkeep,
         storage: Storage,
         timekeeping: Timekeeping,
+        watch: StationWatch | None,
         publisher: Publisher | None,
         channels: Sequence[Channel],
     ) -> int:
@@ -210,6 +236,10 @@ class Daemon:
         outlets.start("learn", lambda: learn.run(closing))
         outlets.start("storage", lambda: storage.run(closing))
         outlets.start("timekeeping", lambda: timekeeping.run(closing))
+        if self._local is not None:
+            pushes.start("local socket", partial(self._local.run, self._stop))
+        if watch is not None:
+            outlets.start("station watch", partial(watch.run, self._stop))
         if publisher is not None:
             for key, settings in self.config.cameras.items():
                 if not settings.enabled:
@@ -249,7 +279,7 @@ class Daemon:
             StoreTooNew, StoreDamaged, StoreError: waiting does not help.
         """
         config = self.config
-        retry = StoreRetry(on_first=self._cannot_start)
+        retry = StoreRetry(on_first=self._cannot_start, on_again=lambda: log.info("%s can be used again", config.home))
         self._service.starting("opening the database")
 
         def opened() -> Store:
@@ -302,7 +332,7 @@ class Daemon:
 
     def _close_interrupted(self, writer: Writer) -> None:
         """End what a killed run left open; while the disk is full or held by another program, wait for it."""
-        retry = StoreRetry(on_first=self._cannot_start)
+        retry = StoreRetry(on_first=self._cannot_start, on_again=lambda: log.info("the start goes on again"))
         try:
             cut_short = retry.until_done(
                 lambda: writer.close_interrupted(self.clock.now(), self.config.cameras.keys()), self._wait_to_start
@@ -345,7 +375,10 @@ class Daemon:
         self._on_visit(visit)
 
     def _recall_visits(self, store: Store) -> None:
-        """The age of a camera's last visit goes on over a restart."""
+        """The age of a camera's last visit, and of its last picture, goes on over a restart."""
+        for span in store.effort.spans(datetime.now(UTC) - RECALLED):
+            if span.state == CameraState.ONLINE and span.camera in self.vitals.cameras:
+                self.vitals.recall_frame(span.camera, span.end)
         for key in self.vitals.cameras:
             newest = store.visits.newest_bird(key)
             if newest is not None:
@@ -368,6 +401,15 @@ class Daemon:
 
     def _camera_pids(self) -> dict[str, int]:
         return {camera.camera: pid for camera in self.cameras if (pid := camera.pid) is not None}
+
+    def _answer_log(self, request: bytes) -> Iterator[dict[str, Any]]:
+        del request
+        return ({"line": line} for line in self._recent_log())
+
+    def _backup_age_s(self) -> float | None:
+        """Seconds since the last backup of the home; None where none is known."""
+        last = LastBackup.read(self.config.home)
+        return None if last is None else last.age_s(datetime.now(UTC))
 
     def _switch(self, key: str, on: bool) -> None:
         """Start or stop watching a camera."""

@@ -23,7 +23,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from birdwatchd.errors import StoreUnavailable
 from birdwatchd.metrics import Metrics
-from birdwatchd.records import Evidence, Moment
+from birdwatchd.records import TEST_CAMERA, Evidence, Moment
 
 __all__ = ["Backoff", "Crew", "Handover", "Mailbox", "Stop", "StoreRetry", "WorkerThread"]
 
@@ -171,7 +171,8 @@ class Mailbox:
         """Announce a sender; the mailbox does not end before its lane is closed."""
         with self._changed:
             self._lanes[name] = _Lane()
-            self._turn.append(name)
+            if name not in self._turn:
+                self._turn.append(name)
 
     def close_lane(self, name: str) -> None:
         """This sender sends no more."""
@@ -191,7 +192,7 @@ class Mailbox:
             while lane.crops > self._lane_crops:
                 _forget_least_useful(lane)
                 self._metrics.add("crops_dropped_total", camera=evidence.camera, reason="lane_full")
-            self._metrics.set("crops_waiting", lane.crops, camera=lane_name)
+            self._note_waiting(lane_name)
             self._changed.notify_all()
 
     def take(self, max_crops: int, max_wait_s: float, poll_s: float = 1.0) -> list[Evidence] | None:
@@ -219,9 +220,13 @@ class Mailbox:
             if lane.queue:
                 evidence = _pop_next(lane.queue)
                 lane.crops -= len(evidence.moments)
-                self._metrics.set("crops_waiting", lane.crops, camera=name)
+                self._note_waiting(name)
                 drawn += max(1, len(evidence.moments))
                 yield evidence
+
+    def _note_waiting(self, name: str) -> None:
+        if name != TEST_CAMERA:
+            self._metrics.set("crops_waiting", self._lanes[name].crops, camera=name)
 
     def _waiting(self) -> int:
         return sum(len(lane.queue) for lane in self._lanes.values())

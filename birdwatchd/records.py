@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # `birdwatchd --help` does without NumPy
 
 __all__ = [
     "LIFELESS",
+    "TEST_CAMERA",
     "Blindness",
     "Box",
     "CameraState",
@@ -45,6 +46,7 @@ __all__ = [
 FloatArray: TypeAlias = "NDArray[np.float32]"
 HalfArray: TypeAlias = "NDArray[np.float16]"
 
+TEST_CAMERA = "-selftest-"  # the camera of a self-test; no configuration can have it, since keys begin with a-z or 0-9
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 

@@ -10,6 +10,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.support")
 
+from birdwatchd.monitor.repeats import RepeatLimit  # noqa: E402
 from tests.support.peer import Peer, serving  # noqa: E402  # after it is said that its asserts explain themselves
 
 
@@ -27,7 +28,7 @@ def logging_as_before() -> Iterator[None]:
     before, level = list(root.handlers), root.level
     yield
     for handler in root.handlers[:]:
-        if handler not in before and type(handler) is logging.StreamHandler:
+        if handler not in before and type(handler) in (logging.StreamHandler, RepeatLimit):
             root.removeHandler(handler)
     root.setLevel(level)
 

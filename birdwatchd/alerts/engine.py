@@ -150,7 +150,7 @@ def build_station(config: Config, labels: Sequence[Label] = ()) -> Station:
 
 
 def build_alert_engine(config: Config, labels: Sequence[Label] = ()) -> AlertEngine | None:
-    """The engine with the rules of a configuration; None if there are no rules.
+    """The engine with the rules about visits of a configuration; None if there are none.
 
     Args:
         labels: of the model, where it is loaded; those of the bundled tables are always known.
@@ -158,7 +158,7 @@ def build_alert_engine(config: Config, labels: Sequence[Label] = ()) -> AlertEng
     Raises:
         ConfigError: the names file cannot be used.
     """
-    if not config.alerts:
+    if not config.visit_alerts:
         return None
     topics = Topics(config.mqtt.base, config.station.name) if config.mqtt.url else None
-    return AlertEngine(config.alerts, build_station(config, labels), topics, config.channels)
+    return AlertEngine(config.visit_alerts, build_station(config, labels), topics, config.channels)

@@ -61,7 +61,11 @@ class Channel:
         """
         self.name, self._max_age, self._send = name, settings.max_age, send
         self._outbox, self._metrics, self._clock, self._drain_s = outbox, metrics, clock, drain_s
-        self._retry = StoreRetry(on_each=lambda: metrics.add("publish_store_retries_total"))
+        self._retry = StoreRetry(
+            on_first=lambda error: log.error("channel %s: messages wait: %s", name, error),
+            on_each=lambda: metrics.add("publish_store_retries_total"),
+            on_again=lambda: log.info("channel %s: messages are sent again", name),
+        )
         self._unreachable = Backoff(5.0, 600.0, chance)
         self._refused = Backoff(80.0, 600.0, chance)  # jitter takes up to a quarter: never below 60
         self._delivered: int | None = None  # id of a row that was delivered and is not yet deleted
@@ -69,6 +73,10 @@ class Channel:
         self._logged, self._old_logged = "", False  # the last logged state; empty while the channel works
         self._next_attempt_s = self._metrics_at_s = float("-inf")
         self.beat_s = time.monotonic()
+        for gauge in ("channel_outbox_oldest_seconds", "channel_failing"):
+            self._metrics.set(gauge, 0.0, channel=name)
+        for reason in ("old", "refused"):
+            self._count_dropped(0, reason)
 
     def run(self, stop: StopSignal) -> None:
         """Deliver until the stop, then what is left while the channel works and time allows."""
@@ -123,7 +131,10 @@ class Channel:
             self._metrics.add("channel_failures_total", channel=self.name)
             self._log_change("unreachable", logging.WARNING, f"{error.message}; messages wait in the outbox")
             return self._unreachable.next_wait_s()
-        self._delivered, self._refusals, self._old_logged = row.id, 0, False
+        self._delivered, self._refusals = row.id, 0
+        if self._old_logged:
+            self._old_logged = False
+            log.info("channel %s: messages arrive in time again", self.name)
         self._metrics.add("channel_sent_total", channel=self.name)
         if self._logged:
             self._log_change("", logging.INFO, "accepts messages again")
@@ -155,6 +166,7 @@ class Channel:
         if state != self._logged:
             log.log(level, "channel %s: %s", self.name, text)
         self._logged = state
+        self._metrics.set("channel_failing", float(bool(state)), channel=self.name)
 
     def _update_metrics(self, now_s: float) -> None:
         if now_s - self._metrics_at_s >= METRICS_INTERVAL_S:

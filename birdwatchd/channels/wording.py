@@ -42,6 +42,11 @@ def notification_of(payload: bytes, zone: tzinfo, cameras: Mapping[str, str]) ->
         cameras: display names by key.
     """
     alert: dict[str, Any] = json.loads(payload)
+    if "text" in alert:  # about the station itself
+        over = alert["phase"] == "ended"
+        name = cameras.get(alert["camera"]) if alert["camera"] else None
+        text = alert["text"].replace(f"camera {alert['camera']} ", f"camera {name} ", 1) if name else alert["text"]
+        return Notification(f"{alert['station']}: {'all right again' if over else 'needs you'}", text)
     if alert["model"] == TEST_MODEL:
         return Notification("birdwatchd test", "this channel works")
     bird = alert["common_name"] or ("not a bird" if alert["state"] == "rejected" else "unknown bird")

@@ -45,6 +45,8 @@ def _print_backup(done: BackedUp) -> None:
     if done.removed_databases or done.removed_files:
         gone = f"{counted(done.removed_databases, 'older database')}, {counted(done.removed_files, 'file')} of theirs"
         out.print(f"  removed: {gone}", soft_wrap=True)
+    if not done.noted:
+        err.print("  The home cannot be written, so `birdwatchd status` does not know of this backup.", soft_wrap=True)
     if done.problem:
         err.print(f"  {shown(done.problem)}; delete that file, so that what nothing names can go", soft_wrap=True)
 

@@ -75,11 +75,12 @@ def run_backtest(config: Config, options: BacktestOptions) -> int:
         ConfigError: no rules are configured.
         StoreError: there is no database.
     """
-    if not config.alerts:
-        raise ConfigError("no alert rules are configured", "add one below `alerts:`, see docs/reference/alerts.md")
-    for rule_name, bird in unknown_names(config.alerts, build_station(config).bird_names):
+    if not config.visit_alerts:
+        hint = "add one below `alerts:`, see docs/reference/alerts.md"
+        raise ConfigError("no alert rules about visits are configured", hint)
+    for rule_name, bird in unknown_names(config.visit_alerts, build_station(config).bird_names):
         err.print(f"unknown species {shown(bird)} in rule {shown(rule_name)}; check the spelling")
-    tallies = {rule.name: Counter[str]() for rule in config.alerts}
+    tallies = {rule.name: Counter[str]() for rule in config.visit_alerts}
     with StoreReader.open_existing(config.home) as store:
         for stored, rule, result in backtest(config, store.visits, options.since, options.until):
             tallies[rule.name][result.why_not] += 1
@@ -96,7 +97,7 @@ def backtest(
     station, history = build_station(config), BacktestHistory(visits)
     for stored in visits.stored(since, until):
         history.visit_id = stored.visit.visit_id
-        for rule in config.alerts:
+        for rule in config.visit_alerts:
             result = evaluate(rule, stored, station, history)
             if result.fires:
                 history.add(rule.name, stored.visit)

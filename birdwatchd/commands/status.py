@@ -18,9 +18,9 @@ from rich.table import Table
 from birdwatchd.commands.terminal import counted, out, shown
 from birdwatchd.monitor.exposition import database_bytes
 from birdwatchd.monitor.scrape import Live, NotServed, read_live
-from birdwatchd.records import CameraState
+from birdwatchd.records import CameraState, rfc3339
 from birdwatchd.settings.config import Config
-from birdwatchd.store import EffortSpan, StoreReader
+from birdwatchd.store import EffortSpan, LastBackup, StoreReader
 
 __all__ = ["CameraReport", "StationReport", "examine", "run_status"]
 
@@ -28,6 +28,7 @@ EFFORT = timedelta(days=7)  # that is summed up
 SILENCE = timedelta(minutes=2)  # a running daemon writes effort every half minute
 OFFLINE_S = 600.0  # a camera that reboots or loses its network for a moment needs nobody
 WAITING_S = 3600.0  # a broker or phone service that is away for longer needs somebody
+OLD_BACKUP_S = 8 * 86_400.0  # a weekly backup that was missed once
 LEAST_FREE_BYTES = 1_000_000_000
 _WHILE_ONLINE = ("camera_fps", "camera_blind")  # say nothing of a camera that gives no pictures
 STYLES = {"online": "green", "offline": "bold red", "starting": "yellow"}
@@ -64,6 +65,7 @@ class StationReport:
         at: when it was looked at.
         running: whether the daemon runs; None where that cannot be known.
         live: the address of the metrics that were read; empty without.
+        last_backup: `at`, `age_s` and `folder` of the last one; None if there was none.
         problems: what needs a person, a sentence each.
         notes: what is missing in this report, and why.
     """
@@ -80,6 +82,7 @@ class StationReport:
     disk_free_bytes: int
     disk_size_bytes: int
     database_bytes: int
+    last_backup: dict[str, str | float] | None
     cameras: tuple[CameraReport, ...]
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -134,6 +137,7 @@ def examine(config: Config, now: datetime) -> StationReport:
             disk_free_bytes=disk.free,
             disk_size_bytes=disk.total,
             database_bytes=database_bytes(store.path),
+            last_backup=_last_backup(config, now),
             cameras=cameras,
         )
     report.problems.extend(_problems(report, silent, spans))
@@ -221,6 +225,11 @@ def _outbox(store: StoreReader, config: Config, now: datetime) -> dict[str, dict
     }
 
 
+def _last_backup(config: Config, now: datetime) -> dict[str, str | float] | None:
+    last = LastBackup.read(config.home)
+    return None if last is None else {"at": rfc3339(last.at), "age_s": last.age_s(now), "folder": last.folder}
+
+
 def _problems(report: StationReport, silent: str, spans: Sequence[EffortSpan]) -> list[str]:
     """What needs a person."""
     found = []
@@ -240,6 +249,9 @@ def _problems(report: StationReport, silent: str, spans: Sequence[EffortSpan]) -
         oldest_s = waiting["oldest_s"]
         if oldest_s is not None and oldest_s > WAITING_S:
             found.append(f"{name}: messages have waited for {_span(oldest_s)}; is its service reachable?")
+    if report.last_backup is not None and float(report.last_backup["age_s"]) > OLD_BACKUP_S:
+        age = _span(float(report.last_backup["age_s"]))
+        found.append(f"the last backup is {age} old; see why {report.last_backup['folder']} gets none")
     if report.disk_free_bytes < LEAST_FREE_BYTES:
         found.append(f"the disk is nearly full: {_bytes(report.disk_free_bytes)} are free; make room")
     return found
@@ -263,6 +275,10 @@ def _print(report: StationReport) -> None:
         facts[shown(name)] = f"{counted(int(door['waiting'] or 0), 'message')} waiting{oldest}"
     facts["disk"] = f"{_bytes(report.disk_free_bytes)} of {_bytes(report.disk_size_bytes)} free"
     facts["database"] = _bytes(report.database_bytes)
+    facts["backup"] = "none yet; make one: birdwatchd backup DIR"
+    if report.last_backup is not None:
+        age_s, folder = float(report.last_backup["age_s"]), report.last_backup["folder"]
+        facts["backup"] = shown(f"{_span(age_s)} ago, to {folder}")
     if report.memory_bytes is not None:
         facts["memory"] = f"{_bytes(report.memory_bytes)} with the processes of the cameras"
     for name, fact in facts.items():

@@ -17,6 +17,7 @@ from itertools import islice
 from rich.console import Console
 from rich.markup import escape
 
+from birdwatchd.monitor.repeats import RepeatLimit
 from birdwatchd.records import State, Verdict, Visit
 from birdwatchd.settings.cameras import CameraSettings
 
@@ -29,6 +30,7 @@ __all__ = [
     "name_of",
     "out",
     "plain",
+    "recent_log",
     "say_problem",
     "setup_log",
     "shown",
@@ -73,12 +75,14 @@ class _JsonLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The object, without what a terminal would obey."""
-        line = {
+        line: dict[str, object] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if repeats := getattr(record, "repeats", 0):
+            line["repeats"] = repeats
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
@@ -90,13 +94,23 @@ def ignore_warnings() -> None:
 
 
 def setup_log(*, verbose: bool = False, as_json: bool = False) -> None:
-    """Log to stderr, one line per change of state; as JSON objects with the time in UTC where programs read it."""
+    """Log to stderr, one line per change of state; as JSON objects with the time in UTC where programs read it.
+
+    A line that repeats is written a few times a minute, and then counted.
+    """
     handler = logging.StreamHandler()
     text = _OneLine("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
     handler.setFormatter(_JsonLine() if as_json else text)
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
+    level = logging.DEBUG if verbose else logging.INFO
+    logging.basicConfig(level=level, handlers=[RepeatLimit(handler)], force=True)
     for noisy in ("amqtt", "transitions", "asyncio", "alembic", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def recent_log() -> list[str]:
+    """The newest lines that this process logged, oldest first."""
+    handlers = [handler for handler in logging.getLogger().handlers if isinstance(handler, RepeatLimit)]
+    return [line for handler in handlers for line in tuple(handler.recent)]
 
 
 def too_small(settings: CameraSettings, width: int, height: int) -> str:

@@ -24,14 +24,16 @@ def build_monitor(
     vitals: Vitals,
     database: Path,
     pids: Callable[[], Mapping[str, int]] = dict,
+    backup_age_s: Callable[[], float | None] = lambda: None,
 ) -> MonitorServer:
     """The server of one daemon, not started yet.
 
     Args:
         database: its file, which need not exist yet.
         pids: the process of each camera that has one.
+        backup_age_s: seconds since the last backup; None where there was none.
     """
-    exposition = Exposition(metrics, vitals, database, pids)
+    exposition = Exposition(metrics, vitals, database, pids, backup_age_s)
     kept: dict[str, tuple[float, Answer]] = {}
 
     def show_metrics(accept: str) -> Answer:

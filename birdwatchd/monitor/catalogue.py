@@ -38,7 +38,7 @@ CATALOGUE = {
     "beat_age_seconds": _gauge("Seconds since every stage was last found alive."),
     "uptime_seconds": _gauge("Seconds since the daemon started."),
     "camera_state": _gauge("1 for the state that the camera is in, 0 for the others.", "camera", "state"),
-    "camera_last_frame_age_seconds": _gauge("Seconds since a frame came.", "camera"),
+    "camera_last_frame_age_seconds": _gauge("Seconds since a frame came, also before the start.", "camera"),
     "camera_last_motion_age_seconds": _gauge("Seconds since something moved that could be a bird.", "camera"),
     "camera_last_visit_age_seconds": _gauge("Seconds since a bird was seen; 0 while one is there.", "camera"),
     "camera_fps": _gauge("Frames per second that arrive.", "camera"),
@@ -58,6 +58,7 @@ CATALOGUE = {
         "Reports of a camera's state that were left out because they came too often.", "camera"
     ),
     "visits_cut_short_total": _counter("Visits that ended because the camera's process died.", "camera"),
+    "clips_cut_total": _counter("Clips that end before their visit does: the disk was too slow, or full.", "camera"),
     "crops_waiting": _gauge("Crops that wait for the classifier; at most 64 per camera.", "camera"),
     "crops_classified_total": _counter("Crops that the network classified."),
     "second_looks_total": _counter("Brightened copies of dark crops among them."),
@@ -85,6 +86,7 @@ CATALOGUE = {
     "mqtt_commands_ignored_total": _counter("Commands over MQTT that were not allowed or not understood."),
     "channel_outbox_depth": _gauge("Notifications that wait.", "channel"),
     "channel_outbox_oldest_seconds": _gauge("Age of the oldest notification that waits.", "channel"),
+    "channel_failing": _gauge("1 while a channel cannot be reached or refuses messages, else 0.", "channel"),
     "channel_sent_total": _counter("Notifications that were sent.", "channel"),
     "channel_failures_total": _counter("Tries to send a notification that failed.", "channel"),
     "channel_dropped_total": _counter(
@@ -98,4 +100,5 @@ CATALOGUE = {
     "disk_free_bytes": _gauge("Free space on the disk of the home."),
     "disk_size_bytes": _gauge("Size of the disk of the home."),
     "database_bytes": _gauge("Size of the database with its write-ahead log."),
+    "last_backup_age_seconds": _gauge("Seconds since the home was last backed up; missing if it never was."),
 }

@@ -25,6 +25,18 @@ from birdwatchd.records import CameraState
 __all__ = ["Exposition", "database_bytes"]
 
 Sample = tuple[dict[str, str], float]
+# Gauges of what waits or is held in memory, at most so much (see "Full queues" in docs/design/architecture.md).
+_WAITING = tuple(
+    CATALOGUE[name]
+    for name in (
+        "camera_ring_seconds",
+        "camera_ring_bytes",
+        "crops_waiting",
+        "record_queue_length",
+        "outbox_depth",
+        "outbox_oldest_seconds",
+    )
+)
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -37,13 +49,16 @@ class Exposition(Collector):
         vitals: Vitals,
         database: Path,
         pids: Callable[[], Mapping[str, int]] = dict,
+        backup_age_s: Callable[[], float | None] = lambda: None,
     ) -> None:
         """
         Args:
             database: its file; the disk that is measured is the one it is on.
             pids: the process of each camera that has one.
+            backup_age_s: seconds since the last backup; None where there was none.
         """
-        self._metrics, self._vitals, self._database, self._pids = metrics, vitals, database, pids
+        self._metrics, self._vitals, self._database = metrics, vitals, database
+        self._pids, self._backup_age_s = pids, backup_age_s
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -76,10 +91,11 @@ class Exposition(Collector):
         return family
 
     def _from_zero(self, meaning: Meaning) -> list[tuple[str, ...]]:
-        """A counter is there before it counts, so that its first increase is an increase."""
-        if meaning.kind == "counter" and meaning.labels == ():
+        """What is there before it counts, so that its first increase is an increase: counters, and what waits."""
+        counted = meaning.kind == "counter" or meaning in _WAITING
+        if counted and meaning.labels == ():
             return [()]
-        if meaning.kind == "counter" and meaning.labels == ("camera",):
+        if counted and meaning.labels == ("camera",):
             return [(key,) for key in self._vitals.cameras]
         if meaning.labels == ("camera", "reason"):  # crops that are given up: of both reasons only this is an overload
             return [(key, "lane_full") for key in self._vitals.cameras]
@@ -105,6 +121,9 @@ class Exposition(Collector):
                 yield f"camera_last_{what}_age_seconds", {"camera": camera}, age_s
             if camera in pids and (memory := _resident_bytes(pids[camera])) is not None:
                 yield "camera_memory_bytes", {"camera": camera}, memory
+        backup_age_s = self._backup_age_s()
+        if backup_age_s is not None:
+            yield "last_backup_age_seconds", {}, backup_age_s
         with suppress(OSError):  # a disk that is gone gives no number, and everything else is still shown
             disk = shutil.disk_usage(self._database.parent)
             yield "disk_free_bytes", {}, disk.free

@@ -92,7 +92,7 @@ class MonitorServer:
                 failed = True
                 await self._wait_for_stop(RETRY_S)
             else:
-                log.log(logging.WARNING if failed else logging.INFO, "metrics are served at %s", where)
+                log.info("metrics are served at %s", where)
                 return server
         return None
 

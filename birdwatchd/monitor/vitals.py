@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from birdwatchd.records import CameraState, CameraStatus, State, Visit
+from birdwatchd.records import Blindness, CameraState, CameraStatus, State, Visit
 
 __all__ = ["BEAT_PATIENCE_S", "MOTION_AGE", "Vitals"]
 
@@ -72,6 +72,12 @@ class Vitals:
                 if name == MOTION_AGE:
                     self._motion_s[status.camera] = now_s - age_s
 
+    def recall_frame(self, camera: str, at: datetime) -> None:
+        """A camera gave pictures before the daemon was started, `at` for the last time."""
+        then_s = self._monotonic() - max(0.0, (self._utc_now() - at).total_seconds())
+        with self._lock:
+            self._frame_s[camera] = max(then_s, self._frame_s.get(camera, then_s))
+
     def take_visit(self, visit: Visit) -> None:
         """Take a stored revision of a visit; one that was rejected shows no bird."""
         now_s, now = self._monotonic(), self._utc_now()
@@ -115,6 +121,18 @@ class Vitals:
         with self._lock:
             status = self._status.get(camera)
         return status.state if status is not None else CameraState.STARTING
+
+    def detail_of(self, camera: str) -> str:
+        """What a camera said last of why it gives no pictures."""
+        with self._lock:
+            status = self._status.get(camera)
+        return status.detail if status is not None else ""
+
+    def blindness_of(self, camera: str) -> Blindness | None:
+        """Why birds can hardly be seen at a camera that gives pictures; None while they can."""
+        with self._lock:
+            status = self._status.get(camera)
+        return status.blind if status is not None and status.state is CameraState.ONLINE else None
 
     def ages_s(self, camera: str) -> dict[str, float]:
         """Seconds since the last `frame`, `motion` and `visit` of a camera; without those that never were."""

@@ -190,7 +190,7 @@ class Connection:
         limits: of the broker, once up.
         acks: PUBACKs since the owner last read them; the owner empties it.
         received: messages since the owner last read them, at most `MAX_RECEIVED`; the owner empties it.
-        subscribe_refused: the broker refused a subscription.
+        subscribe_refused: the broker refused a subscription; None before it has answered.
         error: why the connection failed or was lost.
         ever_connected: this protocol version is known to work.
         version_unsupported: the broker answered that it does not support this version.
@@ -206,7 +206,7 @@ class Connection:
     limits: Limits = field(default_factory=Limits)
     acks: list[Ack] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
-    subscribe_refused: bool = False
+    subscribe_refused: bool | None = None
     error: BrokerError | None = None
     ever_connected: bool = False
     version_unsupported: bool = False
@@ -317,7 +317,7 @@ class Connection:
 
     def subscribe(self, filters: Sequence[str]) -> None:
         """Subscribe to topic filters with QoS 1; messages arrive in `received`."""
-        self.subscribe_refused = False
+        self.subscribe_refused = None
         if filters:
             self.client.subscribe([(one, 1) for one in filters])
 
@@ -379,4 +379,4 @@ class Connection:
     def _on_subscribe(
         self, client: paho.Client, userdata: object, mid: int, reasons: list[ReasonCode], properties: Any
     ) -> None:
-        self.subscribe_refused = self.subscribe_refused or any(reason.is_failure for reason in reasons)
+        self.subscribe_refused = bool(self.subscribe_refused) or any(reason.is_failure for reason in reasons)

@@ -84,7 +84,11 @@ class Publisher:
         """
         self._outbox, self._settings, self._topics, self._metrics = outbox, settings, topics, metrics
         self._clock, self._drain_s, self._retained = clock, drain_s, retained
-        self._retry = StoreRetry(on_each=lambda: metrics.add("publish_store_retries_total"))
+        self._retry = StoreRetry(
+            on_first=lambda error: log.error("MQTT messages wait: %s", error),
+            on_each=lambda: metrics.add("publish_store_retries_total"),
+            on_again=lambda: log.info("MQTT messages are sent again"),
+        )
         self._client_id = f"birdwatchd-{station}"
         self._will = Message(topics.status, b"offline", retain=True)
         self._credentials = Credentials.read(settings)
@@ -245,10 +249,14 @@ class Publisher:
         messages = self._retained.due(now_s)
         with self._lock:
             self._pending.update((message.topic, message) for message in messages)
-        if self._connection.subscribe_refused and not self._subscribe_refused_logged:
-            self._subscribe_refused_logged = True
+        refused = self._connection.subscribe_refused
+        if refused is not None and refused is not self._subscribe_refused_logged:
+            self._subscribe_refused_logged = refused
             topics = " and ".join(self._retained.topic_filters)
-            log.error("the broker refused a subscription; the MQTT user needs read access to %s", topics)
+            if refused:
+                log.error("the broker refused a subscription; the MQTT user needs read access to %s", topics)
+            else:
+                log.info("the broker accepts the subscriptions again (%s)", topics)
 
     def _on_disconnected(self, now_s: float) -> None:
         was_up, self._was_up, self._was_connecting = self._was_up, False, False
@@ -291,6 +299,9 @@ class Publisher:
             if ack.failed and ack.code not in NEVER_ACCEPTED:
                 self._on_message_refused(ack, now_s)
                 break
+            if isinstance(what, str) and what in self._refused_topics and not ack.failed:
+                self._refused_topics.discard(what)
+                log.info("the broker accepts %s again", what)
             if ack.failed:
                 log.error("the broker rejected message %s (%s); dropped", what, ack.reason.lower())
                 self._metrics.add("mqtt_dropped_total")
@@ -358,6 +369,9 @@ class Publisher:
         limits = (self._connection.limits.maximum_packet_size, self._packet_limit.limit)
         limit = min((n for n in limits if n is not None), default=None)
         if limit is None or self._connection.packet_size(message) <= limit:
+            if message.topic in self._too_large_topics and message.payload:
+                self._too_large_topics.discard(message.topic)
+                log.info("%s: is published again", message.topic)
             return message
         self._metrics.add("mqtt_dropped_total")
         if message.topic not in self._too_large_topics:

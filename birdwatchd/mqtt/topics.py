@@ -29,6 +29,16 @@ class Topics:
         """Visits that matched an alert rule, not retained."""
         return f"{self.base}/{self.station}/alert"
 
+    @property
+    def station_alert(self) -> str:
+        """Faults of the station that matched an alert rule, and their ends, not retained."""
+        return f"{self.base}/{self.station}/station_alert"
+
+    @property
+    def selftest(self) -> str:
+        """The message of a self-test, not retained."""
+        return f"{self.base}/{self.station}/selftest"
+
     def camera_status(self, camera: str) -> str:
         """`online` / `offline` / `disabled`, retained."""
         return self._of(camera, "status")

@@ -61,6 +61,16 @@ class Config(Settings):
         kept = {"mask", "store", "keep_lifeless"}
         return settings.model_copy(update={key: getattr(live, key) for key in kept}) if live else settings
 
+    @property
+    def visit_alerts(self) -> tuple[AlertSettings, ...]:
+        """The alert rules about visits."""
+        return tuple(rule for rule in self.alerts if not rule.about_station)
+
+    @property
+    def station_alerts(self) -> tuple[AlertSettings, ...]:
+        """The alert rules about faults of the station itself."""
+        return tuple(rule for rule in self.alerts if rule.about_station)
+
     @field_validator("cameras")
     @classmethod
     def _camera_keys(cls, value: Mapping[str, CameraSettings]) -> Mapping[str, CameraSettings]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from birdwatchd.flow import Handover, Mailbox, Stop
 from birdwatchd.metrics import Metrics
-from birdwatchd.records import Prediction, Visit
+from birdwatchd.records import TEST_CAMERA, Prediction, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.classify import ClassifiedEvidence, Classify
 from birdwatchd.stages.learn import Learn
@@ -38,12 +38,14 @@ def build_stages(
     on_withdrawn: Callable[[Visit], None] = lambda visit: None,
     show_known: bool = False,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    on_test: Callable[[Visit, Sequence[MomentRow]], None] = lambda visit, moments: None,
 ) -> tuple[Classify, Record, Learn]:
     """Build the stages classify, record and learn, connected with each other.
 
     Args:
         on_withdrawn: is given every visit that turned out to be none.
         clock: wall time, UTC.
+        on_test: is given the visits of self-tests, which are not written.
         show_known: give `on_visit` also what was stored before (a recording that is read again).
     """
     from birdwatchd.species.network.classifier import Classifier
@@ -64,7 +66,7 @@ def build_stages(
         max_wait_s=config.model.max_wait_ms / 1000,
         stop=stop,
     )
-    write = _write_with(store.clocks, writer, fusion, clock, show_known=show_known)
+    write = _write_with(store.clocks, writer, fusion, clock, on_test, show_known=show_known)
     record = Record(
         handover,
         write,
@@ -80,7 +82,13 @@ def build_stages(
 
 
 def _write_with(
-    clocks: Clocks, writer: Writer, fusion: Fusion, clock: Callable[[], datetime], *, show_known: bool
+    clocks: Clocks,
+    writer: Writer,
+    fusion: Fusion,
+    clock: Callable[[], datetime],
+    on_test: Callable[[Visit, Sequence[MomentRow]], None],
+    *,
+    show_known: bool,
 ) -> Write:
     def write(visit: Visit, predictions: Sequence[Prediction]) -> bool:
         with clocks.alone():  # the clock is not put right between reading it and writing by it
@@ -89,6 +97,9 @@ def _write_with(
                 MomentRow(moment, p.embedding, fusion.top(p.logits), p.logits, fusion.bird_evidence(p.logits))
                 for moment, p in zip(moments, predictions, strict=True)
             ]
+            if visit.camera == TEST_CAMERA:
+                on_test(visit, rows)
+                return False
             recorded = writer.record(visit, rows, clock())
         return (recorded.recorded and not recorded.only_clip) or show_known
 

@@ -79,7 +79,10 @@ class Learn:
 
     def __init__(self, stored: Examples, network: Model, fusion: Fusion, settings: SpeciesSettings) -> None:
         self._stored, self._network, self._fusion, self._settings = stored, network, fusion, settings
-        self._retry = StoreRetry(on_first=lambda error: log.debug("learning waits: %s", error))
+        self._retry = StoreRetry(
+            on_first=lambda error: log.warning("reviews are not learned from: %s", error),
+            on_again=lambda: log.info("reviews are learned from again"),
+        )
         self._reviews: tuple[int, int] | None = None
         self._learned_s = 0.0
         self.beat_s = time.monotonic()

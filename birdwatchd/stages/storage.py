@@ -72,6 +72,7 @@ class Storage:
         self._retry = StoreRetry(
             on_first=lambda error: log.error("retention waits: %s", error),
             on_each=lambda: metrics.add("store_retries_total"),
+            on_again=lambda: log.info("retention goes on again"),
         )
         self._kept: Kept | None = None
         self._run: _Run | None = None
@@ -79,6 +80,7 @@ class Storage:
         self._unreachable = False  # a limit, as was logged
         self._lost = False  # the home, as was logged
         self.beat_s = time.monotonic()
+        self._spent = False  # the reserve, as was logged
 
     def run(self, stop: Stop) -> None:
         """Run until the stop; deletions that are going on then are taken up by the next start."""
@@ -115,6 +117,8 @@ class Storage:
                 log.error("%s: %s; check that its disk is mounted", self._home, error.strerror)
             self._lost = True
             return
+        if self._lost:
+            log.info("%s: is there again", self._home)
         self._lost = False
         kept = room.storage
         changed = kept is not self._kept
@@ -123,13 +127,19 @@ class Storage:
             log.log(level, "%s: %.2f GB free; %s", self._home, room.free / 1e9, _TEXT[kept])
         self._kept = kept
         if kept is Kept.GOOD:
-            self._reserve.hold()
+            self._hold_reserve()
         elif kept is Kept.FULL and self._reserve.release():
+            self._spent = True
             log.error("%s: the room that was held for a full disk is used for visits now", self._home)
         if changed or now_s >= self._publish_s:
             self._publish_s = now_s + PUBLISH_S
             numbers = {"state": kept.value, "free_gb": round(room.free / 1e9, 2), "size_gb": round(room.total / 1e9, 2)}
             self._publish(json.dumps(numbers, separators=(",", ":")).encode())
+
+    def _hold_reserve(self) -> None:
+        if self._reserve.hold() and self._spent:
+            self._spent = False
+            log.info("%s: room is held for a full disk again", self._home)
 
     def _begin(self, now_s: float) -> None:
         """Compare with the limits, and begin to delete where one is exceeded."""
@@ -144,6 +154,8 @@ class Storage:
             self._age_check_s = now_s + AGE_CHECK_S
         if by_age or plan.above_max > 0 or plan.below_free > 0:
             self._run = _Run(plan, self._retention.steps(plan.items(), now), Deleted())
+        else:
+            self._warn_unreachable(plan)
 
     def _step(self) -> bool:
         """Delete a little; False when all is done."""
@@ -173,8 +185,10 @@ class Storage:
             LastRun(self._clock(), done.clips, done.pictures, done.visits, done.size).write(self._home)
 
     def _warn_unreachable(self, plan: Plan) -> None:
-        """Say once that a limit cannot be kept by deleting."""
+        """Say once that a limit cannot be kept by deleting, and once that it is kept again."""
         problem = plan.problem
         if problem and not self._unreachable:
             log.warning("retention: %s", problem)
+        if self._unreachable and not problem:
+            log.info("retention: the limits are kept again")
         self._unreachable = bool(problem)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from birdwatchd.camera.blindness import explain
 from birdwatchd.flow import Stop, StoreRetry
@@ -24,6 +25,8 @@ __all__ = ["Upkeep"]
 
 log = logging.getLogger(__name__)
 RING_GAUGES = ("ring_seconds", "ring_bytes")  # how far back a camera's kept video reaches, and its memory
+AGAIN = " again"  # how a notice ends that says that a fault is over
+LOOKED = timedelta(minutes=2)  # after which a new process of a camera would have said that it is blind
 KEPT_CHANGES = 8  # changes of state per camera that wait to be handled; different notices likewise
 
 
@@ -58,6 +61,7 @@ class Upkeep:
             on_again=lambda: log.info("camera effort is written again"),
         )
         self._blind: dict[str, Blindness | None] = {}  # as it was logged last
+        self._unclear: dict[str, datetime | None] = {}  # was blind; since when a new process has not found it so
         self._store_busy = False  # in this round
         self.cameras: dict[str, CameraStatus] = {}
         self.beat_s = time.monotonic()
@@ -93,7 +97,11 @@ class Upkeep:
             for camera, text in notices:
                 self._notices[camera][text] = True
         for camera, text in notices:
-            log.warning("camera %s: %s", camera, text)
+            over = text.endswith(AGAIN)
+            log.log(logging.INFO if over else logging.WARNING, "camera %s: %s", camera, text)
+            if over:  # what was said before may happen, and be said, once more
+                with self._lock:
+                    self._notices[camera].clear()
         self._store_busy = False
         for status in (status for changes in reports.values() for status in changes):
             self._metrics.set("camera_fps", status.fps, camera=status.camera)
@@ -111,7 +119,8 @@ class Upkeep:
             elif before.detail != status.detail:
                 self._log_detail(status)
             if status.state is CameraState.STARTING:
-                self._blind.pop(status.camera, None)  # a new process has not looked yet
+                if self._blind.pop(status.camera, None) is not None:  # a new process has not looked yet
+                    self._unclear[status.camera] = None
             elif status.state is CameraState.ONLINE:
                 self._note_sight(status)
         if self._healthy():
@@ -132,6 +141,12 @@ class Upkeep:
     def _note_sight(self, status: CameraStatus) -> None:
         """Log when a camera that gives pictures can no longer see birds in them, and when it can again."""
         self._metrics.set("camera_blind", float(status.blind is not None), camera=status.camera)
+        if status.camera in self._unclear:
+            since = self._unclear[status.camera] = self._unclear[status.camera] or status.at
+            if status.blind is not None or status.at - since >= LOOKED:
+                del self._unclear[status.camera]
+                if status.blind is None:
+                    log.info("camera %s: birds can be seen again", status.camera)
         if status.blind is self._blind.get(status.camera):
             return
         self._blind[status.camera] = status.blind

@@ -9,13 +9,14 @@ from birdwatchd.lazy import lazy_names
 
 if TYPE_CHECKING:
     from birdwatchd.store.alert_log import AlertContext, Decide, Fired, Outcome
+    from birdwatchd.store.backup.last_backup import LastBackup
     from birdwatchd.store.backup.make import BackedUp, back_up
     from birdwatchd.store.backup.restore import Restored, restore
     from birdwatchd.store.camera_state import CameraSummary, EffortSpan, day_bounds
     from birdwatchd.store.embeddings import Embeddings, VisitEmbeddings
     from birdwatchd.store.examples import Examples, VisitExample
     from birdwatchd.store.news import Compose, Day, NewsContext, StoredVisit
-    from birdwatchd.store.outbox import Outbox, OutboxRow
+    from birdwatchd.store.outbox import Outbox, OutboxRow, ReportedFaults
     from birdwatchd.store.reader import StoredMoment, VisitFilter, Visits
     from birdwatchd.store.reviews import Review, ReviewVerdict
     from birdwatchd.store.revision import MomentRow, Recorded
@@ -39,6 +40,7 @@ else:
             "Embeddings": "embeddings",
             "Examples": "examples",
             "Fired": "alert_log",
+            "LastBackup": "backup.last_backup",
             "MomentRow": "revision",
             "NewsContext": "news",
             "Outbox": "outbox",
@@ -55,6 +57,7 @@ else:
             "StoredMoment": "reader",
             "StoredVisit": "news",
             "Stretch": "timekeeping.stretches",
+            "ReportedFaults": "outbox",
             "VisitEmbeddings": "embeddings",
             "VisitExample": "examples",
             "VisitIds": "scans",
@@ -79,6 +82,7 @@ __all__ = [
     "Embeddings",
     "Examples",
     "Fired",
+    "LastBackup",
     "MomentRow",
     "NewsContext",
     "Outbox",
@@ -86,6 +90,7 @@ __all__ = [
     "Outcome",
     "Recorded",
     "Recording",
+    "ReportedFaults",
     "Restored",
     "Review",
     "ReviewVerdict",

@@ -20,7 +20,9 @@ from birdwatchd.records import Message
 from birdwatchd.store import schema
 from birdwatchd.store.database import Database
 
-__all__ = ["AnnouncedTopics", "Outbox", "OutboxRow", "add", "keep_without_visit"]
+__all__ = ["AnnouncedTopics", "Outbox", "OutboxRow", "ReportedFaults", "add", "keep_without_visit"]
+
+FAULT = "fault "  # what the name of a fault begins with in the table `daily`
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,18 @@ class Outbox:
         with self._database.reading() as connection:
             return connection.execute(sa.select(sa.func.max(schema.outbox.c.id))).scalar() or 0
 
+    def enqueue(self, message: Message, now: datetime) -> int:
+        """Append a message that belongs to no visit; returns its id."""
+        with self._database.writing() as connection:
+            add(connection, [message], now)
+            return int(connection.execute(sa.select(sa.func.max(schema.outbox.c.id))).scalar_one())
+
+    def is_waiting(self, row: int) -> bool:
+        """Whether a message is still here."""
+        query = sa.select(schema.outbox.c.id).where(schema.outbox.c.id == row)
+        with self._database.reading() as connection:
+            return connection.execute(query).first() is not None
+
     def delivered(self, ids: Sequence[int], now: datetime) -> None:
         """Delete rows that were acknowledged, and note on their visits when the broker first acknowledged one."""
         table, visit = schema.outbox, schema.visit
@@ -114,6 +128,47 @@ class Outbox:
             connection.execute(sa.insert(schema.daily).prefix_with("OR REPLACE").values(values))
             add(connection, [message], now)
             return True
+
+
+class ReportedFaults:
+    """The faults of the station that were reported, and whose end was not; rows of the table `daily`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def names(self) -> set[str]:
+        """Their names."""
+        query = sa.select(schema.daily.c.name).where(schema.daily.c.name.startswith(FAULT, autoescape=True))
+        with self._database.reading() as connection:
+            return {str(name).removeprefix(FAULT) for name in connection.execute(query).scalars()}
+
+    def report(self, name: str, day: date, messages: Sequence[Message], now: datetime) -> bool:
+        """Note that a fault was reported, with the messages about it; False if it was before: then nothing is sent.
+
+        Args:
+            day: the local date.
+        """
+        insert = sqlite.insert(schema.daily).values(name=FAULT + name, day=day.isoformat()).on_conflict_do_nothing()
+        with self._database.writing() as connection:
+            reported = bool(connection.execute(insert).rowcount)
+            add(connection, messages if reported else (), now)
+            return reported
+
+    def report_end(self, name: str, messages: Sequence[Message], now: datetime) -> bool:
+        """Forget a fault, with the messages about its end; False if it was not reported: then nothing is sent."""
+        with self._database.writing() as connection:
+            reported = bool(
+                connection.execute(sa.delete(schema.daily).where(schema.daily.c.name == FAULT + name)).rowcount
+            )
+            add(connection, messages if reported else (), now)
+            return reported
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Forget faults that nobody wants to hear of any more."""
+        if names:
+            with self._database.writing() as connection:
+                mine = schema.daily.c.name.in_([FAULT + name for name in names])
+                connection.execute(sa.delete(schema.daily).where(mine))
 
 
 class AnnouncedTopics:

@@ -24,7 +24,7 @@ from birdwatchd.store.embeddings import Embeddings
 from birdwatchd.store.examples import Examples
 from birdwatchd.store.media import LOST, Media, Swept, home_lock
 from birdwatchd.store.news import Compose
-from birdwatchd.store.outbox import AnnouncedTopics, Outbox
+from birdwatchd.store.outbox import AnnouncedTopics, Outbox, ReportedFaults
 from birdwatchd.store.reader import Visits
 from birdwatchd.store.retention.going import finish_going
 from birdwatchd.store.retention.retention import Retention
@@ -34,7 +34,7 @@ from birdwatchd.store.sqlite_errors import store_errors
 from birdwatchd.store.timekeeping.stretches import Clocks, Stretch, stretches
 from birdwatchd.store.writer import Writer
 
-__all__ = ["OWNER_NAME", "Store", "StoreReader"]
+__all__ = ["OWNER_NAME", "Store", "StoreReader", "recording_process"]
 
 OWNER_NAME = "birdwatchd.pid"
 
@@ -80,6 +80,15 @@ class _Owner:
         """Let the next one record."""
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
+
+
+def recording_process(home: Path) -> str:
+    """Which process records into a home, as it wrote it down: `run, pid 77`; empty if none does."""
+    try:
+        pid, _, doing = (home / OWNER_NAME).read_text("utf-8").strip().partition(" ")
+    except (OSError, ValueError):
+        return ""
+    return f"{doing}, pid {pid}" if pid.isdecimal() and Path(f"/proc/{pid}").exists() else ""
 
 
 class StoreReader:
@@ -135,13 +144,14 @@ class Store(StoreReader):
 
     Attributes:
         zone: whose midnight ends a day.
-        retained, cameras, scans, clocks: the doors, each see its class.
+        retained, reported_faults, cameras, scans, clocks: the doors, each see its class.
     """
 
     def __init__(self, database: Database, zone: ZoneInfo, without_pictures: Collection[str] = ()) -> None:
         super().__init__(database)
         self.zone, self._media = zone, Media(database.home, without_pictures)
         self.retained = AnnouncedTopics(database)
+        self.reported_faults = ReportedFaults(database)
         self.cameras = Cameras(database, self._media, zone)
         self.scans = Scans(database, self._media)
         self.clocks = Clocks(database, zone)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -36,7 +36,12 @@ __all__ = ["Writer"]
 
 log = logging.getLogger(__name__)
 
+REHEARSED_CROP = "media/.selftest.jpg"
 MOST_MOMENTS = 8  # of a visit that are kept, with their pictures; the others only counted in its verdict
+
+
+class _TakenBack(Exception):
+    """A rehearsal is over: everything it wrote is rolled back."""
 
 
 class Writer:
@@ -148,6 +153,32 @@ class Writer:
                 self._setup.media.remove(name)
             for name in (name for name in crops if name is not None):
                 self._setup.media.remove_crop(name)
+
+    def rehearse(self, visit: Visit, moments: Sequence[MomentRow], now: datetime) -> None:
+        """Write a visit and a crop as `record` does, read them back, and take everything back: nobody ever sees them.
+
+        The transaction is rolled back, so that a kill leaves nothing; the crop lies where no sweep and no repair looks.
+
+        Raises:
+            StoreBusy, StoreFull, StoreError: it could not be written, or is not what was read back.
+        """
+        database, media, readable = self._database, self._setup.media, False
+        with database.lock, store_errors(database.path), home_lock(database.home, shared=True), ExitStack() as undo:
+            undo.callback(media.remove, REHEARSED_CROP)
+            for row in moments:
+                jpeg = with_note(row.moment.crop.jpeg, CropNote(visit, row, visit.model))
+                media.write(REHEARSED_CROP, jpeg)
+                if media.read(REHEARSED_CROP) != jpeg:
+                    raise StoreError(f"{media.root}: a crop is not what was written", "check the disk")
+            with suppress(_TakenBack), database.writing() as connection:
+                Revision(connection, visit, now, self._setup).write(moments, dict.fromkeys(range(len(moments))))
+                found = connection.execute(stored_visits().where(schema.visit.c.id == visit.visit_id)).first()
+                kept = revision.kept_moments(connection, visit.visit_id)
+                back = to_stored_visit(found).visit.verdict.common_name if found is not None else ""
+                readable = back == visit.verdict.common_name and len(kept) == len(moments)
+                raise _TakenBack
+        if not readable:
+            raise StoreError(f"{database.path}: a visit is not what was written", "see `birdwatchd doctor`")
 
     def renew_note(self, visit_id: str) -> None:
         """Write into the best crop of a visit what its rows say now; where that fails, its older note stays."""

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from birdwatchd.cli import run_cli
-from birdwatchd.store import Store
+from birdwatchd.store import LastBackup, Store
 from birdwatchd.testing import example_moment, example_visit
 
 NOW = datetime(2026, 5, 2, tzinfo=UTC)
@@ -28,6 +28,9 @@ def test_a_backup_and_back(home: Path, tmp_path: Path, capsys: pytest.CaptureFix
     said = capsys.readouterr()
     assert "1 visit, verified\n  pictures and clips: 2 linked, 0 there already\n" in said.out
     assert "on the same disk as the home" in said.err
+    noted = LastBackup.read(home)
+    assert noted is not None
+    assert (noted.folder, noted.visits) == (str(tmp_path / "b"), 1)
     assert run_cli(["restore", str(tmp_path / "b"), "--home", str(tmp_path / "again")]) == 0
     said = capsys.readouterr()
     assert said.out.startswith(f"{tmp_path}/again: 1 visit of birdwatchd-2")

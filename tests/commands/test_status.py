@@ -23,7 +23,7 @@ from birdwatchd.monitor.scrape import NotServed, read_live
 from birdwatchd.monitor.vitals import MOTION_AGE, Vitals
 from birdwatchd.records import CameraState, CameraStatus, Message
 from birdwatchd.settings.config import Config
-from birdwatchd.store import Store, schema
+from birdwatchd.store import LastBackup, Store, schema
 from birdwatchd.store.camera_state import camera_id
 from birdwatchd.store.database import Database
 from birdwatchd.store.outbox import add
@@ -161,6 +161,22 @@ def _answers(url: str) -> bool:
         return bool(read_live(url).values)
     except NotServed:
         return False
+
+
+@pytest.mark.parametrize(("age_d", "needs"), [(None, False), (2, False), (30, True)])
+def test_backups_that_have_stopped_need_a_person(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], age_d: int | None, needs: bool
+) -> None:
+    """The timer runs as another user since the update, and nobody looks at it before the disk breaks."""
+    for camera in ("nut", "pond"):
+        watched(tmp_path, camera, "online", 7200, 0)
+    if age_d is not None:
+        assert LastBackup(NOW - timedelta(days=age_d), "/mnt/b", 7).write(tmp_path)
+    report = examine(config(tmp_path), NOW)
+    assert ("the last backup is 30 d old; see why /mnt/b gets none" in problems(report)) is needs
+    module._print(report)
+    said = "none yet; make one: birdwatchd backup DIR" if age_d is None else f"{age_d} d ago, to /mnt/b"
+    assert f"backup     {said}\n" in capsys.readouterr().out
 
 
 def test_what_only_the_daemon_knows_comes_from_its_metrics(tmp_path: Path) -> None:

@@ -86,12 +86,13 @@ class ClipRecorder:
         Args:
             home: clips lie below it as `birdwatchd.records.clip_path` says.
             clock: wall time, UTC.
-            notify: gets one line on why there are no clips.
+            notify: gets one line on why there are no clips, for each, and one when there are again.
             fallback: of a smaller stream, for clips that begin while the other ring has nothing.
         """
         self._fallback = fallback
         self._camera, self._settings, self._home, self._ring = camera, settings, home, ring
         self._clock, self._notify = clock, notify
+        self._failing = False  # as was notified
         self._open: dict[str, _OpenClip] = {}
         self._finished: list[FinishedClip] = []
         self._closing = False
@@ -206,8 +207,12 @@ class ClipRecorder:
             self._give_up(clip, f"no clips: {error}")
             return
         self._close(clip, FinishedClip(clip.visit_id, clip.path, clip.cut))
+        if self._failing:
+            self._failing = False
+            self._notify("clips are recorded again")
 
     def _give_up(self, clip: _OpenClip, why: str) -> None:
+        self._failing = True
         self._notify(why.replace(clip_part(clip.path), "media"))  # the same reason is the same line for every clip
         self._discard(clip)
 

@@ -218,6 +218,7 @@ class CameraProcess:
         if ended is not None:
             if item.clip is None or item.revision <= ended.revision:
                 raise WireError(f"evidence of a visit '{item.visit_id}' that is over")
+            self._metrics.add("clips_cut_total", float(item.clip_cut), camera=self.camera)
             return replace(ended, revision=item.revision, clip=item.clip, clip_cut=item.clip_cut, moments=())
         new = item.revision == 1 and item.visit_id not in self._open
         if new and len(self._open) >= MOST_OPEN:

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from birdwatchd.store.backup.database_copy import (
     verify,
 )
 from birdwatchd.store.backup.folder import BackupFolder, folder_errors
+from birdwatchd.store.backup.last_backup import LastBackup
 from birdwatchd.store.backup.media_copy import Copied, MediaCopier, remove_unnamed
 from birdwatchd.store.database import FILE_NAME
 from birdwatchd.store.media import frame_path
@@ -43,6 +44,7 @@ class BackedUp:
         media: pictures and clips; those that are `missing` are named by no row of the copy.
         removed_databases, removed_files: older ones that went.
         problem: why files that may be named by no database were left; empty where they were not.
+        noted: the home says when this was, for `birdwatchd status`.
     """
 
     database: Path
@@ -51,6 +53,7 @@ class BackedUp:
     removed_databases: int
     removed_files: int
     problem: str = ""
+    noted: bool = True
 
 
 def back_up(
@@ -85,7 +88,8 @@ def back_up(
         with backups.lock(shared=False):
             backups.claim(home.resolve(), machine)
             backups.remove_unfinished()
-            return _add(home, backups, now, keep, on_file)
+            done = _add(home, backups, now, keep, on_file)
+    return replace(done, noted=LastBackup(now, str(folder.resolve()), done.visits).write(home))
 
 
 def _add(home: Path, backups: BackupFolder, now: datetime, keep: int, on_file: Callable[[], None]) -> BackedUp:

@@ -30,10 +30,10 @@ class Reserve:
     def __init__(self, home: Path) -> None:
         self._path = home / FILE_NAME
 
-    def hold(self) -> None:
-        """Take the reserve, unless it is held; where that cannot be done there is none."""
+    def hold(self) -> bool:
+        """Take the reserve, unless it is held; False where that cannot be done, and there is none."""
         if self._path.exists():
-            return
+            return True
         part = self._path.with_name(f".{FILE_NAME}.part")
         with suppress(OSError):
             size = min(BYTES, round(SHARE * DiskRoom.at(self._path.parent).total))
@@ -43,6 +43,8 @@ class Reserve:
             finally:
                 os.close(descriptor)
             os.replace(part, self._path)
+            return True
+        return False
 
     def release(self) -> bool:
         """Let go of it; False if none was held."""
