@@ -67,8 +67,10 @@ def forget(station: Station, times: int, chance: random.Random) -> Row:
         station.broker_line.mend()
         wanted = set(kept)
         station.recover(
-            lambda before=before, wanted=wanted: wanted <= {topic for topic, _, _ in fresh[before:]}  # type: ignore[misc]
-            and not station.home.count("outbox"),
+            lambda before=before, wanted=wanted: (
+                wanted <= {topic for topic, _, _ in fresh[before:]}  # type: ignore[misc]
+                and not station.home.count("outbox")
+            ),
             "all retained topics to be there again",
         )
     return station.finish("broker came back without retained messages and sessions", times)

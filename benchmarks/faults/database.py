@@ -59,7 +59,9 @@ def lock(station: Station, times: int, chance: random.Random, seconds: float = 3
 
 def truncate(station: Station, times: int, chance: random.Random) -> Row:
     """Half of the file is gone, as after a copy that was cut off."""
-    return _damage(station, times, chance, "database cut to half, `doctor --repair`", lambda home, _: homes.truncate(home))
+    return _damage(
+        station, times, chance, "database cut to half, `doctor --repair`", lambda home, _: homes.truncate(home)
+    )
 
 
 def flip(station: Station, times: int, chance: random.Random) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -19,7 +20,7 @@ import psutil
 
 from benchmarks.camera_cost.process import environment
 from benchmarks.faults.database import holding
-from benchmarks.faults.day_camera import ENVIRONMENT, Pace
+from benchmarks.faults.day_camera import ENVIRONMENT, OVER, Pace
 from benchmarks.faults.film import BIRDS, RARE, draw_film
 from benchmarks.faults.recorded import record
 from tests.support.accounts import begin
@@ -35,6 +36,7 @@ FILM_BIRDS = 12
 SAMPLE_S = 2.0  # of the real clock
 FAULT_EVERY_S = 20.0  # of the real clock, on average
 STOP_S = 60.0
+HEARD_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +163,29 @@ class Day:
         os.killpg(self.process.pid, signal.SIGCONT)
 
     def end(self) -> None:
-        """Stop it as a service manager does, and wait until the broker has what there was to say."""
+        """Let what has begun be written, and stop it as a service manager does."""
+        (self.pace.truth / OVER).touch()
+        wait_for(self._is_at_rest, "all to be written and published", 300)
         self.process.terminate()
         if (status := self.process.wait(STOP_S)) != 0:
             self.problems.append(f"the daemon ended with status {status}")
         if "Traceback" in self.home.log_file.read_text(errors="replace"):
             self.problems.append("a traceback in the log")
+
+    def _is_at_rest(self) -> bool:
+        missing = len(self.begun) - self.home.count("visit")
+        return missing <= 0 and not self.home.count("outbox") and not self.home.count("visit WHERE ended_at IS NULL")
+
+    def heard(self) -> set[tuple[str, int]]:
+        """Messages about visits that the subscriber has received, once all that were due are there."""
+        due = set(self.home.rows("SELECT visit_id, revision FROM audit_told"))
+        until_s = time.monotonic() + HEARD_S
+        while True:
+            events = [json.loads(payload) for topic, payload, _ in list(self.listener.got) if topic.endswith("/visit")]
+            heard = {(event["visit_id"], event["revision"]) for event in events}
+            if due <= heard or time.monotonic() > until_s:
+                return heard
+            time.sleep(0.1)
 
     def close(self) -> None:
         """Leave nothing running."""
@@ -209,7 +228,9 @@ def run_day(
         made.configure(home=str(home))
     cameras = {f"cam{n}": {"source": f"rtsp://127.0.0.1:1/{n}"} for n in range(1, CAMERAS + 1)}
     expected = [name for name in BIRDS if name != RARE]
-    made.configure(cameras=cameras, mqtt={"url": broker.url}, species={"allow": expected}, **config)
+    made.configure(
+        cameras=cameras, mqtt={"url": broker.url}, species={"allow": expected, "familiar": 1.0, "rare": 0.5}, **config
+    )
     begin(made)
     factor = DAY_H * 60 / minutes
     pace = Pace(time.time() + 15.0, datetime.now(UTC) - timedelta(hours=DAY_H), factor, visits, common, rare, truth)

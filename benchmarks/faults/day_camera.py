@@ -23,9 +23,10 @@ from benchmarks.faults.recorded import read_visits
 from birdwatchd.camera.process.wire import Pipe
 from birdwatchd.records import CameraState, CameraStatus, Evidence, new_visit_id
 
-__all__ = ["ENVIRONMENT", "Pace"]
+__all__ = ["ENVIRONMENT", "OVER", "Pace"]
 
 ENVIRONMENT = "BIRDWATCHD_FAULTS_DAY"
+OVER = "over"  # a file beside the notes: no visit begins any more
 STEP_S = 0.02
 DAWN_H, DUSK_H = 5.0, 20.0
 RARE_EVERY = 60  # one of so many visits is of the rare species
@@ -98,7 +99,7 @@ class DayCamera:
                     extra=(("ring_seconds", 60.0), ("ring_bytes", 4_000_000), ("motion_age_seconds", 1.0)),
                 )
             )
-        if not self._due and self._next_visit <= now:
+        if not self._due and self._next_visit <= now and not (self._pace.truth / OVER).exists():
             self._due = self._visit(self._next_visit)
         while self._due and self._due[0].last_seen <= now:
             item = self._due.pop(0)

@@ -40,7 +40,9 @@ def fill(station: Station, times: int, chance: random.Random, seconds: float = 3
 
 
 def _has_picture_since(station: Station, since_s: float) -> bool:
-    newest = station.home.rows("SELECT max(started_at) FROM visit JOIN moment ON visit_id = visit.id WHERE crop NOT NULL")
+    newest = station.home.rows(
+        "SELECT max(started_at) FROM visit JOIN moment ON visit_id = visit.id WHERE crop NOT NULL"
+    )
     at = newest[0][0]
     return at is not None and at > time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since_s)) and _has_room(station)
 

@@ -37,5 +37,9 @@ def _break(station: Station, times: int, chance: random.Random, seconds: float, 
         time.sleep(seconds)
         line.mend()
         station.recover(lambda key=key: life.log.count(f"camera {key}: online, ") > online[key], f"camera {key}")  # type: ignore[misc]
-    what = f"silent for {seconds:.0f} s (read time-out {CAMERA['read_timeout_s']} s)" if silent else f"cut for {seconds:.0f} s"
+    what = (
+        f"silent for {seconds:.0f} s (read time-out {CAMERA['read_timeout_s']} s)"
+        if silent
+        else f"cut for {seconds:.0f} s"
+    )
     return station.finish(f"network to a camera {what}", times)

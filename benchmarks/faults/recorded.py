@@ -42,7 +42,9 @@ def record(film: Film, common: Path, rare: Path) -> None:
     if len(visits) != len(film.birds):
         raise RuntimeError(f"{len(visits)} visits of {len(film.birds)} drawn birds")
     for target, is_rare in ((common, False), (rare, True)):
-        chosen = [items for n, (_, items) in enumerate(sorted(visits.items())) if (BIRDS[n % len(BIRDS)] == RARE) is is_rare]
+        chosen = [
+            items for n, (_, items) in enumerate(sorted(visits.items())) if (BIRDS[n % len(BIRDS)] == RARE) is is_rare
+        ]
         target.write_bytes(b"".join(encode(item) for items in chosen for item in items))
 
 

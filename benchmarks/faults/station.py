@@ -184,7 +184,9 @@ def _is_whole(path: Path) -> bool:
 
 
 @contextmanager
-def station(folder: Path, film: Film, nursery: Nursery, *, home: Path | None = None, **config: Any) -> Iterator[Station]:
+def station(
+    folder: Path, film: Film, nursery: Nursery, *, home: Path | None = None, **config: Any
+) -> Iterator[Station]:
     """A station whose daemon has not begun yet.
 
     Args:
