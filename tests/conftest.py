@@ -45,6 +45,7 @@ SLOW = (
         "species/network",
         "species/learned",
         "monitor",
+        "faults",
     ),
     *(
         "camera/capture",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,13 +18,14 @@ from benchmarks.faults import small_home
 from benchmarks.faults.day import run_day
 from benchmarks.faults.film import Film, draw_film
 from benchmarks.faults.page import PARTS, day_part, faults_part, full_part, page
-from benchmarks.faults.row import Row
+from benchmarks.faults.row import Row, row_from_json
 from benchmarks.faults.trials import TRIALS, run_trial
 from tests.support.lives import Nursery
 
 __all__ = ["main"]
 
 BIRDS = 16
+LOADING_S = 600.0  # PyTorch, on a busy machine
 VISITS = 200  # by camera and day, in the day and on the full disk
 
 
@@ -79,13 +81,13 @@ def _names(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
 def _rows(given: argparse.Namespace, done: dict[str, Part]) -> dict[str, Row]:
     """The rows of the table: those tried before, then those tried now."""
     before = done["faults"].data["rows"] if "faults" in done else {}
-    rows = {
-        name: Row(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}) for name, row in before.items()
-    }
+    rows = {name: row_from_json(row) for name, row in before.items()}
     film = draw_film(given.work, BIRDS)
     nurseries = [Nursery() for _ in range(max(TRIALS[name].homes for name in given.faults))]
     folder = _folder(given, "faults")
     try:
+        for nursery in nurseries:
+            nursery.wait_ready(LOADING_S)
         for name in given.faults:
             try:
                 row = run_trial(name, folder, film, given.times or TRIALS[name].times, nurseries, seed=given.seed)
@@ -104,8 +106,6 @@ def _rows(given: argparse.Namespace, done: dict[str, Part]) -> dict[str, Row]:
 
 
 def _day(given: argparse.Namespace) -> Part:
-    import random
-
     with run_day(given.work, _folder(given, "day"), given.minutes, VISITS, retention={"max_gb": 0.1}) as day:
         day.live(24.0, random.Random(given.seed))
         day.end()
@@ -120,6 +120,7 @@ def _full_real(given: argparse.Namespace) -> dict[str, object]:
     film: Film = draw_film(given.work, BIRDS)
     nursery = Nursery()
     try:
+        nursery.wait_ready(LOADING_S)
         return asdict(small_home.real(film, _folder(given, "full-real"), nursery, given.minutes))
     finally:
         nursery.close()

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from benchmarks.faults.row import Row
@@ -53,15 +54,15 @@ def lock(station: Station, times: int, chance: random.Random, seconds: float = 3
             locked_s = time.time()
             time.sleep(seconds)
             station.note()
-        station.recover(lambda since_s=locked_s: station.visits_since(since_s), "a visit that had to wait")  # type: ignore[misc]
+        station.recover(partial(station.visits_since, locked_s), "a visit that had to wait")
+
     return station.finish(f"database locked by another process for {seconds:.0f} s", times)
 
 
 def truncate(station: Station, times: int, chance: random.Random) -> Row:
     """Half of the file is gone, as after a copy that was cut off."""
-    return _damage(
-        station, times, chance, "database cut to half, `doctor --repair`", lambda home, _: homes.truncate(home)
-    )
+    fault = "database cut to half, `doctor --repair`"
+    return _damage(station, times, chance, fault, lambda home, _: homes.truncate(home))
 
 
 def flip(station: Station, times: int, chance: random.Random) -> Row:

@@ -137,12 +137,17 @@ class DayCamera:
         return (dawn if dawn > start else dawn + timedelta(days=1)) + timedelta(seconds=self._chance.uniform(0, mean_s))
 
 
+def _await_end(over: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    over.set()
+
+
 def main() -> None:
     """Run until standard input ends, as a camera's process does."""
     order: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
     pipe = Pipe(os.fdopen(os.dup(1), "wb"))
     over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.buffer.read(), over.set()), daemon=True).start()
+    threading.Thread(target=_await_end, args=(over,), daemon=True).start()
     camera = DayCamera(order["camera"], Pace.from_environment(), pipe, random.Random())
     try:
         while not over.wait(STEP_S):

@@ -7,9 +7,10 @@ import random
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.faults.row import Row
@@ -20,7 +21,7 @@ from tests.support.small_disk import fill as take_all_room
 __all__ = ["Disk", "cut_power", "disk", "fill"]
 
 MEGABYTES = 192
-LIVES_S = (6.0, 16.0)  # how long a daemon runs before the power fails
+SHORTEST_S, LONGEST_S = 6.0, 16.0  # how long a daemon runs before the power fails
 
 
 def fill(station: Station, times: int, chance: random.Random, seconds: float = 30.0) -> Row:
@@ -35,15 +36,14 @@ def fill(station: Station, times: int, chance: random.Random, seconds: float = 3
         time.sleep(seconds)
         station.note()
         big.unlink()
-        station.recover(lambda since_s=full_s: _has_picture_since(station, since_s), "pictures again")  # type: ignore[misc]
+        station.recover(partial(_has_picture_since, station, full_s), "pictures again")
+
     return station.finish(f"disk full for {seconds:.0f} s and freed again", times)
 
 
 def _has_picture_since(station: Station, since_s: float) -> bool:
-    newest = station.home.rows(
-        "SELECT max(started_at) FROM visit JOIN moment ON visit_id = visit.id WHERE crop NOT NULL"
-    )
-    at = newest[0][0]
+    query = "SELECT max(started_at) FROM visit JOIN moment ON visit_id = visit.id WHERE crop NOT NULL"
+    at = station.home.rows(query)[0][0]
     return at is not None and at > time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since_s)) and _has_room(station)
 
 
@@ -52,19 +52,21 @@ def _has_room(station: Station) -> bool:
     return facts.f_bavail * facts.f_frsize > 0
 
 
-def cut_power(station: Station, times: int, chance: random.Random, *, device: Disk) -> Row:
+def cut_power(
+    station: Station, times: int, chance: random.Random, longest_s: float = LONGEST_S, *, device: Disk
+) -> Row:
     """The power fails: processes are gone, and of the disk only what had been written to the device is there.
 
     What the device holds then is what the next start finds, after the file system has played back its own journal.
     """
     for _ in range(times):
         began_s, life = time.monotonic(), station.start()
-        lives_s = chance.uniform(*LIVES_S)
+        lives_s = chance.uniform(SHORTEST_S, longest_s)
         while time.monotonic() - began_s < lives_s:
             time.sleep(0.05)
         station.break_watching()
         life.kill(alone=False)  # so that nothing is written any more while the device is copied
-        device.fail(lambda: station.note())
+        device.fail(station.note)
     began_s, life = time.monotonic(), station.start()
     life.until_it_watches()
     station.recovered_s.append(time.monotonic() - began_s)
@@ -86,7 +88,7 @@ class Disk:
         if done.returncode:
             missing("a loop device", f"mount says: {done.stderr.strip()}")
 
-    def fail(self, look: object) -> None:
+    def fail(self, look: Callable[[], None]) -> None:
         """Cut the power.
 
         Args:
@@ -94,7 +96,6 @@ class Disk:
         """
         copy = self.image.with_suffix(".copy")
         subprocess.run(["cp", "--sparse=always", str(self.image), str(copy)], check=True)
-        assert callable(look)
         look()
         subprocess.run(["umount", str(self.folder)], check=True)
         copy.replace(self.image)

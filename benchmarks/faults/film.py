@@ -10,7 +10,7 @@ from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.demo.cameras.visits import ScheduledVisit
 
-__all__ = ["BIRDS", "RARE", "Film", "Watched", "draw_film"]
+__all__ = ["BIRDS", "RARE", "WRITTEN_S", "Film", "Watched", "draw_film"]
 
 BIRDS = ("Great tit", "Laughing dove", "House sparrow", "Eurasian hoopoe")
 RARE = "Eurasian hoopoe"  # where it is not on the list of what is to be expected

@@ -6,7 +6,9 @@ import os
 import random
 import signal
 import time
+from functools import partial
 
+from benchmarks.faults.film import WRITTEN_S
 from benchmarks.faults.row import Row
 from benchmarks.faults.station import KEYS, Station
 
@@ -18,26 +20,28 @@ KILLS_PER_LIFE = 4  # of one camera: each time it waits twice as long before it 
 SETTLED_S = 3.0  # a camera that was not told of a pause has found its pace again
 
 
-def kill_tree(station: Station, times: int, chance: random.Random) -> Row:
+def kill_tree(station: Station, times: int, chance: random.Random, longest_s: float = LONGEST_S) -> Row:
     """The out-of-memory killer, or a power supply: everything dies at once, at any moment of a life."""
-    _live_and_die(station, times, chance, alone=False)
+    _live_and_die(station, times, chance, longest_s, alone=False)
     return station.finish("SIGKILL of the whole process tree", times)
 
 
-def kill_main(station: Station, times: int, chance: random.Random) -> Row:
+def kill_main(station: Station, times: int, chance: random.Random, longest_s: float = LONGEST_S) -> Row:
     """The main process dies; its camera processes have to notice, and to end."""
-    _live_and_die(station, times, chance, alone=True)
+    _live_and_die(station, times, chance, longest_s, alone=True)
     return station.finish("SIGKILL of the main process", times)
 
 
-def _live_and_die(station: Station, times: int, chance: random.Random, *, alone: bool) -> None:
+def _live_and_die(station: Station, times: int, chance: random.Random, longest_s: float, *, alone: bool) -> None:
     left = []
     for _ in range(times):
-        _live(station, chance.uniform(0.0, LONGEST_S))
+        _live(station, chance.uniform(0.0, longest_s))
         left.append(station.kill(alone=alone))
     for orphans in left:
         orphans.check(ORPHAN_S)
-    _live(station, LONGEST_S)
+    began_s = time.monotonic()
+    station.start().until_it_watches()
+    station.recovered_s.append(time.monotonic() - began_s)
 
 
 def _live(station: Station, seconds: float) -> None:
@@ -66,7 +70,8 @@ def kill_cameras(station: Station, times: int, chance: random.Random) -> Row:
             victim.kill()
             station.note()
             online[key] += 1
-            station.recover(lambda key=key: life.log.count(f"camera {key}: online, ") >= online[key], f"camera {key}")  # type: ignore[misc]
+            station.recover(partial(station.is_online, key, online[key]), f"camera {key}")
+
             done += 1
         if done < times:
             life.terminate()
@@ -80,15 +85,16 @@ def suspend(station: Station, times: int, chance: random.Random, seconds: float 
     life = station.start()
     life.until_it_watches()
     for _ in range(times):
-        station.wait_for_visit(time.time() - 1.0)
-        time.sleep(chance.uniform(0.0, 2.0))
+        station.wait_for_visit(time.time() - 1.0, ended=True)
+        time.sleep(WRITTEN_S + chance.uniform(0.0, 2.0))
         station.break_watching()
         os.killpg(life.pid, signal.SIGSTOP)
         station.note()
         time.sleep(seconds)
         os.killpg(life.pid, signal.SIGCONT)
         goes_on_s = time.time()
-        station.recover(lambda since_s=goes_on_s: station.visits_since(since_s), "a visit after the pause")  # type: ignore[misc]
+        station.recover(partial(station.visits_since, goes_on_s), "a visit after the pause")
+
         for key in KEYS:
             station.watched[key].again.append(time.time() + SETTLED_S)
     return station.finish(f"the whole process tree stopped for {seconds:.0f} s", times)

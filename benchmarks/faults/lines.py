@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 
 from benchmarks.faults.row import Row
 from benchmarks.faults.station import CAMERA, KEYS, Station
@@ -36,10 +37,7 @@ def _break(station: Station, times: int, chance: random.Random, seconds: float, 
         station.note()
         time.sleep(seconds)
         line.mend()
-        station.recover(lambda key=key: life.log.count(f"camera {key}: online, ") > online[key], f"camera {key}")  # type: ignore[misc]
-    what = (
-        f"silent for {seconds:.0f} s (read time-out {CAMERA['read_timeout_s']} s)"
-        if silent
-        else f"cut for {seconds:.0f} s"
-    )
-    return station.finish(f"network to a camera {what}", times)
+        station.recover(partial(station.is_online, key, online[key] + 1), f"camera {key}")
+
+    what = f"silent for {seconds:.0f} s (read time-out {CAMERA['read_timeout_s']} s)"
+    return station.finish(f"network to a camera {what if silent else f'cut for {seconds:.0f} s'}", times)

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.camera_cost import machine
 from benchmarks.camera_cost.arithmetic import blocks, slope
 from benchmarks.camera_cost.part import Part
-from benchmarks.faults.day import CAMERAS, Day, Sample
+from benchmarks.faults.day import CAMERAS, Day
 from benchmarks.faults.row import COLUMNS, Row
 from birdwatchd.store import StoreReader
 
@@ -112,44 +112,47 @@ Written by `python -m benchmarks.faults --markdown docs/measurements/faults.md`;
 """
 
 _FAULTS = """\
-Each fault is injected into a whole station: the daemon as `birdwatchd run` starts it, with a process for each of two
-cameras; GStreamer's RTSP server, which plays a drawn film (640 × 360, 8 frames a second, a bird for two seconds every
-four) to each client from its beginning; mosquitto; SQLite; the demo's network. Between them lie lines that can be cut.
+Each fault is injected into a whole station: the daemon as `birdwatchd run` starts it, with a process for each of
+two cameras; GStreamer's RTSP server, which plays a drawn film (640 × 360, 8 frames a second, a bird for two seconds
+every four) to each client from its beginning; mosquitto; SQLite; the demo's network. Between them lie lines that
+can be cut.
 
-- *Birds in view* were watched from coming to going and two seconds longer, without a fault in between: each must have a
-  visit. A bird that a fault cut short may or may not have one.
+- *Birds in view* were watched from coming to going and two seconds longer, without a fault in between: each must
+  have a visit. A bird that a fault cut short may or may not have one.
 - *Visits in the database at a fault* were read from it when the fault had struck; each must be there in the end.
 - *Messages due* are the rows that were put into the outbox for subscribers of visits, as a trigger in the database
   noted them; *received*: by a subscriber whose session the broker keeps.
 - *Pictures* are crops and clips that rows name in the end; on disk are those that are there and whole.
 - *Seconds to recover*: after a kill until both cameras (or the one) are online again, in a process that has PyTorch
   loaded already, which a start as a user does takes some seconds longer; for a broker, from its return until the
-  outbox is empty; for a line, from its mending until the camera is online; for a lock or a full disk, from its end until
-  a visit (with a picture) of that time is stored; for a damaged database, everything: the refused start, `doctor
-  --repair`, and the start after it.
+  outbox is empty; for a line, from its mending until the camera is online; for a lock or a full disk, from its end
+  until a visit (with a picture) of that time is stored; for a damaged database, everything: the refused start,
+  `doctor --repair`, and the start after it.
 
 A power cut is this: the home lies on an ext4 file system on a loop device, which is written to when something is
-synced and otherwise hardly at all (`commit=300`). All processes are killed, the device is copied as it is then, without
-what the system had not yet written to it, and the daemon starts from the copy, after ext4 has played back its journal."""
+synced and otherwise hardly at all (`commit=300`). All processes are killed, the device is copied as it is then,
+without what the system had not yet written to it, and the daemon starts from the copy, after ext4 has played back
+its journal."""
 
 _DAY = """\
-The main process is the daemon: supervisors, pipes and their wire format, classification by the demo's network, SQLite in a
-file, outbox, mosquitto, retention, effort. What is simulated is what cameras say: in place of each of {cameras} camera
-processes there is one that says, faster than time passes, what a real camera process said of drawn birds: evidence of
-{visits} visits a day with their crops, by chance between 5 and 20 o'clock, and a report for each second. Decoding and
-motion detection are not run (see [camera cost](camera-cost.md) for their memory over an hour). Storage watching, retention
-and retained states have their intervals divided by the same factor; all other intervals of the main process (upkeep,
-reconnection, the poll for reviews) are those of the real clock. Faults come at random, every 20 s of the real clock.
+The main process is the daemon: supervisors, pipes and their wire format, classification by the demo's network,
+SQLite in a file, outbox, mosquitto, retention, effort. What is simulated is what cameras say: in place of each of
+{cameras} camera processes there is one that says, faster than time passes, what a real camera process said of drawn
+birds: evidence of {visits} visits a day with their crops, by chance between 5 and 20 o'clock, and a report for each
+second. Decoding and motion detection are not run (see [camera cost](camera-cost.md) for their memory over an hour).
+Storage watching, retention and retained states have their intervals divided by the same factor; all other intervals
+of the main process (upkeep, reconnection, the poll for reviews) are those of the real clock. Faults come at random,
+every 20 s of the real clock.
 
-Samples every two seconds of the real clock, of the main process. The slope is Theil–Sen's with Sen's interval, over medians
-of {blocks} blocks of what was sampled after the first {warm} hours."""
+Samples every two seconds of the real clock, of the main process. The slope is Theil–Sen's with Sen's interval, over
+medians of {blocks} blocks of what was sampled after the first {warm} hours."""
 
 _FULL = {
     "full-fast": """\
-The same, without faults, in a home on a file system of 128 MB that another program's file fills to the last byte at the
-beginning. 250 visits of last year have pictures of 200 kB each, which retention (`min_free_gb`) may delete. One in 60
-visits is of a species that is not to be expected here.""",
+The same, without faults, in a home on a file system of 128 MB that another program's file fills to the last byte at
+the beginning. 250 visits of last year have pictures of 200 kB each, which retention (`min_free_gb`) may delete. One
+in 60 visits is of a species that is not to be expected here.""",
     "full-real": """\
-Two cameras in real time, as for the table of faults, clips included; otherwise the same. One bird in four is of a species
-that is not to be expected here, so most of what is new is a rarity.""",
+Two cameras in real time, as for the table of faults, clips included; otherwise the same. One bird in four is of a
+species that is not to be expected here, so most of what is new is a rarity.""",
 }

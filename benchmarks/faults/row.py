@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["COLUMNS", "Row", "merged"]
+__all__ = ["COLUMNS", "Row", "merged", "row_from_json"]
 
 COLUMNS = (
     "fault",
@@ -79,6 +80,12 @@ class Row:
             slowest,
             "; ".join(self.lost) or "nothing",
         )
+
+
+def row_from_json(data: Mapping[str, Any]) -> Row:
+    """A row that has been through a file."""
+    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    return Row(**plain)
 
 
 def merged(rows: Iterable[Row]) -> Row:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import random
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from benchmarks.faults.day import Day, run_day
+from benchmarks.faults.day import run_day
 from benchmarks.faults.film import BIRDS, RARE, Film
-from benchmarks.faults.station import Station, station
+from benchmarks.faults.station import station
 from birdwatchd.records import Visit, new_visit_id
 from birdwatchd.store import Store, StoreReader
 from birdwatchd.testing import example_moment, example_visit

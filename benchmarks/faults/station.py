@@ -1,4 +1,4 @@
-"""A whole station: cameras that play a film over RTSP, a broker, a subscriber, and lives of the daemon that end badly."""
+"""A whole station: cameras that play a film over RTSP, a broker, a subscriber, and lives of the daemon."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["KEYS", "Station", "station"]
 
 KEYS = ("one", "two")
 CAMERA = {"min_bird": 16, "open_timeout_s": 4, "read_timeout_s": 4, "clips": True, "post_roll_s": 1}
-LAST_VISITS = 3  # that are seen after the last fault
+LAST_VISITS = 4  # that are seen after the last fault
 HEARD_S = 10.0  # the subscriber may hear the last messages so long after the daemon has sent them
 NEAR_S = 0.8  # a visit may begin and end so much before and after its bird
 
@@ -93,11 +93,10 @@ class Station:
         self.life.wait_until(condition, what)
         self.recovered_s.append(time.monotonic() - began_s)
 
-    def wait_online(self, count: int, key: str) -> None:
-        """Wait until this life has said so often that a camera is online."""
-        life = self.life
-        assert life is not None
-        life.wait_until(lambda: life.log.count(f"camera {key}: online, ") >= count, f"camera {key}")
+    def is_online(self, key: str, count: int) -> bool:
+        """Whether this life has said so often that a camera is online."""
+        assert self.life is not None
+        return self.life.log.count(f"camera {key}: online, ") >= count
 
     def wait_for_visit(self, since_s: float, *, ended: bool = False) -> None:
         """Wait for a visit that began after a time (seconds since the epoch)."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -21,17 +23,18 @@ from tests.support.small_disk import small_disk
 __all__ = ["TRIALS", "Trial", "run_trial"]
 
 SMALL_MB = 64
-Inject = Callable[[Station, int, random.Random], Row]
+Placed = tuple[Station, disks.Disk | None]
+Place = Callable[[Path, Film, Nursery], AbstractContextManager[Placed]]
 
 
 @contextmanager
-def _anywhere(folder: Path, film: Film, nursery: Nursery) -> Iterator[tuple[Station, disks.Disk | None]]:
+def _anywhere(folder: Path, film: Film, nursery: Nursery) -> Iterator[Placed]:
     with station(folder, film, nursery) as made:
         yield made, None
 
 
 @contextmanager
-def _on_small_disk(folder: Path, film: Film, nursery: Nursery) -> Iterator[tuple[Station, disks.Disk | None]]:
+def _on_small_disk(folder: Path, film: Film, nursery: Nursery) -> Iterator[Placed]:
     folder.mkdir(parents=True)
     with (
         small_disk(folder / "disk", SMALL_MB) as disk,
@@ -41,7 +44,7 @@ def _on_small_disk(folder: Path, film: Film, nursery: Nursery) -> Iterator[tuple
 
 
 @contextmanager
-def _on_device(folder: Path, film: Film, nursery: Nursery) -> Iterator[tuple[Station, disks.Disk | None]]:
+def _on_device(folder: Path, film: Film, nursery: Nursery) -> Iterator[Placed]:
     folder.mkdir(parents=True)
     with (
         disks.disk(folder) as device,
@@ -63,7 +66,7 @@ class Trial:
     inject: Callable[..., Row]
     times: int
     homes: int = 1
-    place: Callable[..., object] = _anywhere
+    place: Place = _anywhere
 
 
 TRIALS: Mapping[str, Trial] = {
@@ -85,7 +88,14 @@ TRIALS: Mapping[str, Trial] = {
 
 
 def run_trial(
-    name: str, folder: Path, film: Film, times: int, nurseries: list[Nursery], *, seed: int = 2026, **more: float
+    name: str,
+    folder: Path,
+    film: Film,
+    times: int,
+    nurseries: Sequence[Nursery],
+    *,
+    seed: int = 2026,
+    more: Mapping[str, float] = MappingProxyType({}),
 ) -> Row:
     """Inject one kind of fault so often, divided among as many stations as there are nurseries.
 
@@ -110,8 +120,8 @@ def _run_at(
 ) -> Row:
     trial = TRIALS[name]
     with ExitStack() as stack:
-        made, device = stack.enter_context(trial.place(folder, film, nursery))  # type: ignore[attr-defined]
-        extra = dict(more) if device is None else dict(more) | {"device": device}
+        made, device = stack.enter_context(trial.place(folder, film, nursery))
+        extra: dict[str, Any] = {**more, **({"device": device} if device is not None else {})}
         try:
             return trial.inject(made, times, random.Random(seed), **extra)
         except (AssertionError, pytest.fail.Exception) as error:
