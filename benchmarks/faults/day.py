@@ -36,6 +36,8 @@ FILM_BIRDS = 12
 SAMPLE_S = 2.0  # of the real clock
 FAULT_EVERY_S = 20.0  # of the real clock, on average
 STOP_S = 60.0
+LOADING_S = 600.0  # PyTorch, on a busy machine
+LOADING_H = 12.0  # of the simulated clock may pass before all cameras are there
 HEARD_S = 20.0
 
 
@@ -89,14 +91,15 @@ class Day:
         return (self.pace.now() - self.pace.start).total_seconds() / 3600
 
     def live(self, hours: float, chance: random.Random | None, each: Callable[[Day], None] = lambda day: None) -> None:
-        """Let it run until an hour of the simulated day, sampling.
+        """Let it run for some hours of the simulated clock, sampling.
 
         Args:
             chance: of faults; None injects none.
             each: called between two samples.
         """
         next_fault_s = time.monotonic() + FAULT_EVERY_S
-        while self.hour < hours:
+        end = self.hour + hours
+        while self.hour < end:
             self._sample()
             each(self)
             if chance is not None and time.monotonic() >= next_fault_s:
@@ -233,7 +236,7 @@ def run_day(
     )
     begin(made)
     factor = DAY_H * 60 / minutes
-    pace = Pace(time.time() + 15.0, datetime.now(UTC) - timedelta(hours=DAY_H), factor, visits, common, rare, truth)
+    pace = Pace(time.time() + 15.0, datetime.now(UTC) - timedelta(hours=DAY_H + LOADING_H), factor, visits, common, rare, truth)
     with made.log_file.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.faults.day_daemon", str(made.config)],
@@ -246,7 +249,7 @@ def run_day(
         )
     day = Day(made, broker, listener, pace, process)
     try:
-        wait_for(lambda: made.log_file.read_text().count(": online, ") >= CAMERAS, "the cameras")
+        wait_for(lambda: made.log_file.read_text().count(": online, ") >= CAMERAS, "the cameras", LOADING_S)
         yield day
     finally:
         day.close()
