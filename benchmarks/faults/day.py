@@ -236,7 +236,8 @@ def run_day(
     )
     begin(made)
     factor = DAY_H * 60 / minutes
-    pace = Pace(time.time() + 15.0, datetime.now(UTC) - timedelta(hours=DAY_H + LOADING_H), factor, visits, common, rare, truth)
+    start = datetime.now(UTC) - timedelta(hours=DAY_H + LOADING_H)
+    pace = Pace(time.time(), start, factor, visits, common, rare, truth)
     with made.log_file.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.faults.day_daemon", str(made.config)],

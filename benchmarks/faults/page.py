@@ -122,6 +122,8 @@ can be cut.
 - *Visits in the database at a fault* were read from it when the fault had struck; each must be there in the end.
 - *Messages due* are the rows that were put into the outbox for subscribers of visits, as a trigger in the database
   noted them; *received*: by a subscriber whose session the broker keeps.
+- *Waited for a core*: the share of the time in which the trial had work to do and the machine gave it no core. Above a
+  half, a bird that was not seen or not written in time is shown and not called lost; all else is.
 - *Pictures* are crops and clips that rows name in the end; on disk are those that are there and whole.
 - *Seconds to recover*: after a kill until both cameras (or the one) are online again, in a process that has PyTorch
   loaded already, which a start as a user does takes some seconds longer; for a broker, from its return until the

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["COLUMNS", "Row", "merged", "row_from_json"]
+__all__ = ["BUSY", "COLUMNS", "Row", "merged", "row_from_json"]
 
 COLUMNS = (
     "fault",
@@ -20,7 +20,9 @@ COLUMNS = (
     "seconds to recover, median",
     "most",
     "lost",
+    "waited for a core",
 )
+BUSY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Row:
         pictures: that rows name in the end; `pictures_there`: of these, whole on disk.
         recovered_s: seconds for each time.
         problems: what else went wrong.
+        waited: share of the time in which this machine had work for the trial and gave it no core.
     """
 
     fault: str
@@ -51,12 +54,18 @@ class Row:
     pictures_there: int = 0
     recovered_s: tuple[float, ...] = ()
     problems: tuple[str, ...] = ()
+    waited: float = 0.0
+
+    @property
+    def was_busy(self) -> bool:
+        """Whether the machine did too much else for a bird to be looked at, and its visit to be written, in time."""
+        return self.waited > BUSY
 
     @property
     def lost(self) -> tuple[str, ...]:
         """What was lost, in words; empty where nothing was."""
         pairs = (
-            ("birds", self.birds, self.birds_stored),
+            *((("birds", self.birds, self.birds_stored),) if not self.was_busy else ()),
             ("visits", self.visits, self.visits_kept),
             ("messages", self.messages, self.received),
             ("pictures", self.pictures, self.pictures_there),
@@ -79,6 +88,7 @@ class Row:
             f"{statistics.median(self.recovered_s):.1f}" if self.recovered_s else "–",
             slowest,
             "; ".join(self.lost) or "nothing",
+            f"{self.waited:.0%}",
         )
 
 
@@ -91,10 +101,11 @@ def row_from_json(data: Mapping[str, Any]) -> Row:
 def merged(rows: Iterable[Row]) -> Row:
     """Rows of the same fault at several stations as one."""
     parts = list(rows)
-    numbers = [name for name in Row.__slots__ if name not in ("fault", "recovered_s", "problems")]
+    numbers = [name for name in Row.__slots__ if name not in ("fault", "recovered_s", "problems", "waited")]
     return Row(
         parts[0].fault,
         **{name: sum(getattr(part, name) for part in parts) for name in numbers},
         recovered_s=tuple(s for part in parts for s in part.recovered_s),
         problems=tuple(text for part in parts for text in part.problems),
+        waited=max(part.waited for part in parts),
     )
