@@ -34,8 +34,8 @@ def kill_main(station: Station, times: int, chance: random.Random, longest_s: fl
 
 def _live_and_die(station: Station, times: int, chance: random.Random, longest_s: float, *, alone: bool) -> None:
     left = []
-    for _ in range(times):
-        _live(station, chance.uniform(0.0, longest_s))
+    for number in range(times):
+        _live(station, chance.uniform(0.0, longest_s), watching=number % 2 == 1)
         left.append(station.kill(alone=alone))
     for orphans in left:
         orphans.check(ORPHAN_S)
@@ -44,14 +44,14 @@ def _live_and_die(station: Station, times: int, chance: random.Random, longest_s
     station.recovered_s.append(time.monotonic() - began_s)
 
 
-def _live(station: Station, seconds: float) -> None:
-    """Begin a life, let it last so long, and note how long it took until it watched all cameras."""
+def _live(station: Station, seconds: float, *, watching: bool) -> None:
+    """Begin a life and let it last so long, counted from its beginning or from when it watches all cameras."""
     began_s, life = time.monotonic(), station.start()
-    watches = False
+    if watching:
+        life.until_it_watches()
+        station.recovered_s.append(time.monotonic() - began_s)
+        began_s = time.monotonic()
     while time.monotonic() - began_s < seconds:
-        if not watches and life.log.count(": online, ") >= len(KEYS):
-            watches = True
-            station.recovered_s.append(time.monotonic() - began_s)
         time.sleep(0.05)
 
 
