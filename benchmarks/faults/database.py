@@ -78,12 +78,16 @@ def _damage(
     for _ in range(times):
         known = station.home.count("visit WHERE ended_at IS NOT NULL")
         life.until_it_writes(f"(SELECT 1 FROM visit WHERE ended_at IS NOT NULL LIMIT 1 OFFSET {known + 1})")
-        wait_until_idle(station.home)
         station.break_watching()
+        for line in station.camera_lines.values():
+            line.cut()
+        wait_until_idle(station.home)
         life.terminate()
         life.status()
         station.note()
         damage(station.home.folder, chance.randrange(1000))
+        for line in station.camera_lines.values():
+            line.mend()
         began_s = time.monotonic()
         _refused(station)
         repair = [sys.executable, "-m", "birdwatchd", "doctor", "--repair", "-c", str(station.home.config)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,8 @@ from tests.support.lives import Home, Life, Nursery, Orphans, wait_until_idle
 from tests.support.mqtt import Mosquitto, Subscriber
 
 _FILES = "SELECT crop FROM moment WHERE crop IS NOT NULL UNION SELECT clip FROM visit WHERE clip IS NOT NULL"
+
+_MIGRATIONS = threading.Lock()  # alembic is for one thread at a time
 
 __all__ = ["KEYS", "Station", "station"]
 
@@ -118,8 +121,10 @@ class Station:
         assert life is not None
         began_s = time.time()
         life.wait_until(lambda: self.visits_since(began_s, ended=True) >= LAST_VISITS, "visits after the last fault")
-        wait_until_idle(self.home)
         stopped_s = time.time()
+        for line in self.camera_lines.values():
+            line.cut()  # or there is always a bird at one of them
+        wait_until_idle(self.home)
         life.terminate()
         status, waited = life.status(STOP_S), self._core_wait.share() or 0.0
         if status != 0 and not (waited > BUSY and "did not stop in time" in life.log):
@@ -219,5 +224,6 @@ def station(
             url = f"rtsp://127.0.0.1:{line.port}{address.path}"
             settings[key] = CAMERA | {"source": url}
         made.home.configure(cameras=settings, mqtt={"url": f"mqtt://127.0.0.1:{made.broker_line.port}"}, **config)
-        begin(made.home)
+        with _MIGRATIONS:
+            begin(made.home)
         yield made

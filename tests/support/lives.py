@@ -170,6 +170,8 @@ class Life:
         if not self._ended:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
+            with suppress(queue.Empty, subprocess.TimeoutExpired):
+                self.status()  # or the next life would read it
 
     def kill(self, *, alone: bool) -> Orphans:
         """SIGKILL to the daemon, alone or with all its camera processes; returns those whom it left behind."""
