@@ -2,7 +2,9 @@
 
 Write-ahead log: readers never wait for the writer. A power cut never costs the database. What is written `durable`
 (visits, and what is published of them) is on the disk when the transaction is over; it may cost other transactions of
-the last seconds (effort, which messages were acknowledged). Python's own transaction magic is switched off; a write transaction says
+the last seconds (effort, which messages were acknowledged).
+
+Python's own transaction magic is switched off; a write transaction says
 BEGIN IMMEDIATE, so that it waits (10 s) at its start and can never fail half-way for want of the lock.
 """
 
