@@ -46,6 +46,7 @@ SLOW = (
         "species/network",
         "species/learned",
         "monitor",
+        "faults",
     ),
     *(
         "camera/capture",

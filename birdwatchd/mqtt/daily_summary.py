@@ -55,6 +55,17 @@ class DailySummary:
         self._enqueued_on = today
         return enqueued
 
+    def newest(self, now: datetime) -> Message | None:
+        """The summary that a broker should have now, for one that may have lost it; None before the first one.
+
+        Raises:
+            StoreBusy, StoreError: it cannot be read.
+        """
+        for at in (now, now - timedelta(days=1)):  # yesterday's until today's is due
+            if self.store.outbox.has_daily(NAME, at.astimezone(self.store.zone).date()):
+                return Message(self.topic, self.payload(at), retain=True, coalesce=True)
+        return None
+
     def payload(self, now: datetime) -> bytes:
         """The summary of the local day before `now` as JSON, with as many species as fit, most frequent first."""
         yesterday = now.astimezone(self.store.zone).date() - timedelta(days=1)

@@ -164,7 +164,9 @@ class RetainedTopics:
             states = self.composer.states(self.store.cameras.summary(camera, at))
             self._read_at_row |= {one.topic: newest for one in states}
             messages += [*states, self._health(camera, at)]
-        return [*messages, self._station_today(at), self._station_health(at)]
+        summary = self.daily_summary.newest(at) if self.daily_summary else None
+        messages += [self._station_today(at), self._station_health(at)]
+        return messages if summary is None else [*messages, summary]
 
     def _updates(self, at: datetime, newest: int) -> list[Message]:
         """Health, and states that midnight or another program changed; the daily summary goes through the outbox."""

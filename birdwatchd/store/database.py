@@ -1,7 +1,10 @@
 """Open the SQLite file so that it survives kill -9, several threads and several processes.
 
-Write-ahead log: readers never wait for the writer. `synchronous=NORMAL`: a power cut may cost the last
-transactions, never the database. Python's own transaction magic is switched off; a write transaction says
+Write-ahead log: readers never wait for the writer. A power cut never costs the database. What is written `durable`
+(visits, and what is published of them) is on the disk when the transaction is over; it may cost other transactions of
+the last seconds (effort, which messages were acknowledged).
+
+Python's own transaction magic is switched off; a write transaction says
 BEGIN IMMEDIATE, so that it waits (10 s) at its start and can never fail half-way for want of the lock.
 """
 
@@ -47,6 +50,7 @@ class Database:
         self.home, self.path = home, home / FILE_NAME
         self.lock = threading.RLock()
         self._engine, self._write_engine = engine, _writing(engine)
+        self._durable_engine = _writing(engine).execution_options(birdwatchd_durable=True)
 
     @classmethod
     def open(cls, home: Path, *, check: bool = False) -> Database:
@@ -103,13 +107,17 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, durable: bool = False) -> Iterator[Connection]:
         """A transaction that writes: all of it, or nothing where an exception leaves it.
+
+        Args:
+            durable: it survives a power cut as soon as it is over, and costs one more wait for the disk.
 
         Raises:
             StoreBusy, StoreFull, StoreError: as `birdwatchd.errors` says.
         """
-        with self.lock, store_errors(self.path), self._write_engine.begin() as connection:
+        engine = self._durable_engine if durable else self._write_engine
+        with self.lock, store_errors(self.path), engine.begin() as connection:
             yield connection
 
     def named_files(self, visit_ids: list[str]) -> set[str]:
@@ -159,7 +167,6 @@ def _open_engine(path: Path, *, read_only: bool) -> Engine:
         connection.execute("PRAGMA foreign_keys=ON")
         if not read_only:
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
         connection.create_function("casefold", 1, _casefold, deterministic=True)
         connection.create_function("later", 2, _later, deterministic=True)
         return connection
@@ -175,7 +182,11 @@ def _writing(engine: Engine) -> Engine:
 
 
 def _begin(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("birdwatchd_write", False)
+    options = connection.get_execution_options()
+    immediate = options.get("birdwatchd_write", False)
+    if immediate:  # it cannot be changed within a transaction
+        level = "FULL" if options.get("birdwatchd_durable", False) else "NORMAL"
+        connection.exec_driver_sql(f"PRAGMA synchronous={level}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 

@@ -2,7 +2,8 @@
 
 Where a camera's `store` is `frames`, the whole frame lies beside its crop, `<visit id>-<index>-frame.jpg`. No row names
 it: it belongs to its crop, and goes with it.
-A file is there in whole or not at all (temporary name, fsync, rename), and before the row that names it. A
+A file is there in whole or not at all (temporary name, fsync, rename), and before the row that names it (its folder is
+synced as well). A
 crash in between leaves a file without a row, and so does a database that was lost, emptied or restored from an old
 backup: nobody can tell these apart, so `sweep` moves such files to `lost+found/` and deletes none. A lock file tells
 them from files that are being written: writers share it from the first file to the commit, a sweep wants it alone.
@@ -19,7 +20,7 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -176,6 +177,19 @@ class Media:
         except OSError:
             self.remove(str(part.relative_to(self.home)))
             raise
+
+    def sync_folders(self, names: Iterable[str]) -> None:
+        """Wait until the disk has the names of these files as well: a row that survives a power cut may name them.
+
+        Raises:
+            OSError: a folder cannot be read.
+        """
+        for folder in sorted({(self.home / name).parent for name in names}):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def remove(self, name: str) -> None:
         """Delete a file that is not wanted; one that is gone or cannot go is left to the next sweep."""

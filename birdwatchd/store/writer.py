@@ -88,7 +88,8 @@ class Writer:
             visit = self._with_checked_clip(visit)
             if known and afterwards:
                 if visit.clip is not None:
-                    with database.writing() as connection:
+                    self._setup.media.sync_folders([visit.clip])
+                    with database.writing(durable=True) as connection:
                         revision.add_clip(connection, visit, now)
                 return Recorded(visit.clip is not None, known.phase, known.firsts, only_clip=True)
             if known and known.reviewed is not None:  # what a person said stands
@@ -97,8 +98,9 @@ class Writer:
                 kept = revision.kept_moments(connection, visit.visit_id)
             best = _best_moments(kept, moments)
             crops = self._write_crops(visit, [row for row in moments if row.moment.index in best - kept.keys()], undo)
+            self._setup.media.sync_folders(name for name in (*crops.values(), visit.clip) if name is not None)
             surpassed = [kept[index] for index in kept.keys() - best]
-            with database.writing() as connection:
+            with database.writing(durable=True) as connection:
                 if surpassed:
                     revision.forget_moments(connection, visit.visit_id, surpassed)
                 recorded = Revision(connection, visit, now, self._setup).write(moments, crops)
@@ -234,7 +236,7 @@ class Writer:
         Raises:
             StoreError: there is no such visit, the bird is still there, or there is nothing to confirm.
         """
-        with self._database.writing() as connection:
+        with self._database.writing(durable=True) as connection:
             stored, row = _over(connection, visit_id)
             verdict = reviews.reviewed(stored.visit, review)
             reviews.archive_verdict(connection, stored.visit, row.model_id, "review", now)
@@ -250,7 +252,7 @@ class Writer:
         Raises:
             StoreError: there is no such visit, or no review of it.
         """
-        with self._database.writing() as connection:
+        with self._database.writing(durable=True) as connection:
             stored, _ = _over(connection, visit_id)
             before = reviews.undo_review(connection, visit_id)
             changed = self._revise(connection, stored.visit, before, now)
@@ -269,7 +271,7 @@ class Writer:
         Raises:
             StoreError: there is no such visit, it is not over, or it has a review.
         """
-        with self._database.writing() as connection:
+        with self._database.writing(durable=True) as connection:
             stored, row = _over(connection, visit_id)
             if reviews.has_review(connection, visit_id):
                 raise StoreError(f"visit {visit_id} has a review", "take it back first: birdwatchd review --undo")

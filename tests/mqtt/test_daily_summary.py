@@ -71,6 +71,20 @@ def test_what_was_missed_is_made_up_for(world: Any) -> None:
     assert summary(world.store)["date"] == "2026-04-30"
 
 
+def test_a_broker_that_lost_it_is_given_the_newest_one(world: Any) -> None:
+    """A broker without persistence forgets it; without this it would be missing until the next morning."""
+    daily_summary = new_summary(world.store)
+    assert daily_summary.newest(DAY + timedelta(hours=6)) is None, "none was published yet"
+    assert daily_summary.enqueue_if_due(DAY + timedelta(hours=7))
+    (row,) = world.store.outbox.pending(0, 9)
+    for hours in (8, 30, 31):  # until the next one is published
+        newest = daily_summary.newest(DAY + timedelta(hours=hours))
+        assert newest is not None
+        assert (newest.topic, newest.retain) == (TOPIC, True)
+        assert json.loads(newest.payload)["date"] == json.loads(row.message.payload)["date"] == "2026-04-30"
+    assert daily_summary.newest(DAY + timedelta(hours=56)) is None, "it is too old"
+
+
 def test_it_fits_into_a_kilobyte(world: Any) -> None:
     """Sixty species with long names: the most frequent are named, the others counted, none forgotten."""
     for number in range(60):

@@ -49,11 +49,15 @@ class Nursery:
         for line in self._process.stdout:
             self._lines.put(line.strip())
 
+    def wait_ready(self, seconds: float) -> None:
+        """Wait until it has imported what daemons need."""
+        if not self._ready:
+            assert self._lines.get(timeout=seconds) == "ready"
+            self._ready = True
+
     def forked(self, config: Path, log: Path) -> tuple[int, Callable[[float], int]]:
         """Start a daemon; its process id, and how to wait for its end and status."""
-        if not self._ready:
-            assert self._lines.get(timeout=LONG_S) == "ready"
-            self._ready = True
+        self.wait_ready(LONG_S)
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([str(config), str(log)]) + "\n")
         self._process.stdin.flush()
@@ -166,6 +170,8 @@ class Life:
         if not self._ended:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
+            with suppress(queue.Empty, subprocess.TimeoutExpired):
+                self.status()  # or the next life would read it
 
     def kill(self, *, alone: bool) -> Orphans:
         """SIGKILL to the daemon, alone or with all its camera processes; returns those whom it left behind."""

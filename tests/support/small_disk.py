@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -35,11 +35,7 @@ def fill(folder: Path, *, leave: int = 0) -> Path:
     """Take all room but some bytes, as a log file that grows would; returns the file that does."""
     big = folder / "somebody-elses.log"
     free = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
-    with big.open("ab") as file:
-        try:
-            for _ in range(max(0, free - leave) // 4096):
-                file.write(bytes(4096))
-                file.flush()
-        except OSError:
-            pass
+    with big.open("ab", buffering=0) as file, suppress(OSError):  # others may take the last of it meanwhile
+        for _ in range(max(0, free - leave) // 4096):
+            file.write(bytes(4096))
     return big

@@ -140,7 +140,7 @@ class Retention:
         return _counted(done)
 
     def _change_rows(self, items: Sequence[Item]) -> list[Item]:
-        with self.database.writing() as connection:
+        with self.database.writing(durable=True) as connection:
             for item in self._owed:
                 _change_row(connection, item)
             done = [item for item in items if item in self._owed or _change_row(connection, item)]
