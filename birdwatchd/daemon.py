@@ -209,6 +209,7 @@ class Daemon:
         timekeeping = Timekeeping(
             self.clock,
             store.clocks,
+            before_change=store.effort.flush,
             renew_note=writer.renew_note,
             on_change=self._clock_set,
         )

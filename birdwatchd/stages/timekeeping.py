@@ -29,15 +29,18 @@ class Timekeeping:
         clock: StationClock,
         clocks: Clocks,
         *,
+        before_change: Callable[[], None] = lambda: None,
         renew_note: Callable[[str], None] = lambda visit_id: None,
         on_change: Callable[[timedelta], None] = lambda by: None,
     ) -> None:
         """
         Args:
+            before_change: writes what waits to be written with the old time.
             renew_note: lets the picture of a visit say its new times.
             on_change: called with what was added to the station's time when it was, or when visits were marked.
         """
         self._clock, self._clocks, self._renew_note, self._on_change = clock, clocks, renew_note, on_change
+        self._before_change = before_change
         self._renewed: list[str] = []  # visits whose pictures still say their old times
         self._retry = StoreRetry(on_first=lambda error: log.error("the clock is not followed yet: %s", error))
 
@@ -55,6 +58,8 @@ class Timekeeping:
             self._retry.attempt(lambda: self._make(change), None)
 
     def _make(self, change: ClockChange) -> None:
+        if change.by:
+            self._before_change()
         done = self._clocks.change(self._clock, change)
         if change.by:
             direction = "forward" if change.by > timedelta() else "back"

@@ -111,6 +111,7 @@ class Effort:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._written: dict[str, tuple[str, datetime]] = {}
+        self._waiting: dict[str, tuple[str, datetime, int | None]] = {}  # noted, and not yet written
 
     def note(self, camera: str, at: datetime, state: str, clock: int | None = None) -> None:
         """Note that a camera is in a state; call it at every status report.
@@ -123,10 +124,21 @@ class Effort:
         """
         written = self._written.get(camera)
         if written and written[0] == state and timedelta(0) <= at - written[1] < EFFORT_STEP:
+            self._waiting[camera] = (state, at, clock)
             return
         with self._database.writing() as connection:
             _extend_effort(connection, camera_id(connection, camera, at), at, state, clock)
         self._written[camera] = (state, at)
+        self._waiting.pop(camera, None)
+
+    def flush(self) -> None:
+        """Write what was noted last of every camera: the clock is about to change."""
+        waiting = dict(self._waiting)
+        with self._database.writing() as connection:
+            for camera, (state, at, clock) in waiting.items():
+                _extend_effort(connection, camera_id(connection, camera, at), at, state, clock)
+        for camera in waiting:
+            self._waiting.pop(camera, None)
 
     def spans(self, since: datetime | None = None) -> list[EffortSpan]:
         """When which camera was in which state, oldest first, without spans that ended before `since`."""

@@ -141,6 +141,19 @@ def test_what_is_said_later_of_a_visit_is_put_right_like_the_rest_of_it(station:
     assert here.store.clocks.dated(new, []) == (new, [])
 
 
+def test_effort_is_not_forgotten_when_the_clock_is_put_right(station: Callable[..., Station]) -> None:
+    """It is written every half a minute only; what waits belongs to the old time."""
+    here = station(wall=NOW + 3 * DAY)
+    for second in (0, 10, 20):
+        here.store.effort.note("nut", here.now() + timedelta(seconds=second), "online", here.store.clocks.current)
+    here.computer.wait(25)
+    here.store.effort.flush()
+    here.computer.wall -= 3 * DAY
+    here.follow()
+    (span,) = here.store.effort.spans()
+    assert (span.start, span.end) == (NOW, NOW + timedelta(seconds=20))
+
+
 def test_a_clock_that_is_set_twice_by_hand_is_as_right_as_the_second_time(station: Callable[..., Station]) -> None:
     """Who mistypes the year sets it again, and what was stamped before both comes along."""
     here = station(wall=NOW + 3 * DAY)
