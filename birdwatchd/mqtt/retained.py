@@ -58,6 +58,7 @@ class RetainedTopics:
     _republish_from_s: float = float("-inf")
     _next_update_s: float = float("-inf")
     _next_health_s: float = float("-inf")
+    _unsent: int = 0  # messages, as was published last
     _received: list[Received] = field(default_factory=list)
     _retained: dict[str, bytes] = field(default_factory=dict)  # what the broker has of the time-dependent states
     _read_at_row: dict[str, int] = field(default_factory=dict)  # by topic: newest outbox row when the state was read
@@ -132,8 +133,10 @@ class RetainedTopics:
         if update:
             messages += self._updates(at, newest)
             self._next_update_s = now_s + UPDATE_INTERVAL_S
-        if now_s >= self._next_health_s and (changed := self.health.take_changed()):
+        if now_s >= self._next_health_s:
+            changed = self.health.take_changed()
             messages += [self._health(camera, at) for camera in self.discovery.cameras if camera in changed]
+            messages += [self._station_health(at)] if self._unsent and not self.store.outbox.depth() else []
             self._next_health_s = now_s + HEALTH_INTERVAL_S
         if republish:
             self._republish, self._republish_from_s = False, now_s + REPUBLISH_INTERVAL_S
@@ -189,8 +192,9 @@ class RetainedTopics:
 
     def _station_health(self, at: datetime) -> Message:
         oldest_s = self.store.outbox.oldest_s(at)
+        self._unsent = self.store.outbox.depth()
         waiting = {
-            "unsent": self.store.outbox.depth(),
+            "unsent": self._unsent,
             "oldest_unsent_s": None if oldest_s is None else round(oldest_s),
         }
         topic = self.discovery.topics.station_health

@@ -257,11 +257,12 @@ class HomeAssistant:
             content = answer.read()
             return json.loads(content) if "json" in answer.headers.get("Content-Type", "") else content
 
-    def stop(self) -> None:
+    def stop(self, patience_s: float = 60.0) -> None:
+        """Stop it, cleanly if it is quick enough."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(30)
+                self.process.wait(patience_s)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -10,7 +10,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from birdwatchd.records import Box, CameraState, CameraStatus, Crop, Moment, Sta
 from birdwatchd.settings.load import parse_config
 from birdwatchd.store import MomentRow, Store
 from tests.support.home_assistant import HomeAssistant, Phone, icons, require, settle
-from tests.support.mqtt import Mosquitto, World, eventually
+from tests.support.mqtt import Mosquitto, World
 from tests.support.mqtt_service import Daemon
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "tutorials" / "home-assistant.md"
@@ -58,6 +58,14 @@ def picture(shade: int) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (64, 64), (shade, 160, 90)).save(file, "JPEG")
     return file.getvalue()
+
+
+def soon(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
+    """Wait until a condition holds; fail if it does not in time."""
+    until_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until_s, "it did not happen in time"
+        time.sleep(0.2)
 
 
 class Station:
@@ -144,7 +152,7 @@ class Scene:
         self.assistant.connect(self.broker.port)
         self.one = Station(folder / "one", "reserve1", self.broker, {"nut_feeder": "Nut feeder", "pond-2": ""})
         self.two = Station(folder / "two", "reserve2", self.broker, {"nut_feeder": "Nut feeder"})
-        eventually(lambda: self.assistant.state(f"sensor.{NUT}_status") == "online", 60)
+        soon(lambda: self.assistant.state(f"sensor.{NUT}_status") == "online", 60)
         kinds = ["visit", "first_today", "first_ever", "rare", "retracted"]
         self.assistant.add_blueprint(blueprint(), "special_bird", notifier="notify.mobile_app_phone", kinds=kinds)
         self.assistant.add_automations(*[one for one in map(yaml.safe_load, others()) if "triggers" in one])
@@ -155,7 +163,7 @@ class Scene:
         while self.assistant.state(entity) != state:
             found = self.assistant.states().get(entity)
             assert time.monotonic() < until_s, f"{entity} is {found}, not {state}:\n{self.assistant.problems()}"
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     def attribute(self, entity: str, name: str) -> Any:
         """An attribute of an entity; None where it has none of this name."""
@@ -167,13 +175,13 @@ class Scene:
         def about() -> list[dict[str, Any]]:
             return [push for push in self.phone.pushes if push.get("data", {}).get("tag") == visit.visit_id]
 
-        eventually(lambda: len(about()) >= count)
+        soon(lambda: len(about()) >= count)
         return about()
 
     def close(self) -> None:
         for station in (self.one, self.two):
             station.close()
-        self.assistant.stop()
+        self.assistant.stop(patience_s=5)
         self.phone.close()
         self.broker.stop()
 
@@ -207,7 +215,7 @@ def test_every_entity_has_the_id_of_the_page(scene: Scene) -> None:
     for station, cameras in (("reserve1", scene.one.cameras), ("reserve2", scene.two.cameras)):
         for message in Discovery("homeassistant", Topics("birdwatch", station), cameras, commands=COMMANDS).messages:
             wanted |= {cmp["default_entity_id"] for cmp in json.loads(message.payload)["cmps"].values()}
-    eventually(lambda: wanted <= set(scene.assistant.states()))
+    soon(lambda: wanted <= set(scene.assistant.states()))
     ours = {one for one in scene.assistant.states() if "reserve" in one}
     assert ours == wanted
     assert scene.attribute(f"sensor.{NUT}_species", "friendly_name") == "Nut feeder Bird"
@@ -244,10 +252,10 @@ def test_a_bird_is_shown(scene: Scene) -> None:
     assert (attributes["visit_id"], attributes["certainty"]) == (visit.visit_id, "confirmed")
     seen = datetime.fromisoformat(str(scene.assistant.state(f"sensor.{NUT}_last_seen")))
     assert abs((seen - visit.end).total_seconds()) < 1  # type: ignore[operator]
-    eventually(lambda: scene.assistant.state(f"image.{NUT}_image") not in ("unavailable", "unknown"))
-    eventually(lambda: scene.assistant.get(f"/api/image_proxy/image.{NUT}_image")[:2] == b"\xff\xd8")
+    soon(lambda: scene.assistant.state(f"image.{NUT}_image") not in ("unavailable", "unknown"))
+    soon(lambda: scene.assistant.get(f"/api/image_proxy/image.{NUT}_image")[:2] == b"\xff\xd8")
     events = (f"event.{NUT}_visit", "event.reserve1_alert")
-    eventually(lambda: {scene.attribute(event, "visit_id") for event in events} == {visit.visit_id})
+    soon(lambda: {scene.attribute(event, "visit_id") for event in events} == {visit.visit_id})
     assert int(str(scene.assistant.state(f"sensor.{NUT}_species_today"))) >= 1
     scene.shows("sensor.reserve1_disk_free", "41.31")
     scene.shows("sensor.reserve1_unsent", "0")
@@ -284,7 +292,7 @@ def test_a_button_confirms_the_bird_of_its_push(scene: Scene) -> None:
     first, _ = scene.one.bird(state=State.UNCERTAIN), scene.one.bird()
     (push,) = scene.pushed(first)
     scene.assistant.fire("mobile_app_notification_action", action=push["data"]["actions"][0]["action"])
-    eventually(lambda: scene.one.world.store.visits.get(first.visit_id).verdict.state is State.CONFIRMED)  # type: ignore[union-attr]
+    soon(lambda: scene.one.world.store.visits.get(first.visit_id).verdict.state is State.CONFIRMED)  # type: ignore[union-attr]
     scene.assistant.fire("mobile_app_notification_action", action="CONFIRM_pond-2_" + first.visit_id)
     scene.assistant.fire("mobile_app_notification_action", action="REPLY")
 
@@ -294,25 +302,23 @@ def test_a_name_is_corrected(scene: Scene) -> None:
     visit = scene.one.bird(name="Spanish sparrow")
     text = f"text.{NUT}_correct"
     scene.shows(text, "Spanish sparrow")
-    eventually(lambda: scene.assistant.states()[text]["attributes"].get("visit_id") == visit.visit_id)
+    soon(lambda: scene.assistant.states()[text]["attributes"].get("visit_id") == visit.visit_id)
     scene.assistant.call("text.set_value", entity_id=text, value="Passer domesticus")
     scene.shows(text, "House sparrow")
     scene.shows(f"sensor.{NUT}_species", "House sparrow")
     scene.assistant.call("text.set_value", entity_id=text, value="Hous sparow")
-    eventually(lambda: scene.one.daemon.metrics.get("mqtt_commands_ignored_total") == 1)
+    soon(lambda: scene.one.daemon.metrics.get("mqtt_commands_ignored_total") == 1)
     scene.shows(text, "House sparrow")
 
 
 def test_the_last_bird_goes(scene: Scene) -> None:
     """The only visit of a camera proves a leaf: an empty state is no error, and the picture is not a broken one."""
     visit = scene.one.bird("pond-2")
-    eventually(lambda: scene.assistant.state("image.reserve1_pond_2_image") not in ("unavailable", "unknown"))
+    soon(lambda: scene.assistant.state("image.reserve1_pond_2_image") not in ("unavailable", "unknown"))
     scene.one.retract(visit)
     scene.shows("sensor.reserve1_pond_2_species", "unknown")
     scene.shows("image.reserve1_pond_2_image", "unavailable")
-    eventually(
-        lambda: scene.assistant.states()["event.reserve1_pond_2_visit"]["attributes"]["event_type"] == "retracted"
-    )
+    soon(lambda: scene.assistant.states()["event.reserve1_pond_2_visit"]["attributes"]["event_type"] == "retracted")
     assert scene.assistant.states()["event.reserve1_pond_2_visit"]["attributes"]["was"] == "House sparrow"
 
 
@@ -386,7 +392,7 @@ def test_a_restart_of_home_assistant_shows_the_same(scene: Scene) -> None:
     scene.assistant.start()
     for entity, state in before.items():
         scene.shows(f"sensor.{NUT}_{entity}", state, 60)
-    eventually(lambda: scene.assistant.state(f"image.{NUT}_image") not in ("unavailable", "unknown"))
+    soon(lambda: scene.assistant.state(f"image.{NUT}_image") not in ("unavailable", "unknown"))
     broken = {one: state["state"] for one, state in scene.assistant.states().items() if one.startswith("automation.")}
     assert len(broken) == 2
     assert set(broken.values()) == {"on"}
@@ -399,5 +405,5 @@ def test_a_removed_camera_is_gone(scene: Scene) -> None:
     scene.one.daemon.end()
     del scene.one.cameras["pond-2"]
     scene.one.start()
-    eventually(lambda: not [one for one in scene.assistant.states() if "pond_2" in one])
+    soon(lambda: not [one for one in scene.assistant.states() if "pond_2" in one])
     scene.shows(f"sensor.{NUT}_fps", "15.0")
