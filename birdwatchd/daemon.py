@@ -253,8 +253,8 @@ class Daemon:
         return not self._stop.wait(RETRY_S)
 
     def _fetching(self, done: int, expected: int) -> None:
-        of = f" of {expected / 1e6:.0f}" if expected else ""
-        self._service.starting(f"fetching the model {self.config.model.name}: {done / 1e6:.0f}{of} MB")
+        of = f" of {expected / 1e6:.1f}" if expected else ""
+        self._service.starting(f"fetching the model {self.config.model.name}: {done / 1e6:.1f}{of} MB")
 
     def _close_interrupted(self, writer: Writer) -> None:
         """End what a killed run left open; while the disk is full or held by another program, wait for it."""
