@@ -308,8 +308,8 @@ class Daemon:
         return not self._stop.wait(RETRY_S)
 
     def _fetching(self, done: int, expected: int) -> None:
-        of = f" of {expected / 1e6:.0f}" if expected else ""
-        self._service.starting(f"fetching the model {self.config.model.name}: {done / 1e6:.0f}{of} MB")
+        of = f" of {expected / 1e6:.1f}" if expected else ""
+        self._service.starting(f"fetching the model {self.config.model.name}: {done / 1e6:.1f}{of} MB")
 
     def _begin_clock(self, store: Store) -> None:
         """Let the station's time begin, and say so where the system's clock cannot be right."""
