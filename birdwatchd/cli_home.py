@@ -38,7 +38,7 @@ def backup(
 
     Only what is not there yet is copied. Until the new backup is complete and verified, the earlier ones stay.
     """
-    from birdwatchd.commands.backup import run_backup
+    from birdwatchd.commands.keep.backup import run_backup
 
     settings = overridden(load_config(config or find_config()), home=home)
     return run_backup(settings, folder, keep=keep)
@@ -56,7 +56,7 @@ def restore(
     ] = False,
 ) -> int:
     """Bring a backup back into an empty home, and verify it."""
-    from birdwatchd.commands.backup import run_restore
+    from birdwatchd.commands.keep.backup import run_restore
 
     settings = overridden(load_config(config or find_config()), home=home)
     return run_restore(settings, folder, name=at, replace=replace)
@@ -83,7 +83,7 @@ def retention(
 
     `birdwatchd run` does so by itself; this shows what would go and why, or does it once, now.
     """
-    from birdwatchd.commands.retention import RetentionOptions, run_retention
+    from birdwatchd.commands.keep.retention import RetentionOptions, run_retention
 
     settings = overridden(load_config(config or find_config()), home=home)
     given = {"keep_days": keep_days, "max_gb": max_gb, "min_free_gb": min_free_gb}
@@ -153,7 +153,7 @@ def doctor(
 
     With --repair a damaged database is mended, and visits whose rows are lost are made again of their pictures.
     """
-    from birdwatchd.commands.doctor import run_doctor
+    from birdwatchd.commands.keep.doctor import run_doctor
 
     setup_log()
     return run_doctor(overridden(load_config(config or find_config()), home=home), repair=repair)
@@ -179,7 +179,7 @@ def clock(
 
     A clock that is put right while birdwatchd runs needs no command: what that run has stamped is put right with it.
     """
-    from birdwatchd.commands.clock import ClockOptions, run_clock
+    from birdwatchd.commands.keep.clock import ClockOptions, run_clock
 
     settings = overridden(load_config(config or find_config()), home=home)
     now, zone = datetime.now(UTC), settings.station.zone

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-import birdwatchd.commands.backup  # loaded before it says that it is ready
+import birdwatchd.commands.keep.backup  # loaded before it says that it is ready
 import birdwatchd.store.store  # noqa: F401
 from birdwatchd.cli import run_cli
 

@@ -129,9 +129,10 @@ class CameraProcess:
         clips = self._home / "media" / self.camera if self._home is not None else None
         self._zero = self._clock.dial().zero
         order["zero"] = self._zero.isoformat()
+        if clips is not None:
+            with suppress(OSError):  # the process may write below it only; a full disk costs clips, and not the camera
+                clips.mkdir(parents=True, exist_ok=True)
         try:
-            if clips is not None:
-                clips.mkdir(parents=True, exist_ok=True)  # here: the process itself may write below it only
             child = self._child = spawn(order, write=[str(clips)] if clips is not None else [])
         except OSError as error:  # out of processes, files or memory: this camera waits, the others go on
             return f"cannot be started: {os.strerror(error.errno or 0)}"
