@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer
 
-from birdwatchd.cli import SECTIONS, app
+from birdwatchd.cli.main import SECTIONS, app
 
 
 def commands(group: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:

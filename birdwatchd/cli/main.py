@@ -14,10 +14,10 @@ import typer
 from typer.core import TyperGroup
 
 from birdwatchd import __version__
-from birdwatchd.cli_home import add_home_commands
-from birdwatchd.cli_options import ConfigOption, HomeOption, MinBirdOption, ModelOption, VerboseOption
-from birdwatchd.cli_service import add_service_commands
-from birdwatchd.cli_visits import VISIT_HELP, add_visit_commands
+from birdwatchd.cli.home import add_home_commands
+from birdwatchd.cli.options import ConfigOption, HomeOption, MinBirdOption, ModelOption, VerboseOption
+from birdwatchd.cli.service import add_service_commands
+from birdwatchd.cli.visits import VISIT_HELP, add_visit_commands
 from birdwatchd.commands.arguments import named_cameras, overridden, parse_since
 from birdwatchd.commands.terminal import VisitLines, ignore_warnings, out, recent_log, say_problem, setup_log
 from birdwatchd.errors import BirdwatchError, ConfigError

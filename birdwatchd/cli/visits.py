@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from birdwatchd.cli_options import ConfigOption, HomeOption
+from birdwatchd.cli.options import ConfigOption, HomeOption
 from birdwatchd.commands.arguments import overridden, parse_since
 from birdwatchd.errors import ConfigError
 from birdwatchd.records import State
