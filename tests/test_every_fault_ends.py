@@ -83,12 +83,22 @@ ENDS = {
         "stages/upkeep",
         "camera %s: online, %d×%d pixels",
     ),
+    ("stages/watchdog", "%s has stood still for %.0f s, at %s; systemd restarts birdwatchd unless it goes on"): (
+        "stages/watchdog",
+        "%s goes on again after %.0f s",
+    ),
+    ("stages/timekeeping", "the clock is not followed yet: %s"): (
+        "stages/timekeeping",
+        "the clock is followed again",
+    ),
 }
 # Warnings after which nothing lasts that could end, and why.
 ONE_THING = "it is about one message, visit or file, and the next one is another"
 BEFORE_THE_END = "the process or the camera's process ends"
 AT_START = "it is said once at the start, of what was found"
 UNTIL_RESTART = "it holds until the next start"
+SAID_BY_THE_CLOCK = "stages/timekeeping says when the clock was put right, and by how much"
+SAID_BY_THE_CAMERA = "each state that is reported says how the camera is now"
 EVENTS = {
     ("mqtt/publisher", "the broker closes the connection on messages larger than %d bytes; larger ones are left out"): (
         UNTIL_RESTART
@@ -113,6 +123,18 @@ EVENTS = {
     ("store/store", "%d pictures and clips that no row names stay where they are: %s"): AT_START,
     ("alerts/engine", "unknown species %s in alert rule %s; check the spelling"): AT_START,
     ("camera/process/supervisor", "camera %s: %s"): BEFORE_THE_END,
+    ("camera/process/hearing", "camera %s: its state changes all the time; a change is reported once in %.0f s"): (
+        SAID_BY_THE_CAMERA
+    ),
+    (
+        "daemon",
+        "the system's clock is behind: it says a time before what is stored already; visits are stamped from "
+        "%s on until it is put right (if it is right, see `birdwatchd clock --trust`)",
+    ): SAID_BY_THE_CLOCK,
+    ("daemon", "%d visits lie in the future and count for nothing: the clock was ahead; see `birdwatchd clock`"): (
+        AT_START
+    ),
+    ("stages/timekeeping", "the system's clock was put %s by %s; %s"): ONE_THING,
     ("camera/process/supervisor", "camera %s: its process hangs and is killed"): BEFORE_THE_END,
     ("camera/process/supervisor", "camera %s: its process did not stop within %.0f s and is killed"): BEFORE_THE_END,
     (
@@ -179,6 +201,8 @@ WALKS: dict[tuple[str, str], Callable[[World], None]] = dict(
             walk.taken_port,
             walk.no_pictures,
             walk.dead_process,
+            walk.standing_stage,
+            walk.busy_clock,
         ),
         strict=True,
     )

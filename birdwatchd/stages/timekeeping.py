@@ -42,7 +42,10 @@ class Timekeeping:
         self._clock, self._clocks, self._renew_note, self._on_change = clock, clocks, renew_note, on_change
         self._before_change = before_change
         self._renewed: list[str] = []  # visits whose pictures still say their old times
-        self._retry = StoreRetry(on_first=lambda error: log.error("the clock is not followed yet: %s", error))
+        self._retry = StoreRetry(
+            on_first=lambda error: log.error("the clock is not followed yet: %s", error),
+            on_again=lambda: log.info("the clock is followed again"),
+        )
 
     def run(self, stop: Stop) -> None:
         """Run until the stop."""

@@ -15,6 +15,7 @@ import pytest
 from birdwatchd.alerts.station import LONGEST_SETTLE_S
 from birdwatchd.camera.process.supervisor import CameraProcess
 from birdwatchd.channels.channel import Channel
+from birdwatchd.clock import ClockChange
 from birdwatchd.daemon import Daemon
 from birdwatchd.disk import DiskRoom
 from birdwatchd.errors import BrokerUnreachable, ChannelUnreachable, StoreBusy, StoreFull
@@ -37,9 +38,12 @@ from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.record import Record
 from birdwatchd.stages.station_watch import build_station_watch
 from birdwatchd.stages.storage import CHECK_S, LOOK_EVERY_S, Storage
+from birdwatchd.stages.timekeeping import Timekeeping
 from birdwatchd.stages.upkeep import Upkeep
+from birdwatchd.stages.watchdog import Watchdog
 from birdwatchd.store import ReportedFaults, Store
 from birdwatchd.store.retention.retention import Retention
+from birdwatchd.store.timekeeping.shift import Shifted
 from birdwatchd.testing import example_moment, example_visit
 from tests.support.mqtt import free_port
 from tests.support.peers import wait_for
@@ -392,6 +396,25 @@ def dead_process(world: World) -> None:
             return True
 
     fails = failing(1, OSError(11, "Resource temporarily unavailable"))
-    world.patch.setattr("birdwatchd.camera.process.supervisor.spawn", lambda order: fails() or Child())
+    world.patch.setattr("birdwatchd.camera.process.supervisor.spawn", lambda order, write: fails() or Child())
     camera = CameraSettings.model_validate({"source": "rtsp://192.0.2.1/"})
     CameraProcess("nut", camera, mailbox, Metrics(), report).run(stop)
+
+
+def standing_stage(world: World) -> None:
+    watchdog, beats = Watchdog(0.0), [0.0]
+    watchdog.watch("classify", lambda: beats[0], patience_s=1.0)
+    for now_s in (0.5, 2.0, 2.5):
+        watchdog.look(now_s)
+    beats[0] = 3.0
+    watchdog.look(3.0)
+
+
+def busy_clock(world: World) -> None:
+    fails = failing(1)
+    change = ClockChange(by=timedelta(days=1), synchronised=True, was_synchronised=True)
+    clock = SimpleNamespace(look=lambda: change)
+    clocks = SimpleNamespace(change=lambda *_: fails() or Shifted())
+    timekeeping = Timekeeping(clock, clocks)  # type: ignore[arg-type]
+    timekeeping.run_once()
+    timekeeping.run_once()
