@@ -27,6 +27,9 @@ def faults_part(rows: Mapping[str, Row]) -> Part:
     data = {"rows": {name: asdict(row) for name, row in rows.items()}, "lost": lost}
     cells = tuple(row.cells for row in rows.values())
     remark = "**Nothing was lost in any row.**" if not lost else f"**Lost: {'; '.join(lost)}.**"
+    unseen = sum(row.birds - row.birds_stored for row in rows.values() if row.was_busy)
+    if unseen:
+        remark += f" On the busy machine {unseen} birds in view have no visit; they count when it is measured on a quiet one."
     return Part("faults", "Faults", _FAULTS, COLUMNS, cells, (remark,), machine.described(), data)
 
 
