@@ -29,7 +29,7 @@ def faults_part(rows: Mapping[str, Row]) -> Part:
     remark = "**Nothing was lost in any row.**" if not lost else f"**Lost: {'; '.join(lost)}.**"
     unseen = sum(row.birds - row.birds_stored for row in rows.values() if row.was_busy)
     if unseen:
-        remark += f" On the busy machine {unseen} birds in view have no visit; they count when it is measured on a quiet one."
+        remark += f" On a machine that was busy {unseen} birds in view have no visit; on a quiet one they count."
     return Part("faults", "Faults", _FAULTS, COLUMNS, cells, (remark,), machine.described(), data)
 
 
