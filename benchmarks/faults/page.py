@@ -27,6 +27,9 @@ def faults_part(rows: Mapping[str, Row]) -> Part:
     data = {"rows": {name: asdict(row) for name, row in rows.items()}, "lost": lost}
     cells = tuple(row.cells for row in rows.values())
     remark = "**Nothing was lost in any row.**" if not lost else f"**Lost: {'; '.join(lost)}.**"
+    unseen = sum(row.birds - row.birds_stored for row in rows.values() if row.was_busy)
+    if unseen:
+        remark += f" On a machine that was busy {unseen} birds in view have no visit; on a quiet one they count."
     return Part("faults", "Faults", _FAULTS, COLUMNS, cells, (remark,), machine.described(), data)
 
 
