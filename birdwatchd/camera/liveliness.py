@@ -18,7 +18,7 @@ __all__ = ["Liveliness"]
 STILL_ACTIVITY = 0.12  # mean share of the cells that change between frames; less is nearly still
 FAINT_CONTRAST = 2.0  # mean contrast, in units of the threshold; what is still and fainter is lifeless
 CLUTTER_CONTRAST = 0.5  # the same for each tentative track at once: leaves in wind, rain
-MOST_CONTRAST = 4.0  # that is ever asked for
+MOST_CONTRAST = 3.5  # that is ever asked for: a bird that sat in drawn rain had 3.6
 SPARSE_FILL = 0.36  # mean share of the box that differs; leaves are specks, a bird is solid
 SPARSE_CONTRAST = 1.5  # what is sparse and fainter is lifeless, even where it moves
 

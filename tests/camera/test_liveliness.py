@@ -23,7 +23,7 @@ def watched(*, activity: float, contrast: float, fill: float = 0.5, clutter: flo
         (0.3, 4.0, 0.5, 0.5),  # it hops
         (0.01, 4.8, 0.5, 0.3),  # it sits still for minutes
         (0.25, 1.7, 0.5, 0.5),  # it is dull, and hops at dusk
-        (0.11, 4.1, 0.7, 20.0),  # it sits in heavy rain
+        (0.11, 3.6, 0.76, 20.0),  # it sits in heavy rain
         (0.4, 2.0, 0.25, 5.0),  # its body is hidden by twigs
     ],
 )
@@ -37,7 +37,7 @@ def test_birds_are_alive(activity: float, contrast: float, fill: float, clutter:
     [
         (0.06, 1.4, 0.41, 1.5),  # dust behind a car
         (0.03, 1.2, 0.72, 3.4),  # noise of an encoder at night
-        (0.02, 3.5, 0.54, 15.0),  # petals, with everything else that sways
+        (0.02, 3.4, 0.54, 15.0),  # petals, with everything else that sways
         (0.2, 1.4, 0.34, 1.8),  # leaves: they move, but are specks
     ],
 )
