@@ -134,7 +134,7 @@ def test_without_rules_there_is_nothing_to_backtest(tmp_path: Path, capsys: pyte
     file = tmp_path / "b.yaml"
     file.write_text(f"home: {tmp_path}\n")
     assert run_cli(["rules", "test", "-c", str(file)]) == 2
-    assert "no alert rules are configured" in capsys.readouterr().err
+    assert "no alert rules about visits are configured" in capsys.readouterr().err
     assert run_cli(["rules", "test", "--until", "never", "-c", str(file)]) == 2
     assert "--until: cannot understand the time never" in capsys.readouterr().err
 

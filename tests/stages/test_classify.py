@@ -167,7 +167,7 @@ def lifeless(visit: str, revision: int, **more: Any) -> Evidence:
 
 def test_what_has_no_name_and_did_not_move_like_an_animal_was_no_visit() -> None:
     """Dust behind a car is none, although motion detection took it for one at first."""
-    stage = classify_stage(FakeClassifier({0: (0.1, 0.0)}))
+    stage = classify_stage(FakeClassifier({}))
     (open_,) = stage.classify([evidence("v", 1, moment(0))])
     (last,) = stage.classify([lifeless("v", 2)])
     assert (open_.withdrawn, last.withdrawn) == (False, True)

@@ -257,10 +257,10 @@ def test_a_full_disk_is_freed_though_no_row_can_be_written(store: Store, monkeyp
     real = type(database).writing
 
     @contextmanager
-    def writing(self: Any) -> Iterator[Any]:
+    def writing(self: Any, *, durable: bool = False) -> Iterator[Any]:
         if len(list((store.home / "media").rglob("*.mp4"))) > 1:  # that of the first sparrow stays
             raise StoreFull("no room on the disk")
-        with real(self) as connection:
+        with real(self, durable=durable) as connection:
             yield connection
 
     monkeypatch.setattr(type(database), "writing", writing)

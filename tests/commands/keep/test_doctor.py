@@ -66,7 +66,7 @@ def test_a_damaged_database_ends_commands_with_status_3(home: Path, run: Run) ->
     assert line.startswith(
         f"birdwatchd: {homes.database(home)}: the database is damaged (file is not a database); stop"
     )
-    unit = Path(__file__).parents[2] / "birdwatchd" / "install" / "templates" / "birdwatchd.service"
+    unit = Path(__file__).parents[3] / "birdwatchd" / "install" / "templates" / "birdwatchd.service"
     assert "\nRestartPreventExitStatus=2 3\n" in unit.read_text(encoding="utf-8")
 
 
