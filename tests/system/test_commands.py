@@ -85,7 +85,9 @@ def test_scan_of_a_real_card(tmp_path: Path) -> None:
     assert [line for line in again.stderr.splitlines() if line.startswith("birdwatchd:")] == problems
 
     listed = birdwatchd("visits", "--home", "home", "--species", "house sparrow", "--json", cwd=tmp_path)
-    assert [json.loads(line) for line in listed.stdout.splitlines()] == [visit]
+    (found,) = [json.loads(line) for line in listed.stdout.splitlines()]
+    assert all(Path(picture).is_file() for picture in found.pop("pictures"))
+    assert found == visit
 
 
 def test_a_scan_that_is_stopped_goes_on_without_doubling(tmp_path: Path) -> None:
