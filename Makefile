@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test coverage audit clean
+.PHONY: demo test long coverage audit clean
 
 demo: $(VENV)/demo.installed
 	$(BIN)/birdwatchd demo --seconds $(SECONDS)
@@ -16,6 +16,11 @@ test: $(VENV)/test.installed
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/system  # two at once: most of them wait for something
 	$(BIN)/python -m pytest tests/system  # these want the machine for themselves
+
+# Everything, also what takes minutes each: every fault at a whole station, a fresh machine, the service's own start.
+long: $(VENV)/test.installed
+	BIRDWATCHD_LONG=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/system
+	BIRDWATCHD_LONG=1 $(BIN)/python -m pytest tests/system
 
 coverage: $(VENV)/test.installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from benchmarks.faults.film import Film
 from benchmarks.faults.trials import TRIALS, run_trial
 from benchmarks.real.rtsp import INSTALL, PYTHON
 from tests.support.lives import Nursery
-from tests.support.peers import missing
+from tests.support.peers import LONG, missing
 
 # What is injected, how often, and for how many seconds where a fault lasts; shorter than for the table.
 SHORT: dict[str, tuple[int, dict[str, float]]] = {
@@ -40,13 +39,12 @@ def _rtsp_server() -> None:
         missing("GStreamer's RTSP server", INSTALL)
 
 
-# The others are run by BIRDWATCHD_ALL_FAULTS=1, and by the command: each takes half a minute.
+# The others are run by `make long`, and by the command: each takes half a minute.
 USUAL = {"tree", "power", "disk-full", "broker-forgets", "network-cut", "flipped"}
 
 
 def chosen(name: str) -> object:
-    left_out = name not in USUAL and not os.environ.get("BIRDWATCHD_ALL_FAULTS")
-    return pytest.param(name, marks=pytest.mark.skipif(left_out, reason="BIRDWATCHD_ALL_FAULTS=1 runs it"))
+    return pytest.param(name, marks=() if name in USUAL else LONG)
 
 
 @pytest.mark.parametrize("name", map(chosen, TRIALS))

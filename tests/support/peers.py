@@ -20,6 +20,8 @@ import pytest
 import yaml
 
 LONG_S = 90.0  # CI machines are slow and noisy; a test that works does not wait so long
+ALL = bool(os.environ.get("BIRDWATCHD_LONG"))
+LONG = pytest.mark.skipif(not ALL, reason="takes minutes: `make long` runs it")
 
 RTSP_SERVER = """
 import sys

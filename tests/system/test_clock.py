@@ -18,7 +18,7 @@ from birdwatchd.records import CameraState, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.store import StoreReader
 from birdwatchd.testing import drawn_scene, write_drawn_clip
-from tests.support.peers import wait_for
+from tests.support.peers import LONG, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -41,7 +41,13 @@ BIRDS = (ScheduledVisit("Great tit", 7.0, 12.0, seed=1), ScheduledVisit("House s
 SECONDS = 23.0
 
 
-@pytest.mark.parametrize("wrong_by", [timedelta(days=-9617), timedelta(days=3)], ids=["starts in 2000", "is ahead"])
+@pytest.mark.parametrize(
+    "wrong_by",
+    [
+        pytest.param(timedelta(days=-9617), id="starts in 2000", marks=LONG),
+        pytest.param(timedelta(days=3), id="is ahead"),
+    ],
+)
 def test_a_clock_that_is_put_right_under_a_bird(tmp_path: Path, wrong_by: timedelta) -> None:
     """Every visit is there once, as long as it was and when it was; and effort is the time that went by."""
     began, seen = datetime.now(UTC), list[Visit]()

@@ -15,9 +15,9 @@ import pytest
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.demo.cameras.visits import ScheduledVisit
-from tests.support.peers import LONG_S
+from tests.support.peers import LONG, LONG_S
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, LONG]
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "run-as-a-service.md"
 MACHINE = ROOT / "tests" / "support" / "fresh_machine.sh"

@@ -18,9 +18,9 @@ from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.mqtt.subscriber import Subscriber
 from birdwatchd.settings.mqtt import MqttSettings
 from tests.support.peer import Peer
-from tests.support.peers import Birdwatchd, Mosquitto, wait_for
+from tests.support.peers import LONG, Birdwatchd, Mosquitto, wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, LONG]
 
 
 def command(*arguments: object) -> tuple[int, Any, str]:

@@ -20,11 +20,11 @@ import yaml
 
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
-from tests.support.peers import LONG_S, wait_for
+from tests.support.peers import LONG, LONG_S, wait_for
 from tests.support.publisher import NAME, Publisher
 from tests.support.random_networks import SMALL, build, class_names, register_small, save
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, LONG]
 ROOT = Path(__file__).parents[2]
 
 
