@@ -47,7 +47,7 @@ def chosen(name: str) -> object:
     return pytest.param(name, marks=() if name in USUAL else LONG)
 
 
-@pytest.mark.parametrize("name", map(chosen, TRIALS))
+@pytest.mark.parametrize("name", [chosen(name) for name in TRIALS])
 def test_nothing_is_lost(name: str, film: Film, nursery: Nursery, tmp_path: Path) -> None:
     """Nobody is there to look: whatever breaks, each bird has its visit, each visit its messages and its pictures."""
     times, more = SHORT[name]
