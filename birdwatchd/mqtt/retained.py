@@ -167,7 +167,12 @@ class RetainedTopics:
             states = self.composer.states(self.store.cameras.summary(camera, at))
             self._read_at_row |= {one.topic: newest for one in states}
             messages += [*states, self._health(camera, at)]
-        summary = self.daily_summary.newest(at) if self.daily_summary else None
+        summary = None
+        if self.daily_summary is not None:
+            self.daily_summary.enqueue_if_due(
+                at
+            )  # or what is sent here would be yesterday's, and the last of a short run
+            summary = self.daily_summary.newest(at)
         messages += [self._station_today(at), self._station_health(at)]
         return messages if summary is None else [*messages, summary]
 
