@@ -28,6 +28,7 @@ from birdwatchd.store.media import frame_path, home_lock
 from birdwatchd.store.news import StoredVisit
 from birdwatchd.store.reader import rank_of, stored_visits, to_stored_visit
 from birdwatchd.store.rescue.notes import CropNote, stored_note, with_note
+from birdwatchd.store.retention.going import add_going, forget_gone
 from birdwatchd.store.reviews import Review
 from birdwatchd.store.revision import KeptMoment, MomentRow, Recorded, Revision, Setup
 from birdwatchd.store.sqlite_errors import is_full, store_errors
@@ -141,7 +142,7 @@ class Writer:
         database, table = self._database, schema.visit
         mine = table.c.id == visit.visit_id
         with database.lock, store_errors(database.path), home_lock(database.home, shared=True):
-            with database.writing() as connection:
+            with database.writing(durable=True) as connection:
                 known = revision.known(connection, visit.visit_id)
                 stays = known is not None and known.reviewed is not None and not also_reviewed
                 if known is not None and (known.camera != visit.camera or stays):
@@ -151,10 +152,18 @@ class Writer:
                     Revision(connection, replace(visit, clip=None), now, self._setup).write()
                     outbox.keep_without_visit(connection, visit.visit_id)
                     connection.execute(sa.delete(table).where(mine))
-            for name in (name for name in (visit.clip, known.clip if known else None) if name is not None):
-                self._setup.media.remove(name)
-            for name in (name for name in crops if name is not None):
-                self._setup.media.remove_crop(name)
+                clips = {visit.clip, known.clip if known else None} - {None}
+                files = {name for name in (*clips, *crops) if name is not None}
+                add_going(connection, files)  # what a kill leaves is deleted by the next start, not rescued
+            for name in files:
+                if name in clips:
+                    self._setup.media.remove(name)
+                else:
+                    self._setup.media.remove_crop(name)
+            gone = [name for name in files if not (database.home / name).exists()]
+            if gone:
+                with database.writing() as connection:
+                    forget_gone(connection, gone)
 
     def rehearse(self, visit: Visit, moments: Sequence[MomentRow], now: datetime) -> None:
         """Write a visit and a crop as `record` does, read them back, and take everything back: nobody ever sees them.

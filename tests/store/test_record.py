@@ -408,3 +408,17 @@ def test_what_only_the_network_confirmed_and_did_not_move_like_an_animal_is_no_e
         writer.record(sightings.visit(name, ended=True, verdict=verdict), [sightings.moment(0)], NOW)
     writer.review("owl", Review(ReviewVerdict.CONFIRM, "me"), NOW)
     assert {one.visit_id for one in store.examples.of_model("demo@1", 10)} == {"bird", "owl"}
+
+
+def test_a_kill_while_a_visit_is_removed_leaves_nothing_to_rescue(
+    store: Store, writer: Writer, sightings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pictures would come back as a visit with the next repair."""
+    writer.record(sightings.visit("v1"), [sightings.moment(0)], NOW)
+    with monkeypatch.context() as killed:
+        killed.setattr(type(writer._setup.media), "remove_crop", lambda self, name: None)
+        writer.withdraw(nothing(sightings, 2), NOW)
+    assert len(crops(store.home)) == 1
+    store.sweep(datetime.now(UTC))
+    assert crops(store.home) == set()
+    assert not (store.home / "lost+found").exists()
