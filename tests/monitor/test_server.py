@@ -65,7 +65,7 @@ class Served:
                 sock.sendall(data)
                 while part := sock.recv(65536):
                     found += part
-            except ConnectionResetError:
+            except (BrokenPipeError, ConnectionResetError):  # hung up while this side still sent
                 pass
             return found
 
