@@ -9,15 +9,28 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["PixelRect", "seen_part", "with_mark"]
+__all__ = ["Look", "PixelRect", "seen_part", "with_mark"]
 
 _COM, _APP0, _LAST_APP = 0xFE, 0xE0, 0xEF  # second byte of markers
 _MARK = re.compile(rb"birdwatchd sees (\d{1,5})x(\d{1,5})\+(\d{1,5})\+(\d{1,5}) of (\d{1,5})x(\d{1,5})")
+
+
+class Look(Enum):
+    """What of a picture the network is given.
+
+    FIRST is the marked part. BRIGHTER is a brightened copy of it, where the bird is dark. WIDER is the whole picture,
+    where that is more than the marked part.
+    """
+
+    FIRST = auto()
+    BRIGHTER = auto()
+    WIDER = auto()
 
 
 @dataclass(frozen=True, slots=True)
