@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from birdwatchd.records import FloatArray, Verdict
+from birdwatchd.seen_part import seen_part
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.network.brighten import brightened
@@ -56,7 +57,8 @@ class ImageClassifier:
         Dark images are classified a second time, brightened, unless the images up to them confirm a name.
 
         Args:
-            images: of the same bird, cut out with some air around it; any size and mode. None at all give `unknown`.
+            images: of the same bird, cut out with some air around it; any size and mode. Of crops that birdwatchd made
+                the part that it classified is. None at all give `unknown`.
             at: when it was there; None leaves place and season out.
 
         Returns:
@@ -66,6 +68,7 @@ class ImageClassifier:
             DeviceOutOfMemory, DeviceLost: the device failed.
         """
         running = self.fusion.running(at)
+        images = [seen_part(image) for image in images]
         for logits, embedding in self._looks(images, running) if images else ():
             running.add(logits, QUALITY, embedding)
         return running.verdict()

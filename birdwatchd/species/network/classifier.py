@@ -16,6 +16,7 @@ from PIL import Image
 from birdwatchd.errors import DeviceLost
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Crop, FloatArray, Moment, Prediction
+from birdwatchd.seen_part import seen_part
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.brighten import brightened as brighten
 from birdwatchd.species.network.preprocess import Outputs, Pixels
@@ -96,10 +97,11 @@ class Classifier:
     def _decode(self, crop: Crop, *, brightened: bool) -> Pixels | None:
         """The preprocessed crop, or None where its JPEG is broken, or there is nothing to brighten."""
         try:
-            image = Image.open(io.BytesIO(crop.jpeg), formats=("JPEG",))
+            image: Image.Image = Image.open(io.BytesIO(crop.jpeg), formats=("JPEG",))
             if image.width * image.height > _MAX_PIXELS:
                 raise ValueError("more pixels than a camera's frame")
             image.load()
+            image = seen_part(image)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             self._metrics.add("crops_undecodable_total")
             return None

@@ -13,6 +13,7 @@ from PIL import Image
 from birdwatchd.errors import DeviceLost
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import FloatArray, Moment
+from birdwatchd.seen_part import PixelRect, with_mark
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.classifier import Classifier
 from birdwatchd.species.network.network import load_network
@@ -83,6 +84,33 @@ def test_a_picture_that_cannot_be_read_costs_only_itself(broken: bytes) -> None:
     assert metrics.get("crops_undecodable_total") == 1
     assert classifier.predict(given(broken)) == []
     assert classifier.predict([]) == []
+
+
+def in_its_middle(level: int, around: int, *, claimed: int = 48) -> bytes:
+    """A JPEG of one grey with a square of another in its middle, which is marked as what is to be seen."""
+    image = Image.new("L", (48, 48), around)
+    image.paste(level, (16, 16, 32, 32))
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "JPEG", quality=100, subsampling=0)
+    return with_mark(file.getvalue(), PixelRect(16, 16, 32, 32), claimed, claimed)
+
+
+def test_only_the_marked_part_of_a_crop_is_classified() -> None:
+    """The picture shows more around the bird for people; what the network sees of the hedge costs it names."""
+    classifier = Classifier(FakeNetwork(), ModelSettings(), Metrics())
+    predictions = classifier.predict(given(in_its_middle(60, 200), in_its_middle(60, 200, claimed=99), grey(60)))
+    seen = [round(float(p.embedding[0])) for p in predictions]
+    assert seen[0] == seen[2] == 60
+    assert seen[1] > 150  # the mark is of another picture: all of it
+
+
+def test_whether_a_bird_is_dark_is_judged_in_the_marked_part() -> None:
+    """A dark bird in the snow, or a bright one in the shade: what is around decides nothing."""
+    classifier = Classifier(FakeNetwork(), ModelSettings(), Metrics())
+    dark, bright = in_its_middle(50, 250), in_its_middle(200, 5)
+    (prediction,) = classifier.predict(given(dark, bright), brightened=True)
+    assert prediction.moment.index == 0
+    assert round(float(prediction.embedding[0])) == 118
 
 
 def test_out_of_memory_halves_the_batch_once_and_is_remembered() -> None:
