@@ -119,8 +119,8 @@ def test_every_bird_is_seen_small_and_cut_out_large(scene: tuple[Path, Path, tup
     for item in evidence:
         for moment in item.moments:
             side = max(moment.box.w * MAIN[0], moment.box.h * MAIN[1]) * 1.4
-            seen = seen_part(Image.open(io.BytesIO(moment.crop.jpeg)))
-            assert min(side, 640) - 3 <= seen.width <= 1.8 * side  # not much smaller than the bird was lately
+            part = seen_part(Image.open(io.BytesIO(moment.crop.jpeg)))
+            assert min(side, 640) - 3 <= part.width <= 1.8 * side  # not much smaller than the bird was lately
             assert shows_a_bird(moment.crop.jpeg)
     assert all(crops(evidence).values())
     there_s = sum(visit.end_s - visit.start_s for visit in visits)
