@@ -103,6 +103,7 @@ def _done(work: Callable[[Parent], None], parent: Parent) -> int:
         text = f"its process is not fully confined: not in force: {'; '.join(missing)}"
         parent.pipe.send(CameraStatus(parent.order["camera"], CameraState.STARTING, datetime.now(UTC), notice=text))
     threading.excepthook = lambda failed: _fail(parent, failed.exc_value)
+    sys.excepthook = lambda kind, error, trace: _fail(parent, error)  # a thread that reads would abort the exit
     try:
         work(parent)
     except BirdwatchError as error:
