@@ -90,7 +90,7 @@ def test_files_but_the_source_are_out_of_reach(tmp_path: Path) -> None:
 
 @needs_landlock
 def test_packages_may_lie_anywhere(tmp_path: Path) -> None:
-    """PyAV loads its parts when a stream needs them: a camera of a station with its packages elsewhere never came up."""
+    """PyAV loads its parts when a stream needs them: cameras of a station with packages elsewhere never came up."""
     package, secret = tmp_path / "elsewhere" / "feathers", tmp_path / "elsewhere" / "secret.txt"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
