@@ -52,6 +52,7 @@ class Packet:
         is_key: decoding may begin here.
         media_s: seconds since the stream or file began, as its frame's `media_s`.
         at: wall time, UTC, as its frame's `at`.
+        read_at: when it was read from a camera, UTC; None of recordings.
     """
 
     data: bytes
@@ -63,6 +64,7 @@ class Packet:
     media_s: float
     at: datetime
     codec: Codec
+    read_at: datetime | None = None
 
     @property
     def reorder_delay_s(self) -> float:

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import av.error
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.clock import FileClock, LiveClock, Playback
 from birdwatchd.camera.capture.decoder import Acceleration, configure, frame_size
+from birdwatchd.camera.capture.drift import Backlog, WaitMeter
 from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.open import LibavErrors, open_container
 from birdwatchd.camera.capture.packet import Codec, Packet, is_annex_b, parameter_sets
@@ -33,7 +34,6 @@ __all__ = ["Stream"]
 _WITHOUT_TIME = {"mpjpeg", "mjpeg", "h264", "hevc", "image2pipe", "jpeg_pipe"}
 _LENGTH_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)$")  # as Matroska has one of each of its streams
 MAX_BAD_PACKETS = 200  # in a row that cannot be decoded before the stream is given up; about 10 s at 20 fps
-_REORDERED = timedelta(seconds=1)  # packets may be older than the newest one by this much; more is a clock that was set
 
 
 def ignore(packet: Packet) -> None:
@@ -81,7 +81,9 @@ class Stream:
         formats = set(self._container.format.name.split(","))
         self._keeps_time = not (source.is_live and formats & _WITHOUT_TIME)
         self._first: datetime | None = None
-        self._newest: datetime | None = None
+        self._backlog, self._wait_meter = Backlog(), WaitMeter()
+        self._waited = False  # for the newest packet
+        self._read_at, self._late_s = clock(), 0.0  # when it was read, and how long it lay here before
         self._due_s = 0.0  # of the newest packet of a file that plays a camera
         base = self._stream.time_base
         self._time_base = Fraction(base.numerator, base.denominator)
@@ -154,8 +156,11 @@ class Stream:
         """libav's packets; at the end of a file an empty one, which gets out what the decoder still holds."""
         demuxed = self._container.demux(self._stream)
         while True:
+            self._wait_meter.start()
+            start_s = time.monotonic()
             with self._reading:
                 av_packet = next(demuxed, None)
+            self._waited = self._wait_meter.waited(time.monotonic() - start_s)
             if av_packet is None:
                 break
             # An empty packet in the middle (AVI: "as before") would end the decoder.
@@ -168,13 +173,14 @@ class Stream:
         decode_s = self._seconds(av_packet.dts)
         shown_s = self._seconds(av_packet.pts) if av_packet.pts is not None else decode_s
         media_s, at = self._dated(shown_s if self._keeps_time else None, decode_s)
-        if self._newest is None or at > self._newest or at < self._newest - _REORDERED:
-            self._newest = at
         data, is_key = bytes(av_packet), av_packet.is_keyframe
         if is_key:
             self._update_codec(av_packet, data)
         duration = av_packet.duration or 0
-        return Packet(data, av_packet.pts, av_packet.dts, self._time_base, duration, is_key, media_s, at, self.codec)
+        read_at = self._read_at if self._source.is_live else None
+        return Packet(
+            data, av_packet.pts, av_packet.dts, self._time_base, duration, is_key, media_s, at, self.codec, read_at
+        )
 
     def _seconds(self, stamp: int | None) -> float | None:
         return None if stamp is None else stamp * self._time_base.numerator / self._time_base.denominator
@@ -182,7 +188,7 @@ class Stream:
     def _dated(self, stamp_s: float | None, decode_s: float | None) -> tuple[float, datetime]:
         """Media seconds and wall time of a packet, given when it is to be shown and to be decoded, in seconds."""
         if self._source.is_live:
-            at = self._live_clock.at(stamp_s, self._clock(), decode_s)
+            at = self._dated_live(stamp_s, decode_s)
             self._first = self._first or at
             return (at - self._first).total_seconds() if stamp_s is None else stamp_s, at
         seconds = self._file_clock.seconds(stamp_s, self._frame_s, decode_s)
@@ -191,6 +197,13 @@ class Stream:
         self._playback.wait_for(seconds)
         self._due_s = max(self._due_s, seconds)
         return seconds, self._playback.at(seconds)
+
+    def _dated_live(self, stamp_s: float | None, decode_s: float | None) -> datetime:
+        now, clock = self._clock(), self._live_clock
+        pace_s = None if stamp_s is None else decode_s if decode_s is not None else stamp_s
+        self._read_at = now
+        self._late_s = self._backlog.late_s(pace_s, now.timestamp(), waited=self._waited, drift=clock.drift)
+        return clock.at(stamp_s, now, decode_s, self._late_s)
 
     def _update_codec(self, av_packet: Any, data: bytes) -> None:
         """Notice at a key frame that the size or the parameters of the codec have changed."""
@@ -233,10 +246,9 @@ class Stream:
         return DecodedFrame(av_frame, at, media_s, self._lag_s())
 
     def _lag_s(self) -> float:
-        """How long ago the newest packet was sent; 0 for recordings, which nobody waits for."""
+        """How long the newest packet has lain here, whatever its timestamp says; 0 for recordings."""
         if self._source.is_live:
-            assert self._newest is not None
-            return (self._clock() - self._newest).total_seconds()
+            return self._late_s + (self._clock() - self._read_at).total_seconds()
         return max(0.0, self._playback.late_s(self._due_s)) if self._playback is not None else 0.0
 
     def _recorded_at(self) -> datetime:

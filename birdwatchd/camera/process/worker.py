@@ -21,7 +21,7 @@ from birdwatchd.camera.capture.feed import Retry
 from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
-from birdwatchd.camera.capture.shedding import LoadShedder
+from birdwatchd.camera.capture.shedding import LoadShedder, ShedWatch
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.clips.recorder import ClipRecorder, ClipSettings, VisitClips
 from birdwatchd.camera.observer import Observer
@@ -70,6 +70,7 @@ class CameraWatch:
         self._ring = Ring(settings.ring_mb * 2**20)
         self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notify)
         self._shedder = LoadShedder()
+        self._shed_watch = ShedWatch(self._shedder, self._notify)
         self._sampler = FrameSampler(settings.max_fps, self._shedder)
         self._dual: DualStream | None = None
         if settings.gate_source is not None:
@@ -181,6 +182,7 @@ class CameraWatch:
             loss = self._dual.loss if self._dual is not None else ""
             self._report(CameraState.ONLINE, frame=frame, fps=fps, detail=loss)
             self._online, self._reported_s, self._frames_before = True, now_s, self._frames
+            self._shed_watch.look(self._frames, now_s)
 
     def _replay(self, since: datetime) -> Generator[Frame, None, None]:
         """Frames of the recent past: of the main stream, or of the small one while that is all there is."""
