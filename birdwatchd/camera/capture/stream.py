@@ -20,10 +20,12 @@ import av.error
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.clock import FileClock, LiveClock, Playback
 from birdwatchd.camera.capture.decoder import Acceleration, configure, frame_size
+from birdwatchd.camera.capture.display import Display
 from birdwatchd.camera.capture.drift import Backlog, WaitMeter
 from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.open import LibavErrors, open_container
 from birdwatchd.camera.capture.packet import Codec, Packet, is_annex_b, parameter_sets
+from birdwatchd.camera.capture.preview import own_orientation
 from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.errors import SourceUnreachable, SourceUnusable
 from birdwatchd.settings.cameras import CameraSettings
@@ -87,7 +89,9 @@ class Stream:
         self._due_s = 0.0  # of the newest packet of a file that plays a camera
         base = self._stream.time_base
         self._time_base = Fraction(base.numerator, base.denominator)
-        self.codec = _codec_of(self._context)
+        self._settings = settings
+        own = own_orientation(source, settings, self._container)
+        self.codec = _codec_of(self._context, Display.of(settings, self._stream.sample_aspect_ratio, own))
         self._device = acceleration.begin(self.codec) if acceleration else None
 
     def __enter__(self) -> Stream:
@@ -215,8 +219,11 @@ class Stream:
         if extradata == self.codec.extradata:
             return
         changed = replace(self.codec, extradata=extradata)
-        width, height = frame_size(changed, data) or (changed.width, changed.height)
-        self.codec = replace(changed, width=width, height=height)
+        size = frame_size(changed, data)
+        if size is not None:
+            display = Display.of(self._settings, size[2], changed.display.own)
+            changed = replace(changed, width=size[0], height=size[1], display=display)
+        self.codec = changed
 
     def _decode(self, av_packet: Any, packet: Packet | None) -> list[DecodedFrame]:
         """The frames of a packet; none for a damaged one, an error for too many damaged ones in a row."""
@@ -242,8 +249,8 @@ class Stream:
         media_s, at = av_frame.opaque or (packet.media_s, packet.at)
         if not self._source.is_live and self._playback is None:
             media_s = self._file_clock.never_back(media_s)
-            return DecodedFrame(av_frame, self._file_clock.at(media_s), media_s, 0.0)
-        return DecodedFrame(av_frame, at, media_s, self._lag_s())
+            return DecodedFrame(av_frame, self._file_clock.at(media_s), media_s, 0.0, self.codec.display)
+        return DecodedFrame(av_frame, at, media_s, self._lag_s(), self.codec.display)
 
     def _lag_s(self) -> float:
         """How long the newest packet has lain here, whatever its timestamp says; 0 for recordings."""
@@ -297,7 +304,7 @@ def _announced_s(container: Any, stream: Any) -> float | None:
     return min(lengths, default=None)  # what was trimmed away is still counted by one of them
 
 
-def _codec_of(context: Any) -> Codec:
+def _codec_of(context: Any, display: Display) -> Codec:
     """A stream's parameters as the container gives them."""
     name, extradata = context.codec.canonical_name, context.extradata or b""
     if is_annex_b(name, extradata):
@@ -312,4 +319,5 @@ def _codec_of(context: Any) -> Codec:
         color_range=int(context.color_range),
         colorspace=int(context.colorspace),
         reorder=context.reorder_depth,
+        display=display,
     )
