@@ -133,7 +133,7 @@ class CameraSettings(Settings):
     clip_max_s: Annotated[float, Field(ge=10, le=3600)] = 600.0
     keep_lifeless: bool = False
     transport: Literal["auto", "tcp", "udp"] = "auto"
-    poll_s: Literal["auto"] | Annotated[float, Field(ge=0.1, le=60)] = "auto"
+    poll_s: Literal["auto"] | Annotated[float, Field(ge=0.1, le=30)] = "auto"
     tls: Annotated[TlsMode, BeforeValidator(_to_tls_mode)] = "off"
     tls_fingerprint: Annotated[str, BeforeValidator(_to_fingerprint)] = ""
     memory_mb: Literal["auto"] | Annotated[int, Field(ge=256, le=65536)] = "auto"
@@ -160,6 +160,12 @@ class CameraSettings(Settings):
             raise ValueError(
                 "tls is fingerprint, but tls_fingerprint is missing; `birdwatchd check --probe` with tls: off shows it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _transport_fits_the_address(self) -> CameraSettings:
+        if self.transport == "udp" and self.source.kind == "rtsp" and self.source.endpoint[2]:
+            raise ValueError("has transport: udp and an rtsps address, which is TCP; use rtsp, or transport: auto")
         return self
 
     def smallest_bird(self, width: int, height: int) -> int:

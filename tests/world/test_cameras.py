@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import io
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pytest
 
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.camera.capture.stream import Stream
+from birdwatchd.camera.process import worker
+from birdwatchd.camera.process.relay import Relay
+from birdwatchd.camera.process.supervisor import probe_camera
+from birdwatchd.camera.process.wire import Pipe
 from birdwatchd.camera.sampling import FrameSampler
+from birdwatchd.demo.cameras.feeder import write_clip
+from birdwatchd.demo.cameras.scene import Scene, SceneSpec
+from birdwatchd.errors import SourceError, SourceRefused, SourceUnreachable, SourceUnusable
+from birdwatchd.flow import Stop
+from birdwatchd.records import CameraState, CameraStatus, Evidence
 from birdwatchd.settings.cameras import CameraSettings
+from tests.support.http_camera import HttpCamera
+from tests.support.peers import RtspServer
 from tests.support.rtsp_camera import RtspCamera
 
 
@@ -18,9 +36,10 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def watched(address: str, frames: int, **fields: Any) -> list[tuple[Frame, bool]]:
+def watched(address: str | Source, frames: int, **fields: Any) -> list[tuple[Frame, bool]]:
     """The first frames of a camera, each with whether an observer would be shown it."""
-    settings = CameraSettings(source=Source(address), **{"max_fps": 60.0, "open_timeout_s": 5.0} | fields)
+    source = address if isinstance(address, Source) else Source(address)
+    settings = CameraSettings(source=source, **{"max_fps": 60.0, "open_timeout_s": 5.0} | fields)
     shedder = LoadShedder()
     sampler = FrameSampler(settings.max_fps, shedder)
     found: list[tuple[Frame, bool]] = []
@@ -45,3 +64,115 @@ def test_a_camera_whose_stamps_stand_still_is_looked_at() -> None:
     with RtspCamera(stamped_fps=0, sent_fps=30) as camera:
         frames = watched(camera.url, 60, open_timeout_s=0.5)
     assert sum(shown for _, shown in frames[-30:]) >= 28
+
+
+def test_a_first_key_frame_after_a_long_while_is_waited_for() -> None:
+    """My camera sends a key frame every half minute and its SDP says nothing. "cannot be decoded; check the codec"."""
+    late = RtspCamera(tells_parameters=False, first=1, gop=400, frames=400, sent_fps=300, stamped_fps=300)
+    with late as camera:
+        frames = watched(camera.url, 3, open_timeout_s=0.3, read_timeout_s=0.5)
+    assert frames[0][0].av_frame.key_frame
+    assert (frames[0][0].width, frames[0][0].height) == camera.size
+
+
+def test_who_waits_for_a_key_frame_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a minute without a word is taken for a process that hangs, and it would be killed before the key frame."""
+    monkeypatch.setattr(worker, "REPORT_WAITING_S", 0.2)
+    late = RtspCamera(tells_parameters=False, first=1, gop=400, frames=400, sent_fps=300, stamped_fps=300)
+    out, stop = io.BytesIO(), Stop()
+    with late as camera:
+        settings = CameraSettings(source=Source(camera.url), open_timeout_s=0.3)
+        watch = worker.CameraWatch("nut", settings, Pipe(out), stop)
+        threading.Timer(0.9, stop.set).start()
+        watch.run()
+    reports = [item for item in received(out) if isinstance(item, CameraStatus)]
+    assert any(r.state is CameraState.STARTING and "key frame" in r.detail for r in reports)
+    assert not any(r.state is CameraState.OFFLINE for r in reports)
+
+
+def received(out: io.BytesIO) -> Iterator[object]:
+    out.seek(0)
+    pipe = Pipe(out)
+    while (item := pipe.receive(CameraStatus, Evidence)) is not None:
+        yield item
+
+
+def through_relay(address: str, frames: int, **fields: Any) -> list[tuple[Frame, bool]]:
+    """As `watched`, the way that a camera process takes."""
+    settings = CameraSettings(source=Source(address), **fields)
+    relay = Relay("nut", settings.source, settings)
+    try:
+        return watched(settings.source.through(relay.port), frames, **fields)
+    finally:
+        relay.close()
+
+
+@pytest.mark.parametrize(  # libav itself, without a relay, tries the next transport only after a 461
+    ("look", "refusal"),
+    [(through_relay, "461 Unsupported transport"), (through_relay, "400 Bad"), (watched, "461 Unsupported transport")],
+)
+def test_a_camera_that_sends_over_udp_only_is_watched(look: Callable[..., Any], refusal: str) -> None:
+    """My old IP camera knows no TCP: "Protocol not supported; is it on, and on the network?"."""
+    with RtspCamera(transports=("udp",), refusal=refusal, sent_fps=200, stamped_fps=200) as camera:
+        assert len(look(camera.url, 20)) == 20
+        asked = [asked for asked in camera.asked if asked.startswith("SETUP")]
+    assert asked[0].startswith("SETUP RTP/AVP/TCP")
+    assert "client_port" in asked[1]
+
+
+def test_udp_is_asked_for_at_once_where_it_is_set() -> None:
+    """My camera says yes to TCP and then sends nothing."""
+    with RtspCamera(sent_fps=200, stamped_fps=200) as camera:
+        through_relay(camera.url, 10, transport="udp")
+        assert not any("TCP" in asked for asked in camera.asked)
+
+
+def test_a_transport_that_is_refused_is_said_to_be_that() -> None:
+    """I was asked whether my camera is on. It is."""
+    with RtspCamera(transports=("udp",)) as camera, pytest.raises(SourceUnreachable, match="set transport: auto"):
+        through_relay(camera.url, 1, transport="tcp")
+
+
+def test_a_sandboxed_process_watches_a_real_server_that_knows_udp_only(tmp_path: Path) -> None:
+    """GStreamer's server; the process itself may make no UDP socket."""
+    write_clip(tmp_path / "clip.mp4", Scene(SceneSpec(1, 320, 180, 10), ()), 0.0, 3.0)
+    server = RtspServer(tmp_path / "clip.mp4", transport="udp")
+    server.start()
+    try:
+        status = probe_camera("nut", CameraSettings(source=Source(server.url)))
+    finally:
+        server.kill()
+    assert (status.state, status.width, status.height) == (CameraState.ONLINE, 320, 180), status.detail
+
+
+@pytest.mark.parametrize("look", [through_relay, watched])
+def test_motion_jpeg_without_a_boundary_before_its_first_part_is_read(look: Callable[..., Any]) -> None:
+    """My ESP32-CAM shows in every browser. "Invalid data found when processing input"."""
+    with HttpCamera() as camera:
+        frames = look(f"{camera.url}/esp32", 8)
+    assert [frame.width for frame, _ in frames] == [160] * 8
+    assert frames[-1][0].media_s < 3.0
+
+
+def test_a_snapshot_address_is_asked_again_and_again() -> None:
+    """My camera has no stream, only http://camera/snapshot.jpg. It was online for a moment each minute."""
+    with HttpCamera() as camera:
+        frames = watched(f"{camera.url}/snapshot", 5, poll_s=0.1)
+        gaps = np.diff(camera.asked)
+    assert len({frame.luma.tobytes() for frame, _ in frames}) == 5
+    assert all(0.09 < gap < 0.3 for gap in gaps)
+    assert CameraSettings(source=Source("http://camera/snapshot.jpg")).poll_s == "auto"
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "words"),
+    [
+        ("/page", SourceUnusable, "is it the address of a stream"),
+        ("/busy", SourceUnreachable, "a fault of its own"),
+        ("/nowhere", SourceRefused, "check the path"),
+    ],
+)
+def test_what_is_refused_is_told_by_its_kind(path: str, error: type[SourceError], words: str) -> None:
+    """Whatever was wrong, I was asked whether it is on, and on the network."""
+    with HttpCamera() as camera, pytest.raises(error, match=words):
+        watched(camera.url + path, 1)

@@ -88,6 +88,11 @@ class DualStream:
         return self.full_feed.error
 
     @property
+    def receives(self) -> bool:
+        """Whether packets of either stream come, decodable or not."""
+        return self.full_feed.alive or self.gate_feed.alive
+
+    @property
     def loss(self) -> str:
         """What is lost while the other stream does its work, and why, in one line; empty when both are there."""
         return "; ".join(self._lost.values())

@@ -33,7 +33,10 @@ from birdwatchd.settings.cameras import CameraSettings
 __all__ = ["Stream"]
 
 # Streams that carry no time of their own: libav invents 25 frames a second for them, whatever really comes.
-_WITHOUT_TIME = {"mpjpeg", "mjpeg", "h264", "hevc", "image2pipe", "jpeg_pipe"}
+_WITHOUT_TIME = {"mpjpeg", "mjpeg", "h264", "hevc", "image2pipe", "jpeg_pipe", "png_pipe"}
+_SNAPSHOTS = {"jpeg_pipe", "png_pipe"}  # answers that are one picture, after which the camera is asked again
+POLL_S = 0.5  # between two of them: birds stay for longer, and cameras make one in some tenths of a second
+KEY_FRAME_S = 120.0  # how long the first key frame of a live stream may take: some cameras send one a minute
 _LENGTH_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)$")  # as Matroska has one of each of its streams
 MAX_BAD_PACKETS = 200  # in a row that cannot be decoded before the stream is given up; about 10 s at 20 fps
 
@@ -54,6 +57,7 @@ class Stream:
         playback: Playback | None = None,
         acceleration: Acceleration | None = None,
         shedder: LoadShedder | None = None,
+        wait: Callable[[float], object] = time.sleep,
     ) -> None:
         """Open the source.
 
@@ -62,6 +66,7 @@ class Stream:
             playback: a file gives each packet when it is due, dated as if a camera sent it now.
             acceleration: decodes on a graphics device where that works; on the CPU by default.
             shedder: drops packets that are far too late; without it every one is decoded.
+            wait: sleeps for some seconds, or less if there is a reason to stop.
 
         Raises:
             SourceUnreachable, SourceRefused, SourceUnusable: see their classes.
@@ -72,6 +77,9 @@ class Stream:
         self._shedder = shedder
         if shedder is not None:
             shedder.reopen()
+        self._wait, self._asked_s = wait, time.monotonic()
+        self._poll_s = POLL_S if settings.poll_s == "auto" else settings.poll_s
+        self._begun = not source.is_live  # whether a key frame has come
         self._container, self._stream = _open_video(source, settings)
         self._context = self._stream.codec_context
         self._file_clock = FileClock(self._recorded_at())
@@ -143,9 +151,9 @@ class Stream:
             for decoded in self._decode(av_packet, packet):
                 yield decoded
                 frame_at_s = time.monotonic()
-            silent_s = time.monotonic() - frame_at_s
-            if self._source.is_live and silent_s > self._read_timeout_s:
-                raise SourceUnreachable(f"{self._source}: no picture for {silent_s:.0f} s", "it will be opened again")
+            begun, self._begun = self._begun, self._begun or (packet is not None and packet.is_key)
+            frame_at_s = time.monotonic() if self._begun and not begun else frame_at_s
+            self._check_silence(time.monotonic() - frame_at_s)
 
     def download(self, decoded: DecodedFrame) -> Frame:
         """The frame in system memory, of one that was just given.
@@ -156,7 +164,32 @@ class Stream:
         with self._reading:
             return decoded.download()
 
+    def _check_silence(self, silent_s: float) -> None:
+        """
+        Raises:
+            SourceUnreachable: packets come, and for too long no picture.
+        """
+        if not self._source.is_live or silent_s <= (self._read_timeout_s if self._begun else KEY_FRAME_S):
+            return
+        if self._begun:
+            raise SourceUnreachable(f"{self._source}: no picture for {silent_s:.0f} s", "it will be opened again")
+        raise SourceUnreachable(
+            f"{self._source}: no key frame for {silent_s:.0f} s", "let the camera send one (GOP) every few seconds"
+        )
+
     def _demuxed(self) -> Iterator[Any]:
+        """libav's packets until the end; from a snapshot address those of one picture after the other, for ever."""
+        while self._source.kind == "http" and _SNAPSHOTS & set(self._container.format.name.split(",")):
+            yield from (av_packet for av_packet in self._demuxed_once() if av_packet.size)
+            self._wait(max(0.0, self._asked_s + self._poll_s - time.monotonic()))
+            self._asked_s = time.monotonic()
+            self._container.close()
+            self._container, self._stream = _open_video(self._source, self._settings)
+        yield from self._demuxed_once()
+        if self._source.is_live:
+            raise SourceUnreachable(f"{self._source}: the stream ended", "it will be opened again")
+
+    def _demuxed_once(self) -> Iterator[Any]:
         """libav's packets; at the end of a file an empty one, which gets out what the decoder still holds."""
         demuxed = self._container.demux(self._stream)
         while True:
@@ -166,12 +199,10 @@ class Stream:
                 av_packet = next(demuxed, None)
             self._waited = self._wait_meter.waited(time.monotonic() - start_s)
             if av_packet is None:
-                break
+                return
             # An empty packet in the middle (AVI: "as before") would end the decoder.
             if av_packet.size or av_packet.dts is None:
                 yield av_packet
-        if self._source.is_live:
-            raise SourceUnreachable(f"{self._source}: the stream ended", "it will be opened again")
 
     def _packet(self, av_packet: Any) -> Packet:
         decode_s = self._seconds(av_packet.dts)
@@ -234,9 +265,10 @@ class Stream:
                 av_packet.opaque = (packet.media_s, packet.at)
             on_cpu = self._context.decode
             try:
-                av_frames = self._device.decode(av_packet, on_cpu) if self._device else on_cpu(av_packet)
+                device = self._device if self._begun or packet.is_key else None  # which is given up without pictures
+                av_frames = device.decode(av_packet, on_cpu) if device else on_cpu(av_packet)
             except av.error.InvalidDataError:
-                self._bad_in_row += 1
+                self._bad_in_row += self._begun  # what comes before the first key frame cannot be decoded
                 if self._bad_in_row > MAX_BAD_PACKETS:
                     raise SourceUnusable(f"{self._source}: cannot be decoded", "check the codec") from None
                 return []

@@ -19,6 +19,7 @@ from birdwatchd.camera.capture.decoder import Acceleration, devices_here, device
 from birdwatchd.camera.capture.dual_stream import DualStream
 from birdwatchd.camera.capture.feed import Retry
 from birdwatchd.camera.capture.frame import DecodedFrame, Frame
+from birdwatchd.camera.capture.packet import Packet
 from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import LoadShedder, ShedWatch
@@ -39,6 +40,9 @@ __all__ = ["main"]
 
 REPORT_EVERY_S = 1.0
 REPORT_WAITING_S = 5.0
+WAITS_FOR_KEY_FRAME = (
+    "video comes, and its first key frame is waited for; let the camera send one (GOP, I-frame interval) every 2 s"
+)
 AnyFrame = TypeVar("AnyFrame", DecodedFrame, Frame)
 STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are closed without it
 
@@ -105,7 +109,7 @@ class CameraWatch:
         if self._clips is not None:
             threading.Thread(target=self._clips.run, name="clips", daemon=True).start()
         while not self._stop.is_set() and not self._ended:
-            self._online_since_s, self._online = None, False
+            self._online_since_s, self._online, self._reported_s = None, False, time.monotonic()
             try:
                 if self._dual is not None:
                     self._watch_dual(self._dual)
@@ -143,7 +147,7 @@ class CameraWatch:
     def _watch_stream(self) -> None:
         self._ring.clear()  # what comes now does not follow on
         with self._open() as stream:
-            for frame in stream.decoded_frames(keep=self._ring.append):
+            for frame in stream.decoded_frames(keep=self._keep):
                 if self._stop.is_set():
                     return
                 self._take(frame, stream.download)
@@ -161,9 +165,26 @@ class CameraWatch:
             if error is not None and time.monotonic() - self._reported_s >= REPORT_WAITING_S * (not self._online):
                 self._reported_s, self._online = time.monotonic(), False
                 self._report_error(error)
+            elif error is None:
+                self._report_waiting(dual.receives)
         if dual.error is not None:  # files that cannot be read
             self._report_error(dual.error)
         self._ended = True
+
+    def _keep(self, packet: Packet) -> None:
+        self._ring.append(packet)
+        if not self._online:
+            self._report_waiting(True)
+
+    def _report_waiting(self, receives: bool) -> None:
+        """Report, now and then, that there are no pictures yet: who says nothing is taken for one that hangs.
+
+        Args:
+            receives: packets come, so what is missing is a key frame.
+        """
+        if time.monotonic() - self._reported_s >= REPORT_WAITING_S:
+            self._reported_s, self._online = time.monotonic(), False
+            self._report(CameraState.STARTING, detail=WAITS_FOR_KEY_FRAME if receives else "")
 
     def _take(self, frame: AnyFrame, download: Callable[[AnyFrame], Frame]) -> None:
         """Look at a frame, unless it is one too many, and report now and then that frames come."""
@@ -200,6 +221,7 @@ class CameraWatch:
             playback=playback,
             acceleration=self._acceleration,
             shedder=self._shedder,
+            wait=self._stop.wait,
         )
 
     def _wait_out(self, seconds: float) -> bool:
