@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import av
+import cv2
 import numpy as np
 import pytest
 
@@ -16,13 +19,15 @@ from birdwatchd.address import Source
 from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.camera.capture.stream import Stream
+from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.process import worker
 from birdwatchd.camera.process.relay import Relay
 from birdwatchd.camera.process.supervisor import probe_camera
 from birdwatchd.camera.process.wire import Pipe
-from birdwatchd.camera.sampling import FrameSampler
+from birdwatchd.camera.sampling import FrameSampler, SamplingSettings
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
+from birdwatchd.demo.cameras.visits import ScheduledVisit
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnreachable, SourceUnusable
 from birdwatchd.flow import Stop
 from birdwatchd.records import CameraState, CameraStatus, Evidence
@@ -176,3 +181,45 @@ def test_what_is_refused_is_told_by_its_kind(path: str, error: type[SourceError]
     """Whatever was wrong, I was asked whether it is on, and on the network."""
     with HttpCamera() as camera, pytest.raises(error, match=words):
         watched(camera.url + path, 1)
+
+
+class MainStream:
+    """The frames of a main stream, all there."""
+
+    alive = True
+
+    def __init__(self, frames: list[Frame]) -> None:
+        self.frames, self.size = frames, (frames[0].width, frames[0].height)
+        self.next = 0
+
+    def read(self, since: datetime, until: datetime, *, all_of_them: bool = False) -> Iterator[Frame]:
+        """Those from `since` to `until` that were not read yet."""
+        while self.next < len(self.frames) and self.frames[self.next].at <= until:
+            self.next += 1
+            if self.frames[self.next - 1].at >= since:
+                yield self.frames[self.next - 1]
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+
+def test_a_small_stream_that_shows_another_part_of_the_picture_costs_no_name(tmp_path: Path) -> None:
+    """Alone, my main stream names the bird at 95 %. With the 4:3 sub stream, which cuts the sides, it was unknown."""
+    path = tmp_path / "main.mp4"
+    visit = ScheduledVisit("Great tit", 2.0, 4.0, perch=1)
+    write_clip(path, Scene(SceneSpec(3, 640, 360, 12), (visit,)), 0.0, 5.0)
+    settings = CameraSettings(source=Source(str(path)), gate_source=Source("sub"), min_bird=24)
+    with Stream(settings.source, settings, now) as stream:
+        main = list(stream.frames())
+    observer = Observer("nut", settings, full=MainStream(main), sampling=SamplingSettings(quiet_fps=12.0))
+    boxes, places = [], []
+    for frame in main:
+        luma = np.asarray(cv2.resize(frame.luma[:, :480], (320, 240), interpolation=cv2.INTER_AREA), np.uint8)
+        cut = replace(frame, av_frame=av.VideoFrame.from_ndarray(luma, format="gray"), luma=luma, width=320, height=240)
+        boxes += [moment.box for item in observer.process(cut) for moment in item.moments]
+    alone = Observer("nut", CameraSettings(source=settings.source, min_bird=24), sampling=SamplingSettings())
+    for frame in main:
+        places += [moment.box for item in alone.process(frame) for moment in item.moments]
+    assert boxes
+    for box in boxes:
+        assert max(box.iou(place) for place in places) > 0.5

@@ -31,6 +31,7 @@ from birdwatchd.camera.process.child import Parent, run_child
 from birdwatchd.camera.process.scan import scan_file
 from birdwatchd.camera.process.wire import Pipe
 from birdwatchd.camera.sampling import FrameSampler
+from birdwatchd.camera.view import SAME_VIEW
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnusable
 from birdwatchd.flow import Stop
 from birdwatchd.records import CameraState, CameraStatus, Evidence, new_visit_id
@@ -42,6 +43,10 @@ REPORT_EVERY_S = 1.0
 REPORT_WAITING_S = 5.0
 WAITS_FOR_KEY_FRAME = (
     "video comes, and its first key frame is waited for; let the camera send one (GOP, I-frame interval) every 2 s"
+)
+OTHER_VIEW = (
+    "gate_source shows another part of the picture than source: places are converted for crops;"
+    " ignore is in fractions of gate_source, zones and boxes in those of source; draw mask wide enough for both"
 )
 AnyFrame = TypeVar("AnyFrame", DecodedFrame, Frame)
 STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are closed without it
@@ -97,6 +102,7 @@ class CameraWatch:
             self._visit_clips = VisitClips(self._clips)
         self._retry = Retry()
         self._lock = threading.Lock()
+        self._view_said = False
         self._frames = 0
         self._ended = False
         self._online_since_s: float | None = None
@@ -204,6 +210,13 @@ class CameraWatch:
             self._report(CameraState.ONLINE, frame=frame, fps=fps, detail=loss)
             self._online, self._reported_s, self._frames_before = True, now_s, self._frames
             self._shed_watch.look(self._frames, now_s)
+            self._say_view()
+
+    def _say_view(self) -> None:
+        """Say, once, that the two streams show different parts."""
+        if not self._view_said and self._observer.view != SAME_VIEW:
+            self._view_said = True
+            self._notify(OTHER_VIEW)
 
     def _replay(self, since: datetime) -> Generator[Frame, None, None]:
         """Frames of the recent past: of the main stream, or of the small one while that is all there is."""
