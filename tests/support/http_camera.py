@@ -29,9 +29,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.asked.append(time.monotonic())
         with suppress(OSError):
-            {"/esp32": self._esp32, "/snapshot": self._snapshot, "/page": self._page, "/busy": self._busy}.get(
-                self.path, self._nothing
-            )()
+            answers = {
+                "/esp32": self._esp32,
+                "/hyphens": self._hyphens,
+                "/snapshot": self._snapshot,
+                "/untyped": lambda: self._answer("", drawn_jpeg(len(self.asked))),
+                "/sometimes": self._sometimes,
+                "/page": self._page,
+                "/busy": self._busy,
+            }
+            answers.get(self.path, self._nothing)()
 
     def _esp32(self) -> None:
         """As the examples of Espressif's camera driver had it: the boundary stands behind each part."""
@@ -49,6 +56,28 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
             time.sleep(1 / self.fps)
 
+    def _hyphens(self) -> None:
+        """The hyphens that stand before a boundary are part of the one that is announced (Panasonic)."""
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=--myboundary")
+        self.end_headers()
+        for number in range(1000):
+            jpeg = drawn_jpeg(number)
+            head = f"--myboundary\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            self.wfile.write(head.encode() + jpeg + b"\r\n")
+            time.sleep(1 / self.fps)
+
+    def _sometimes(self) -> None:
+        """Every second time it is busy, by turns with a 503 and with a page that says so (Hikvision)."""
+        if len(self.asked) % 2:
+            self._snapshot()
+        elif len(self.asked) % 4:
+            self._busy()
+        else:
+            self._answer(
+                "application/xml", b"<ResponseStatus><statusString>Device Busy</statusString></ResponseStatus>"
+            )
+
     def _snapshot(self) -> None:
         self._answer("image/jpeg", drawn_jpeg(len(self.asked)))
 
@@ -57,7 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, kind: str, body: bytes) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", kind)
+        if kind:
+            self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -73,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class HttpCamera:
-    """Serves `/esp32`, `/snapshot`, `/page` and `/busy` until it is left.
+    """Serves `/esp32`, `/hyphens`, `/snapshot`, `/untyped`, `/sometimes`, `/page` and `/busy` until it is left.
 
     Attributes:
         asked: when something was asked for, monotonic seconds.

@@ -52,7 +52,8 @@ class RtspCamera:
         first: number of the picture with which a client begins; the key frames are those divisible by `gop`.
         tells_parameters: whether SDP has the parameter sets, as most cameras do.
         transports: what SETUP accepts: `tcp`, `udp`.
-
+        refusal: the answer to others.
+        names_ports: whether the answer to SETUP names the ports from which packets come.
     """
 
     stamped_fps: float = 25.0
@@ -64,6 +65,7 @@ class RtspCamera:
     tells_parameters: bool = True
     transports: tuple[str, ...] = ("tcp", "udp")
     refusal: str = "461 Unsupported transport"
+    names_ports: bool = True
 
     def __post_init__(self) -> None:
         self.units = drawn_units(self.frames, self.size, self.gop, 25)
@@ -111,6 +113,7 @@ class RtspCamera:
             extra = f"Content-Type: application/sdp\r\nContent-Base: {self.url}/\r\n"
         elif words[0] == "SETUP":
             transport = session.set_up(fields["transport"], self.transports)
+            transport = transport if self.names_ports else transport.partition(";server_port")[0]
             status, extra = ("200 OK", f"Transport: {transport}\r\n") if transport else (self.refusal, "")
         head = f"RTSP/1.0 {status}\r\nCSeq: {fields['cseq']}\r\nSession: 1234\r\n{extra}Content-Length: {len(body)}\r\n"
         session.client.sendall(f"{head}\r\n{body}".encode())

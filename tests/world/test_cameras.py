@@ -125,6 +125,12 @@ def test_a_camera_that_sends_over_udp_only_is_watched(look: Callable[..., Any], 
     assert "client_port" in asked[1]
 
 
+def test_a_camera_that_names_no_ports_for_udp_is_watched() -> None:
+    """The server in my OpenIPC camera leaves out `server_port`, and other recorders give up."""
+    with RtspCamera(transports=("udp",), names_ports=False, sent_fps=200, stamped_fps=200) as camera:
+        assert len(through_relay(camera.url, 10)) == 10
+
+
 def test_udp_is_asked_for_at_once_where_it_is_set() -> None:
     """My camera says yes to TCP and then sends nothing."""
     with RtspCamera(sent_fps=200, stamped_fps=200) as camera:
@@ -167,6 +173,38 @@ def test_a_snapshot_address_is_asked_again_and_again() -> None:
     assert len({frame.luma.tobytes() for frame, _ in frames}) == 5
     assert all(0.09 < gap < 0.3 for gap in gaps)
     assert CameraSettings(source=Source("http://camera/snapshot.jpg")).poll_s == "auto"
+
+
+def test_a_snapshot_without_a_type_is_a_picture() -> None:
+    """My server sends no Content-Type, and every browser shows it."""
+    with HttpCamera() as camera:
+        assert len(through_relay(f"{camera.url}/untyped", 3, poll_s=0.1)) == 3
+
+
+def test_a_camera_that_is_busy_now_and_then_stays_online() -> None:
+    """My Hikvision answers some requests for a snapshot with "Device Busy"."""
+    with HttpCamera() as camera:
+        frames = watched(f"{camera.url}/sometimes", 4, poll_s=0.1)
+        assert len(camera.asked) >= 7
+    assert [frame.width for frame, _ in frames] == [160] * 4
+
+
+def test_a_camera_that_is_busy_for_ever_is_offline() -> None:
+    """What is busy for longer than `read_timeout_s` is said."""
+    with HttpCamera() as camera:
+        settings = CameraSettings(source=Source(f"{camera.url}/snapshot"), read_timeout_s=0.2, poll_s=0.1)
+        with Stream(settings.source, settings, now) as stream:
+            frames = stream.frames()
+            next(frames)
+            camera.server.RequestHandlerClass.do_GET = lambda handler: handler.send_error(503)  # type: ignore[attr-defined]
+            with pytest.raises(SourceUnreachable, match="a fault of its own"):
+                list(frames)
+
+
+def test_a_boundary_that_is_announced_with_its_hyphens_is_found() -> None:
+    """My Panasonic announces `boundary=--myboundary` and sends that, not two hyphens more."""
+    with HttpCamera() as camera:
+        assert len(through_relay(f"{camera.url}/hyphens", 5)) == 5
 
 
 @pytest.mark.parametrize(

@@ -179,15 +179,30 @@ class Stream:
 
     def _demuxed(self) -> Iterator[Any]:
         """libav's packets until the end; from a snapshot address those of one picture after the other, for ever."""
-        while self._source.kind == "http" and _SNAPSHOTS & set(self._container.format.name.split(",")):
+        snapshots = self._source.kind == "http" and _SNAPSHOTS & set(self._container.format.name.split(","))
+        while snapshots:
             yield from (av_packet for av_packet in self._demuxed_once() if av_packet.size)
-            self._wait(max(0.0, self._asked_s + self._poll_s - time.monotonic()))
-            self._asked_s = time.monotonic()
             self._container.close()
-            self._container, self._stream = _open_video(self._source, self._settings)
+            self._ask_again(time.monotonic() + self._read_timeout_s)
         yield from self._demuxed_once()
         if self._source.is_live:
             raise SourceUnreachable(f"{self._source}: the stream ended", "it will be opened again")
+
+    def _ask_again(self, until_s: float) -> None:
+        """Open a snapshot address for the next picture; a camera that is busy is asked until then (monotonic seconds).
+
+        Raises:
+            SourceError: it gives none for so long, or refuses.
+        """
+        while True:
+            self._wait(max(0.0, self._asked_s + self._poll_s - time.monotonic()))
+            self._asked_s = time.monotonic()
+            try:
+                self._container, self._stream = _open_video(self._source, self._settings)
+                return
+            except (SourceUnreachable, SourceUnusable):  # cameras say "device busy" in a web page, or with a 503
+                if time.monotonic() > until_s:
+                    raise
 
     def _demuxed_once(self) -> Iterator[Any]:
         """libav's packets; at the end of a file an empty one, which gets out what the decoder still holds."""
