@@ -92,7 +92,7 @@ class CameraSettings(Settings):
     stream says of itself; `crop` is the part of it that is watched: left, top, right and bottom in fractions. All
     other fractions are of that part, and all pixels those of the picture as it is shown.
     `transport` says how an RTSP camera sends its pictures; `auto` tries TCP, then UDP. `poll_s` is the time between two
-    pictures of an address that gives one at a time; `auto` is half a second.
+    pictures of an address that gives one at a time; `auto` is a quarter of a second.
     `area` is where it stands, for Home Assistant. `zones` are places in the picture that alert rules may name.
     `min_bird` is the height or width, in pixels of the source frame, of the smallest bird worth a visit; `auto` goes
     by the frame (`smallest_bird`).

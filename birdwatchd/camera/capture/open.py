@@ -50,6 +50,7 @@ _REFUSED = (
 )
 _UNAUTHORIZED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 _STATUS = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)  # now: a camera's process cannot open it later
+SOON_S = 0.4  # an answer that is none is known by then
 SHORT = 0.85  # of the data that a process may have
 _BUSY_ERRNOS = (errno.EBUSY,)
 _KINDS = {
@@ -83,10 +84,8 @@ def open_container(source: Source, settings: CameraSettings) -> Any:
     if source.kind == "rtsp":
         file_format = "rtsp"
         options |= {"timeout": micros, "allowed_media_types": "video"}
-        if source.relay is not None or settings.transport != "auto":  # the relay turns what comes over UDP into TCP
-            options["rtsp_transport"] = "tcp" if source.relay is not None else settings.transport
-        else:
-            options["rtsp_flags"] = "prefer_tcp"
+        udp = source.relay is None and settings.transport == "udp"  # the relay turns what comes over UDP into TCP
+        options["rtsp_transport"] = "udp" if udp else "tcp"
     elif source.kind == "http":
         options |= {"timeout": micros, "format_whitelist": _HTTP_FORMATS, "multiple_requests": "0"}
         if source.relay is not None:
@@ -108,8 +107,10 @@ def open_container(source: Source, settings: CameraSettings) -> Any:
 
     try:
         return opened(file_format)
-    except av.error.InvalidDataError:
-        if source.kind != "http":
+    except av.error.FFmpegError as error:
+        if error.errno == errno.EPROTONOSUPPORT and source.relay is None and settings.transport == "auto":
+            return opened(file_format, rtsp_transport="udp")
+        if not isinstance(error, av.error.InvalidDataError) or source.kind != "http":
             raise
         # Motion JPEG whose parts are not between boundaries as they should be: pictures are found by how they begin
         container = opened("mjpeg", analyzeduration="1")
@@ -210,7 +211,8 @@ def _translated(source: Source, error: av.error.FFmpegError, opening: bool, wait
         return SourceUnusable(f"{source}: breaks off ({error_text(error)})", "copy it again from the card")
     if source.kind == "device" and error.errno in _BUSY_ERRNOS:
         return SourceUnreachable(f"{source}: is in use by another program", "stop that program")
-    if isinstance(error, av.error.ExitError):
+    silent = source.kind == "rtsp" and isinstance(error, av.error.InvalidDataError) and waited_s > SOON_S
+    if isinstance(error, av.error.ExitError) or silent:  # of RTSP, libav says both of silence
         return SourceUnreachable(f"{source}: no answer for {waited_s:.0f} s", "is it on, and on the network?")
     if opening and isinstance(error, _NO_VIDEO):
         return SourceUnusable(

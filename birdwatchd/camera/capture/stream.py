@@ -35,7 +35,7 @@ __all__ = ["Stream"]
 # Streams that carry no time of their own: libav invents 25 frames a second for them, whatever really comes.
 _WITHOUT_TIME = {"mpjpeg", "mjpeg", "h264", "hevc", "image2pipe", "jpeg_pipe", "png_pipe"}
 _SNAPSHOTS = {"jpeg_pipe", "png_pipe"}  # answers that are one picture, after which the camera is asked again
-POLL_S = 0.5  # between two of them: birds stay for longer, and cameras make one in some tenths of a second
+POLL_S = 0.25  # between two of them: with fewer than four a second most short visits are missed
 KEY_FRAME_S = 120.0  # how long the first key frame of a live stream may take: some cameras send one a minute
 _LENGTH_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)$")  # as Matroska has one of each of its streams
 MAX_BAD_PACKETS = 200  # in a row that cannot be decoded before the stream is given up; about 10 s at 20 fps
