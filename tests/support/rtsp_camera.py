@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 
 import av
@@ -21,11 +22,13 @@ START_CODE = b"\x00\x00\x00\x01"
 
 
 @lru_cache
-def drawn_units(frames: int, size: tuple[int, int], gop: int, fps: int) -> tuple[tuple[bytes, ...], ...]:
+def drawn_units(
+    frames: int, size: tuple[int, int], gop: int, fps: int, aspect: int = 1
+) -> tuple[tuple[bytes, ...], ...]:
     """The NAL units of each picture of a drawn H.264 stream: a bright bar that wanders from left to right."""
     encoder = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = *size, "yuv420p"
-    encoder.framerate = fps
+    encoder.framerate, encoder.sample_aspect_ratio = fps, Fraction(aspect)
     encoder.options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": f"keyint={gop}:scenecut=0:slices=1"}
     units = []
     for number in range(frames):
@@ -53,6 +56,7 @@ class RtspCamera:
         tells_parameters: whether SDP has the parameter sets, as most cameras do.
         transports: what SETUP accepts: `tcp`, `udp`.
         refusal: the answer to others.
+        aspect: width of a pixel by its height.
         names_ports: whether the answer to SETUP names the ports from which packets come.
     """
 
@@ -66,9 +70,10 @@ class RtspCamera:
     transports: tuple[str, ...] = ("tcp", "udp")
     refusal: str = "461 Unsupported transport"
     names_ports: bool = True
+    aspect: int = 1
 
     def __post_init__(self) -> None:
-        self.units = drawn_units(self.frames, self.size, self.gop, 25)
+        self.units = drawn_units(self.frames, self.size, self.gop, 25, self.aspect)
         self.asked: list[str] = []
         self.closed = False
         self.server = socket.create_server(("127.0.0.1", 0))

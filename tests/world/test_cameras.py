@@ -17,6 +17,8 @@ import pytest
 
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.frame import Frame
+from birdwatchd.camera.capture.replay import replay
+from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.observer import Observer
@@ -219,6 +221,22 @@ def test_what_is_refused_is_told_by_its_kind(path: str, error: type[SourceError]
     """Whatever was wrong, I was asked whether it is on, and on the network."""
     with HttpCamera() as camera, pytest.raises(error, match=words):
         watched(camera.url + path, 1)
+
+
+@pytest.mark.parametrize("tells_parameters", [True, False])
+def test_a_live_picture_is_turned_and_as_wide_as_it_is(tells_parameters: bool) -> None:
+    """My recorder squeezes the picture of a camera that hangs on its side: half as wide, and lying."""
+    squeezed = RtspCamera(aspect=2, tells_parameters=tells_parameters, sent_fps=200, stamped_fps=200)
+    with squeezed as camera:
+        settings = CameraSettings(source=Source(camera.url), rotate=90, crop=(0.0, 0.0, 1.0, 0.5))
+        ring = Ring(2**22)
+        with Stream(settings.source, settings, now) as stream:
+            frames = [frame for frame, _ in zip(stream.frames(ring.append), range(15), strict=False)]
+            assert stream.codec.shown_size == (96, 160)
+        again = list(replay(ring, frames[5].at))
+    assert (frames[-1].width, frames[-1].height) == (again[0].width, again[0].height) == (96, 160)
+    rows = frames[-1].luma[:, 20:-20].mean(axis=1)
+    assert rows.max() > 150 > np.median(rows)  # the upright bar lies
 
 
 class MainStream:
