@@ -51,6 +51,7 @@ ROOMS = {
         "liveliness": 0,
         "mask": 0,
         "neighbours": 0,
+        "view": 0,
         "motion": 1,
         "capture": 1,
         "frame_clock": 1,

@@ -95,7 +95,10 @@ def _settings_text(camera: str, settings: CameraSettings, species: SpeciesSettin
     """All that decides what is found in a recording and what it is called, besides the model."""
     of_no_matter = {"source", "gate_source", "name", "enabled", "open_timeout_s", "read_timeout_s", "decode"}
     of_no_matter |= {"clips", "post_roll_s", "clip_max_s", "store", "tls", "tls_fingerprint", "memory_mb"}
-    of_no_matter |= {name for name in ("mask", "keep_lifeless") if not getattr(settings, name)}
+    of_no_matter |= {"transport", "poll_s"}
+    of_no_matter |= {
+        name for name in ("mask", "keep_lifeless", "rotate", "mirror", "crop") if not getattr(settings, name)
+    }
     found = settings.model_dump(mode="json", exclude=of_no_matter)
     named = species.model_dump(mode="json", exclude_defaults=True)  # new settings change nothing
     return json.dumps({"camera": camera, "found": found, "named": named}, sort_keys=True)
