@@ -190,8 +190,8 @@ class _Probe:
             self._until(lambda: self._came_back(payload))
             taken = self._came_back(payload)
         if self.connection.link is not Link.UP:
-            self._connection = self._open(self.connection.protocol)
-            if self.connection.link is not Link.UP:
+            self._connection = again = self._open(self.connection.protocol)
+            if again.link is not Link.UP:
                 raise self._why_not()
             if self.readable:
                 self.connection.subscribe([self.topics.probe])

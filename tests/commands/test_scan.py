@@ -85,7 +85,7 @@ class Bench:
 @pytest.fixture
 def handlers() -> Iterator[None]:
     """Leave the signals of the test process as they were."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
