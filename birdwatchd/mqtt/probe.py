@@ -169,21 +169,23 @@ class _Probe:
             raise self._swallowed(f"{self.settings.discovery}/#", ", or set mqtt.discovery to false")
 
     def largest(self, described_bytes: int) -> int | None:
-        """The largest of three sizes that the broker takes, or its own word; None where the largest one passes."""
-        announced = self.connection.limits.maximum_packet_size
-        if announced is not None:
-            return None if announced > PICTURE_BYTES else announced
-        sizes = sorted({PICTURE_BYTES, max(described_bytes, VISIT_BYTES), VISIT_BYTES}, reverse=True)
-        for size in sizes:
+        """The largest of some sizes that the broker takes; None where all of them pass.
+
+        What it announces is tried too: the limit of a payload may be another one than that of a packet.
+        """
+        announced = self.connection.limits.maximum_packet_size or PICTURE_BYTES
+        sizes = {PICTURE_BYTES, max(described_bytes, VISIT_BYTES), VISIT_BYTES, announced}
+        for size in sorted((one for one in sizes if one <= min(announced, PICTURE_BYTES)), reverse=True):
             if self._takes(size):
                 return None if size == PICTURE_BYTES else size
         return 0
 
     def _takes(self, size: int) -> bool:
-        """Whether a message of this size arrives; connects again where the broker hung up on it."""
-        payload = self.mark + bytes(max(0, size - len(self.mark) - len(self.topics.probe)))
+        """Whether a packet of this size arrives; connects again where the broker hung up on it."""
+        empty = Message(self.topics.probe, self.mark)
+        payload = self.mark + bytes(max(0, size - self.connection.packet_size(empty)))
         try:
-            taken = self._publish(Message(self.topics.probe, payload))
+            taken = self._publish(empty.with_payload(payload))
         except BrokerRefused:  # quota, or too large
             taken = False
         if taken and self.readable:

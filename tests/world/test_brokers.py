@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from birdwatchd.errors import BrokerError, BrokerRefused
-from birdwatchd.mqtt.connection import ProtocolVersion
+from birdwatchd.mqtt.connection import Connection, Credentials, Link, ProtocolVersion
 from birdwatchd.mqtt.packet_limit import PacketLimit
 from birdwatchd.mqtt.probe import probe, probe_broker
 from birdwatchd.records import Message
@@ -83,6 +85,39 @@ def test_a_broker_without_what_a_station_needs(
     assert (no or "a message was kept and read back") in said
 
 
+def test_a_broker_that_keeps_nothing_and_takes_the_connection(world: Any, wait_until: Wait) -> None:
+    """A broker announces that it keeps no messages, and accepts a last will that is to be kept all the same.
+
+    Must: `run` says that it cannot be used, and why, as if the broker had refused.
+    Now: `broker …:1883 cannot be used: it keeps no messages, and states must be kept; allow retained messages …`
+    Report: https://github.com/rmqtt/rmqtt/pull/460
+    Report: https://github.com/emqx/emqx/pull/16781
+    """
+    listening = socket.create_server(("127.0.0.1", 0))
+    world.endings.append(listening.close)
+
+    def broker() -> None:
+        client, _ = listening.accept()
+        client.recv(4096)
+        client.sendall(b"\x20\x05\x00\x00\x02\x25\x00")  # CONNACK: success, retain available: no
+        client.recv(4096)
+        client.close()
+
+    threading.Thread(target=broker, daemon=True).start()
+    settings = MqttSettings(url=f"mqtt://127.0.0.1:{listening.getsockname()[1]}")
+    will = Message(TOPICS.status, b"offline", retain=True)
+    connection = Connection.make(settings, "x", ProtocolVersion.V5, Credentials.read(settings), will)
+    connection.open()
+
+    def over() -> bool:
+        connection.loop(0.05)
+        return connection.link is Link.DOWN
+
+    wait_until(over)
+    assert isinstance(connection.error, BrokerRefused)
+    assert "cannot be used: it keeps no messages, and states must be kept" in str(connection.error)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("rules", "protocol", "said"),
@@ -122,6 +157,7 @@ def test_access_rules_that_forbid_writing(
         ("max_packet_size 20000", OLD, "read back; no pictures, for it takes 7,000 bytes, not 60,000"),
         ("message_size_limit 2000", "MQTT 5", "does not take messages of 7,000 bytes, which the description of a"),
         ("message_size_limit 1000", OLD, "does not take messages of 2,000 bytes, which a message about a visit needs"),
+        ("max_packet_size 20000\nmessage_size_limit 9000", "MQTT 5", "no pictures, for it takes 7,000 bytes, not"),
     ],
 )
 def test_a_broker_that_takes_small_messages_only(
@@ -129,8 +165,10 @@ def test_a_broker_that_takes_small_messages_only(
 ) -> None:
     """`max_packet_size 2000`, or `message_size_limit`, which older versions do not announce, or acknowledge silently.
 
-    Must: `check --probe` tries sizes, says what does not fit, and says no where visits or descriptions do not.
+    Must: `check --probe` tries sizes, also where the broker announces one, says what does not fit, and says no where
+    visits or descriptions do not.
     Now: `does not take messages of 7,000 bytes, which the description of a camera for Home Assistant needs; …`
+    Report: https://github.com/aws/aws-iot-device-sdk-js-v2/issues/535
     """
     monkeypatch.setattr("birdwatchd.mqtt.probe.ANSWER_S", 0.2)
     assert said in tried(world, monkeypatch, line, protocol=protocol)[0]
@@ -169,7 +207,11 @@ def run_until_sent(world: Any, publisher: Any, *, virtual_s: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "protocol"),
-    [("message_size_limit 1000", ProtocolVersion.V5), ("max_packet_size 1000", ProtocolVersion.V311)],
+    [
+        ("message_size_limit 1000", ProtocolVersion.V5),
+        ("max_packet_size 20000\nmessage_size_limit 1000", ProtocolVersion.V5),  # announces the one, keeps to the other
+        ("max_packet_size 1000", ProtocolVersion.V311),
+    ],
 )
 def test_a_limit_below_four_kilobytes_is_learned(
     world: Any, caplog: pytest.LogCaptureFixture, line: str, protocol: ProtocolVersion
@@ -178,6 +220,8 @@ def test_a_limit_below_four_kilobytes_is_learned(
 
     Must: The limit is learned, larger messages are left out, all others arrive, and no second client is blamed.
     Now: `the broker closes the connection on messages larger than 1534 bytes; larger ones are left out`
+    Report: https://github.com/tillsteinbach/CarConnectivity-plugin-mqtt/issues/155
+    Report: https://github.com/aws/aws-iot-device-sdk-js-v2/issues/535
     """
     broker = world.mosquitto(OPEN, line)
     listener = world.subscriber(broker.port)

@@ -120,6 +120,7 @@ def test_another_recording_of_the_same_name_size_and_time(tmp_path: Path, bench:
     """Cards of two cameras whose clocks reset with the battery: IMG_0001.MP4 of the same second, and of one size.
 
     Must: What is in them tells them apart.
+    Report: https://github.com/petargyurov/megadetector-gui/issues/11
     """
     path = tmp_path / "card" / "IMG_0001.MP4"
     for content in ("one camera", "the other!"):
@@ -249,6 +250,7 @@ def test_times_without_a_zone(tmp_path: Path, metadata: dict[str, str], station:
 
     Must: Times without a zone (AVI) have the station's; `scan --zone` says which zone times have that are local and
     marked as UTC (MP4); a time with an offset is what it says; without any time the file's own counts.
+    Report: https://github.com/LycheeOrg/Lychee/issues/675
     """
     path = tmp_path / "a"
     path.write_text("x")

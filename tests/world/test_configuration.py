@@ -76,11 +76,14 @@ def test_tags_of_other_programs(text: str, said: str) -> None:
     assert said in refused(text)
 
 
-@pytest.mark.parametrize("password", ["100%41", "50%", "a@b/c?d#e&f", "p:q", "ü ß"])
+@pytest.mark.parametrize("password", ["100%41", "50%", "a@b/c?d#e&f", "p:q", "ü ß", "a$b$$c", "${HOME}", r"a\1\g<0>"])
 def test_a_password_with_a_percent_sign(password: str) -> None:
     """`rtsp://admin:${PASSWORD}@camera/main` with the password `100%41`: the camera says 401, and locks the account.
 
-    Must: What a variable holds is the password, letter for letter, also as `?pwd=${PASSWORD}` and in a `file:` address.
+    Must: What a variable holds is the password, letter for letter, also as `?pwd=${PASSWORD}` and in a `file:` address,
+    and with dollar signs in it.
+    Report: https://github.com/bb-Ricardo/netbox-sync/issues/128
+    Report: https://github.com/block/blip/pull/40
     """
     nut = read("cameras: {nut: {source: 'rtsp://me:${PASSWORD}@cam/main'}}", PASSWORD=password).cameras["nut"]
     assert nut.source.password.reveal() == password
