@@ -272,6 +272,7 @@ class _Scan:
             problem = f"{recording.path}: changed while it was read; scan it again when it is whole"
         if problem:
             self._fail(problem)
+            self._contents.discard(recording.content)  # its copies fail too, and are named
         with self._lock:
             count.error, count.growing = problem, growing
         self._mark_if_complete(recording.path)

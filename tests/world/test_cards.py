@@ -116,6 +116,23 @@ def test_a_recording_that_lies_on_a_card_twice(tmp_path: Path, bench: Bench) -> 
     assert "1 done before (1 of them under another path)" in bench.said
 
 
+def test_two_empty_files_are_no_copies(tmp_path: Path, bench: Bench) -> None:
+    """A camera that lost its power leaves files of no bytes; all of them are alike.
+
+    Must: Each is named and counted as failed.
+    """
+    for name in ("IMG_0001.MP4", "IMG_0002.MP4"):
+        clip(tmp_path / "card" / name, "")
+        bench.error[name] = f"{name}: cannot be read as video"
+    bench.status = 0
+    bench.scan(tmp_path / "card")
+    assert [line for line in bench.said.splitlines() if "cannot be read as video" in line] == [
+        "birdwatchd: IMG_0001.MP4: cannot be read as video",
+        "birdwatchd: IMG_0002.MP4: cannot be read as video",
+    ]
+    assert ", 2 failed" in bench.said
+
+
 def test_another_recording_of_the_same_name_size_and_time(tmp_path: Path, bench: Bench) -> None:
     """Cards of two cameras whose clocks reset with the battery: IMG_0001.MP4 of the same second, and of one size.
 
