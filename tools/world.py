@@ -4,7 +4,7 @@ Each test in `tests/world` is one report: a small input, and what must happen. I
 
     What was given, and what happened at first.
 
-    Must: what has to happen.
+    Must: what has to happen; without it, the test's name says so.
     Now: what happens now, where a line or a figure says more than "this does".
     Report: an address, where the report is public; several lines of this are several reports.
 
@@ -67,18 +67,18 @@ def _rows(tree: ast.Module) -> Iterator[Row]:
 
 
 def _row(test: ast.FunctionDef) -> Row:
-    """Raises ValueError where a docstring does not say what must happen."""
+    """Raises ValueError where a test does not tell its report."""
     parts = re.split(r"^(Must|Now|Report): *", ast.get_docstring(test) or "", flags=re.MULTILINE)
     given, labelled = _one_line(parts[0]), list(zip(parts[1::2], map(_one_line, parts[2::2]), strict=True))
     must = " ".join(text for label, text in labelled if label == "Must")
     now = " ".join(text for label, text in labelled if label == "Now")
-    if not given or not must:
-        raise ValueError(f"{test.name}: its docstring needs a report and a line that begins with 'Must:'")
+    if not given:
+        raise ValueError(f"{test.name}: its docstring has to tell the report, as somebody would who has the problem")
     missing = _not_done(test)
     return Row(
         test.name,
         given,
-        must,
+        must or f"{test.name.removeprefix('test_').replace('_', ' ').capitalize()}.",
         f"**not done**: {missing}" if missing else now or "this does",
         tuple(text for label, text in labelled if label == "Report"),
     )
