@@ -115,7 +115,7 @@ def impossible(began_s: float, now_s: float) -> str:
     """
     if began_s < EARLIEST_S:
         return f"which is where a clock begins that was never set; {WITHOUT_CLOCK}"
-    if began_s <= now_s + CLOCKS_DIFFER_S:
+    if began_s <= now_s + CLOCKS_DIFFER_S or now_s < EARLIEST_S:  # the latter: this machine's own clock is not set
         return ""
     if began_s <= now_s + FURTHEST_ZONE_S:
         return "which is to come; if its camera writes local time, say which: --zone Europe/Berlin"
