@@ -73,11 +73,13 @@ class ScanTally:
         if self.skipped:
             elsewhere = f" ({self.elsewhere} of them under another path)" if self.elsewhere else ""
             parts.append(f"{self.skipped} done before{elsewhere}")
-        new = f" ({self.visits - self.known or 'none'} new)" if self.known else ""
-        parts += [f"{counted(self.visits, 'visit')}{new}", f"{self.failed} failed"]
+        parts += [counted(self.visits, "visit"), f"{self.failed} failed"]
         yield ("stopped: " if stopped else "") + ", ".join(parts)
         for name, number in sorted(self.by_name.items(), key=lambda item: -item[1]):
             yield f"  {number:>4}  {name}"
+        if self.known:
+            share = "all" if self.known == self.visits else f"{self.known}"
+            yield f"{share} of these visits were stored before"
         if self.withdrawn:
             yield f"{counted(self.withdrawn, 'visit')} left out: {LEFT_OUT}"
         if self.misdated:

@@ -88,7 +88,8 @@ def test_the_same_card_at_another_place(tmp_path: Path, bench: Bench) -> None:
     """A card is scanned at /media/card, then at /mnt, then as a copy with other file times: every visit three times.
 
     Must: A recording is what is in it. Scanning it elsewhere adds nothing, and says so; its visits are in the JSON.
-    Now: `0 files scanned (0 s of video), 2 done before (2 of them under another path), 2 visits (none new), 0 failed`
+    Now: `0 files scanned (0 s of video), 2 done before (2 of them under another path), 2 visits, 0 failed` and
+    `all of these visits were stored before`
     """
     here, there = tmp_path / "media", tmp_path / "mnt"
     clip(here / "IMG_0001.MP4", "one bird")
@@ -99,7 +100,8 @@ def test_the_same_card_at_another_place(tmp_path: Path, bench: Bench) -> None:
         os.utime(file, (1_700_000_000, 1_700_000_000))
     assert {visit["visit_id"] for visit in bench.scan(there)} == first
     assert bench.scanned == []
-    assert "2 done before (2 of them under another path), 2 visits (none new)" in bench.said
+    assert "2 done before (2 of them under another path), 2 visits, 0 failed" in bench.said
+    assert "all of these visits were stored before" in bench.said
     assert len(bench.visits()) == 2
     bench.scan(there, again=True)
     assert len(bench.visits()) == 2, "also by --again"
