@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.open import LibavErrors, open_container
 from birdwatchd.camera.capture.packet import Codec, Packet, is_annex_b, parameter_sets
 from birdwatchd.camera.capture.preview import own_orientation
+from birdwatchd.camera.capture.recorded import Zones, recorded_at
 from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.errors import SourceUnreachable, SourceUnusable
 from birdwatchd.settings.cameras import CameraSettings
@@ -37,6 +38,7 @@ _WITHOUT_TIME = {"mpjpeg", "mjpeg", "h264", "hevc", "image2pipe", "jpeg_pipe", "
 _SNAPSHOTS = {"jpeg_pipe", "png_pipe"}  # answers that are one picture, after which the camera is asked again
 POLL_S = 0.25  # between two of them: with fewer than four a second most short visits are missed
 KEY_FRAME_S = 120.0  # how long the first key frame of a live stream may take: some cameras send one a minute
+WITHOUT_ZONES = Zones()
 _LENGTH_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)$")  # as Matroska has one of each of its streams
 MAX_BAD_PACKETS = 200  # in a row that cannot be decoded before the stream is given up; about 10 s at 20 fps
 
@@ -58,6 +60,7 @@ class Stream:
         acceleration: Acceleration | None = None,
         shedder: LoadShedder | None = None,
         wait: Callable[[float], object] = time.sleep,
+        zones: Zones = WITHOUT_ZONES,
     ) -> None:
         """Open the source.
 
@@ -67,10 +70,12 @@ class Stream:
             acceleration: decodes on a graphics device where that works; on the CPU by default.
             shedder: drops packets that are far too late; without it every one is decoded.
             wait: sleeps for some seconds, or less if there is a reason to stop.
+            zones: of the times in recordings.
 
         Raises:
             SourceUnreachable, SourceRefused, SourceUnusable: see their classes.
         """
+        self._zones = zones
         self._source, self._clock = source, clock
         self._playback = playback if not source.is_live else None
         self._live_clock = LiveClock()
@@ -107,6 +112,11 @@ class Stream:
 
     def __exit__(self, *_: object) -> None:
         self._container.close()
+
+    @property
+    def began_at(self) -> datetime:
+        """When a recording began, as far as it tells."""
+        return self._file_clock.at(0.0)
 
     @property
     def duration_s(self) -> float | None:
@@ -306,18 +316,10 @@ class Stream:
         return max(0.0, self._playback.late_s(self._due_s)) if self._playback is not None else 0.0
 
     def _recorded_at(self) -> datetime:
-        """When a recording began, as far as it tells: the container's metadata, else the file's modification time."""
-        written = self._container.metadata.get("creation_time", "")
-        try:
-            start = datetime.fromisoformat(written)
-            if start.year > 1990:  # cameras without a clock write 1904 or 1970
-                return start if start.tzinfo else start.replace(tzinfo=UTC)
-        except ValueError:
-            pass
         if self._source.kind != "file":
             return self._clock()
-        end_s = Path(self._source.location).stat().st_mtime
-        return datetime.fromtimestamp(end_s - (self._container.duration or 0) / 1e6, UTC)
+        length = timedelta(microseconds=self._container.duration or 0)
+        return recorded_at(self._container.metadata, Path(self._source.location), length, self._zones)
 
 
 def _open_video(source: Source, settings: CameraSettings) -> tuple[Any, Any]:

@@ -83,6 +83,7 @@ def run_child(work: Callable[[Parent], None]) -> NoReturn:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which closes our stdin
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise for a service manager that signals the whole group
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # and for a terminal that is closed
     cv2.setNumThreads(1)
     pipe = Pipe(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # whatever a library prints must not end up between records

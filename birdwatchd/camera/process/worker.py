@@ -20,6 +20,7 @@ from birdwatchd.camera.capture.dual_stream import DualStream
 from birdwatchd.camera.capture.feed import Retry
 from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.packet import Packet
+from birdwatchd.camera.capture.recorded import Zones
 from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import LoadShedder, ShedWatch
@@ -337,11 +338,11 @@ def _scan_files(parent: Parent) -> None:
         parent.pipe.send(CameraStatus(camera, CameraState.ONLINE, utc_now(), notice=text))
 
     acceleration = Acceleration(devices_to_try(base["decode"], devices_here()), notify)
-    places = Places()
+    places, zones = Places(), Zones.named(*parent.order.get("zones", ()))
     for order in parent.further_orders():
         path = order["file"]
         settings = CameraSettings.model_validate(base | {"source": Path(path).absolute().as_posix()})
-        scan_file(camera, settings, path, parent.pipe, acceleration, places)
+        scan_file(camera, settings, path, parent.pipe, acceleration, places, zones)
 
 
 def main() -> NoReturn:
