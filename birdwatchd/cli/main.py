@@ -17,8 +17,9 @@ from birdwatchd import __version__
 from birdwatchd.cli.home import add_home_commands
 from birdwatchd.cli.options import ConfigOption, HomeOption, MinBirdOption, ModelOption, VerboseOption
 from birdwatchd.cli.service import add_service_commands
+from birdwatchd.cli.setup import add_setup_commands
 from birdwatchd.cli.visits import VISIT_HELP, add_visit_commands
-from birdwatchd.commands.arguments import named_cameras, overridden, parse_since
+from birdwatchd.commands.arguments import named_cameras, overridden, parse_since, stored_config
 from birdwatchd.commands.terminal import VisitLines, ignore_warnings, out, recent_log, say_problem, setup_log
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.settings.config import Config
@@ -27,7 +28,7 @@ from birdwatchd.settings.load import find_config, load_config
 __all__ = ["app", "run_cli"]
 
 
-SECTIONS = ("Look", "Teach", "Run", "Keep", "Mend")  # of `birdwatchd --help`, in this order
+SECTIONS = ("Begin", "Look", "Teach", "Run", "Keep", "Mend")  # of `birdwatchd --help`, in this order
 
 
 def _leave(status: int | None, **_: object) -> None:
@@ -96,7 +97,7 @@ def _main(
     del version
 
 
-@app.command(rich_help_panel="Look", epilog="Example: birdwatchd demo --seconds 60")
+@app.command(rich_help_panel="Begin", epilog="Example: birdwatchd demo --seconds 60")
 def demo(
     seconds: Annotated[
         float | None, typer.Option("--seconds", metavar="N", min=15, help="End after N seconds instead of at Ctrl-C.")
@@ -254,7 +255,7 @@ def review(
         raise ConfigError("choose one review", "use one of --confirm, --species NAME, --not-a-bird and --undo")
     verdicts = (ReviewVerdict.CONFIRM, ReviewVerdict.SPECIES, ReviewVerdict.NOT_A_BIRD, None)
     verdict = verdicts[wanted.index(True)]
-    settings = overridden(_config(config), home=home)
+    settings = stored_config(config, home=home)
     return run_review(settings, ReviewOptions(visit_id, verdict, species or "", undo, any_name, by))
 
 
@@ -270,7 +271,7 @@ def similar(
     """List the visits that look most like a visit or an image."""
     from birdwatchd.commands.similar import SimilarOptions, run_similar
 
-    settings = overridden(_config(config), home=home, model=model)
+    settings = overridden(stored_config(config, home=home), model=model)
     return run_similar(settings, SimilarOptions(what, count, as_json))
 
 
@@ -291,7 +292,9 @@ def why(
     """Show which parts of an image led to its name."""
     from birdwatchd.commands.why import WhyOptions, run_why
 
-    return run_why(overridden(_config(config), home=home, model=model), WhyOptions(what, species, moment, out_file))
+    return run_why(
+        overridden(stored_config(config, home=home), model=model), WhyOptions(what, species, moment, out_file)
+    )
 
 
 @app.command(rich_help_panel="Teach", epilog="Example: birdwatchd calibrate --dry-run")
@@ -304,7 +307,7 @@ def calibrate(
     """Calibrate confidence from your reviews."""
     from birdwatchd.commands.calibrate import run_calibrate
 
-    return run_calibrate(overridden(_config(config), home=home, model=model), dry_run=dry_run)
+    return run_calibrate(overridden(stored_config(config, home=home), model=model), dry_run=dry_run)
 
 
 @app.command(rich_help_panel="Teach", epilog="Example: birdwatchd relabel --since 30d --dry-run")
@@ -327,7 +330,7 @@ def relabel(
     from birdwatchd.commands.relabel import RelabelOptions, run_relabel
 
     setup_log(verbose=verbose)
-    settings = overridden(_config(config), home=home, model=model)
+    settings = overridden(stored_config(config, home=home), model=model)
     setup_log(verbose=verbose, as_json=settings.log.format == "json")
     after = parse_since(since, datetime.now(UTC), settings.station.zone) if since else None
     return run_relabel(settings, RelabelOptions(after, camera, tell, dry_run))
@@ -353,7 +356,7 @@ def rules_test(
     """List which stored visits would have triggered which alert rule; nothing is sent or written."""
     from birdwatchd.commands.rules import BacktestOptions, run_backtest
 
-    settings, now = overridden(_config(config), home=home), datetime.now(UTC)
+    settings, now = stored_config(config, home=home), datetime.now(UTC)
     zone = settings.station.zone
     after = parse_since(since, now, zone) if since else None
     before = parse_since(until, now, zone, "--until") if until else None
@@ -373,6 +376,7 @@ def rules_send(
     return send_test(_config(config), channel)
 
 
+add_setup_commands(app)
 add_home_commands(app)
 add_visit_commands(app)
 add_service_commands(app)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from birdwatchd.cli.options import ConfigOption, HomeOption
-from birdwatchd.commands.arguments import overridden, parse_since
+from birdwatchd.commands.arguments import parse_since, stored_config
 from birdwatchd.errors import ConfigError
 from birdwatchd.records import State
-from birdwatchd.settings.config import Config
-from birdwatchd.settings.load import find_config, load_config
 
 __all__ = ["add_visit_commands"]
 
@@ -59,7 +56,7 @@ def visits(
         raise ConfigError("choose one form", "use one of --json and --csv")
     if genus and family:
         raise ConfigError("choose one group", "use one of --genus and --family")
-    settings = _settings(config, home)
+    settings = stored_config(config, home=home)
     now, zone = datetime.now(UTC), settings.station.zone
     genera, group = genera_of(family) if family else (frozenset({genus.capitalize()} if genus else ()), None)
     wanted = VisitFilter(
@@ -84,7 +81,7 @@ def show(
     """Show everything about one visit, with the paths of its pictures and of its clip."""
     from birdwatchd.commands.visits import run_show
 
-    return run_show(_settings(config, home), visit, as_json=as_json)
+    return run_show(stored_config(config, home=home), visit, as_json=as_json)
 
 
 def delete(
@@ -99,7 +96,7 @@ def delete(
     """
     from birdwatchd.commands.visits import run_delete
 
-    return run_delete(_settings(config, home), visits, sure=yes)
+    return run_delete(stored_config(config, home=home), visits, sure=yes)
 
 
 def effort(
@@ -111,10 +108,5 @@ def effort(
     """Show for how long each camera was watched on each day."""
     from birdwatchd.commands.visits import run_effort
 
-    settings = _settings(config, home)
+    settings = stored_config(config, home=home)
     return run_effort(settings, parse_since(since, datetime.now(UTC), settings.station.zone), as_json=as_json)
-
-
-def _settings(config: Path | None, home: Path | None) -> Config:
-    """The configuration; passwords of cameras are not needed to look at what is stored."""
-    return overridden(load_config(config or find_config(), needs_secrets=False), home=home)

@@ -13,8 +13,26 @@ from birdwatchd.address import Source
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.cameras import BirdSize, CameraSettings
 from birdwatchd.settings.config import Config
+from birdwatchd.settings.load import UNSET, find_config, load_config
 
-__all__ = ["named_cameras", "overridden", "parse_since"]
+__all__ = ["named_cameras", "overridden", "parse_since", "stored_config"]
+
+
+def stored_config(path: Path | None, *, home: Path | None = None) -> Config:
+    """The configuration for who only works with what is stored: passwords that are not set are no mistake.
+
+    What says where things lie and how topics are called must be known all the same.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    path = path or find_config()
+    try:
+        config = load_config(path, needs_secrets=False)
+        known = UNSET not in (config.station.name, config.mqtt.base, config.mqtt.discovery, *config.home.parts)
+    except ConfigError:  # said again, of the values that there really are
+        known = False
+    return overridden(config if known else load_config(path), home=home)
 
 
 def parse_since(text: str, now: datetime, zone: Any, option: str = "--since") -> datetime:
