@@ -318,7 +318,7 @@ class Daemon:
             log.error(
                 "the system's clock is behind: it says a time before what is stored already; visits are stamped from "
                 "%s on until it is put right (if it is right, see `birdwatchd clock --trust`)",
-                f"{self.clock.now():%Y-%m-%d %H:%M UTC}",
+                f"{self.clock.now().astimezone(self.config.station.zone):%Y-%m-%d %H:%M %Z}",
             )
         if marked.visits:
             log.warning(

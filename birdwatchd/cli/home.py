@@ -155,8 +155,9 @@ def doctor(
     """
     from birdwatchd.commands.keep.doctor import run_doctor
 
-    setup_log()
-    return run_doctor(stored_config(config, home=home), repair=repair)
+    settings = stored_config(config, home=home)
+    setup_log(zone=settings.station.zone)
+    return run_doctor(settings, repair=repair)
 
 
 def clock(

@@ -110,7 +110,7 @@ def demo(
     """Try the whole system with nothing to configure: simulated cameras, demo model, built-in broker."""
     from birdwatchd.demo.run import DemoSettings, run_demo
 
-    setup_log(verbose=verbose)
+    setup_log(verbose=verbose, zone=Config().station.zone)
     return run_demo(DemoSettings(seconds, home or Path("birdwatchd-demo"), cameras, seed))
 
 
@@ -125,7 +125,7 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> int:
     stop_on_signals(stop)
     setup_log(verbose=verbose)
     settings = _config(config)
-    setup_log(verbose=verbose, as_json=settings.log.format == "json")
+    setup_log(verbose=verbose, as_json=settings.log.format == "json", zone=settings.station.zone)
     lines = VisitLines(settings.station.zone)
     return Daemon(settings, stop, on_visit=lines.show, recent_log=recent_log).run()
 
@@ -148,7 +148,7 @@ def watch(
     stop_on_signals(stop)
     setup_log(verbose=verbose)
     base = overridden(_config(config), home=home, model=model)
-    setup_log(verbose=verbose, as_json=base.log.format == "json")
+    setup_log(verbose=verbose, as_json=base.log.format == "json", zone=base.station.zone)
     settings = base.model_copy(update={"cameras": named_cameras(sources, min_bird or "auto")})
     lines = VisitLines(base.station.zone)
     return Daemon(settings, stop, on_visit=lines.show, recent_log=recent_log).run()
@@ -177,7 +177,7 @@ def scan(
 
     setup_log(verbose=verbose)
     settings = overridden(_config(config), home=home, model=model)
-    setup_log(verbose=verbose, as_json=settings.log.format == "json")
+    setup_log(verbose=verbose, as_json=settings.log.format == "json", zone=settings.station.zone)
     return run_scan(settings, ScanOptions(tuple(paths), json_file, camera, min_bird or "auto", again))
 
 
@@ -331,7 +331,7 @@ def relabel(
 
     setup_log(verbose=verbose)
     settings = overridden(stored_config(config, home=home), model=model)
-    setup_log(verbose=verbose, as_json=settings.log.format == "json")
+    setup_log(verbose=verbose, as_json=settings.log.format == "json", zone=settings.station.zone)
     after = parse_since(since, datetime.now(UTC), settings.station.zone) if since else None
     return run_relabel(settings, RelabelOptions(after, camera, tell, dry_run))
 

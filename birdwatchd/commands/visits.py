@@ -150,7 +150,8 @@ def run_show(config: Config, text: str, *, as_json: bool) -> int:
         _say("because", reason)
     _say("model", visit.model)
     for one in sorted(moments, key=lambda moment: moment.sort_key, reverse=True):
-        _say("picture", str(one.crop) if one.crop else f"{rfc3339(one.at)}: was removed to keep the limits")
+        removed = f"{one.at.astimezone(zone):%Y-%m-%d %H:%M:%S}: was removed to keep the limits"
+        _say("picture", str(one.crop) if one.crop else removed)
     if clip is not None:
         _say("clip", f"{clip}{' (ends before the visit does)' if visit.clip_cut else ''}")
     return 0

@@ -120,7 +120,7 @@ def _trust(config: Config, now: datetime, *, dry_run: bool) -> int:
         done = store.clocks.trust(now, dry_run=dry_run)
     visits, spans = counted(len(done.visits), "visit"), counted(done.spans, "span")
     marked = "" if dry_run else " and are marked"
-    out.print(f"{visits} and {spans} of effort lie after {now:%Y-%m-%d %H:%M} UTC{marked}", soft_wrap=True)
+    out.print(f"{visits} and {spans} of effort lie after {_at(now, config.station.zone)}{marked}", soft_wrap=True)
     return 0
 
 
