@@ -188,13 +188,13 @@ def check(
         bool, typer.Option("--probe", help="Test each camera, the model, the database and the broker.")
     ] = False,
 ) -> int:
-    """Check the configuration; with --probe also test cameras, model, database and broker."""
-    from birdwatchd.commands.check import check_config, probe_all
+    """Check the configuration; with --probe also test cameras, model, database and broker.
 
-    path = config or find_config()
-    settings = _config(config)
-    check_config(settings, path)
-    return probe_all(settings) if probe else 0
+    The probe tries everything, whatever fails before, and ends with status 1 if anything does.
+    """
+    from birdwatchd.commands.check import run_check
+
+    return run_check(_config(config), config or find_config(), probe=probe)
 
 
 @app.command(rich_help_panel="Mend", epilog="Example: birdwatchd tune nut_feeder --seconds 120 --out nut_feeder.png")

@@ -81,7 +81,7 @@ def test_check_shows_names_as_they_are(screen: io.StringIO, monkeypatch: pytest.
     monkeypatch.setattr(check, "_probe_camera", fails)
     check.check_config(config, Path(EVIL))
     assert check.probe_all(config) == 1
-    assert screen.getvalue().count(SHOWN) == 6
+    assert screen.getvalue().count(SHOWN) == 6, screen.getvalue()
 
 
 def test_the_demo_shows_its_home_as_it_is(screen: io.StringIO) -> None:

@@ -160,12 +160,14 @@ def test_check_probe_says_what_works_and_what_does_not(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "works  camera good: 320×180" in result.stdout
     assert re.search(r"fails  camera bad: http://127\.0\.0\.1:9/x: cannot be opened", result.stdout)
-    assert "works  camera two: 320×180 pixels, gate_source 320×180 pixels" in result.stdout
+    assert "works  camera two: 320×180 pixels; birds of less than" in result.stdout
+    assert "works  gate_source of two: 320×180 pixels" in result.stdout
     assert "of the height; `min_bird: auto`) are too small to be seen" in result.stdout
-    assert re.search(r"fails  camera half: gate_source http://127\.0\.0\.1:9/y: cannot be opened", result.stdout)
+    assert re.search(r"fails  gate_source of half: http://127\.0\.0\.1:9/y: cannot be opened", result.stdout)
     assert "fails  broker: broker 127.0.0.1:9" in result.stdout
     assert "works  model: demo@" in result.stdout
     assert "works  database" in result.stdout
+    assert result.stdout.endswith("3 of 9 fail: camera bad, gate_source of half, broker\n")
 
 
 def test_a_wrong_source_on_the_command_line_is_bad_usage(tmp_path: Path) -> None:
