@@ -15,10 +15,11 @@ from typer.core import TyperGroup
 
 from birdwatchd import __version__
 from birdwatchd.cli.home import add_home_commands
-from birdwatchd.cli.options import ConfigOption, HomeOption, MinBirdOption, ModelOption, VerboseOption
+from birdwatchd.cli.options import VISIT_HELP, ConfigOption, HomeOption, MinBirdOption, ModelOption, VerboseOption
+from birdwatchd.cli.reviews import add_review_commands
 from birdwatchd.cli.service import add_service_commands
 from birdwatchd.cli.setup import add_setup_commands
-from birdwatchd.cli.visits import VISIT_HELP, add_visit_commands
+from birdwatchd.cli.visits import add_visit_commands
 from birdwatchd.commands.arguments import named_cameras, overridden, parse_since, stored_config
 from birdwatchd.commands.terminal import VisitLines, ignore_warnings, out, recent_log, say_problem, setup_log
 from birdwatchd.errors import BirdwatchError, ConfigError
@@ -228,37 +229,6 @@ def tune(
     return run_tune(TuneOptions(name, settings, long, out_file or Path(f"{name}-tune.png")))
 
 
-@app.command(
-    rich_help_panel="Teach", epilog="Example: birdwatchd review 01JTJC2Q8ZK4V7XW5N3M9R6BDA --species 'House sparrow'"
-)
-def review(
-    visit_id: Annotated[str, typer.Argument(metavar="VISIT", help=VISIT_HELP)],
-    config: ConfigOption = None,
-    home: HomeOption = None,
-    confirm: Annotated[bool, typer.Option("--confirm", help="The name is right.")] = False,
-    species: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The right species: common, scientific or local name.")
-    ] = None,
-    not_a_bird: Annotated[bool, typer.Option("--not-a-bird", help="It was a leaf, a squirrel, a hand …")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Undo the last review of this visit.")] = False,
-    any_name: Annotated[
-        bool, typer.Option("--any-name", help="Accept a name that is not in the species table.")
-    ] = False,
-    by: Annotated[str, typer.Option(metavar="NAME", help="Name of the reviewer [default: your user name].")] = "",
-) -> int:
-    """Confirm or correct a visit."""
-    from birdwatchd.commands.review import ReviewOptions, run_review
-    from birdwatchd.store import ReviewVerdict
-
-    wanted = [confirm, species is not None, not_a_bird, undo]
-    if sum(wanted) != 1:
-        raise ConfigError("choose one review", "use one of --confirm, --species NAME, --not-a-bird and --undo")
-    verdicts = (ReviewVerdict.CONFIRM, ReviewVerdict.SPECIES, ReviewVerdict.NOT_A_BIRD, None)
-    verdict = verdicts[wanted.index(True)]
-    settings = stored_config(config, home=home)
-    return run_review(settings, ReviewOptions(visit_id, verdict, species or "", undo, any_name, by))
-
-
 @app.command(rich_help_panel="Look", epilog="Example: birdwatchd similar 01JTJC2Q8ZK4V7XW5N3M9R6BDA -n 20")
 def similar(
     what: Annotated[str, typer.Argument(metavar="VISIT-or-IMAGE", help=f"{VISIT_HELP} Or an image.")],
@@ -378,6 +348,7 @@ def rules_send(
 
 add_setup_commands(app)
 add_home_commands(app)
+add_review_commands(app)
 add_visit_commands(app)
 add_service_commands(app)
 

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["ConfigOption", "HomeOption", "MinBirdOption", "ModelOption", "VerboseOption"]
+__all__ = ["VISIT_HELP", "ConfigOption", "HomeOption", "MinBirdOption", "ModelOption", "VerboseOption"]
+
+VISIT_HELP = "Id of the visit or its beginning; 'last' or 'last:CAMERA' for the newest."
 
 ConfigOption = Annotated[
     Path | None,

@@ -7,14 +7,12 @@ from typing import Annotated
 
 import typer
 
-from birdwatchd.cli.options import ConfigOption, HomeOption
+from birdwatchd.cli.options import VISIT_HELP, ConfigOption, HomeOption
 from birdwatchd.commands.arguments import parse_since, stored_config
 from birdwatchd.errors import ConfigError
 from birdwatchd.records import State
 
 __all__ = ["add_visit_commands"]
-
-VISIT_HELP = "Id of the visit or its beginning; 'last' or 'last:CAMERA' for the newest."
 
 
 def add_visit_commands(app: typer.Typer) -> None:

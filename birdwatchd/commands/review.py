@@ -15,7 +15,7 @@ from birdwatchd.settings.config import Config
 from birdwatchd.species.verdict.named import find_species, similar_species
 from birdwatchd.store import Review, ReviewVerdict, Store
 
-__all__ = ["ReviewOptions", "run_review", "species_named"]
+__all__ = ["ReviewOptions", "run_review", "species_named", "user_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def run_review(config: Config, options: ReviewOptions) -> int:
             after = writer.undo_review(visit_id, now)
         else:
             assert options.verdict is not None
-            review = Review(options.verdict, options.by or _user(), label)
+            review = Review(options.verdict, options.by or user_name(), label)
             after = writer.review(visit_id, review, now)
     out.print(_outcome(before, after), soft_wrap=True)
     return 0
@@ -75,10 +75,14 @@ def species_named(name: str, config: Config, *, any_name: bool = False) -> Label
 
 
 def _outcome(before: Visit, after: Visit) -> str:
-    return f"{shown(after.visit_id)}: {shown(name_of(before.verdict))} → [bold]{shown(name_of(after.verdict))}[/]"
+    name, now = name_of(before.verdict), name_of(after.verdict)
+    if name == now:
+        return f"{shown(after.visit_id)}: [bold]{shown(now)}[/], {shown(after.verdict.reasons[0])}"
+    return f"{shown(after.visit_id)}: {shown(name)} → [bold]{shown(now)}[/]"
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who reviews where nobody says otherwise."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as containers have

@@ -22,6 +22,7 @@ from birdwatchd.records import State, Verdict, Visit
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = [
+    "NO_SPECIES",
     "VisitLines",
     "best_guess",
     "counted",

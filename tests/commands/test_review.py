@@ -103,7 +103,7 @@ def test_a_correction_goes_out_to_the_broker(review: Command, home: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "says", "status"),
     [
-        (("v1",), "use one of --confirm, --species NAME, --not-a-bird and --undo", 2),
+        (("v1",), "use one of --confirm, --species NAME, --not-a-bird and --undo, or --ask", 2),
         (("v1", "--confirm", "--undo"), "choose one review", 2),
         (("v1", "--species", "Grate tit"), "did you mean Great tit", 2),
         (("v1", "--species", "Zzz"), "add --any-name", 2),
