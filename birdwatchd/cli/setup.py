@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +15,47 @@ __all__ = ["add_setup_commands"]
 
 def add_setup_commands(app: typer.Typer) -> None:
     """Add them to the command line."""
+    app.command(rich_help_panel="Begin", epilog="Example: birdwatchd init --camera rtsp://user:password@192.0.2.10")(
+        init
+    )
     app.command(rich_help_panel="Begin", epilog="Example: birdwatchd models europe")(models)
+
+
+def init(
+    camera: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Address of the camera; a host alone is searched for its streams."),
+    ] = None,
+    place: Annotated[str | None, typer.Option(metavar="NAME", help="Name of this place, such as garden.")] = None,
+    broker: Annotated[
+        str | None, typer.Option(metavar="URL", help="MQTT broker: mqtt://user:password@host, or none.")
+    ] = None,
+    gate: Annotated[
+        str | None, typer.Option("--gate", metavar="URL", help="Small stream [default: the usual one, if it opens].")
+    ] = None,
+    camera_name: Annotated[
+        str | None, typer.Option("--camera-name", metavar="NAME", help="Name of the camera [default: feeder].")
+    ] = None,
+    position: Annotated[
+        str | None, typer.Option(metavar="LAT,LON", help="Where it is, for sunrise and sunset [default: none].")
+    ] = None,
+    zone: Annotated[str | None, typer.Option(metavar="ZONE", help="Time zone [default: this machine's].")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Classifier; see `birdwatchd models` [default: Israel's birds].")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="File to write [default: birdwatchd.yaml].")
+    ] = None,
+    probe: Annotated[bool, typer.Option("--probe/--no-probe", help="Try camera and broker before writing.")] = True,
+) -> int:
+    """Write a first configuration: asks for camera, place and broker, finds the camera's streams, and tries them.
+
+    Nothing is asked where --camera, --place and --broker are given. Passwords go to files of their own beside it.
+    """
+    from birdwatchd.commands.setup.init import InitOptions, run_init
+
+    file = file or Path("birdwatchd.yaml")
+    return run_init(InitOptions(file, camera, gate, camera_name, place, position, zone, broker, model, probe))
 
 
 def models(

@@ -17,7 +17,7 @@ from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.species import SpeciesSettings
 
-__all__ = ["check_config", "probe_all", "run_check"]
+__all__ = ["check_config", "list_probes", "probe_all", "run_check"]
 
 BROKER_TIMEOUT_S = 10.0
 
@@ -155,16 +155,10 @@ def probe_all(config: Config, unusable: Sequence[str] = ()) -> int:
     Args:
         unusable: what cannot be used of the configuration already.
     """
-    probes: list[tuple[str, Callable[[], str]]] = [("database", partial(_probe_store, config))]
+    probes = list_probes(config)
     for key, camera in config.cameras.items():
-        if camera.enabled:
-            probes += [(name, partial(_probe_camera, config, key, stream)) for name, stream in _streams(key, camera)]
-        else:
+        if not camera.enabled:
             out.print(f"[dim]not tried[/]  {shown(f'camera {key}: enabled is false')}", soft_wrap=True)
-    if config.mqtt.url:
-        probes.append(("broker", partial(_probe_broker, config)))
-    probes += [(f"channel {name}", partial(_probe_channel, config, name)) for name in config.channels]
-    probes.append(("model", partial(_probe_model, config)))
     failed = ["configuration"] if unusable else []
     for problem in unusable:
         out.print(f"[red]fails[/]  {shown(f'configuration: {problem}')}", soft_wrap=True)
@@ -180,6 +174,19 @@ def probe_all(config: Config, unusable: Sequence[str] = ()) -> int:
     what = f"{len(failed)} of {len(probes) + bool(unusable)} fail:"
     out.print(f"[bold red]{what}[/] {shown(', '.join(failed))}", soft_wrap=True)
     return 1
+
+
+def list_probes(config: Config) -> list[tuple[str, Callable[[], str]]]:
+    """What can be tested, in this order: names, and what says what was found or raises BirdwatchError."""
+    probes: list[tuple[str, Callable[[], str]]] = [("database", partial(_probe_store, config))]
+    for key, camera in config.cameras.items():
+        if camera.enabled:
+            probes += [(name, partial(_probe_camera, config, key, stream)) for name, stream in _streams(key, camera)]
+    if config.mqtt.url:
+        probes.append(("broker", partial(_probe_broker, config)))
+    probes += [(f"channel {name}", partial(_probe_channel, config, name)) for name in config.channels]
+    probes.append(("model", partial(_probe_model, config)))
+    return probes
 
 
 def _streams(key: str, camera: CameraSettings) -> list[tuple[str, str]]:

@@ -170,6 +170,20 @@ def test_check_probe_says_what_works_and_what_does_not(tmp_path: Path) -> None:
     assert result.stdout.endswith("3 of 9 fail: camera bad, gate_source of half, broker\n")
 
 
+def test_what_init_writes_passes_the_check(tmp_path: Path) -> None:
+    """The first two commands of the README, one after the other, with nobody at a keyboard."""
+    write_clip(tmp_path / "clip.mp4", Scene(SceneSpec(34, 320, 180, 12), ()), 0.0, 2.0)
+    answers = ("--camera", "clip.mp4", "--place", "Garden", "--broker", "none", "--model", "demo")
+    result = birdwatchd("init", *answers, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "works  main stream: clip.mp4, 320×180 pixels" in result.stdout
+    with (tmp_path / "birdwatchd.yaml").open("a") as file:
+        file.write("home: home\n")
+    result = birdwatchd("check", "--probe", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.endswith("all 3 work\n")
+
+
 def test_a_wrong_source_on_the_command_line_is_bad_usage(tmp_path: Path) -> None:
     """A scheme that is not on the list must never reach libav, and a password must never reach the screen."""
     for source in ("exec:rm", "tcp://u:hunter22@h/1", "no_such_file.mp4", "/dev/sda"):

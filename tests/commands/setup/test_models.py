@@ -8,12 +8,20 @@ from pathlib import Path
 import pytest
 
 from birdwatchd.cli import run_cli
+from birdwatchd.species.published import PublishedModel, bird_classifiers
+
+
+@pytest.fixture(scope="module")
+def published() -> list[PublishedModel]:
+    """The list, read once."""
+    return bird_classifiers()
 
 
 @pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published: list[PublishedModel]) -> None:
     """A home into which the default was downloaded, and a camera whose password nobody needs for a list."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("birdwatchd.commands.setup.models.bird_classifiers", lambda: published)
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "davit_tiny_il-all.pt").touch()
     Path("birdwatchd.yaml").write_text(
