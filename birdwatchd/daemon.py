@@ -127,7 +127,10 @@ class Daemon:
 
     def _open_and_run(self) -> int:
         if not any(camera.enabled for camera in self.config.cameras.values()):
-            raise ConfigError("no camera is enabled", "add one below `cameras:`, or use birdwatchd watch SOURCE")
+            raise ConfigError(
+                "no camera is enabled",
+                "add one below `cameras:`, let `birdwatchd init` write a configuration, or use birdwatchd watch SOURCE",
+            )
         from birdwatchd.species.network.network import load_network  # torch: only those who run a model pay for it
 
         store = self._open_store()

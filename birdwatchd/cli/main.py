@@ -15,7 +15,15 @@ from typer.core import TyperGroup
 
 from birdwatchd import __version__
 from birdwatchd.cli.home import add_home_commands
-from birdwatchd.cli.options import VISIT_HELP, ConfigOption, HomeOption, MinBirdOption, ModelOption, VerboseOption
+from birdwatchd.cli.options import (
+    SINCE_HELP,
+    VISIT_HELP,
+    ConfigOption,
+    HomeOption,
+    MinBirdOption,
+    ModelOption,
+    VerboseOption,
+)
 from birdwatchd.cli.reviews import add_review_commands
 from birdwatchd.cli.service import add_service_commands
 from birdwatchd.cli.setup import add_setup_commands
@@ -29,6 +37,24 @@ from birdwatchd.settings.load import find_config, load_config
 __all__ = ["app", "run_cli"]
 
 
+GUESSES = {  # what people type, and what does it here
+    "config": "`birdwatchd init` writes a configuration, `birdwatchd check` checks it",
+    "setup": "`birdwatchd init` writes a configuration, `birdwatchd check` checks it",
+    "cameras": "`birdwatchd status` shows the cameras, `birdwatchd check --probe` opens them",
+    "test": "`birdwatchd check --probe` tries everything, `birdwatchd selftest` sends a drawn bird through",
+    "probe": "`birdwatchd check --probe` tries everything",
+    "mqtt": "`birdwatchd check --probe` tests the broker",
+    "list": "`birdwatchd visits` lists what was seen",
+    "birds": "`birdwatchd visits` lists what was seen",
+    "species": "`birdwatchd visits --species NAME` lists the visits of one",
+    "export": "`birdwatchd visits --csv` writes a table, `--json` all there is",
+    "correct": "`birdwatchd review` corrects a name",
+    "label": "`birdwatchd review --ask` goes through what nobody has reviewed",
+    "start": "`birdwatchd run` runs here, `systemctl start birdwatchd` the service",
+    "stop": "Ctrl-C ends `birdwatchd run`, `systemctl stop birdwatchd` the service",
+    "logs": "`journalctl -u birdwatchd` shows the log of the service",
+    "log": "`journalctl -u birdwatchd` shows the log of the service",
+}
 SECTIONS = ("Begin", "Look", "Teach", "Run", "Keep", "Mend")  # of `birdwatchd --help`, in this order
 
 
@@ -53,9 +79,21 @@ class Sections(TyperGroup):
                 formatter.write_dl(rows)
 
 
+class Commands(Sections):
+    """The commands, and a word on what people guess instead of them."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a command; `help` is an option that many write as one."""
+        if args[0] == "help":
+            args = [*args[1:], "--help"]
+        if args[0] in GUESSES and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"No such command '{args[0]}'. {GUESSES[args[0]]}.")
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
     name="birdwatchd",
-    cls=Sections,
+    cls=Commands,
     help="Know which birds visit your cameras.",
     epilog="Help on one command, with an example: birdwatchd COMMAND --help",
     no_args_is_help=True,
@@ -285,7 +323,7 @@ def relabel(
     config: ConfigOption = None,
     home: HomeOption = None,
     model: ModelOption = None,
-    since: Annotated[str | None, typer.Option(metavar="T", help="Only visits since then: 2026-05-01, 12h, 7d.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="T", help=SINCE_HELP)] = None,
     camera: Annotated[str | None, typer.Option(metavar="KEY", help="Only this camera.")] = None,
     tell: Annotated[
         bool, typer.Option("--tell", help="Publish changes over MQTT and apply the alert rules to them.")
@@ -316,7 +354,7 @@ app.add_typer(rules, rich_help_panel="Mend")
 def rules_test(
     config: ConfigOption = None,
     home: HomeOption = None,
-    since: Annotated[str | None, typer.Option(metavar="T", help="Only visits since then: 2026-05-01, 12h, 7d.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="T", help=SINCE_HELP)] = None,
     until: Annotated[str | None, typer.Option(metavar="T", help="Only visits before then.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per line; the last is the summary.")

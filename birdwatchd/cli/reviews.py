@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from birdwatchd.cli.options import VISIT_HELP, ConfigOption, HomeOption
+from birdwatchd.cli.options import SINCE_HELP, STATE_HELP, VISIT_HELP, ConfigOption, HomeOption
 from birdwatchd.commands.arguments import parse_since, stored_config
 from birdwatchd.errors import ConfigError
 from birdwatchd.records import State
@@ -36,14 +36,12 @@ def review(
     ask: Annotated[
         bool, typer.Option("--ask", help="Show each visit that nobody has reviewed, or VISIT, and ask what it was.")
     ] = False,
-    since: Annotated[
-        str | None, typer.Option(metavar="T", help="With --ask: visits since then: 2026-05-01, 12h, 7d.")
-    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="T", help=f"With --ask: {SINCE_HELP}")] = None,
     until: Annotated[str | None, typer.Option(metavar="T", help="With --ask: visits that began before then.")] = None,
     camera: Annotated[str | None, typer.Option(metavar="KEY", help="With --ask: only this camera.")] = None,
     state: Annotated[
         list[State] | None,
-        typer.Option("--state", metavar="STATE", help="With --ask: only visits in this state; may be repeated."),
+        typer.Option("--state", metavar="STATE", help=f"With --ask: {STATE_HELP}"),
     ] = None,
     any_name: Annotated[
         bool, typer.Option("--any-name", help="Accept a name that is not in the species table.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from birdwatchd.cli.options import VISIT_HELP, ConfigOption, HomeOption
+from birdwatchd.cli.options import SINCE_HELP, STATE_HELP, VISIT_HELP, ConfigOption, HomeOption
 from birdwatchd.commands.arguments import parse_since, stored_config
 from birdwatchd.errors import ConfigError
 from birdwatchd.records import State
@@ -28,17 +28,15 @@ def add_visit_commands(app: typer.Typer) -> None:
 def visits(
     config: ConfigOption = None,
     home: HomeOption = None,
-    since: Annotated[str | None, typer.Option(metavar="T", help="Only visits since then: 2026-05-01, 12h, 7d.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="T", help=SINCE_HELP)] = None,
     until: Annotated[str | None, typer.Option(metavar="T", help="Only visits that began before then.")] = None,
     camera: Annotated[str | None, typer.Option(metavar="KEY", help="Only this camera.")] = None,
     species: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only this species, common or scientific name.")
+        str | None, typer.Option(metavar="NAME", help="Only this species: any name of it, or a word of one.")
     ] = None,
     genus: Annotated[str | None, typer.Option(metavar="NAME", help="Only this genus, such as Parus.")] = None,
     family: Annotated[str | None, typer.Option(metavar="NAME", help="Only this family, such as Paridae.")] = None,
-    state: Annotated[
-        list[State] | None, typer.Option("--state", help="Only visits in this state; may be repeated.")
-    ] = None,
+    state: Annotated[list[State] | None, typer.Option("--state", metavar="STATE", help=STATE_HELP)] = None,
     unreviewed: Annotated[bool, typer.Option("--unreviewed", help="Only visits that nobody has reviewed.")] = False,
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="At most N visits, the newest.")
@@ -100,7 +98,7 @@ def delete(
 def effort(
     config: ConfigOption = None,
     home: HomeOption = None,
-    since: Annotated[str, typer.Option(metavar="T", help="Since then: 2026-05-01, 12h, 7d.")] = "7d",
+    since: Annotated[str, typer.Option(metavar="T", help=SINCE_HELP)] = "7d",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per day.")] = False,
 ) -> int:
     """Show for how long each camera was watched on each day."""

@@ -46,8 +46,9 @@ def check_config(config: Config, path: Path | None) -> None:
     """
     out.print(f"{shown(path or 'built-in defaults')}: good", soft_wrap=True)
     enabled = [key for key, camera in config.cameras.items() if camera.enabled]
+    none_yet = "none yet; add one below `cameras:`, or let `birdwatchd init` write a configuration"
     facts = {
-        "cameras": ", ".join(enabled) or "none yet; add one below `cameras:`",
+        "cameras": ", ".join(enabled) or none_yet,
         "model": config.model.file or config.model.name,
         "home": config.home,
         "broker": config.mqtt.url or "none; nothing is published",

@@ -41,7 +41,8 @@ def run_review(config: Config, options: ReviewOptions) -> int:
     if options.verdict is ReviewVerdict.SPECIES:
         label = species_named(options.species, config, any_name=options.any_name)
     now = datetime.now(UTC)
-    with Store.open(config.home, zone=config.station.zone, without_pictures=config.without_pictures) as store:
+    zone, unkept = config.station.zone, config.without_pictures
+    with Store.open(config.home, zone=zone, without_pictures=unkept, existing=True) as store:
         before = store.visits.named(options.visit_id)
         visit_id = before.visit_id
         writer = store.writer(build_composer(config), build_alert_engine(config))

@@ -78,6 +78,8 @@ def test_a_bird_of_another_continent(review: Command, home: Path, name: str) -> 
 def test_confirm_and_undo(review: Command, home: Path) -> None:
     """There and back again."""
     assert review("v1", "--confirm").stdout == "v1: House sparrow? → House sparrow\n"
+    assert review("v1", "--confirm", "--by", "ann").stdout == "v1: House sparrow, reviewed by ann\n"
+    review("v1", "--undo")
     assert review("v1", "--undo").stdout == "v1: House sparrow → House sparrow?\n"
     assert stored(home).verdict.reasons == ("0.60 is below",)
 
@@ -124,6 +126,13 @@ def test_mistakes_are_told_in_a_line_or_two(
     assert "Traceback" not in ended.stderr
     assert len(ended.stderr.splitlines()) <= 2
     assert stored(home) == before
+
+
+def test_a_home_that_is_mistyped_is_not_made(review: Command, tmp_path: Path) -> None:
+    """An empty database in the wrong place looks like a station that lost everything."""
+    ended = review("last", "--confirm", "--home", str(tmp_path / "hmoe"))
+    assert (ended.returncode, "there is no database; check `home`" in ended.stderr) == (1, True)
+    assert not (tmp_path / "hmoe").exists()
 
 
 def test_any_name_will_do_where_it_is_asked_for(review: Command, home: Path) -> None:

@@ -82,6 +82,10 @@ def found(say: Say, *arguments: str) -> list[str]:
         (("-n", "2"), IDS[2:]),
         (("--camera", "pond"), IDS[2:3]),
         (("--species", "parus MAJOR"), IDS[:1]),
+        (("--species", "sparrow"), IDS[2:3]),
+        (("--species", "great"), IDS[:1]),
+        (("--species", "Eurasian hoopoe"), ()),
+        (("--species", "unicorn"), ()),
         (("--genus", "cyanistes"), IDS[1:2]),
         (("--family", "paridae"), IDS[:2]),
         (("--state", "uncertain", "--state", "unknown"), (IDS[1], IDS[3])),
@@ -93,6 +97,16 @@ def found(say: Say, *arguments: str) -> list[str]:
 def test_visits_are_found_by_what_people_remember(say: Say, arguments: tuple[str, ...], expected: tuple[str]) -> None:
     """And without the password of a camera, which only the service has."""
     assert found(say, *arguments) == list(expected)
+
+
+def test_what_cannot_be_found_is_told_apart_from_what_did_not_come(say: Say) -> None:
+    """`no visits match` of a camera that is spelt wrong sends its owner up the ladder."""
+    assert say("visits", "--camera", "nutt") == (2, "", "birdwatchd: there is no camera nutt; there are nut, pond\n")
+    status, _, err = say("visits", "--species", "tit")
+    assert (status, err) == (
+        2,
+        "birdwatchd: --species: several species that were seen are called tit; Eurasian blue tit, Great tit\n",
+    )
 
 
 def test_more_than_a_thousand_visits_are_all_listed(say: Say, home: Path) -> None:

@@ -56,7 +56,8 @@ def run_ask(config: Config, options: AskOptions, read: Callable[[str], str] = in
     Raises:
         NoSuchVisit: there is no such visit.
     """
-    with Store.open(config.home, zone=config.station.zone, without_pictures=config.without_pictures) as store:
+    zone, unkept = config.station.zone, config.without_pictures
+    with Store.open(config.home, zone=zone, without_pictures=unkept, existing=True) as store:
         if options.visit is not None:
             visits = [store.visits.named(options.visit)]
         else:
@@ -166,7 +167,7 @@ class _Sitting:
         if not found:
             out.print(f"no species is called {shown(text)}; write the beginning of its name", soft_wrap=True)
             return None
-        ranks = {name: i for i, (name, _) in enumerate(visit.verdict.top)}
+        ranks: dict[str | None, int] = {name: i for i, (name, _) in enumerate(visit.verdict.top)}
         found.sort(key=lambda label: min(ranks.get(one, len(ranks)) for one in (label.common_name, label.english_name)))
         numbered[:] = [label.scientific_name or label.common_name for label in found[:MOST_NAMES]]
         for i, label in enumerate(found[:MOST_NAMES], 1):

@@ -19,9 +19,10 @@ from birdwatchd.settings.config import Config
 from birdwatchd.settings.load import parse_config
 from birdwatchd.settings.variables import CREDENTIALS, Variables
 
-__all__ = ["CAMERA_PASSWORD", "MQTT_PASSWORD", "FirstConfig", "Secrets", "without_password"]
+__all__ = ["CAMERA_PASSWORD", "MQTT_PASSWORD", "VARIABLE", "FirstConfig", "Secrets", "without_password"]
 
 CAMERA_PASSWORD, MQTT_PASSWORD = "CAM_PASSWORD", "MQTT_PASSWORD"  # names
+VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")  # stands for a password already
 _PLAIN = re.compile(r"[A-Za-z0-9/$][^\s#'\"\\,\[\]]*")  # what YAML takes without quotes, if no colon ends it
 _QUERY_PASSWORD = re.compile(r"([?&](?:password|passwd|pwd|pass)=)([^&#]+)", re.IGNORECASE)
 _HEAD = "# The first configuration, as `birdwatchd init` writes it. All keys: docs/reference/configuration.md"
@@ -80,14 +81,14 @@ def without_password(address: str, name: str, secrets: Secrets) -> str:
     user, at, host = parts.netloc.rpartition("@")
     if at and ":" in user:
         user, _, password = user.partition(":")
-        if password and "${" not in password:
+        if password and not VARIABLE.search(password):
             parts = parts._replace(netloc=f"{user}:${{{secrets.add(name, unquote(password))}}}@{host}")
             address = urlunsplit(parts)
     scheme = parts.scheme
 
     def replaced(match: re.Match[str]) -> str:
         given = match[2]
-        if "${" in given:
+        if VARIABLE.search(given):
             return match[0]
         return f"{match[1]}${{{secrets.add(name, unquote(given) if scheme.startswith('http') else given)}}}"
 

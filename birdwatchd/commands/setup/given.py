@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import available_timezones
 
 from birdwatchd.address import SCHEMES, Source
@@ -15,6 +15,10 @@ from birdwatchd.settings.base import SLUG
 
 __all__ = ["NONE", "broker_of", "camera_of", "names_a_stream", "position_of", "slug_of", "system_zone", "zone_of"]
 
+# An address whose password has / # or ? in it as they are. With one @ there is no doubt about which host is meant.
+_UNQUOTED = re.compile(
+    r"([a-z]+://)([^:@/]+):([^@]+)@((?:\[[0-9a-f:]+\]|[a-z0-9][a-z0-9.-]*)(?::\d+)?(?:[/?][^@]*)?)", re.IGNORECASE
+)
 NONE = ("", "none", "no", "-")  # answers that mean: there is none
 _HOST = re.compile(r"([^/@\s]+@)?(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:\d+)?")
 
@@ -36,10 +40,23 @@ def camera_of(text: str) -> str:
     try:
         source = Source(text)
     except ValueError as error:
-        raise ConfigError(f"the camera's address {error}") from None
+        text = _quoted(text)
+        try:
+            source = Source(text)
+        except ValueError:
+            raise ConfigError(f"the camera's address {error}") from None
     if source.kind == "file" and not Path(source.location).is_file():
         raise ConfigError(f"{source} is not a file", "check the path, or give a URL")
     return text
+
+
+def _quoted(text: str) -> str:
+    """An address whose user and password are written as in a URL, of one in which they stand as they are."""
+    match = _UNQUOTED.fullmatch(text)
+    if match is None:
+        return text
+    user, password = (quote(part, safe="") for part in match.group(2, 3))
+    return f"{match[1]}{user}:{password}@{match[4]}"
 
 
 def names_a_stream(address: str) -> bool:
@@ -112,7 +129,8 @@ def broker_of(text: str) -> tuple[str, str, str]:
         text = f"mqtt://{text}"
     wrong = ConfigError("the broker's address cannot be read", "write mqtt://host:1883, mqtts://host:8883, or none")
     try:
-        parts = urlsplit(text)
+        late = "@" in urlsplit(text).path + urlsplit(text).query + urlsplit(text).fragment
+        parts = urlsplit(_quoted(text) if late else text)
         host, port = parts.hostname, parts.port
     except ValueError:
         raise wrong from None

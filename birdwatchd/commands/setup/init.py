@@ -22,6 +22,7 @@ from birdwatchd.commands.check import list_probes
 from birdwatchd.commands.setup.first_config import (
     CAMERA_PASSWORD,
     MQTT_PASSWORD,
+    VARIABLE,
     FirstConfig,
     Secrets,
     without_password,
@@ -176,7 +177,8 @@ class _Questions:
         user = self.read("User at the camera (Enter: none): ").strip()
         if not user:
             return address
-        login = ":".join(quote(one, safe="") for one in (user, self.read_secret("Password (is not shown): ")))
+        password = self.read_secret("Password (is not shown): ")
+        login = ":".join(quote(one, safe="") for one in (user, password) if one)
         return urlunsplit(parts._replace(netloc=f"{login}@{parts.netloc}"))
 
     def _streams(self, draft: FirstConfig) -> FirstConfig:
@@ -273,7 +275,7 @@ class _Questions:
                 user = self.read("User at the broker (Enter: none): ").strip()
                 password = self.read_secret("Password (is not shown): ") if user else ""
             before = dict(self.secrets.new)
-            if password and "${" not in password:
+            if password and not VARIABLE.search(password):
                 password = f"${{{self.secrets.add(MQTT_PASSWORD, password)}}}"
             found = replace(draft, broker=url, broker_user=user, broker_password=password)
             try:

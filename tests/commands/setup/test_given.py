@@ -19,6 +19,7 @@ from birdwatchd.errors import ConfigError
         ("admin:secret@192.168.1.20", "rtsp://admin:secret@192.168.1.20"),
         (" rtsp://u:p@h/1 ", "rtsp://u:p@h/1"),
         ("/dev/video0", "/dev/video0"),
+        ("rtsp://admin:pa#1/2?@192.168.1.20:554/stream1", "rtsp://admin:pa%231%2F2%3F@192.168.1.20:554/stream1"),
     ],
 )
 def test_a_camera(text: str, address: str) -> None:
@@ -26,7 +27,9 @@ def test_a_camera(text: str, address: str) -> None:
     assert camera_of(text) == address
 
 
-@pytest.mark.parametrize("text", ["", "my garden camera", "exec:reboot", "ftp://h/1", "/no/such.mp4", "u:hunter2/x@h"])
+@pytest.mark.parametrize(
+    "text", ["", "my garden camera", "exec:reboot", "ftp://h/1", "/no/such.mp4", "rtsp://u:hunter2/x@h@b/1"]
+)
 def test_no_camera(text: str) -> None:
     """Without the password that may be in it."""
     with pytest.raises(ConfigError) as caught:
@@ -82,6 +85,7 @@ def test_the_zone_of_the_machine(tmp_path: Path) -> None:
         ("192.168.1.5", ("mqtt://192.168.1.5", "", "")),
         ("homeassistant.local:1884", ("mqtt://homeassistant.local:1884", "", "")),
         ("mqtts://bird:a%40b@h", ("mqtts://h", "bird", "a@b")),
+        ("mqtt://bird:a#b/c@h:1884", ("mqtt://h:1884", "bird", "a#b/c")),
         ("none", ("", "", "")),
         ("", ("", "", "")),
     ],
