@@ -95,11 +95,18 @@ class _Sitting:
         """Ask about each visit."""
         self.names = SpeciesNames(self.config.species)
         self.writer: Writer = self.store.writer(build_composer(self.config), build_alert_engine(self.config))
-        while self.place < len(self.visits):
+        while self.place < len(self.visits) or self._goes_back():
             visit = self.visits[self.place]
             numbered = self._show(visit)
             while not self._take(visit, understand(self.read(PROMPT), numbered), numbered):
                 pass
+
+    def _goes_back(self) -> bool:
+        """Ask after the last visit whether its answer stands; returns whether it was undone."""
+        if not self.reviewed:
+            return False
+        answer = understand(self.read("that was the last one; u undo, Enter ends: "), ())
+        return answer.kind is Kind.UNDO and self._undo()
 
     def _show(self, visit: Visit) -> list[str]:
         """Show a visit; returns the species that can be named by number."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from getpass import getpass
 from pathlib import Path
+from shlex import quote as quote_for_shell
 from typing import TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -318,7 +319,7 @@ class _Questions:
 
 
 def _print_next(draft: FirstConfig, file: Path) -> None:
-    where = "" if file == Path("birdwatchd.yaml") else f" -c {file}"
+    where = "" if file == Path("birdwatchd.yaml") else f" -c {quote_for_shell(str(file))}"
     used = draft.model or ModelSettings().name
     here = [one for one in DATA_SETS if draft.zone.startswith(one.zones) and one.zones]
     if not any(used.endswith(one.name) or one.name in used for one in here):

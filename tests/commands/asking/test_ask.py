@@ -143,6 +143,13 @@ def test_undo_goes_back_over_what_was_skipped(ask: Ask, home: Path) -> None:
     assert verdicts(home)[SPARROW] == before[SPARROW]
 
 
+def test_the_last_answer_can_be_undone_too(ask: Ask, home: Path) -> None:
+    """There is no next picture at which one could say so."""
+    said = ask("s", "n", "u", "y", "")
+    assert said.endswith("1 visit reviewed, 1 skipped, 0 left\n")
+    assert verdicts(home)[SPARROW] == (State.CONFIRMED, "House sparrow")
+
+
 def test_what_is_asked_about_can_be_chosen(ask: Ask, home: Path) -> None:
     """Only one visit, only from a day, a camera or a state on."""
     assert "1 of 1" in ask("q", options=(SPARROW,))
