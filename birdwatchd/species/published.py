@@ -22,10 +22,13 @@ from typing import Any
 from birdwatchd.errors import ModelUnusable
 from birdwatchd.text_file import NotText, read_text
 
-__all__ = ["DATA_SETS", "DataSet", "PublishedModel", "bird_classifiers", "published_entries"]
+__all__ = ["DATA_SETS", "DataSet", "PublishedModel", "bird_classifiers", "is_suited", "published_entries"]
 
 MOST_BYTES = 5_000_000  # of one of birder's modules; the largest has 100 kB
 READABLE = ("safetensors", "pt")  # formats that birdwatchd loads
+# Networks that describe a picture by more than one vector, or name it by more than that: found by loading all that are
+# published (`tests/species/network/test_listed_networks.py`). Visits could neither be compared nor named by them.
+UNSUITED = ("crossvit", "deit_", "efficientvim", "rexnet_lite", "squeezenet")
 _DATA_SET = re.compile(r"on the ([^,]+?) dataset")
 _NOT_A_CLASSIFIER = "has not been fine-tuned"
 
@@ -90,11 +93,17 @@ def bird_classifiers() -> list[PublishedModel]:
         trained_on = _DATA_SET.findall(entry["description"])
         data_set = by_name.get(trained_on[-1]) if trained_on else None
         sizes = [entry["formats"][kind]["file_size"] for kind in READABLE if kind in entry["formats"]]
-        if data_set is None or not sizes or _NOT_A_CLASSIFIER in entry["description"]:
+        usable = sizes and is_suited(entry["net"]["network"]) and _NOT_A_CLASSIFIER not in entry["description"]
+        if data_set is None or not usable:
             continue
         size = (int(entry["resolution"][0]), int(entry["resolution"][1]))
         found.append(PublishedModel(name, data_set, size, float(sizes[0]), entry["description"]))
     return sorted(found, key=lambda one: (one.megabytes, one.name))
+
+
+def is_suited(network: str) -> bool:
+    """Whether birdwatchd can use a network of birder's."""
+    return not network.startswith(UNSUITED)
 
 
 def published_entries() -> dict[str, Mapping[str, Any]]:

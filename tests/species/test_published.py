@@ -32,6 +32,7 @@ def test_only_classifiers_are_listed_and_the_default_is_one() -> None:
     default = found[ModelSettings().name]
     assert (default.data_set.classes, default.size, default.megabytes) == (550, (384, 384), 107.0)
     assert "vit_reg4_b16_mim_200" not in found
+    assert "squeezenet_il-common" not in found, "it cannot be used: see UNSUITED"
     assert {one.data_set for one in found.values()} == set(DATA_SETS), "a region without a model helps nobody"
 
 
