@@ -22,6 +22,7 @@ FLOORS = {
     "text_file": 0,
     "clock": 0,
     "disk": 0,
+    "seen_part": 0,
     "settings": 1,
     "flow": 2,
     "service": 3,
