@@ -66,7 +66,8 @@ def run_visits(config: Config, options: ListOptions) -> int:
         if options.form == "json":
             for visit in found:
                 pictures = [str(moment.crop) for moment in store.visits.moments(visit.visit_id) if moment.crop]
-                line = visit.to_json() | {"pictures": pictures}
+                clip = str(config.home / visit.clip) if visit.clip else None
+                line = visit.to_json() | {"pictures": pictures, "clip": clip}
                 sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
         elif options.form == "csv":
             _write_csv(found)

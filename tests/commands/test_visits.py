@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from birdwatchd.cli import run_cli
-from birdwatchd.records import Rank, State, Verdict
+from birdwatchd.records import Rank, State, Verdict, clip_path
 from birdwatchd.store import Review, ReviewVerdict, Store
 from birdwatchd.testing import START, example_moment, example_visit
 
@@ -127,9 +127,20 @@ def test_more_than_a_thousand_visits_are_all_listed(say: Say, home: Path) -> Non
 def test_pictures_are_named_with_their_paths(say: Say, home: Path) -> None:
     """Who wants the crops of a species wants a list of files."""
     _, out, _ = say("visits", "--json", "-n", "1")
-    (picture,) = json.loads(out)["pictures"]
+    shown = json.loads(out)
+    (picture,) = shown["pictures"]
     assert Path(picture).is_file()
     assert Path(picture).is_relative_to(home)
+    assert shown["clip"] is None
+    clip = clip_path("nut", IDS[3])
+    with Store.open(home, zone=ZONE) as store:
+        visit = store.visits.get(IDS[3])
+        assert visit is not None
+        (home / clip).parent.mkdir(parents=True, exist_ok=True)
+        (home / clip).write_bytes(b"video")
+        store.writer().record(replace(visit, revision=visit.revision + 1, clip=clip), [], START)
+    _, out, _ = say("visits", "--json", "-n", "1")
+    assert json.loads(out)["clip"] == str(home / clip)
 
 
 def test_a_table_for_spreadsheets(say: Say) -> None:
