@@ -12,7 +12,7 @@ from birdwatchd.errors import ConfigError
 from birdwatchd.mqtt.build import build_composer
 from birdwatchd.records import Label, Visit
 from birdwatchd.settings.config import Config
-from birdwatchd.species.verdict.named import find_species, similar_species
+from birdwatchd.species.verdict.named import SpeciesNames, find_species, similar_species
 from birdwatchd.store import Review, ReviewVerdict, Store
 
 __all__ = ["ReviewOptions", "run_review", "species_named", "user_name"]
@@ -57,21 +57,21 @@ def run_review(config: Config, options: ReviewOptions) -> int:
 
 
 def species_named(name: str, config: Config, *, any_name: bool = False) -> Label:
-    """The species with a common, scientific or local name.
+    """The species with a common, scientific or local name, or the only one with a word in a name that begins so.
 
     Args:
-        any_name: accept an unknown name as it is written.
+        any_name: accept an unknown name as it is written; a beginning is then none.
 
     Raises:
         ConfigError: no species has this name; suggests similar ones.
     """
-    found = find_species(name, config.species)
-    if found is not None:
-        return found
     if any_name:
-        return Label(" ".join(name.split()))
-    similar = similar_species(name, config.species)
-    hint = f"did you mean {similar}? " if similar else ""
+        return find_species(name, config.species) or Label(" ".join(name.split()))
+    found = SpeciesNames(config.species).find(name)
+    if len(found) == 1:
+        return found[0]
+    similar = " or ".join(one.common_name for one in found[:3]) or similar_species(name, config.species)
+    hint = f"did you mean {similar}{' …' if len(found) > 3 else ''}? " if similar else ""
     raise ConfigError(f"unknown species {name}", f"{hint}to use the name as written, add --any-name")
 
 

@@ -56,7 +56,7 @@ def stored(home: Path) -> Visit:
     return visit
 
 
-@pytest.mark.parametrize("name", ["Great tit", "great_tit", "Parus major"])
+@pytest.mark.parametrize("name", ["Great tit", "great_tit", "Parus major", "parus maj"])
 def test_a_species_by_any_of_its_names(review: Command, home: Path, name: str) -> None:
     """People know birds, not spellings."""
     ended = review("v1", "--species", name, "--by", "ann")
@@ -110,6 +110,7 @@ def test_a_correction_goes_out_to_the_broker(review: Command, home: Path) -> Non
         (("v1", "--species", "Grate tit"), "did you mean Great tit", 2),
         (("v1", "--species", "Zzz"), "add --any-name", 2),
         (("v1", "--species", "Parus majr"), "did you mean Parus major", 2),
+        (("v1", "--species", "hoopoe"), "did you mean Hoopoe Starling or Eurasian hoopoe or", 2),
         (("v9", "--confirm"), "there is no visit v9", 1),
         (("v2", "--confirm"), "is not over yet", 1),
         (("v1", "--undo"), "no review to take back", 1),
@@ -139,6 +140,8 @@ def test_any_name_will_do_where_it_is_asked_for(review: Command, home: Path) -> 
     """The escaped cockatiel is in no table of wild birds."""
     assert review("v1", "--species", "Neighbour's  cockatiel", "--any-name").returncode == 0
     assert stored(home).verdict.common_name == "Neighbour's cockatiel"
+    assert review("v1", "--species", "parus maj", "--any-name").returncode == 0
+    assert stored(home).verdict.common_name == "parus maj"
 
 
 def test_a_review_takes_an_alert_back_also_without_a_broker(home: Path) -> None:
