@@ -87,6 +87,7 @@ def test_scan_of_a_real_card(tmp_path: Path) -> None:
     listed = birdwatchd("visits", "--home", "home", "--species", "house sparrow", "--json", cwd=tmp_path)
     (found,) = [json.loads(line) for line in listed.stdout.splitlines()]
     assert all(Path(picture).is_file() for picture in found.pop("pictures"))
+    assert found.pop("clip") is None
     assert found == visit
 
 
