@@ -13,7 +13,13 @@ from birder.model_registry import Task, registry
 from birdwatchd.errors import ModelUnusable
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species import published
-from birdwatchd.species.published import DATA_SETS, bird_classifiers, published_entries
+from birdwatchd.species.published import DATA_SETS, PublishedModel, bird_classifiers, published_entries
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, PublishedModel]:
+    """The list by name, read once."""
+    return {one.name: one for one in bird_classifiers()}
 
 
 def test_it_is_what_birder_registers() -> None:
@@ -25,9 +31,8 @@ def test_it_is_what_birder_registers() -> None:
         assert all(entry[key] == theirs[key] for key in entry), name
 
 
-def test_only_classifiers_are_listed_and_the_default_is_one() -> None:
+def test_only_classifiers_are_listed_and_the_default_is_one(found: dict[str, PublishedModel]) -> None:
     """What describes pictures but names nothing ends `run` at its start."""
-    found = {one.name: one for one in bird_classifiers()}
     assert set(found) <= set(registry.list_pretrained_models(task=Task.IMAGE_CLASSIFICATION))
     default = found[ModelSettings().name]
     assert (default.data_set.classes, default.size, default.megabytes) == (550, (384, 384), 107.0)
@@ -36,11 +41,10 @@ def test_only_classifiers_are_listed_and_the_default_is_one() -> None:
     assert {one.data_set for one in found.values()} == set(DATA_SETS), "a region without a model helps nobody"
 
 
-def test_the_table_of_the_documentation_is_true() -> None:
+def test_the_table_of_the_documentation_is_true(found: dict[str, PublishedModel]) -> None:
     """`you live in … → model`: a name that is misspelt there, or another size, costs somebody an evening."""
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "choose-a-model.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| [^|]+ \| `(\S+)`[^|]* \| ([^|]+) \| (\d+) MB \| (\d+) px \|$", page, re.MULTILINE)
-    found = {one.name: one for one in bird_classifiers()}
     assert len(rows) == 8
     for name, classes, megabytes, pixels in rows:
         one = found[name]
