@@ -127,7 +127,10 @@ class Daemon:
 
     def _open_and_run(self) -> int:
         if not any(camera.enabled for camera in self.config.cameras.values()):
-            raise ConfigError("no camera is enabled", "add one below `cameras:`, or use birdwatchd watch SOURCE")
+            raise ConfigError(
+                "no camera is enabled",
+                "add one below `cameras:`, let `birdwatchd init` write a configuration, or use birdwatchd watch SOURCE",
+            )
         from birdwatchd.species.network.network import load_network  # torch: only those who run a model pay for it
 
         store = self._open_store()
@@ -318,7 +321,7 @@ class Daemon:
             log.error(
                 "the system's clock is behind: it says a time before what is stored already; visits are stamped from "
                 "%s on until it is put right (if it is right, see `birdwatchd clock --trust`)",
-                f"{self.clock.now():%Y-%m-%d %H:%M UTC}",
+                f"{self.clock.now().astimezone(self.config.station.zone):%Y-%m-%d %H:%M %Z}",
             )
         if marked.visits:
             log.warning(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from birdwatchd.cli.main import SECTIONS, app
+from birdwatchd.cli.main import GUESSES, SECTIONS, app, run_cli
 
 
 def commands(group: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -34,6 +35,21 @@ def test_the_example_of_a_command_can_be_typed(path: tuple[str, ...]) -> None:
     assert tuple(words[: len(path)]) == path
     context = command.make_context(path[-1], words[len(path) :])
     assert context.params  # parsed, and every value is one that the option takes
+
+
+def test_what_people_guess_leads_to_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """`help` is typed before `--help` is; `export` and `config` are what other programs call it."""
+    assert run_cli(["help", "visits"]) == 0
+    assert "List visits, newest last." in capsys.readouterr().out
+    assert run_cli(["help"]) == 0
+    assert "\nBegin:\n" in capsys.readouterr().out
+    for word, hint in GUESSES.items():
+        assert run_cli([word]) == 2
+        said = capsys.readouterr().err
+        assert f"No such command '{word}'. {hint}." in said
+        named = {tuple(name.split())[:1] for name in re.findall(r"`birdwatchd ([a-z]+)", hint)}
+        assert named <= {path[:1] for path in COMMANDS}, word
+    assert (*GUESSES,) == tuple(word for word in GUESSES if (word,) not in COMMANDS)
 
 
 def test_help_sorts_commands_by_what_one_does() -> None:

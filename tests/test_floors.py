@@ -45,7 +45,7 @@ FLOORS = {
 }
 # The same within a part, for its sub-folders and the modules beside them.
 ROOMS = {
-    "cli": {"options": 0, "home": 1, "service": 1, "visits": 1, "main": 2},
+    "cli": {"options": 0, "home": 1, "reviews": 1, "service": 1, "setup": 1, "visits": 1, "main": 2},
     "camera": {
         "blindness": 0,
         "liveliness": 0,
@@ -72,6 +72,7 @@ ROOMS = {
     },
     "species": {
         "old_names": 0,
+        "published": 0,
         "taxonomy": 1,
         "names": 2,
         "learned": 2,

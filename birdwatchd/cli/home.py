@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from birdwatchd.cli.options import ConfigOption, HomeOption
-from birdwatchd.commands.arguments import overridden, parse_since
+from birdwatchd.commands.arguments import parse_since, stored_config
 from birdwatchd.commands.terminal import setup_log
-from birdwatchd.settings.load import find_config, load_config
+from birdwatchd.settings.load import find_config
 
 __all__ = ["add_home_commands"]
 
@@ -40,7 +40,7 @@ def backup(
     """
     from birdwatchd.commands.keep.backup import run_backup
 
-    settings = overridden(load_config(config or find_config()), home=home)
+    settings = stored_config(config, home=home)
     return run_backup(settings, folder, keep=keep)
 
 
@@ -58,7 +58,7 @@ def restore(
     """Bring a backup back into an empty home, and verify it."""
     from birdwatchd.commands.keep.backup import run_restore
 
-    settings = overridden(load_config(config or find_config()), home=home)
+    settings = stored_config(config, home=home)
     return run_restore(settings, folder, name=at, replace=replace)
 
 
@@ -85,7 +85,7 @@ def retention(
     """
     from birdwatchd.commands.keep.retention import RetentionOptions, run_retention
 
-    settings = overridden(load_config(config or find_config()), home=home)
+    settings = stored_config(config, home=home)
     given = {"keep_days": keep_days, "max_gb": max_gb, "min_free_gb": min_free_gb}
     limits = settings.retention.model_copy(update={key: value for key, value in given.items() if value is not None})
     return run_retention(settings.model_copy(update={"retention": limits}), RetentionOptions(dry_run, as_json))
@@ -103,7 +103,7 @@ def status(
     """
     from birdwatchd.commands.status import run_status
 
-    return run_status(overridden(load_config(config or find_config()), home=home), as_json=as_json)
+    return run_status(stored_config(config, home=home), as_json=as_json)
 
 
 def selftest(
@@ -118,7 +118,7 @@ def selftest(
     from birdwatchd.commands.diagnose.selftest import run_selftest
     from birdwatchd.demo.still import draw_still
 
-    settings = overridden(load_config(config or find_config()), home=home)
+    settings = stored_config(config, home=home)
     return run_selftest(settings, draw_still, as_json=as_json)
 
 
@@ -155,8 +155,9 @@ def doctor(
     """
     from birdwatchd.commands.keep.doctor import run_doctor
 
-    setup_log()
-    return run_doctor(overridden(load_config(config or find_config()), home=home), repair=repair)
+    settings = stored_config(config, home=home)
+    setup_log(zone=settings.station.zone)
+    return run_doctor(settings, repair=repair)
 
 
 def clock(
@@ -181,7 +182,7 @@ def clock(
     """
     from birdwatchd.commands.keep.clock import ClockOptions, run_clock
 
-    settings = overridden(load_config(config or find_config()), home=home)
+    settings = stored_config(config, home=home)
     now, zone = datetime.now(UTC), settings.station.zone
     times = {"since": since, "until": until, "said": said, "was": was}
     read = {name: parse_since(text, now, zone, f"--{name}") for name, text in times.items() if text is not None}

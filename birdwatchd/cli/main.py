@@ -15,10 +15,20 @@ from typer.core import TyperGroup
 
 from birdwatchd import __version__
 from birdwatchd.cli.home import add_home_commands
-from birdwatchd.cli.options import ConfigOption, HomeOption, MinBirdOption, ModelOption, VerboseOption
+from birdwatchd.cli.options import (
+    SINCE_HELP,
+    VISIT_HELP,
+    ConfigOption,
+    HomeOption,
+    MinBirdOption,
+    ModelOption,
+    VerboseOption,
+)
+from birdwatchd.cli.reviews import add_review_commands
 from birdwatchd.cli.service import add_service_commands
-from birdwatchd.cli.visits import VISIT_HELP, add_visit_commands
-from birdwatchd.commands.arguments import named_cameras, overridden, parse_since
+from birdwatchd.cli.setup import add_setup_commands
+from birdwatchd.cli.visits import add_visit_commands
+from birdwatchd.commands.arguments import named_cameras, overridden, parse_since, stored_config
 from birdwatchd.commands.terminal import VisitLines, ignore_warnings, out, recent_log, say_problem, setup_log
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.settings.config import Config
@@ -27,7 +37,25 @@ from birdwatchd.settings.load import find_config, load_config
 __all__ = ["app", "run_cli"]
 
 
-SECTIONS = ("Look", "Teach", "Run", "Keep", "Mend")  # of `birdwatchd --help`, in this order
+GUESSES = {  # what people type, and what does it here
+    "config": "`birdwatchd init` writes a configuration, `birdwatchd check` checks it",
+    "setup": "`birdwatchd init` writes a configuration, `birdwatchd check` checks it",
+    "cameras": "`birdwatchd status` shows the cameras, `birdwatchd check --probe` opens them",
+    "test": "`birdwatchd check --probe` tries everything, `birdwatchd selftest` sends a drawn bird through",
+    "probe": "`birdwatchd check --probe` tries everything",
+    "mqtt": "`birdwatchd check --probe` tests the broker",
+    "list": "`birdwatchd visits` lists what was seen",
+    "birds": "`birdwatchd visits` lists what was seen",
+    "species": "`birdwatchd visits --species NAME` lists the visits of one",
+    "export": "`birdwatchd visits --csv` writes a table, `--json` all there is",
+    "correct": "`birdwatchd review` corrects a name",
+    "label": "`birdwatchd review --ask` goes through what nobody has reviewed",
+    "start": "`birdwatchd run` runs here, `systemctl start birdwatchd` the service",
+    "stop": "Ctrl-C ends `birdwatchd run`, `systemctl stop birdwatchd` the service",
+    "logs": "`journalctl -u birdwatchd` shows the log of the service",
+    "log": "`journalctl -u birdwatchd` shows the log of the service",
+}
+SECTIONS = ("Begin", "Look", "Teach", "Run", "Keep", "Mend")  # of `birdwatchd --help`, in this order
 
 
 def _leave(status: int | None, **_: object) -> None:
@@ -51,9 +79,21 @@ class Sections(TyperGroup):
                 formatter.write_dl(rows)
 
 
+class Commands(Sections):
+    """The commands, and a word on what people guess instead of them."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a command; `help` is an option that many write as one."""
+        if args[0] == "help":
+            args = [*args[1:], "--help"]
+        if args[0] in GUESSES and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"No such command '{args[0]}'. {GUESSES[args[0]]}.")
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
     name="birdwatchd",
-    cls=Sections,
+    cls=Commands,
     help="Know which birds visit your cameras.",
     epilog="Help on one command, with an example: birdwatchd COMMAND --help",
     no_args_is_help=True,
@@ -96,7 +136,7 @@ def _main(
     del version
 
 
-@app.command(rich_help_panel="Look", epilog="Example: birdwatchd demo --seconds 60")
+@app.command(rich_help_panel="Begin", epilog="Example: birdwatchd demo --seconds 60")
 def demo(
     seconds: Annotated[
         float | None, typer.Option("--seconds", metavar="N", min=15, help="End after N seconds instead of at Ctrl-C.")
@@ -109,7 +149,7 @@ def demo(
     """Try the whole system with nothing to configure: simulated cameras, demo model, built-in broker."""
     from birdwatchd.demo.run import DemoSettings, run_demo
 
-    setup_log(verbose=verbose)
+    setup_log(verbose=verbose, zone=Config().station.zone)
     return run_demo(DemoSettings(seconds, home or Path("birdwatchd-demo"), cameras, seed))
 
 
@@ -124,7 +164,7 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> int:
     stop_on_signals(stop)
     setup_log(verbose=verbose)
     settings = _config(config)
-    setup_log(verbose=verbose, as_json=settings.log.format == "json")
+    setup_log(verbose=verbose, as_json=settings.log.format == "json", zone=settings.station.zone)
     lines = VisitLines(settings.station.zone)
     return Daemon(settings, stop, on_visit=lines.show, recent_log=recent_log).run()
 
@@ -147,7 +187,7 @@ def watch(
     stop_on_signals(stop)
     setup_log(verbose=verbose)
     base = overridden(_config(config), home=home, model=model)
-    setup_log(verbose=verbose, as_json=base.log.format == "json")
+    setup_log(verbose=verbose, as_json=base.log.format == "json", zone=base.station.zone)
     settings = base.model_copy(update={"cameras": named_cameras(sources, min_bird or "auto")})
     lines = VisitLines(base.station.zone)
     return Daemon(settings, stop, on_visit=lines.show, recent_log=recent_log).run()
@@ -183,7 +223,7 @@ def scan(
 
     setup_log(verbose=verbose)
     settings = overridden(_config(config), home=home, model=model)
-    setup_log(verbose=verbose, as_json=settings.log.format == "json")
+    setup_log(verbose=verbose, as_json=settings.log.format == "json", zone=settings.station.zone)
     return run_scan(settings, ScanOptions(tuple(paths), json_file, camera, min_bird or "auto", again, zone))
 
 
@@ -194,13 +234,13 @@ def check(
         bool, typer.Option("--probe", help="Test each camera, the model, the database and the broker.")
     ] = False,
 ) -> int:
-    """Check the configuration; with --probe also test cameras, model, database and broker."""
-    from birdwatchd.commands.check import check_config, probe_all
+    """Check the configuration; with --probe also test cameras, model, database and broker.
 
-    path = config or find_config()
-    settings = _config(config)
-    check_config(settings, path)
-    return probe_all(settings) if probe else 0
+    The probe tries everything, whatever fails before, and ends with status 1 if anything does.
+    """
+    from birdwatchd.commands.check import run_check
+
+    return run_check(_config(config), config or find_config(), probe=probe)
 
 
 @app.command(rich_help_panel="Mend", epilog="Example: birdwatchd tune nut_feeder --seconds 120 --out nut_feeder.png")
@@ -234,37 +274,6 @@ def tune(
     return run_tune(TuneOptions(name, settings, long, out_file or Path(f"{name}-tune.png")))
 
 
-@app.command(
-    rich_help_panel="Teach", epilog="Example: birdwatchd review 01JTJC2Q8ZK4V7XW5N3M9R6BDA --species 'House sparrow'"
-)
-def review(
-    visit_id: Annotated[str, typer.Argument(metavar="VISIT", help=VISIT_HELP)],
-    config: ConfigOption = None,
-    home: HomeOption = None,
-    confirm: Annotated[bool, typer.Option("--confirm", help="The name is right.")] = False,
-    species: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The right species: common, scientific or local name.")
-    ] = None,
-    not_a_bird: Annotated[bool, typer.Option("--not-a-bird", help="It was a leaf, a squirrel, a hand …")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Undo the last review of this visit.")] = False,
-    any_name: Annotated[
-        bool, typer.Option("--any-name", help="Accept a name that is not in the species table.")
-    ] = False,
-    by: Annotated[str, typer.Option(metavar="NAME", help="Name of the reviewer [default: your user name].")] = "",
-) -> int:
-    """Confirm or correct a visit."""
-    from birdwatchd.commands.review import ReviewOptions, run_review
-    from birdwatchd.store import ReviewVerdict
-
-    wanted = [confirm, species is not None, not_a_bird, undo]
-    if sum(wanted) != 1:
-        raise ConfigError("choose one review", "use one of --confirm, --species NAME, --not-a-bird and --undo")
-    verdicts = (ReviewVerdict.CONFIRM, ReviewVerdict.SPECIES, ReviewVerdict.NOT_A_BIRD, None)
-    verdict = verdicts[wanted.index(True)]
-    settings = overridden(_config(config), home=home)
-    return run_review(settings, ReviewOptions(visit_id, verdict, species or "", undo, any_name, by))
-
-
 @app.command(rich_help_panel="Look", epilog="Example: birdwatchd similar 01JTJC2Q8ZK4V7XW5N3M9R6BDA -n 20")
 def similar(
     what: Annotated[str, typer.Argument(metavar="VISIT-or-IMAGE", help=f"{VISIT_HELP} Or an image.")],
@@ -277,7 +286,7 @@ def similar(
     """List the visits that look most like a visit or an image."""
     from birdwatchd.commands.similar import SimilarOptions, run_similar
 
-    settings = overridden(_config(config), home=home, model=model)
+    settings = overridden(stored_config(config, home=home), model=model)
     return run_similar(settings, SimilarOptions(what, count, as_json))
 
 
@@ -298,7 +307,9 @@ def why(
     """Show which parts of an image led to its name."""
     from birdwatchd.commands.why import WhyOptions, run_why
 
-    return run_why(overridden(_config(config), home=home, model=model), WhyOptions(what, species, moment, out_file))
+    return run_why(
+        overridden(stored_config(config, home=home), model=model), WhyOptions(what, species, moment, out_file)
+    )
 
 
 @app.command(rich_help_panel="Teach", epilog="Example: birdwatchd calibrate --dry-run")
@@ -311,7 +322,7 @@ def calibrate(
     """Calibrate confidence from your reviews."""
     from birdwatchd.commands.calibrate import run_calibrate
 
-    return run_calibrate(overridden(_config(config), home=home, model=model), dry_run=dry_run)
+    return run_calibrate(overridden(stored_config(config, home=home), model=model), dry_run=dry_run)
 
 
 @app.command(rich_help_panel="Teach", epilog="Example: birdwatchd relabel --since 30d --dry-run")
@@ -319,7 +330,7 @@ def relabel(
     config: ConfigOption = None,
     home: HomeOption = None,
     model: ModelOption = None,
-    since: Annotated[str | None, typer.Option(metavar="T", help="Only visits since then: 2026-05-01, 12h, 7d.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="T", help=SINCE_HELP)] = None,
     camera: Annotated[str | None, typer.Option(metavar="KEY", help="Only this camera.")] = None,
     tell: Annotated[
         bool, typer.Option("--tell", help="Publish changes over MQTT and apply the alert rules to them.")
@@ -334,8 +345,8 @@ def relabel(
     from birdwatchd.commands.relabel import RelabelOptions, run_relabel
 
     setup_log(verbose=verbose)
-    settings = overridden(_config(config), home=home, model=model)
-    setup_log(verbose=verbose, as_json=settings.log.format == "json")
+    settings = overridden(stored_config(config, home=home), model=model)
+    setup_log(verbose=verbose, as_json=settings.log.format == "json", zone=settings.station.zone)
     after = parse_since(since, datetime.now(UTC), settings.station.zone) if since else None
     return run_relabel(settings, RelabelOptions(after, camera, tell, dry_run))
 
@@ -350,7 +361,7 @@ app.add_typer(rules, rich_help_panel="Mend")
 def rules_test(
     config: ConfigOption = None,
     home: HomeOption = None,
-    since: Annotated[str | None, typer.Option(metavar="T", help="Only visits since then: 2026-05-01, 12h, 7d.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="T", help=SINCE_HELP)] = None,
     until: Annotated[str | None, typer.Option(metavar="T", help="Only visits before then.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per line; the last is the summary.")
@@ -360,7 +371,7 @@ def rules_test(
     """List which stored visits would have triggered which alert rule; nothing is sent or written."""
     from birdwatchd.commands.rules import BacktestOptions, run_backtest
 
-    settings, now = overridden(_config(config), home=home), datetime.now(UTC)
+    settings, now = stored_config(config, home=home), datetime.now(UTC)
     zone = settings.station.zone
     after = parse_since(since, now, zone) if since else None
     before = parse_since(until, now, zone, "--until") if until else None
@@ -380,7 +391,9 @@ def rules_send(
     return send_test(_config(config), channel)
 
 
+add_setup_commands(app)
 add_home_commands(app)
+add_review_commands(app)
 add_visit_commands(app)
 add_service_commands(app)
 

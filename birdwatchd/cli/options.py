@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["ConfigOption", "HomeOption", "MinBirdOption", "ModelOption", "VerboseOption"]
+__all__ = [
+    "SINCE_HELP",
+    "STATE_HELP",
+    "VISIT_HELP",
+    "ConfigOption",
+    "HomeOption",
+    "MinBirdOption",
+    "ModelOption",
+    "VerboseOption",
+]
+
+SINCE_HELP = "Only visits since then: today, yesterday, 12h, 7d, 2026-05-01."
+STATE_HELP = "Only visits in this state: confirmed, uncertain, unknown, rejected; may be repeated."
+VISIT_HELP = "Id of the visit or its beginning; 'last' or 'last:CAMERA' for the newest."
 
 ConfigOption = Annotated[
     Path | None,

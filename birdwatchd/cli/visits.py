@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from birdwatchd.cli.options import ConfigOption, HomeOption
-from birdwatchd.commands.arguments import overridden, parse_since
+from birdwatchd.cli.options import SINCE_HELP, STATE_HELP, VISIT_HELP, ConfigOption, HomeOption
+from birdwatchd.commands.arguments import parse_since, stored_config
 from birdwatchd.errors import ConfigError
 from birdwatchd.records import State
-from birdwatchd.settings.config import Config
-from birdwatchd.settings.load import find_config, load_config
 
 __all__ = ["add_visit_commands"]
-
-VISIT_HELP = "Id of the visit or its beginning; 'last' or 'last:CAMERA' for the newest."
 
 
 def add_visit_commands(app: typer.Typer) -> None:
@@ -33,17 +28,15 @@ def add_visit_commands(app: typer.Typer) -> None:
 def visits(
     config: ConfigOption = None,
     home: HomeOption = None,
-    since: Annotated[str | None, typer.Option(metavar="T", help="Only visits since then: 2026-05-01, 12h, 7d.")] = None,
+    since: Annotated[str | None, typer.Option(metavar="T", help=SINCE_HELP)] = None,
     until: Annotated[str | None, typer.Option(metavar="T", help="Only visits that began before then.")] = None,
     camera: Annotated[str | None, typer.Option(metavar="KEY", help="Only this camera.")] = None,
     species: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only this species, common or scientific name.")
+        str | None, typer.Option(metavar="NAME", help="Only this species: any name of it, or a word of one.")
     ] = None,
     genus: Annotated[str | None, typer.Option(metavar="NAME", help="Only this genus, such as Parus.")] = None,
     family: Annotated[str | None, typer.Option(metavar="NAME", help="Only this family, such as Paridae.")] = None,
-    state: Annotated[
-        list[State] | None, typer.Option("--state", help="Only visits in this state; may be repeated.")
-    ] = None,
+    state: Annotated[list[State] | None, typer.Option("--state", metavar="STATE", help=STATE_HELP)] = None,
     unreviewed: Annotated[bool, typer.Option("--unreviewed", help="Only visits that nobody has reviewed.")] = False,
     limit: Annotated[
         int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="At most N visits, the newest.")
@@ -59,7 +52,7 @@ def visits(
         raise ConfigError("choose one form", "use one of --json and --csv")
     if genus and family:
         raise ConfigError("choose one group", "use one of --genus and --family")
-    settings = _settings(config, home)
+    settings = stored_config(config, home=home)
     now, zone = datetime.now(UTC), settings.station.zone
     genera, group = genera_of(family) if family else (frozenset({genus.capitalize()} if genus else ()), None)
     wanted = VisitFilter(
@@ -84,7 +77,7 @@ def show(
     """Show everything about one visit, with the paths of its pictures and of its clip."""
     from birdwatchd.commands.visits import run_show
 
-    return run_show(_settings(config, home), visit, as_json=as_json)
+    return run_show(stored_config(config, home=home), visit, as_json=as_json)
 
 
 def delete(
@@ -99,22 +92,17 @@ def delete(
     """
     from birdwatchd.commands.visits import run_delete
 
-    return run_delete(_settings(config, home), visits, sure=yes)
+    return run_delete(stored_config(config, home=home), visits, sure=yes)
 
 
 def effort(
     config: ConfigOption = None,
     home: HomeOption = None,
-    since: Annotated[str, typer.Option(metavar="T", help="Since then: 2026-05-01, 12h, 7d.")] = "7d",
+    since: Annotated[str, typer.Option(metavar="T", help=SINCE_HELP)] = "7d",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per day.")] = False,
 ) -> int:
     """Show for how long each camera was watched on each day."""
     from birdwatchd.commands.visits import run_effort
 
-    settings = _settings(config, home)
+    settings = stored_config(config, home=home)
     return run_effort(settings, parse_since(since, datetime.now(UTC), settings.station.zone), as_json=as_json)
-
-
-def _settings(config: Path | None, home: Path | None) -> Config:
-    """The configuration; passwords of cameras are not needed to look at what is stored."""
-    return overridden(load_config(config or find_config(), needs_secrets=False), home=home)

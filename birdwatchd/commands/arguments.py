@@ -13,19 +13,37 @@ from birdwatchd.address import Source
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.cameras import BirdSize, CameraSettings
 from birdwatchd.settings.config import Config
+from birdwatchd.settings.load import UNSET, find_config, load_config
 
-__all__ = ["named_cameras", "overridden", "parse_since"]
+__all__ = ["named_cameras", "overridden", "parse_since", "stored_config"]
+
+
+def stored_config(path: Path | None, *, home: Path | None = None) -> Config:
+    """The configuration for who only works with what is stored: passwords that are not set are no mistake.
+
+    What says where things lie and how topics are called must be known all the same.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    path = path or find_config()
+    try:
+        config = load_config(path, needs_secrets=False)
+        known = UNSET not in (config.station.name, config.mqtt.base, config.mqtt.discovery, *config.home.parts)
+    except ConfigError:  # said again, of the values that there really are
+        known = False
+    return overridden(config if known else load_config(path), home=home)
 
 
 def parse_since(text: str, now: datetime, zone: Any, option: str = "--since") -> datetime:
-    """Read `--since`: how long ago (`90m`, `12h`, `7d`), `today`, a date or a time in the station's zone.
+    """Read `--since`: how long ago (`90m`, `12h`, `7d`), `today`, `yesterday`, a date or a time in the station's zone.
 
     Raises:
         ConfigError: it is none of these.
     """
     problem = ConfigError(
         f"{option}: cannot understand the time {text}",
-        "write for example 12h, 7d, today, 2026-05-01 or 2026-05-01T06:30",
+        "write for example 12h, 7d, today, yesterday, 2026-05-01 or 2026-05-01T06:30",
     )
     if match := re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", text):
         unit = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}[match[2]]
@@ -33,8 +51,9 @@ def parse_since(text: str, now: datetime, zone: Any, option: str = "--since") ->
             return now - timedelta(**{unit: float(match[1])})
         except OverflowError:  # before the year 1
             raise problem from None
-    if text == "today":
-        return now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    if text in ("today", "yesterday"):
+        at = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        return at if text == "today" else at - timedelta(days=1)  # on the wall clock: a day may have 23 hours
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

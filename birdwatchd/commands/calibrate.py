@@ -44,7 +44,7 @@ def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
     """
     from birdwatchd.species.network.network import load_network
 
-    with Store.open(config.home, zone=config.station.zone) as store:
+    with Store.open(config.home, zone=config.station.zone, existing=True) as store:
         network = load_network(config.model, config.model_cache, progress=True)
         reviewed = _reviewed(store.visits, network.model_id, network.labels)
         if len(reviewed.truth) < MIN_REVIEWS:

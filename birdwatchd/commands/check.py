@@ -1,8 +1,11 @@
-"""Check the configuration, and test what it names: cameras, model, database, broker, channels."""
+"""Check the configuration, and test what it names: cameras, model, database, broker, channels.
+
+Everything is looked at, also after the first thing that fails: who drives to a station wants to know of all of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,17 +17,38 @@ from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.species import SpeciesSettings
 
-__all__ = ["check_config", "probe_all"]
+__all__ = ["check_config", "list_probes", "probe_all", "run_check"]
 
 BROKER_TIMEOUT_S = 10.0
 
 
+def run_check(config: Config, path: Path | None, *, probe: bool) -> int:
+    """Summarise a valid configuration and, with `probe`, test all that it names; 1 if anything of it fails.
+
+    Raises:
+        ConfigError: without `probe`: files that the configuration names cannot be used.
+    """
+    unusable: tuple[str, ...] = ()
+    try:
+        check_config(config, path)
+    except ConfigError as error:
+        if not probe:
+            raise
+        unusable = error.problems
+    return probe_all(config, unusable) if probe else 0
+
+
 def check_config(config: Config, path: Path | None) -> None:
-    """Summarise a valid configuration; warn of settings that are allowed but probably mistakes."""
+    """Summarise a valid configuration; warn of settings that are allowed but probably mistakes.
+
+    Raises:
+        ConfigError: files that it names cannot be used; all of them are named.
+    """
     out.print(f"{shown(path or 'built-in defaults')}: good", soft_wrap=True)
     enabled = [key for key, camera in config.cameras.items() if camera.enabled]
+    none_yet = "none yet; add one below `cameras:`, or let `birdwatchd init` write a configuration"
     facts = {
-        "cameras": ", ".join(enabled) or "none yet; add one below `cameras:`",
+        "cameras": ", ".join(enabled) or none_yet,
         "model": config.model.file or config.model.name,
         "home": config.home,
         "broker": config.mqtt.url or "none; nothing is published",
@@ -32,12 +56,17 @@ def check_config(config: Config, path: Path | None) -> None:
     for name, fact in facts.items():
         out.print(f"  {name:<10} {shown(fact)}", soft_wrap=True)
     _print_privacy(config.cameras)
-    _print_expected(config.species)
-    if config.mqtt.url:
-        from birdwatchd.mqtt.connection import Credentials
-
-        Credentials.read(config.mqtt)
-    _print_notifications(config)
+    problems: list[str] = []
+    for part in (
+        partial(_print_expected, config.species),
+        partial(_read_credentials, config),
+        *(partial(_print_channel, config, name) for name in config.channels),
+        partial(_print_rules, config),
+    ):
+        try:
+            part()
+        except ConfigError as error:
+            problems += error.problems
     if config.metrics.bind:
         out.print(f"  {'metrics':<10} {shown(config.metrics.local_url)}/metrics", soft_wrap=True)
     if not config.metrics.is_local:
@@ -45,6 +74,16 @@ def check_config(config: Config, path: Path | None) -> None:
             f"Whoever reaches {config.metrics.bind} can read the metrics:",
             "they need no password. They hold no address, but say when which camera sees birds and whether it works.",
         )
+    if problems:
+        raise ConfigError("; ".join(problems), problems=tuple(problems))
+
+
+def _read_credentials(config: Config) -> None:
+    """Raises ConfigError where the broker's password or certificates cannot be read."""
+    from birdwatchd.mqtt.connection import Credentials
+
+    if config.mqtt.url:
+        Credentials.read(config.mqtt)
 
 
 def _print_privacy(cameras: Mapping[str, CameraSettings]) -> None:
@@ -56,21 +95,21 @@ def _print_privacy(cameras: Mapping[str, CameraSettings]) -> None:
             out.print(f"  {'pictures':<10} {shown(f'{key}: {said}')}", soft_wrap=True)
 
 
-def _print_notifications(config: Config) -> None:
-    """Print channels and alert rules, and warn of those that are probably mistakes.
+def _print_channel(config: Config, name: str) -> None:
+    """Print a channel; raises ConfigError where the file with its address or headers cannot be used."""
+    settings = config.channels[name]
+    used = [rule.name for rule in config.alerts if name in rule.to]
+    way = "webhook" if settings.is_webhook else "Apprise"
+    said = f"{name} ({way}), for {', '.join(used) or 'no rule; name it below `to` of a rule'}"
+    out.print(f"  {'channel':<10} {shown(said)}", soft_wrap=True)
+    settings.read_address(name)
+    settings.read_headers(name)
 
-    Raises:
-        ConfigError: a file with an address or headers cannot be used.
-    """
+
+def _print_rules(config: Config) -> None:
+    """Print alert rules, and warn of those that are probably mistakes."""
     from birdwatchd.alerts.engine import build_station, unknown_names
 
-    for name, settings in config.channels.items():
-        settings.read_address(name)
-        settings.read_headers(name)
-        used = [rule.name for rule in config.alerts if name in rule.to]
-        way = "webhook" if settings.is_webhook else "Apprise"
-        said = f"{name} ({way}), for {', '.join(used) or 'no rule; name it below `to` of a rule'}"
-        out.print(f"  {'channel':<10} {shown(said)}", soft_wrap=True)
     for rule in config.alerts:
         targets = [*rule.to, *(["MQTT"] if rule.mqtt and config.mqtt.url else [])]
         said = f"{rule.name}: {', '.join(rule.when)}; sent to {', '.join(targets) or 'nothing yet'}"
@@ -111,24 +150,50 @@ def _print_expected(species: SpeciesSettings) -> None:
     )
 
 
-def probe_all(config: Config) -> int:
-    """Test everything and print one line each; returns 1 if anything failed."""
-    probes: list[tuple[str, Callable[[], str]]] = [("database", partial(_probe_store, config))]
+def probe_all(config: Config, unusable: Sequence[str] = ()) -> int:
+    """Test everything and print one line each, then what failed; returns 1 if anything did.
+
+    Args:
+        unusable: what cannot be used of the configuration already.
+    """
+    probes = list_probes(config)
     for key, camera in config.cameras.items():
-        if camera.enabled:
-            probes.append((f"camera {key}", partial(_probe_camera, config, key)))
-    if config.mqtt.url:
-        probes.append(("broker", partial(_probe_broker, config)))
-    probes += [(f"channel {name}", partial(_probe_channel, config, name)) for name in config.channels]
-    probes.append(("model", partial(_probe_model, config)))
-    failed = 0
+        if not camera.enabled:
+            out.print(f"[dim]not tried[/]  {shown(f'camera {key}: enabled is false')}", soft_wrap=True)
+    failed = ["configuration"] if unusable else []
+    for problem in unusable:
+        out.print(f"[red]fails[/]  {shown(f'configuration: {problem}')}", soft_wrap=True)
     for name, probe in probes:
         try:
             out.print(f"[green]works[/]  {shown(f'{name}: {probe()}')}", soft_wrap=True)
         except BirdwatchError as error:
-            failed += 1
+            failed.append(name)
             out.print(f"[red]fails[/]  {shown(f'{name}: {error}')}", soft_wrap=True)
-    return 1 if failed else 0
+    if not failed:
+        out.print(f"[bold green]all {len(probes)} work[/]")
+        return 0
+    what = f"{len(failed)} of {len(probes) + bool(unusable)} fail:"
+    out.print(f"[bold red]{what}[/] {shown(', '.join(failed))}", soft_wrap=True)
+    return 1
+
+
+def list_probes(config: Config) -> list[tuple[str, Callable[[], str]]]:
+    """What can be tested, in this order: names, and what says what was found or raises BirdwatchError."""
+    probes: list[tuple[str, Callable[[], str]]] = [("database", partial(_probe_store, config))]
+    for key, camera in config.cameras.items():
+        if camera.enabled:
+            probes += [(name, partial(_probe_camera, config, key, stream)) for name, stream in _streams(key, camera)]
+    if config.mqtt.url:
+        probes.append(("broker", partial(_probe_broker, config)))
+    probes += [(f"channel {name}", partial(_probe_channel, config, name)) for name in config.channels]
+    probes.append(("model", partial(_probe_model, config)))
+    return probes
+
+
+def _streams(key: str, camera: CameraSettings) -> list[tuple[str, str]]:
+    """What is opened of a camera: names for people, and keys of the configuration."""
+    gate = [(f"gate_source of {key}", "gate_source")] if camera.gate_source is not None else []
+    return [(f"camera {key}", "source"), *gate]
 
 
 def _probe_store(config: Config) -> str:
@@ -138,19 +203,16 @@ def _probe_store(config: Config) -> str:
     return f"{config.home} is writable"
 
 
-def _probe_camera(config: Config, key: str) -> str:
+def _probe_camera(config: Config, key: str, stream: str) -> str:
     from birdwatchd.camera.process.supervisor import probe_camera
 
     settings = config.cameras[key]
-    works, of_size = [], ""
-    for name, source in (("", settings.source), (", gate_source ", settings.gate_source)):
-        if source is not None:
-            status = probe_camera(key, settings.model_copy(update={"source": source, "gate_source": None}))
-            if status.state is not CameraState.ONLINE:
-                raise BirdwatchError(f"{name.strip(', ')} {status.detail or 'gave no picture'}".strip())
-            works.append(f"{name}{status.width}×{status.height} pixels")
-            of_size = of_size or too_small(settings, status.width, status.height)
-    return f"{''.join(works)}; {of_size}"
+    source = getattr(settings, stream)
+    status = probe_camera(key, settings.model_copy(update={"source": source, "gate_source": None}))
+    if status.state is not CameraState.ONLINE:
+        raise BirdwatchError(status.detail or f"{source} gave no picture")
+    size = f"{status.width}×{status.height} pixels"
+    return size if stream == "gate_source" else f"{size}; {too_small(settings, status.width, status.height)}"
 
 
 def _probe_broker(config: Config) -> str:

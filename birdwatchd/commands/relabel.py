@@ -60,7 +60,8 @@ def run_relabel(config: Config, options: RelabelOptions) -> int:
     from birdwatchd.species.network.network import load_network
     from birdwatchd.species.verdict.build import fusion_for
 
-    with Store.open(config.home, zone=config.station.zone, without_pictures=config.without_pictures) as store:
+    zone, unkept = config.station.zone, config.without_pictures
+    with Store.open(config.home, zone=zone, without_pictures=unkept, existing=True) as store:
         if not options.dry_run:
             store.claim("relabel")
         network = load_network(config.model, config.model_cache, progress=True)

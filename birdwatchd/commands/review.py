@@ -12,10 +12,10 @@ from birdwatchd.errors import ConfigError
 from birdwatchd.mqtt.build import build_composer
 from birdwatchd.records import Label, Visit
 from birdwatchd.settings.config import Config
-from birdwatchd.species.verdict.named import find_species, similar_species
+from birdwatchd.species.verdict.named import SpeciesNames, find_species, similar_species
 from birdwatchd.store import Review, ReviewVerdict, Store
 
-__all__ = ["ReviewOptions", "run_review", "species_named"]
+__all__ = ["ReviewOptions", "run_review", "species_named", "user_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ def run_review(config: Config, options: ReviewOptions) -> int:
     if options.verdict is ReviewVerdict.SPECIES:
         label = species_named(options.species, config, any_name=options.any_name)
     now = datetime.now(UTC)
-    with Store.open(config.home, zone=config.station.zone, without_pictures=config.without_pictures) as store:
+    zone, unkept = config.station.zone, config.without_pictures
+    with Store.open(config.home, zone=zone, without_pictures=unkept, existing=True) as store:
         before = store.visits.named(options.visit_id)
         visit_id = before.visit_id
         writer = store.writer(build_composer(config), build_alert_engine(config))
@@ -49,36 +50,40 @@ def run_review(config: Config, options: ReviewOptions) -> int:
             after = writer.undo_review(visit_id, now)
         else:
             assert options.verdict is not None
-            review = Review(options.verdict, options.by or _user(), label)
+            review = Review(options.verdict, options.by or user_name(), label)
             after = writer.review(visit_id, review, now)
     out.print(_outcome(before, after), soft_wrap=True)
     return 0
 
 
 def species_named(name: str, config: Config, *, any_name: bool = False) -> Label:
-    """The species with a common, scientific or local name.
+    """The species with a common, scientific or local name, or the only one with a word in a name that begins so.
 
     Args:
-        any_name: accept an unknown name as it is written.
+        any_name: accept an unknown name as it is written; a beginning is then none.
 
     Raises:
         ConfigError: no species has this name; suggests similar ones.
     """
-    found = find_species(name, config.species)
-    if found is not None:
-        return found
     if any_name:
-        return Label(" ".join(name.split()))
-    similar = similar_species(name, config.species)
-    hint = f"did you mean {similar}? " if similar else ""
+        return find_species(name, config.species) or Label(" ".join(name.split()))
+    found = SpeciesNames(config.species).find(name)
+    if len(found) == 1:
+        return found[0]
+    similar = " or ".join(one.common_name for one in found[:3]) or similar_species(name, config.species)
+    hint = f"did you mean {similar}{' …' if len(found) > 3 else ''}? " if similar else ""
     raise ConfigError(f"unknown species {name}", f"{hint}to use the name as written, add --any-name")
 
 
 def _outcome(before: Visit, after: Visit) -> str:
-    return f"{shown(after.visit_id)}: {shown(name_of(before.verdict))} → [bold]{shown(name_of(after.verdict))}[/]"
+    name, now = name_of(before.verdict), name_of(after.verdict)
+    if name == now:
+        return f"{shown(after.visit_id)}: [bold]{shown(now)}[/], {shown(after.verdict.reasons[0])}"
+    return f"{shown(after.visit_id)}: {shown(name)} → [bold]{shown(now)}[/]"
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who reviews where nobody says otherwise."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user id without a name, as containers have

@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from rich.table import Table
 
@@ -140,7 +140,7 @@ def examine(config: Config, now: datetime) -> StationReport:
             last_backup=_last_backup(config, now),
             cameras=cameras,
         )
-    report.problems.extend(_problems(report, silent, spans))
+    report.problems.extend(_problems(report, silent, spans, config.station.zone))
     report.notes.extend(_notes(config, silent))
     return report
 
@@ -230,12 +230,16 @@ def _last_backup(config: Config, now: datetime) -> dict[str, str | float] | None
     return None if last is None else {"at": rfc3339(last.at), "age_s": last.age_s(now), "folder": last.folder}
 
 
-def _problems(report: StationReport, silent: str, spans: Sequence[EffortSpan]) -> list[str]:
+def _problems(report: StationReport, silent: str, spans: Sequence[EffortSpan], zone: tzinfo) -> list[str]:
     """What needs a person."""
     found = []
     if report.running is False:
         last = max((span.end for span in spans), default=None)
-        sign = f"last sign of life {last:%Y-%m-%d %H:%M} UTC" if last else "no sign of life in the last seven days"
+        sign = (
+            f"last sign of life {last.astimezone(zone):%Y-%m-%d %H:%M}"
+            if last
+            else "no sign of life in the last seven days"
+        )
         found.append(f"the daemon does not run ({sign}); start it: birdwatchd run")
     elif silent:
         found.append(

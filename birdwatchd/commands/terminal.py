@@ -22,6 +22,7 @@ from birdwatchd.records import State, Verdict, Visit
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = [
+    "NO_SPECIES",
     "VisitLines",
     "best_guess",
     "counted",
@@ -67,6 +68,14 @@ def shown(text: object) -> str:
 class _OneLine(logging.Formatter):
     """Log lines name cameras, files and what a broker said: a message is one line, and only a line."""
 
+    def __init__(self, text: str, zone: tzinfo | None) -> None:
+        super().__init__(text)
+        self._zone = zone
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  # logging's name
+        """The station's time with its offset from UTC, so that it can be compared with lists and with other logs."""
+        return datetime.fromtimestamp(record.created, UTC).astimezone(self._zone).isoformat(" ", "seconds")
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
         return plain(super().formatMessage(record))
 
@@ -94,13 +103,16 @@ def ignore_warnings() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def setup_log(*, verbose: bool = False, as_json: bool = False) -> None:
+def setup_log(*, verbose: bool = False, as_json: bool = False, zone: tzinfo | None = None) -> None:
     """Log to stderr, one line per change of state; as JSON objects with the time in UTC where programs read it.
 
     A line that repeats is written a few times a minute, and then counted.
+
+    Args:
+        zone: the station's, in which lines for people say the time; the system's where there is no configuration yet.
     """
     handler = logging.StreamHandler()
-    text = _OneLine("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
+    text = _OneLine("%(asctime)s %(levelname)-7s %(message)s", zone)
     handler.setFormatter(_JsonLine() if as_json else text)
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, handlers=[RepeatLimit(handler)], force=True)

@@ -7,7 +7,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from zoneinfo import ZoneInfo
@@ -17,7 +17,8 @@ from birdwatchd.errors import ConfigError
 from birdwatchd.mqtt.build import build_composer
 from birdwatchd.records import Visit, rfc3339
 from birdwatchd.settings.config import Config
-from birdwatchd.species.taxonomy import bundled_taxonomy
+from birdwatchd.species.taxonomy import bundled_taxonomy, name_key
+from birdwatchd.species.verdict.named import find_species
 from birdwatchd.store import Store, StoreReader, VisitFilter, day_bounds
 
 __all__ = ["ListOptions", "genera_of", "run_delete", "run_effort", "run_show", "run_visits"]
@@ -52,21 +53,50 @@ class ListOptions:
 
 
 def run_visits(config: Config, options: ListOptions) -> int:
-    """List visits, newest last."""
+    """List visits, newest last.
+
+    Raises:
+        ConfigError: there is no such camera, or several species are called so.
+    """
     with StoreReader.open_existing(config.home) as store:
-        found: Iterable[Visit] = store.visits.each(options.wanted)
+        wanted = _meant(store, config, options.wanted)
+        found: Iterable[Visit] = store.visits.each(wanted)
         if options.limit is not None:
-            found = store.visits.newest(options.wanted, options.limit)
+            found = store.visits.newest(wanted, options.limit)
         if options.form == "json":
             for visit in found:
                 pictures = [str(moment.crop) for moment in store.visits.moments(visit.visit_id) if moment.crop]
-                line = visit.to_json() | {"pictures": pictures}
+                clip = str(config.home / visit.clip) if visit.clip else None
+                line = visit.to_json() | {"pictures": pictures, "clip": clip}
                 sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
         elif options.form == "csv":
             _write_csv(found)
         else:
             _print_lines(found, config.station.zone)
     return 0
+
+
+def _meant(store: StoreReader, config: Config, wanted: VisitFilter) -> VisitFilter:
+    """The filter with the species that is meant: any name of it, or the beginning of a word of one that was seen.
+
+    Raises:
+        ConfigError: several species that were seen are called so; or there is no such camera.
+    """
+    if wanted.camera is not None and wanted.camera not in (known := {*config.cameras, *store.visits.cameras()}):
+        raise ConfigError(f"there is no camera {wanted.camera}", f"there are {', '.join(sorted(known)) or 'none yet'}")
+    if wanted.species is None:
+        return wanted
+    named = find_species(wanted.species, config.species)
+    if named is not None and named.scientific_name:
+        return replace(wanted, species=named.scientific_name)
+    key, seen = f" {name_key(wanted.species)}", store.visits.names()
+    exact = [one for one in seen if wanted.species.casefold() in (name.casefold() for name in one if name)]
+    found = exact or [one for one in seen if any(key in f" {name_key(name)}" for name in one if name)]
+    species = sorted({scientific or common for common, scientific in found})
+    if len(species) > 1:
+        names = sorted({common for common, _ in found})
+        raise ConfigError(f"--species: several species that were seen are called {wanted.species}", ", ".join(names))
+    return replace(wanted, species=species[0]) if species else wanted
 
 
 def _write_csv(visits: Iterable[Visit]) -> None:
@@ -150,7 +180,8 @@ def run_show(config: Config, text: str, *, as_json: bool) -> int:
         _say("because", reason)
     _say("model", visit.model)
     for one in sorted(moments, key=lambda moment: moment.sort_key, reverse=True):
-        _say("picture", str(one.crop) if one.crop else f"{rfc3339(one.at)}: was removed to keep the limits")
+        removed = f"{one.at.astimezone(zone):%Y-%m-%d %H:%M:%S}: was removed to keep the limits"
+        _say("picture", str(one.crop) if one.crop else removed)
     if clip is not None:
         _say("clip", f"{clip}{' (ends before the visit does)' if visit.clip_cut else ''}")
     return 0
@@ -167,7 +198,8 @@ def run_delete(config: Config, texts: Sequence[str], *, sure: bool) -> int:
         StoreError: there is no such visit, or the bird is still there; those before it are deleted.
     """
     now = datetime.now(UTC)
-    with Store.open(config.home, zone=config.station.zone, without_pictures=config.without_pictures) as store:
+    zone, unkept = config.station.zone, config.without_pictures
+    with Store.open(config.home, zone=zone, without_pictures=unkept, existing=True) as store:
         visits = list({visit.visit_id: visit for visit in map(store.visits.named, texts)}.values())
         for line in visit_lines(visits, config.station.zone):
             out.print(line, soft_wrap=True)

@@ -80,7 +80,7 @@ def run_demo(settings: DemoSettings, show: Callable[[Comparison, Messages, Load,
         _announce(config, cameras)
         schedule = Schedule(cameras, reports, stop, settings.seconds)
         threading.Thread(target=schedule.run, args=(partial(_announce_birds, settings.seconds),), daemon=True).start()
-        daemon = Daemon(config, stop, on_visit=VisitLines().show, on_status=reports.take)
+        daemon = Daemon(config, stop, on_visit=VisitLines(config.station.zone).show, on_status=reports.take)
         daemon.run()
         ended = datetime.now(UTC) - timedelta(seconds=stop.for_seconds(time.monotonic()))
         waited = schedule.core_wait.share() if schedule.core_wait is not None else None

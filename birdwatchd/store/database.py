@@ -29,13 +29,29 @@ from birdwatchd.store.backup.database_copy import keep_before_migration
 from birdwatchd.store.media import DAY_FOLDERS, frame_path, home_lock
 from birdwatchd.store.sqlite_errors import damaged, migration_errors, store_errors
 
-__all__ = ["FILE_NAME", "Database", "refuse_emptied"]
+__all__ = ["FILE_NAME", "Database", "refuse_emptied", "require_database"]
 
 log = logging.getLogger(__name__)
 
 FILE_NAME = "birdwatchd.sqlite3"
 QUICK_CHECK_S = 2.0  # years of visits are gigabytes, and take longer than a start should; `doctor` reads them all
 BUSY_TIMEOUT_MS = 10_000  # longer than any transaction here, shorter than a person's or systemd's patience
+
+
+def require_database(home: Path) -> None:
+    """Refuse a home without a database.
+
+    Raises:
+        StoreError: there is none; says what to do.
+    """
+    path = home / FILE_NAME
+    with store_errors(path):
+        refuse_emptied(path)
+        if not path.is_file():
+            hint = "check `home`, or run birdwatchd there first"
+            if _has_pictures(home):
+                hint = f"restore it, or let `birdwatchd doctor --repair --home {home}` make visits of the pictures"
+            raise StoreError(f"{path}: there is no database", hint)
 
 
 class Database:
@@ -84,13 +100,7 @@ class Database:
             StoreTooNew, StoreDamaged: a newer birdwatchd's, or none that can be read.
         """
         path = home / FILE_NAME
-        with store_errors(path):
-            refuse_emptied(path)
-            if not path.is_file():
-                hint = "check `home`, or run birdwatchd there first"
-                if _has_pictures(home):
-                    hint = f"restore it, or let `birdwatchd doctor --repair --home {home}` make visits of the pictures"
-                raise StoreError(f"{path}: there is no database", hint)
+        require_database(home)
         engine = _open_engine(path, read_only=True)
         with store_errors(path):
             _require_version(engine, path)

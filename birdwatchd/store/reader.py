@@ -232,6 +232,18 @@ class Visits:
         with self._database.reading() as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(review.visit_id))]
 
+    def names(self) -> list[tuple[str, str | None]]:
+        """Common and scientific name of all that visits are called, of those without a common name none."""
+        visit = schema.visit.c
+        query = sa.select(visit.common_name, visit.scientific_name).where(visit.common_name.is_not(None)).distinct()
+        with self._database.reading() as connection:
+            return [(row[0], row[1]) for row in connection.execute(query.order_by(visit.common_name))]
+
+    def cameras(self) -> list[str]:
+        """The keys of all cameras that visits are of, or were."""
+        with self._database.reading() as connection:
+            return list(connection.execute(sa.select(schema.camera.c.key).order_by(schema.camera.c.key)).scalars())
+
     def species_total(self) -> int:
         """How many species were ever confirmed. Steps from name to name of the index, so its length does not matter."""
         table = schema.visit

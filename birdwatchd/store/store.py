@@ -19,7 +19,7 @@ from birdwatchd.errors import StoreInUse
 from birdwatchd.settings.retention import RetentionSettings
 from birdwatchd.store.alert_log import Decide
 from birdwatchd.store.camera_state import Cameras, Effort
-from birdwatchd.store.database import Database
+from birdwatchd.store.database import Database, require_database
 from birdwatchd.store.embeddings import Embeddings
 from birdwatchd.store.examples import Examples
 from birdwatchd.store.media import LOST, Media, Swept, home_lock
@@ -158,11 +158,20 @@ class Store(StoreReader):
         self._owner: _Owner | None = None
 
     @classmethod
-    def open(cls, home: Path, *, zone: ZoneInfo, check: bool = False, without_pictures: Collection[str] = ()) -> Store:
+    def open(
+        cls,
+        home: Path,
+        *,
+        zone: ZoneInfo,
+        check: bool = False,
+        without_pictures: Collection[str] = (),
+        existing: bool = False,
+    ) -> Store:
         """Open a home, creating or upgrading what is needed.
 
         Args:
             zone: whose midnight ends a day, for "first today".
+            existing: a home without a database is refused: what is to be changed there can only be elsewhere.
             check: first look through the database for damage, for 2 s at most.
             without_pictures: cameras of which no picture is kept or sent.
 
@@ -171,6 +180,8 @@ class Store(StoreReader):
             StoreDamaged: only `birdwatchd doctor` can mend it.
             StoreBusy, StoreFull, StoreError: it cannot be opened now, or at all.
         """
+        if existing:
+            require_database(home)
         return cls(Database.open(home, check=check), zone, without_pictures)
 
     def claim(self, command: str) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from birdwatchd.commands.check import check_config, probe_all
-from birdwatchd.errors import ConfigError
+from birdwatchd.commands import check
+from birdwatchd.commands.check import check_config, probe_all, run_check
+from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.settings.config import Config
 from tests.support.ebird import ebird_file
 
@@ -46,6 +47,60 @@ def test_a_file_that_cannot_be_used_fails_the_check(tmp_path: Path) -> None:
         check_config(Config.model_validate({"species": {"names_file": tmp_path / "none.csv"}}), None)
     with pytest.raises(ConfigError, match="cannot use a certificate file"):
         check_config(Config.model_validate({"mqtt": {"url": "mqtts://h", "ca_file": tmp_path / "none.pem"}}), None)
+
+
+def test_every_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    """Otherwise each of three mistakes costs a call of its own."""
+    config = {
+        "species": {"bar_chart": tmp_path / "no_chart"},
+        "mqtt": {"url": "mqtt://h", "username": "u", "password_file": tmp_path / "no_password"},
+        "channels": {"push": {"apprise_file": tmp_path / "no_push"}, "hook": {"webhook_file": tmp_path / "no_hook"}},
+    }
+    with pytest.raises(ConfigError) as caught:
+        check_config(Config.model_validate(config), None)
+    said = caught.value.problems
+    names = ("no_chart", "no_password", "no_push", "no_hook")
+    assert [name in problem for name, problem in zip(names, said, strict=True)] == [True] * 4
+
+
+def test_a_probe_tries_everything_and_sums_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the station 40 km away: the second thing that is broken must not show only after the first was mended."""
+    opened: list[str] = []
+
+    def opens(config: Config, key: str, stream: str) -> str:
+        opened.append(f"{key}.{stream}")
+        if key == "first":
+            raise BirdwatchError("is away")
+        return "640×360 pixels"
+
+    monkeypatch.setattr(check, "_probe_camera", opens)
+    monkeypatch.setattr(check, "_probe_model", lambda config: "a model")
+    cameras = {
+        "first": {"source": "rtsp://h/1", "gate_source": "rtsp://h/2"},
+        "second": {"source": "rtsp://h/1", "gate_source": "rtsp://h/2"},
+        "off": {"source": "rtsp://h/3", "enabled": False},
+    }
+    species = {"bar_chart": tmp_path / "no_chart"}
+    config = Config.model_validate({"home": tmp_path / "home", "cameras": cameras, "species": species})
+    assert run_check(config, None, probe=True) == 1
+    assert opened == ["first.source", "first.gate_source", "second.source", "second.gate_source"]
+    said = capsys.readouterr().out
+    assert "not tried  camera off: enabled is false" in said
+    assert f"fails  configuration: {tmp_path / 'no_chart'}" in said.replace("species.bar_chart ", "")
+    assert said.endswith("3 of 7 fail: configuration, camera first, gate_source of first\n")
+    with pytest.raises(ConfigError):
+        run_check(config, None, probe=False)
+
+
+def test_a_probe_without_a_failure_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last line is what one reads."""
+    monkeypatch.setattr(check, "_probe_model", lambda config: "a model")
+    assert run_check(Config.model_validate({"home": tmp_path}), None, probe=True) == 0
+    assert capsys.readouterr().out.endswith("all 2 work\n")
 
 
 def test_what_is_private_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +156,7 @@ def test_a_probe_knows_channels_and_sends_nothing(
     }
     assert probe_all(Config.model_validate({"home": tmp_path, "channels": channels})) == 1
     said, logged = capsys.readouterr()
-    lines = [line for line in said.splitlines() if "channel " in line]
+    lines = [line for line in said.splitlines() if "channel " in line][:3]
     assert lines == [
         "works  channel push: JSON by Apprise; nothing was sent, `birdwatchd rules send push` sends a test",
         "fails  channel wrong: Apprise does not recognise the address; see https://github.com/caronc/apprise"

@@ -56,7 +56,7 @@ def stored(home: Path) -> Visit:
     return visit
 
 
-@pytest.mark.parametrize("name", ["Great tit", "great_tit", "Parus major"])
+@pytest.mark.parametrize("name", ["Great tit", "great_tit", "Parus major", "parus maj"])
 def test_a_species_by_any_of_its_names(review: Command, home: Path, name: str) -> None:
     """People know birds, not spellings."""
     ended = review("v1", "--species", name, "--by", "ann")
@@ -78,6 +78,8 @@ def test_a_bird_of_another_continent(review: Command, home: Path, name: str) -> 
 def test_confirm_and_undo(review: Command, home: Path) -> None:
     """There and back again."""
     assert review("v1", "--confirm").stdout == "v1: House sparrow? → House sparrow\n"
+    assert review("v1", "--confirm", "--by", "ann").stdout == "v1: House sparrow, reviewed by ann\n"
+    review("v1", "--undo")
     assert review("v1", "--undo").stdout == "v1: House sparrow → House sparrow?\n"
     assert stored(home).verdict.reasons == ("0.60 is below",)
 
@@ -103,11 +105,12 @@ def test_a_correction_goes_out_to_the_broker(review: Command, home: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "says", "status"),
     [
-        (("v1",), "use one of --confirm, --species NAME, --not-a-bird and --undo", 2),
+        (("v1",), "use one of --confirm, --species NAME, --not-a-bird and --undo, or --ask", 2),
         (("v1", "--confirm", "--undo"), "choose one review", 2),
         (("v1", "--species", "Grate tit"), "did you mean Great tit", 2),
         (("v1", "--species", "Zzz"), "add --any-name", 2),
         (("v1", "--species", "Parus majr"), "did you mean Parus major", 2),
+        (("v1", "--species", "hoopoe"), "did you mean Hoopoe Starling or Eurasian hoopoe or", 2),
         (("v9", "--confirm"), "there is no visit v9", 1),
         (("v2", "--confirm"), "is not over yet", 1),
         (("v1", "--undo"), "no review to take back", 1),
@@ -126,10 +129,19 @@ def test_mistakes_are_told_in_a_line_or_two(
     assert stored(home) == before
 
 
+def test_a_home_that_is_mistyped_is_not_made(review: Command, tmp_path: Path) -> None:
+    """An empty database in the wrong place looks like a station that lost everything."""
+    ended = review("last", "--confirm", "--home", str(tmp_path / "hmoe"))
+    assert (ended.returncode, "there is no database; check `home`" in ended.stderr) == (1, True)
+    assert not (tmp_path / "hmoe").exists()
+
+
 def test_any_name_will_do_where_it_is_asked_for(review: Command, home: Path) -> None:
     """The escaped cockatiel is in no table of wild birds."""
     assert review("v1", "--species", "Neighbour's  cockatiel", "--any-name").returncode == 0
     assert stored(home).verdict.common_name == "Neighbour's cockatiel"
+    assert review("v1", "--species", "parus maj", "--any-name").returncode == 0
+    assert stored(home).verdict.common_name == "parus maj"
 
 
 def test_a_review_takes_an_alert_back_also_without_a_broker(home: Path) -> None:

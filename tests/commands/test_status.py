@@ -23,6 +23,7 @@ from birdwatchd.monitor.scrape import NotServed, read_live
 from birdwatchd.monitor.vitals import MOTION_AGE, Vitals
 from birdwatchd.records import CameraState, CameraStatus, Message
 from birdwatchd.settings.config import Config
+from birdwatchd.settings.station import StationSettings
 from birdwatchd.store import LastBackup, Store, schema
 from birdwatchd.store.camera_state import camera_id
 from birdwatchd.store.database import Database
@@ -102,10 +103,10 @@ def test_a_daemon_that_does_not_run_is_the_one_problem(tmp_path: Path) -> None:
     watched(tmp_path, "nut", "online", 7200, 1200)
     report = examine(config(tmp_path), NOW)
     assert report.running is False
-    assert report.problems == [
-        "the daemon does not run (last sign of life 2026-05-08 11:40 UTC); start it: birdwatchd run"
-    ]
+    assert report.problems == ["the daemon does not run (last sign of life 2026-05-08 11:40); start it: birdwatchd run"]
     assert [camera.state for camera in report.cameras] == ["unknown", "unknown"]
+    here = config(tmp_path).model_copy(update={"station": StationSettings(timezone="Asia/Kathmandu")})
+    assert "last sign of life 2026-05-08 17:25)" in problems(examine(here, NOW)), "the station's clock, as everywhere"
 
 
 def test_cameras_that_were_all_switched_off_say_nothing_about_the_daemon(tmp_path: Path) -> None:

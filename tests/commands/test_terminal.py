@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from rich.console import Console
 
 from birdwatchd.address import Source
+from birdwatchd.cli import run_cli
 from birdwatchd.commands import check, terminal
 from birdwatchd.commands.terminal import VisitLines, best_guess, plain, say_problem, setup_log, visit_lines
 from birdwatchd.demo import run as demo
@@ -79,7 +81,7 @@ def test_check_shows_names_as_they_are(screen: io.StringIO, monkeypatch: pytest.
     monkeypatch.setattr(check, "_probe_camera", fails)
     check.check_config(config, Path(EVIL))
     assert check.probe_all(config) == 1
-    assert screen.getvalue().count(SHOWN) == 6
+    assert screen.getvalue().count(SHOWN) == 6, screen.getvalue()
 
 
 def test_the_demo_shows_its_home_as_it_is(screen: io.StringIO) -> None:
@@ -101,6 +103,54 @@ def test_a_log_line_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         root.handlers[:], root.level = before, level
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(r"WARNING camera nut\\n2026 ERROR forged\\x1b\[2J is away$", line)
+
+
+@pytest.mark.parametrize(
+    ("command", "program"),
+    [
+        (("scan", "card"), "birdwatchd.commands.scan.run_scan"),
+        (("relabel",), "birdwatchd.commands.relabel.run_relabel"),
+        (("doctor",), "birdwatchd.commands.keep.doctor.run_doctor"),
+        (("run",), "birdwatchd.daemon.Daemon"),
+        (("watch", "clip.mp4"), "birdwatchd.daemon.Daemon"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_the_log_and_the_lists_go_by_one_clock(
+    command: tuple[str, ...],
+    program: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A visit of 12:15 in the list and a lost camera of 06:30 in the log belong together, and nobody can see it."""
+    monkeypatch.chdir(tmp_path)
+    Path("clip.mp4").touch()
+    Path("birdwatchd.yaml").write_text("station: {timezone: Asia/Kathmandu}\nhome: home\n")
+
+    class Program:
+        """Logs a line, whatever it is asked for."""
+
+        def __init__(self, *_: object, **__: object) -> None:
+            record = logging.makeLogRecord(
+                {"msg": "camera lost", "created": START.timestamp(), "levelname": "INFO", "levelno": logging.INFO}
+            )
+            logging.getLogger().handle(record)
+
+        def run(self) -> int:
+            return 0
+
+    monkeypatch.setattr(program, Program)
+    monkeypatch.setattr("birdwatchd.service.stop_on_signals", lambda stop: None)
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    try:
+        run_cli(list(command))
+    finally:
+        root.handlers[:], root.level = before, level
+    assert capsys.readouterr().err == "2026-05-01 12:15:00+05:45 INFO    camera lost\n"
+    (listed,) = list(visit_lines([visit("nut", "Great tit")], ZoneInfo("Asia/Kathmandu")))[1:]
+    assert listed.startswith("2026-05-01 12:15:00")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from birdwatchd.cli import run_cli
-from birdwatchd.records import Rank, State, Verdict
+from birdwatchd.records import Rank, State, Verdict, clip_path
 from birdwatchd.store import Review, ReviewVerdict, Store
 from birdwatchd.testing import START, example_moment, example_visit
 
@@ -82,6 +82,10 @@ def found(say: Say, *arguments: str) -> list[str]:
         (("-n", "2"), IDS[2:]),
         (("--camera", "pond"), IDS[2:3]),
         (("--species", "parus MAJOR"), IDS[:1]),
+        (("--species", "sparrow"), IDS[2:3]),
+        (("--species", "great"), IDS[:1]),
+        (("--species", "Eurasian hoopoe"), ()),
+        (("--species", "unicorn"), ()),
         (("--genus", "cyanistes"), IDS[1:2]),
         (("--family", "paridae"), IDS[:2]),
         (("--state", "uncertain", "--state", "unknown"), (IDS[1], IDS[3])),
@@ -93,6 +97,16 @@ def found(say: Say, *arguments: str) -> list[str]:
 def test_visits_are_found_by_what_people_remember(say: Say, arguments: tuple[str, ...], expected: tuple[str]) -> None:
     """And without the password of a camera, which only the service has."""
     assert found(say, *arguments) == list(expected)
+
+
+def test_what_cannot_be_found_is_told_apart_from_what_did_not_come(say: Say) -> None:
+    """`no visits match` of a camera that is spelt wrong sends its owner up the ladder."""
+    assert say("visits", "--camera", "nutt") == (2, "", "birdwatchd: there is no camera nutt; there are nut, pond\n")
+    status, _, err = say("visits", "--species", "tit")
+    assert (status, err) == (
+        2,
+        "birdwatchd: --species: several species that were seen are called tit; Eurasian blue tit, Great tit\n",
+    )
 
 
 def test_more_than_a_thousand_visits_are_all_listed(say: Say, home: Path) -> None:
@@ -113,9 +127,20 @@ def test_more_than_a_thousand_visits_are_all_listed(say: Say, home: Path) -> Non
 def test_pictures_are_named_with_their_paths(say: Say, home: Path) -> None:
     """Who wants the crops of a species wants a list of files."""
     _, out, _ = say("visits", "--json", "-n", "1")
-    (picture,) = json.loads(out)["pictures"]
+    shown = json.loads(out)
+    (picture,) = shown["pictures"]
     assert Path(picture).is_file()
     assert Path(picture).is_relative_to(home)
+    assert shown["clip"] is None
+    clip = clip_path("nut", IDS[3])
+    with Store.open(home, zone=ZONE) as store:
+        visit = store.visits.get(IDS[3])
+        assert visit is not None
+        (home / clip).parent.mkdir(parents=True, exist_ok=True)
+        (home / clip).write_bytes(b"video")
+        store.writer().record(replace(visit, revision=visit.revision + 1, clip=clip), [], START)
+    _, out, _ = say("visits", "--json", "-n", "1")
+    assert json.loads(out)["clip"] == str(home / clip)
 
 
 def test_a_table_for_spreadsheets(say: Say) -> None:

@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
@@ -286,6 +287,14 @@ def test_a_time_before_all_times_is_no_time() -> None:
     """One digit too many is a slip of the finger, not a crash."""
     with pytest.raises(ConfigError, match="--since: cannot understand the time 9999999d"):
         parse_since("9999999d", datetime(2026, 5, 1, tzinfo=UTC), UTC)
+
+
+def test_yesterday_begins_at_midnight_of_the_station_also_when_the_clocks_change() -> None:
+    """In Berlin the 29th of March has 23 hours."""
+    berlin = ZoneInfo("Europe/Berlin")
+    now = datetime(2026, 3, 30, 8, tzinfo=UTC)
+    assert parse_since("yesterday", now, berlin) == datetime(2026, 3, 28, 23, tzinfo=UTC)
+    assert parse_since("today", now, berlin) == datetime(2026, 3, 29, 22, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,7 @@ def test_scan_of_a_real_card(tmp_path: Path) -> None:
     listed = birdwatchd("visits", "--home", "home", "--species", "house sparrow", "--json", cwd=tmp_path)
     (found,) = [json.loads(line) for line in listed.stdout.splitlines()]
     assert all(Path(picture).is_file() for picture in found.pop("pictures"))
+    assert found.pop("clip") is None
     assert found == visit
 
 
@@ -160,12 +161,28 @@ def test_check_probe_says_what_works_and_what_does_not(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "works  camera good: 320×180" in result.stdout
     assert re.search(r"fails  camera bad: http://127\.0\.0\.1:9/x: cannot be opened", result.stdout)
-    assert "works  camera two: 320×180 pixels, gate_source 320×180 pixels" in result.stdout
+    assert "works  camera two: 320×180 pixels; birds of less than" in result.stdout
+    assert "works  gate_source of two: 320×180 pixels" in result.stdout
     assert "of the height; `min_bird: auto`) are too small to be seen" in result.stdout
-    assert re.search(r"fails  camera half: gate_source http://127\.0\.0\.1:9/y: cannot be opened", result.stdout)
+    assert re.search(r"fails  gate_source of half: http://127\.0\.0\.1:9/y: cannot be opened", result.stdout)
     assert "fails  broker: broker 127.0.0.1:9" in result.stdout
     assert "works  model: demo@" in result.stdout
     assert "works  database" in result.stdout
+    assert result.stdout.endswith("3 of 9 fail: camera bad, gate_source of half, broker\n")
+
+
+def test_what_init_writes_passes_the_check(tmp_path: Path) -> None:
+    """The first two commands of the README, one after the other, with nobody at a keyboard."""
+    write_clip(tmp_path / "clip.mp4", Scene(SceneSpec(34, 320, 180, 12), ()), 0.0, 2.0)
+    answers = ("--camera", "clip.mp4", "--place", "Garden", "--broker", "none", "--model", "demo")
+    result = birdwatchd("init", *answers, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "works  main stream: clip.mp4, 320×180 pixels" in result.stdout
+    with (tmp_path / "birdwatchd.yaml").open("a") as file:
+        file.write("home: home\n")
+    result = birdwatchd("check", "--probe", cwd=tmp_path)
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.endswith("all 3 work\n")
 
 
 def test_a_wrong_source_on_the_command_line_is_bad_usage(tmp_path: Path) -> None:

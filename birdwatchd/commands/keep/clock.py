@@ -69,7 +69,7 @@ def _shift(config: Config, options: ClockOptions, now: datetime) -> int:
         raise ConfigError("by how much?", "give what the clock said and when that was: --said TIME --was TIME")
     by, since, until = options.was - options.said, options.since, options.until
     span = None if since is None or until is None else (since, until)
-    with Store.open(config.home, zone=config.station.zone) as store:
+    with Store.open(config.home, zone=config.station.zone, existing=True) as store:
         running = not _claimed(store)
         going_on = {one.number for one in store.stretches() if one.of_newest_run and running}
         if options.stretch in going_on:
@@ -115,12 +115,12 @@ def _say(done: Shifted, by: timedelta, *, dry_run: bool) -> None:
 
 
 def _trust(config: Config, now: datetime, *, dry_run: bool) -> int:
-    with Store.open(config.home, zone=config.station.zone) as store:
+    with Store.open(config.home, zone=config.station.zone, existing=True) as store:
         store.claim("clock")
         done = store.clocks.trust(now, dry_run=dry_run)
     visits, spans = counted(len(done.visits), "visit"), counted(done.spans, "span")
     marked = "" if dry_run else " and are marked"
-    out.print(f"{visits} and {spans} of effort lie after {now:%Y-%m-%d %H:%M} UTC{marked}", soft_wrap=True)
+    out.print(f"{visits} and {spans} of effort lie after {_at(now, config.station.zone)}{marked}", soft_wrap=True)
     return 0
 
 

@@ -26,6 +26,7 @@ import torch
 from birdwatchd.errors import ModelUnusable
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.download import DownloadFailed, OnBytes, download, ignore_bytes, sha256_of
+from birdwatchd.species.published import is_suited
 from birdwatchd.text_file import NotText, read_text
 
 with quiet_import():
@@ -175,6 +176,7 @@ def _network_in(text: str) -> str | None:
 def _published(settings: ModelSettings, folder: Path, progress: bool, on_bytes: OnBytes) -> _Weights:
     name = settings.name
     metadata = _metadata(name)
+    _require_suited(metadata["net"]["network"], f"model.name {name}")
     kind = next(kind for kind in _FORMATS if kind in metadata["formats"])
     file_name, url = get_pretrained_model_url(name, kind)
     path, expected = folder / file_name, metadata["formats"][kind]["sha256"]
@@ -222,11 +224,20 @@ def _metadata(name: str) -> Mapping[str, Any]:
             f"model.name {name} is not a classifier that can be used here", "choose a classification model"
         )
     close = difflib.get_close_matches(name, [*usable, DEMO], n=3, cutoff=0.5)
-    hint = f"did you mean {', '.join(close)}?" if close else "see birder's list of pretrained models"
+    hint = f"did you mean {', '.join(close)}?" if close else "`birdwatchd models` lists them"
     raise ModelUnusable(f"model.name {name} is not known to birder", hint)
 
 
+def _require_suited(network: str, what: str) -> None:
+    if not is_suited(network):
+        raise ModelUnusable(
+            f"{what} is of the network {network}, which describes a picture by more than one vector",
+            "`birdwatchd models` lists those that can be used",
+        )
+
+
 def _read(weights: _Weights) -> Checkpoint:
+    _require_suited(weights.network, str(weights.path))
     message = f"{weights.path} is damaged, or not weights of {weights.network} in birder's format"
     hint = (
         "give model.file weights that birder saved, and model.name its network"

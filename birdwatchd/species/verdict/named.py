@@ -7,7 +7,7 @@ from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.taxonomy import bundled_taxonomy, name_key, species_keys
 from birdwatchd.species.verdict.build import shown_labels
 
-__all__ = ["find_species", "similar_species"]
+__all__ = ["SpeciesNames", "find_species", "similar_species"]
 
 
 def find_species(name: str, settings: SpeciesSettings) -> Label | None:
@@ -22,6 +22,31 @@ def find_species(name: str, settings: SpeciesSettings) -> Label | None:
             return label
     old = bundled_taxonomy().find(name)  # an old name, or a subspecies
     return None if old is None else shown_labels((old,), settings)[0]
+
+
+class SpeciesNames:
+    """All species by the beginnings of their names, for who types one after the other."""
+
+    def __init__(self, settings: SpeciesSettings) -> None:
+        """Raises ConfigError where the names file cannot be used."""
+        self._settings = settings
+        self._keys = [(species_keys(label), label) for label in shown_labels(bundled_taxonomy().all, settings)]
+
+    def find(self, text: str) -> list[Label]:
+        """The species with this name; else all with a name in which a word begins so, the first word first.
+
+        A name is the one that is shown, the English or the scientific one, or a synonym. The only name that begins with
+        `hoopoe` is that of an extinct starling: the Eurasian hoopoe must be among those to choose from.
+        """
+        exact = find_species(text, self._settings)
+        if exact is not None:
+            return [exact]
+        key = name_key(text)
+        if not key:
+            return []
+        found = [(keys, label) for keys, label in self._keys if any(f" {key}" in f" {one}" for one in keys)]
+        first = [label for keys, label in found if any(one.startswith(key) for one in keys)]
+        return [*first, *(label for _, label in found if label not in first)]
 
 
 def similar_species(name: str, settings: SpeciesSettings) -> str:

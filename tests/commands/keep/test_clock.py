@@ -79,7 +79,7 @@ def test_a_stretch_is_shifted(home: Path, capsys: pytest.CaptureFixture[str]) ->
             ("--since", "2000-01-01", "--until", "2000-02-01", "--said", "2000-01-01", "--was", "2026-05-01"),
             "no older version stamped anything",
         ),
-        (("--shift", "2", "--said", "yesterday", "--was", "2026-05-01"), "--said: cannot understand"),
+        (("--shift", "2", "--said", "some day", "--was", "2026-05-01"), "--said: cannot understand"),
     ],
 )
 def test_what_makes_no_sense_is_one_line(

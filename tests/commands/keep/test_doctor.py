@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -45,6 +46,8 @@ def test_a_good_home_is_called_good(run: Run) -> None:
 def test_each_damage_is_said_in_plain_lines_and_mended(home: Path, run: Run, how: str) -> None:
     """The person at the station is a birder: no traceback, what is wrong, what to do, and that it worked."""
     before = run("visits", "--json")[1]
+    for clip in (home / "media").rglob("*.mp4"):  # of some years ago: a new one may still wait for its row
+        os.utime(clip, (1e9, 1e9))
     homes.BREAKS[how](home)
     status, out, err = run("doctor")
     assert (status, err) == (1, "")

@@ -54,6 +54,16 @@ def test_a_pickle_with_code_is_refused_and_does_not_run(small: Saved, tmp_path: 
     assert "weights_only" not in message, "torch's advice to load it unsafely reached the user"
 
 
+@pytest.mark.parametrize("network", ["crossvit_9d", "deit_t16", "efficientvim_m1", "rexnet_lite_1_0", "squeezenet"])
+def test_a_network_that_does_not_fit_is_refused_before_it_is_fetched(network: str, tmp_path: Path) -> None:
+    """Some ended `run` with a traceback, others with "names 371 classes, but its network answers with 371"."""
+    (tmp_path / f"{network}_x.pt").touch()
+    assert "by more than one vector; `birdwatchd models` lists" in refusal(tmp_path / f"{network}_x.pt")
+    with pytest.raises(ModelUnusable, match="more than one vector"):
+        load_network(ModelSettings(name=f"{network}_il-common", device="cpu", download=True), tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+
+
 @pytest.mark.parametrize("kind", ["pt", "safetensors"])
 @pytest.mark.parametrize("kept", [0, 7, 1000, 40_000, -1])
 def test_a_file_cut_short_is_refused(small: Saved, kind: str, kept: int) -> None:

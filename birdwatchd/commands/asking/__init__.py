@@ -1,0 +1,1 @@
+"""Ask a person about one visit after the other."""

@@ -1,0 +1,1 @@
+"""Begin: write a first configuration, and choose a model."""
