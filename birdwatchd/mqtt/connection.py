@@ -33,6 +33,7 @@ from birdwatchd.mqtt.answers import (
     UNSUPPORTED_PROTOCOL,
     Limits,
 )
+from birdwatchd.mqtt.topics import is_text_of_mqtt
 from birdwatchd.records import Message
 from birdwatchd.settings.mqtt import MqttSettings
 
@@ -305,6 +306,8 @@ class Connection:
         """Publish with QoS 1; the message id that its `Ack` will have, or None if MQTT cannot carry the message."""
         if self.packet_size(message) > MAX_PACKET_BYTES:  # paho would keep it, and fail at every reconnect
             return None
+        if not is_text_of_mqtt(message.topic):  # paho would send it, and the broker close each connection
+            return None
         try:
             info = self.client.publish(message.topic, message.payload, qos=1, retain=message.retain)
         except ValueError:  # how paho reports a topic with a wildcard, or one that is too long
@@ -319,7 +322,7 @@ class Connection:
 
     def packet_size(self, message: Message) -> int:
         """Bytes of the PUBLISH packet, rounded up (fixed header 5, topic length and id 2 + 2, properties 1)."""
-        return len(message.payload) + len(message.topic.encode()) + 10
+        return len(message.payload) + len(message.topic.encode(errors="replace")) + 10
 
     def close(self) -> None:
         """Send DISCONNECT, so that the last will is not published (also while connecting), and close the socket."""

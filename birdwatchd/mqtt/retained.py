@@ -23,6 +23,7 @@ from birdwatchd.mqtt.daily_summary import DailySummary
 from birdwatchd.mqtt.health import CameraHealth
 from birdwatchd.mqtt.home_assistant import Discovery, is_discovery
 from birdwatchd.mqtt.payloads import Composer
+from birdwatchd.mqtt.topics import is_text_of_mqtt
 from birdwatchd.records import Message
 from birdwatchd.store import Store
 
@@ -150,7 +151,11 @@ class RetainedTopics:
     def _find_stale_topics(self) -> None:
         if self._stale_topics is not None:
             return
-        self._stale_topics = set(self.store.retained.announce(self._topics_in_use))
+        stale = self.store.retained.announce(self._topics_in_use)
+        if damaged := [topic for topic in stale if not is_text_of_mqtt(topic)]:
+            log.warning("%d topics in the database are damaged; they are forgotten", len(damaged))
+            self.store.retained.removed(damaged)
+        self._stale_topics = set(stale).difference(damaged)
         if self._stale_topics:
             log.info("removing %d retained topics from the broker that are no longer used", len(self._stale_topics))
 

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-__all__ = ["Topics"]
+__all__ = ["Topics", "is_text_of_mqtt"]
+
+_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+
+
+def is_text_of_mqtt(topic: str) -> bool:
+    """Whether a broker takes it: it may close the connection on control and non-characters (MQTT 5, 1.5.4).
+
+    No name makes such a topic; a damaged database does.
+    """
+    return _NO_TEXT.search(topic) is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,8 +179,11 @@ class Huge(bytes):
 
 @pytest.mark.parametrize(
     "message",
-    [Message("a/+", b""), Message("a/#", b""), Message("a" * 65_536, b""), Message("a", Huge())],
-    ids=["wildcard +", "wildcard #", "topic too long", "payload too long"],
+    [
+        *(Message(f"a/{text}", b"") for text in ("+", "#", "\x05", "\0", "\x80", "\ud800", "\ufffe")),
+        *(Message("a" * 65_536, b""), Message("a", Huge())),
+    ],
+    ids=["wildcard +", "wildcard #", "control", "NUL", "C1", "surrogate", "none", "topic too long", "payload too long"],
 )
 def test_a_message_that_mqtt_cannot_carry_is_none(
     connected: tuple[Connection, socket.socket], message: Message

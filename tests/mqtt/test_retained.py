@@ -279,6 +279,21 @@ def test_a_new_station_name_takes_its_old_topics_along(world: Any, wait_until: W
     assert "ha/device/birdwatch_reserve2_nut/config" in held
 
 
+def test_a_damaged_topic_holds_nothing_back(world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture) -> None:
+    """A bit flipped in the database: the broker closed every connection, and pictures were called too large for it."""
+    caplog.set_level(logging.INFO, "birdwatchd")
+    bird(world)
+    damaged = f"{BELOW}nut/la\x05t"
+    world.store.retained.announce([damaged])
+    broker = world.mosquitto()
+    daemon = Daemon(world, broker.url)
+    wait_until(daemon.all_sent)
+    assert f"{BELOW}nut/last" in kept(world, broker.port, wait_until)
+    assert "topics in the database are damaged" in caplog.text
+    assert "connection lost" not in caplog.text
+    assert damaged not in world.store.retained.announce([])
+
+
 def test_discovery_that_is_forbidden_holds_nothing_back(
     world: Any, wait_until: Wait, caplog: pytest.LogCaptureFixture
 ) -> None:
