@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
@@ -40,6 +41,7 @@ def routes() -> FastAPI:
         app.include_router(part.router)
     app.mount("/static", _Static(directory=str(files("birdwatchd.web") / "static")), name="static")
     app.add_exception_handler(HTTPException, _not_found)
+    app.add_exception_handler(RequestValidationError, _not_found)
     app.add_exception_handler(BirdwatchError, _failed)
     return app
 
@@ -62,9 +64,9 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    status = error.status_code
-    text = "There is nothing under this address." if status in (404, 405) else str(error.detail)
+    status = error.status_code if isinstance(error, HTTPException) else 404  # else a number that is none
+    nothing = status in (404, 405) or not isinstance(error, HTTPException)
+    text = "There is nothing under this address." if nothing else str(error.detail)
     return render(request, "problem.html", status, problem=text, hint="")
 
 

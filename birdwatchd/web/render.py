@@ -49,7 +49,7 @@ def _environment() -> Environment:
         percent=words.percent,
         title=words.title_of,
         sure=words.sure_words,
-        first=words.first_of,
+        first_words=words.first_of,
         segment=lambda text: quote(str(text), safe=""),
         state=lambda state: words.STATE_WORDS[state],
     )

@@ -23,6 +23,7 @@ __all__ = [
     "title_of",
 ]
 
+NARROW = "\N{NO-BREAK SPACE}"  # between a number and its unit
 STATE_WORDS = {
     State.CONFIRMED: "Confirmed",
     State.UNCERTAIN: "Uncertain",
@@ -62,7 +63,7 @@ def sure_words(verdict: Verdict) -> str:
 
 def percent(share: float | None) -> str:
     """`87 %`."""
-    return "–" if share is None else f"{share:.0%}".replace("%", " %")
+    return "–" if share is None else f"{share:.0%}".replace("%", f"{NARROW}%")
 
 
 def first_of(stored: StoredVisit) -> str:
@@ -90,11 +91,11 @@ def lasted(start: datetime, end: datetime | None) -> str:
         return "here now"
     seconds = max(0, round((end - start).total_seconds()))
     if seconds < 60:
-        return f"{seconds} s"
+        return f"{seconds}{NARROW}s"
     minutes, rest = divmod(seconds, 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
+        return f"{minutes}{NARROW}min {rest}{NARROW}s" if rest and minutes < 10 else f"{minutes}{NARROW}min"
+    return f"{minutes // 60}{NARROW}h {minutes % 60}{NARROW}min"
 
 
 def age(seconds: float | None) -> str:

@@ -137,7 +137,7 @@ def _stretches(connection: Connection, wanted: CardFilter) -> list[list[sa.Colum
         others: list[sa.ColumnElement[bool]] = []
         if wanted.camera is not None:
             key = sa.select(schema.camera.c.id).where(schema.camera.c.key == wanted.camera)
-            others = [+visit.camera_id == key.scalar_subquery()]  # `+`: not by the index on cameras
+            others = [visit.camera_id + 0 == key.scalar_subquery()]  # `+ 0`: not by the index on cameras
         if wanted.states:
             others.append(visit.state.in_([state.value for state in wanted.states]))
         return [[visit.species == wanted.species, *others]]

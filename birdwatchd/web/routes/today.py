@@ -22,7 +22,7 @@ from birdwatchd.web.render import home_of, render
 __all__ = ["router"]
 
 router = APIRouter()
-NEWEST = 12
+NEWEST = 8
 USUAL_HOURS = (6, 19)  # shown where nobody knows when the sun rises
 MOST_SHADE = 5
 RECENT = timedelta(days=30)  # of a camera's newest bird on the front
