@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from birdwatchd.commands.review import ReviewOptions, review_visit
 from birdwatchd.errors import BirdwatchError, ConfigError, NoSuchVisit
 from birdwatchd.records import State
+from birdwatchd.species.verdict.named import find_species, similar_species
 from birdwatchd.store import ReviewVerdict
 from birdwatchd.store.pages.cards import Card, CardFilter
 from birdwatchd.web.guard import own_path
@@ -110,6 +111,9 @@ def _store(home: Home, visit_id: str, form: dict[str, str]) -> None:
     species = form.get("species", "").strip()[:255]
     if said == ReviewVerdict.SPECIES and not species:
         raise ConfigError("no species is named", "write its name")
+    if said == ReviewVerdict.SPECIES and find_species(species, home.config.species) is None:
+        similar = similar_species(species, home.config.species)
+        raise ConfigError(f"no species is called {species}", f"did you mean {similar}?" if similar else "")
     # The visit as it is named here, in full: the command also takes a beginning, or `last`.
     if home.store.visits.get(visit_id) is None:
         raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")

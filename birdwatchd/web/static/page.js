@@ -19,7 +19,7 @@ if (live && live.hasAttribute("hx-get")) {
 }
 // A card that was not there before draws the eye once.
 const seen = new Set([...document.querySelectorAll(".card")].map((card) => card.id));
-body.addEventListener("htmx:afterSwap", () => {
+body.addEventListener("htmx:afterSettle", () => {
   for (const card of document.querySelectorAll(".card")) {
     if (!seen.has(card.id)) {
       seen.add(card.id);
@@ -135,7 +135,8 @@ if (queue) {
     if (event.target.closest("#legend-button")) legend.showModal();
     if (event.target.closest("#pick-list li")) choose(event.target.closest("#pick-list li"));
   });
-  body.addEventListener("htmx:afterSwap", (event) => {
+  // Settled, and not swapped: what was swapped away is no longer in the page, and its events reach nobody.
+  body.addEventListener("htmx:afterSettle", (event) => {
     for (const hidden of document.querySelectorAll(".pick")) hidden.hidden = false;
     if (event.detail.target.id === "pick-list") return;
     const id = event.detail.pathInfo.requestPath.split("/")[2];
