@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 
 from birdwatchd.errors import ConfigError
@@ -35,6 +35,8 @@ HEALTHY_S = 60.0  # a process that lived this long is started again at once
 TAKEN_S = 30.0  # between two looks whether an address that another program uses is free
 STOP_S = 3.0  # for the process to end
 POLL_S = 0.2
+PASSED = frozenset({"PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"})
+PASSED_FAMILIES = ("PYTHON", "LC_", "COVERAGE")
 BACKLOG = 64  # connections that wait while the process is started again
 
 
@@ -113,7 +115,7 @@ class PageProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[listener.fileno()],
-                env=os.environ | {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"},
+                env=_environment(os.environ),
             )
         except OSError as error:  # out of processes, files or memory
             return f"cannot be started: {os.strerror(error.errno or 0)}"
@@ -131,6 +133,12 @@ class PageProcess:
             process.kill()
             code = process.wait()
         return f"killed by signal {-code}" if code < 0 else f"status {code}"
+
+
+def _environment(given: Mapping[str, str]) -> dict[str, str]:
+    """What the process gets of the environment: not the variables that hold passwords for the configuration."""
+    harmless = {name: value for name, value in given.items() if name in PASSED or name.startswith(PASSED_FAMILIES)}
+    return harmless | {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @contextmanager

@@ -63,6 +63,10 @@ class Home:
         """The time, UTC."""
         return datetime.now(UTC)
 
+    def shows(self, camera: str) -> bool:
+        """Whether pictures of a camera are shown: not of one whose pictures are not to be kept, also none of before."""
+        return camera not in self.config.without_pictures
+
     def camera_name(self, key: str) -> str:
         """What people call a camera."""
         camera = self.config.cameras.get(key)

@@ -100,6 +100,7 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "local_day": lambda at: at.astimezone(home.zone).date(),
         "since": lambda at: words.since_s(at, now),
         "camera_name": home.camera_name,
+        "shows": home.shows,
         "address": address,
     }
     text = _environment().get_template(template).render(common | values)

@@ -119,6 +119,7 @@ def test_a_card_has_its_best_picture_and_says_whether_it_was_judged(store: Store
     assert card is not None
     assert (card.picture, card.reviewed) == (1, True)
     assert store.cards.of("nothing") is None
+    assert store.cards.cameras() == ["nut", "seed"]
     assert store.cards.picture("v001", 1) == store.visits.moments("v001")[1].crop.relative_to(store.home).as_posix()  # type: ignore[union-attr]
     assert [store.cards.picture("v001", number) for number in (-1, 9, 2**80)] == [None, None, None]
 

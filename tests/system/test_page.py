@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import signal
 import threading
 import time
@@ -28,6 +27,7 @@ from birdwatchd.stages.page_process import PageProcess
 from birdwatchd.store import Store
 from birdwatchd.testing import bird_image, example_moment, example_visit, temporary_store
 from tests.support.peers import free_port, missing, wait_for
+from tools.chromium import open_chromium, resize
 
 PHONE = (390, 844)
 DESK = (1200, 900)
@@ -43,6 +43,7 @@ class Station:
     """A store whose page is up, and a browser that looks at it."""
 
     def __init__(self, store: Store, folder: Path) -> None:
+        self.driver = _chromium(folder)  # first: where it is missing, nothing else has begun
         self.store, self.port = store, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.config = Config.model_validate(
@@ -52,7 +53,6 @@ class Station:
         self.thread = threading.Thread(target=self.page.run, args=(self.stop,), daemon=True)
         self.pictures = {name: picture(name) for name in ("Great tit", "House sparrow")}
         self.number = 0
-        self.driver = _chromium(folder)
 
     def bird(self, name: str, state: State = State.CONFIRMED, *, ago_s: float = 60.0) -> str:
         """A visit, written as the daemon writes it; its id."""
@@ -94,8 +94,7 @@ class Station:
         return " ".join(str(self.driver.execute_script("return arguments[0].innerText", one)) for one in self.find(css))
 
     def resize(self, width: int, height: int) -> None:
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        resize(self.driver, width, height)
 
     def verdict(self, visit_id: str) -> tuple[State, str | None]:
         visit = self.store.visits.get(visit_id)
@@ -104,29 +103,10 @@ class Station:
 
 
 def _chromium(folder: Path) -> Any:
-    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if browser is None or driver is None:
+    try:
+        return open_chromium(folder / "chromium")
+    except FileNotFoundError:
         missing("Chromium with its driver", "apt-get install chromium chromium-driver")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(browser)
-    for flag in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "disable-dev-shm-usage",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        f"user-data-dir={folder / 'chromium'}",
-    ):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(options=options, service=Service(str(driver)))
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +216,7 @@ def test_a_phone_shows_it_whole(station: Station, path: str) -> None:
         low = (
             "return [...document.querySelectorAll('button')].filter(b => b.offsetHeight && b.offsetHeight < 40).length"
         )
-        assert station.driver.execute_script(low) == 0
+        assert station.driver.execute_script(low) == []
         bare = "return [...document.images].filter(i => !i.hasAttribute('alt')).length"
         assert station.driver.execute_script(bare) == 0
     finally:

@@ -177,6 +177,10 @@ def test_a_camera_whose_pictures_are_not_kept_shows_none_of_before(home: Path) -
     somebody = browser(home, cameras={"nut": {"source": "/", "store": "nothing"}})
     assert somebody.get(f"/visits/{VISIT}/pictures/0").status == 404
     assert somebody.get(f"/visits/{VISIT}/clip").status == 404
+    for page in ("/", f"/visits/{VISIT}", "/review?show=all"):
+        assert f"/visits/{VISIT}/pictures" not in somebody.get(page).text  # nor a broken one
+    for page in ("/", f"/visits/{VISIT}", "/review?show=all"):
+        assert f"/visits/{VISIT}/pictures" not in somebody.get(page).text  # nor a broken one
 
 
 def test_login_makes_a_new_session_and_logout_ends_it(home: Path) -> None:

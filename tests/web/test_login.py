@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from argon2.exceptions import VerificationError
 
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.web import WebSettings
@@ -28,7 +29,7 @@ class Quick:
 
     def verify(self, kept: str, given: str) -> bool:
         if given != PASSWORD:
-            raise login_module.VerificationError
+            raise VerificationError
         return bool(kept)
 
 

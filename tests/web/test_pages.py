@@ -97,6 +97,7 @@ def test_every_state_of_the_list_is_an_address(owner: Browser, query: str, shown
     answer = owner.get(f"/visits{query}")
     assert answer.status == 200
     assert cards(answer.text) == shown
+    assert '<option value="nut"' in answer.text
 
 
 def test_a_long_list_goes_on_where_it_was(home: Path, owner: Browser) -> None:

@@ -106,6 +106,11 @@ class Cards:
         with self._database.reading() as connection:
             return next(iter(_cards(connection, [visit_id])), None)
 
+    def cameras(self) -> list[str]:
+        """The cameras that ever had a visit, also those that are gone."""
+        with self._database.reading() as connection:
+            return list(connection.execute(sa.select(schema.camera.c.key).order_by(schema.camera.c.key)).scalars())
+
     def picture(self, visit_id: str, number: int) -> str | None:
         """The file of a moment's picture, relative to home; None where none is kept."""
         moment = schema.moment.c

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 
-from birdwatchd.web.home import Home
 from birdwatchd.web.live import Live
 from birdwatchd.web.render import home_of
 
@@ -38,7 +37,7 @@ def clip(request: Request, visit_id: str) -> Response:
     """The clip of a visit, in the parts that a player asks for; `?download=1` to keep it."""
     home = home_of(request)
     visit = home.store.visits.get(visit_id)
-    if visit is None or visit.clip is None or not _may_show(home, visit.camera) or not home.media.has_clip(visit.clip):
+    if visit is None or visit.clip is None or not home.shows(visit.camera) or not home.media.has_clip(visit.clip):
         raise HTTPException(404)
     kept = f"{visit.camera}-{visit.start:%Y%m%d-%H%M%S}.mp4" if request.query_params.get("download") else None
     return FileResponse(home.config.home / visit.clip, media_type="video/mp4", filename=kept, headers=PRIVATE)
@@ -53,8 +52,3 @@ async def events(request: Request) -> Response:
     last = request.headers.get("last-event-id")
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(live.events(last and last[:64]), media_type="text/event-stream", headers=headers)
-
-
-def _may_show(home: Home, camera: str) -> bool:
-    """Whether pictures of a camera are shown: not of one whose pictures are not to be kept, also none of before."""
-    return camera not in home.config.without_pictures

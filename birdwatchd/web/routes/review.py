@@ -18,7 +18,7 @@ from birdwatchd.store.pages.cards import Card, CardFilter
 from birdwatchd.web.guard import own_path
 from birdwatchd.web.home import Home
 from birdwatchd.web.render import home_of, render
-from birdwatchd.web.routes.visits import top_rows
+from birdwatchd.web.routes.visits import guesses_of
 
 __all__ = ["router"]
 
@@ -124,15 +124,17 @@ def _store(home: Home, visit_id: str, form: dict[str, str]) -> None:
 
 def _item(home: Home, card: Card, problem: str = "") -> ReviewItem:
     visit = card.stored.visit
-    moments = [moment for moment in home.store.visits.moments(visit.visit_id) if moment.crop is not None]
+    moments = [
+        moment
+        for moment in home.store.visits.moments(visit.visit_id)
+        if moment.crop is not None and home.shows(visit.camera)
+    ]
     best = sorted(moments, key=lambda moment: moment.sort_key, reverse=True)[:PICTURES]
-    own = visit.verdict.common_name
-    guesses = [(row.name, row.share) for row in top_rows(visit.verdict) if row.share is not None and row.name != own]
-    likely = tuple((name, share) for name, share in guesses[:3] if share >= 0.02)
-    return ReviewItem(card, tuple(moment.idx for moment in best), likely, problem)
+    return ReviewItem(card, tuple(moment.idx for moment in best), guesses_of(visit.verdict), problem)
 
 
 def _parts(home: Home, item: ReviewItem) -> dict[str, Any]:
     """What a part of a page needs that shows one visit."""
     history = home.store.histories.of(item.card.stored.visit.visit_id)
-    return {"item": item, "card": item.card, "visit": item.card.stored.visit, "history": history}
+    visit = item.card.stored.visit
+    return {"item": item, "card": item.card, "visit": visit, "history": history, "guesses": item.guesses}

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from birdwatchd.commands.terminal import NO_SPECIES
 from birdwatchd.errors import NoSuchVisit
 from birdwatchd.records import State, Verdict
 from birdwatchd.store import day_bounds
@@ -18,10 +19,11 @@ from birdwatchd.store.pages.cards import CardFilter, Place
 from birdwatchd.web.render import home_of, render
 from birdwatchd.web.words import STATE_WORDS
 
-__all__ = ["TopRow", "read_filter", "router", "top_rows"]
+__all__ = ["TopRow", "guesses_of", "read_filter", "router", "top_rows"]
 
 router = APIRouter()
 PAGE = 24
+LIKELY = 0.02  # what is less likely is no name to offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def visits(request: Request) -> Response:
         older=_text(page.older) if page.older is not None else None,
         first_page="after" not in request.query_params,
         species=home.store.species.names(),
-        cameras=list(home.config.cameras),
+        cameras=list(dict.fromkeys([*home.config.cameras, *home.store.cards.cameras()])),
         states=STATE_WORDS,
         wanted=wanted,
         day=day,
@@ -71,9 +73,10 @@ def visit(request: Request, visit_id: str) -> Response:
         "visit.html",
         card=card,
         visit=found,
-        moments=[moment for moment in moments if moment.crop is not None],
-        has_clip=found.clip is not None and home.media.has_clip(found.clip),
+        moments=[moment for moment in moments if moment.crop is not None and home.shows(found.camera)],
+        has_clip=found.clip is not None and home.shows(found.camera) and home.media.has_clip(found.clip),
         top=top_rows(found.verdict),
+        guesses=guesses_of(found.verdict),
         history=home.store.histories.of(visit_id),
         newer=newer,
         older=older,
@@ -85,6 +88,13 @@ def top_rows(verdict: Verdict) -> list[TopRow]:
     top, raw = dict(verdict.top), dict(verdict.raw_top)
     names = list(dict.fromkeys([*top, *raw]))[:7]
     return [TopRow(name, top.get(name), raw.get(name)) for name in names]
+
+
+def guesses_of(verdict: Verdict) -> tuple[tuple[str, float], ...]:
+    """Up to three other names that are also likely, best first: one of them may be the right one."""
+    rows = [(row.name, row.share) for row in top_rows(verdict) if row.share is not None]
+    others = [(name, share) for name, share in rows if name != verdict.common_name and share >= LIKELY]
+    return tuple(one for one in others if one[0].casefold() not in NO_SPECIES)[:3]
 
 
 def read_filter(given: Mapping[str, str], zone: ZoneInfo) -> tuple[CardFilter, date | None]:
