@@ -84,6 +84,7 @@ ROOMS = {
         "words": 0,
         "live": 0,
         "login": 0,
+        "patience": 0,
         "guard": 1,
         "home": 1,
         "render": 2,

@@ -24,6 +24,8 @@ from birdwatchd.web.routes import entrance, health, media, review, species, toda
 
 __all__ = ["build_app", "routes"]
 
+NOTHING = "There is nothing under this address."
+
 
 class _Static(StaticFiles):
     """Files of ours, whose addresses change with their contents."""
@@ -64,9 +66,9 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 404  # else a number that is none
-    nothing = status in (404, 405) or not isinstance(error, HTTPException)
-    text = "There is nothing under this address." if nothing else str(error.detail)
+    status, text = 404, NOTHING  # also where a number is none
+    if isinstance(error, HTTPException) and error.status_code not in (404, 405):
+        status, text = error.status_code, str(error.detail)
     return render(request, "problem.html", status, problem=text, hint="")
 
 

@@ -10,6 +10,7 @@ Nothing is served that is not allowed here: a route that somebody adds is closed
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
@@ -29,6 +30,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 COOKIE = "birdwatchd_session"
 MOST_BODY_BYTES = 10_000  # a form has a few words
+FORM_S = 10.0  # for all of them to arrive
 MOST_PATH_BYTES = 2_000
 OPEN_PATHS = ("/login", "/static/")  # also for who is not logged in
 POLICY = (
@@ -100,7 +102,11 @@ class Guard:
             await self._to_login(scope, headers, send)
             return
         if scope["method"] == "POST":
-            form = await _read_form(receive)
+            try:
+                form = await asyncio.wait_for(_read_form(receive), FORM_S)
+            except TimeoutError:
+                await _answer(send, 408, "The form did not arrive in time.")
+                return
             if form is None:
                 await _answer(send, 413, "That is too much for a form.")
                 return
@@ -109,6 +115,8 @@ class Guard:
                 await _answer(send, 403, "This page is too old to be answered. Load it again, then try once more.")
                 return
             state["form"] = form
+        if scope["method"] == "HEAD":  # the server leaves out the body
+            scope = {**scope, "method": "GET"}
         await self._app(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:

@@ -12,6 +12,7 @@ from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.web.app import build_app
 from birdwatchd.web.login import Login
+from birdwatchd.web.patience import BoundedProtocol
 
 __all__ = ["serve"]
 
@@ -32,6 +33,7 @@ def serve(config: Config, listener: socket.socket, stop: Stop) -> None:
     server = uvicorn.Server(
         uvicorn.Config(
             build_app(config, login, stop),
+            http=BoundedProtocol,
             lifespan="off",
             ws="none",
             log_config=None,
