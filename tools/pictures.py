@@ -49,7 +49,7 @@ FEEDER = SceneSpec(seed=7, width=960, height=540, fps=12.0)
 SHEET_WIDTH = 1200  # pixels, of 1800: readable on a page, and below 300 kB
 CLOSE = SceneSpec(seed=7, width=1920, height=1080, fps=12.0)
 PAGE_CAMERAS, CARDS, PATIENCE_S = 2, 8, 240.0  # what the picture of the page waits for, seconds at most
-PAGE_SIZE = (1180, 900)  # pixels
+PAGE_SIZE = (1180, 860)  # pixels
 GREAT_TIT = ScheduledVisit("Great tit", 6.0, 11.0, perch=1, seed=3)
 
 

@@ -33,7 +33,8 @@ MODULE = "birdwatchd.web.child"
 RESTART_FIRST_S, RESTART_LAST_S = 0.5, 60.0
 HEALTHY_S = 60.0  # a process that lived this long is started again at once
 TAKEN_S = 30.0  # between two looks whether an address that another program uses is free
-STOP_S = 3.0  # for the process to end
+STOP_S = 2.0  # for the process to end; it has nothing to lose, a review is one transaction
+STARTING_S = 5.0  # in which it is still loading its libraries, and is not asked
 POLL_S = 0.2
 PASSED = frozenset({"PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"})
 PASSED_FAMILIES = ("PYTHON", "LC_", "COVERAGE")
@@ -109,6 +110,7 @@ class PageProcess:
 
     def _serve(self, listener: socket.socket, stop: Stop) -> str:
         """Run one process; returns how it ended."""
+        start_s = time.monotonic()
         try:
             self._process = process = subprocess.Popen(
                 [sys.executable, "-P", "-m", MODULE, str(listener.fileno())],
@@ -128,7 +130,7 @@ class PageProcess:
         with suppress(BrokenPipeError):
             process.stdin.close()
         try:
-            code = process.wait(STOP_S)
+            code = process.wait(STOP_S if time.monotonic() - start_s > STARTING_S else 0.0)
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()

@@ -21,7 +21,7 @@ class Names:
     def __init__(self, settings: SpeciesSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._known: list[tuple[tuple[str, ...], Label]] = []
+        self._known: list[tuple[str, tuple[str, ...], Label]] = []
 
     def find(self, text: str, seen: Collection[str] = ()) -> list[Label]:
         """Up to ten species that a text may mean, best first.
@@ -39,19 +39,22 @@ class Names:
         if not key:
             return []
         found: list[tuple[int, bool, int, Label]] = []
-        for place, (keys, label) in enumerate(self._table()):
+        for place, (text_of_all, keys, label) in enumerate(self._table()):
+            if f" {key}" not in text_of_all:
+                continue
             rank = min(_rank(one, key) for one in keys)
             if rank < 3:
                 found.append((rank, (label.scientific_name or label.common_name) not in seen, place, label))
         return [label for *_, label in sorted(found, key=lambda one: one[:3])[:MOST]]
 
-    def _table(self) -> list[tuple[tuple[str, ...], Label]]:
-        """Every species once, with the keys of its names."""
+    def _table(self) -> list[tuple[str, tuple[str, ...], Label]]:
+        """Every species once, with all its names in one text, each after a space, and with the keys of its names."""
         with self._lock:
             if not self._known:
                 labels = shown_labels(bundled_taxonomy().all, self._settings)
                 once = {label.scientific_name: label for label in reversed(labels) if label.is_species}
-                self._known = [(species_keys(label), label) for label in reversed(once.values())]
+                known = [(species_keys(label), label) for label in reversed(once.values())]
+                self._known = [("".join(f" {key}" for key in keys), keys, label) for keys, label in known]
             return self._known
 
 
