@@ -105,6 +105,7 @@ def test_no_list_looks_at_every_visit(store: Store, wanted: CardFilter) -> None:
         for place in (None, Place(START + timedelta(minutes=40), "v040")):
             page = store.cards.page(wanted, 5, place)
             store.cards.neighbours(page.cards[0].stored.visit.visit_id)
+            store.cards.are_in([(START, START + timedelta(hours=1))])
     finally:
         sa.event.remove(engine, "before_cursor_execute", explain)
     assert any(step.startswith("SEARCH visit ") for step, _ in plans)
@@ -131,6 +132,16 @@ def test_neighbours_are_those_that_began_next(store: Store) -> None:
         assert store.cards.neighbours(middle) == (after, before)
     assert store.cards.neighbours(order[-1])[0] is None
     assert store.cards.neighbours("nothing") == (None, None)
+
+
+def test_a_span_without_birds_is_told_apart(store: Store) -> None:
+    """The days to jump to are those on which a bird came; a leaf that was rejected is none."""
+    leaf = store.visits.get("v003")
+    assert leaf is not None
+    assert leaf.verdict.state is State.REJECTED
+    minute = timedelta(minutes=1)
+    spans = [(START, START + minute), (START - minute, START), (leaf.start, leaf.start + minute)]
+    assert store.cards.are_in(spans) == [True, False, False]
 
 
 def test_species_are_counted_from_their_confirmed_visits(store: Store) -> None:

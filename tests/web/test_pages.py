@@ -100,6 +100,19 @@ def test_every_state_of_the_list_is_an_address(owner: Browser, query: str, shown
     assert '<option value="nut"' in answer.text
 
 
+def test_days_with_birds_are_a_press_away(home: Path, owner: Browser) -> None:
+    """Nobody leafs through a week to see Sunday."""
+    before = NOW - timedelta(days=5)
+    with Store.open(home, zone=ZONE) as store:
+        store.writer().record(example_visit(new_visit_id(before, 1), start=before), [], NOW)
+    text = owner.get("/visits?camera=nut").text
+    rail = re.search(r'<nav class="days".*?</nav>', text, re.DOTALL)
+    assert rail is not None
+    days = re.findall(r'href="/visits\?camera=nut&amp;day=([\d-]+)"', rail[0])
+    assert (days[-1], len(days)) == (f"{before:%Y-%m-%d}", len({NOW.date(), (NOW - timedelta(minutes=3)).date()}) + 1)
+    assert 'aria-current="true" title=' in owner.get(f"/visits?day={days[-1]}").text
+
+
 def test_a_long_list_goes_on_where_it_was(home: Path, owner: Browser) -> None:
     """Older visits are a link away, and none is missing in between."""
     with Store.open(home, zone=ZONE) as store:

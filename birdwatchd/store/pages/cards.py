@@ -106,6 +106,14 @@ class Cards:
         with self._database.reading() as connection:
             return next(iter(_cards(connection, [visit_id])), None)
 
+    def are_in(self, spans: Sequence[tuple[datetime, datetime]]) -> list[bool]:
+        """For each span, its end excluded, whether a bird's visit began in it."""
+        visit = schema.visit.c
+        birds = sa.select(visit.id).where(visit.state != State.REJECTED.value).limit(1)
+        with self._database.reading() as connection:
+            within = (birds.where(visit.started_at >= since, visit.started_at < until) for since, until in spans)
+            return [connection.execute(query).first() is not None for query in within]
+
     def cameras(self) -> list[str]:
         """The cameras that ever had a visit, also those that are gone."""
         with self._database.reading() as connection:

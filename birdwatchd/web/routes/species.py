@@ -39,7 +39,7 @@ def species_list(request: Request) -> Response:
     return render(request, "species_list.html", found=home.store.species.all(begin), year=local.year, of_year=year)
 
 
-@router.get("/species/{name}")
+@router.get("/species/{name:path}")  # names of two species hold a slash
 def species_page(request: Request, name: str) -> Response:
     """One species: when it comes, and its newest visits."""
     home = home_of(request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
@@ -16,6 +16,7 @@ from birdwatchd.errors import NoSuchVisit
 from birdwatchd.records import State, Verdict
 from birdwatchd.store import day_bounds
 from birdwatchd.store.pages.cards import CardFilter, Place
+from birdwatchd.web.home import Home
 from birdwatchd.web.render import home_of, render
 from birdwatchd.web.words import STATE_WORDS
 
@@ -23,6 +24,8 @@ __all__ = ["TopRow", "guesses_of", "read_filter", "router", "top_rows"]
 
 router = APIRouter()
 PAGE = 24
+RAIL_DAYS = 21
+THE_PAST = datetime(1900, 1, 1, tzinfo=UTC)
 LIKELY = 0.02  # what is less likely is no name to offer
 
 
@@ -53,7 +56,8 @@ def visits(request: Request) -> Response:
         states=STATE_WORDS,
         wanted=wanted,
         day=day,
-        day_before=day - timedelta(days=1) if day else None,
+        rail=_rail(home, day),
+        day_before=day - timedelta(days=1) if day and _any_before(home, wanted.since) else None,
         day_after=day + timedelta(days=1) if day else None,
     )
 
@@ -81,6 +85,19 @@ def visit(request: Request, visit_id: str) -> Response:
         newer=newer,
         older=older,
     )
+
+
+def _rail(home: Home, chosen: date | None) -> list[date]:
+    """The newest days to jump to: those of the last weeks on which birds came, and the chosen one."""
+    today = home.now().astimezone(home.zone).date()
+    days = [today - timedelta(days=number) for number in range(RAIL_DAYS)]
+    came = home.store.cards.are_in([day_bounds(day, home.zone) for day in days])
+    return [day for day, some in zip(days, came, strict=True) if some or day == chosen]
+
+
+def _any_before(home: Home, at: datetime | None) -> bool:
+    """Whether there are birds to go back to."""
+    return at is not None and home.store.cards.are_in([(THE_PAST, at)])[0]
 
 
 def top_rows(verdict: Verdict) -> list[TopRow]:
