@@ -165,7 +165,7 @@ class Crop:
     """A square picture of a bird, ready for the classifier, the disk and a person.
 
     Attributes:
-        jpeg: the encoded picture, RGB, 4:4:4.
+        jpeg: the encoded picture, RGB, 4:4:4, in which the part that the network sees is marked (`seen_part.py`).
         width, height: pixels of the picture in `jpeg`.
     """
 

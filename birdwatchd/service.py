@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 
 from birdwatchd.flow import Stop
@@ -16,23 +16,29 @@ from birdwatchd.flow import Stop
 __all__ = ["ServiceStatus", "notify", "stop_on_signals"]
 
 log = logging.getLogger(__name__)
-STDERR = 2
+STDOUT, STDERR = 1, 2
 EXTEND_S = 180.0  # more time for the start, asked for again and again while something goes on
 REPEAT_S = 5.0  # between two messages that say the same
 
 
 def stop_on_signals(stop: Stop) -> None:
-    """SIGTERM and SIGINT set the flag, nothing else; a second one leaves at once.
+    """SIGTERM, SIGINT and SIGHUP set the flag, nothing else; a second one leaves at once.
 
     So does the first one while the stop is not `armed` yet: a download or a slow load has nothing to save. SIGABRT,
     which systemd's watchdog sends, ends the process with the place at which every thread stands in the log.
+
+    SIGHUP comes when the terminal was closed, or an SSH connection broke: what is said from then on goes nowhere,
+    instead of ending the writer with an error. Where it is ignored, as `nohup` has it, it stays so.
     """
     if not faulthandler.is_enabled():
         faulthandler.enable(STDERR)
     received: list[int] = []
+    terminals = [file for file in (STDOUT, STDERR) if os.isatty(file)]
 
     def handle(number: int, frame: FrameType | None) -> None:
         del frame
+        if number == signal.SIGHUP:
+            _silence(terminals)
         if received or not stop.armed:
             os._exit(0 if not received and number == signal.SIGTERM else 128 + number)
         received.append(number)
@@ -41,6 +47,16 @@ def stop_on_signals(stop: Stop) -> None:
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, handle)
+
+
+def _silence(files: Iterable[int]) -> None:
+    """Let these files lead nowhere: a terminal that is gone refuses every byte."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for file in files:
+        os.dup2(nowhere, file)
+    os.close(nowhere)
 
 
 def notify(state: str) -> None:

@@ -21,6 +21,7 @@ from birdwatchd.demo.broker import DemoBroker
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec, ScheduledVisit, schedule
 from birdwatchd.demo.drawing.birds import SPECIES
 from birdwatchd.records import Box, Crop, FloatArray, Label, Moment, Prediction, Rank, State, Verdict, Visit
+from birdwatchd.seen_part import Look
 from birdwatchd.store import MomentRow, Store
 
 if TYPE_CHECKING:
@@ -116,15 +117,15 @@ class OracleClassifier:
     max_batch: int = 8
     batches: list[int] = field(default_factory=list)
 
-    def predict(self, moments: Sequence[tuple[str, Moment]], *, brightened: bool = False) -> list[Prediction]:
+    def predict(self, moments: Sequence[tuple[str, Moment]], *, look: Look = Look.FIRST) -> list[Prediction]:
         """One prediction for each (visit id, moment) with an answer: the logit of its name is 12, the others 0.
 
-        It sees as much in the dark: of brightened copies there are none.
+        It sees all at the first look, and gives nothing for others.
 
         Raises:
             ValueError: the answer is not one of the labels.
         """
-        if brightened:
+        if look is not Look.FIRST:
             return []
         self.batches.append(len(moments))
         answers = [(visit_id, moment, self.answer(moment)) for visit_id, moment in moments]

@@ -13,6 +13,7 @@ from birdwatchd.monitor.catalogue import CATALOGUE
 from birdwatchd.records import Rank, State, Verdict, Visit
 from birdwatchd.store import schema
 from tools.reference import commands_page, configuration_page
+from tools.world import world_page
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -67,6 +68,11 @@ def test_generated_pages_are_up_to_date(name: str, made: object) -> None:
     """Run `python -m tools.reference` after a change of settings or commands."""
     assert callable(made)
     assert (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8") == made()
+
+
+def test_the_page_of_reports_is_up_to_date() -> None:
+    """Run `python -m tools.world` after a change in `tests/world`; each test there tells its report."""
+    assert (DOCS / "measurements" / "world.md").read_text(encoding="utf-8") == world_page()
 
 
 def test_every_key_of_the_configuration_says_what_it_means() -> None:

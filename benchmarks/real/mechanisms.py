@@ -15,6 +15,7 @@ from benchmarks.detection.switching import Mechanism, switched_off
 from benchmarks.real.clips import Clip, today
 from benchmarks.real.visits import Model, Seen, scan_clips
 from birdwatchd.records import FloatArray, Label, State
+from birdwatchd.seen_part import Look
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.species.taxonomy import name_key, species_keys
 from birdwatchd.species.verdict.best_moments import BestMoments, Counted
@@ -70,6 +71,7 @@ def _mean_of_all(self: BestMoments) -> Counted:
 _counted = BestMoments.counted
 
 VERDICT = "birdwatchd.species.verdict."
+LOOKS = VERDICT + "second_look:SECOND"
 MECHANISMS = (
     Mechanism(
         "best-moments",
@@ -80,8 +82,20 @@ MECHANISMS = (
     Mechanism(
         "second-look",
         "naming",
-        "dark pictures are not looked at again",
+        "no picture is looked at again",
         {"birdwatchd.species.verdict.second_look:SecondLooks.choose": lambda self, predictions: []},
+    ),
+    Mechanism(
+        "brighter-look",
+        "naming",
+        "dark pictures are not looked at again brightened",
+        {LOOKS: (Look.WIDER,)},
+    ),
+    Mechanism(
+        "wider-look",
+        "naming",
+        "pictures are not looked at again with more around the bird",
+        {LOOKS: (Look.BRIGHTER,)},
     ),
     Mechanism(
         "many-moments",

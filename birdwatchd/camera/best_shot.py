@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.crops import (
+    Cut,
     PictureSettings,
     cut_crop,
     encode_crop,
@@ -64,7 +65,7 @@ def quality_of(luma: NDArray[np.uint8], box: Box) -> float:
 
 @dataclass(slots=True)
 class _Candidate:
-    rgb: NDArray[np.uint8]
+    cut: Cut
     whole: NDArray[np.uint8] | None
     at: datetime
     media_s: float
@@ -147,9 +148,9 @@ class MomentPicker:
             self._window_start_s = now_s  # the first frame, or the first after the bird was out of sight
         quality = quality_of(frame.luma, box) * (1.0 if alone else SHARED_RATIO)
         if self._best is None or quality > self._best.quality:
-            rgb = cut_crop(frame, whole(box) if whole else box, self.pictures.mask)
+            cut = cut_crop(frame, whole(box) if whole else box, self.pictures.mask)
             all_of_it = whole_frame(frame, self.pictures.mask) if self.pictures.whole_frames else None
-            self._best = _Candidate(rgb, all_of_it, frame.at, frame.media_s, box, quality)
+            self._best = _Candidate(cut, all_of_it, frame.at, frame.media_s, box, quality)
 
     def due(self, now_s: float, *, birds: int = 1, ending: bool = False) -> Moment | None:
         """The window's best view as a moment, once the window is over or the visit ends.
@@ -164,7 +165,7 @@ class MomentPicker:
         self._last_at = best.at
         self._given += 1
         whole = encode_frame(best.whole) if best.whole is not None else b""
-        return Moment(self._given - 1, best.at, best.box, best.quality, encode_crop(best.rgb), best.media_s, whole)
+        return Moment(self._given - 1, best.at, best.box, best.quality, encode_crop(best.cut), best.media_s, whole)
 
     def _is_over(self, now_s: float, birds: int = 1) -> bool:
         shared_s = birds / PER_SECOND if self._given else 0.0

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator
 from datetime import datetime
+from functools import partial
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from birdwatchd.camera.best_shot import MomentPicker
 from birdwatchd.camera.capture.frame import Frame
@@ -19,11 +20,13 @@ from birdwatchd.camera.frame_clock import FrameClock
 from birdwatchd.camera.motion.detector import MotionDetector
 from birdwatchd.camera.tracking.boxes import nearest, within_reach
 from birdwatchd.camera.tracking.track import Track
+from birdwatchd.camera.view import SAME_VIEW, StreamView, find_view
 from birdwatchd.camera.visit import OpenVisit, box_at
 from birdwatchd.records import Box
 
 __all__ = ["CropSource", "DualCropSource", "Replay"]
 
+COMPARE_AGAIN_S = 5.0  # where the pictures of both streams could not be compared
 MERGED_FACTOR = 1.8  # times a bird's size: a region larger than that holds other birds as well
 
 Replay = Callable[[datetime], Generator[Frame, None, None]]
@@ -44,6 +47,11 @@ class CropSource:
         """
         self.detector: MotionDetector | None = None
         self._clock, self._replay = clock, replay
+
+    @property
+    def view(self) -> StreamView:
+        """What processed frames show of those that crops are cut from, as far as is known."""
+        return SAME_VIEW
 
     def source_size(self, frame: Frame) -> tuple[int, int]:
         """(width, height) of the frames that crops are cut from, pixels, when `frame` is processed."""
@@ -98,6 +106,14 @@ class DualCropSource(CropSource):
         super().__init__(clock, replay)
         self._full = full
         self._full_s = 0.0  # of the newest full-resolution frame
+        self._small: NDArray[np.uint8] | None = None  # luma of the newest frame that shows a bird
+        self._view: StreamView | None = None
+        self._compared_s = -1e9
+
+    @property
+    def view(self) -> StreamView:
+        """What the small stream shows of the main one's picture, as far as is known."""
+        return self._view or SAME_VIEW
 
     def source_size(self, frame: Frame) -> tuple[int, int]:
         """(width, height) of the main stream's frames, pixels; that of `frame` until it is known."""
@@ -105,6 +121,8 @@ class DualCropSource(CropSource):
 
     def offer(self, visit: OpenVisit, frame: Frame, track: Track, now_s: float) -> None:
         """Offer a processed frame; while the main stream is alive only in case that one gives none."""
+        if self._small is None or self._view is None or self._small.shape != frame.luma.shape:
+            self._small, self._view = frame.luma.copy(), None
         picker = visit.fallback_picker if self._full.alive else visit.picker
         _offer(picker, visit, frame, track, now_s)
 
@@ -143,6 +161,7 @@ class DualCropSource(CropSource):
 
     def _offer_full(self, frame: Frame, visits: Collection[OpenVisit]) -> None:
         self._full_s = now_s = self._clock.seconds_of(frame.at)
+        self._compare(frame, now_s)
         found: tuple[Box, ...] | None = None
         for visit in visits:
             before = frame.at < visit.start
@@ -155,13 +174,23 @@ class DualCropSource(CropSource):
                 if before and not near:
                     continue
                 box = nearest(box, near) if near else box
-            visit.picker.offer(frame, box, now_s, whole=visit.whole_box)
+            visit.picker.offer(frame, self.view.to_main(box), now_s, whole=partial(self._whole_box, visit))
+
+    def _whole_box(self, visit: OpenVisit, box: Box) -> Box:
+        """As `OpenVisit.whole_box`, of a box in the main picture."""
+        return self.view.to_main(visit.whole_box(self.view.to_small(box)))
+
+    def _compare(self, frame: Frame, now_s: float) -> None:
+        """Learn, once, what the small stream shows of this picture."""
+        if self._view is None and self._small is not None and abs(now_s - self._compared_s) >= COMPARE_AGAIN_S:
+            self._compared_s = now_s
+            self._view = find_view(self._small, frame.luma)
 
     def _detect(self, frame: Frame) -> tuple[Box, ...]:
         """What differs from the background in a frame of the main stream."""
         if self.detector is None:
             return ()
-        luma = np.asarray(cv2.resize(frame.luma, self.detector.frame_size, interpolation=cv2.INTER_AREA), np.uint8)
+        luma = self.view.cut(frame.luma, self.detector.frame_size)
         return tuple(region.box for region in self.detector.detect(luma))
 
 

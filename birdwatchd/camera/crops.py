@@ -1,7 +1,8 @@
 """Crop birds out of full-resolution frames, in colour, and encode the crops as JPEG.
 
-The classifier needs squares with a margin, inside the frame. Only a crop's own rectangle is converted to colour, with
-the colour matrix and range that the stream declares: converting whole frames would cost as much as decoding them.
+The network sees squares with a margin, inside the frame; the picture that is kept shows more around them, for people.
+Only a crop's own rectangle is converted to colour, with the colour matrix and range that the stream declares:
+converting whole frames would cost as much as decoding them.
 No other module makes pictures of frames, so none leaves this one without its privacy mask.
 """
 
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.mask import PrivacyMask
 from birdwatchd.records import Box, Crop
+from birdwatchd.seen_part import PixelRect, with_mark
 
 __all__ = [
+    "Cut",
     "PictureSettings",
     "PixelRect",
     "cut_crop",
@@ -30,8 +33,10 @@ __all__ = [
 ]
 
 MARGIN = 0.2  # of the bird's longer side, on each side: the classifier was trained with some air around the bird
+PICTURE_MARGIN = 0.5  # the same of the picture that is kept: the box of what moves often leaves out a tail or a head
 MIN_SIDE = 48  # pixels; a smaller crop holds too little around a tiny bird to be judged by a person
-MAX_SIDE = 640  # pixels of the stored crop: 384 are classified, the rest is for people
+MAX_SIDE = 640  # pixels of what the network sees: 384 are classified, the rest is for people
+BLOCK = 8  # pixels; a JPEG is made of such blocks, and what the network sees begins with one (see `cut_crop`)
 JPEG_QUALITY = 94
 FRAME_QUALITY = 88  # of whole frames, which are for people: a fifth of the bytes
 
@@ -51,27 +56,20 @@ class PictureSettings:
     whole_frames: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PixelRect:
-    """Whole pixels: left, top, right and bottom (exclusive)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Cut:
+    """A bird, cut out of a frame.
 
-    left: int
-    top: int
-    right: int
-    bottom: int
+    Attributes:
+        rgb: uint8 RGB, shape (height, width, 3).
+        seen: the part of it that the network sees.
+    """
 
-    @property
-    def width(self) -> int:
-        """Pixels across."""
-        return self.right - self.left
-
-    @property
-    def height(self) -> int:
-        """Pixels down."""
-        return self.bottom - self.top
+    rgb: NDArray[np.uint8]
+    seen: PixelRect
 
 
-def square_around(box: Box, width: int, height: int, margin: float = MARGIN) -> PixelRect:
+def square_around(box: Box, width: int, height: int, margin: float = MARGIN, least: float = MIN_SIDE) -> PixelRect:
     """The square that shows the bird in `box` with a margin, moved (not cut) to lie inside the frame.
 
     It is as high as wide unless the frame itself is smaller than the square needs to be; then it is cut to the frame.
@@ -80,9 +78,10 @@ def square_around(box: Box, width: int, height: int, margin: float = MARGIN) -> 
         box: the bird, fractions of the frame.
         width, height: pixels of the frame.
         margin: of the bird's longer side, added on each side.
+        least: pixels of its side at least.
     """
     side = max(box.w * width, box.h * height) * (1 + 2 * margin)
-    side = max(side, MIN_SIDE)
+    side = max(side, least)
     w, h = min(round(side), width), min(round(side), height)
     left = round((box.x + box.w / 2) * width - w / 2)
     top = round((box.y + box.h / 2) * height - h / 2)
@@ -90,15 +89,48 @@ def square_around(box: Box, width: int, height: int, margin: float = MARGIN) -> 
     return PixelRect(left, top, left + w, top + h)
 
 
-def cut_crop(frame: Frame, box: Box, mask: PrivacyMask = NO_MASK) -> NDArray[np.uint8]:
-    """The bird in colour, masked: uint8 RGB, shape (side, side, 3), side at most MAX_SIDE; a copy."""
-    rect = square_around(box, frame.width, frame.height)
-    rgb = _masked_part(frame, rect, mask)
-    longest = max(rgb.shape[:2])
-    if longest > MAX_SIDE:
-        size = (round(rgb.shape[1] * MAX_SIDE / longest), round(rgb.shape[0] * MAX_SIDE / longest))
-        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return rgb
+def cut_crop(frame: Frame, box: Box, mask: PrivacyMask = NO_MASK) -> Cut:
+    """The bird in colour, masked, with more around it than the network sees; a copy.
+
+    The network must see what it would see if that were cut out alone, at most MAX_SIDE a side. So it is converted and
+    shrunk by itself, and begins with a block of the JPEG, which what is around it then does not change.
+    """
+    inner = square_around(box, frame.width, frame.height)
+    outer = _surroundings(box, inner, frame.width, frame.height)
+    scale = min(1.0, MAX_SIDE / max(inner.width, inner.height))
+    width, height = round(inner.width * scale), round(inner.height * scale)
+    left, before = _whole_blocks(inner.left - outer.left, scale)
+    top, above = _whole_blocks(inner.top - outer.top, scale)
+    right, below = round((outer.right - inner.right) * scale), round((outer.bottom - inner.bottom) * scale)
+    rect = PixelRect(inner.left - before, inner.top - above, outer.right, outer.bottom)
+    rgb = _shrunk(_masked_part(frame, rect, mask), left + width + right, top + height + below)
+    seen = PixelRect(left, top, left + width, top + height)
+    rgb[seen.top : seen.bottom, seen.left : seen.right] = _shrunk(_masked_part(frame, inner, mask), width, height)
+    return Cut(rgb, seen)
+
+
+def _surroundings(box: Box, inner: PixelRect, width: int, height: int) -> PixelRect:
+    """The square that is kept: around the bird too, moved to lie inside the frame, with all that the network sees."""
+    wider = square_around(box, width, height, PICTURE_MARGIN, MIN_SIDE * (1 + 2 * PICTURE_MARGIN) / (1 + 2 * MARGIN))
+    left, top = min(wider.left, inner.left), min(wider.top, inner.top)
+    return PixelRect(left, top, max(wider.right, inner.right), max(wider.bottom, inner.bottom))
+
+
+def _whole_blocks(room: int, scale: float) -> tuple[int, int]:
+    """How many pixels are kept before what the network sees, and how many of the frame they are made of.
+
+    Args:
+        room: pixels of the frame that may be kept there.
+    """
+    kept = int(room * scale) // BLOCK * BLOCK
+    return kept, min(room, round(kept / scale))
+
+
+def _shrunk(rgb: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """A copy of this size, at most its own."""
+    if rgb.shape[:2] == (height, width):
+        return rgb.copy()  # it may be the decoder's memory
+    return np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def whole_frame(frame: Frame, mask: PrivacyMask) -> NDArray[np.uint8]:
@@ -119,14 +151,15 @@ def picture_of(av_frame: Any, mask: PrivacyMask, size: tuple[int, int] | None = 
     return picture
 
 
-def encode_crop(rgb: NDArray[np.uint8]) -> Crop:
-    """Encode a crop as JPEG without colour subsampling; `rgb` is uint8, shape (height, width, 3)."""
-    jpeg = _encoded(rgb, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
-    return Crop(jpeg, rgb.shape[1], rgb.shape[0])
+def encode_crop(cut: Cut) -> Crop:
+    """Encode a crop as JPEG without colour subsampling, and mark in it what the network sees."""
+    height, width = cut.rgb.shape[:2]
+    jpeg = _encoded(cut.rgb, JPEG_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+    return Crop(with_mark(jpeg, cut.seen, width, height), width, height)
 
 
 def encode_frame(rgb: NDArray[np.uint8]) -> bytes:
-    """Encode a whole frame as JPEG; `rgb` as of a crop."""
+    """Encode a whole frame as JPEG; `rgb` is uint8, shape (height, width, 3)."""
     return _encoded(rgb, FRAME_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
 
 

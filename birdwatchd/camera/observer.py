@@ -26,6 +26,7 @@ from birdwatchd.camera.motion.settings import MotionSettings
 from birdwatchd.camera.motion.sight import Sight
 from birdwatchd.camera.sampling import AdaptiveSampler, SamplingSettings
 from birdwatchd.camera.tracking.tracker import Step, Track, Tracker, TrackerSettings
+from birdwatchd.camera.view import StreamView
 from birdwatchd.camera.visit import OpenVisit
 from birdwatchd.records import Blindness, Box, Evidence, Moment, new_visit_id
 from birdwatchd.settings.cameras import CameraSettings
@@ -106,6 +107,11 @@ class Observer:
     def blind_spell(self) -> BlindSpell | None:
         """For how much of everything so far birds could hardly be seen; None where that is not worth a word."""
         return self._sight.spell()
+
+    @property
+    def view(self) -> StreamView:
+        """What the small stream of a camera with two shows of the main stream's picture, as far as is known."""
+        return self._crops.view
 
     @property
     def gate(self) -> MotionDetector | None:

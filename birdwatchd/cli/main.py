@@ -169,6 +169,13 @@ def scan(
     camera: Annotated[str, typer.Option(metavar="KEY", help="Key of the camera that made these recordings.")] = "scan",
     min_bird: MinBirdOption = None,
     again: Annotated[bool, typer.Option("--again", help="Scan also what was scanned before.")] = False,
+    zone: Annotated[
+        str,
+        typer.Option(
+            metavar="ZONE",
+            help="The zone of the cameras' clocks, if they write local time [default: as recordings say].",
+        ),
+    ] = "",
     verbose: VerboseOption = False,
 ) -> int:
     """Find the visits in recordings: files, folders, camera-trap cards.
@@ -180,7 +187,7 @@ def scan(
     setup_log(verbose=verbose)
     settings = overridden(_config(config), home=home, model=model)
     setup_log(verbose=verbose, as_json=settings.log.format == "json")
-    return run_scan(settings, ScanOptions(tuple(paths), json_file, camera, min_bird or "auto", again))
+    return run_scan(settings, ScanOptions(tuple(paths), json_file, camera, min_bird or "auto", again, zone))
 
 
 @app.command(rich_help_panel="Mend", epilog="Example: birdwatchd check -c birdwatchd.yaml --probe")

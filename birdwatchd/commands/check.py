@@ -154,9 +154,9 @@ def _probe_camera(config: Config, key: str) -> str:
 
 
 def _probe_broker(config: Config) -> str:
-    from birdwatchd.mqtt.probe import probe
+    from birdwatchd.mqtt.probe import probe_broker
 
-    return probe(config.mqtt, BROKER_TIMEOUT_S)
+    return probe_broker(config, BROKER_TIMEOUT_S)
 
 
 def _probe_channel(config: Config, name: str) -> str:

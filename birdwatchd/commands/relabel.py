@@ -21,7 +21,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.build import build_composer
 from birdwatchd.records import Crop, Moment, Prediction, Verdict, Visit
 from birdwatchd.settings.config import Config
-from birdwatchd.species.verdict.second_look import SecondLooks, clearer
+from birdwatchd.species.verdict.second_look import SecondLooks, look_again
 from birdwatchd.stages.learn import experience_of
 from birdwatchd.store import MomentRow, Store, StoredMoment
 
@@ -138,7 +138,7 @@ class _Relabel:
         return MomentRow(_moment(moment, b""), embedding, moment.top, moment.logits, moment.bird_evidence)
 
     def _classify(self, moments: Sequence[StoredMoment], start: datetime) -> list[MomentRow]:
-        """Classify stored crops, dark ones twice, as live ones are; those whose files are gone are left out."""
+        """Classify stored crops, some of them again, as live ones are; those whose files are gone are left out."""
         readable = []
         for moment in moments:
             try:
@@ -149,9 +149,9 @@ class _Relabel:
         if not predictions:
             return []
         running = self._fusion.running(start)
-        chosen = [(one.visit_id, one.moment) for one in SecondLooks(running.branch()).choose(predictions)]
-        again = self._classifier.predict(chosen, brightened=True) if chosen else []
-        return [self._row(prediction) for prediction in clearer(running, predictions, again)]
+        visits = {predictions[0].visit_id: (running, SecondLooks(running.branch()))}
+        together, _ = look_again(self._classifier.predict, predictions, visits)
+        return [self._row(prediction) for prediction in together]
 
     def _row(self, prediction: Prediction) -> MomentRow:
         top = self._fusion.top(prediction.logits)

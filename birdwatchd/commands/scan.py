@@ -1,7 +1,7 @@
 """Find the visits in recordings: one worker decodes, the stages name and store; resumable, and no file stops it.
 
-A recording is marked as scanned only when its last visit is stored, by its size and time from before it was read. What
-was cut off, failed, or was scanned with other settings is forgotten and scanned anew (`birdwatchd.store.scans`).
+A recording is marked as scanned only when its last visit is stored, by what was in it before it was read. What was cut
+off, failed, or was scanned with other settings is forgotten and scanned anew (`birdwatchd.store.scans`).
 A file has two names: the system's, which may hold any bytes and goes to the worker, and the one that is stored and
 shown, which is always text.
 """
@@ -20,11 +20,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+from zoneinfo import available_timezones
 
 from birdwatchd.camera.process.scan_process import ScanProcess
-from birdwatchd.commands.progress import progress_bar
-from birdwatchd.commands.recordings import find_recordings, text_of, unreadable
-from birdwatchd.commands.terminal import VisitLines, counted, err, plain, say_problem
+from birdwatchd.commands.progress import ScanTally, progress_bar
+from birdwatchd.commands.recordings import find_recordings, impossible, text_of, unreadable
+from birdwatchd.commands.terminal import DATE_AND_TIME, VisitLines, err, plain, say_problem, say_warning
 from birdwatchd.errors import BirdwatchError, ConfigError, ExportError, SourceUnusable
 from birdwatchd.flow import Crew, Mailbox, Stop
 from birdwatchd.metrics import Metrics
@@ -35,7 +36,7 @@ from birdwatchd.settings.cameras import BirdSize, CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.stages.build import build_stages
-from birdwatchd.store import Recording, Store, VisitIds
+from birdwatchd.store import Recording, Store, VisitIds, content_of
 
 if TYPE_CHECKING:
     from birdwatchd.species.network.network import Network
@@ -45,11 +46,6 @@ __all__ = ["ScanOptions", "run_scan"]
 log = logging.getLogger(__name__)
 
 DEADLINE_S = 30.0  # for the last visits of a scan that was stopped
-LEFT_OUT = "no name, and nothing in it moved like an animal (dust, leaves, light)"
-NEVER_EMPTY = (
-    "a place never seen empty before: a bird that sits still from beginning to end is not seen; "
-    "scan a folder with more recordings of the same camera"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +57,7 @@ class ScanOptions:
     camera: str = "scan"
     min_bird: BirdSize = "auto"
     again: bool = False
+    zone: str = ""
 
 
 def run_scan(config: Config, options: ScanOptions) -> int:
@@ -71,6 +68,9 @@ def run_scan(config: Config, options: ScanOptions) -> int:
         check_slug(options.camera)
     except ValueError as error:
         raise ConfigError(plain(f"--camera: {error}")) from None
+    if options.zone and options.zone not in available_timezones():
+        hint = "use a name such as Europe/Berlin, or UTC"
+        raise ConfigError(plain(f"--zone: {options.zone} is not a time zone"), hint)
     found = find_recordings(options.paths)
     for line in found.notices:
         err.print(plain(line), soft_wrap=True)
@@ -91,14 +91,18 @@ def run_scan(config: Config, options: ScanOptions) -> int:
         return _Scan(config, options, store, network, json_out, stop).run(found.recordings, found.problems)
 
 
-def _settings_text(camera: str, settings: CameraSettings, species: SpeciesSettings) -> str:
-    """All that decides what is found in a recording and what it is called, besides the model."""
+def _settings_text(camera: str, settings: CameraSettings, species: SpeciesSettings, zone: str = "") -> str:
+    """All that decides what is found in a recording, what it is called and when it was, besides the model."""
     of_no_matter = {"source", "gate_source", "name", "enabled", "open_timeout_s", "read_timeout_s", "decode"}
     of_no_matter |= {"clips", "post_roll_s", "clip_max_s", "store", "tls", "tls_fingerprint", "memory_mb"}
-    of_no_matter |= {name for name in ("mask", "keep_lifeless") if not getattr(settings, name)}
+    of_no_matter |= {"transport", "poll_s"}
+    of_no_matter |= {
+        name for name in ("mask", "keep_lifeless", "rotate", "mirror", "crop") if not getattr(settings, name)
+    }
     found = settings.model_dump(mode="json", exclude=of_no_matter)
     named = species.model_dump(mode="json", exclude_defaults=True)  # new settings change nothing
-    return json.dumps({"camera": camera, "found": found, "named": named}, sort_keys=True)
+    said = {"camera": camera, "found": found, "named": named} | ({"zone": zone} if zone else {})
+    return json.dumps(said, sort_keys=True)
 
 
 @contextmanager
@@ -150,18 +154,6 @@ class _FileCount:
         return replace(evidence, visit_id=visit_id, media=self.recording.path, clip=None)
 
 
-@dataclass(slots=True)
-class _Tally:
-    files: int = 0
-    skipped: int = 0
-    failed: int = 0
-    visits: int = 0
-    withdrawn: int = 0
-    new_places: int = 0
-    seconds: float = 0.0
-    by_name: dict[str, int] = field(default_factory=dict)
-
-
 class _Scan:
     """One run of `birdwatchd scan`."""
 
@@ -175,14 +167,15 @@ class _Scan:
         stop: Stop,
     ) -> None:
         self._config, self._options, self._store, self._stop = config, options, store, stop
-        self._json, self._model, self._tally = json_out, network.model_id, _Tally()
+        self._json, self._model, self._tally = json_out, network.model_id, ScanTally()
         self._metrics = Metrics()
         self._mailbox = Mailbox(self._metrics, when_full="wait")
         self._counts: dict[str, _FileCount] = {}
         self._lock = threading.Lock()
-        self._lines = VisitLines(config.station.zone) if json_out is not sys.stdout else None
+        self._contents: set[str] = set()  # of this run
+        self._lines = VisitLines(config.station.zone, dated=True) if json_out is not sys.stdout else None
         self._camera = config.of_recordings(options.camera, options.min_bird)
-        self._settings = _settings_text(options.camera, self._camera, config.species)
+        self._settings = _settings_text(options.camera, self._camera, config.species, options.zone)
         self._classify, self._record, _ = build_stages(
             config,
             network,
@@ -209,7 +202,8 @@ class _Scan:
         crew.start("classify", self._classify.run)
         crew.start("record", self._record.run)
         links = [path for path in files if path.is_symlink()]  # they may lead out of their folder
-        worker = ScanProcess(self._options.camera, self._camera, (*self._options.paths, *links))
+        zones = (self._config.station.timezone, self._options.zone)
+        worker = ScanProcess(self._options.camera, self._camera, (*self._options.paths, *links), zones)
         interrupt = Crew(self._stop)
         interrupt.start("interrupt", lambda: self._interrupt(worker))
         self._scan_all(files, worker)
@@ -251,10 +245,10 @@ class _Scan:
         except SourceUnusable as error:
             self._fail(str(error))
             return
-        if not self._options.again and self._store.scans.is_done(recording):
-            self._repeat(recording)
+        if self._was_done(recording):
             return
         self._store.scans.forget(recording)
+        self._store.scans.mark_begun(recording, datetime.now(UTC))
         count = self._counts[recording.path] = _FileCount(recording)
         name = plain(text_of(Path(path.name)))
         system_name = str(path.absolute())
@@ -263,6 +257,8 @@ class _Scan:
             if status.notice:
                 log.warning("%s", status.notice.replace(system_name, recording.path))
             extra = dict(status.extra)
+            if "began_s" in extra:
+                self._check_date(recording, extra["began_s"])
             if extra.get("duration_s"):
                 describe(f"{name}  {extra['media_s'] / extra['duration_s']:.0%}")
 
@@ -279,9 +275,34 @@ class _Scan:
             problem = f"{recording.path}: changed while it was read; scan it again when it is whole"
         if problem:
             self._fail(problem)
+            self._contents.discard(recording.content)  # its copies fail too, and are named
         with self._lock:
             count.error, count.growing = problem, growing
         self._mark_if_complete(recording.path)
+
+    def _was_done(self, recording: Recording) -> bool:
+        """Whether a recording was scanned before, here or elsewhere, or lies here twice; its visits are shown."""
+        if recording.content in self._contents:
+            self._tally.skipped += 1
+            self._tally.elsewhere += 1
+            return True
+        self._contents |= {recording.content} - {""}
+        done = None if self._options.again else self._store.scans.done_as(recording)
+        if done is None:
+            return False
+        if done.path != recording.path:
+            self._tally.elsewhere += 1
+        elif not done.content and recording.content:
+            self._store.scans.note_content(recording)
+        self._repeat(done)
+        return True
+
+    def _check_date(self, recording: Recording, began_s: float) -> None:
+        """Warn of a date that cannot be, before anything of it is stored."""
+        if why := impossible(began_s, datetime.now(UTC).timestamp()):
+            self._tally.misdated += 1
+            at = datetime.fromtimestamp(max(began_s, 0.0), self._config.station.zone).strftime(DATE_AND_TIME)
+            say_warning(f"{recording.path}: is said to begin at {at}, {why}")
 
     def _recording(self, path: Path) -> Recording:
         """A file as it is now.
@@ -296,7 +317,11 @@ class _Scan:
         if not stat.S_ISREG(facts.st_mode):
             raise SourceUnusable(f"{text_of(path)}: is not a file", "name recordings and folders")
         media = text_of(path.absolute())
-        return Recording(media, facts.st_size, facts.st_mtime_ns, self._model, self._settings)
+        try:
+            content = content_of(path, facts.st_size)
+        except OSError:  # the worker will say so
+            content = ""
+        return Recording(media, facts.st_size, facts.st_mtime_ns, self._model, self._settings, content)
 
     def _has_changed(self, path: Path, recording: Recording) -> bool:
         """Whether it is another file than before it was read. One that is gone (a pulled card) has not changed."""
@@ -350,6 +375,7 @@ class _Scan:
         """A recording that was scanned before: give its visits again, so that the JSON is whole."""
         self._tally.skipped += 1
         for visit in self._store.scans.visits_of(recording):
+            self._tally.known += 1
             self._show(visit)
 
     def _show(self, visit: Visit) -> None:
@@ -369,18 +395,5 @@ class _Scan:
         say_problem(plain(line))
 
     def _summary(self, stopped: bool) -> None:
-        t = self._tally
-        parts = [f"{counted(t.files, 'file')} scanned ({t.seconds:.0f} s of video)"]
-        if t.skipped:
-            parts.append(f"{t.skipped} done before")
-        parts += [counted(t.visits, "visit"), f"{t.failed} failed"]
-        err.print(("stopped: " if stopped else "") + ", ".join(parts), soft_wrap=True)
-        for name, number in sorted(t.by_name.items(), key=lambda item: -item[1]):
-            err.print(f"  {number:>4}  {name}", soft_wrap=True)
-        if t.withdrawn:
-            err.print(f"{counted(t.withdrawn, 'visit')} left out: {LEFT_OUT}", soft_wrap=True)
-        if t.new_places:
-            show = "recording shows" if t.new_places == 1 else "recordings show"
-            err.print(f"{t.new_places} {show} {NEVER_EMPTY}", soft_wrap=True)
-        if stopped:
-            err.print("run the same command again to continue", soft_wrap=True)
+        for line in self._tally.lines(stopped=stopped):
+            err.print(line, soft_wrap=True)

@@ -20,6 +20,7 @@ from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.errors import ConfigError, NoSuchVisit, StoreError
 from birdwatchd.records import FloatArray, Visit
 from birdwatchd.search.nearest import nearest_visits
+from birdwatchd.seen_part import seen_part
 from birdwatchd.settings.config import Config
 from birdwatchd.store import StoredMoment, StoreReader
 
@@ -103,7 +104,7 @@ def _of_picture(config: Config, path: Path) -> _Query:
 
     try:
         with Image.open(path) as image:
-            picture = image.convert("RGB")
+            picture = seen_part(image).convert("RGB")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         raise ConfigError(f"{path} cannot be read as an image", "give a JPEG or PNG of the bird") from None
     network = load_network(config.model, config.model_cache, progress=True)

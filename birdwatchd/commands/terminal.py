@@ -43,6 +43,7 @@ NO_SPECIES = frozenset({"unknown", "background", "none"})  # classes that classi
 HEADINGS = ("when", "for", "camera", "bird", "sure", "pictures", "visit")
 RIGHT = frozenset({"for", "sure", "pictures"})
 CHUNK = 500  # visits whose columns are measured at once
+DATE_AND_TIME = "%Y-%m-%d %H:%M:%S"
 PIPED_WIDTH = 160  # characters a line where no terminal tells its width
 out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False, emoji=False)
@@ -127,6 +128,11 @@ def say_problem(text: str) -> None:
         err.print(f"[bold red]birdwatchd:[/] {shown(line)}", soft_wrap=True)
 
 
+def say_warning(text: str) -> None:
+    """One line on stderr about what goes on all the same."""
+    err.print(f"[bold yellow]birdwatchd:[/] {shown(plain(text))}", soft_wrap=True)
+
+
 def name_of(verdict: Verdict) -> str:
     """What to call a bird."""
     if verdict.common_name:
@@ -159,8 +165,12 @@ def size(count: int) -> str:
 class VisitLines:
     """Print a visit when it gets a name, when the name changes, and when it is over."""
 
-    def __init__(self, zone: tzinfo | None = None) -> None:
-        self._zone = zone
+    def __init__(self, zone: tzinfo | None = None, *, dated: bool = False) -> None:
+        """
+        Args:
+            dated: with the day, for what was not just now.
+        """
+        self._zone, self._form = zone, DATE_AND_TIME if dated else "%H:%M:%S"
         self._said: dict[str, str] = {}
 
     def show(self, visit: Visit) -> None:
@@ -174,7 +184,7 @@ class VisitLines:
         out.print(self._line(visit), soft_wrap=True)
 
     def _line(self, visit: Visit) -> str:
-        clock = _local(visit.start, self._zone).strftime("%H:%M:%S")
+        clock = _local(visit.start, self._zone).strftime(self._form)
         style = STYLES[visit.verdict.state]
         if visit.end is None:
             tail = "[dim]…[/]"
@@ -210,7 +220,7 @@ def _cells(visit: Visit, zone: tzinfo | None) -> tuple[str, tuple[str, ...]]:
     """The style of a visit's line, and its columns."""
     bird, sure = best_guess(visit.verdict)
     lasted = f"{(visit.end - visit.start).total_seconds():.0f} s" if visit.end else "…"
-    when = _local(visit.start, zone).strftime("%Y-%m-%d %H:%M:%S")
+    when = _local(visit.start, zone).strftime(DATE_AND_TIME)
     return STYLES[visit.verdict.state], (
         when,
         lasted,

@@ -9,6 +9,7 @@ from pathlib import Path
 from birdwatchd.commands.terminal import out, shown
 from birdwatchd.errors import ConfigError, ExportError, NoSuchVisit, StoreError
 from birdwatchd.records import Label
+from birdwatchd.seen_part import seen_part
 from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import bundled_taxonomy, name_key, species_keys
 from birdwatchd.store import StoreReader
@@ -52,7 +53,7 @@ def run_why(config: Config, options: WhyOptions) -> int:
     among = _classes_of(options.species, labels) if options.species is not None else ()
     try:
         with Image.open(path) as opened:
-            image = opened.convert("RGB")
+            image = seen_part(opened).convert("RGB")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         raise ConfigError(f"{path} cannot be read as an image", "give a JPEG or PNG of the bird") from None
     heatmap = occlusion_heatmap(checkpoint, image, among)

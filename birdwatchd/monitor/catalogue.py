@@ -61,7 +61,7 @@ CATALOGUE = {
     "clips_cut_total": _counter("Clips that end before their visit does: the disk was too slow, or full.", "camera"),
     "crops_waiting": _gauge("Crops that wait for the classifier; at most 64 per camera.", "camera"),
     "crops_classified_total": _counter("Crops that the network classified."),
-    "second_looks_total": _counter("Brightened copies of dark crops among them."),
+    "second_looks_total": _counter("Second looks among them, brighter or wider."),
     "crops_dropped_total": _counter(
         "Crops that were given up: the lane was full, or the daemon was stopping.", "camera", "reason"
     ),

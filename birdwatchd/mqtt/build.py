@@ -21,7 +21,7 @@ from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.store import Decide, Store, Writer
 
-__all__ = ["MqttService", "build_composer", "build_mqtt"]
+__all__ = ["MqttService", "build_composer", "build_discovery", "build_mqtt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def build_mqtt(
         switch=switch,
         species=species,
     )
-    discovery = _discovery(settings, topics, cameras, alerts=decide is not None)
+    discovery = build_discovery(settings, topics, cameras, alerts=decide is not None)
     summary = _daily_summary(store, settings, topics, cameras)
     retained = RetainedTopics(store, composer, discovery, health, clock, daily_summary=summary, commands=commands)
     publisher = Publisher(
@@ -99,9 +99,10 @@ def _daily_summary(
     return DailySummary(store, topics.heartbeat, settings.heartbeat_at, enabled)
 
 
-def _discovery(
+def build_discovery(
     settings: MqttSettings, topics: Topics, cameras: Mapping[str, CameraSettings], *, alerts: bool
 ) -> Discovery:
+    """What is told to Home Assistant about a station and its cameras."""
     return Discovery(
         settings.discovery,
         topics,

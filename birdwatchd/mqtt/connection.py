@@ -24,6 +24,15 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from birdwatchd.address import Secret
 from birdwatchd.errors import BrokerError, BrokerRefused, BrokerUnreachable, ConfigError
+from birdwatchd.mqtt.answers import (
+    CANNOT_WORK,
+    REFUSED,
+    TAKEN_OVER,
+    TOO_LARGE,
+    UNSPECIFIED,
+    UNSUPPORTED_PROTOCOL,
+    Limits,
+)
 from birdwatchd.records import Message
 from birdwatchd.settings.mqtt import MqttSettings
 
@@ -36,18 +45,6 @@ MAX_RECEIVED = 64  # messages kept until the owner reads them; later ones are dr
 MAX_RECEIVED_BYTES = 16_384  # an MQTT 5 broker does not forward larger packets to us
 MAX_PACKET_BYTES = 268_435_455  # of the MQTT standard, for what follows the fixed header
 KEEPALIVE_S = 30  # a half-open connection is noticed after at most twice that
-
-UNSPECIFIED, UNSUPPORTED_PROTOCOL, TAKEN_OVER = 0x80, 0x84, 0x8E
-_REFUSED = {
-    0x80: "no reason given",
-    0x85: "invalid client id; check station.name",
-    0x86: "wrong user name or password; check mqtt.username and mqtt.password_file",
-    0x87: "wrong user name or password, or no permission to connect; "
-    "check mqtt.username, mqtt.password_file and the broker's access rules",
-    0x8A: "this client is banned; ask the broker's administrator",
-    0x8C: "unsupported authentication method; check the broker's configuration",
-    0x9D: "it has moved to another address; check mqtt.url",
-}
 
 
 class ProtocolVersion(Enum):
@@ -91,19 +88,6 @@ class Received:
     topic: str
     payload: bytes
     retained: bool
-
-
-@dataclass(slots=True)
-class Limits:
-    """Limits from the broker's CONNACK; names and defaults are MQTT 5's.
-
-    Attributes:
-        maximum_packet_size: bytes; None for no limit.
-        receive_maximum: unacknowledged messages.
-    """
-
-    maximum_packet_size: int | None = None
-    receive_maximum: int = 65_535
 
 
 @contextmanager
@@ -193,10 +177,13 @@ class Connection:
         subscribe_refused: the broker refused a subscription; None before it has answered.
         error: why the connection failed or was lost.
         ever_connected: this protocol version is known to work.
+        was_up: the broker has accepted the connection that is there now, or was there last.
         version_unsupported: the broker answered that it does not support this version.
         closed_before_connack: the broker closed the connection without a CONNACK, as some old ones do.
         connack_timed_out: no CONNACK in time; an old broker may be waiting for more of a CONNECT that it misreads.
         taken_over: the connection was lost because another client connected with our id.
+        too_large: the connection was lost because a packet was larger than the broker allows.
+        publishes: there is a last will, so that the broker must keep messages.
     """
 
     settings: MqttSettings
@@ -209,10 +196,13 @@ class Connection:
     subscribe_refused: bool | None = None
     error: BrokerError | None = None
     ever_connected: bool = False
+    was_up: bool = False
     version_unsupported: bool = False
     closed_before_connack: bool = False
     connack_timed_out: bool = False
     taken_over: bool = False
+    too_large: bool = False
+    publishes: bool = False
 
     @classmethod
     def make(
@@ -222,6 +212,8 @@ class Connection:
         protocol: ProtocolVersion,
         credentials: Credentials,
         will: Message | None = None,
+        *,
+        max_received_bytes: int = MAX_RECEIVED_BYTES,
     ) -> Connection:
         """Prepare a connection; nothing is sent yet."""
         extra: dict[str, Any] = {} if protocol is ProtocolVersion.V5 else {"clean_session": True}
@@ -239,9 +231,9 @@ class Connection:
         properties = None
         if protocol is ProtocolVersion.V5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho
-            properties.MaximumPacketSize = MAX_RECEIVED_BYTES
+            properties.MaximumPacketSize = max_received_bytes
         client.connect_async(settings.host, settings.port, keepalive=KEEPALIVE_S, properties=properties)
-        connection = cls(settings, protocol, client)
+        connection = cls(settings, protocol, client, publishes=will is not None)
         client.on_connect = connection._on_connect
         client.on_disconnect = connection._on_disconnect
         client.on_publish = connection._on_publish
@@ -256,7 +248,8 @@ class Connection:
             BrokerUnreachable, BrokerRefused: the socket or TLS could not be opened.
         """
         self.error = None
-        self.version_unsupported = self.closed_before_connack = self.connack_timed_out = self.taken_over = False
+        self.version_unsupported = self.closed_before_connack = self.connack_timed_out = False
+        self.taken_over = self.too_large = self.was_up = False
         with broker_errors(self.settings):
             self.client.reconnect()
         self.link = Link.CONNECTING
@@ -282,6 +275,9 @@ class Connection:
             code = self.client.loop_misc()
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self.client.socket() is None:
             self._down("network error")
+        elif self.link is Link.CONNECTING and self.error is not None:  # it answered, and cannot be used
+            self.client.disconnect()
+            self._down("of no use")
 
     @property
     def connack_timeout_s(self) -> float:
@@ -347,22 +343,26 @@ class Connection:
     ) -> None:
         where = f"broker {self.settings.host}:{self.settings.port}"
         if not reason.is_failure:
-            self.link, self.ever_connected = Link.UP, True
-            self.limits = Limits(
-                getattr(properties, "MaximumPacketSize", None), getattr(properties, "ReceiveMaximum", 65_535)
-            )
+            self.ever_connected, self.limits = True, Limits.of(properties)
+            if not (self.publishes and self.limits.missing):
+                self.link, self.was_up = Link.UP, True
+            else:  # it should have refused the last will
+                self.error = BrokerRefused(f"{where} cannot be used: {self.limits.missing}")
         elif reason.value == UNSUPPORTED_PROTOCOL:
             self.version_unsupported = True
             self.error = BrokerRefused(f"{where} does not support {self.protocol.text}", "use another broker")
-        elif reason.value in _REFUSED:
-            self.error = BrokerRefused(f"{where} refused the connection: {_REFUSED[reason.value]}")
+        elif reason.value in REFUSED:
+            self.error = BrokerRefused(f"{where} refused the connection: {REFUSED[reason.value]}")
         else:
             self.error = BrokerUnreachable(f"{where} is not ready ({str(reason).lower()})", "see the broker's log")
 
     def _on_disconnect(
         self, client: paho.Client, userdata: object, flags: object, reason: ReasonCode, properties: Any
     ) -> None:
-        self.taken_over = reason.value == TAKEN_OVER
+        self.taken_over, self.too_large = reason.value == TAKEN_OVER, reason.value == TOO_LARGE
+        if self.link is Link.UP and reason.value in CANNOT_WORK:
+            where = f"broker {self.settings.host}:{self.settings.port}"
+            self.error = BrokerRefused(f"{where} cannot be used: {CANNOT_WORK[reason.value]}")
         self._down("no reason given" if reason.value == UNSPECIFIED else str(reason).lower())
 
     def _on_publish(self, client: paho.Client, userdata: object, mid: int, reason: ReasonCode, properties: Any) -> None:

@@ -1,8 +1,9 @@
-"""Infer the broker's maximum packet size from lost connections, for brokers that do not announce one (MQTT 3.1.1).
+"""Infer the broker's maximum packet size from lost connections, for brokers that do not announce one.
 
 Such a broker closes the connection when a packet is too large, and the same message would be resent for ever: one
 picture would hold back every visit after it. A large message that was in flight when three connections in a row were
-lost is taken to be the cause.
+lost is taken to be the cause. A small one only if it was alone: after two short connections messages go one by one
+(`careful`), and one that ends two connections that had just carried others is too large, whatever its size.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from dataclasses import dataclass, field
 __all__ = ["PacketLimit"]
 
 LOST_CONNECTIONS = 3  # in a row with the same largest message, before it is taken to be the cause
-ALWAYS_ACCEPTED = 4096  # bytes; every broker takes packets of this size
+CAUGHT = 2  # connections in a row that carried others, and ended with this one
+MOSTLY_ACCEPTED = 4096  # bytes; a broker that takes less has to be caught in the act
+ALWAYS_ACCEPTED = 256  # bytes; every broker takes packets of this size
 
 
 @dataclass(slots=True)
@@ -21,30 +24,61 @@ class PacketLimit:
 
     Attributes:
         limit: bytes that the broker seems to accept; None while nothing is known.
+        careful: messages are to be sent one by one, since connections are lost with some in flight.
+        suspicious: the last connection was lost with a message in flight that is larger than all that was ever taken,
+            or that was in flight the last time too.
     """
 
     limit: int | None = None
-    _in_flight: dict[int, int] = field(default_factory=dict)  # size by message id
-    _suspect: int | None = None  # the largest message in flight when the last connection was lost
+    careful: bool = False
+    suspicious: bool = False
+    _in_flight: dict[int, tuple[str, int]] = field(default_factory=dict)  # topic and size by message id
+    _suspect: str | None = None  # topic of the largest message in flight when the last connection was lost
     _losses: int = 0
+    _caught: int = 0  # times in a row that it was alone on a connection that had carried others
+    _accepted: int = 0  # bytes of the largest packet that was ever acknowledged
+    _answered: bool = False  # this connection has carried something
 
-    def sent(self, mid: int, size: int) -> None:
+    def sent(self, mid: int, topic: str, size: int) -> None:
         """A packet of `size` bytes was sent."""
-        self._in_flight[mid] = size
+        self._in_flight[mid] = topic, size
 
     def acknowledged(self, mid: int) -> None:
         """The broker acknowledged a packet."""
-        self._in_flight.pop(mid, None)
+        if found := self._in_flight.pop(mid, None):
+            topic, size = found
+            self._accepted, self._answered = max(self._accepted, size), True
+            if topic == self._suspect:
+                self._suspect, self._losses = None, 0
 
-    def connection_lost(self) -> bool:
-        """The connection was lost; True if a limit was inferred from it."""
-        largest = max(self._in_flight, key=lambda mid: self._in_flight[mid], default=None)
-        self._losses = self._losses + 1 if largest == self._suspect else 1
-        self._suspect = largest
-        if largest is None or self._in_flight[largest] <= ALWAYS_ACCEPTED or self._losses < LOST_CONNECTIONS:
+    def connection_lost(self, *, short: bool = False, too_large: bool = False) -> bool:
+        """The connection was lost; True if a limit was inferred from it.
+
+        Args:
+            short: it was not up for long.
+            too_large: the broker said that a packet was too large.
+        """
+        topic, size = max(self._in_flight.values(), key=lambda one: one[1], default=(None, 0))
+        caught = self.careful and self._answered and len(self._in_flight) == 1
+        again = topic == self._suspect
+        self._losses = self._losses + 1 if again else 1
+        self._caught = (self._caught + 1 if again else 1) if caught else 0
+        self._suspect, self._answered = topic, False
+        self.suspicious = topic is not None and (size > self._accepted or again)
+        self.careful = self.careful or (short and again and topic is not None)
+        if topic is None or size <= ALWAYS_ACCEPTED:
             return False
-        self.limit, self._suspect = self._in_flight[largest] - 1, None
+        learned_before = caught and self.limit is not None and size > self._accepted
+        proven = self._caught >= CAUGHT or (size > MOSTLY_ACCEPTED and self._losses >= LOST_CONNECTIONS)
+        if not (too_large or learned_before or proven):
+            return False
+        self.limit, self._suspect, self.careful = size - 1, None, True
+        self._accepted = min(self._accepted, self.limit)
         return True
+
+    def settled(self) -> None:
+        """The connection has lasted: several messages may be in flight again."""
+        self.careful = False
 
     def reset_in_flight(self) -> None:
         """Nothing is in flight any more; the limit stays."""

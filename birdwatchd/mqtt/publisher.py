@@ -219,7 +219,8 @@ class Publisher:
             if now_s - self._connecting_since_s > connection.connack_timeout_s:
                 connection.abort_connecting()
         if connection.link is Link.UP:
-            self._reconnect.still_up(now_s)
+            if self._reconnect.still_up(now_s):
+                self._packet_limit.settled()
             if not self._was_up:
                 self._on_connected()
         elif connection.link is Link.DOWN and (self._was_up or self._was_connecting):
@@ -259,24 +260,39 @@ class Publisher:
                 log.info("the broker accepts the subscriptions again (%s)", topics)
 
     def _on_disconnected(self, now_s: float) -> None:
-        was_up, self._was_up, self._was_connecting = self._was_up, False, False
-        self._metrics.set("mqtt_connected", 0)
         connection = self._connection
+        was_up = self._was_up or connection.was_up  # it may have come and gone between two looks
+        self._was_up = self._was_connecting = False
+        self._metrics.set("mqtt_connected", 0)
         if not was_up and connection.may_need_downgrade and connection.protocol is ProtocolVersion.V5:
             self._replace(ProtocolVersion.V311)  # at once: an old broker needs no back-off
             self._next_attempt_s = now_s
             return
         error = connection.error or BrokerUnreachable("broker: connection lost")
-        if was_up and self._packet_limit.connection_lost():
-            log.warning(
-                "the broker closes the connection on messages larger than %d bytes; larger ones are left out",
-                self._packet_limit.limit,
-            )
+        if was_up and self._is_too_large(connection, now_s):
             self._replace(connection.protocol)
-            was_up = False  # the packet was the cause, not another client with our id
+            self._next_attempt_s = now_s + self._reconnect.explained()
+            return
+        if was_up and self._packet_limit.suspicious:
+            was_up = False  # or another client with our id would be blamed
+            if self._packet_limit.careful:
+                self._replace(connection.protocol)  # or paho would send all that was in flight at once
         self._next_attempt_s = now_s + self._reconnect.disconnected(error, now_s, was_up, connection.taken_over)
         if not was_up and connection.protocol is ProtocolVersion.V311 and not connection.ever_connected:
             self._replace(ProtocolVersion.V5)
+
+    def _is_too_large(self, connection: Connection, now_s: float) -> bool:
+        """Whether it is known now that the broker hung up because a message was too large."""
+        for ack in connection.acks:
+            self._packet_limit.acknowledged(ack.mid)
+        short = self._reconnect.is_short(now_s)
+        if not self._packet_limit.connection_lost(short=short, too_large=connection.too_large):
+            return False
+        log.warning(
+            "the broker closes the connection on messages larger than %d bytes; larger ones are left out",
+            self._packet_limit.limit,
+        )
+        return True
 
     def _replace(self, protocol: ProtocolVersion) -> None:
         """Continue with a new client without unacknowledged messages; those are read from the outbox again."""
@@ -341,7 +357,8 @@ class Publisher:
 
     def _send_states(self) -> int:
         """Publish the states that wait; returns how many more messages may be in flight."""
-        room = min(MAX_IN_FLIGHT, self._connection.limits.receive_maximum) - len(self._in_flight)
+        most = 1 if self._packet_limit.careful else min(MAX_IN_FLIGHT, self._connection.limits.receive_maximum)
+        room = most - len(self._in_flight)
         with self._lock:
             states = list(self._pending.values())[: max(0, room)]
             for message in states:
@@ -390,7 +407,7 @@ class Publisher:
             log.error("cannot publish on %r: topic invalid or message too large; dropped", message.topic)
             return False
         self._in_flight[mid] = what
-        self._packet_limit.sent(mid, self._connection.packet_size(message))
+        self._packet_limit.sent(mid, message.topic, self._connection.packet_size(message))
         return True
 
     def _update_metrics(self, now_s: float) -> None:

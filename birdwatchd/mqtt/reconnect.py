@@ -42,15 +42,30 @@ class ReconnectPolicy:
         """Log that the connection is established."""
         self._log_change("connected", logging.INFO, f"{self._where}: connected, {protocol}")
 
-    def still_up(self, now_s: float) -> None:
-        """Note that the connection is up; after `STABLE_S` the back-off and the suspicion of a conflict are reset."""
+    def still_up(self, now_s: float) -> bool:
+        """Note that the connection is up; after `STABLE_S` the back-off and the suspicion of a conflict are reset.
+
+        Returns:
+            Whether it has lasted that long.
+        """
         self._up_since_s = now_s if self._up_since_s is None else self._up_since_s
-        if now_s - self._up_since_s >= STABLE_S:
+        if stable := not self.is_short(now_s):
             if self._id_conflict:
                 log.info("%s: connected, no other client uses our id %s now", self._where, self._client_id)
             self._unreachable.reset()
             self._refused.reset()
             self._short_connections, self._id_conflict = 0, False
+        return stable
+
+    def is_short(self, now_s: float) -> bool:
+        """Whether the connection did not last, up to now."""
+        return self._up_since_s is None or now_s - self._up_since_s < STABLE_S
+
+    def explained(self) -> float:
+        """The connection was lost for a reason that is known and out of the way; seconds until the next attempt."""
+        self._up_since_s, self._short_connections = None, 0
+        self._unreachable.reset()
+        return self._unreachable.next_wait_s()
 
     def disconnected(self, error: BrokerError, now_s: float, was_up: bool, taken_over: bool) -> float:
         """Log why there is no connection; seconds until the next attempt.

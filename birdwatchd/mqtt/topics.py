@@ -39,6 +39,11 @@ class Topics:
         """The message of a self-test, not retained."""
         return f"{self.base}/{self.station}/selftest"
 
+    @property
+    def probe(self) -> str:
+        """Where `birdwatchd check --probe` tries the broker; nothing stays there."""
+        return f"{self.base}/{self.station}/probe"
+
     def camera_status(self, camera: str) -> str:
         """`online` / `offline` / `disabled`, retained."""
         return self._of(camera, "status")

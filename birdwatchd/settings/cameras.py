@@ -7,14 +7,15 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from birdwatchd.address import Source
-from birdwatchd.settings.base import Polygon, Settings
+from birdwatchd.settings.base import Fraction, Polygon, Settings
 
 __all__ = ["BirdSize", "CameraSettings", "TlsMode", "auto_min_bird"]
 
 LEAST_BIRD, MOST_BIRD = 8, 2000  # pixels that may be asked for
+LEAST_CROP = 0.05  # of the picture's width and height
 FULL_HD, FULL_HD_BIRD = 1080, 24  # pixels of a picture's shorter side, and of the smallest bird in it
 # The least that `auto` asks for, pixels, in pictures up to so many lines: for birds of less than 16 pixels motion is
 # looked for in cells of 2 × 2 pixels, for less than 8 pixel by pixel. A finer grid costs two to three times as much,
@@ -55,6 +56,15 @@ def _to_fingerprint(value: object) -> str:
     return text
 
 
+def _check_crop(edges: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = edges
+    if right - left < LEAST_CROP or bottom - top < LEAST_CROP:
+        raise ValueError(
+            f"leaves nothing; write [left, top, right, bottom] as fractions that are {LEAST_CROP:g} apart or more"
+        )
+    return edges
+
+
 TlsMode = Literal["verify", "fingerprint", "off"]
 BirdSize = Annotated[
     Literal["auto"] | Annotated[int, Field(ge=LEAST_BIRD, le=MOST_BIRD)], BeforeValidator(_to_bird_size)
@@ -78,6 +88,11 @@ class CameraSettings(Settings):
 
     `gate_source` is a smaller stream of the same picture, in which motion is looked for; `source` is then decoded only
     while there is something to cut out.
+    `rotate` turns the picture clockwise, in degrees, and `mirror` then exchanges left and right, both besides what the
+    stream says of itself; `crop` is the part of it that is watched: left, top, right and bottom in fractions. All
+    other fractions are of that part, and all pixels those of the picture as it is shown.
+    `transport` says how an RTSP camera sends its pictures; `auto` tries TCP, then UDP. `poll_s` is the time between two
+    pictures of an address that gives one at a time; `auto` is a quarter of a second.
     `area` is where it stands, for Home Assistant. `zones` are places in the picture that alert rules may name.
     `min_bird` is the height or width, in pixels of the source frame, of the smallest bird worth a visit; `auto` goes
     by the frame (`smallest_bird`).
@@ -97,6 +112,9 @@ class CameraSettings(Settings):
     gate_source: SourceField | None = None
     name: str = ""
     area: str = ""
+    rotate: Literal[0, 90, 180, 270] = 0
+    mirror: bool = False
+    crop: Annotated[tuple[Fraction, Fraction, Fraction, Fraction], AfterValidator(_check_crop)] | None = None
     ignore: tuple[Polygon, ...] = ()
     mask: tuple[Polygon, ...] = ()
     store: Literal["crops", "frames", "nothing"] = "crops"
@@ -114,6 +132,8 @@ class CameraSettings(Settings):
     post_roll_s: Annotated[float, Field(ge=0, le=30)] = 2.0
     clip_max_s: Annotated[float, Field(ge=10, le=3600)] = 600.0
     keep_lifeless: bool = False
+    transport: Literal["auto", "tcp", "udp"] = "auto"
+    poll_s: Literal["auto"] | Annotated[float, Field(ge=0.1, le=30)] = "auto"
     tls: Annotated[TlsMode, BeforeValidator(_to_tls_mode)] = "off"
     tls_fingerprint: Annotated[str, BeforeValidator(_to_fingerprint)] = ""
     memory_mb: Literal["auto"] | Annotated[int, Field(ge=256, le=65536)] = "auto"
@@ -140,6 +160,12 @@ class CameraSettings(Settings):
             raise ValueError(
                 "tls is fingerprint, but tls_fingerprint is missing; `birdwatchd check --probe` with tls: off shows it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _transport_fits_the_address(self) -> CameraSettings:
+        if self.transport == "udp" and self.source.kind == "rtsp" and self.source.endpoint[2]:
+            raise ValueError("has transport: udp and an rtsps address, which is TCP; use rtsp, or transport: auto")
         return self
 
     def smallest_bird(self, width: int, height: int) -> int:

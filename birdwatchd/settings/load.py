@@ -34,13 +34,14 @@ MOST_PROBLEMS = 50  # lines that are said at once
 TOO_DEEP = "a configuration has a few levels of keys; look for a bracket that is not closed, or an *alias within itself"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
-_USER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<user>[^/?#]*)@")  # user and password of an address
+_USER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)@")  # user and password of an address
+_QUERY = re.compile(r"https?://[^?#]*\?", re.IGNORECASE)
+_PARAMETER = re.compile(r"(?<=[?&])[^=&#]*=(\$\{\w+\})(?=&|#|$)")  # one that is a variable and nothing else
+_FILE = re.compile(r"file://(.*)", re.IGNORECASE)
 MERGE = "tag:yaml.org,2002:merge"
-_TAGS = {
-    "!secret": "is Home Assistant's way; write ${NAME} here and set the environment variable NAME",
-    "!env_var": "is ESPHome's and Home Assistant's way; write ${NAME} here",
-    "!include": "is not read here; birdwatchd has one file",
-}
+_PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+_VARIABLE_TAGS = ("!secret", "!env_var", "!env", "!ENV", "!vault")
+_INCLUDES = "!include"  # and !include_dir_list, !include_dir_named, …
 
 
 def find_config() -> Path | None:
@@ -141,6 +142,7 @@ class _Reader:
         self.problems: list[tuple[int, str]] = []
         self._loader = yaml.SafeLoader("")
         self._values = 0
+        self._merging: list[yaml.Node] = []
 
     def problem(self, node: yaml.Node, key: str, text: str) -> None:
         self._say(node.start_mark.line + 1, key, text)
@@ -153,6 +155,8 @@ class _Reader:
             raise ConfigError(
                 f"{self.file}:{node.start_mark.line + 1}: {shortened(path[0]) if path else ''} {what}", TOO_DEEP
             )
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN:
+            self.problem(node, ".".join(path), _about_tag(node.tag))
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -160,7 +164,7 @@ class _Reader:
         try:
             value = self._loader.construct_object(node)
         except (yaml.YAMLError, ValueError):  # an unknown !tag, or the 13th month
-            self.problem(node, ".".join(path), _TAGS.get(node.tag, "is not a plain value; put it in quotes"))
+            self.problem(node, ".".join(path), _about_tag(node.tag))
             return None
         return self._expand(node, path, value) if isinstance(value, str) else value
 
@@ -187,13 +191,16 @@ class _Reader:
         for part in node.value if isinstance(node, yaml.SequenceNode) else (node,):
             if not isinstance(part, yaml.MappingNode):
                 self.problem(part, ".".join((*path, "<<")), "takes over keys from an *alias of other keys")
-                continue
-            for key, value in self.read(part, path).items():
-                result.setdefault(key, value)
+            elif part in self._merging:
+                self.problem(node, ".".join((*path, "<<")), "takes over its own keys; name the &anchor of another one")
+            else:
+                self._merging.append(part)
+                for key, value in self.read(part, path).items():
+                    result.setdefault(key, value)
+                self._merging.pop()
 
     def _expand(self, node: yaml.Node, path: tuple[str, ...], value: str) -> str:
-        user = _USER.match(value)
-        within = user.span("user") if user else (0, 0)  # what stands there is taken as it is, @ and % and all
+        quoted = _literal_parts(value)
 
         def replace(match: re.Match[str]) -> str:
             name = match[1]
@@ -205,7 +212,8 @@ class _Reader:
                     f" write the value to the file {Path(self.file).parent / CREDENTIALS / name}",
                 )
             given = self.environ.get(name, self._missing or "")
-            return quote(given, safe="") if within[0] <= match.start() < within[1] else given
+            safe = next((safe for begin, end, safe in quoted if begin <= match.start() < end), None)
+            return given if safe is None else quote(given, safe=safe)
 
         text = _VARIABLE.sub(replace, value)
         if any("\ud800" <= letter <= "\udfff" for letter in text):  # escaped as in JSON, or no UTF-8
@@ -227,6 +235,27 @@ class _Reader:
     def _say(self, line: int, key: str, text: str) -> None:
         where = f"{shortened(key)} " if key else ""
         self.problems.append((line, f"{self.file}:{line}: {where}{shortened(text)}"))
+
+
+def _literal_parts(value: str) -> list[tuple[int, int, str]]:
+    """Where in an address a variable is taken as it is, @ and % and all: from, to, and what needs no quoting there."""
+    if path := _FILE.match(value):
+        return [(*path.span(1), "/")]
+    query = _QUERY.match(value)
+    parameters = _PARAMETER.finditer(value, query.end()) if query else ()
+    return [(*match.span(1), "") for match in (_USER.match(value), *parameters) if match]
+
+
+def _about_tag(tag: str) -> str:
+    """What to do about a value with a tag that nothing here reads."""
+    if not tag.startswith("!"):
+        return "is not a plain value; put it in quotes"
+    if tag in _VARIABLE_TAGS:
+        of = "Home Assistant's way" if tag in _VARIABLE_TAGS[:2] else "another program's way"
+        return f"has {tag}, which is {of}; write ${{NAME}} here and set the environment variable NAME"
+    if tag.startswith(_INCLUDES):
+        return f"has {tag}, which is not read here; birdwatchd has one file"
+    return f"has the tag {tag}, which is not read here; write the value without it, in quotes"
 
 
 def _explain(path: tuple[str, ...], kind: str, message: str, given: object, context: Mapping[str, Any]) -> str:

@@ -1,24 +1,25 @@
 """Name the bird in some images: a network and the fusion of its outputs in one object, for other programs.
 
 The daemon uses the two apart, because it revises a visit's verdict while its crops arrive from several cameras. The
-same pictures get the same name here as there, also by second looks at dark ones (`verdict/second_look.py`).
+same pictures get the same name here as there, also by second looks (`verdict/second_look.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from birdwatchd.records import FloatArray, Verdict
+from birdwatchd.records import Verdict
+from birdwatchd.seen_part import Look
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.settings.species import SpeciesSettings
-from birdwatchd.species.network.brighten import brightened
+from birdwatchd.species.network.looks import shown_by
 from birdwatchd.species.network.network import Network, load_network
 from birdwatchd.species.verdict.build import fusion_for
-from birdwatchd.species.verdict.second_look import RunningVerdict, SecondLooks, shows_more
+from birdwatchd.species.verdict.second_look import Outputs, RunningVerdict, SecondLooks, together
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["ImageClassifier", "load_classifier"]
 
 QUALITY = 1.0  # of pictures that somebody chose; a camera process measures that of its crops
-Look = tuple[FloatArray, FloatArray]
-"""Logits and embedding of one picture."""
 
 
 class ImageClassifier:
@@ -56,7 +55,8 @@ class ImageClassifier:
         Dark images are classified a second time, brightened, unless the images up to them confirm a name.
 
         Args:
-            images: of the same bird, cut out with some air around it; any size and mode. None at all give `unknown`.
+            images: of the same bird, cut out with some air around it; any size and mode. Of crops that birdwatchd made
+                the part that it classified is. None at all give `unknown`.
             at: when it was there; None leaves place and season out.
 
         Returns:
@@ -70,21 +70,21 @@ class ImageClassifier:
             running.add(logits, QUALITY, embedding)
         return running.verdict()
 
-    def _looks(self, images: Sequence[Image.Image], running: RunningVerdict) -> list[Look]:
-        """Of each image the look that shows more of a bird: the first, or one at a brightened copy."""
-        looks = self._infer(images)
+    def _looks(self, images: Sequence[Image.Image], running: RunningVerdict) -> list[Outputs]:
+        """Of each image what all looks at it give together."""
+        first = self._look(Look.FIRST, dict(enumerate(images)))
         chooser = SecondLooks(running.branch())
-        chosen = [number for number, look in enumerate(looks) if chooser.wants(look[0], QUALITY, look[1])]
-        lighter = {number: copy for number in chosen if (copy := brightened(images[number].convert("RGB"))) is not None}
-        if lighter:
-            for number, again in zip(lighter, self._infer(list(lighter.values())), strict=True):
-                if shows_more(running, again[0], looks[number][0]):
-                    looks[number] = again
-        return looks
+        chosen = {number: images[number] for number, one in first.items() if chooser.wants(one[0], QUALITY, one[1])}
+        brighter, wider = self._look(Look.BRIGHTER, chosen), self._look(Look.WIDER, chosen)
+        return [together(running, one, brighter.get(number), wider.get(number)) for number, one in first.items()]
 
-    def _infer(self, images: Sequence[Image.Image]) -> list[Look]:
-        logits, embeddings = self.network.infer([self.network.preprocess(image) for image in images])
-        return list(zip(logits, embeddings, strict=True))
+    def _look(self, look: Look, images: Mapping[int, Image.Image]) -> dict[int, Outputs]:
+        """What one look at some images gives; those of which there is no such look are left out."""
+        shown = {number: copy for number, image in images.items() if (copy := shown_by(look, image)) is not None}
+        if not shown:
+            return {}
+        logits, embeddings = self.network.infer([self.network.preprocess(image) for image in shown.values()])
+        return dict(zip(shown, zip(logits, embeddings, strict=True), strict=True))
 
 
 def load_classifier(

@@ -1,7 +1,7 @@
 """The classify stage: crops of all cameras go through one network in shared batches and revise their visits' verdicts.
 
-Evidence comes in by the mailbox; it goes on to the record stage with predictions and verdict. Nothing flows back. Dark
-pictures that named nothing are looked at again (`birdwatchd.species.verdict.second_look`), those of all visits of a
+Evidence comes in by the mailbox; it goes on to the record stage with predictions and verdict. Nothing flows back.
+Pictures that named nothing are looked at again (`birdwatchd.species.verdict.second_look`), those of all visits of a
 batch together.
 """
 
@@ -25,7 +25,8 @@ from birdwatchd.records import (
     State,
     Verdict,
 )
-from birdwatchd.species.verdict.second_look import RunningVerdict, SecondLooks, clearer
+from birdwatchd.seen_part import Look
+from birdwatchd.species.verdict.second_look import RunningVerdict, SecondLooks, look_again
 
 __all__ = ["ClassifiedEvidence", "Classify", "Predictor"]
 
@@ -41,8 +42,8 @@ class Predictor(Protocol):
     def max_batch(self) -> int:
         """Crops worth collecting for one call."""
 
-    def predict(self, moments: Sequence[tuple[str, Moment]], *, brightened: bool = False) -> list[Prediction]:
-        """Predictions of those moments whose crops could be decoded; of brightened copies of the dark ones."""
+    def predict(self, moments: Sequence[tuple[str, Moment]], *, look: Look = Look.FIRST) -> list[Prediction]:
+        """Predictions of those moments whose crops could be decoded, and of which there is such a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,31 +128,14 @@ class Classify:
         moments = [(evidence.visit_id, moment) for evidence in batch for moment in evidence.moments]
         for evidence in batch:
             self._open(evidence)
-        predictions = self._with_second_looks(self._classifier.predict(moments)) if moments else []
+        predictions: list[Prediction] = []
         if moments:
+            visits = {name: (visit.running, visit.second_looks) for name, visit in self._visits.items()}
+            predictions, again = look_again(self._classifier.predict, self._classifier.predict(moments), visits)
+            self._metrics.add("second_looks_total", again)
             self._metrics.add("classify_seconds_total", time.monotonic() - begun_s)
         by_moment = {(p.visit_id, p.moment.index): p for p in predictions}
         return tuple(self._classify_one(evidence, by_moment) for evidence in batch)
-
-    def _with_second_looks(self, predictions: Sequence[Prediction]) -> list[Prediction]:
-        """Predictions of the same moments; those of brightened copies where these show more of a bird."""
-        first: dict[str, list[Prediction]] = {}
-        for one in predictions:
-            first.setdefault(one.visit_id, []).append(one)
-        chosen = [
-            (visit_id, one.moment)
-            for visit_id, looks in first.items()
-            for one in self._visits[visit_id].second_looks.choose(looks)
-        ]
-        again: dict[str, list[Prediction]] = {visit_id: [] for visit_id in first}
-        for one in self._classifier.predict(chosen, brightened=True) if chosen else ():
-            again[one.visit_id].append(one)
-        self._metrics.add("second_looks_total", sum(map(len, again.values())))
-        return [
-            one
-            for visit_id, looks in first.items()
-            for one in clearer(self._visits[visit_id].running, looks, again[visit_id])
-        ]
 
     def _open(self, evidence: Evidence) -> _OpenVisit:
         """The visit of some evidence; a new one also where it has ended, and its clip comes afterwards."""

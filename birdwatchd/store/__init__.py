@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from birdwatchd.store.reader import StoredMoment, VisitFilter, Visits
     from birdwatchd.store.reviews import Review, ReviewVerdict
     from birdwatchd.store.revision import MomentRow, Recorded
-    from birdwatchd.store.scans import Recording, VisitIds
+    from birdwatchd.store.scans import Recording, VisitIds, content_of
     from birdwatchd.store.store import Store, StoreReader
     from birdwatchd.store.timekeeping.shift import Shifted
     from birdwatchd.store.timekeeping.stretches import Clocks, Stretch
@@ -65,6 +65,7 @@ else:
             "Visits": "reader",
             "Writer": "writer",
             "back_up": "backup.make",
+            "content_of": "scans",
             "day_bounds": "camera_state",
             "restore": "backup.restore",
         },
@@ -107,6 +108,7 @@ __all__ = [
     "Visits",
     "Writer",
     "back_up",
+    "content_of",
     "day_bounds",
     "restore",
 ]

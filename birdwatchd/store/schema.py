@@ -330,6 +330,7 @@ scanned = sa.Table(
     sa.Column("visits", sa.Integer, nullable=False),
     sa.Column("error", sa.Text),
     sa.Column("growing", sa.Boolean, nullable=False),
+    sa.Column("content", sa.Text, index=True),
 )
 
 # Files that retention deletes, from the transaction in which their rows let go of them until they are gone: what a kill

@@ -14,7 +14,7 @@ from benchmarks.real.rtsp import INSTALL, PYTHON, join
 from benchmarks.real.visits import Seen, read_model
 from birdwatchd.records import Rank, State, Verdict
 from birdwatchd.testing import drawn_scene, write_drawn_clip
-from tests.support.peers import missing
+from tests.support.peers import LONG, missing
 
 DEMO = Path(__file__).parents[2] / "birdwatchd/species/weights/demo.safetensors"
 TIT, NOTHING = (
@@ -71,6 +71,7 @@ def test_visits_count_where_their_best_pictures_were_taken() -> None:
     assert "At the 2 jumps 1 visits begin within a second, and 2 times one goes on." in text
 
 
+@LONG
 def test_a_drawn_clip_is_played_to_the_daemon(tmp_path: Path) -> None:
     """Real server, real daemon, real time: the drawn birds are seen at the times at which they were drawn."""
     probe = [PYTHON, "-c", "import gi; gi.require_version('GstRtspServer', '1.0')"]

@@ -17,6 +17,7 @@ from PIL import Image
 
 from birdwatchd.commands.relabel import RelabelOptions, run_relabel
 from birdwatchd.records import Box, Crop, FloatArray, Label, Moment, Rank, State, Verdict, Visit
+from birdwatchd.seen_part import PixelRect, with_mark
 from birdwatchd.settings.config import Config
 from birdwatchd.species.learned.experience import Example
 from birdwatchd.store import MomentRow, Review, ReviewVerdict, Store, schema
@@ -81,9 +82,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return made
 
 
-def picture() -> bytes:
+def picture(side: int = 8) -> bytes:
     file = io.BytesIO()
-    Image.new("RGB", (8, 8), (200, 30, 30)).save(file, "JPEG")
+    Image.new("RGB", (side, side), (200, 30, 30)).save(file, "JPEG")
     return file.getvalue()
 
 
@@ -91,14 +92,16 @@ def picture() -> bytes:
 def keep(bench: Bench) -> Callable[..., None]:
     """Store a finished visit of `model`, named a bee-eater in December, with these probabilities in its logits."""
 
-    def make(visit_id: str, model: str, p: tuple[float, float, float] = (0.2, 0.75, 0.05), **changes: Any) -> None:
+    def make(
+        visit_id: str, model: str, p: tuple[float, float, float] = (0.2, 0.75, 0.05), jpeg: bytes | None = None
+    ) -> None:
         logits = np.log(np.array(p)).astype(np.float32)
         bee_eater = Verdict(State.CONFIRMED, Rank.SPECIES, "European bee-eater", "Merops apiaster", p[1], ())
         visit = Visit(
             visit_id, "nut", 1, START, START + timedelta(seconds=9), bee_eater, 1, 1, Box(0, 0, 0.1, 0.1), model,
             last_seen=START,
         )  # fmt: skip
-        moment = Moment(0, START, Box(0, 0, 0.1, 0.1), 0.5, Crop(picture(), 8, 8))
+        moment = Moment(0, START, Box(0, 0, 0.1, 0.1), 0.5, Crop(jpeg or picture(), 8, 8))
         row = MomentRow(moment, np.zeros(6, np.float32), (), logits)
         with bench.store() as store:
             store.writer().record(visit, [row], START)
@@ -142,6 +145,23 @@ def test_another_model_is_asked_about_the_pictures(bench: Bench, keep: Callable[
     assert (moment.model, moment.embedding.tolist()) == ("new@2", [1.0] * 6)
     assert moment.crop is not None
     assert "European bee-eater → Great tit" in said
+
+
+def test_another_model_sees_of_a_picture_what_the_first_one_saw(
+    bench: Bench, keep: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The part around the bird, which the file itself marks; of the pictures of older versions all."""
+    keep("v1", "old@1", jpeg=with_mark(picture(64), PixelRect(16, 8, 40, 32), 64, 64))
+    keep("v2", "old@1", jpeg=picture(64))
+    shown = []
+
+    def preprocess(image: Image.Image) -> Any:
+        shown.append(image.size)
+        return np.zeros((3, 8, 8), np.uint8)
+
+    monkeypatch.setattr(bench.network, "preprocess", preprocess)
+    bench.relabel()
+    assert shown == [(24, 24), (64, 64)]
 
 
 def test_another_model_looks_twice_at_dark_pictures_too(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from birdwatchd.commands.similar import SimilarOptions, run_similar
 from birdwatchd.errors import ConfigError, StoreError
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit
 from birdwatchd.search import nearest
+from birdwatchd.seen_part import PixelRect, with_mark
 from birdwatchd.settings.config import Config
 from birdwatchd.store import MomentRow, Store
 
@@ -128,6 +130,13 @@ def test_a_picture_is_compared_by_the_model(
         keep(f"v{number}", embedding[0].tolist(), model=network.model_id)
     found = similar(str(paths[1]))
     assert found[0] == ("v1", pytest.approx(1.0, abs=0.01))
+    file = io.BytesIO()
+    wide = Image.new("RGB", (128, 128), (200, 40, 30))
+    wide.paste(Image.open(paths[1]), (32, 32))
+    wide.save(file, "JPEG", quality=95, subsampling=0)
+    crop = tmp_path / "crop.jpg"
+    crop.write_bytes(with_mark(file.getvalue(), PixelRect(32, 32, 96, 96), 128, 128))
+    assert similar(str(crop))[0] == ("v1", pytest.approx(1.0, abs=0.01))  # of a crop what the network sees
 
 
 def test_what_is_neither_visit_nor_picture(tmp_path: Path, keep: Keep, similar: Callable[..., Any]) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from birdwatchd.commands.why import WhyOptions, run_why
 from birdwatchd.errors import ConfigError, ExportError, StoreError
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit
+from birdwatchd.seen_part import PixelRect, with_mark
 from birdwatchd.settings.config import Config
 from birdwatchd.store import MomentRow, Store
 
@@ -53,6 +54,16 @@ def test_the_best_picture_of_a_visit_or_a_certain_one(
     assert size_of(out) == (40, 40)
     run_why(config, WhyOptions(str(out), species="parus_major", out_file=tmp_path / "two.png"))
     assert "bright areas support Great tit" in capsys.readouterr().out.splitlines()[-1].replace("\n", " ")
+
+
+def test_the_map_lies_over_what_the_network_saw(config: Config, tmp_path: Path) -> None:
+    """Over the wider picture it would be of other pixels than those that led to the name."""
+    file, out = io.BytesIO(), tmp_path / "out.png"
+    Image.new("RGB", (96, 80), (200, 60, 40)).save(file, "JPEG")
+    picture = tmp_path / "crop.jpg"
+    picture.write_bytes(with_mark(file.getvalue(), PixelRect(8, 16, 56, 64), 96, 80))
+    assert run_why(config, WhyOptions(str(picture), out_file=out)) == 0
+    assert size_of(out) == (48, 48)
 
 
 def test_mistakes_say_what_was_expected(config: Config, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from birdwatchd.mqtt.probe import probe
 from birdwatchd.records import Message
 from birdwatchd.settings.mqtt import MqttSettings
 from tests.support.certificates import certificates
+from tests.support.mqtt import TOPICS
 from tests.support.stored import enqueue
 
 Wait = Callable[..., None]
@@ -30,9 +31,9 @@ def test_tls_trusts_only_the_named_authority(world: Any, wait_until: Wait) -> No
     broker = world.mosquitto("allow_anonymous true", *files)
     url = f"mqtts://127.0.0.1:{broker.port}"
     with pytest.raises(BrokerRefused, match=r"not trusted .*mqtt\.ca_file"):
-        probe(MqttSettings(url=url), 5)
+        probe(MqttSettings(url=url), TOPICS, 5)
     with pytest.raises((BrokerRefused, BrokerUnreachable)):
-        probe(MqttSettings(url=broker.url), 3)
+        probe(MqttSettings(url=broker.url), TOPICS, 3)
     running = world.publisher(url, ca_file=world.folder / "ca.pem").start()
     world.bird()
     enqueue(world.store, [Message("birdwatch/big", b"x" * 300_000)], datetime.now(UTC))
@@ -52,7 +53,7 @@ def test_a_broker_that_hangs_up_in_the_handshake_is_away(world: Any) -> None:
 
     threading.Thread(target=proxy, daemon=True).start()
     with pytest.raises(BrokerUnreachable, match="closed the connection during the TLS handshake"):
-        probe(MqttSettings(url=f"mqtts://127.0.0.1:{listening.getsockname()[1]}"), 5)
+        probe(MqttSettings(url=f"mqtts://127.0.0.1:{listening.getsockname()[1]}"), TOPICS, 5)
 
 
 def test_a_broker_that_wants_to_know_us_gets_our_certificate(world: Any, wait_until: Wait) -> None:
@@ -64,7 +65,7 @@ def test_a_broker_that_wants_to_know_us_gets_our_certificate(world: Any, wait_un
     broker = world.mosquitto(*wanted, *lines)
     url, trusted = f"mqtts://127.0.0.1:{broker.port}", world.folder / "ca.pem"
     with pytest.raises((BrokerRefused, BrokerUnreachable)):
-        probe(MqttSettings(url=url, ca_file=trusted), 3)
+        probe(MqttSettings(url=url, ca_file=trusted), TOPICS, 3)
     mine = {"cert_file": world.folder / "me.pem", "key_file": world.folder / "me.key"}
     running = world.publisher(url, ca_file=trusted, **mine).start()
     world.bird()
@@ -75,7 +76,7 @@ def test_a_broker_that_wants_to_know_us_gets_our_certificate(world: Any, wait_un
 def test_nobody_at_home_is_unreachable(world: Any) -> None:
     """`check --probe` names the address and what to look at."""
     with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1 cannot be reached \(Connection refused\)"):
-        probe(MqttSettings(url="mqtt://127.0.0.1:1"), 2)
+        probe(MqttSettings(url="mqtt://127.0.0.1:1"), TOPICS, 2)
 
 
 @pytest.mark.parametrize("host", ["192.168.1..5", "a" * 64 + ".local"])
@@ -83,7 +84,7 @@ def test_a_name_that_is_none_is_said_like_one_that_is_not_known(world: Any, host
     """A slip of the finger in `mqtt.url`: Python refuses such a name with an error of its own kind."""
     settings = MqttSettings(url=f"mqtt://{host}")
     with pytest.raises(BrokerUnreachable, match=r"unknown host name; check mqtt\.url"):
-        probe(settings, 2)
+        probe(settings, TOPICS, 2)
 
 
 def test_a_topic_that_is_no_text_is_ignored(world: Any, wait_until: Wait) -> None:

@@ -148,7 +148,7 @@ def test_every_topic_of_the_table_is_used(world: Any, wait_until: Wait) -> None:
     assert kept <= {topic.replace("<camera>", "nut") for topic, _ in table}
     events = [topic for topic, retained in table if retained == "no"]
     topics = DISCOVERY.topics
-    assert events == [topics.alert, topics.station_alert, topics.selftest, topics.visit("<camera>")]
+    assert events == [topics.alert, topics.station_alert, topics.selftest, topics.probe, topics.visit("<camera>")]
 
 
 LINES = [line for block in blocks("reference/mqtt.md", "sh") for line in block.splitlines()]

@@ -24,7 +24,7 @@ from birdwatchd.mqtt.probe import probe
 from birdwatchd.records import Message, Phase
 from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.store import StoredVisit
-from tests.support.mqtt import installed
+from tests.support.mqtt import TOPICS, installed
 from tests.support.stored import enqueue
 
 STATUS = "birdwatch/reserve1/status"
@@ -211,7 +211,7 @@ def test_a_wrong_password_is_said_once_in_words(world: Any, wait_until: Wait, ca
     wrong.write_text("wrong\n")
     settings = MqttSettings(url=broker.url, username="bw", password_file=wrong)
     with pytest.raises(BrokerRefused, match=r"refused the connection: wrong user name or password") as caught:
-        probe(settings, 5)
+        probe(settings, TOPICS, 5)
     assert "check mqtt.username" in str(caught.value)
     assert "wrong\n" not in str(caught.value)
     world.bird()
@@ -251,7 +251,7 @@ def test_the_right_password_from_a_file(world: Any, wait_until: Wait) -> None:
     right = world.folder / "right"
     right.write_text("right\n")
     settings = MqttSettings(url=broker.url, username="bw", password_file=right)
-    assert probe(settings, 5) == f"broker 127.0.0.1:{broker.port} answers, MQTT 5"
+    assert probe(settings, TOPICS, 5).startswith(f"broker 127.0.0.1:{broker.port} answers, MQTT 5; ")
 
 
 def test_a_picture_too_large_does_not_block_the_queue(

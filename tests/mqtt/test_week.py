@@ -67,7 +67,7 @@ class Lives:
     def close(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(60)  # a kill takes no time of its own, but a busy machine does
 
 
 @pytest.fixture

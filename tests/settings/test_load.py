@@ -72,7 +72,7 @@ def test_the_example_shows_every_key() -> None:
         ('cameras:\n  nut: {source: "/dev/video0\\n"}', "site.yaml:2: cameras.nut.source names a device that is no"),
         ('cameras:\n  "nut\\n": {source: a.mp4}', "site.yaml:1: cameras name 'nut\n' goes into topics"),
         ('station: {name: "a\\n"}', "site.yaml:1: station.name name 'a\n' goes into topics"),
-        ("station: {name: !binary x}", "site.yaml:1: station.name is not a plain value"),
+        ("station: {name: !binary x}", "site.yaml:1: station.name has the tag !binary, which is not"),
         ("mqtt: {url: 'tcp://x'}", "site.yaml:1: mqtt.url is not a broker address"),
         ("mqtt: {url: 'mqtt://h:abc'}", "site.yaml:1: mqtt.url has a port that is not a number from 1 to 65535"),
         ("mqtt: {url: 'mqtt://h:65536'}", "site.yaml:1: mqtt.url has a port that is not a number from 1 to 65535"),

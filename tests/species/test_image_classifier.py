@@ -16,6 +16,7 @@ from birdwatchd.demo.drawing.birds import SPECIES
 from birdwatchd.flow import Handover, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Box, Crop, Evidence, Moment, State, Verdict
+from birdwatchd.seen_part import PixelRect, with_mark
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.image_classifier import ImageClassifier
@@ -74,6 +75,31 @@ def test_a_picture_gets_the_name_that_the_daemon_gives_it(
         ours, theirs = classifier.classify(images(crops), AT), by_the_daemon(classifier, crops)
         assert (ours.state, ours.common_name, ours.reasons) == (theirs.state, theirs.common_name, theirs.reasons)
         assert ours.score == pytest.approx(theirs.score, abs=1e-4)
+
+
+def with_surroundings(species: str, light: float, seed: int) -> tuple[Crop, Crop]:
+    """The same bird alone, and with as much of a red wall around it, marked; its side is of whole blocks of a JPEG."""
+    bird = bird_image(species, seed).point(lambda level: level * light).resize((128, 128))
+    wide = Image.new("RGB", (192, 192), (200, 40, 30))
+    wide.paste(bird, (32, 32))
+    crops = []
+    for image in (bird, wide):
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=94, subsampling=0)
+        crops.append(Crop(file.getvalue(), *image.size))
+    marked = with_mark(crops[1].jpeg, PixelRect(32, 32, 160, 160), 192, 192)
+    return crops[0], Crop(marked, 192, 192)
+
+
+@pytest.mark.parametrize("light", LIGHTS[:2])
+def test_what_is_around_a_bird_changes_no_name(classifier: ImageClassifier, light: float) -> None:
+    """By hand and by the daemon: a wider picture is for people, and its bird keeps name and score."""
+    for number, species in enumerate(SPECIES[:3]):
+        alone, wide = with_surroundings(species, light, number)
+        expected = classifier.classify(images([alone]), AT)
+        for verdict in (classifier.classify(images([wide]), AT), by_the_daemon(classifier, [wide])):
+            assert (verdict.state, verdict.common_name) == (expected.state, expected.common_name)
+            assert verdict.score == pytest.approx(expected.score, abs=1e-4)
 
 
 class Lamp:

@@ -58,6 +58,23 @@ def test_dark_pictures_that_name_nothing_are_looked_at_again_in_one_batch() -> N
     assert [p.logits.tolist() for p in judged[0].predictions] == [[6, 0], [pytest.approx(0.6), 0]]
 
 
+def test_what_is_around_a_head_counts_by_the_odds_that_it_shows_a_bird() -> None:
+    """Of a chaffinch that only turns its head only the head moves, and a head alone is no chaffinch to the network."""
+    classifier = FakeClassifier({0: (0.4, 0.2), 1: (0, 0.6)}, wider={0: (6, 0), 1: (-1, -1)})
+    (judged,) = classify_stage(classifier).classify([evidence("v", 1, moment(0), moment(1))])
+    assert (judged.verdict.state, judged.verdict.common_name) == (State.CONFIRMED, LABELS[0].common_name)
+    shown, hidden = (p.logits for p in judged.predictions)
+    assert shown[0] > 5.9  # nearly all of it
+    assert 0.2 < hidden[1] < 0.6  # what shows less of a bird counts less
+
+
+def test_a_wider_look_that_shows_no_bird_changes_nothing() -> None:
+    """Around a small bird there is mostly what is no bird."""
+    classifier = FakeClassifier({0: (0.4, 0.2)}, wider={0: (-40, -40)})
+    (judged,) = classify_stage(classifier).classify([evidence("v", 1, moment(0))])
+    assert judged.predictions[0].logits.tolist() == pytest.approx([0.4, 0.2])
+
+
 def test_what_is_confirmed_is_not_looked_at_again() -> None:
     """A second look costs as much as a first one."""
     classifier = FakeClassifier({0: (6, 0), 1: (0.5, 0)}, brightened={0: (9, 0), 1: (9, 0)})

@@ -295,7 +295,7 @@ def test_an_upgrade_keeps_a_copy_from_before(store: Store, sightings: Any) -> No
     copies = []
     for day in range(5):
         with closing(sqlite3.connect(store.path)) as connection:
-            connection.execute("DROP TABLE going")
+            connection.executescript("DROP INDEX ix_scanned_content; ALTER TABLE scanned DROP COLUMN content")
             connection.execute("UPDATE alembic_version SET version_num = ?", (migrations.REVISIONS[-2],))
             connection.commit()
         os.utime(store.path, (NOW.timestamp() + 86400 * day,) * 2)
@@ -318,7 +318,7 @@ def test_no_upgrade_without_its_copy(store: Store, sightings: Any, monkeypatch: 
     fill(store, 1)
     store.close()
     with closing(sqlite3.connect(store.path)) as connection:
-        connection.execute("DROP TABLE going")
+        connection.executescript("DROP INDEX ix_scanned_content; ALTER TABLE scanned DROP COLUMN content")
         connection.execute("UPDATE alembic_version SET version_num = ?", (migrations.REVISIONS[-2],))
         connection.commit()
 

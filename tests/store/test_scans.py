@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.records import Evidence
 from birdwatchd.stages.classify import ClassifiedEvidence
 from birdwatchd.stages.record import Record
-from birdwatchd.store import Recording, Store, VisitIds, schema
+from birdwatchd.store import Recording, Store, VisitIds, content_of, schema
 from birdwatchd.store.media import Media
 
 NOW = datetime(2026, 5, 1, 7, 0, tzinfo=UTC)
@@ -148,3 +149,40 @@ def test_media_is_looked_up_by_index(store: Store, tmp_path: Path) -> None:
     """Each of 20,000 files asks once; a search of the whole table each time would take hours."""
     plan = sqlite3.connect(store.path).execute("EXPLAIN QUERY PLAN SELECT id FROM visit WHERE media = 'a'").fetchall()
     assert "ix_visit_media" in str(plan)
+
+
+def test_a_recording_of_an_older_version_is_known_by_its_place_and_then_by_what_is_in_it(
+    store: Store, sightings: Any
+) -> None:
+    """An upgrade must not have everybody's cards scanned anew; from then on they may lie anywhere."""
+    kept = record(store, sightings, RECORDING)
+    store.scans.mark_done(RECORDING, visits=1, error=None, now=NOW)
+    here = replace(RECORDING, content="abc")
+    assert store.scans.done_as(here) == RECORDING
+    store.scans.note_content(here)
+    there = replace(here, path="/mnt/1.mp4", mtime_ns=9)
+    assert store.scans.done_as(there) == here
+    assert [visit.visit_id for visit in store.scans.visits_of(here)] == [kept]
+    assert store.scans.done_as(replace(here, content="another card")) is None
+    store.scans.forget(there)
+    assert store.visits.find() == []
+
+
+def test_what_is_hashed_of_a_recording(tmp_path: Path) -> None:
+    """A card of 200 GB must not be read twice; and a change anywhere that a camera would make is seen."""
+    whole = bytearray(os.urandom(1_000_000))
+    file = tmp_path / "a.mp4"
+
+    def content() -> str:
+        file.write_bytes(whole)
+        return content_of(file, len(whole))
+
+    seen = [content()]
+    for at in (0, 500_000, 999_999):
+        whole[at] ^= 1
+        seen.append(content())
+    assert len(set(seen)) == 4
+    assert content_of(file, len(whole)) == seen[-1]
+    small = tmp_path / "b.mp4"
+    small.write_bytes(b"x")
+    assert content_of(small, 1) != content_of(file, len(whole))

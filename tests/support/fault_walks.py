@@ -23,8 +23,9 @@ from birdwatchd.flow import Handover, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.monitor.server import MonitorServer
 from birdwatchd.monitor.vitals import Vitals
+from birdwatchd.mqtt.answers import Limits
 from birdwatchd.mqtt.build import build_mqtt
-from birdwatchd.mqtt.connection import Ack, Limits, Link, ProtocolVersion
+from birdwatchd.mqtt.connection import Ack, Link, ProtocolVersion
 from birdwatchd.mqtt.publisher import Publisher
 from birdwatchd.mqtt.reconnect import CLIENT_ID_CONFLICTS, STABLE_S, ReconnectPolicy
 from birdwatchd.records import Blindness, CameraState, CameraStatus, Evidence, Message, Rank, State, Verdict

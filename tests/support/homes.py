@@ -83,6 +83,7 @@ def make_older(connection: sqlite3.Connection) -> None:
     """Make a database what it was with schema 0006, before moments said how much of a bird they show."""
     connection.execute("ALTER TABLE moment DROP COLUMN bird_evidence")
     connection.execute("DROP INDEX ix_visit_clock")
+    connection.executescript("DROP INDEX ix_scanned_content; ALTER TABLE scanned DROP COLUMN content")
     for table in ("visit", "effort"):
         connection.execute(f"ALTER TABLE {table} DROP COLUMN clock")
     for table in ("clock", "going"):

@@ -75,8 +75,8 @@ class Nursery:
 
     def close(self) -> None:
         self._process.kill()  # it has nothing to save, and torch takes five seconds to say goodbye
-        self._process.wait(10)
-        self._listener.join(10)
+        self._process.wait(60)
+        self._listener.join(60)
         for end in (self._process.stdin, self._process.stdout):
             assert end is not None
             end.close()

@@ -30,13 +30,17 @@ gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer
 Gst.init(None)
-port, clip = sys.argv[1:]
+port, clip, transport = sys.argv[1:]
 server = GstRtspServer.RTSPServer.new()
 server.set_address("127.0.0.1")
 server.set_service(port)
 factory = GstRtspServer.RTSPMediaFactory.new()
 pay = "rtph264pay name=pay0 pt=96 config-interval=1"
 factory.set_launch(f'( filesrc location="{clip}" ! qtdemux ! h264parse ! {pay} )')
+if transport == "udp":
+    gi.require_version("GstRtsp", "1.0")
+    from gi.repository import GstRtsp
+    factory.set_protocols(GstRtsp.RTSPLowerTrans.UDP)
 server.get_mount_points().add_factory("/main", factory)
 server.attach(None)
 print("ready", flush=True)
@@ -72,8 +76,8 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = LONG_S) -
 class RtspServer:
     """GStreamer's RTSP server with one clip at /main, played from its beginning for every client."""
 
-    def __init__(self, clip: Path) -> None:
-        self.clip, self.port = clip, free_port()
+    def __init__(self, clip: Path, transport: str = "any") -> None:
+        self.clip, self.port, self.transport = clip, free_port(), transport
         self.process: subprocess.Popen[str] | None = None
         python = "/usr/bin/python3"
         probe = [python, "-c", "import gi; gi.require_version('GstRtspServer', '1.0')"]
@@ -86,7 +90,9 @@ class RtspServer:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            ["/usr/bin/python3", "-c", RTSP_SERVER, str(self.port), str(self.clip)], stdout=subprocess.PIPE, text=True
+            ["/usr/bin/python3", "-c", RTSP_SERVER, str(self.port), str(self.clip), self.transport],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"

@@ -11,6 +11,7 @@ import numpy as np
 from birdwatchd.flow import Handover, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Box, Crop, Evidence, Label, Moment, Prediction
+from birdwatchd.seen_part import Look
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.verdict.fusion import Fusion
 from birdwatchd.stages.classify import ClassifiedEvidence, Classify
@@ -33,17 +34,20 @@ class FakeClassifier:
 
     Attributes:
         brightened: logits of the brightened copies of those moments that are dark.
+        wider: logits of the whole pictures of those moments that show more than the network is given first.
     """
 
     logits: dict[int, tuple[float, float]]
     max_batch: int = 8
     batches: list[int] = field(default_factory=list)
     brightened: dict[int, tuple[float, float]] = field(default_factory=dict)
+    wider: dict[int, tuple[float, float]] = field(default_factory=dict)
     second_batches: list[int] = field(default_factory=list)
 
-    def predict(self, moments: Sequence[tuple[str, Moment]], *, brightened: bool = False) -> list[Prediction]:
-        logits = self.brightened if brightened else self.logits
-        (self.second_batches if brightened else self.batches).append(len(moments))
+    def predict(self, moments: Sequence[tuple[str, Moment]], *, look: Look = Look.FIRST) -> list[Prediction]:
+        logits = {Look.FIRST: self.logits, Look.BRIGHTER: self.brightened, Look.WIDER: self.wider}[look]
+        if look is not Look.WIDER:
+            (self.second_batches if look is Look.BRIGHTER else self.batches).append(len(moments))
         return [
             Prediction(visit, m, np.array(logits[m.index], np.float32), np.zeros(4, np.float32))
             for visit, m in moments

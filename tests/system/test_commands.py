@@ -94,8 +94,8 @@ def test_a_scan_that_is_stopped_goes_on_without_doubling(tmp_path: Path) -> None
     """Hours of recordings: Ctrl-C in the evening, go on in the morning, every visit once."""
     (tmp_path / "card").mkdir()
     birds = tuple(ScheduledVisit("Great tit", 5.0 + 9 * n, 9.0 + 9 * n, perch=n % 4) for n in range(3))
-    scene = Scene(SceneSpec(33, 640, 360, 12), birds)
-    for number in range(4):
+    for number in range(4):  # each of another seed: copies of one recording are one recording
+        scene = Scene(SceneSpec(33 + number, 640, 360, 12), birds)
         write_clip(tmp_path / "card" / f"clip{number}.mp4", scene, 0.0, 33.0)
     arguments = ["scan", "card", "--model", "demo", "--home", "home", "--min-bird", "16", "--json"]
     first = subprocess.Popen(

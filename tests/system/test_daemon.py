@@ -111,6 +111,7 @@ def test_stopping_in_mid_visit_closes_and_stores_it(tmp_path: Path, closing: Clo
     (alert,) = phone.got
     assert (alert["phase"], alert["common_name"]) == ("provisional", "Eurasian hoopoe")
     assert alert["image_b64"]
+    wait_for(lambda: stored(daemon)[0].moments >= 6, "a name that more pictures will not change")
     status, took = daemon.stop()
     assert status == 0
     assert took < 10.0

@@ -2,6 +2,8 @@
 
 A live frame cannot have been taken later than it arrived, so the smallest delay seen so far is taken as the true
 one: after a burst (a server that sends from its last key frame) the clock settles on the real pace within the burst.
+Many cameras stamp at another pace than they send, or stamp nothing new for minutes: `drift.py` measures how fast their
+delays seem to grow, and the clock goes along.
 """
 
 from __future__ import annotations
@@ -9,14 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from birdwatchd.camera.capture.drift import Drift
 from birdwatchd.clock import steady_s
 
 __all__ = ["FileClock", "LiveClock", "Playback", "station_time", "utc_now"]
 
-MAX_LAG_S = 5.0  # a frame older than this at arrival is a timestamp that jumped, not a slow network
+MAX_LAG_S = 10.0  # a frame older than this at arrival is a timestamp that jumped; parts of a playlist are that long
+STILL_S = 0.5  # a stream whose timestamps stand still for so long is dated by arrival
 RESTART_S = 1.0  # a stream that steps back by more has begun again
 MOST_REORDERED = 16  # frames that H.264 and H.265 may hold back to put them in order
-CREEP = 0.002  # seconds per second by which the assumed delay shrinks: follows cameras whose clock runs slow
+CREEP = 0.002  # seconds per second by which the assumed delay shrinks: follows cameras whose clock runs a little slow
+CATCH_UP_S = 5.0  # in which the clock makes up for what every delay of late has been longer than assumed
+PROMPT_S = 0.05  # packets that lay here for longer before they were read say nothing of the camera's clock
 
 
 def utc_now() -> datetime:
@@ -66,28 +72,44 @@ class LiveClock:
 
     def __init__(self) -> None:
         self._offset_s: float | None = None  # wall time minus media seconds
-        self._last_media_s: float | None = None
+        self._wall_s = 0.0  # of the newest packet
+        self._newest_s = float("-inf")  # the largest timestamp, in the order of decoding where that is known
+        self._moved_s = 0.0  # wall time when it grew last
         self._restarts = _Restarts()
+        self._drift = Drift()
 
-    def at(self, media_s: float | None, now: datetime, decode_s: float | None = None) -> datetime:
+    @property
+    def drift(self) -> float:
+        """Seconds by which timestamps fall behind in each second: 0.16 where 25 are stamped and 21 come."""
+        return self._drift.rate
+
+    def at(self, media_s: float | None, now: datetime, decode_s: float | None = None, late_s: float = 0.0) -> datetime:
         """When the frame with this media time was taken, never later than `now`.
 
         Args:
             media_s: the packet's timestamp in seconds, None where the stream has none.
-            now: arrival, UTC.
+            now: when it was read, UTC.
             decode_s: when it is to be decoded, on the same clock; None where the stream does not say.
+            late_s: how long it lay here before it was read.
         """
         wall_s = now.timestamp()
         if media_s is None:
             return now
-        restarted = self._restarts.restarted(media_s, decode_s)
-        if self._offset_s is None or restarted:
-            self._offset_s = wall_s - media_s
-        step_s = max(0.0, media_s - (self._last_media_s if self._last_media_s is not None else media_s))
-        self._last_media_s = media_s
-        self._offset_s = min(self._offset_s + CREEP * min(step_s, 1.0), wall_s - media_s)
-        if wall_s - (media_s + self._offset_s) > MAX_LAG_S:
-            self._offset_s = wall_s - media_s
+        delay_s, pace_s = wall_s - media_s, media_s if decode_s is None else decode_s
+        step_s = min(max(0.0, wall_s - self._wall_s), MAX_LAG_S)
+        self._wall_s = wall_s
+        if self._restarts.restarted(media_s, decode_s) or self._offset_s is None:
+            self._offset_s, self._newest_s = delay_s, float("-inf")
+            self._drift = Drift()
+        if pace_s > self._newest_s:
+            self._newest_s, self._moved_s = pace_s, wall_s
+        if late_s < PROMPT_S:
+            self._drift.add(delay_s, wall_s)
+        behind_s = max(0.0, self._drift.least_s(wall_s) - self._offset_s)
+        self._offset_s += (CREEP + self._drift.rate + behind_s / CATCH_UP_S) * step_s
+        stands_still = wall_s - self._moved_s > STILL_S and late_s < PROMPT_S
+        if stands_still or self._offset_s > delay_s or delay_s - self._offset_s > MAX_LAG_S:
+            self._offset_s = delay_s
         return datetime.fromtimestamp(media_s + self._offset_s, UTC)
 
 

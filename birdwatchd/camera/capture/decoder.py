@@ -8,6 +8,7 @@ it had are decoded again, so that no frame is missing.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -113,18 +114,18 @@ class PacketDecoder:
         frames = []
         for av_frame in decoded:
             media_s, at = av_frame.opaque or (packet.media_s, packet.at)
-            frames.append(DecodedFrame(av_frame, at, media_s, 0.0).download())
+            frames.append(DecodedFrame(av_frame, at, media_s, 0.0, self.codec.display).download())
         return frames
 
 
-def frame_size(codec: Codec, data: bytes) -> tuple[int, int] | None:
-    """(width, height) of the frame in a key frame's packet, found by decoding it; None if it is damaged."""
+def frame_size(codec: Codec, data: bytes) -> tuple[int, int, Fraction | None] | None:
+    """(width, height, aspect of a pixel) of the frame of a key frame, by decoding it; None if it is damaged."""
     context = open_decoder(codec)
     try:
         av_frames = context.decode(_av_packet(data)) or context.decode(None)
     except av.error.FFmpegError:
         return None
-    return (av_frames[0].width, av_frames[0].height) if av_frames else None
+    return (av_frames[0].width, av_frames[0].height, context.sample_aspect_ratio) if av_frames else None
 
 
 Decode = Callable[[Any], list[Any]]

@@ -88,6 +88,11 @@ class DualStream:
         return self.full_feed.error
 
     @property
+    def receives(self) -> bool:
+        """Whether packets of either stream come, decodable or not."""
+        return self.full_feed.alive or self.gate_feed.alive
+
+    @property
     def loss(self) -> str:
         """What is lost while the other stream does its work, and why, in one line; empty when both are there."""
         return "; ".join(self._lost.values())
@@ -150,7 +155,8 @@ class DualStream:
         self.full.release()
 
     def _frames_of(self, packet: Packet) -> Iterator[Frame]:
-        if self._shedder.drops_packet(packet.is_key, self._lag_s(packet.at), time.monotonic()):
+        read_at = packet.read_at or packet.at
+        if self._shedder.drops_packet(packet.is_key, self._lag_s(read_at), time.monotonic()):
             return
         if self._decoder is None or packet.codec != self._decoder.codec:
             if not packet.is_key:
@@ -160,11 +166,11 @@ class DualStream:
             if self._skip_until is not None and self._skip_until - SAME_CLOCK < frame.at <= self._skip_until:
                 continue
             self._skip_until, self._seen_until = None, frame.at
-            yield replace(frame, lag_s=self._lag_s(frame.at))
+            yield replace(frame, lag_s=self._lag_s(read_at))
 
-    def _lag_s(self, at: datetime) -> float:
-        """How late a frame of that time is; those of the past that are looked at on purpose are not."""
-        lag_s = (self._clock() - at).total_seconds() - self._paused_s
+    def _lag_s(self, read_at: datetime) -> float:
+        """How late a packet is looked at that was read then; those of the past on purpose are not."""
+        lag_s = (self._clock() - read_at).total_seconds() - self._paused_s
         if self._resuming and lag_s > RESUMED_S:
             return 0.0
         self._resuming = False

@@ -71,6 +71,7 @@ class Feed:
         self.source, self.ring = source, ring
         self._settings, self._stop, self._clock, self._playback = settings, stop, clock, playback
         self._quiet = quiet
+        self._silent_s = SILENT_S if settings.poll_s == "auto" else max(SILENT_S, 2 * settings.poll_s)
         self._thread: threading.Thread | None = None
         self._retry = Retry()
         self._first_s: float | None = None  # monotonic, of the first packet since it was opened
@@ -89,7 +90,7 @@ class Feed:
     @property
     def alive(self) -> bool:
         """Whether packets come."""
-        return self._first_s is not None and time.monotonic() - self._newest_s < SILENT_S
+        return self._first_s is not None and time.monotonic() - self._newest_s < self._silent_s
 
     @property
     def alive_s(self) -> float:
@@ -121,7 +122,7 @@ class Feed:
     def _read(self) -> None:
         self.ring.clear()  # what comes now does not follow on
         playback = self._playback if not self.source.is_live else None
-        with Stream(self.source, self._settings, self._clock, playback=playback) as stream:
+        with Stream(self.source, self._settings, self._clock, playback=playback, wait=self._stop.wait) as stream:
             for packet in stream.packets():
                 if self._stop.is_set():
                     return
@@ -132,7 +133,7 @@ class Feed:
 
     def _take(self, packet: Packet) -> None:
         now_s = time.monotonic()
-        if self._first_s is None or now_s - self._newest_s >= SILENT_S:
+        if self._first_s is None or now_s - self._newest_s >= self._silent_s:
             self._first_s = now_s
         self._newest_s = now_s
         self.error = None

@@ -1,7 +1,7 @@
 """Decoded frames with their time; the luma plane is a view into the decoder's memory wherever that is possible.
 
 A decoder on a graphics device leaves its frames there. So there are two records: what comes out of a decoder, and the
-frame in system memory, which is made only of frames that are looked at.
+frame in system memory, upright and as it is shown, which is made only of frames that are looked at.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from birdwatchd.camera.capture.display import PLAIN, Display, as_shown, for_frame
 
 __all__ = ["DecodedFrame", "Frame", "luma_of"]
 
@@ -42,30 +44,40 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class DecodedFrame:
-    """One frame where its decoder left it, perhaps on a graphics device; attributes as those of `Frame`."""
+    """One frame where its decoder left it, perhaps on a graphics device; attributes as those of `Frame`.
+
+    Attributes:
+        display: how it is to be shown; width and height are those of what is shown.
+    """
 
     av_frame: Any
     at: datetime
     media_s: float
     lag_s: float
+    display: Display = PLAIN
 
     @property
     def width(self) -> int:
         """Pixels across."""
-        return int(self.av_frame.width)
+        return self._shown_size()[0]
 
     @property
     def height(self) -> int:
         """Pixels down."""
-        return int(self.av_frame.height)
+        return self._shown_size()[1]
 
     def download(self) -> Frame:
-        """The frame in system memory: copied from the graphics device if it is there, the same one if not."""
+        """The frame in system memory: the same one, unless it is on a graphics device or is to be turned."""
         av_frame = self.av_frame
+        display = for_frame(av_frame, self.display)
         if av_frame.format.name in _ON_DEVICE:
             av_frame = av_frame.reformat(format="nv12")
+        av_frame = as_shown(av_frame, display)
         luma = luma_of(av_frame)
         return Frame(av_frame, luma, av_frame.width, av_frame.height, self.at, self.media_s, self.lag_s)
+
+    def _shown_size(self) -> tuple[int, int]:
+        return for_frame(self.av_frame, self.display).size(int(self.av_frame.width), int(self.av_frame.height))
 
 
 def luma_of(av_frame: Any) -> NDArray[np.uint8]:

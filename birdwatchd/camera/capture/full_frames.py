@@ -68,7 +68,7 @@ class OnDemandFrames:
         """(width, height) of the newest packet's frame, pixels; the last that was known while nothing comes."""
         newest = self._ring.newest
         if newest is not None and newest.codec.width > 0:
-            self._size = newest.codec.width, newest.codec.height
+            self._size = newest.codec.shown_size
         return self._size
 
     def read(self, since: datetime, until: datetime, *, all_of_them: bool = False) -> Iterator[Frame]:

@@ -7,6 +7,7 @@ source with a relay is reached through it alone: libav then speaks no TLS and lo
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import resource
@@ -29,7 +30,7 @@ av.logging.set_level(av.logging.PANIC)  # libav prints addresses with their pass
 
 # What libav may open on behalf of a source: a playlist on a web camera must not read our files, nor a file the network.
 _PROTOCOLS = {
-    "rtsp": "rtsp,rtsps,tcp,tls",
+    "rtsp": "rtsp,rtsps,tcp,tls,udp,rtp",
     "http": "http,https,tcp,tls,crypto,httpproxy",
     "file": "file",
     "device": "file",
@@ -39,7 +40,7 @@ _FILE_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,h264,hevc,m4v,mjpeg,mjpeg_2000,"
     "mpjpeg,ogg,dv,mxf,rm,nut,ivf,obu,av1,wtv,gif,y4m,yuv4mpegpipe,swf,live_flv,apng"
 )
-_HTTP_FORMATS = _FILE_FORMATS + ",hls,image2pipe,jpeg_pipe"
+_HTTP_FORMATS = _FILE_FORMATS + ",hls,image2pipe,jpeg_pipe,png_pipe"
 _REFUSED = (
     av.error.HTTPUnauthorizedError,
     av.error.HTTPForbiddenError,
@@ -49,8 +50,23 @@ _REFUSED = (
 )
 _UNAUTHORIZED = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 _STATUS = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)  # now: a camera's process cannot open it later
+SOON_S = 0.4  # an answer that is none is known by then
 SHORT = 0.85  # of the data that a process may have
-_BUSY_ERRNOS = (16,)  # EBUSY
+_BUSY_ERRNOS = (errno.EBUSY,)
+_KINDS = {
+    av.error.ProtocolNotFoundError: errno.EPROTONOSUPPORT,
+    av.error.HTTPServerError: errno.EIO,
+    av.error.EOFError: errno.ECONNRESET,
+}
+_REMEDIES = {  # by the kind of what was refused: transport, rights, address, and the camera itself
+    errno.EPROTONOSUPPORT: "it does not send its pictures this way; set transport: auto, udp or tcp of this camera",
+    errno.EACCES: "does a firewall forbid it?",
+    errno.EPERM: "does a firewall forbid it?",
+    errno.ECONNREFUSED: "is it on, and on the network, and is the port right?",
+    errno.ECONNRESET: "it hangs up without a picture; is the path right, and do too many look at it?",
+    errno.EIO: "it has a fault of its own, or too many look at it; look at its web page, restart it",
+}
+_NO_VIDEO = (av.error.InvalidDataError, av.error.DemuxerNotFoundError, av.error.DecoderNotFoundError)
 
 
 def open_container(source: Source, settings: CameraSettings) -> Any:
@@ -67,7 +83,9 @@ def open_container(source: Source, settings: CameraSettings) -> Any:
     file_format = None
     if source.kind == "rtsp":
         file_format = "rtsp"
-        options |= {"rtsp_transport": "tcp", "timeout": micros, "allowed_media_types": "video"}
+        options |= {"timeout": micros, "allowed_media_types": "video"}
+        udp = source.relay is None and settings.transport == "udp"  # the relay turns what comes over UDP into TCP
+        options["rtsp_transport"] = "udp" if udp else "tcp"
     elif source.kind == "http":
         options |= {"timeout": micros, "format_whitelist": _HTTP_FORMATS, "multiple_requests": "0"}
         if source.relay is not None:
@@ -77,13 +95,29 @@ def open_container(source: Source, settings: CameraSettings) -> Any:
     else:
         _check_file(source)
         options |= {"format_whitelist": _FILE_FORMATS}
-    return av.open(
-        _url(source),
-        format=file_format,
-        options=options,
-        timeout=(settings.open_timeout_s, settings.read_timeout_s),
-        metadata_errors="replace",
-    )
+
+    def opened(file_format: str | None, **more: str) -> Any:
+        return av.open(
+            _url(source),
+            format=file_format,
+            options=options | more,
+            timeout=(settings.open_timeout_s, settings.read_timeout_s),
+            metadata_errors="replace",
+        )
+
+    try:
+        return opened(file_format)
+    except av.error.FFmpegError as error:
+        if error.errno == errno.EPROTONOSUPPORT and source.relay is None and settings.transport == "auto":
+            return opened(file_format, rtsp_transport="udp")
+        if not isinstance(error, av.error.InvalidDataError) or source.kind != "http":
+            raise
+        # Motion JPEG whose parts are not between boundaries as they should be: pictures are found by how they begin
+        container = opened("mjpeg", analyzeduration="1")
+        if container.streams.video and container.streams.video[0].codec_context.width:
+            return container
+        container.close()
+        raise
 
 
 def _url(source: Source) -> str:
@@ -177,12 +211,29 @@ def _translated(source: Source, error: av.error.FFmpegError, opening: bool, wait
         return SourceUnusable(f"{source}: breaks off ({error_text(error)})", "copy it again from the card")
     if source.kind == "device" and error.errno in _BUSY_ERRNOS:
         return SourceUnreachable(f"{source}: is in use by another program", "stop that program")
-    if isinstance(error, av.error.ExitError):
+    silent = source.kind == "rtsp" and isinstance(error, av.error.InvalidDataError) and waited_s > SOON_S
+    if isinstance(error, av.error.ExitError) or silent:  # of RTSP, libav says both of silence
         return SourceUnreachable(f"{source}: no answer for {waited_s:.0f} s", "is it on, and on the network?")
+    if opening and isinstance(error, _NO_VIDEO):
+        return SourceUnusable(
+            f"{source}: answers, but with nothing that is video ({error_text(error)})",
+            "is it the address of a stream? a web page that shows one is none",
+        )
     verb = "cannot be opened" if opening else "broke off"
+    return SourceUnreachable(f"{source}: {verb} ({error_text(error)})", _remedy(source, error))
+
+
+def _remedy(source: Source, error: av.error.FFmpegError) -> str:
+    """What to do about it, by the kind of what was refused."""
     if source.kind == "device":
-        return SourceUnreachable(f"{source}: {verb} ({error_text(error)})", "is the camera plugged in?")
-    return SourceUnreachable(f"{source}: {verb} ({error_text(error)})", "is it on, and on the network?")
+        is_there = error.errno in (errno.EACCES, errno.EPERM)
+        return (
+            "may the user of birdwatchd read it? its group is usually video"
+            if is_there
+            else "is the camera plugged in?"
+        )
+    kinds = (number for kind, number in _KINDS.items() if isinstance(error, kind))
+    return _REMEDIES.get(next(kinds, error.errno), "is it on, and on the network?")
 
 
 def _is_short_of_memory() -> bool:

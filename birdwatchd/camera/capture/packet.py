@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
+from birdwatchd.camera.capture.display import PLAIN, Display
+
 __all__ = ["Codec", "Packet", "is_annex_b", "parameter_sets"]
 
 
@@ -27,6 +29,7 @@ class Codec:
         pix_fmt: libav's name of the pixel format; empty where it is not known.
         color_range, colorspace: libav's numbers, for containers that say it and streams that do not.
         reorder: how many frames a decoder holds back to put them in order.
+        display: how its pictures are to be shown.
     """
 
     name: str
@@ -38,6 +41,12 @@ class Codec:
     color_range: int = 0
     colorspace: int = 2
     reorder: int = 0
+    display: Display = PLAIN
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """(width, height) of what is shown of its pictures, pixels."""
+        return self.display.size(self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,7 @@ class Packet:
         is_key: decoding may begin here.
         media_s: seconds since the stream or file began, as its frame's `media_s`.
         at: wall time, UTC, as its frame's `at`.
+        read_at: when it was read from a camera, UTC; None of recordings.
     """
 
     data: bytes
@@ -63,6 +73,7 @@ class Packet:
     media_s: float
     at: datetime
     codec: Codec
+    read_at: datetime | None = None
 
     @property
     def reorder_delay_s(self) -> float:

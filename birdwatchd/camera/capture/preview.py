@@ -1,4 +1,4 @@
-"""Read frames that are spread over a whole recording, to learn its scene before it is watched.
+"""Look into a recording before it is watched: how its picture lies, and frames that are spread over all of it.
 
 A short recording is decoded once more from end to end; in a long one the decoder jumps from key frame to key frame, so
 that an hour of video costs some dozens of frames.
@@ -15,17 +15,35 @@ from numpy.typing import NDArray
 
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.decoder import configure
+from birdwatchd.camera.capture.display import UPRIGHT, Display, Orientation, as_shown, for_frame, orientation_in
 from birdwatchd.camera.capture.frame import luma_of
 from birdwatchd.camera.capture.open import LibavErrors, open_container
+from birdwatchd.errors import SourceError
 from birdwatchd.settings.cameras import CameraSettings
 
-__all__ = ["spread_frames"]
+__all__ = ["own_orientation", "spread_frames"]
 
+TURNABLE = {"mov", "mp4", "matroska", "webm"}  # containers that say how a picture lies
 FRAMES = 32  # spread over a recording
 # A recording of no more frames, and no more pixels in all of them, is decoded from its beginning to its end; no more is
 # ever decoded of one: 36 s of 1080p at 25 frames a second, 9 s in 4K.
 SHORT_FRAMES, SHORT_PIXELS = 900, 900 * 1920 * 1080
 LEAST_KEY_FRAMES = 12  # where there are fewer, a longer recording is decoded from its beginning as far as a short one
+
+
+def own_orientation(source: Source, settings: CameraSettings, container: Any) -> Orientation:
+    """How a recording's container says that its picture lies: libav tells it only with decoded frames.
+
+    Packets that are kept are decoded without their container, so it is learned before the first.
+    """
+    if source.kind != "file" or not TURNABLE & set(container.format.name.split(",")):
+        return UPRIGHT
+    try:
+        with LibavErrors(source, opening=True), open_container(source, settings) as other:
+            configure(other.streams.video[0].codec_context)
+            return orientation_in(next(other.decode(video=0))) or UPRIGHT
+    except (SourceError, StopIteration):
+        return UPRIGHT  # what is wrong with it is said when it is read
 
 
 def spread_frames(source: Source, settings: CameraSettings) -> Iterator[NDArray[np.uint8]]:
@@ -43,12 +61,14 @@ def spread_frames(source: Source, settings: CameraSettings) -> Iterator[NDArray[
         if stream is None or stream.codec_context is None:
             return
         configure(stream.codec_context)
+        own = own_orientation(source, settings, container)
+        display = Display.of(settings, stream.sample_aspect_ratio, own)
         length_s = container.duration / 1e6 if container.duration else 0.0
         frames = stream.frames or round(length_s * float(stream.average_rate or 25)) or SHORT_FRAMES
         pixels = max(1, stream.codec_context.width * stream.codec_context.height)
         most = min(SHORT_FRAMES, max(FRAMES, SHORT_PIXELS // pixels))
         if frames > most:
-            found = _key_frames(container, stream, length_s)
+            found = _key_frames(container, stream, length_s, display)
             if len(found) >= LEAST_KEY_FRAMES:
                 yield from found
                 return
@@ -56,12 +76,12 @@ def spread_frames(source: Source, settings: CameraSettings) -> Iterator[NDArray[
         every = max(1, min(frames, most) // FRAMES)
         for number, frame in enumerate(_decoded(container, stream)):
             if number % every == every // 2:
-                yield luma_of(frame).copy()
+                yield _shown_luma(frame, display)
             if number >= most:
                 return
 
 
-def _key_frames(container: Any, stream: Any, length_s: float) -> list[NDArray[np.uint8]]:
+def _key_frames(container: Any, stream: Any, length_s: float, display: Display) -> list[NDArray[np.uint8]]:
     """The key frames next to `FRAMES` times spread over the recording; none where it cannot be searched."""
     found: dict[int, NDArray[np.uint8]] = {}
     for number in range(FRAMES):
@@ -71,7 +91,7 @@ def _key_frames(container: Any, stream: Any, length_s: float) -> list[NDArray[np
             return []
         frame = next(_decoded(container, stream), None)
         if frame is not None and frame.pts is not None and frame.pts not in found:
-            found[frame.pts] = luma_of(frame).copy()
+            found[frame.pts] = _shown_luma(frame, display)
     return list(found.values())
 
 
@@ -81,3 +101,7 @@ def _decoded(container: Any, stream: Any) -> Iterator[Any]:
         yield from container.decode(stream)
     except (av.error.FFmpegError, ValueError, IndexError):
         return
+
+
+def _shown_luma(av_frame: Any, display: Display) -> NDArray[np.uint8]:
+    return luma_of(as_shown(av_frame, for_frame(av_frame, display))).copy()

@@ -8,7 +8,9 @@ stream has been caught up with and a key frame comes. The ring keeps dropped pac
 
 from __future__ import annotations
 
-__all__ = ["CAUGHT_UP_S", "LATE_FRAME_S", "TOO_LATE_S", "LoadShedder"]
+from collections.abc import Callable
+
+__all__ = ["CAUGHT_UP_S", "LATE_FRAME_S", "TOO_LATE_S", "LoadShedder", "ShedWatch"]
 
 # Packets.
 TOO_LATE_S = 1.5  # later than this, packets are dropped at once
@@ -20,6 +22,11 @@ LONGEST_S = 30.0  # cameras that refresh their picture bit by bit send no key fr
 
 # Frames: none is looked at from the first limit on until the second is reached.
 LATE_FRAME_S, IN_TIME_FRAME_S = 0.7, 0.3
+
+# What is told of it.
+WINDOW_S = 10.0  # of which the share that is left out is taken
+MUCH, LITTLE = 0.1, 0.01  # of the frames: from the first share on it is said, until it stays below the second ...
+CALM_WINDOWS = 3  # ... for so many windows
 
 
 class LoadShedder:
@@ -81,3 +88,44 @@ class LoadShedder:
 def _has_caught_up(is_key: bool, lag_s: float, dropping_s: float) -> bool:
     enough_s = CAUGHT_UP_S if dropping_s < PATIENCE_S else NEARLY_S
     return lag_s < enough_s and (is_key or dropping_s > LONGEST_S)
+
+
+class ShedWatch:
+    """Tell people when much is left out of a camera's streams, and when that is over."""
+
+    def __init__(self, shedder: LoadShedder, notify: Callable[[str], None]) -> None:
+        """
+        Args:
+            notify: gets one line when it begins and one when it is over.
+        """
+        self._shedder, self._notify = shedder, notify
+        self._begin_s: float | None = None
+        self._frames = self._left_out = 0
+        self._telling, self._calm = False, 0
+
+    def look(self, decoded: int, now_s: float) -> None:
+        """To be called about once a second.
+
+        Args:
+            decoded: frames of this process so far.
+            now_s: monotonic clock.
+        """
+        frames = decoded + self._shedder.dropped_packets
+        left_out = self._shedder.dropped_packets + self._shedder.dropped_frames
+        if self._begin_s is not None and now_s - self._begin_s < WINDOW_S:
+            return
+        if self._begin_s is not None:
+            self._judge((left_out - self._left_out) / max(1, frames - self._frames))
+        self._begin_s, self._frames, self._left_out = now_s, frames, left_out
+
+    def _judge(self, share: float) -> None:
+        self._calm = self._calm + 1 if share <= LITTLE else 0
+        if share > MUCH and not self._telling:
+            self._telling = True
+            self._notify(
+                "this machine is too slow for it: frames are left out (frames_skipped_total counts them);"
+                " set gate_source, a lower max_fps, or let the camera send a smaller picture"
+            )
+        elif self._telling and self._calm >= CALM_WINDOWS:
+            self._telling = False
+            self._notify("this machine keeps up: every frame is looked at again")

@@ -20,9 +20,13 @@ import av.error
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.clock import FileClock, LiveClock, Playback
 from birdwatchd.camera.capture.decoder import Acceleration, configure, frame_size
+from birdwatchd.camera.capture.display import Display
+from birdwatchd.camera.capture.drift import Backlog, WaitMeter
 from birdwatchd.camera.capture.frame import DecodedFrame, Frame
 from birdwatchd.camera.capture.open import LibavErrors, open_container
 from birdwatchd.camera.capture.packet import Codec, Packet, is_annex_b, parameter_sets
+from birdwatchd.camera.capture.preview import own_orientation
+from birdwatchd.camera.capture.recorded import Zones, recorded_at
 from birdwatchd.camera.capture.shedding import LoadShedder
 from birdwatchd.errors import SourceUnreachable, SourceUnusable
 from birdwatchd.settings.cameras import CameraSettings
@@ -30,10 +34,13 @@ from birdwatchd.settings.cameras import CameraSettings
 __all__ = ["Stream"]
 
 # Streams that carry no time of their own: libav invents 25 frames a second for them, whatever really comes.
-_WITHOUT_TIME = {"mpjpeg", "mjpeg", "h264", "hevc", "image2pipe", "jpeg_pipe"}
+_WITHOUT_TIME = {"mpjpeg", "mjpeg", "h264", "hevc", "image2pipe", "jpeg_pipe", "png_pipe"}
+_SNAPSHOTS = {"jpeg_pipe", "png_pipe"}  # answers that are one picture, after which the camera is asked again
+POLL_S = 0.25  # between two of them: with fewer than four a second most short visits are missed
+KEY_FRAME_S = 120.0  # how long the first key frame of a live stream may take: some cameras send one a minute
+WITHOUT_ZONES = Zones()
 _LENGTH_TAG = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)$")  # as Matroska has one of each of its streams
 MAX_BAD_PACKETS = 200  # in a row that cannot be decoded before the stream is given up; about 10 s at 20 fps
-_REORDERED = timedelta(seconds=1)  # packets may be older than the newest one by this much; more is a clock that was set
 
 
 def ignore(packet: Packet) -> None:
@@ -52,6 +59,8 @@ class Stream:
         playback: Playback | None = None,
         acceleration: Acceleration | None = None,
         shedder: LoadShedder | None = None,
+        wait: Callable[[float], object] = time.sleep,
+        zones: Zones = WITHOUT_ZONES,
     ) -> None:
         """Open the source.
 
@@ -60,16 +69,22 @@ class Stream:
             playback: a file gives each packet when it is due, dated as if a camera sent it now.
             acceleration: decodes on a graphics device where that works; on the CPU by default.
             shedder: drops packets that are far too late; without it every one is decoded.
+            wait: sleeps for some seconds, or less if there is a reason to stop.
+            zones: of the times in recordings.
 
         Raises:
             SourceUnreachable, SourceRefused, SourceUnusable: see their classes.
         """
+        self._zones = zones
         self._source, self._clock = source, clock
         self._playback = playback if not source.is_live else None
         self._live_clock = LiveClock()
         self._shedder = shedder
         if shedder is not None:
             shedder.reopen()
+        self._wait, self._asked_s = wait, time.monotonic()
+        self._poll_s = POLL_S if settings.poll_s == "auto" else settings.poll_s
+        self._begun = not source.is_live  # whether a key frame has come
         self._container, self._stream = _open_video(source, settings)
         self._context = self._stream.codec_context
         self._file_clock = FileClock(self._recorded_at())
@@ -81,11 +96,15 @@ class Stream:
         formats = set(self._container.format.name.split(","))
         self._keeps_time = not (source.is_live and formats & _WITHOUT_TIME)
         self._first: datetime | None = None
-        self._newest: datetime | None = None
+        self._backlog, self._wait_meter = Backlog(), WaitMeter()
+        self._waited = False  # for the newest packet
+        self._read_at, self._late_s = clock(), 0.0  # when it was read, and how long it lay here before
         self._due_s = 0.0  # of the newest packet of a file that plays a camera
         base = self._stream.time_base
         self._time_base = Fraction(base.numerator, base.denominator)
-        self.codec = _codec_of(self._context)
+        self._settings = settings
+        own = own_orientation(source, settings, self._container)
+        self.codec = _codec_of(self._context, Display.of(settings, self._stream.sample_aspect_ratio, own))
         self._device = acceleration.begin(self.codec) if acceleration else None
 
     def __enter__(self) -> Stream:
@@ -93,6 +112,11 @@ class Stream:
 
     def __exit__(self, *_: object) -> None:
         self._container.close()
+
+    @property
+    def began_at(self) -> datetime:
+        """When a recording began, as far as it tells."""
+        return self._file_clock.at(0.0)
 
     @property
     def duration_s(self) -> float | None:
@@ -137,9 +161,9 @@ class Stream:
             for decoded in self._decode(av_packet, packet):
                 yield decoded
                 frame_at_s = time.monotonic()
-            silent_s = time.monotonic() - frame_at_s
-            if self._source.is_live and silent_s > self._read_timeout_s:
-                raise SourceUnreachable(f"{self._source}: no picture for {silent_s:.0f} s", "it will be opened again")
+            begun, self._begun = self._begun, self._begun or (packet is not None and packet.is_key)
+            frame_at_s = time.monotonic() if self._begun and not begun else frame_at_s
+            self._check_silence(time.monotonic() - frame_at_s)
 
     def download(self, decoded: DecodedFrame) -> Frame:
         """The frame in system memory, of one that was just given.
@@ -150,31 +174,73 @@ class Stream:
         with self._reading:
             return decoded.download()
 
+    def _check_silence(self, silent_s: float) -> None:
+        """
+        Raises:
+            SourceUnreachable: packets come, and for too long no picture.
+        """
+        if not self._source.is_live or silent_s <= (self._read_timeout_s if self._begun else KEY_FRAME_S):
+            return
+        if self._begun:
+            raise SourceUnreachable(f"{self._source}: no picture for {silent_s:.0f} s", "it will be opened again")
+        raise SourceUnreachable(
+            f"{self._source}: no key frame for {silent_s:.0f} s", "let the camera send one (GOP) every few seconds"
+        )
+
     def _demuxed(self) -> Iterator[Any]:
+        """libav's packets until the end; from a snapshot address those of one picture after the other, for ever."""
+        snapshots = self._source.kind == "http" and _SNAPSHOTS & set(self._container.format.name.split(","))
+        while snapshots:
+            yield from (av_packet for av_packet in self._demuxed_once() if av_packet.size)
+            self._container.close()
+            self._ask_again(time.monotonic() + self._read_timeout_s)
+        yield from self._demuxed_once()
+        if self._source.is_live:
+            raise SourceUnreachable(f"{self._source}: the stream ended", "it will be opened again")
+
+    def _ask_again(self, until_s: float) -> None:
+        """Open a snapshot address for the next picture; a camera that is busy is asked until then (monotonic seconds).
+
+        Raises:
+            SourceError: it gives none for so long, or refuses.
+        """
+        while True:
+            self._wait(max(0.0, self._asked_s + self._poll_s - time.monotonic()))
+            self._asked_s = time.monotonic()
+            try:
+                self._container, self._stream = _open_video(self._source, self._settings)
+                return
+            except (SourceUnreachable, SourceUnusable):  # cameras say "device busy" in a web page, or with a 503
+                if time.monotonic() > until_s:
+                    raise
+
+    def _demuxed_once(self) -> Iterator[Any]:
         """libav's packets; at the end of a file an empty one, which gets out what the decoder still holds."""
         demuxed = self._container.demux(self._stream)
         while True:
+            self._wait_meter.start()
+            start_s = time.monotonic()
             with self._reading:
                 av_packet = next(demuxed, None)
+            self._waited = self._wait_meter.waited(time.monotonic() - start_s)
             if av_packet is None:
-                break
+                return
             # An empty packet in the middle (AVI: "as before") would end the decoder.
             if av_packet.size or av_packet.dts is None:
                 yield av_packet
-        if self._source.is_live:
-            raise SourceUnreachable(f"{self._source}: the stream ended", "it will be opened again")
 
     def _packet(self, av_packet: Any) -> Packet:
         decode_s = self._seconds(av_packet.dts)
         shown_s = self._seconds(av_packet.pts) if av_packet.pts is not None else decode_s
         media_s, at = self._dated(shown_s if self._keeps_time else None, decode_s)
-        if self._newest is None or at > self._newest or at < self._newest - _REORDERED:
-            self._newest = at
         data, is_key = bytes(av_packet), av_packet.is_keyframe
         if is_key:
             self._update_codec(av_packet, data)
         duration = av_packet.duration or 0
-        return Packet(data, av_packet.pts, av_packet.dts, self._time_base, duration, is_key, media_s, at, self.codec)
+        read_at = self._read_at if self._source.is_live else None
+        return Packet(
+            data, av_packet.pts, av_packet.dts, self._time_base, duration, is_key, media_s, at, self.codec, read_at
+        )
 
     def _seconds(self, stamp: int | None) -> float | None:
         return None if stamp is None else stamp * self._time_base.numerator / self._time_base.denominator
@@ -182,7 +248,7 @@ class Stream:
     def _dated(self, stamp_s: float | None, decode_s: float | None) -> tuple[float, datetime]:
         """Media seconds and wall time of a packet, given when it is to be shown and to be decoded, in seconds."""
         if self._source.is_live:
-            at = self._live_clock.at(stamp_s, self._clock(), decode_s)
+            at = self._dated_live(stamp_s, decode_s)
             self._first = self._first or at
             return (at - self._first).total_seconds() if stamp_s is None else stamp_s, at
         seconds = self._file_clock.seconds(stamp_s, self._frame_s, decode_s)
@@ -191,6 +257,13 @@ class Stream:
         self._playback.wait_for(seconds)
         self._due_s = max(self._due_s, seconds)
         return seconds, self._playback.at(seconds)
+
+    def _dated_live(self, stamp_s: float | None, decode_s: float | None) -> datetime:
+        now, clock = self._clock(), self._live_clock
+        pace_s = None if stamp_s is None else decode_s if decode_s is not None else stamp_s
+        self._read_at = now
+        self._late_s = self._backlog.late_s(pace_s, now.timestamp(), waited=self._waited, drift=clock.drift)
+        return clock.at(stamp_s, now, decode_s, self._late_s)
 
     def _update_codec(self, av_packet: Any, data: bytes) -> None:
         """Notice at a key frame that the size or the parameters of the codec have changed."""
@@ -202,8 +275,11 @@ class Stream:
         if extradata == self.codec.extradata:
             return
         changed = replace(self.codec, extradata=extradata)
-        width, height = frame_size(changed, data) or (changed.width, changed.height)
-        self.codec = replace(changed, width=width, height=height)
+        size = frame_size(changed, data)
+        if size is not None:
+            display = Display.of(self._settings, size[2], changed.display.own)
+            changed = replace(changed, width=size[0], height=size[1], display=display)
+        self.codec = changed
 
     def _decode(self, av_packet: Any, packet: Packet | None) -> list[DecodedFrame]:
         """The frames of a packet; none for a damaged one, an error for too many damaged ones in a row."""
@@ -214,9 +290,10 @@ class Stream:
                 av_packet.opaque = (packet.media_s, packet.at)
             on_cpu = self._context.decode
             try:
-                av_frames = self._device.decode(av_packet, on_cpu) if self._device else on_cpu(av_packet)
+                device = self._device if self._begun or packet.is_key else None  # which is given up without pictures
+                av_frames = device.decode(av_packet, on_cpu) if device else on_cpu(av_packet)
             except av.error.InvalidDataError:
-                self._bad_in_row += 1
+                self._bad_in_row += self._begun  # what comes before the first key frame cannot be decoded
                 if self._bad_in_row > MAX_BAD_PACKETS:
                     raise SourceUnusable(f"{self._source}: cannot be decoded", "check the codec") from None
                 return []
@@ -229,29 +306,20 @@ class Stream:
         media_s, at = av_frame.opaque or (packet.media_s, packet.at)
         if not self._source.is_live and self._playback is None:
             media_s = self._file_clock.never_back(media_s)
-            return DecodedFrame(av_frame, self._file_clock.at(media_s), media_s, 0.0)
-        return DecodedFrame(av_frame, at, media_s, self._lag_s())
+            return DecodedFrame(av_frame, self._file_clock.at(media_s), media_s, 0.0, self.codec.display)
+        return DecodedFrame(av_frame, at, media_s, self._lag_s(), self.codec.display)
 
     def _lag_s(self) -> float:
-        """How long ago the newest packet was sent; 0 for recordings, which nobody waits for."""
+        """How long the newest packet has lain here, whatever its timestamp says; 0 for recordings."""
         if self._source.is_live:
-            assert self._newest is not None
-            return (self._clock() - self._newest).total_seconds()
+            return self._late_s + (self._clock() - self._read_at).total_seconds()
         return max(0.0, self._playback.late_s(self._due_s)) if self._playback is not None else 0.0
 
     def _recorded_at(self) -> datetime:
-        """When a recording began, as far as it tells: the container's metadata, else the file's modification time."""
-        written = self._container.metadata.get("creation_time", "")
-        try:
-            start = datetime.fromisoformat(written)
-            if start.year > 1990:  # cameras without a clock write 1904 or 1970
-                return start if start.tzinfo else start.replace(tzinfo=UTC)
-        except ValueError:
-            pass
         if self._source.kind != "file":
             return self._clock()
-        end_s = Path(self._source.location).stat().st_mtime
-        return datetime.fromtimestamp(end_s - (self._container.duration or 0) / 1e6, UTC)
+        length = timedelta(microseconds=self._container.duration or 0)
+        return recorded_at(self._container.metadata, Path(self._source.location), length, self._zones)
 
 
 def _open_video(source: Source, settings: CameraSettings) -> tuple[Any, Any]:
@@ -285,7 +353,7 @@ def _announced_s(container: Any, stream: Any) -> float | None:
     return min(lengths, default=None)  # what was trimmed away is still counted by one of them
 
 
-def _codec_of(context: Any) -> Codec:
+def _codec_of(context: Any, display: Display) -> Codec:
     """A stream's parameters as the container gives them."""
     name, extradata = context.codec.canonical_name, context.extradata or b""
     if is_annex_b(name, extradata):
@@ -300,4 +368,5 @@ def _codec_of(context: Any) -> Codec:
         color_range=int(context.color_range),
         colorspace=int(context.colorspace),
         reorder=context.reorder_depth,
+        display=display,
     )

@@ -22,6 +22,7 @@ from typing import Any
 import av
 import av.error
 
+from birdwatchd.camera.capture.display import UPRIGHT, matrix_of
 from birdwatchd.camera.capture.packet import Codec, Packet
 from birdwatchd.errors import StoreError, StoreFull
 
@@ -142,6 +143,11 @@ def _stream_of(container: Any, codec: Codec) -> Any:
         context.pix_fmt = codec.pix_fmt
     context.color_range, context.colorspace = codec.color_range, codec.colorspace
     context.reorder_depth = codec.reorder
+    orientation = codec.display.orientation
+    if orientation != UPRIGHT:
+        stream.set_display_matrix(matrix_of(orientation, codec.width, codec.height))
+    if codec.display.aspect != 1:
+        context.sample_aspect_ratio = codec.display.aspect
     context.codec_tag = PLAYABLE[codec.name]
     stream.time_base = Fraction(1, _TICKS)
     return stream

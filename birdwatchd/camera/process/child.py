@@ -83,6 +83,7 @@ def run_child(work: Callable[[Parent], None]) -> NoReturn:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which closes our stdin
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise for a service manager that signals the whole group
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # and for a terminal that is closed
     cv2.setNumThreads(1)
     pipe = Pipe(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # whatever a library prints must not end up between records
@@ -103,6 +104,7 @@ def _done(work: Callable[[Parent], None], parent: Parent) -> int:
         text = f"its process is not fully confined: not in force: {'; '.join(missing)}"
         parent.pipe.send(CameraStatus(parent.order["camera"], CameraState.STARTING, datetime.now(UTC), notice=text))
     threading.excepthook = lambda failed: _fail(parent, failed.exc_value)
+    sys.excepthook = lambda kind, error, trace: _fail(parent, error)  # a thread that reads would abort the exit
     try:
         work(parent)
     except BirdwatchError as error:

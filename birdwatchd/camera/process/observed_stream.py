@@ -6,11 +6,13 @@ Both do it here, so that a tuning sheet of a file shows exactly what a scan of i
 from __future__ import annotations
 
 from collections.abc import Generator
+from datetime import datetime
 from functools import partial
 
 from birdwatchd.camera.capture.clock import utc_now
 from birdwatchd.camera.capture.decoder import Acceleration
 from birdwatchd.camera.capture.frame import DecodedFrame
+from birdwatchd.camera.capture.recorded import Zones
 from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import LoadShedder
@@ -30,6 +32,7 @@ class ObservedStream:
     Attributes:
         observer: what is known so far of what the stream shows.
         duration_s: length of the picture that the file announces; None until it is open, and where it says none.
+        began_at: when the recording began, as far as it tells; None until it is open.
     """
 
     def __init__(
@@ -39,20 +42,24 @@ class ObservedStream:
         media: str,
         acceleration: Acceleration | None = None,
         places: Places | None = None,
+        zones: Zones | None = None,
     ) -> None:
         """
         Args:
             media: name of the file; evidence then carries seconds from its start.
             places: what is known of the recordings that were watched before.
             acceleration: decodes on a graphics device where that works; on the CPU by default.
+            zones: of the times in recordings; UTC by default.
         """
         self._settings, self._acceleration = settings, acceleration
+        self._zones = zones or Zones()
         self._ring = Ring(settings.ring_mb * 2**20)
         self._place = None if settings.source.is_live else (places or Places()).recording(settings)
         self.observer = Observer(
             camera, settings, media=media, replay=partial(replay, self._ring), recording=self._place
         )
         self.duration_s: float | None = None
+        self.began_at: datetime | None = None
         self._last: DecodedFrame | None = None
 
     def frames(self) -> Generator[tuple[DecodedFrame, list[Evidence] | None], None, None]:
@@ -64,9 +71,14 @@ class ObservedStream:
         shedder = LoadShedder()
         sampler = FrameSampler(self._settings.max_fps, shedder)
         with Stream(
-            self._settings.source, self._settings, utc_now, acceleration=self._acceleration, shedder=shedder
+            self._settings.source,
+            self._settings,
+            utc_now,
+            acceleration=self._acceleration,
+            shedder=shedder,
+            zones=self._zones,
         ) as stream:
-            self.duration_s = stream.duration_s
+            self.duration_s, self.began_at = stream.duration_s, stream.began_at
             for frame in stream.decoded_frames(keep=self._ring.append):
                 self._last = frame
                 yield frame, self.observer.process(stream.download(frame)) if sampler.takes(frame) else None

@@ -1,9 +1,10 @@
 """Carry one camera's stream from the network to the process that decodes it, which reaches nothing else.
 
 A relay listens on a port of this machine and connects to its camera's host only. It speaks TLS where the address asks
-for it, so that no certificate and no name is looked at in the process that decodes. RTSP is forwarded byte by byte. For
-HTTP it is a proxy (RFC 9112, absolute form), so that redirects and playlists keep their meaning, and those that lead to
-another host end here. Runs in the main process; imports neither libav nor OpenCV.
+for it, so that no certificate and no name is looked at in the process that decodes. RTSP is forwarded byte by byte, and
+what a camera sends over UDP is put into the connection (`rtsp_udp.py`). For HTTP it is a proxy (RFC 9112, absolute
+form), so that redirects and playlists keep their meaning, and those that lead to another host end here. Runs in the
+main process; imports neither libav nor OpenCV.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from urllib.parse import urljoin, urlsplit
 
 from birdwatchd.address import Source
 from birdwatchd.camera.process.certificates import CertificateRefused, Certificates
+from birdwatchd.camera.process.rtsp_udp import RtspUdpBridge
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["Relay"]
@@ -49,7 +51,7 @@ class Relay:
         """
         self._camera, self.source = camera, source
         self._host, self._home_port, self._tls = source.endpoint
-        self._timeout_s = settings.open_timeout_s
+        self._timeout_s, self._transport = settings.open_timeout_s, settings.transport
         self._certificates = Certificates(settings.tls, settings.tls_fingerprint, self._say)
         self._said: set[str] = set()
         self._unreachable = self._refused = ""  # why it was, when last tried
@@ -110,6 +112,14 @@ class Relay:
 
     def _carry_rtsp(self, near: socket.socket) -> None:
         with closing(self._connect(self._home_port, self._tls)) as far:
+            if self._transport != "tcp" and not self._tls:  # what is encrypted comes within the connection
+                bridge = RtspUdpBridge(near, far, udp=self._transport == "udp", check=_no_redirect, say=self._say)
+                try:
+                    agreed_on_tcp = bridge.run()
+                except ValueError:
+                    raise _Refused("its answer is no RTSP; is the port right?") from None
+                if not agreed_on_tcp:
+                    return
             _shuttle(near, far, _no_redirect)
 
     def _carry_http(self, near: socket.socket) -> None:
@@ -186,6 +196,10 @@ class Relay:
             raise _Unreachable(f"no answer for {self._timeout_s:.0f} s; is it on, and on the network?") from None
         except socket.gaierror as error:
             raise _Unreachable(f"cannot be found ({error.strerror}); check the host in the source address") from None
+        except ConnectionRefusedError as error:
+            raise _Unreachable(
+                f"cannot be opened ({error.strerror}); is it on, and on the network, and is port {port} the right one?"
+            ) from None
         except OSError as error:
             raise _Unreachable(f"cannot be opened ({error.strerror}); is it on, and on the network?") from None
         far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -102,7 +102,14 @@ def _rules(allowed: Confinement) -> landlock.Rules:
 
 
 def _libraries() -> list[Path]:
-    """The folders of Python, of installed packages and of this one, from which modules may still be loaded."""
+    """The folders of Python, of installed packages and of this one, from which modules may still be loaded.
+
+    Packages may lie anywhere (`PYTHONPATH`, a `.pth` file), so the folder of each one that is loaded is among them, and
+    not what else lies beside it.
+    """
     installed = {Path(path) for name, path in sysconfig.get_paths().items() if "lib" in name}
     installed |= {Path(entry) for entry in sys.path if entry.rstrip("/").endswith(("-packages", "lib-dynload"))}
-    return [path for path in (*sorted(installed), PACKAGE) if path.is_dir()]
+    for name, module in list(sys.modules.items()):
+        if "." not in name:
+            installed |= {Path(folder) for folder in getattr(module, "__path__", ())}
+    return [path for path in (*sorted(installed), PACKAGE) if path.is_absolute() and path.is_dir()]

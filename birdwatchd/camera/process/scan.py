@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
+from pathlib import Path
 
 from birdwatchd.address import Source
 from birdwatchd.camera.capture.clock import utc_now
 from birdwatchd.camera.capture.decoder import Acceleration
 from birdwatchd.camera.capture.frame import DecodedFrame
+from birdwatchd.camera.capture.recorded import Zones
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.place import Places
 from birdwatchd.camera.process.observed_stream import ObservedStream
@@ -28,17 +31,21 @@ def scan_file(
     pipe: Pipe,
     acceleration: Acceleration,
     places: Places | None = None,
+    zones: Zones | None = None,
 ) -> None:
     """Read one recording as fast as it can be decoded and send its visits, then a `FileDone`.
 
     Args:
         places: what is known of the recordings that were scanned before.
+        zones: of the times in recordings; UTC by default.
     """
-    stream = ObservedStream(camera, settings, media, acceleration, places)
+    stream = ObservedStream(camera, settings, media, acceleration, places, zones)
     seconds, step_s, error, reported_s = 0.0, 0.0, "", 0.0
     read = watched = False
     try:
         for frame, evidence in stream.frames():
+            if not read and stream.began_at is not None:
+                pipe.send(_began(camera, stream.began_at))
             read, seconds, step_s = True, frame.media_s, frame.media_s - seconds
             watched = watched or (evidence is not None and _can_watch(stream.observer))
             for item in evidence or ():
@@ -53,6 +60,9 @@ def scan_file(
         error = str(problem)
     for item in stream.finish():
         pipe.send(item)
+    if read and _never_finished(settings.source):
+        notice = f"{settings.source}: was not finished by its camera (power, card): {seconds:.1f} s could be read"
+        pipe.send(CameraStatus(camera, CameraState.ONLINE, utc_now(), notice=notice))
     if read and not watched:
         notice = f"{settings.source}: no bird could be looked for; it is too short, or its picture is never still"
         pipe.send(CameraStatus(camera, CameraState.ONLINE, utc_now(), notice=notice))
@@ -67,9 +77,21 @@ def _can_watch(observer: Observer) -> bool:
     return not (motion.learning or motion.global_change)
 
 
+def _began(camera: str, at: datetime) -> CameraStatus:
+    """Says when a recording began, before anything that was found in it."""
+    return CameraStatus(camera, CameraState.ONLINE, utc_now(), extra=(("began_s", at.timestamp()),))
+
+
 def _progress(camera: str, frame: DecodedFrame, duration_s: float | None) -> CameraStatus:
     extra = (("media_s", frame.media_s), ("duration_s", duration_s or 0.0))
     return CameraStatus(camera, CameraState.ONLINE, utc_now(), width=frame.width, height=frame.height, extra=extra)
+
+
+def _never_finished(source: Source) -> bool:
+    """Whether it is an AVI whose header says no length: that is written in the end, when the camera closes the file."""
+    with Path(source.location).open("rb") as file:
+        header = file.read(12)
+    return header[:4] == b"RIFF" and header[8:] == b"AVI " and header[4:8] == bytes(4)
 
 
 def _cut_off(source: Source, seconds: float, step_s: float, duration_s: float | None) -> str:

@@ -24,12 +24,16 @@ class ScanProcess:
 
     patience_s = 30.0  # beyond its own time-outs; a worker that decodes says something four times a second
 
-    def __init__(self, camera: str, settings: CameraSettings, sources: Iterable[Path] = ()) -> None:
+    def __init__(
+        self, camera: str, settings: CameraSettings, sources: Iterable[Path] = (), zones: tuple[str, str] = ("", "")
+    ) -> None:
         """
         Args:
             sources: files, and folders of them, that will be scanned; the worker can read nothing else. For one that
                 is not among them another worker is started.
+            zones: the station's zone, and the one in which cameras wrote their times; empty where they know better.
         """
+        self._zones = zones
         self._camera, self._settings = camera, settings
         self._sources = {os.path.realpath(source) for source in sources}
         self._silence_s = settings.open_timeout_s + settings.read_timeout_s + self.patience_s
@@ -119,6 +123,6 @@ class ScanProcess:
         if self._child is not None and self._child.pid is None:
             self._bury(self._child)
         if self._child is None:
-            order = {"mode": "scan", "camera": self._camera, "settings": self._settings.reveal()}
+            order = {"mode": "scan", "camera": self._camera, "settings": self._settings.reveal(), "zones": self._zones}
             self._child = spawn(order, recordings=sorted(self._sources))
         return self._child

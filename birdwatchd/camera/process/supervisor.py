@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 RESTART_FIRST_S, RESTART_LAST_S = 0.5, 60.0
 HEALTHY_S = 60.0  # a process that lived this long is restarted at once
 HANGS_S = 20.0  # a process that says nothing for this long beyond its own time-outs hangs in a decoder or driver
+FIRST_PICTURE_S = 130.0  # how long a probe waits for pictures once there is video; a key frame may take that long
 POLL_S = 0.2  # between looks whether a process lives, and whether it is still wanted
 KEPT_ENDED = 64  # visits that are over and may still get a clip
 MOST_OPEN = 1000  # visits at once; a flock has dozens
@@ -264,11 +265,16 @@ def probe_camera(camera: str, settings: CameraSettings) -> CameraStatus:
     child = spawn({"mode": "camera", "camera": camera, "settings": settings.reveal()})
     timer = threading.Timer(settings.open_timeout_s + settings.read_timeout_s + 5.0, child.kill)
     timer.start()
+    patient = False
     answer = CameraStatus(camera, CameraState.OFFLINE, datetime.now(UTC), detail="no answer in time")
     try:
         while (item := child.receive(Evidence, CameraStatus)) is not None:
             if isinstance(item, CameraStatus) and item.state in (CameraState.ONLINE, CameraState.OFFLINE):
                 return item
+            if isinstance(item, CameraStatus) and item.detail and not patient:  # video comes, but no key frame yet
+                timer.cancel()
+                timer, patient = threading.Timer(FIRST_PICTURE_S, child.kill), True
+                timer.start()
     except WireError as error:
         return replace(answer, detail=str(error))
     finally:

@@ -19,9 +19,11 @@ from birdwatchd.camera.capture.decoder import Acceleration, devices_here, device
 from birdwatchd.camera.capture.dual_stream import DualStream
 from birdwatchd.camera.capture.feed import Retry
 from birdwatchd.camera.capture.frame import DecodedFrame, Frame
+from birdwatchd.camera.capture.packet import Packet
+from birdwatchd.camera.capture.recorded import Zones
 from birdwatchd.camera.capture.replay import replay
 from birdwatchd.camera.capture.ring import Ring
-from birdwatchd.camera.capture.shedding import LoadShedder
+from birdwatchd.camera.capture.shedding import LoadShedder, ShedWatch
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.clips.recorder import ClipRecorder, ClipSettings, VisitClips
 from birdwatchd.camera.observer import Observer
@@ -30,6 +32,7 @@ from birdwatchd.camera.process.child import Parent, run_child
 from birdwatchd.camera.process.scan import scan_file
 from birdwatchd.camera.process.wire import Pipe
 from birdwatchd.camera.sampling import FrameSampler
+from birdwatchd.camera.view import SAME_VIEW
 from birdwatchd.errors import SourceError, SourceRefused, SourceUnusable
 from birdwatchd.flow import Stop
 from birdwatchd.records import CameraState, CameraStatus, Evidence, new_visit_id
@@ -39,6 +42,13 @@ __all__ = ["main"]
 
 REPORT_EVERY_S = 1.0
 REPORT_WAITING_S = 5.0
+WAITS_FOR_KEY_FRAME = (
+    "video comes, and its first key frame is waited for; let the camera send one (GOP, I-frame interval) every 2 s"
+)
+OTHER_VIEW = (
+    "gate_source shows another part of the picture than source: places are converted for crops;"
+    " ignore is in fractions of gate_source, zones and boxes in those of source; draw mask wide enough for both"
+)
 AnyFrame = TypeVar("AnyFrame", DecodedFrame, Frame)
 STOP_GRACE_S = 1.5  # how long a read may finish by itself before the visits are closed without it
 
@@ -70,6 +80,7 @@ class CameraWatch:
         self._ring = Ring(settings.ring_mb * 2**20)
         self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notify)
         self._shedder = LoadShedder()
+        self._shed_watch = ShedWatch(self._shedder, self._notify)
         self._sampler = FrameSampler(settings.max_fps, self._shedder)
         self._dual: DualStream | None = None
         if settings.gate_source is not None:
@@ -92,6 +103,7 @@ class CameraWatch:
             self._visit_clips = VisitClips(self._clips)
         self._retry = Retry()
         self._lock = threading.Lock()
+        self._view_said = False
         self._frames = 0
         self._ended = False
         self._online_since_s: float | None = None
@@ -104,7 +116,7 @@ class CameraWatch:
         if self._clips is not None:
             threading.Thread(target=self._clips.run, name="clips", daemon=True).start()
         while not self._stop.is_set() and not self._ended:
-            self._online_since_s, self._online = None, False
+            self._online_since_s, self._online, self._reported_s = None, False, time.monotonic()
             try:
                 if self._dual is not None:
                     self._watch_dual(self._dual)
@@ -142,7 +154,7 @@ class CameraWatch:
     def _watch_stream(self) -> None:
         self._ring.clear()  # what comes now does not follow on
         with self._open() as stream:
-            for frame in stream.decoded_frames(keep=self._ring.append):
+            for frame in stream.decoded_frames(keep=self._keep):
                 if self._stop.is_set():
                     return
                 self._take(frame, stream.download)
@@ -160,9 +172,26 @@ class CameraWatch:
             if error is not None and time.monotonic() - self._reported_s >= REPORT_WAITING_S * (not self._online):
                 self._reported_s, self._online = time.monotonic(), False
                 self._report_error(error)
+            elif error is None:
+                self._report_waiting(dual.receives)
         if dual.error is not None:  # files that cannot be read
             self._report_error(dual.error)
         self._ended = True
+
+    def _keep(self, packet: Packet) -> None:
+        self._ring.append(packet)
+        if not self._online:
+            self._report_waiting(True)
+
+    def _report_waiting(self, receives: bool) -> None:
+        """Report, now and then, that there are no pictures yet: who says nothing is taken for one that hangs.
+
+        Args:
+            receives: packets come, so what is missing is a key frame.
+        """
+        if time.monotonic() - self._reported_s >= REPORT_WAITING_S:
+            self._reported_s, self._online = time.monotonic(), False
+            self._report(CameraState.STARTING, detail=WAITS_FOR_KEY_FRAME if receives else "")
 
     def _take(self, frame: AnyFrame, download: Callable[[AnyFrame], Frame]) -> None:
         """Look at a frame, unless it is one too many, and report now and then that frames come."""
@@ -181,6 +210,14 @@ class CameraWatch:
             loss = self._dual.loss if self._dual is not None else ""
             self._report(CameraState.ONLINE, frame=frame, fps=fps, detail=loss)
             self._online, self._reported_s, self._frames_before = True, now_s, self._frames
+            self._shed_watch.look(self._frames, now_s)
+            self._say_view()
+
+    def _say_view(self) -> None:
+        """Say, once, that the two streams show different parts."""
+        if not self._view_said and self._observer.view != SAME_VIEW:
+            self._view_said = True
+            self._notify(OTHER_VIEW)
 
     def _replay(self, since: datetime) -> Generator[Frame, None, None]:
         """Frames of the recent past: of the main stream, or of the small one while that is all there is."""
@@ -198,6 +235,7 @@ class CameraWatch:
             playback=playback,
             acceleration=self._acceleration,
             shedder=self._shedder,
+            wait=self._stop.wait,
         )
 
     def _wait_out(self, seconds: float) -> bool:
@@ -300,11 +338,11 @@ def _scan_files(parent: Parent) -> None:
         parent.pipe.send(CameraStatus(camera, CameraState.ONLINE, utc_now(), notice=text))
 
     acceleration = Acceleration(devices_to_try(base["decode"], devices_here()), notify)
-    places = Places()
+    places, zones = Places(), Zones.named(*parent.order.get("zones", ()))
     for order in parent.further_orders():
         path = order["file"]
         settings = CameraSettings.model_validate(base | {"source": Path(path).absolute().as_posix()})
-        scan_file(camera, settings, path, parent.pipe, acceleration, places)
+        scan_file(camera, settings, path, parent.pipe, acceleration, places, zones)
 
 
 def main() -> NoReturn:

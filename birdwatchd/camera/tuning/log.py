@@ -283,5 +283,5 @@ class TuningLog:
         empty = bool(self._samples) and self._samples[-1].state is GateState.WATCHING and not self._observer.tracks
         due = self._scene is None or (empty and not self._scene_empty)
         if due or (empty and self.seconds - self._scene_s > RENEW_S):
-            self._scene = picture_of(frame.av_frame, self._mask)
+            self._scene = picture_of(frame.download().av_frame, self._mask)
             self._scene_s, self._scene_empty = self.seconds, empty

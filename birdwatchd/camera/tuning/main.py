@@ -107,7 +107,7 @@ def _watched(settings: CameraSettings) -> tuple[CameraSettings, tuple[int, int] 
     sizes = []
     for each in (settings, small):
         with Stream(each.source, each, utc_now) as stream:
-            sizes.append((stream.codec.width, stream.codec.height))
+            sizes.append(stream.codec.shown_size)
     main, gate = sizes
     min_bird = scaled_min_bird(settings.smallest_bird(*main), gate[0], main[0])
     return small.model_copy(update={"min_bird": min_bird}), main

@@ -88,7 +88,7 @@ class AnnotatedVideo:
         self._last_ms = at_ms
         if self._stream is None:
             self._begin(frame)
-        image: Image = picture_of(frame.av_frame, self._mask, self._size)
+        image: Image = picture_of(frame.download().av_frame, self._mask, self._size)
         draw_overlay(image, observer, seconds)
         drawn = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format="yuv420p")
         drawn.pts, drawn.time_base = at_ms, _TIME_BASE

@@ -16,8 +16,9 @@ from PIL import Image
 from birdwatchd.errors import DeviceLost
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import Crop, FloatArray, Moment, Prediction
+from birdwatchd.seen_part import Look
 from birdwatchd.settings.model import ModelSettings
-from birdwatchd.species.network.brighten import brightened as brighten
+from birdwatchd.species.network.looks import shown_by
 from birdwatchd.species.network.preprocess import Outputs, Pixels
 from birdwatchd.species.network.torch_errors import DeviceOutOfMemory
 
@@ -65,12 +66,12 @@ class Classifier:
         self._halved = False
         self.max_batch = min(settings.max_batch, backend.max_batch or settings.max_batch)
 
-    def predict(self, moments: Sequence[tuple[str, Moment]], *, brightened: bool = False) -> list[Prediction]:
+    def predict(self, moments: Sequence[tuple[str, Moment]], *, look: Look = Look.FIRST) -> list[Prediction]:
         """Classify moments of any visits.
 
         Args:
             moments: (visit id, moment) pairs.
-            brightened: classify brightened copies of the crops, and only those whose bird is dark.
+            look: what of their crops is classified; those of which there is no such look are left out.
 
         Returns:
             One prediction for each moment whose crop could be decoded, in the order given.
@@ -82,7 +83,7 @@ class Classifier:
         remaining: list[tuple[str, Moment]] = list(moments)
         while remaining:
             batch, remaining = remaining[: self.max_batch], remaining[self.max_batch :]
-            pixels_of = [(one, self._decode(one[1].crop, brightened=brightened)) for one in batch]
+            pixels_of = [(one, self._decode(one[1].crop, look)) for one in batch]
             decoded = [(one, pixels) for one, pixels in pixels_of if pixels is not None]
             if not decoded:
                 continue
@@ -93,18 +94,18 @@ class Classifier:
         self._metrics.add("crops_classified_total", len(predictions))
         return predictions
 
-    def _decode(self, crop: Crop, *, brightened: bool) -> Pixels | None:
-        """The preprocessed crop, or None where its JPEG is broken, or there is nothing to brighten."""
+    def _decode(self, crop: Crop, look: Look) -> Pixels | None:
+        """The preprocessed look at a crop; None where its JPEG is broken, or there is no such look."""
         try:
-            image = Image.open(io.BytesIO(crop.jpeg), formats=("JPEG",))
+            image: Image.Image = Image.open(io.BytesIO(crop.jpeg), formats=("JPEG",))
             if image.width * image.height > _MAX_PIXELS:
                 raise ValueError("more pixels than a camera's frame")
             image.load()
+            shown = shown_by(look, image)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             self._metrics.add("crops_undecodable_total")
             return None
-        lighter = brighten(image.convert("RGB")) if brightened else image
-        return None if lighter is None else self._backend.preprocess(lighter)
+        return None if shown is None else self._backend.preprocess(shown)
 
     def _infer(self, batch: Sequence[Pixels]) -> Outputs:
         """Infer; where memory runs out for the first time ever, in halves, and with halves from then on."""

@@ -69,7 +69,7 @@ def test_signals_for_the_parent_do_not_end_the_child_but_the_end_of_stdin_does()
     assert child.receive(FileDone) == FileDone("begun", 0.0)
     pid = child.pid
     assert pid is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(pid, number)
     child.ask_to_stop()
     assert child.receive(FileDone) == FileDone("the parent process asked", 1.0)

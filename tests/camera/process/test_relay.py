@@ -217,8 +217,9 @@ def test_rtsps_goes_the_same_way(tls: ssl.SSLContext) -> None:
 def test_a_camera_that_is_off_is_named_as_such() -> None:
     """The process that decodes reaches only the relay; why the camera does not answer is known there."""
     status = probe("rtsp://127.0.0.1:9/main")
-    assert (
-        status.detail == "rtsp://127.0.0.1:9/main: cannot be opened (Connection refused); is it on, and on the network?"
+    assert status.detail == (
+        "rtsp://127.0.0.1:9/main: cannot be opened (Connection refused);"
+        " is it on, and on the network, and is port 9 the right one?"
     )
     status = probe("http://no-such-host.invalid/main")
     assert "http://no-such-host.invalid/main: cannot be found (" in status.detail

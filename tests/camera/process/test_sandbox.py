@@ -89,6 +89,25 @@ def test_files_but_the_source_are_out_of_reach(tmp_path: Path) -> None:
 
 
 @needs_landlock
+def test_packages_may_lie_anywhere(tmp_path: Path) -> None:
+    """PyAV loads its parts when a stream needs them: cameras of a station with packages elsewhere never came up."""
+    package, secret = tmp_path / "elsewhere" / "feathers", tmp_path / "elsewhere" / "secret.txt"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "part.py").write_text("here = True\n")
+    secret.write_text("secret")
+    work = f"""
+import feathers.part
+try:
+    found = [feathers.part.here, open({str(secret)!r}).read()]
+except PermissionError:
+    found = [feathers.part.here]
+"""
+    before = f"import sys; sys.path.append({str(package.parent)!r}); import feathers"
+    assert confined(Confinement(), work, before) == [True]
+
+
+@needs_landlock
 def test_the_network_but_the_relay_is_out_of_reach() -> None:
     """It would ask the router for its pages, or send what it found to wherever it likes."""
     with socket.create_server(("127.0.0.1", 0)) as relay, socket.create_server(("127.0.0.1", 0)) as other:

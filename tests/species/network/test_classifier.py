@@ -13,6 +13,7 @@ from PIL import Image
 from birdwatchd.errors import DeviceLost
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import FloatArray, Moment
+from birdwatchd.seen_part import Look, PixelRect, with_mark
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.classifier import Classifier
 from birdwatchd.species.network.network import load_network
@@ -85,6 +86,41 @@ def test_a_picture_that_cannot_be_read_costs_only_itself(broken: bytes) -> None:
     assert classifier.predict([]) == []
 
 
+def in_its_middle(level: int, around: int, *, claimed: int = 48) -> bytes:
+    """A JPEG of one grey with a square of another in its middle, which is marked as what is to be seen."""
+    image = Image.new("L", (48, 48), around)
+    image.paste(level, (16, 16, 32, 32))
+    file = io.BytesIO()
+    image.convert("RGB").save(file, "JPEG", quality=100, subsampling=0)
+    return with_mark(file.getvalue(), PixelRect(16, 16, 32, 32), claimed, claimed)
+
+
+def test_only_the_marked_part_of_a_crop_is_classified() -> None:
+    """The picture shows more around the bird for people; what the network sees of the hedge costs it names."""
+    classifier = Classifier(FakeNetwork(), ModelSettings(), Metrics())
+    predictions = classifier.predict(given(in_its_middle(60, 200), in_its_middle(60, 200, claimed=99), grey(60)))
+    seen = [round(float(p.embedding[0])) for p in predictions]
+    assert seen[0] == seen[2] == 60
+    assert seen[1] > 150  # the mark is of another picture: all of it
+
+
+def test_a_wider_look_is_at_all_of_a_picture_that_shows_more() -> None:
+    """A picture of an older version is classified as a whole already: once more would cost as much and say the same."""
+    classifier = Classifier(FakeNetwork(), ModelSettings(), Metrics())
+    (found,) = classifier.predict(given(in_its_middle(60, 200), grey(60)), look=Look.WIDER)
+    assert found.visit_id == "visit 0"
+    assert float(found.embedding[0]) == pytest.approx((60 + 8 * 200) / 9, abs=2)
+
+
+def test_whether_a_bird_is_dark_is_judged_in_the_marked_part() -> None:
+    """A dark bird in the snow, or a bright one in the shade: what is around decides nothing."""
+    classifier = Classifier(FakeNetwork(), ModelSettings(), Metrics())
+    dark, bright = in_its_middle(50, 250), in_its_middle(200, 5)
+    (prediction,) = classifier.predict(given(dark, bright), look=Look.BRIGHTER)
+    assert prediction.moment.index == 0
+    assert round(float(prediction.embedding[0])) == 118
+
+
 def test_out_of_memory_halves_the_batch_once_and_is_remembered() -> None:
     """Running into the wall again with every batch would cost half of the GPU's time."""
     network = FakeNetwork(room=4)
@@ -153,7 +189,7 @@ def test_only_dark_pictures_are_brightened_and_to_middle_grey() -> None:
     """A second look at what is light enough costs as much and says the same."""
     network, metrics = FakeNetwork(), Metrics()
     classifier = Classifier(network, ModelSettings(), metrics)
-    predictions = classifier.predict(given(grey(50), grey(160), grey(80), grey(10)), brightened=True)
+    predictions = classifier.predict(given(grey(50), grey(160), grey(80), grey(10)), look=Look.BRIGHTER)
     assert [p.visit_id for p in predictions] == ["visit 0", "visit 2", "visit 3"]
     assert [float(p.embedding[0]) for p in predictions] == [118, 118, 40]  # at most four times: more is noise
     assert network.batches == [3]
@@ -166,7 +202,7 @@ def test_how_dark_a_picture_is_is_measured_where_the_bird_is() -> None:
     backlit.paste((50, 50, 50), (20, 20, 120, 120))
     file = io.BytesIO()
     backlit.save(file, "JPEG", quality=100)
-    assert len(classifier.predict(given(file.getvalue()), brightened=True)) == 1
+    assert len(classifier.predict(given(file.getvalue()), look=Look.BRIGHTER)) == 1
 
 
 @pytest.mark.parametrize(("side", "looked_at"), [(50, True), (20, False)])
@@ -177,5 +213,5 @@ def test_a_dark_bird_before_bright_leaves_is_dark(side: int, looked_at: bool) ->
     leaves.paste((40, 40, 40), (45, 45, 45 + side, 45 + side))
     file = io.BytesIO()
     leaves.save(file, "JPEG", quality=100)
-    found = Classifier(network, ModelSettings(), Metrics()).predict(given(file.getvalue()), brightened=True)
+    found = Classifier(network, ModelSettings(), Metrics()).predict(given(file.getvalue()), look=Look.BRIGHTER)
     assert len(found) == looked_at
