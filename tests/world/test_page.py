@@ -61,7 +61,7 @@ def links(text: str) -> list[str]:
 def test_an_apostrophe_in_a_name(store: Store, owner: Browser, scientific: str | None) -> None:
     """Chuck-will's-widow is identified correctly, but when you go to its recordings there are none.
 
-    Must: its page and its visits are there, also without a scientific name, and each way to type it finds it.
+    Must: Its page and its visits are there, also without a scientific name, and each way to type it finds it.
     Report: https://github.com/Nachtzuster/BirdNET-Pi/issues/41
     Report: https://github.com/inaturalist/inaturalist/issues/2478
     """
@@ -80,7 +80,7 @@ def test_an_apostrophe_in_a_name(store: Store, owner: Browser, scientific: str |
 def test_the_day_is_the_stations_wherever_the_browser_is(store: Store, owner: Browser) -> None:
     """In California the page of a station in Sydney has sunrise at night and no tomorrow; its day ends at noon.
 
-    Must: days, hours and the sun are the station's, and any day can be chosen.
+    Must: Days, hours and the sun are the station's, and any day can be chosen.
     Report: https://github.com/tphakala/birdnet-go/issues/3005
     Report: https://github.com/Nachtzuster/BirdNET-Pi/issues/611
     """
@@ -100,7 +100,7 @@ def test_the_day_is_the_stations_wherever_the_browser_is(store: Store, owner: Br
 def test_a_clip_plays_on_an_iphone(store: Store, owner: Browser) -> None:
     """In Safari there is a slash through the play button: it asks for two bytes first, and wants just these.
 
-    Must: it gets these two.
+    Must: It gets these two.
     Now: `206`, `content-range: bytes 0-1/1000`
     Report: https://github.com/mmcc-xx/WhosAtMyFeeder/issues/55
     """
@@ -119,7 +119,7 @@ def test_a_clip_plays_on_an_iphone(store: Store, owner: Browser) -> None:
 def test_every_link_leads_somewhere(store: Store, owner: Browser) -> None:
     """Clicking on a result gives 404; and "species detected today" leads to all species.
 
-    Must: every link of every page leads somewhere, also of names with `/`, `?`, `#` and `%`; today's lead to today.
+    Must: Every link of every page leads somewhere, also of names with `/`, `?`, `#` and `%`; today's lead to today.
     Report: https://github.com/tphakala/birdnet-go/issues/1065
     Report: https://github.com/mcguirepr89/BirdNET-Pi/issues/179
     """
@@ -142,7 +142,7 @@ def test_every_link_leads_somewhere(store: Store, owner: Browser) -> None:
 def test_an_open_tab_does_not_hold_up_the_end(tmp_path: Path) -> None:
     """While a client listens to events, Ctrl-C hangs with "Waiting for connections to close".
 
-    Must: the page ends within three seconds, whoever listens.
+    Must: The page ends within three seconds, whoever listens.
     Report: https://github.com/Kludex/uvicorn/issues/1499
     Report: https://github.com/sysid/sse-starlette/issues/124
     """
