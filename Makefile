@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: demo test long coverage audit clean
 
 demo: $(VENV)/demo.installed
-	$(BIN)/birdwatchd demo --seconds $(SECONDS)
+	$(BIN)/birdwatchd demo --seconds $(SECONDS) $(if $(STAY),--stay)
 
 test: $(VENV)/test.installed
 	$(BIN)/ruff check .

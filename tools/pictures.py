@@ -1,6 +1,7 @@
 """Make the documentation's pictures from drawn scenes, with the real commands: `python -m tools.pictures [NAME ...]`.
 
 `demo-table.svg` is the outcome of a run of `birdwatchd demo` in real time, so the machine must be idle otherwise; the
+picture of the page is Chromium's (`apt-get install chromium chromium-driver`), of another such run. The
 tune sheet and the heat map come from drawn clips by `birdwatchd tune`, `scan` and `why`, with the demo's model.
 `tests/test_docs.py` holds that every picture is linked and small.
 """
@@ -9,13 +10,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import re
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 from PIL import Image
 from rich.text import Text
+from selenium.common.exceptions import WebDriverException
 
 from birdwatchd.cli import run_cli
 from birdwatchd.commands.terminal import err, out
@@ -28,7 +33,9 @@ from birdwatchd.demo.run import DemoSettings, run_demo
 from birdwatchd.demo.summary import show_summary
 from birdwatchd.records import State
 from birdwatchd.settings.config import Config
+from birdwatchd.settings.web import WebSettings
 from birdwatchd.store import StoreReader
+from tools.chromium import open_chromium, resize
 
 __all__ = ["main"]
 
@@ -41,6 +48,8 @@ FONT_OF_OTHERS = re.compile(r" *@font-face \{.*?\}\n", re.DOTALL)  # whoever loo
 FEEDER = SceneSpec(seed=7, width=960, height=540, fps=12.0)
 SHEET_WIDTH = 1200  # pixels, of 1800: readable on a page, and below 300 kB
 CLOSE = SceneSpec(seed=7, width=1920, height=1080, fps=12.0)
+PAGE_CAMERAS, CARDS, PATIENCE_S = 2, 8, 240.0  # what the picture of the page waits for, seconds at most
+PAGE_SIZE = (1180, 860)  # pixels
 GREAT_TIT = ScheduledVisit("Great tit", 6.0, 11.0, perch=1, seed=3)
 
 
@@ -99,7 +108,39 @@ def _heat_map(target: Path) -> int:
     return run_cli(["why", best.visit_id, *demo, *chosen])
 
 
-MAKERS = {"demo-table.svg": _demo_table, "tune-sheet.jpg": _tune_sheet, "heat-map.jpg": _heat_map}
+def _page(target: Path) -> int:
+    """The front of the page, in a browser, while a demo runs."""
+    photographer = threading.Thread(target=_photograph, args=(WebSettings().local_url, target), daemon=True)
+    target.unlink(missing_ok=True)
+    photographer.start()
+    run_demo(DemoSettings(DEMO_S, Path("demo"), PAGE_CAMERAS), lambda *outcome: True)
+    photographer.join(PATIENCE_S)
+    return 0 if target.exists() else 1
+
+
+def _photograph(url: str, target: Path) -> None:
+    """Wait until the page is full of birds, and keep what a browser shows of it."""
+    driver = open_chromium(Path("chromium").absolute())
+    resize(driver, *PAGE_SIZE)
+    until_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until_s:
+        with contextlib.suppress(WebDriverException):  # it is not up yet
+            driver.get(url)
+            drawn = "return [...document.querySelectorAll('.card img')].filter(one => one.naturalWidth).length"
+            if int(driver.execute_script(drawn)) >= CARDS:
+                with Image.open(io.BytesIO(driver.get_screenshot_as_png())) as picture:
+                    picture.convert("RGB").save(target, quality=85)
+                break
+        time.sleep(1.0)
+    driver.quit()
+
+
+MAKERS = {
+    "page-today.jpg": _page,
+    "demo-table.svg": _demo_table,
+    "tune-sheet.jpg": _tune_sheet,
+    "heat-map.jpg": _heat_map,
+}
 
 
 if __name__ == "__main__":

@@ -89,7 +89,12 @@ def play(recording: Path, seconds: float, model: Model, folder: Path) -> list[Li
     """
     with RtspCamera.playing(recording) as camera:
         config = folder / "birdwatchd.yaml"
-        settings = {"station": {"name": "live"}, "home": str(folder / "home"), "model": {"file": str(model.file)}}
+        settings = {
+            "station": {"name": "live"},
+            "home": str(folder / "home"),
+            "model": {"file": str(model.file)},
+            "web": False,
+        }
         config.write_text(yaml.safe_dump(settings | {"cameras": {"feeder": {"source": camera.url}}}))
         argv = [sys.executable, "-m", "birdwatchd", "run", "-c", str(config)]
         with (folder / "birdwatchd.log").open("wb") as log:

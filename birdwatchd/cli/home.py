@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from birdwatchd.cli.options import ConfigOption, HomeOption
+from birdwatchd.cli.options import ConfigOption, HomeOption, VerboseOption
 from birdwatchd.commands.arguments import parse_since, stored_config
 from birdwatchd.commands.terminal import setup_log
 from birdwatchd.settings.load import find_config
@@ -22,6 +22,7 @@ def add_home_commands(app: typer.Typer) -> None:
     app.command(rich_help_panel="Keep", epilog="Example: birdwatchd restore /mnt/backup/birdwatchd")(restore)
     app.command(rich_help_panel="Keep", epilog="Example: birdwatchd retention --dry-run")(retention)
     app.command(rich_help_panel="Look", epilog="Example: birdwatchd status --json")(status)
+    app.command(rich_help_panel="Look", epilog="Example: birdwatchd web --home /var/lib/birdwatchd")(web)
     app.command(rich_help_panel="Mend", epilog="Example: birdwatchd clock")(clock)
     app.command(rich_help_panel="Mend", epilog="Example: birdwatchd selftest -c birdwatchd.yaml")(selftest)
     app.command(rich_help_panel="Mend", epilog="Example: birdwatchd report birdwatchd-report.zip")(report)
@@ -187,3 +188,22 @@ def clock(
     times = {"since": since, "until": until, "said": said, "was": was}
     read = {name: parse_since(text, now, zone, f"--{name}") for name, text in times.items() if text is not None}
     return run_clock(settings, ClockOptions(stretch=shift, trust=trust, dry_run=dry_run, **read))
+
+
+def web(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    hash_password: Annotated[
+        bool,
+        typer.Option("--hash-password", help="Ask for a password, print what web.password_file must hold, and end."),
+    ] = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Serve the page about your birds until stopped; `run` and `demo` do it by themselves."""
+    from birdwatchd.web.command import ask_for_hash, run_web
+
+    if hash_password:
+        return ask_for_hash()
+    settings = stored_config(config, home=home)
+    setup_log(verbose=verbose, as_json=settings.log.format == "json", zone=settings.station.zone)
+    return run_web(settings)

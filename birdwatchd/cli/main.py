@@ -144,13 +144,14 @@ def demo(
     home: HomeOption = None,
     cameras: Annotated[int, typer.Option(min=1, max=8, help="Number of simulated cameras.")] = 2,
     seed: Annotated[int, typer.Option(help="Seed of the simulated visits.")] = 1,
+    stay: Annotated[bool, typer.Option("--stay", help="Keep the page up after the end, until Ctrl-C.")] = False,
     verbose: VerboseOption = False,
 ) -> int:
     """Try the whole system with nothing to configure: simulated cameras, demo model, built-in broker."""
     from birdwatchd.demo.run import DemoSettings, run_demo
 
     setup_log(verbose=verbose, zone=Config().station.zone)
-    return run_demo(DemoSettings(seconds, home or Path("birdwatchd-demo"), cameras, seed))
+    return run_demo(DemoSettings(seconds, home or Path("birdwatchd-demo"), cameras, seed, stay))
 
 
 @app.command(rich_help_panel="Run", epilog="Example: birdwatchd run -c /etc/birdwatchd/birdwatchd.yaml")
@@ -159,6 +160,7 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> int:
     from birdwatchd.daemon import Daemon
     from birdwatchd.flow import Stop
     from birdwatchd.service import stop_on_signals
+    from birdwatchd.stages.page_process import page_served
 
     stop = Stop()
     stop_on_signals(stop)
@@ -166,7 +168,8 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> int:
     settings = _config(config)
     setup_log(verbose=verbose, as_json=settings.log.format == "json", zone=settings.station.zone)
     lines = VisitLines(settings.station.zone)
-    return Daemon(settings, stop, on_visit=lines.show, recent_log=recent_log).run()
+    with page_served(settings):
+        return Daemon(settings, stop, on_visit=lines.show, recent_log=recent_log).run()
 
 
 @app.command(rich_help_panel="Look", epilog="Example: birdwatchd watch rtsp://user:password@192.0.2.10/main")

@@ -15,7 +15,7 @@ from birdwatchd.settings.config import Config
 from birdwatchd.species.verdict.named import SpeciesNames, find_species, similar_species
 from birdwatchd.store import Review, ReviewVerdict, Store
 
-__all__ = ["ReviewOptions", "run_review", "species_named", "user_name"]
+__all__ = ["ReviewOptions", "review_visit", "run_review", "species_named", "user_name"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,21 @@ class ReviewOptions:
 
 
 def run_review(config: Config, options: ReviewOptions) -> int:
-    """Store the review; corrections go to those who were notified of the visit.
+    """Store the review, and say what it changed.
+
+    Raises:
+        ConfigError, StoreError: as `review_visit`.
+    """
+    before, after = review_visit(config, options, datetime.now(UTC))
+    out.print(_outcome(before, after), soft_wrap=True)
+    return 0
+
+
+def review_visit(config: Config, options: ReviewOptions, now: datetime) -> tuple[Visit, Visit]:
+    """Store a review, or take one back; corrections go to those who were notified of the visit.
+
+    Returns:
+        The visit as it was, and as it is then.
 
     Raises:
         ConfigError: no species has this name.
@@ -40,7 +54,6 @@ def run_review(config: Config, options: ReviewOptions) -> int:
     label = None
     if options.verdict is ReviewVerdict.SPECIES:
         label = species_named(options.species, config, any_name=options.any_name)
-    now = datetime.now(UTC)
     zone, unkept = config.station.zone, config.without_pictures
     with Store.open(config.home, zone=zone, without_pictures=unkept, existing=True) as store:
         before = store.visits.named(options.visit_id)
@@ -52,8 +65,7 @@ def run_review(config: Config, options: ReviewOptions) -> int:
             assert options.verdict is not None
             review = Review(options.verdict, options.by or user_name(), label)
             after = writer.review(visit_id, review, now)
-    out.print(_outcome(before, after), soft_wrap=True)
-    return 0
+    return before, after
 
 
 def species_named(name: str, config: Config, *, any_name: bool = False) -> Label:

@@ -7,6 +7,7 @@ the broker.
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from birdwatchd.demo.load import CameraReports, Frames, Load
 from birdwatchd.demo.messages import Messages
 from birdwatchd.demo.schedule import Schedule
 from birdwatchd.demo.summary import show_summary
+from birdwatchd.errors import ConfigError
 from birdwatchd.flow import Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.subscriber import Subscriber
@@ -37,6 +39,8 @@ from birdwatchd.settings.config import Config
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.settings.station import StationSettings
+from birdwatchd.settings.web import WebSettings
+from birdwatchd.stages.page_process import listening, page_served
 from birdwatchd.store import Store, StoreReader
 
 __all__ = ["DemoSettings", "run_demo"]
@@ -49,12 +53,13 @@ DELIVERY_S = 10.0  # at the end the broker may take so long to deliver its last 
 
 @dataclass(frozen=True, slots=True)
 class DemoSettings:
-    """What the command line asked for."""
+    """What the command line asked for. With `stay` the page goes on after the end, until Ctrl-C."""
 
     seconds: float | None
     home: Path
     cameras: int = 2
     seed: int = 1
+    stay: bool = False
 
 
 def run_demo(settings: DemoSettings, show: Callable[[Comparison, Messages, Load, Config], bool] = show_summary) -> int:
@@ -67,7 +72,7 @@ def run_demo(settings: DemoSettings, show: Callable[[Comparison, Messages, Load,
     stop_on_signals(stop)
     began = datetime.now(UTC)
     messages, reports = Messages(), CameraReports()
-    with ExitStack() as stack:
+    with ExitStack() as page, ExitStack() as stack:
         err.print("[dim]drawing the cameras' scenes …[/]")
         cameras = stack.enter_context(
             simulated_cameras(settings.seed, settings.cameras, settings.seconds or SCHEDULE_S)
@@ -77,6 +82,7 @@ def run_demo(settings: DemoSettings, show: Callable[[Comparison, Messages, Load,
         stack.callback(broker.stop)
         stack.enter_context(Subscriber(mqtt, (Topics(mqtt.base, STATION).visit("+"),), messages.receive))
         config = _config(settings.home, cameras, mqtt)
+        page.enter_context(page_served(config))
         _announce(config, cameras)
         schedule = Schedule(cameras, reports, stop, settings.seconds)
         threading.Thread(target=schedule.run, args=(partial(_announce_birds, settings.seconds),), daemon=True).start()
@@ -85,11 +91,37 @@ def run_demo(settings: DemoSettings, show: Callable[[Comparison, Messages, Load,
         ended = datetime.now(UTC) - timedelta(seconds=stop.for_seconds(time.monotonic()))
         waited = schedule.core_wait.share() if schedule.core_wait is not None else None
         _await_delivery(config, messages, began)
-    load = _load(cameras, reports, daemon.metrics, waited, ended)
-    with Store.open(config.home, zone=config.station.zone) as store:
-        comparison = compare(store, cameras, messages, load, began, ended)
-    comparison = replace(comparison, failed=daemon.failure is not None, late=tuple(daemon.late))
-    return 0 if show(comparison, messages, load, config) else 1
+        stack.close()  # the cameras and the broker
+        load = _load(cameras, reports, daemon.metrics, waited, ended)
+        with Store.open(config.home, zone=config.station.zone) as store:
+            comparison = compare(store, cameras, messages, load, began, ended)
+        comparison = replace(comparison, failed=daemon.failure is not None, late=tuple(daemon.late))
+        kept = show(comparison, messages, load, config)
+        if settings.stay:
+            _stay(config.web.local_url)
+    return 0 if kept else 1
+
+
+def _stay(url: str) -> None:
+    """Leave the page up until Ctrl-C."""
+    stop = Stop()
+    stop.armed = True
+    stop_on_signals(stop)
+    out.print(f"\n[bold]The page stays at {url}[/]; Ctrl-C ends it", soft_wrap=True)
+    while not stop.wait(1.0):
+        pass
+
+
+def _page_address() -> WebSettings:
+    """Where the page is: the usual port, or any that is free."""
+    usual = WebSettings()
+    try:
+        listening(usual).close()
+    except ConfigError:
+        with socket.socket() as sock:
+            sock.bind((usual.host, 0))
+            return WebSettings(bind=f"{usual.host}:{sock.getsockname()[1]}")
+    return usual
 
 
 def _config(home: Path, cameras: Sequence[SimulatedCamera], mqtt: MqttSettings) -> Config:
@@ -102,10 +134,12 @@ def _config(home: Path, cameras: Sequence[SimulatedCamera], mqtt: MqttSettings) 
         },
         model=ModelSettings(name="demo"),
         mqtt=mqtt,
+        web=_page_address(),
     )
 
 
 def _announce(config: Config, cameras: Sequence[SimulatedCamera]) -> None:
+    out.print(f"[bold]Your birds: {config.web.local_url}[/]\n", soft_wrap=True)
     out.print("[bold]birdwatchd demo[/]: simulated feeder cameras, the real system behind them")
     for camera in cameras:
         out.print(f"  {camera.key:<10} {camera.url}", soft_wrap=True)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -25,6 +27,7 @@ from birdwatchd.settings.mqtt import MqttSettings
 from birdwatchd.settings.retention import RetentionSettings
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.settings.station import StationSettings
+from birdwatchd.settings.web import WebSettings
 
 __all__ = ["Config", "default_home"]
 
@@ -42,6 +45,7 @@ class Config(Settings):
     channels: Mapping[str, ChannelSettings] = Field(default_factory=dict)
     retention: RetentionSettings = RetentionSettings()
     metrics: MetricsSettings = MetricsSettings()
+    web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
 
     @property
@@ -71,6 +75,27 @@ class Config(Settings):
         """The alert rules about faults of the station itself."""
         return tuple(rule for rule in self.alerts if rule.about_station)
 
+    def without_secrets(self) -> dict[str, Any]:
+        """Plain values, as JSON has them, that make this configuration again but for what opens anything.
+
+        A camera's source is `/` in it, and a channel has no address: enough to read what is stored and to say who is
+        told of a review, too little to be worth stealing.
+        """
+        locks = {"source", "gate_source", "tls", "tls_fingerprint"}
+        keys = {"password", "password_file", "ca_file", "cert_file", "key_file"}
+        ways = {"apprise", "apprise_file", "webhook", "webhook_file", "headers_file"}
+        values: dict[str, Any] = _plain(
+            self.model_dump(
+                exclude_unset=True,
+                exclude={"cameras": {"__all__": locks}, "mqtt": keys, "channels": {"__all__": ways}},
+            )
+        )
+        for camera in values.get("cameras", {}).values():
+            camera["source"] = "/"
+        for channel in values.get("channels", {}).values():
+            channel["apprise"] = "-"
+        return values | {"home": str(self.home)}
+
     @field_validator("cameras")
     @classmethod
     def _camera_keys(cls, value: Mapping[str, CameraSettings]) -> Mapping[str, CameraSettings]:
@@ -85,6 +110,17 @@ class Config(Settings):
         if problems := disagreements(self.alerts, self.channels, zones, placed=placed):
             raise Disagreement(problems)
         return self
+
+
+def _plain(value: Any) -> Any:
+    """A value of a dump as JSON has it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(one) for one in value]
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds()}s"
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def default_home() -> Path:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainSerializer
 
 __all__ = ["Bound", "Window", "WindowField", "read_window"]
 
@@ -85,4 +85,4 @@ def _read_bound(text: str) -> Bound | None:
     return None
 
 
-WindowField = Annotated[Window, BeforeValidator(read_window)]
+WindowField = Annotated[Window, BeforeValidator(read_window), PlainSerializer(str)]

@@ -25,6 +25,9 @@ from birdwatchd.store.examples import Examples
 from birdwatchd.store.media import LOST, Media, Swept, home_lock
 from birdwatchd.store.news import Compose
 from birdwatchd.store.outbox import AnnouncedTopics, Outbox, ReportedFaults
+from birdwatchd.store.pages.cards import Cards
+from birdwatchd.store.pages.history import Histories
+from birdwatchd.store.pages.species import SpeciesSeen
 from birdwatchd.store.reader import Visits
 from birdwatchd.store.retention.going import finish_going
 from birdwatchd.store.retention.retention import Retention
@@ -98,7 +101,7 @@ class StoreReader:
 
     Attributes:
         path: of the database file.
-        visits, embeddings, examples, outbox, effort: the doors, each see its class.
+        visits, embeddings, examples, outbox, effort, cards, species, histories: the doors, each see its class.
     """
 
     def __init__(self, database: Database) -> None:
@@ -109,6 +112,7 @@ class StoreReader:
         self.examples = Examples(database)
         self.outbox = Outbox(database)
         self.effort = Effort(database)
+        self.cards, self.species, self.histories = Cards(database), SpeciesSeen(database), Histories(database)
 
     @classmethod
     def open_existing(cls, home: Path) -> StoreReader:

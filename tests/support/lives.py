@@ -88,7 +88,7 @@ class Home:
     def __init__(self, folder: Path, **config: Any) -> None:
         self.folder, self.config, self.log_file = folder / "home", folder / "birdwatchd.yaml", folder / "birdwatchd.log"
         self.log_file.touch()
-        self.settings: dict[str, Any] = {"station": {"name": "test"}, "model": {"name": "demo"}}
+        self.settings: dict[str, Any] = {"station": {"name": "test"}, "model": {"name": "demo"}, "web": False}
         self.settings["home"] = str(self.folder)
         self.configure(**config)
 

@@ -178,7 +178,7 @@ class Birdwatchd:
     def __init__(self, folder: Path, **config: Any) -> None:
         self.home = folder / "home"
         self.file = folder / "birdwatchd.yaml"
-        base = {"station": {"name": "test"}, "home": str(self.home), "model": {"name": "demo"}}
+        base = {"station": {"name": "test"}, "home": str(self.home), "model": {"name": "demo"}, "web": False}
         self.file.write_text(yaml.safe_dump(base | config))
         self.log_file = folder / "birdwatchd.log"
         self.process: subprocess.Popen[bytes] | None = None

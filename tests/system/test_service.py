@@ -51,7 +51,11 @@ class ServiceManager:
         film = self.folder / "film.mp4"
         if not film.exists():
             write_clip(film, Scene(SceneSpec(5, 320, 180, 5), ()), 0.0, 120.0)
-        base = {"home": str(self.folder / "home"), "cameras": {"perch": {"source": str(film), "min_bird": 16}}}
+        base = {
+            "home": str(self.folder / "home"),
+            "cameras": {"perch": {"source": str(film), "min_bird": 16}},
+            "web": False,
+        }
         (self.folder / "birdwatchd.yaml").write_text(yaml.safe_dump(base | config))
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(

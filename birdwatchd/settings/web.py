@@ -1,0 +1,55 @@
+"""Say where the page about the station is served, and who may see it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, field_validator, model_validator
+
+from birdwatchd.settings.base import LOOPBACK, BindField, Listening
+
+__all__ = ["WebSettings"]
+
+PORT = 8787
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+
+
+def _to_hosts(value: object) -> object:
+    return [str(one).lower().rstrip(".") for one in value] if isinstance(value, list | tuple) else value
+
+
+class WebSettings(Listening):
+    """The page. `bind` is ADDRESS:PORT, or a port of this machine; `web: off` serves none.
+
+    `password_file` holds what `birdwatchd web --hash-password` prints; without it the page is for this machine only.
+    `hosts` are further names under which browsers may ask for it.
+    """
+
+    bind: BindField = f"{LOOPBACK}:{PORT}"
+    password_file: Path | None = None
+    hosts: Annotated[tuple[str, ...], BeforeValidator(_to_hosts)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _off(cls, value: Any) -> Any:
+        """`web: off` is none, `web: on` is the default."""
+        return {"bind": ""} if value is False else {} if value is True else value
+
+    @field_validator("hosts")
+    @classmethod
+    def _hosts_are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not _HOST.fullmatch(name):
+                raise ValueError(f"name '{name}' is not that of a host; write birds.example, without a port")
+        return value
+
+    @model_validator(mode="after")
+    def _others_need_a_password(self) -> WebSettings:
+        if not self.is_local and self.password_file is None:
+            raise ValueError(
+                f"bind {self.bind} can be reached from other machines and has no password; set password_file to what"
+                f" `birdwatchd web --hash-password` prints, or bind to {LOOPBACK}:{PORT}"
+            )
+        return self

@@ -1,0 +1,159 @@
+"""Keep the process of the page running: start it, start it again when it dies, end it with this program.
+
+The page is served by a process of its own, so that nothing that is asked of it can cost a visit. The listening socket
+is made here and handed on: while the process is started again, browsers wait instead of being refused. What is to be
+served comes as one line on its stdin, whose end is the stop, so that it never outlives the program that started it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+
+from birdwatchd.errors import ConfigError
+from birdwatchd.flow import Backoff, Stop
+from birdwatchd.settings.config import Config
+from birdwatchd.settings.web import WebSettings
+
+__all__ = ["MODULE", "PageProcess", "listening", "page_served"]
+
+log = logging.getLogger(__name__)
+
+MODULE = "birdwatchd.web.child"
+RESTART_FIRST_S, RESTART_LAST_S = 0.5, 60.0
+HEALTHY_S = 60.0  # a process that lived this long is started again at once
+TAKEN_S = 30.0  # between two looks whether an address that another program uses is free
+STOP_S = 2.0  # for the process to end; it has nothing to lose, a review is one transaction
+STARTING_S = 5.0  # in which it is still loading its libraries, and is not asked
+POLL_S = 0.2
+PASSED = frozenset({"PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"})
+PASSED_FAMILIES = ("PYTHON", "LC_", "COVERAGE")
+BACKLOG = 64  # connections that wait while the process is started again
+
+
+def listening(settings: WebSettings) -> socket.socket:
+    """A socket that listens where the page is to be served.
+
+    Raises:
+        ConfigError: the address is used by another program, or is none of this machine.
+    """
+    six = ":" in settings.host
+    listener = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        taken = error.errno == errno.EADDRINUSE
+        what = "is used by another program" if taken else f"cannot be used ({error.strerror})"
+        raise ConfigError(f"web.bind {settings.bind} {what}", "give the page another port, or `web: off`") from None
+    return listener
+
+
+class PageProcess:
+    """The page as the program that starts it sees it: `run` ends only after the stop."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while one runs."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def run(self, stop: Stop) -> None:
+        """Serve the page until the stop; where its address cannot be used that is logged once, and tried again."""
+        listener = self._listener(stop)
+        if listener is None:
+            return
+        backoff = Backoff(RESTART_FIRST_S, RESTART_LAST_S, random.random)
+        with closing(listener):
+            while not stop.is_set():
+                start_s = time.monotonic()
+                ending = self._serve(listener, stop)
+                if stop.is_set():
+                    return
+                if time.monotonic() - start_s > HEALTHY_S:
+                    backoff.reset()
+                wait_s = backoff.next_wait_s()
+                log.warning("the page's process ended (%s); starting it again in %.1f s", ending, wait_s)
+                stop.wait(wait_s)
+
+    def _listener(self, stop: Stop) -> socket.socket | None:
+        said = False
+        while not stop.is_set():
+            try:
+                listener = listening(self._config.web)
+            except ConfigError as error:
+                if not said:
+                    log.error("there is no page: %s", error)
+                    said = True
+                stop.wait(TAKEN_S)
+            else:
+                if said:
+                    log.info("the page is at %s", self._config.web.local_url)
+                return listener
+        return None
+
+    def _serve(self, listener: socket.socket, stop: Stop) -> str:
+        """Run one process; returns how it ended."""
+        start_s = time.monotonic()
+        try:
+            self._process = process = subprocess.Popen(
+                [sys.executable, "-P", "-m", MODULE, str(listener.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[listener.fileno()],
+                env=_environment(os.environ),
+            )
+        except OSError as error:  # out of processes, files or memory
+            return f"cannot be started: {os.strerror(error.errno or 0)}"
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):  # it is gone already
+            process.stdin.write(json.dumps(self._config.without_secrets()).encode() + b"\n")
+            process.stdin.flush()
+        while process.poll() is None and not stop.wait(POLL_S):
+            pass
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+        try:
+            code = process.wait(STOP_S if time.monotonic() - start_s > STARTING_S else 0.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        return f"killed by signal {-code}" if code < 0 else f"status {code}"
+
+
+def _environment(given: Mapping[str, str]) -> dict[str, str]:
+    """What the process gets of the environment: not the variables that hold passwords for the configuration."""
+    harmless = {name: value for name, value in given.items() if name in PASSED or name.startswith(PASSED_FAMILIES)}
+    return harmless | {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@contextmanager
+def page_served(config: Config) -> Iterator[PageProcess | None]:
+    """Serve the page as long as the block runs; None where there is to be none."""
+    if not config.web.bind:
+        yield None
+        return
+    stop, page = Stop(), PageProcess(config)
+    thread = threading.Thread(target=page.run, args=(stop,), name="page", daemon=True)
+    thread.start()
+    try:
+        yield page
+    finally:
+        stop.set("the program ends")
+        thread.join(STOP_S + 1.0)

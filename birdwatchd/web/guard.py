@@ -1,0 +1,204 @@
+"""Stand in front of every route: who asks, under which name, from where; and what every answer carries.
+
+Nothing is served that is not allowed here: a route that somebody adds is closed to strangers without a word of its own.
+
+- The name in the address must be one of this station's. A page of a stranger whose name resolves to this machine (DNS
+  rebinding) asks under the stranger's name.
+- What changes something is a POST, comes from a page of this origin, and holds the token of its session.
+- Without a login there is the login page and its style sheet, no picture, no clip.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+from birdwatchd.settings.web import WebSettings
+from birdwatchd.web.login import Login
+
+__all__ = ["COOKIE", "Guard", "Hosts", "own_path"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+COOKIE = "birdwatchd_session"
+MOST_BODY_BYTES = 10_000  # a form has a few words
+FORM_S = 10.0  # for all of them to arrive
+MOST_PATH_BYTES = 2_000
+OPEN_PATHS = ("/login", "/static/")  # also for who is not logged in
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self';"
+    " manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
+)
+
+
+class Hosts:
+    """The names of this station's page in an address.
+
+    An address in numbers is always one: nobody can make a name of a stranger's resolve to it and be asked under it.
+    """
+
+    def __init__(self, settings: WebSettings) -> None:
+        own = socket.gethostname().lower()
+        self._names = {"localhost", *settings.hosts, *([] if settings.is_local else [own, f"{own}.local"])}
+
+    def has(self, host: str) -> bool:
+        """Whether a `Host` header (name, or name:port) is one of them."""
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        except ValueError:
+            return False
+        if name in self._names:
+            return True
+        try:
+            ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+class Guard:
+    """An ASGI application that lets the right requests through to another.
+
+    What it lets through has in `scope["state"]`: `session` (empty without), `token` for its forms, `is_owner`, and
+    `form`, the fields of a POST.
+    """
+
+    def __init__(self, app: App, hosts: Hosts, login: Login) -> None:
+        self._app, self._hosts, self._login = app, hosts, login
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        send = _with_headers(send)
+        refusal = self._refusal(scope, headers)
+        if refusal:
+            await _answer(send, *refusal)
+            return
+        session = _session(headers.get("cookie", ""))
+        known = bool(session) and self._login.knows(session)
+        session = session if known else ""
+        state = {"session": session, "token": self._login.token(session), "is_owner": known or self._login.is_open}
+        scope["state"] = state
+        path: str = scope["path"]
+        if not state["is_owner"] and not path.startswith(OPEN_PATHS):
+            await self._to_login(scope, headers, send)
+            return
+        if scope["method"] == "POST":
+            try:
+                form = await asyncio.wait_for(_read_form(receive), FORM_S)
+            except TimeoutError:
+                await _answer(send, 408, "The form did not arrive in time.")
+                return
+            if form is None:
+                await _answer(send, 413, "That is too much for a form.")
+                return
+            given = headers.get("x-csrf-token") or form.get("token", "")
+            if not self._login.is_token(session, given):
+                await _answer(send, 403, "This page is too old to be answered. Load it again, then try once more.")
+                return
+            state["form"] = form
+        if scope["method"] == "HEAD":  # the server leaves out the body
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+        """Why a request is refused whoever sends it; None for one that is not."""
+        if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MOST_PATH_BYTES:
+            return 414, "This address is too long."
+        if scope["method"] not in ("GET", "HEAD", "POST"):
+            return 405, "Only GET, HEAD and POST are answered."
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1 or not self._hosts.has(headers["host"]):
+            return 421, "This page is not known under this name. Add it to `web: hosts` in the station's configuration."
+        if scope["method"] == "POST" and not _same_origin(headers):
+            return 403, "This was sent from a page of another site, and is not done."
+        return None
+
+    @staticmethod
+    async def _to_login(scope: Scope, headers: dict[str, str], send: Send) -> None:
+        wants_page = "text/html" in headers.get("accept", "") and "hx-request" not in headers
+        if scope["method"] != "GET" or not wants_page:
+            await _answer(send, 401, "Log in first.")
+            return
+        asked = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
+        await _answer(send, 303, "Log in first.", [(b"location", f"/login?next={quote(asked, safe='')}".encode())])
+
+
+def own_path(path: str, otherwise: str) -> str:
+    """A path of this page that a form or an address wants to go on to; another's address is not followed."""
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() else otherwise
+
+
+def _same_origin(headers: dict[str, str]) -> bool:
+    """Whether the browser says that a page of ours sent it: by `Origin`, or where there is none by `Sec-Fetch-Site`."""
+    origin = headers.get("origin")
+    if origin is None:
+        return headers.get("sec-fetch-site") == "same-origin"
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and parts.netloc.lower() == headers.get("host", "").lower()
+
+
+def _session(cookies: str) -> str:
+    try:
+        found = SimpleCookie(cookies).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found is not None else ""
+
+
+async def _read_form(receive: Receive) -> dict[str, str] | None:
+    """The fields of a form; None where it is too large. Of a field that is there twice the last one counts."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return {}
+        body += message.get("body", b"")
+        if len(body) > MOST_BODY_BYTES:
+            return None
+        if not message.get("more_body"):
+            break
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50)
+    except ValueError:
+        return None
+    return {name: values[-1] for name, values in fields.items()}
+
+
+def _with_headers(send: Send) -> Send:
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            given = {name.lower() for name, _ in message.get("headers", [])}
+            extra = list(HEADERS) if b"cache-control" in given else [*HEADERS, (b"cache-control", b"no-store")]
+            message = {**message, "headers": [*message.get("headers", []), *extra]}
+        await send(message)
+
+    return sending
+
+
+async def _answer(send: Send, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+    body = f"{text}\n".encode()
+    plain = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*plain, *(headers or [])]})
+    await send({"type": "http.response.body", "body": body})

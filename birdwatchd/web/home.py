@@ -1,0 +1,73 @@
+"""Hold what the page shows: the configuration, and the home's database, opened when it is there."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from birdwatchd.settings.config import Config
+from birdwatchd.store import StoreReader
+from birdwatchd.store.database import FILE_NAME
+from birdwatchd.store.media import Media
+from birdwatchd.web.names import Names
+from birdwatchd.web.small_pictures import SmallPictures
+
+__all__ = ["Home"]
+
+
+class Home:
+    """The home of a station, for reading. Safe to use from several threads."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.media = Media(config.home, config.without_pictures)
+        self.names, self.small_pictures = Names(config.species), SmallPictures()
+        self._lock = threading.Lock()
+        self._reader: StoreReader | None = None
+        self._file: tuple[int, int] | None = None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The station's time zone."""
+        return self.config.station.zone
+
+    @property
+    def database(self) -> Path:
+        """The database file, which need not exist yet."""
+        return self.config.home / FILE_NAME
+
+    @property
+    def store(self) -> StoreReader:
+        """What is stored; opened anew when a restore put another file in its place.
+
+        Raises:
+            StoreError: there is no database yet, or none that can be read.
+        """
+        with self._lock:
+            try:
+                found = self.database.stat()
+                file = (found.st_dev, found.st_ino)
+            except OSError:
+                file = None
+            if self._reader is None or file != self._file:
+                if self._reader is not None:
+                    self._reader.close()
+                self._reader = None
+                self._reader, self._file = StoreReader.open_existing(self.config.home), file
+            return self._reader
+
+    @staticmethod
+    def now() -> datetime:
+        """The time, UTC."""
+        return datetime.now(UTC)
+
+    def shows(self, camera: str) -> bool:
+        """Whether pictures of a camera are shown: not of one whose pictures are not to be kept, also none of before."""
+        return camera not in self.config.without_pictures
+
+    def camera_name(self, key: str) -> str:
+        """What people call a camera."""
+        camera = self.config.cameras.get(key)
+        return (camera.name if camera is not None else "") or key.replace("_", " ")

@@ -1,0 +1,73 @@
+"""Tell open pages within a second that something new is stored: one stream of events for each tab (Server-Sent Events).
+
+An event says only that something changed; the page then asks for itself again. Ids grow, and carry the start of this
+process: who comes back after a gap, or after a restart, is told at once. A comment every some seconds keeps proxies
+from closing a quiet stream, and finds listeners that are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from birdwatchd.errors import StoreError
+from birdwatchd.flow import Stop
+from birdwatchd.store.pages.changes import Changes
+
+__all__ = ["Live"]
+
+LOOK_S = 0.5  # between two looks at the database, however many listen
+HEARTBEAT_S = 15.0
+MOST_LISTENERS = 200
+
+
+class Live:
+    """The news for all open pages. Belongs to the server's event loop."""
+
+    def __init__(self, changes: Changes, stop: Stop) -> None:
+        self._changes, self._stop = changes, stop
+        self._epoch, self._number = int(time.time()), 0
+        self._looked_s = float("-inf")
+        self._looking = asyncio.Lock()
+        self.listeners = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody more may listen."""
+        return self.listeners >= MOST_LISTENERS
+
+    async def newest(self) -> str:
+        """The id of the newest change, looked for at most every `LOOK_S`."""
+        async with self._looking:
+            if time.monotonic() - self._looked_s >= LOOK_S:
+                self._looked_s = time.monotonic()
+                try:
+                    changed = await asyncio.to_thread(self._changes.look)
+                except StoreError:  # busy or damaged: the page itself says so
+                    changed = False
+                self._number += changed
+            return f"{self._epoch}-{self._number}"
+
+    async def events(self, last_id: str | None) -> AsyncIterator[str]:
+        """The stream of one tab.
+
+        Args:
+            last_id: the newest id that it knows, if it was here before.
+        """
+        self.listeners += 1
+        try:
+            known = last_id or await self.newest()
+            yield f"retry: 2000\nid: {known}\n\n"
+            said_s = time.monotonic()
+            while not self._stop.is_set():
+                newest = await self.newest()
+                if newest != known:
+                    known, said_s = newest, time.monotonic()
+                    yield f"id: {newest}\nevent: birds\ndata: {newest}\n\n"
+                elif time.monotonic() - said_s > HEARTBEAT_S:
+                    said_s = time.monotonic()
+                    yield ": still here\n\n"
+                await asyncio.sleep(LOOK_S / 2)
+        finally:
+            self.listeners -= 1

@@ -1,0 +1,1 @@
+"""Answer addresses: one module for each part of the page."""

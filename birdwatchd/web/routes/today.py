@@ -1,0 +1,125 @@
+"""`/`: the day so far: who came when, the newest visits, and how each camera is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from birdwatchd.alerts.daytime import sunrise_and_sunset
+from birdwatchd.commands.status import CameraReport, examine
+from birdwatchd.settings.station import StationSettings
+from birdwatchd.store import day_bounds
+from birdwatchd.store.pages.cards import Card, CardFilter
+from birdwatchd.store.pages.species import DayVisit
+from birdwatchd.web.home import Home
+from birdwatchd.web.render import home_of, render
+
+__all__ = ["router"]
+
+router = APIRouter()
+NEWEST = 8
+USUAL_HOURS = (6, 19)  # shown where nobody knows when the sun rises
+MOST_SHADE = 5
+RECENT = timedelta(days=30)  # of a camera's newest bird on the front
+
+
+@dataclass(frozen=True, slots=True)
+class GridRow:
+    """A species in the grid of hours. `species` is None for birds without a name.
+
+    Attributes:
+        hours: visits and shade (0 … 5) of each hour that is shown.
+    """
+
+    name: str
+    species: str | None
+    total: int
+    hours: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Species by hours of one day."""
+
+    hours: tuple[int, ...]
+    rows: tuple[GridRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraTile:
+    """A camera on the front: how it is, and its newest bird."""
+
+    report: CameraReport
+    newest: Card | None
+
+
+@router.get("/")
+def today(request: Request) -> Response:
+    """The front."""
+    home = home_of(request)
+    now = home.now()
+    day = now.astimezone(home.zone).date()
+    start, end = day_bounds(day, home.zone)
+    visits = home.store.species.between(start, end)
+    sun = _sun(day, home.config.station)
+    return render(
+        request,
+        "today.html",
+        grid=grid_of(visits, home, sun),
+        sun=sun,
+        visits=len(visits),
+        named=len({visit.species for visit in visits if visit.species}),
+        newest=home.store.cards.page(CardFilter(), NEWEST).cards,
+        cameras=_cameras(home, now),
+    )
+
+
+def _sun(day: date, station: StationSettings) -> tuple[datetime, datetime] | None:
+    """Sunrise and sunset, where the station says its place."""
+    if station.latitude is None or station.longitude is None:
+        return None
+    return sunrise_and_sunset(day, station.latitude, station.longitude, station.zone)
+
+
+def grid_of(visits: Sequence[DayVisit], home: Home, sun: tuple[datetime, datetime] | None) -> Grid:
+    """Species by hours, the most frequent first, birds without a name last; hours from before the first to after the
+    last visit, and the light of the day.
+    """
+    hours = [visit.start.astimezone(home.zone).hour for visit in visits]
+    light = USUAL_HOURS if sun is None else tuple(at.astimezone(home.zone).hour for at in sun)
+    shown = range(min([*hours, min(light)]), max([*hours, max(light)]) + 1)
+    counts: dict[str | None, Counter[int]] = {}
+    names: dict[str | None, str] = {None: "Not named yet"}
+    for visit, hour in zip(visits, hours, strict=True):
+        counts.setdefault(visit.species, Counter())[hour] += 1
+        if visit.species is not None:
+            names[visit.species] = visit.name or visit.species
+    most = max((number for one in counts.values() for number in one.values()), default=1)
+    rows = [
+        GridRow(
+            names[species],
+            species,
+            count.total(),
+            tuple((count[hour], _shade(count[hour], most)) for hour in shown),
+        )
+        for species, count in counts.items()
+    ]
+    return Grid(tuple(shown), tuple(sorted(rows, key=lambda row: (row.species is None, -row.total, row.name))))
+
+
+def _shade(number: int, most: int) -> int:
+    return 0 if number == 0 else max(1, round(MOST_SHADE * number / most))
+
+
+def _cameras(home: Home, now: datetime) -> list[CameraTile]:
+    reports = examine(home.config, now).cameras
+    tiles = []
+    for report in reports:
+        wanted = CardFilter(camera=report.camera, since=now - RECENT)
+        tiles.append(CameraTile(report, next(iter(home.store.cards.page(wanted, 1).cards), None)))
+    return tiles

@@ -1,0 +1,153 @@
+"""`/visits`: lists of visits, each state of which is an address, and `/visits/ID`: all that is known of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from birdwatchd.commands.terminal import NO_SPECIES
+from birdwatchd.errors import NoSuchVisit
+from birdwatchd.records import State, Verdict
+from birdwatchd.store import day_bounds
+from birdwatchd.store.pages.cards import CardFilter, Place
+from birdwatchd.web.home import Home
+from birdwatchd.web.render import home_of, render
+from birdwatchd.web.words import STATE_WORDS
+
+__all__ = ["TopRow", "guesses_of", "read_filter", "router", "top_rows"]
+
+router = APIRouter()
+PAGE = 24
+RAIL_DAYS = 21
+THE_PAST = datetime(1900, 1, 1, tzinfo=UTC)
+LIKELY = 0.02  # what is less likely is no name to offer
+
+
+@dataclass(frozen=True, slots=True)
+class TopRow:
+    """One of the five most probable species: after place, season and reviews, and as the network alone has it."""
+
+    name: str
+    share: float | None
+    raw: float | None
+
+
+@router.get("/visits")
+def visits(request: Request) -> Response:
+    """A page of the list, newest first."""
+    home = home_of(request)
+    wanted, day = read_filter(request.query_params, home.zone)
+    page = home.store.cards.page(wanted, PAGE, _place(request.query_params.get("after", "")))
+    by_day = groupby(page.cards, key=lambda card: card.stored.visit.start.astimezone(home.zone).date())
+    return render(
+        request,
+        "visits.html",
+        days=[(one, list(cards)) for one, cards in by_day],
+        older=_text(page.older) if page.older is not None else None,
+        first_page="after" not in request.query_params,
+        species=home.store.species.names(),
+        cameras=list(dict.fromkeys([*home.config.cameras, *home.store.cards.cameras()])),
+        states=STATE_WORDS,
+        wanted=wanted,
+        day=day,
+        rail=_rail(home, day),
+        day_before=day - timedelta(days=1) if day and _any_before(home, wanted.since) else None,
+        day_after=day + timedelta(days=1) if day else None,
+    )
+
+
+@router.get("/visits/{visit_id}")
+def visit(request: Request, visit_id: str) -> Response:
+    """All that is known of one visit."""
+    home = home_of(request)
+    card = home.store.cards.of(visit_id)
+    if card is None:
+        raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
+    found = card.stored.visit
+    moments = home.store.visits.moments(visit_id)
+    newer, older = home.store.cards.neighbours(visit_id)
+    return render(
+        request,
+        "visit.html",
+        card=card,
+        visit=found,
+        moments=[moment for moment in moments if moment.crop is not None and home.shows(found.camera)],
+        has_clip=found.clip is not None and home.shows(found.camera) and home.media.has_clip(found.clip),
+        top=top_rows(found.verdict),
+        guesses=guesses_of(found.verdict),
+        history=home.store.histories.of(visit_id),
+        newer=newer,
+        older=older,
+    )
+
+
+def _rail(home: Home, chosen: date | None) -> list[date]:
+    """The newest days to jump to: those of the last weeks on which birds came, and the chosen one."""
+    today = home.now().astimezone(home.zone).date()
+    days = [today - timedelta(days=number) for number in range(RAIL_DAYS)]
+    came = home.store.cards.are_in([day_bounds(day, home.zone) for day in days])
+    return [day for day, some in zip(days, came, strict=True) if some or day == chosen]
+
+
+def _any_before(home: Home, at: datetime | None) -> bool:
+    """Whether there are birds to go back to."""
+    return at is not None and home.store.cards.are_in([(THE_PAST, at)])[0]
+
+
+def top_rows(verdict: Verdict) -> list[TopRow]:
+    """The most probable species with both scores, the adjusted one first; at most seven."""
+    top, raw = dict(verdict.top), dict(verdict.raw_top)
+    names = list(dict.fromkeys([*top, *raw]))[:7]
+    return [TopRow(name, top.get(name), raw.get(name)) for name in names]
+
+
+def guesses_of(verdict: Verdict) -> tuple[tuple[str, float], ...]:
+    """Up to three other names that are also likely, best first: one of them may be the right one."""
+    rows = [(row.name, row.share) for row in top_rows(verdict) if row.share is not None]
+    others = [(name, share) for name, share in rows if name != verdict.common_name and share >= LIKELY]
+    return tuple(one for one in others if one[0].casefold() not in NO_SPECIES)[:3]
+
+
+def read_filter(given: Mapping[str, str], zone: ZoneInfo) -> tuple[CardFilter, date | None]:
+    """Which visits an address asks for, and the local day among it; what it misspells is left out."""
+    day = _day(given.get("day", ""))
+    since, until = day_bounds(day, zone) if day is not None else (None, None)
+    state = next((one for one in State if one.value == given.get("state")), None)
+    species = given.get("species", "").strip()
+    return CardFilter(
+        species=species[:255] or None,
+        camera=given.get("camera", "")[:64] or None,
+        states=(state,) if state is not None else (),
+        since=since,
+        until=until,
+        firsts=bool(given.get("firsts")),
+        rare=bool(given.get("rare")),
+        unreviewed=bool(given.get("unreviewed")),
+    ), day
+
+
+def _day(text: str) -> date | None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if 1970 <= day.year < 9000 else None  # the ends of the calendar have no neighbours
+
+
+def _text(place: Place) -> str:
+    return f"{place.start:%Y-%m-%dT%H:%M:%S.%fZ}~{place.visit_id}"
+
+
+def _place(text: str) -> Place | None:
+    start, tilde, visit_id = text.partition("~")
+    try:
+        at = datetime.fromisoformat(start)
+    except ValueError:
+        return None
+    return Place(at, visit_id[:64]) if tilde and at.tzinfo is not None else None

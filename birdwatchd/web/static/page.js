@@ -1,0 +1,180 @@
+// What the page does besides htmx: it listens for news, and lets birds be reviewed with the keyboard.
+
+const body = document.body;
+
+// -- news: one stream of events; each says that something changed, and the parts that show it ask for themselves again
+
+const live = document.getElementById("live");
+const connection = document.getElementById("connection");
+if (live && live.hasAttribute("hx-get")) {
+  const stream = new EventSource("/events");
+  stream.addEventListener("birds", () => body.dispatchEvent(new CustomEvent("birds")));
+  stream.addEventListener("open", () => { connection.hidden = true; body.dataset.live = "yes"; });
+  stream.addEventListener("error", () => {
+    connection.textContent = "Not connected: what you see may be old";
+    connection.hidden = false;
+    delete body.dataset.live;
+  });
+  window.addEventListener("pagehide", () => stream.close());
+}
+// A card that was not there before draws the eye once.
+const seen = new Set([...document.querySelectorAll(".card")].map((card) => card.id));
+body.addEventListener("htmx:afterSettle", () => {
+  for (const card of document.querySelectorAll(".card")) {
+    if (!seen.has(card.id)) {
+      seen.add(card.id);
+      card.classList.add("new");
+    }
+  }
+});
+
+// -- filters: chosen is shown; an address holds only what was chosen
+
+const filters = document.getElementById("filters");
+if (filters) {
+  filters.addEventListener("submit", () => {
+    for (const field of filters.elements) {
+      if (field.name && field.value === "") field.disabled = true;
+    }
+  });
+  window.addEventListener("pageshow", () => {
+    for (const field of filters.elements) field.disabled = false;
+  });
+  filters.addEventListener("change", () => filters.requestSubmit());
+}
+
+// -- names while they are typed on a visit's own page
+
+body.addEventListener("input", async (event) => {
+  const field = event.target;
+  if (field.getAttribute("list") !== "known") return;
+  const answer = await fetch(`/names?q=${encodeURIComponent(field.value)}`);
+  if (!answer.ok) return;
+  const found = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const options = [...found.querySelectorAll("[data-name]")].map((one) => new Option("", one.querySelector("b").textContent));
+  field.list?.replaceChildren(...options);
+});
+
+// -- review by keyboard
+
+const queue = document.getElementById("queue");
+const pick = document.getElementById("pick");
+const legend = document.getElementById("legend");
+const answered = []; // ids of the visits that were answered here, for undo
+let selected = null; // id of the visit that keys are about
+
+const items = () => [...queue.querySelectorAll(".item")];
+const item = (id) => queue.querySelector(`.item[data-visit="${CSS.escape(id)}"]`);
+
+function select(id, { scroll = true } = {}) {
+  selected = id;
+  for (const one of items()) one.classList.toggle("selected", one.dataset.visit === id);
+  const chosen = id && item(id);
+  if (chosen && scroll) {
+    chosen.focus({ preventScroll: true });
+    chosen.scrollIntoView({ block: "nearest" });
+  }
+}
+
+function step(by) {
+  const all = items();
+  const place = all.findIndex((one) => one.dataset.visit === selected);
+  const next = all[Math.min(Math.max(place + by, 0), all.length - 1)];
+  if (next) select(next.dataset.visit);
+}
+
+function press(id, key) {
+  const button = item(id)?.querySelector(`button[data-key="${key}"]`);
+  if (button) button.click();
+  return Boolean(button);
+}
+
+function show_pick(id) {
+  select(id, { scroll: false });
+  document.getElementById("pick-name").value = "";
+  document.getElementById("pick-list").replaceChildren();
+  pick.showModal();
+}
+
+function choose(option) {
+  if (!option?.dataset.name) return;
+  pick.close();
+  const form = item(selected).querySelector("form.another");
+  const field = document.createElement("input");
+  field.type = "hidden";
+  field.name = "species";
+  field.value = option.dataset.name;
+  form.append(field);
+  form.requestSubmit();
+}
+
+if (queue) {
+  const undo = () => answered.length && press(answered.at(-1), "u");
+  const keys = {
+    j: () => step(1),
+    k: () => step(-1),
+    c: () => press(selected, "c"),
+    n: () => press(selected, "n"),
+    s: () => item(selected)?.querySelector(".pick") && show_pick(selected),
+    u: undo,
+    "?": () => legend.showModal(),
+  };
+  for (const hidden of document.querySelectorAll(".pick, #legend-button")) hidden.hidden = false;
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input, select, textarea, dialog");
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (keys[event.key]) {
+      event.preventDefault();
+      keys[event.key]();
+    }
+  });
+  body.addEventListener("click", (event) => {
+    const one = event.target.closest(".item");
+    if (one) select(one.dataset.visit, { scroll: false });
+    if (event.target.closest(".pick")) show_pick(one.dataset.visit);
+    if (event.target.closest("#legend-button")) legend.showModal();
+    if (event.target.closest("#pick-list li")) choose(event.target.closest("#pick-list li"));
+  });
+  // Settled, and not swapped: what was swapped away is no longer in the page, and its events reach nobody.
+  body.addEventListener("htmx:afterSettle", (event) => {
+    for (const hidden of document.querySelectorAll(".pick")) hidden.hidden = false;
+    if (event.detail.target.id === "pick-list") return;
+    const id = event.detail.pathInfo.requestPath.split("/")[2];
+    const after = id && item(id);
+    if (!after) return;
+    if (after.classList.contains("done")) {
+      answered.push(id);
+      select(id, { scroll: false });
+      step(1);
+    } else if (answered.includes(id)) {
+      answered.splice(answered.lastIndexOf(id), 1);
+      select(id);
+    } else {
+      select(id);
+    }
+  });
+  pick.addEventListener("keydown", (event) => {
+    const options = [...pick.querySelectorAll("[data-name]")];
+    const place = options.findIndex((one) => one.getAttribute("aria-selected") === "true");
+    if (event.key === "Enter") {
+      event.preventDefault();
+      choose(options[Math.max(place, 0)]);
+    } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      event.preventDefault();
+      const next = options[Math.min(Math.max(place + (event.key === "ArrowDown" ? 1 : -1), 0), options.length - 1)];
+      for (const one of options) one.setAttribute("aria-selected", String(one === next));
+      next?.scrollIntoView({ block: "nearest" });
+      document.getElementById("pick-name").setAttribute("aria-activedescendant", next?.id ?? "");
+    }
+  });
+  if (items().length) select(items()[0].dataset.visit, { scroll: false });
+}
+
+// -- the keys of links that have one, such as the neighbours of a visit
+
+document.addEventListener("keydown", (event) => {
+  if (queue || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, video")) return;
+  for (const link of document.querySelectorAll("a[data-key]")) {
+    if (link.dataset.key === event.key) link.click();
+  }
+});

@@ -1,0 +1,237 @@
+"""The page in a real browser: what a birder does with it, with the eyes of Chromium.
+
+One process of the page (started as `run` starts it) and one browser serve all of it. Nothing here knows a camera:
+visits are written into the database as the daemon writes them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from birdwatchd.flow import Stop
+from birdwatchd.records import State, new_visit_id
+from birdwatchd.settings.config import Config
+from birdwatchd.stages.page_process import PageProcess
+from birdwatchd.store import Store
+from birdwatchd.testing import bird_image, example_moment, example_visit, temporary_store
+from tests.support.peers import free_port, missing, wait_for
+from tools.chromium import open_chromium, resize
+
+PHONE = (390, 844)
+DESK = (1200, 900)
+
+
+def picture(species: str) -> bytes:
+    written = io.BytesIO()
+    bird_image(species).resize((240, 240)).save(written, "JPEG")
+    return written.getvalue()
+
+
+class Station:
+    """A store whose page is up, and a browser that looks at it."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.driver = _chromium(folder)  # first: where it is missing, nothing else has begun
+        self.store, self.port = store, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.config = Config.model_validate(
+            {"home": store.home, "cameras": {"nut": {"source": "/"}}, "web": {"bind": f"127.0.0.1:{self.port}"}}
+        )
+        self.stop, self.page = Stop(), PageProcess(self.config)
+        self.thread = threading.Thread(target=self.page.run, args=(self.stop,), daemon=True)
+        self.pictures = {name: picture(name) for name in ("Great tit", "House sparrow")}
+        self.number = 0
+
+    def bird(self, name: str, state: State = State.CONFIRMED, *, ago_s: float = 60.0) -> str:
+        """A visit, written as the daemon writes it; its id."""
+        now = datetime.now(UTC)
+        start = now - timedelta(seconds=ago_s)
+        self.number += 1
+        visit = example_visit(new_visit_id(start, self.number), name, start=start)
+        verdict = visit.verdict
+        object.__setattr__(verdict, "state", state)
+        self.store.writer().record(visit, [example_moment(jpeg=self.pictures[name])], now)
+        return visit.visit_id
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/species", timeout=10) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        self.driver.quit()
+        self.stop.set("the test is over")
+        self.thread.join(10)
+
+    # -- what a person does
+
+    def open(self, path: str) -> None:
+        self.driver.get(self.url + path)
+
+    def find(self, css: str) -> list[Any]:
+        return list(self.driver.find_elements("css selector", css))
+
+    def press(self, *keys: str) -> None:
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def text(self, css: str) -> str:
+        return " ".join(str(self.driver.execute_script("return arguments[0].innerText", one)) for one in self.find(css))
+
+    def resize(self, width: int, height: int) -> None:
+        resize(self.driver, width, height)
+
+    def verdict(self, visit_id: str) -> tuple[State, str | None]:
+        visit = self.store.visits.get(visit_id)
+        assert visit is not None
+        return visit.verdict.state, visit.verdict.common_name
+
+
+def _chromium(folder: Path) -> Any:
+    try:
+        return open_chromium(folder / "chromium")
+    except FileNotFoundError:
+        missing("Chromium with its driver", "apt-get install chromium chromium-driver")
+
+
+@pytest.fixture(scope="module")
+def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
+    with temporary_store() as store:
+        made = Station(store, tmp_path_factory.mktemp("page"))
+        try:
+            made.thread.start()
+            wait_for(made.answers, "the page to answer")
+            made.resize(*DESK)
+            yield made
+        finally:
+            made.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_wrong(station: Station) -> Iterator[None]:
+    """After each test: no error in the console, no breach of the policy, and nothing was asked of another host."""
+    yield
+    said = [one["message"] for one in station.driver.get_log("browser") if one["level"] in ("SEVERE", "WARNING")]
+    assert [one for one in said if "ERR_INCOMPLETE_CHUNKED_ENCODING" not in one and "ERR_EMPTY" not in one] == []
+    asked = set()
+    for line in station.driver.get_log("performance"):
+        event = json.loads(line["message"])["message"]
+        if event["method"] == "Network.requestWillBeSent":
+            asked.add(event["params"]["request"]["url"])
+    foreign = [url for url in asked if not url.startswith((station.url + "/", "data:", "chrome:", "about:"))]
+    assert foreign == []
+
+
+def test_the_first_bird_appears_by_itself(station: Station) -> None:
+    """The page stays open on a kitchen's tablet; nobody loads it anew."""
+    station.open("/")
+    assert "No bird has come yet" in station.text("main")
+    wait_for(lambda: station.find("body[data-live]"), "the stream of news", 10)
+    station.driver.execute_script("window.untouched = true")
+    began_s = time.monotonic()
+    visit_id = station.bird("Great tit")
+    wait_for(lambda: station.find(f"#v-{visit_id} img"), "the bird", 10)
+    assert time.monotonic() - began_s < 5  # about one second; machines of tests are slow
+    assert station.driver.execute_script("return window.untouched")
+    drawn = "return document.querySelector('.card img').naturalWidth"
+    wait_for(lambda: station.driver.execute_script(drawn) == 240, "its picture", 10)
+    assert "1 visit of 1 species" in station.text(".head")
+    second = station.bird("House sparrow", ago_s=10)
+    wait_for(lambda: station.text(".card b").startswith("House sparrow"), "the next one, before it", 10)
+    assert [one.get_attribute("id") for one in station.find(".card")] == [f"v-{second}", f"v-{visit_id}"]
+
+
+def test_a_choice_is_an_address(station: Station) -> None:
+    """Choosing a species shows it at once, and the address says it and nothing else."""
+    station.bird("House sparrow", State.UNCERTAIN)
+    station.open("/visits")
+    before = len(station.find(".card"))
+    select = station.find("select[name=species]")[0]
+    station.driver.execute_script(
+        "arguments[0].value = 'Parus major'; arguments[0].dispatchEvent(new Event('change', {bubbles: true}))", select
+    )
+    wait_for(lambda: station.driver.current_url.endswith("/visits?species=Parus+major"), "the address", 10)
+    wait_for(lambda: 0 < len(station.find(".card")) < before, "fewer visits", 10)
+    assert set(station.text(".card b").split("\n")) == {"Great tit"}
+    station.find(".card a")[0].click()
+    wait_for(lambda: "Most likely species" in station.text("main"), "the visit's page", 10)
+    assert station.find(".best img")[0].get_attribute("alt").startswith("Great tit")
+
+
+def test_birds_are_judged_without_a_mouse(station: Station) -> None:
+    """c, s with a name that is typed, n, u, j and k: a hundred visits in a few minutes."""
+    for number in range(4):
+        station.bird("Great tit", State.UNCERTAIN, ago_s=100.0 + number)
+    station.open("/review")
+    ids = [one.get_attribute("data-visit") for one in station.find(".item")]
+    assert len(ids) >= 4
+    here = "return document.querySelector('.item.selected')?.dataset.visit"
+    selected = lambda: station.driver.execute_script(here)  # noqa: E731
+    assert selected() == ids[0]
+    station.press("j", "j", "k")
+    assert selected() == ids[1]
+    was = station.verdict(ids[1])
+    station.press("c")
+    wait_for(lambda: station.verdict(ids[1])[0] is State.CONFIRMED, "the review", 20)
+    wait_for(lambda: selected() == ids[2], "the next one to be selected", 10)
+    station.press("u")
+    wait_for(lambda: station.verdict(ids[1]) == was, "the review to be undone", 20)
+    wait_for(lambda: selected() == ids[1], "the first one to be selected again", 10)
+    station.press("j", "n")
+    wait_for(lambda: station.verdict(ids[2])[0] is State.REJECTED, "no bird", 20)
+    wait_for(lambda: selected() == ids[3], "the next one to be selected", 10)
+    station.press("s")
+    station.press("upupa")
+    wait_for(lambda: "Eurasian hoopoe" in station.text("#pick-list"), "names", 10)
+    station.press("\ue007")  # Enter
+    wait_for(lambda: station.verdict(ids[3]) == (State.CONFIRMED, "Eurasian hoopoe"), "the other name", 20)
+    station.press("?")
+    wait_for(lambda: station.find("dialog#legend[open]"), "the list of keys", 10)
+    assert station.find(".problem") == []
+
+
+@pytest.mark.parametrize("path", ["/", "/visits", "/review?show=all", "/species", "/health", "visit"])
+def test_a_phone_shows_it_whole(station: Station, path: str) -> None:
+    """Nobody scrolls sideways in a garden; what is pressed with a thumb is as large as one."""
+    visit_id = station.bird("Great tit", ago_s=200.0)
+    station.resize(*PHONE)
+    try:
+        station.open(f"/visits/{visit_id}" if path == "visit" else path)
+        assert station.driver.execute_script("return document.documentElement.scrollWidth") == PHONE[0]
+        low = (
+            "return [...document.querySelectorAll('button')].filter(b => b.offsetHeight && b.offsetHeight < 40).length"
+        )
+        assert station.driver.execute_script(low) == 0
+        bare = "return [...document.images].filter(i => !i.hasAttribute('alt')).length"
+        assert station.driver.execute_script(bare) == 0
+    finally:
+        station.resize(*DESK)
+
+
+def test_killing_the_page_costs_nothing(station: Station) -> None:
+    """A page that crashes is there again by itself; birds are recorded meanwhile, and an open page catches up."""
+    station.open("/")
+    wait_for(lambda: station.find("body[data-live]"), "the stream of news", 10)
+    pid = station.page.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: station.page.pid is None, "its end", 5)
+    meanwhile = station.bird("House sparrow", ago_s=1.0)
+    assert station.answers()  # the socket waits; nobody is refused
+    assert station.page.pid not in (None, pid)
+    wait_for(lambda: station.find(f"#v-{meanwhile}"), "the open page to catch up", 20)

@@ -1,0 +1,121 @@
+"""Who may see the page: the password, sessions, and the lock-out of those who guess."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from argon2.exceptions import VerificationError
+
+from birdwatchd.errors import ConfigError
+from birdwatchd.settings.web import WebSettings
+from birdwatchd.web import login as login_module
+from birdwatchd.web.login import FREE_TRIES, LONGEST_WAIT_S, SESSION_S, Login, hash_of
+
+PASSWORD = "correct horse battery"
+HASH = hash_of(PASSWORD)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Quick:
+    """Argon2 without the tenth of a second that it is meant to take."""
+
+    def verify(self, kept: str, given: str) -> bool:
+        if given != PASSWORD:
+            raise VerificationError
+        return bool(kept)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def login(clock: Clock) -> Login:
+    made = Login(HASH, clock)
+    setattr(made, "_hasher", Quick())  # noqa: B010
+    return made
+
+
+def test_the_password_and_no_other_opens() -> None:
+    """The real hash, once."""
+    login = Login(HASH)
+    assert login.enter("wrong", "a") is None
+    session = login.enter(PASSWORD, "a")
+    assert session is not None
+    assert login.knows(session)
+    assert not login.knows(session + "x")
+
+
+def test_who_guesses_waits_longer_and_longer(login: Login, clock: Clock) -> None:
+    """A machine that tries words all night gets a few hundred tries, not millions; others are not kept out by it."""
+    for _ in range(FREE_TRIES):
+        assert login.wait_s("10.0.0.1") == 0
+        login.enter("wrong", "10.0.0.1")
+    first_s = login.wait_s("10.0.0.1")
+    assert first_s > 0
+    assert login.enter(PASSWORD, "10.0.0.1") is None  # also the right one, while it has to wait
+    assert login.enter(PASSWORD, "10.0.0.2") is not None
+    for _ in range(30):
+        clock.now_s += login.wait_s("10.0.0.1")
+        login.enter("wrong", "10.0.0.1")
+    assert first_s < login.wait_s("10.0.0.1") <= LONGEST_WAIT_S
+    clock.now_s += LONGEST_WAIT_S
+    assert login.enter(PASSWORD, "10.0.0.1") is not None
+    assert login.wait_s("10.0.0.1") == 0
+
+
+def test_a_network_of_guessers_is_one(login: Login) -> None:
+    """In IPv6 anybody has more addresses than there are words; and who has many networks waits with all of them."""
+    for number in range(FREE_TRIES):
+        login.enter("wrong", f"2001:db8::{number}")
+    assert login.wait_s("2001:db8::ffff") > 0
+    assert login.wait_s("2001:db9::1") == 0
+    for number in range(login_module.ACCOUNT_TRIES):
+        login.enter("wrong", f"10.1.{number}.1")
+    assert login.wait_s("10.9.9.9") > 0
+
+
+def test_sessions_end(login: Login, clock: Clock) -> None:
+    """A phone that was lost a month ago opens nothing; and sessions do not pile up."""
+    session = login.enter(PASSWORD, "a") or ""
+    clock.now_s += SESSION_S - 1
+    assert login.knows(session)
+    clock.now_s += SESSION_S + 1
+    assert not login.knows(session)
+    first = login.enter(PASSWORD, "a") or ""
+    for _ in range(login_module.MOST_SESSIONS):
+        login.enter(PASSWORD, "a")
+    assert not login.knows(first)
+
+
+def test_a_token_is_of_its_session(login: Login) -> None:
+    """A form that somebody got with a session of their own does nothing in another's."""
+    assert login.is_token("one", login.token("one"))
+    assert not login.is_token("one", login.token("other"))
+    assert not Login(HASH).is_token("one", login.token("one"))
+    assert not login.is_token("one", "ü")
+
+
+def test_a_password_file_holds_a_hash(tmp_path: Path) -> None:
+    """A plain password in a file is seen by whoever sees a backup of it."""
+    file = tmp_path / "web-password"
+    settings = WebSettings(password_file=file)
+    with pytest.raises(ConfigError, match="web-password"):
+        Login.of(settings)
+    file.write_text("my password\n")
+    with pytest.raises(ConfigError, match=r"holds no argon2 hash.*--hash-password"):
+        Login.of(settings)
+    file.write_text(HASH + "\n")
+    assert not Login.of(settings).is_open
+    assert Login.of(WebSettings()).is_open
+    with pytest.raises(ConfigError, match="too short"):
+        hash_of("short")
