@@ -58,7 +58,7 @@ class Full:
 
 def fast(work: Path, folder: Path, minutes: float, visits: int, hours: float) -> Full:
     """Some hours of eight cameras, faster than they pass (see `benchmarks.faults.day`)."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with small_disk(folder / "disk", MEGABYTES) as disk:
         home = disk / "home"
         write_old(home)
@@ -75,7 +75,7 @@ def fast(work: Path, folder: Path, minutes: float, visits: int, hours: float) ->
 
 def real(film: Film, folder: Path, nursery: Nursery, minutes: float) -> Full:
     """Two cameras in real time, clips included."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with small_disk(folder / "disk", MEGABYTES) as disk:
         home = disk / "home"
         write_old(home)
