@@ -249,6 +249,20 @@ def test_asked_and_answered(camera: Camera, brokers: list[str], capsys: pytest.C
     assert "birdwatchd models eu-common" in capsys.readouterr().out
 
 
+def test_weights_of_your_own_are_named_as_a_file(camera: Camera, capsys: pytest.CaptureFixture[str]) -> None:
+    """`watch` and `scan` take a file as the model; written as a name, `check --probe` would look for it at birder."""
+    Path("my birds.safetensors").touch()
+    url = f"rtsp://u:p@{camera.host}/stream1"
+    given = options(camera=url, place="a", broker="none", zone="Europe/Berlin", model="my birds.safetensors")
+    assert run_init(given, terminal=False, probe=camera.probe) == 0
+    config = load_config(Path("birdwatchd.yaml"), {})
+    assert config.model.file == Path.cwd() / "my birds.safetensors"
+    assert "of its own region" not in capsys.readouterr().out
+    missing = InitOptions(Path("other.yaml"), url, place="a", broker="none", model="missing.pt")
+    with pytest.raises(ConfigError, match=r"missing\.pt is not a file; check the path"):
+        run_init(missing, terminal=False, probe=camera.probe)
+
+
 def test_whoever_goes_away_leaves_nothing_behind(camera: Camera, capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C in the middle is no error."""
     ended = run_init(
