@@ -21,6 +21,7 @@ from birdwatchd.monitor.scrape import Live, NotServed, read_live
 from birdwatchd.records import CameraState, rfc3339
 from birdwatchd.settings.config import Config
 from birdwatchd.store import EffortSpan, LastBackup, StoreReader
+from birdwatchd.store.store import is_recorded_into
 
 __all__ = ["CameraReport", "StationReport", "examine", "run_status"]
 
@@ -149,6 +150,8 @@ def _runs(config: Config, live: Live | None, spans: Sequence[EffortSpan], now: d
     """Whether the daemon runs: it answers, or wrote effort lately; None where that cannot be known."""
     if live is not None:
         return True
+    if is_recorded_into(config.home) is False:
+        return False  # also right after its end
     newest = {span.camera: span for span in spans if span.camera in config.cameras}
     if any(now - span.end < SILENCE for span in newest.values()):
         return None if config.metrics.bind else True  # it does not answer: perhaps it stopped just now

@@ -109,6 +109,20 @@ def test_a_daemon_that_does_not_run_is_the_one_problem(tmp_path: Path) -> None:
     assert "last sign of life 2026-05-08 17:25)" in problems(examine(here, NOW)), "the station's clock, as everywhere"
 
 
+@pytest.mark.parametrize("more", [{}, {"metrics": {"bind": 1}}])
+def test_a_daemon_that_has_just_ended_does_not_run(tmp_path: Path, more: dict[str, Any]) -> None:
+    """Who stops it and looks reads that it runs, for two minutes; so does a monitor after a crash."""
+    watched(tmp_path, "nut", "online", 7200, 0)
+    store = Store.open(tmp_path, zone=Config().station.zone)
+    store.claim("run")
+    assert examine(config(tmp_path), NOW).running is True
+    store.close()
+    report = examine(config(tmp_path, **more), NOW)
+    assert report.running is False
+    assert [camera.state for camera in report.cameras] == ["unknown", "unknown"]
+    assert "the daemon does not run (last sign of life 2026-05-08 12:00); start it" in problems(report)
+
+
 def test_cameras_that_were_all_switched_off_say_nothing_about_the_daemon(tmp_path: Path) -> None:
     """They are written once, when they are switched off; the daemon goes on."""
     for camera in ("nut", "pond"):
