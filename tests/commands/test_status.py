@@ -101,7 +101,7 @@ def test_a_camera_that_is_offline_needs_a_person_only_after_a_while(
 def test_a_station_that_was_off_for_days_is_not_to_blame_its_camera(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the first minute after a holiday `status` said that the camera had given no picture for 3 days: see the log."""
+    """In its first minute after a holiday `status` said that the camera had given no picture for 3 days."""
     watched(tmp_path, "nut", "online", 3 * 86_400 + 1800, 3 * 86_400)
     watched(tmp_path, "nut", "starting", 30, 0)
     watched(tmp_path, "pond", "online", 7200, 0)
