@@ -290,6 +290,19 @@ def test_two_at_once_write_one(camera: Camera) -> None:
     assert not Path("credentials/CAM_PASSWORD").exists()
 
 
+@pytest.mark.parametrize("address", ["rtsp://u:hunter2@{}/{}", "{}/{}", "/{}{}", "file:///{}{}"])
+def test_an_address_may_be_longer_than_a_file_name(camera: Camera, address: str) -> None:
+    """Cameras sign their addresses; one of 300 letters ended in a traceback, with the password in it."""
+    url = address.format(camera.host, "a" * 5000)
+    camera.streams["/" + "a" * 5000] = ("", 640, 360)
+    given = options(camera=url, place="a", broker="none")
+    if address.startswith("rtsp"):
+        assert run_init(given, terminal=False, probe=camera.probe) == 0
+    else:
+        with pytest.raises(ConfigError, match=r"is not a file|cannot be read"):
+            run_init(given, terminal=False, probe=camera.probe)
+
+
 @pytest.mark.parametrize("name", ["a b: c#d.mp4", 'it\'s "quoted".mp4', "-.mp4", "[x], {y}.mp4", "ä 鳥.mp4"])
 def test_any_file_can_be_a_camera(camera: Camera, name: str, tmp_path: Path) -> None:
     """YAML has its own ideas of brackets, colons and quotes."""
