@@ -41,7 +41,8 @@ def init(
     ] = None,
     zone: Annotated[str | None, typer.Option(metavar="ZONE", help="Time zone [default: this machine's].")] = None,
     model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Classifier; see `birdwatchd models` [default: Israel's birds].")
+        str | None,
+        typer.Option(metavar="NAME-OR-FILE", help="Classifier; see `birdwatchd models` [default: Israel's birds]."),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="File to write [default: birdwatchd.yaml].")

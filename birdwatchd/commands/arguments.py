@@ -15,7 +15,7 @@ from birdwatchd.settings.cameras import BirdSize, CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.load import UNSET, find_config, load_config
 
-__all__ = ["named_cameras", "overridden", "parse_since", "stored_config"]
+__all__ = ["is_model_file", "named_cameras", "overridden", "parse_since", "stored_config"]
 
 
 def stored_config(path: Path | None, *, home: Path | None = None) -> Config:
@@ -67,10 +67,14 @@ def overridden(config: Config, *, home: Path | None = None, model: str | None = 
     if home is not None:
         changes["home"] = home.absolute()
     if model is not None:
-        is_file = model.endswith((".pt", ".safetensors"))
-        named = {"file": Path(model).absolute()} if is_file else {"name": model, "file": None}
+        named = {"file": Path(model).absolute()} if is_model_file(model) else {"name": model, "file": None}
         changes["model"] = config.model.model_copy(update=named)
     return config.model_copy(update=changes)
+
+
+def is_model_file(model: str) -> bool:
+    """Whether what was given as a model is a file of weights, and not the name of a published one."""
+    return model.endswith((".pt", ".safetensors"))
 
 
 def named_cameras(sources: Sequence[str], min_bird: BirdSize = "auto") -> dict[str, CameraSettings]:

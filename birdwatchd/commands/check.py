@@ -52,6 +52,7 @@ def check_config(config: Config, path: Path | None) -> None:
         "model": config.model.file or config.model.name,
         "home": config.home,
         "broker": config.mqtt.url or "none; nothing is published",
+        "page": f"{config.web.local_url}, while `birdwatchd run` runs" if config.web.bind else "none; `web: off`",
     }
     for name, fact in facts.items():
         out.print(f"  {name:<10} {shown(fact)}", soft_wrap=True)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import pairwise
 
 from rich.table import Table
 
@@ -21,6 +22,7 @@ from birdwatchd.monitor.scrape import Live, NotServed, read_live
 from birdwatchd.records import CameraState, rfc3339
 from birdwatchd.settings.config import Config
 from birdwatchd.store import EffortSpan, LastBackup, StoreReader
+from birdwatchd.store.store import is_recorded_into
 
 __all__ = ["CameraReport", "StationReport", "examine", "run_status"]
 
@@ -149,6 +151,8 @@ def _runs(config: Config, live: Live | None, spans: Sequence[EffortSpan], now: d
     """Whether the daemon runs: it answers, or wrote effort lately; None where that cannot be known."""
     if live is not None:
         return True
+    if is_recorded_into(config.home) is False:
+        return False  # also right after its end
     newest = {span.camera: span for span in spans if span.camera in config.cameras}
     if any(now - span.end < SILENCE for span in newest.values()):
         return None if config.metrics.bind else True  # it does not answer: perhaps it stopped just now
@@ -197,10 +201,15 @@ def _age_s(live: Live | None, camera: str, what: str) -> float | None:
 
 
 def _offline_s(state: str, online: Sequence[EffortSpan], spans: Sequence[EffortSpan], now: datetime) -> float | None:
-    """For how long a camera that should give pictures has given none; of one that never did, since it was tried."""
+    """For how long a camera that should give pictures has given none; while the daemon did not run, it should not."""
     if state not in (CameraState.OFFLINE, CameraState.STARTING, CameraState.FINISHED):
         return None
-    since = max((span.end for span in online), default=min((span.start for span in spans), default=now))
+    in_order = sorted(spans, key=lambda span: span.start)
+    began = in_order[0].start if in_order else now
+    for before, after in pairwise(in_order):
+        if after.start - before.end > SILENCE:
+            began = after.start  # the daemon, or the camera, was switched on again
+    since = max([began, *(span.end for span in online)])
     return max(0.0, (now - since).total_seconds())
 
 
@@ -313,9 +322,14 @@ def _table(cameras: Sequence[CameraReport]) -> Table:
             "–" if camera.fps is None else f"{camera.fps:.1f}",
             *(_span(age_s) for age_s in (camera.last_frame_s, camera.last_motion_s)),
             "here" if camera.last_visit_s == 0.0 else _span(camera.last_visit_s),
-            f"{share}{camera.watched_s / 3600:.1f} h",
+            f"{share}{_watched(camera.watched_s)}",
         )
     return table
+
+
+def _watched(seconds: float) -> str:
+    """A length of time to compare with others: `40 min`, `119.6 h`."""
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
 
 
 def _span(seconds: float | None) -> str:

@@ -103,8 +103,7 @@ class PageProcess:
                     said = True
                 stop.wait(TAKEN_S)
             else:
-                if said:
-                    log.info("the page is at %s", self._config.web.local_url)
+                log.info("the page is at %s", self._config.web.local_url)
                 return listener
         return None
 

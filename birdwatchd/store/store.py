@@ -9,7 +9,9 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -37,9 +39,10 @@ from birdwatchd.store.sqlite_errors import store_errors
 from birdwatchd.store.timekeeping.stretches import Clocks, Stretch, stretches
 from birdwatchd.store.writer import Writer
 
-__all__ = ["OWNER_NAME", "Store", "StoreReader", "recording_process"]
+__all__ = ["OWNER_NAME", "Store", "StoreReader", "is_recorded_into", "recording_process"]
 
 OWNER_NAME = "birdwatchd.pid"
+CLAIMS, CLAIM_PAUSE_S = 5, 0.02
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +71,7 @@ class _Owner:
         """
         descriptor = os.open(home / OWNER_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _hold(descriptor)
         except BlockingIOError:
             pid, _, doing = os.read(descriptor, 200).decode("utf-8", "replace").strip().partition(" ")
             os.close(descriptor)
@@ -83,6 +86,32 @@ class _Owner:
         """Let the next one record."""
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
+
+
+def _hold(descriptor: int) -> None:
+    """Hold a file alone; tried a few times, since `is_recorded_into` holds it for a moment.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    for _ in range(CLAIMS - 1):
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(CLAIM_PAUSE_S)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_recorded_into(home: Path) -> bool | None:
+    """Whether a process records into a home; None where none ever did, or that cannot be seen."""
+    try:
+        with (home / OWNER_NAME).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # not there, or on a disk without locks
+        return None
+    return False
 
 
 def recording_process(home: Path) -> str:

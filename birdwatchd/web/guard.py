@@ -60,7 +60,8 @@ class Hosts:
     def has(self, host: str) -> bool:
         """Whether a `Host` header (name, or name:port) is one of them."""
         try:
-            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+            parts = urlsplit(f"//{host}")
+            name, _ = (parts.hostname or "").rstrip("."), parts.port  # a port that is no number is an error too
         except ValueError:
             return False
         if name in self._names:

@@ -117,6 +117,12 @@ def test_what_is_private_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert "two: " not in text
 
 
+def test_where_the_page_will_be_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody guesses a port; and who switched the page off reads that it is."""
+    assert "page http://127.0.0.1:8787, while `birdwatchd run` runs" in said_of(capsys)
+    assert "page none; `web: off`" in said_of(capsys, web=False)
+
+
 def test_a_rule_that_tells_nobody_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """It looks as good as any other until the hoopoe has been and gone."""
     text = said_of(capsys, alerts=[{"name": "rarities", "when": ["rare"]}])

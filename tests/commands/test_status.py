@@ -98,6 +98,22 @@ def test_a_camera_that_is_offline_needs_a_person_only_after_a_while(
     assert report.cameras[0].last_frame_s == pytest.approx(offline_s, abs=60)
 
 
+def test_a_station_that_was_off_for_days_is_not_to_blame_its_camera(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In its first minute after a holiday `status` said that the camera had given no picture for 3 days."""
+    watched(tmp_path, "nut", "online", 3 * 86_400 + 1800, 3 * 86_400)
+    watched(tmp_path, "nut", "starting", 30, 0)
+    watched(tmp_path, "pond", "online", 7200, 0)
+    report = examine(config(tmp_path), NOW)
+    assert report.problems == []
+    assert report.cameras[0].offline_s == pytest.approx(30)
+    module._print(report)
+    said = capsys.readouterr().out
+    assert "starting 30 s" in said
+    assert "30 min\n" in said, "not 0.5 h, nor 0.0 h of a station's first minutes"
+
+
 def test_a_daemon_that_does_not_run_is_the_one_problem(tmp_path: Path) -> None:
     """Five cameras that are not watched because of it are not five more problems."""
     watched(tmp_path, "nut", "online", 7200, 1200)
@@ -107,6 +123,20 @@ def test_a_daemon_that_does_not_run_is_the_one_problem(tmp_path: Path) -> None:
     assert [camera.state for camera in report.cameras] == ["unknown", "unknown"]
     here = config(tmp_path).model_copy(update={"station": StationSettings(timezone="Asia/Kathmandu")})
     assert "last sign of life 2026-05-08 17:25)" in problems(examine(here, NOW)), "the station's clock, as everywhere"
+
+
+@pytest.mark.parametrize("more", [{}, {"metrics": {"bind": 1}}])
+def test_a_daemon_that_has_just_ended_does_not_run(tmp_path: Path, more: dict[str, Any]) -> None:
+    """Who stops it and looks reads that it runs, for two minutes; so does a monitor after a crash."""
+    watched(tmp_path, "nut", "online", 7200, 0)
+    store = Store.open(tmp_path, zone=Config().station.zone)
+    store.claim("run")
+    assert examine(config(tmp_path), NOW).running is True
+    store.close()
+    report = examine(config(tmp_path, **more), NOW)
+    assert report.running is False
+    assert [camera.state for camera in report.cameras] == ["unknown", "unknown"]
+    assert "the daemon does not run (last sign of life 2026-05-08 12:00); start it" in problems(report)
 
 
 def test_cameras_that_were_all_switched_off_say_nothing_about_the_daemon(tmp_path: Path) -> None:

@@ -48,16 +48,21 @@ def test_an_address_in_use_is_said_once_and_tried_again(
     assert not thread.is_alive()
 
 
-def test_the_process_ends_with_the_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_ends_with_the_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Nothing of it is left behind: the end of its stdin is its end. Switched off, it never begins."""
     module = tmp_path / "stand_in.py"
     module.write_text("import sys\nsys.exit(0 if sys.stdin.readline() and not sys.stdin.read() else 3)\n")
     monkeypatch.setattr(page_process, "MODULE", "stand_in")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with page_served(config(tmp_path, free_port())) as page:
+    caplog.set_level(logging.INFO)
+    port = free_port()
+    with page_served(config(tmp_path, port)) as page:
         assert page is not None
         wait_for(lambda: page.pid, "the process", 5)
     assert page.pid is None
+    assert f"the page is at http://127.0.0.1:{port}" in caplog.text, "who starts `run` for the first time looks here"
     with page_served(Config.model_validate({"web": False})) as none:
         assert none is None
 

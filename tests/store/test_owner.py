@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -13,7 +14,8 @@ import pytest
 
 from birdwatchd.errors import StoreInUse
 from birdwatchd.store import Store
-from birdwatchd.store.store import OWNER_NAME
+from birdwatchd.store import store as module
+from birdwatchd.store.store import OWNER_NAME, is_recorded_into
 
 UTC = ZoneInfo("UTC")
 HOLDER = """
@@ -60,3 +62,23 @@ def test_a_killed_one_holds_nothing(tmp_path: Path) -> None:
     assert (tmp_path / OWNER_NAME).read_text() == f"{other.pid} scan\n"
     with Store.open(tmp_path, zone=UTC) as store:
         store.claim("run")
+
+
+def test_whether_one_records_is_known_also_after_a_kill(tmp_path: Path) -> None:
+    """`birdwatchd status` said for two minutes that a daemon runs which had been killed."""
+    assert is_recorded_into(tmp_path) is None, "nobody ever did"
+    other = held_by_another(tmp_path)
+    assert is_recorded_into(tmp_path) is True
+    other.send_signal(signal.SIGKILL)
+    other.communicate()
+    assert is_recorded_into(tmp_path) is False
+
+
+def test_who_only_looks_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A monitor may ask for the status at the moment at which the service starts."""
+    (tmp_path / OWNER_NAME).touch()
+    with (tmp_path / OWNER_NAME).open("rb") as looking, Store.open(tmp_path, zone=UTC) as store:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        monkeypatch.setattr(module.time, "sleep", lambda seconds: fcntl.flock(looking, fcntl.LOCK_UN))
+        store.claim("run")
+        assert is_recorded_into(tmp_path) is True

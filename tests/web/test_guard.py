@@ -82,7 +82,8 @@ def test_the_owner_gets_everything(home: Path, path: str, method: str, role: str
 def test_a_foreign_name_or_page_gets_nothing(home: Path, method: str, path: str) -> None:
     """A stranger's page whose name resolves to this machine, or that sends a form here, reads and changes nothing."""
     somebody = browser(home)
-    for host in ("evil.example", "evil.example:8787", "127.0.0.1.evil.example", "", "localhost@evil.example", "[::1"):
+    names = ("evil.example", "evil.example:8787", "127.0.0.1.evil.example", "", "localhost@evil.example", "[::1")
+    for host in (*names, "127.0.0.1:8787.evil.example"):
         answer = somebody.get(address(path), host=host)
         assert (answer.status, "Great" in answer.text) == (421, False)
     if method == "POST":

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from birdwatchd.commands.arguments import is_model_file
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.load import parse_config
@@ -103,6 +104,7 @@ class FirstConfig:
         source, gate_source: addresses of the camera's main and small stream.
         position: latitude and longitude, or None.
         broker: address of the broker; empty for none.
+        model: name of a published classifier, or the path of a file of weights; empty for the default.
     """
 
     station: str = "home"
@@ -127,7 +129,8 @@ class FirstConfig:
         if self.gate_source:
             lines.append(f"    gate_source: {_scalar(self.gate_source)}")
         if self.model:
-            lines.append(f"model: {{name: {_scalar(self.model)}}}")
+            key = "file" if is_model_file(self.model) else "name"
+            lines.append(f"model: {{{key}: {_scalar(self.model)}}}")
         if self.broker:
             lines += ["mqtt:", f"  url: {_scalar(self.broker)}"]
             for key, value in (("username", self.broker_user), ("password", self.broker_password)):

@@ -30,8 +30,8 @@ def camera_of(text: str) -> str:
         ConfigError: it is none; the message holds no part of it, for it may hold a password.
     """
     text = text.strip()
-    is_path = Path(text).exists() or text.startswith(("/", "."))
-    if not is_path and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+    is_url = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
+    if not is_url and not text.startswith(("/", ".")) and not os.path.lexists(text):
         if not _HOST.fullmatch(text):
             raise ConfigError(
                 "the camera's address cannot be read", f"write a host, /dev/video0, or a URL: {', '.join(SCHEMES)}"
@@ -45,7 +45,7 @@ def camera_of(text: str) -> str:
             source = Source(text)
         except ValueError:
             raise ConfigError(f"the camera's address {error}") from None
-    if source.kind == "file" and not Path(source.location).is_file():
+    if source.kind == "file" and not os.path.isfile(source.location):  # pathlib raises for a long name
         raise ConfigError(f"{source} is not a file", "check the path, or give a URL")
     return text
 

@@ -19,6 +19,7 @@ from typing import TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from birdwatchd.address import Source
+from birdwatchd.commands.arguments import is_model_file
 from birdwatchd.commands.check import list_probes
 from birdwatchd.commands.setup.first_config import (
     CAMERA_PASSWORD,
@@ -123,7 +124,7 @@ class _Questions:
         Raises:
             BirdwatchError: something that was given does not work; nothing was written.
         """
-        draft = FirstConfig(model=self.options.model or "")
+        draft = FirstConfig(model=_model_of(self.options.model or ""))
         draft = self._camera(draft)
         draft = self._place(draft)
         self._write(self._broker(draft))
@@ -318,11 +319,26 @@ class _Questions:
         _print_next(draft, file)
 
 
+def _model_of(text: str) -> str:
+    """A name, or a file's whole path: the configuration may be read from elsewhere.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    if not is_model_file(text):
+        return text
+    path = Path(text).expanduser().absolute()
+    if not path.is_file():
+        raise ConfigError(f"{path} is not a file", "check the path, or name a published model: birdwatchd models")
+    return str(path)
+
+
 def _print_next(draft: FirstConfig, file: Path) -> None:
     where = "" if file == Path("birdwatchd.yaml") else f" -c {quote_for_shell(str(file))}"
     used = draft.model or ModelSettings().name
+    own = is_model_file(used)  # whoever has weights of their own knows of which birds
     here = [one for one in DATA_SETS if draft.zone.startswith(one.zones) and one.zones]
-    if not any(used.endswith(one.name) or one.name in used for one in here):
+    if not own and not any(used.endswith(one.name) or one.name in used for one in here):
         region = f"; for your region: birdwatchd models {here[0].name}" if here else "; others: birdwatchd models"
         out.print(f"the model {shown(used)} knows the birds of its own region only{shown(region)}", soft_wrap=True)
     out.print(f"next: birdwatchd check --probe{shown(where)}, then birdwatchd run{shown(where)}", soft_wrap=True)

@@ -249,6 +249,20 @@ def test_asked_and_answered(camera: Camera, brokers: list[str], capsys: pytest.C
     assert "birdwatchd models eu-common" in capsys.readouterr().out
 
 
+def test_weights_of_your_own_are_named_as_a_file(camera: Camera, capsys: pytest.CaptureFixture[str]) -> None:
+    """`watch` and `scan` take a file as the model; written as a name, `check --probe` would look for it at birder."""
+    Path("my birds.safetensors").touch()
+    url = f"rtsp://u:p@{camera.host}/stream1"
+    given = options(camera=url, place="a", broker="none", zone="Europe/Berlin", model="my birds.safetensors")
+    assert run_init(given, terminal=False, probe=camera.probe) == 0
+    config = load_config(Path("birdwatchd.yaml"), {})
+    assert config.model.file == Path.cwd() / "my birds.safetensors"
+    assert "of its own region" not in capsys.readouterr().out
+    missing = InitOptions(Path("other.yaml"), url, place="a", broker="none", model="missing.pt")
+    with pytest.raises(ConfigError, match=r"missing\.pt is not a file; check the path"):
+        run_init(missing, terminal=False, probe=camera.probe)
+
+
 def test_whoever_goes_away_leaves_nothing_behind(camera: Camera, capsys: pytest.CaptureFixture[str]) -> None:
     """Ctrl-C in the middle is no error."""
     ended = run_init(
@@ -274,6 +288,19 @@ def test_two_at_once_write_one(camera: Camera) -> None:
         run_init(given, terminal=False, probe=probe)
     assert Path("birdwatchd.yaml").read_text() == "cameras: {}\n"
     assert not Path("credentials/CAM_PASSWORD").exists()
+
+
+@pytest.mark.parametrize("address", ["rtsp://u:hunter2@{}/{}", "{}/{}", "/{}{}", "file:///{}{}"])
+def test_an_address_may_be_longer_than_a_file_name(camera: Camera, address: str) -> None:
+    """Cameras sign their addresses; one of 300 letters ended in a traceback, with the password in it."""
+    url = address.format(camera.host, "a" * 5000)
+    camera.streams["/" + "a" * 5000] = ("", 640, 360)
+    given = options(camera=url, place="a", broker="none")
+    if address.startswith("rtsp"):
+        assert run_init(given, terminal=False, probe=camera.probe) == 0
+    else:
+        with pytest.raises(ConfigError, match=r"is not a file|cannot be read"):
+            run_init(given, terminal=False, probe=camera.probe)
 
 
 @pytest.mark.parametrize("name", ["a b: c#d.mp4", 'it\'s "quoted".mp4', "-.mp4", "[x], {y}.mp4", "ä 鳥.mp4"])
