@@ -91,6 +91,11 @@ ENDS = {
         "stages/timekeeping",
         "the clock is followed again",
     ),
+    ("stages/page_process", "there is no page: %s"): ("stages/page_process", "the page is at %s"),
+    ("stages/page_process", "the page's process ended (%s); starting it again in %.1f s"): (
+        "stages/page_process",
+        "the page is served again",
+    ),
 }
 # Warnings after which nothing lasts that could end, and why.
 ONE_THING = "it is about one message, visit or file, and the next one is another"
@@ -105,6 +110,7 @@ EVENTS = {
     ),
     ("mqtt/publisher", "the broker rejected message %s (%s); dropped"): ONE_THING,
     ("mqtt/publisher", "cannot publish on %r: topic invalid or message too large; dropped"): ONE_THING,
+    ("mqtt/retained", "%d topics in the database are damaged; they are forgotten"): AT_START,
     ("monitor/local_socket", "%s cannot be made (%s): `selftest` will not work"): UNTIL_RESTART,
     ("mqtt/commands", "%s"): ONE_THING,
     ("flow", "%s failed unexpectedly; birdwatchd stops"): BEFORE_THE_END,
@@ -203,6 +209,8 @@ WALKS: dict[tuple[str, str], Callable[[World], None]] = dict(
             walk.dead_process,
             walk.standing_stage,
             walk.busy_clock,
+            walk.taken_page,
+            walk.ended_page,
         ),
         strict=True,
     )

@@ -67,6 +67,7 @@ class PageProcess:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
+        self._ended = False  # and has not lived for long since
 
     @property
     def pid(self) -> int | None:
@@ -90,6 +91,7 @@ class PageProcess:
                     backoff.reset()
                 wait_s = backoff.next_wait_s()
                 log.warning("the page's process ended (%s); starting it again in %.1f s", ending, wait_s)
+                self._ended = True
                 stop.wait(wait_s)
 
     def _listener(self, stop: Stop) -> socket.socket | None:
@@ -125,7 +127,9 @@ class PageProcess:
             process.stdin.write(json.dumps(self._config.without_secrets()).encode() + b"\n")
             process.stdin.flush()
         while process.poll() is None and not stop.wait(POLL_S):
-            pass
+            if self._ended and time.monotonic() - start_s > HEALTHY_S:
+                log.info("the page is served again")
+                self._ended = False
         with suppress(BrokenPipeError):
             process.stdin.close()
         try:

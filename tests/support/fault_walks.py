@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,6 +37,7 @@ from birdwatchd.settings.retention import RetentionSettings
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.stages.classify import ClassifiedEvidence
 from birdwatchd.stages.learn import Learn
+from birdwatchd.stages.page_process import PageProcess
 from birdwatchd.stages.record import Record
 from birdwatchd.stages.station_watch import build_station_watch
 from birdwatchd.stages.storage import CHECK_S, LOOK_EVERY_S, Storage
@@ -400,6 +402,45 @@ def dead_process(world: World) -> None:
     world.patch.setattr("birdwatchd.camera.process.supervisor.spawn", lambda order, write: fails() or Child())
     camera = CameraSettings.model_validate({"source": "rtsp://192.0.2.1/"})
     CameraProcess("nut", camera, mailbox, Metrics(), report).run(stop)
+
+
+def page_of(world: World, port: int, module: str) -> tuple[threading.Thread, Stop]:
+    """The page, whose process is a stand-in."""
+    world.patch.setattr("birdwatchd.stages.page_process.MODULE", module)
+    world.patch.setenv("PYTHONPATH", str(world.home))
+    stop = Stop()
+    config = Config.model_validate({"home": world.home, "web": {"bind": f"127.0.0.1:{port}"}})
+    thread = threading.Thread(target=PageProcess(config).run, args=(stop,))
+    thread.start()
+    return thread, stop
+
+
+def taken_page(world: World) -> None:
+    port = free_port()
+    world.patch.setattr("birdwatchd.stages.page_process.TAKEN_S", 0.02)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
+        thread, stop = page_of(world, port, "there_is_no_such_module")
+        wait_for(lambda: "there is no page" in world.caplog.text, "the page to fail", 10)
+    wait_for(lambda: "the page is at" in world.caplog.text, "the page", 10)
+    stop.set("the test is over")
+    thread.join()
+
+
+def ended_page(world: World) -> None:
+    for name, value in (("RESTART_FIRST_S", 0.01), ("HEALTHY_S", 0.0)):
+        world.patch.setattr(f"birdwatchd.stages.page_process.{name}", value)
+    ended = world.home / "ended"
+    (world.home / "ends_once.py").write_text(
+        "import pathlib, sys\nsys.stdin.readline()\n"
+        f"ended = pathlib.Path({str(ended)!r})\n"
+        "if not ended.exists():\n    ended.touch()\n    sys.exit(1)\nsys.stdin.read()\n"
+    )
+    thread, stop = page_of(world, free_port(), "ends_once")
+    wait_for(lambda: "the page is served again" in world.caplog.text, "the page to be there again", 20)
+    stop.set("the test is over")
+    thread.join()
 
 
 def standing_stage(world: World) -> None:
