@@ -10,7 +10,8 @@ MOST_LETTERS = 900  # of what is quoted in one line; the keys that a camera may 
 
 
 def shortened(text: str, most: int = MOST_LETTERS) -> str:
-    """Text that somebody else wrote, for a line: cut where it is longer than `most` letters."""
+    """Text that somebody else wrote, for a line: one line, cut where it is longer than `most` letters."""
+    text = " ".join(text.splitlines())
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

@@ -39,6 +39,8 @@ __all__ = ["DEMO", "Checkpoint", "read_checkpoint"]
 
 DEMO = "demo"
 MOST_BYTES = 10_000_000  # of a network's configuration; it has some hundred
+LONGEST_NAME = 200  # letters of a network's name
+MOST_WIDTH, MOST_LAYERS = 16_384, 512  # of a network; birder's widest have 8,192, its deepest some dozen a stage
 # Formats that can be read without running what they hold, the safer one first.
 _FORMATS = ("safetensors", "pt")
 _DEMO_HINT = "`model: {name: demo}` needs no download, but is a toy for trying birdwatchd out"
@@ -161,9 +163,23 @@ def _configuration_beside(path: Path, hint: str) -> tuple[str, Mapping[str, Any]
     if not isinstance(content, dict) or not {"registered_name", "model_config"} <= content.keys():
         raise ModelUnusable(f"{beside} is not a birder configuration (no registered_name, no model_config)", hint)
     network, config = content["registered_name"] or content.get("name"), content["model_config"]
-    if not isinstance(network, str) or not isinstance(config, dict | None):
+    if not isinstance(network, str) or len(network) > LONGEST_NAME or not isinstance(config, dict | None):
         raise ModelUnusable(f"{beside} is not a birder configuration (its network is not a name)", hint)
+    if not _is_plausible(config or {}):
+        raise ModelUnusable(f"{beside} is not a birder configuration (its network would be too large)", hint)
     return network, config, bool(content.get("reparameterized"))
+
+
+def _is_plausible(config: Mapping[str, Any]) -> bool:
+    """Whether a network of these numbers can be built: one digit too many takes all memory, or minutes."""
+
+    def largest(value: object) -> float:
+        values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        own = abs(value) if isinstance(value, int | float) else 0.0
+        return max((own, *map(largest, values)))
+
+    layers = [value for key, value in config.items() if any(word in key for word in ("depth", "layer", "repeat"))]
+    return largest(dict(config)) <= MOST_WIDTH and largest(layers) <= MOST_LAYERS
 
 
 def _network_in(text: str) -> str | None:

@@ -48,6 +48,8 @@ def read_reference(weights: Path, sha256: str) -> tuple[Example, ...]:
     names = _names(metadata.get("names", ""))
     if not len(names) == len(embeddings) == len(energies) or embeddings.ndim != 3:
         raise ModelUnusable(f"{message} (names, embeddings and energies do not fit each other)", hint)
+    if not np.isfinite(embeddings).all():
+        raise ModelUnusable(f"{message} (embeddings are not numbers)", hint)
     if metadata.get("weights") != sha256:
         raise ModelUnusable(f"{path} belongs to other weights than {weights}", "delete it: it is of no use here")
     return tuple(Example(*one) for one in zip(embeddings, names, map(float, energies), strict=True))

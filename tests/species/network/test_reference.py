@@ -52,3 +52,12 @@ def test_a_file_of_other_weights_or_a_damaged_one_is_refused(tmp_path: Path) -> 
     reference_path(weights).write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00nonsense")
     with pytest.raises(ModelUnusable, match="cannot be read"):
         read_reference(weights, "0" * 64)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_reference_that_is_no_numbers_is_refused(tmp_path: Path, bad: float) -> None:
+    """A flipped bit made every later comparison a warning of NumPy, and no bird was like any other."""
+    weights = tmp_path / "m.safetensors"
+    write_reference(weights, "0" * 64, [Example(np.array([[bad, 1.0]], np.float16), "Great tit", 1.0)])
+    with pytest.raises(ModelUnusable, match="embeddings are not numbers"):
+        read_reference(weights, "0" * 64)

@@ -253,7 +253,12 @@ def test_a_safetensors_file_with_junk_in_any_of_its_entries_is_refused(small: Sa
             load_network(ModelSettings(file=small.safetensors, device="cpu"), small.safetensors.parent)
 
 
-JUNK_TEXTS = ("", "{", "[]", "[" * 1_000_000, "3", "{}", '{"registered_name": 3, "model_config": {}}')
+JUNK_TEXTS = (
+    *("", "{", "[]", "[" * 1_000_000, "3", "{}", '{"registered_name": 3, "model_config": {}}'),
+    json.dumps({"registered_name": "davit" * 1000, "model_config": {}}),
+    json.dumps({"registered_name": "davit_tiny", "model_config": {"dims": [16161616, 32, 64, 96]}}),  # 20 s, 9 GB
+    json.dumps({"registered_name": "davit_tiny", "model_config": {"depths": [1, 1, 1111, 1]}}),
+)
 
 
 @pytest.mark.parametrize("text", JUNK_TEXTS)
