@@ -11,7 +11,7 @@ MOST_LETTERS = 900  # of what is quoted in one line; the keys that a camera may 
 
 def shortened(text: str, most: int = MOST_LETTERS) -> str:
     """Text that somebody else wrote, for a line: one line, cut where it is longer than `most` letters."""
-    text = " ".join(text.splitlines())
+    text = "\\n".join(text.splitlines())
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
