@@ -38,12 +38,19 @@ def main() -> None:
         for number, what in found[-1].problems:
             print(f"  input {number}: {what}", flush=True)
     if given.markdown:
-        given.markdown.write_text(page(found, given.seed), encoding="utf-8")
+        before = given.markdown.read_text(encoding="utf-8") if given.markdown.exists() else ""
+        given.markdown.write_text(page(found, given.seed, before), encoding="utf-8")
     sys.exit(any(figures.problems for figures in found))
 
 
-def page(found: Sequence[Figures], seed: int) -> str:
-    """The table as a page of the documentation."""
+def page(found: Sequence[Figures], seed: int, before: str = "") -> str:
+    """The table as a page of the documentation.
+
+    Args:
+        before: the page as it was; rows of parsers that were not tried now stay.
+    """
+    rows = {line.split(" | ")[0].lstrip("| "): line for line in before.splitlines() if line.startswith("| ")}
+    rows |= {figures.name: f"| {' | '.join(_row(figures))} |" for figures in found}
     lines = [
         "# Fuzzing",
         "",
@@ -51,7 +58,7 @@ def page(found: Sequence[Figures], seed: int) -> str:
         "",
         f"| {' | '.join(HEAD)} |",
         f"|---|{'---:|' * (len(HEAD) - 1)}",
-        *(f"| {' | '.join(_row(figures))} |" for figures in found),
+        *(rows[name] for name in (*PARSERS, MEDIA) if name in rows),
         "",
         f"Seed {seed}; Python {platform.python_version()}, {platform.machine()}.",
         "",
