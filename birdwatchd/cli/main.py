@@ -29,7 +29,15 @@ from birdwatchd.cli.service import add_service_commands
 from birdwatchd.cli.setup import add_setup_commands
 from birdwatchd.cli.visits import add_visit_commands
 from birdwatchd.commands.arguments import named_cameras, overridden, parse_since, stored_config
-from birdwatchd.commands.terminal import VisitLines, ignore_warnings, out, recent_log, say_problem, setup_log
+from birdwatchd.commands.terminal import (
+    VisitLines,
+    ignore_warnings,
+    out,
+    recent_log,
+    say_path_problem,
+    say_problem,
+    setup_log,
+)
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.load import find_config, load_config
@@ -116,6 +124,10 @@ def run_cli(arguments: Sequence[str]) -> int:
     except BirdwatchError as error:
         say_problem(str(error))
         return error.exit_status
+    except OSError as error:
+        if not say_path_problem(error):
+            raise
+        return 2
     except SystemExit as leave:  # how typer ends, with usage errors as 2
         return leave.code if isinstance(leave.code, int) else 1
     return 0
