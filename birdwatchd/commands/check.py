@@ -61,6 +61,7 @@ def check_config(config: Config, path: Path | None) -> None:
     for part in (
         partial(_print_expected, config.species),
         partial(_read_credentials, config),
+        config.web.read_password_hash,
         *(partial(_print_channel, config, name) for name in config.channels),
         partial(_print_rules, config),
     ):
