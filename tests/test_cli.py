@@ -64,3 +64,5 @@ def test_help_sorts_commands_by_what_one_does() -> None:
     assert helped.count("\n  review ") == 1
     for (name, *_), command in COMMANDS.items():
         assert f"\n  {name} " in helped, command
+    listed = [line.split()[0] for line in helped.splitlines() if re.match(r"  [a-z]", line)]
+    assert listed == " ".join(SECTIONS.values()).split(), "in each section what is needed most comes first"

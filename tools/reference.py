@@ -219,7 +219,8 @@ def commands_page() -> str:
 
 
 def _commands(group: Any, prefix: str = "", panel: str | None = None) -> Iterator[tuple[str, tuple[str | None, Any]]]:
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.commands[name]
         mine = panel or getattr(command, "rich_help_panel", None)
         if hasattr(command, "commands"):
             yield from _commands(command, f"{prefix}{name} ", mine)

@@ -29,7 +29,15 @@ from birdwatchd.cli.service import add_service_commands
 from birdwatchd.cli.setup import add_setup_commands
 from birdwatchd.cli.visits import add_visit_commands
 from birdwatchd.commands.arguments import named_cameras, overridden, parse_since, stored_config
-from birdwatchd.commands.terminal import VisitLines, ignore_warnings, out, recent_log, say_problem, setup_log
+from birdwatchd.commands.terminal import (
+    VisitLines,
+    ignore_warnings,
+    out,
+    recent_log,
+    say_path_problem,
+    say_problem,
+    setup_log,
+)
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.load import find_config, load_config
@@ -55,7 +63,14 @@ GUESSES = {  # what people type, and what does it here
     "logs": "`journalctl -u birdwatchd` shows the log of the service",
     "log": "`journalctl -u birdwatchd` shows the log of the service",
 }
-SECTIONS = ("Begin", "Look", "Teach", "Run", "Keep", "Mend")  # of `birdwatchd --help`, in this order
+SECTIONS = {  # of `birdwatchd --help`, in this order: what is needed most and first
+    "Begin": "demo init models check",
+    "Run": "run watch scan install uninstall",
+    "Look": "web visits show status effort similar why",
+    "Teach": "review relabel calibrate",
+    "Keep": "backup restore retention delete",
+    "Mend": "tune doctor clock selftest rules report",
+}
 
 
 def _leave(status: int | None, **_: object) -> None:
@@ -65,6 +80,11 @@ def _leave(status: int | None, **_: object) -> None:
 
 class Sections(TyperGroup):
     """Lists the commands by what one does with them, each with its whole first sentence."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Every command, in the order of `SECTIONS`."""
+        order = " ".join(SECTIONS.values()).split()
+        return sorted(super().list_commands(ctx), key=lambda name: order.index(name) if name in order else len(order))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write one section for each `rich_help_panel`, those of `SECTIONS` first."""
@@ -116,6 +136,10 @@ def run_cli(arguments: Sequence[str]) -> int:
     except BirdwatchError as error:
         say_problem(str(error))
         return error.exit_status
+    except OSError as error:
+        if not say_path_problem(error):
+            raise
+        return 2
     except SystemExit as leave:  # how typer ends, with usage errors as 2
         return leave.code if isinstance(leave.code, int) else 1
     return 0
@@ -172,7 +196,7 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> int:
         return Daemon(settings, stop, on_visit=lines.show, recent_log=recent_log).run()
 
 
-@app.command(rich_help_panel="Look", epilog="Example: birdwatchd watch rtsp://user:password@192.0.2.10/main")
+@app.command(rich_help_panel="Run", epilog="Example: birdwatchd watch rtsp://user:password@192.0.2.10/main")
 def watch(
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="RTSP or HTTP URL, /dev/video0, or file.")],
     config: ConfigOption = None,
@@ -230,7 +254,7 @@ def scan(
     return run_scan(settings, ScanOptions(tuple(paths), json_file, camera, min_bird or "auto", again, zone))
 
 
-@app.command(rich_help_panel="Mend", epilog="Example: birdwatchd check -c birdwatchd.yaml --probe")
+@app.command(rich_help_panel="Begin", epilog="Example: birdwatchd check -c birdwatchd.yaml --probe")
 def check(
     config: ConfigOption = None,
     probe: Annotated[

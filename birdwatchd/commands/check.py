@@ -61,6 +61,7 @@ def check_config(config: Config, path: Path | None) -> None:
     for part in (
         partial(_print_expected, config.species),
         partial(_read_credentials, config),
+        partial(_read_page_password, config),
         *(partial(_print_channel, config, name) for name in config.channels),
         partial(_print_rules, config),
     ):
@@ -85,6 +86,11 @@ def _read_credentials(config: Config) -> None:
 
     if config.mqtt.url:
         Credentials.read(config.mqtt)
+
+
+def _read_page_password(config: Config) -> None:
+    """Raises ConfigError where the hash of the page's password cannot be read."""
+    config.web.read_password_hash()
 
 
 def _print_privacy(cameras: Mapping[str, CameraSettings]) -> None:

@@ -47,6 +47,7 @@ class ScanTally:
     """What a scan has counted so far.
 
     Attributes:
+        files: recordings that were scanned now, to their ends.
         skipped: recordings that were scanned before.
         elsewhere: of these, those that lay under another path then, or lie here twice.
         known: visits that were stored before.

@@ -266,14 +266,15 @@ class _Scan:
         done = worker.scan(system_name, partial(self._take, count), on_status)
         if self._stop.is_set():
             return
-        self._tally.files += 1
         self._tally.seconds += done.seconds
         self._tally.new_places += done.new_place
         growing = self._has_changed(path, recording)
         problem = done.error.replace(system_name, recording.path)
         if growing and not problem:
             problem = f"{recording.path}: changed while it was read; scan it again when it is whole"
-        if problem:
+        if not problem:
+            self._tally.files += 1
+        else:
             self._fail(problem)
             self._contents.discard(recording.content)  # its copies fail too, and are named
         with self._lock:

@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr, so that output can be piped.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import re
@@ -32,6 +33,7 @@ __all__ = [
     "out",
     "plain",
     "recent_log",
+    "say_path_problem",
     "say_problem",
     "setup_log",
     "shown",
@@ -45,6 +47,11 @@ HEADINGS = ("when", "for", "camera", "bird", "sure", "pictures", "visit")
 RIGHT = frozenset({"for", "sure", "pictures"})
 CHUNK = 500  # visits whose columns are measured at once
 DATE_AND_TIME = "%Y-%m-%d %H:%M:%S"
+PATH_HINTS = {
+    errno.ENAMETOOLONG: "check the path",
+    errno.EACCES: "choose another path, or ask its owner to let you in",
+}
+SHOWN_PATH = 900  # characters
 PIPED_WIDTH = 160  # characters a line where no terminal tells its width
 out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, highlight=False, emoji=False)
@@ -138,6 +145,14 @@ def say_problem(text: str) -> None:
     """One error on stderr, as plain lines that scripts can read and wide enough not to be wrapped."""
     for line in text.split("\n"):
         err.print(f"[bold red]birdwatchd:[/] {shown(line)}", soft_wrap=True)
+
+
+def say_path_problem(error: OSError) -> bool:
+    """Say that a path that somebody gave cannot be looked at; False where the error is about something else."""
+    if error.errno not in PATH_HINTS or error.filename is None:
+        return False
+    say_problem(f"{str(error.filename)[:SHOWN_PATH]}: {error.strerror}; {PATH_HINTS[error.errno]}")
+    return True
 
 
 def say_warning(text: str) -> None:

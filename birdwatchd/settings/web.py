@@ -8,11 +8,14 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, field_validator, model_validator
 
+from birdwatchd.errors import ConfigError
 from birdwatchd.settings.base import LOOPBACK, BindField, Listening
+from birdwatchd.text_file import NotText, read_text
 
 __all__ = ["WebSettings"]
 
 PORT = 8787
+_ARGON2 = re.compile(r"\$argon2(id|i|d)\$\S+")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
@@ -53,3 +56,20 @@ class WebSettings(Listening):
                 f" `birdwatchd web --hash-password` prints, or bind to {LOOPBACK}:{PORT}"
             )
         return self
+
+    def read_password_hash(self) -> str:
+        """What is kept of the page's password; empty where it has none.
+
+        Raises:
+            ConfigError: the password file cannot be read, or holds no hash.
+        """
+        if self.password_file is None:
+            return ""
+        hint = "put what `birdwatchd web --hash-password` prints into it"
+        try:
+            text = read_text(self.password_file, most_bytes=10_000).strip()
+        except NotText as problem:
+            raise ConfigError(f"web.password_file {self.password_file} {problem}", hint) from None
+        if not _ARGON2.fullmatch(text):
+            raise ConfigError(f"web.password_file {self.password_file} holds no argon2 hash", hint)
+        return text

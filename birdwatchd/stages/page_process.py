@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 MODULE = "birdwatchd.web.child"
 RESTART_FIRST_S, RESTART_LAST_S = 0.5, 60.0
 HEALTHY_S = 60.0  # a process that lived this long is started again at once
-TAKEN_S = 30.0  # between two looks whether an address that another program uses is free
+TAKEN_S = 30.0  # between two looks whether an address that another program uses is free, and the password there
 STOP_S = 2.0  # for the process to end; it has nothing to lose, a review is one transaction
 STARTING_S = 5.0  # in which it is still loading its libraries, and is not asked
 POLL_S = 0.2
@@ -76,7 +76,7 @@ class PageProcess:
         return process.pid if process is not None and process.poll() is None else None
 
     def run(self, stop: Stop) -> None:
-        """Serve the page until the stop; where its address cannot be used that is logged once, and tried again."""
+        """Serve the page until the stop; address or password that cannot be used are said once, and tried again."""
         listener = self._listener(stop)
         if listener is None:
             return
@@ -98,6 +98,7 @@ class PageProcess:
         said = False
         while not stop.is_set():
             try:
+                self._config.web.read_password_hash()  # without it the process could only end
                 listener = listening(self._config.web)
             except ConfigError as error:
                 if not said:

@@ -63,7 +63,7 @@ def reviewed(visit: Visit, review: Review) -> Verdict:
         name, scientific = review.label.common_name, review.label.scientific_name
         return replace(confirmed, rank=Rank.SPECIES, common_name=name, scientific_name=scientific)
     if verdict.common_name is None:
-        raise StoreError(f"visit {visit.visit_id} has no name to confirm", "say which species it is with --species")
+        raise StoreError(f"visit {visit.visit_id} has no name to confirm", "say which species it is")
     return replace(confirmed, rare=verdict.rare)
 
 

@@ -6,6 +6,7 @@ The end of stdin is the stop. So it ends with the program that started it, howev
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import sys
@@ -32,7 +33,7 @@ def main(listener_fd: int) -> int:
     stop = Stop()
 
     def wait() -> None:
-        while sys.stdin.buffer.read(4096):
+        while os.read(sys.stdin.fileno(), 4096):  # not through the buffer: its lock would be held at the exit
             pass
         stop.set("the program that started it ends")
 

@@ -20,7 +20,6 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.web import WebSettings
-from birdwatchd.text_file import NotText, read_text
 
 __all__ = ["Login", "hash_of"]
 
@@ -70,12 +69,9 @@ class Login:
         Raises:
             ConfigError: the password file cannot be read, or holds no hash.
         """
-        if settings.password_file is None:
+        text = settings.read_password_hash()
+        if not text:
             return cls("")
-        try:
-            text = read_text(settings.password_file, most_bytes=10_000).strip()
-        except NotText as problem:
-            raise ConfigError(f"web.password_file {settings.password_file} {problem}", _HINT) from None
         try:
             PasswordHasher().check_needs_rehash(text)
         except (InvalidHashError, ValueError):

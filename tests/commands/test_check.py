@@ -54,13 +54,14 @@ def test_every_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     config = {
         "species": {"bar_chart": tmp_path / "no_chart"},
         "mqtt": {"url": "mqtt://h", "username": "u", "password_file": tmp_path / "no_password"},
+        "web": {"password_file": tmp_path / "no_page"},
         "channels": {"push": {"apprise_file": tmp_path / "no_push"}, "hook": {"webhook_file": tmp_path / "no_hook"}},
     }
     with pytest.raises(ConfigError) as caught:
         check_config(Config.model_validate(config), None)
     said = caught.value.problems
-    names = ("no_chart", "no_password", "no_push", "no_hook")
-    assert [name in problem for name, problem in zip(names, said, strict=True)] == [True] * 4
+    names = ("no_chart", "no_password", "no_page", "no_push", "no_hook")
+    assert [name in problem for name, problem in zip(names, said, strict=True)] == [True] * 5
 
 
 def test_a_probe_tries_everything_and_sums_up(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -126,7 +128,7 @@ def test_the_log_and_the_lists_go_by_one_clock(
     """A visit of 12:15 in the list and a lost camera of 06:30 in the log belong together, and nobody can see it."""
     monkeypatch.chdir(tmp_path)
     Path("clip.mp4").touch()
-    Path("birdwatchd.yaml").write_text("station: {timezone: Asia/Kathmandu}\nhome: home\n")
+    Path("birdwatchd.yaml").write_text("station: {timezone: Asia/Kathmandu}\nhome: home\nweb: off\n")
 
     class Program:
         """Logs a line, whatever it is asked for."""
@@ -196,3 +198,24 @@ def test_a_bird_without_a_name_shows_the_best_guess() -> None:
     assert best_guess(unknown) == ("unknown bird (Great tit?)", 0.2)
     assert best_guess(replace(unknown, state=State.REJECTED)) == ("not a bird", 0.59)
     assert best_guess(replace(unknown, top=(("Unknown", 0.59),))) == ("unknown bird", 0.59)
+
+
+@pytest.mark.parametrize("command", [["watch", "{}"], ["doctor", "--home", "{}"], ["tune", "{}"]])
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_path_that_cannot_be_looked_at_is_one_line(
+    command: list[str], refused: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pasted is the wrong thing, or the clip is in a colleague's folder; the answer was a page of traceback."""
+    path = "/srv/hers/clip.mp4" if refused else "/" + "a" * 5000
+    real = os.stat
+
+    def stat(at: str, **how: bool) -> os.stat_result:
+        if str(at).startswith("/srv/hers"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(at))
+        return real(at, **how)
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert run_cli([word.format(path) for word in command]) == 2
+    said = capsys.readouterr().err
+    assert "Permission denied; choose another path" in said if refused else "File name too long; check" in said
+    assert len(said) < 1200

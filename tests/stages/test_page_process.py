@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -46,6 +49,52 @@ def test_an_address_in_use_is_said_once_and_tried_again(
     stop.set("the test is over")
     thread.join(5)
     assert not thread.is_alive()
+
+
+def test_a_password_that_is_not_there_is_said_once_and_read_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log promised a page, and then its process ended again and again with a fatal error of Python's."""
+    monkeypatch.setattr(page_process, "TAKEN_S", 0.02)
+    caplog.set_level(logging.INFO)
+    stop, file = Stop(), tmp_path / "password"
+    settings = {"bind": f"127.0.0.1:{free_port()}", "password_file": file}
+    page = PageProcess(Config.model_validate({"home": tmp_path, "web": settings}))
+    found: list[socket.socket | None] = []
+    thread = threading.Thread(target=lambda: found.append(page._listener(stop)))
+    thread.start()
+    wait_for(lambda: "there is no page: web.password_file" in caplog.text, "the line in the log", 5)
+    assert "the page is at" not in caplog.text
+    file.write_text("$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g\n")
+    thread.join(5)
+    assert caplog.text.count("there is no page") == 1
+    assert "the page is at" in caplog.text
+    assert found[0] is not None
+    found[0].close()
+
+
+def test_a_process_that_cannot_serve_ends_with_one_line(tmp_path: Path) -> None:
+    """Whatever it is: Python's own fatal error said that it could not get a lock, and hid the reason."""
+    file = tmp_path / "password"
+    file.write_text("$argon2id$looks-like-one\n")
+    given = Config.model_validate({"home": tmp_path, "web": {"password_file": file}}).without_secrets()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", page_process.MODULE, str(listener.fileno())],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+        )
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(json.dumps(given).encode() + b"\n")
+        process.stdin.flush()
+        said = process.stderr.read().decode()
+        assert process.wait(5) == 2
+        process.stdin.close()
+        process.stderr.close()
+    assert "birdwatchd: the page: web.password_file" in said
+    assert "Fatal" not in said
 
 
 def test_the_process_ends_with_the_block(

@@ -14,7 +14,6 @@ import pytest
 
 from birdwatchd.errors import StoreInUse
 from birdwatchd.store import Store
-from birdwatchd.store import store as module
 from birdwatchd.store.store import OWNER_NAME, is_recorded_into
 
 UTC = ZoneInfo("UTC")
@@ -79,6 +78,6 @@ def test_who_only_looks_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / OWNER_NAME).touch()
     with (tmp_path / OWNER_NAME).open("rb") as looking, Store.open(tmp_path, zone=UTC) as store:
         fcntl.flock(looking, fcntl.LOCK_SH)
-        monkeypatch.setattr(module.time, "sleep", lambda seconds: fcntl.flock(looking, fcntl.LOCK_UN))
+        monkeypatch.setattr("time.sleep", lambda seconds: fcntl.flock(looking, fcntl.LOCK_UN))
         store.claim("run")
         assert is_recorded_into(tmp_path) is True

@@ -122,7 +122,7 @@ def test_answers_that_change_nothing(ask: Ask, home: Path) -> None:
     before = verdicts(home)
     said = ask("y", "zzz", "9", "u", "?", "", "s")
     for reply in (
-        "has no name to confirm",
+        "has no name to confirm; say which species it is\n",  # here it is typed, and no option
         "no species is called zzz",
         "there are 2 numbers",
         "there is nothing to undo",
