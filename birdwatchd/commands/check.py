@@ -5,6 +5,7 @@ Everything is looked at, also after the first thing that fails: who drives to a 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -206,6 +207,13 @@ def _streams(key: str, camera: CameraSettings) -> list[tuple[str, str]]:
 def _probe_store(config: Config) -> str:
     from birdwatchd.store import Store
 
+    if not (
+        config.home / "birdwatchd.sqlite3"
+    ).exists():  # made by who checks, it would be theirs and not the service's
+        folder = next(one for one in (config.home, *config.home.absolute().parents) if one.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise BirdwatchError(f"{config.home} cannot be made: no right to write in {folder}", "set `home`")
+        return f"{config.home} can be made"
     Store.open(config.home, zone=config.station.zone, check=True).close()
     return f"{config.home} is writable"
 

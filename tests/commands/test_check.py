@@ -180,3 +180,14 @@ def test_metrics_that_a_network_can_read_are_pointed_out(tmp_path: Path, capsys:
         shown = capsys.readouterr().out
         assert "metrics    http://127.0.0.1:9108/metrics" in shown
         assert ("can read the metrics: they need no password" in shown) is warned
+
+
+def test_who_checks_makes_no_home(tmp_path: Path) -> None:
+    """Made by root, who checks before the service starts, it would be root's, and the service could not write there."""
+    home = tmp_path / "not" / "yet"
+    probe = dict(check.list_probes(Config(home=home)))["database"]
+    assert probe() == f"{home} can be made"
+    assert not home.parent.exists()
+    (tmp_path / "not").write_text("a file")
+    with pytest.raises(BirdwatchError, match=r"cannot be made: no right to write in .*/not; set `home`"):
+        probe()
