@@ -34,7 +34,7 @@ router = APIRouter(responses={code: {"model": shapes.ErrorJson} for code in (401
 PREFIX = "/api/v1"
 MOST_LISTED = 200
 PLACE_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
-CSV_PART = 200  # visits that are read at once
+CSV_PART = 500  # visits that are read at once
 FIRST_YEAR, LAST_YEAR = 1970, 8999  # beyond are no visits, and the ends of the calendar
 
 
