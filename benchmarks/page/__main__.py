@@ -9,10 +9,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 from benchmarks.page.asking import CSV, Asked, Heard, ask, fetch, listen, memory_mb, served
 from benchmarks.page.filling import SPECIES, fill, newest_id
 from benchmarks.page.report import page
+from birdwatchd.store import Store
 
 PORT = 18788
 LISTENERS = 200
@@ -65,6 +67,7 @@ def main() -> int:
         if not (home / "birdwatchd.sqlite3").exists():
             home.mkdir(parents=True, exist_ok=True)
             fill(home, options.visits, datetime.now(UTC))
+        Store.open(home, zone=ZoneInfo("UTC")).close()  # one of an earlier version is upgraded
         text = measure(home, options.visits, options.times)
     print(text)
     if options.markdown is not None:

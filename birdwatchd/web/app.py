@@ -21,6 +21,7 @@ from birdwatchd.web.guard import Guard, Hosts
 from birdwatchd.web.home import Home
 from birdwatchd.web.live import Live
 from birdwatchd.web.login import Login
+from birdwatchd.web.proxies import Proxies
 from birdwatchd.web.render import render
 from birdwatchd.web.routes import api, entrance, health, media, review, species, today, visits
 
@@ -78,7 +79,7 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
 
-    return Guard(inner, Hosts(config.web), login)
+    return Guard(inner, Hosts(config.web), login, Proxies(config.web.trusted_proxies))
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from birdwatchd.settings.web import WebSettings
 from birdwatchd.web.login import Login
+from birdwatchd.web.proxies import Proxies
 
 __all__ = ["COOKIE", "Guard", "Hosts", "own_path"]
 
@@ -82,13 +83,14 @@ class Guard:
     `form`, the fields of a POST.
     """
 
-    def __init__(self, app: App, hosts: Hosts, login: Login) -> None:
-        self._app, self._hosts, self._login = app, hosts, login
+    def __init__(self, app: App, hosts: Hosts, login: Login, proxies: Proxies) -> None:
+        self._app, self._hosts, self._login, self._proxies = app, hosts, login, proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
+        scope = self._proxies.believed(scope)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         send = _with_headers(send)
         refusal = self._refusal(scope, headers)

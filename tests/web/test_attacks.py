@@ -1,4 +1,4 @@
-"""What somebody might try with the page and what comes of it; docs/measurements/page.md has the list."""
+"""What somebody might try with the page and what comes of it; SECURITY.md has the list."""
 
 from __future__ import annotations
 

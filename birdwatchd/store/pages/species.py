@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -130,7 +131,7 @@ class SpeciesSeen:
         return (row[0], row[1]) if row is not None else None
 
 
-def _named() -> sa.Select[tuple[str, str | None]]:
+def _named() -> sa.Select[Any]:
     """Every confirmed species and what its newest visit calls it: a look into the index for each of them."""
     visit, other = schema.visit.c, schema.visit.alias().c
     found = sa.select(sa.func.min(visit.species).label("species")).cte("found", recursive=True)
