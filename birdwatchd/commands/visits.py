@@ -21,7 +21,16 @@ from birdwatchd.species.taxonomy import bundled_taxonomy, name_key
 from birdwatchd.species.verdict.named import find_species
 from birdwatchd.store import Store, StoreReader, VisitFilter, day_bounds
 
-__all__ = ["ListOptions", "genera_of", "run_delete", "run_effort", "run_show", "run_visits"]
+__all__ = [
+    "CSV_COLUMNS",
+    "ListOptions",
+    "formula_free",
+    "genera_of",
+    "run_delete",
+    "run_effort",
+    "run_show",
+    "run_visits",
+]
 
 CSV_COLUMNS = (
     "visit_id",
@@ -103,10 +112,10 @@ def _write_csv(visits: Iterable[Visit]) -> None:
     table = csv.DictWriter(sys.stdout, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
     for visit in visits:
-        table.writerow({key: _formula_free(value) for key, value in visit.to_json().items()})
+        table.writerow({key: formula_free(value) for key, value in visit.to_json().items()})
 
 
-def _formula_free(value: object) -> object:
+def formula_free(value: object) -> object:
     """A cell that no spreadsheet computes: what comes from outside may begin like a formula."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,12 +28,14 @@ class WebSettings(Listening):
     """The page. `bind` is ADDRESS:PORT, or a port of this machine; `web: off` serves none.
 
     `password_file` holds what `birdwatchd web --hash-password` prints; without it the page is for this machine only.
-    `hosts` are further names under which browsers may ask for it.
+    `hosts` are further names under which browsers may ask for it. `trusted_proxies` are addresses or networks of
+    reverse proxies, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     """
 
     bind: BindField = f"{LOOPBACK}:{PORT}"
     password_file: Path | None = None
     hosts: Annotated[tuple[str, ...], BeforeValidator(_to_hosts)] = ()
+    trusted_proxies: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -48,12 +51,27 @@ class WebSettings(Listening):
                 raise ValueError(f"name '{name}' is not that of a host; write birds.example, without a port")
         return value
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            try:
+                ip_network(one, strict=False)
+            except ValueError:
+                raise ValueError(f"'{one}' is no address or network; write 127.0.0.1 or 192.168.1.0/24") from None
+        return value
+
     @model_validator(mode="after")
     def _others_need_a_password(self) -> WebSettings:
         if not self.is_local and self.password_file is None:
             raise ValueError(
                 f"bind {self.bind} can be reached from other machines and has no password; set password_file to what"
                 f" `birdwatchd web --hash-password` prints, or bind to {LOOPBACK}:{PORT}"
+            )
+        if self.trusted_proxies and self.password_file is None:
+            raise ValueError(
+                "trusted_proxies let others reach this page, and it has no password; set password_file to what"
+                " `birdwatchd web --hash-password` prints, or take trusted_proxies out"
             )
         return self
 

@@ -172,10 +172,12 @@ visit = sa.Table(
     sa.Column("clock", sa.Integer),
     sa.Index(None, "started_at"),
     sa.Index(None, "camera_id", "state", "started_at"),
-    sa.Index(None, "species", "started_at"),
+    sa.Index(None, "species", "started_at", "count_max", "clock"),
     sa.Index(None, "ended_at"),
     sa.Index(None, "media"),
     sa.Index(None, "clock"),
+    sa.Index("ix_visit_rare", "started_at", sqlite_where=sa.text("rare IS 1")),
+    sa.Index("ix_visit_firsts", "started_at", sqlite_where=sa.text("firsts != '[]'")),
 )
 
 moment = sa.Table(

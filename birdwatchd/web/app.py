@@ -6,11 +6,13 @@ from importlib.resources import files
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
+from birdwatchd import __version__
 from birdwatchd.errors import BirdwatchError, ConfigError, NoSuchVisit, StoreError, StoreUnavailable
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
@@ -19,8 +21,9 @@ from birdwatchd.web.guard import Guard, Hosts
 from birdwatchd.web.home import Home
 from birdwatchd.web.live import Live
 from birdwatchd.web.login import Login
+from birdwatchd.web.proxies import Proxies
 from birdwatchd.web.render import render
-from birdwatchd.web.routes import entrance, health, media, review, species, today, visits
+from birdwatchd.web.routes import api, entrance, health, media, review, species, today, visits
 
 __all__ = ["build_app", "routes"]
 
@@ -41,10 +44,21 @@ def routes() -> FastAPI:
     app = FastAPI(title="birdwatchd", openapi_url=None, docs_url=None, redoc_url=None)
     for part in (today, visits, review, species, health, media, entrance):
         app.include_router(part.router)
+    app.mount(api.PREFIX, _api(), name="api")
     app.mount("/static", _Static(directory=str(files("birdwatchd.web") / "static")), name="static")
     app.add_exception_handler(HTTPException, _not_found)
     app.add_exception_handler(RequestValidationError, _not_found)
     app.add_exception_handler(BirdwatchError, _failed)
+    return app
+
+
+def _api() -> FastAPI:
+    """What programs ask, with JSON for errors and a description that has nothing of the pages."""
+    app = FastAPI(title="birdwatchd", version=__version__, docs_url=None, redoc_url=None)
+    app.include_router(api.router)
+    app.add_exception_handler(HTTPException, _not_found_json)
+    app.add_exception_handler(RequestValidationError, _misspelled_json)
+    app.add_exception_handler(BirdwatchError, _failed_json)
     return app
 
 
@@ -58,14 +72,19 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     app.state.home = home = Home(config)
     app.state.live = Live(Changes(home.database), stop)
     app.state.login = login
+    for part in app.routes:
+        if isinstance(part, Mount) and isinstance(part.app, FastAPI):
+            part.app.state = app.state
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
 
-    return Guard(inner, Hosts(config.web), login)
+    return Guard(inner, Hosts(config.web), login, Proxies(config.web.trusted_proxies))
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
+    if request.url.path.startswith(f"{api.PREFIX}/"):  # a line break in it, at which patterns of addresses end
+        return JSONResponse({"error": NOTHING, "hint": ""}, 404)
     status, text = 404, NOTHING  # also where a number is none
     if isinstance(error, HTTPException) and error.status_code not in (404, 405):
         status, text = error.status_code, str(error.detail)
@@ -75,13 +94,35 @@ async def _not_found(request: Request, error: Exception) -> Response:
 async def _failed(request: Request, error: Exception) -> Response:
     """What could not be done, in words: a person can do something about each."""
     assert isinstance(error, BirdwatchError)
-    status = 500
+    return render(request, "problem.html", _status(request, error), problem=error.message, hint=error.hint)
+
+
+async def _not_found_json(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    usual = error.detail in ("Not Found", "Method Not Allowed")
+    text, status = NOTHING if usual else error.detail, 404 if error.status_code == 405 else error.status_code
+    return JSONResponse({"error": text, "hint": ""}, status)
+
+
+async def _misspelled_json(request: Request, error: Exception) -> Response:
+    """A filter that nobody understands is said: a program would take all visits for those that it wanted."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    name = str(first["loc"][-1])[:64]
+    return JSONResponse({"error": f"{name}: {first['msg']}", "hint": f"see {api.PREFIX}/openapi.json"}, 422)
+
+
+async def _failed_json(request: Request, error: Exception) -> Response:
+    assert isinstance(error, BirdwatchError)
+    return JSONResponse({"error": error.message, "hint": error.hint}, _status(request, error))
+
+
+def _status(request: Request, error: BirdwatchError) -> int:
+    """The status that says whose turn it is."""
     if isinstance(error, NoSuchVisit):
-        status = 404
-    elif isinstance(error, StoreUnavailable):
-        status = 503
-    elif isinstance(error, StoreError):
-        status = 409 if request.method == "POST" else 503
-    elif isinstance(error, ConfigError):
-        status = 422
-    return render(request, "problem.html", status, problem=error.message, hint=error.hint)
+        return 404
+    if isinstance(error, StoreUnavailable):
+        return 503
+    if isinstance(error, StoreError):
+        return 409 if request.method == "POST" else 503
+    return 422 if isinstance(error, ConfigError) else 500

@@ -11,6 +11,7 @@ Nothing is served that is not allowed here: a route that somebody adds is closed
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
@@ -20,6 +21,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from birdwatchd.settings.web import WebSettings
 from birdwatchd.web.login import Login
+from birdwatchd.web.proxies import Proxies
 
 __all__ = ["COOKIE", "Guard", "Hosts", "own_path"]
 
@@ -32,6 +34,8 @@ COOKIE = "birdwatchd_session"
 MOST_BODY_BYTES = 10_000  # a form has a few words
 FORM_S = 10.0  # for all of them to arrive
 MOST_PATH_BYTES = 2_000
+TOO_OLD = "This page is too old to be answered. Load it again, then try once more."
+API = "/api/"  # for programs: what is wrong is said as JSON, and no login page is shown
 OPEN_PATHS = ("/login", "/static/")  # also for who is not logged in
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self';"
@@ -80,18 +84,20 @@ class Guard:
     `form`, the fields of a POST.
     """
 
-    def __init__(self, app: App, hosts: Hosts, login: Login) -> None:
-        self._app, self._hosts, self._login = app, hosts, login
+    def __init__(self, app: App, hosts: Hosts, login: Login, proxies: Proxies) -> None:
+        self._app, self._hosts, self._login, self._proxies = app, hosts, login, proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
+        scope = self._proxies.believed(scope)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         send = _with_headers(send)
         refusal = self._refusal(scope, headers)
         if refusal:
-            await _answer(send, *refusal)
+            more = [(b"allow", ", ".join(_methods(scope)).encode())] if refusal[0] == 405 else []
+            await _answer(scope, send, *refusal, more)
             return
         session = _session(headers.get("cookie", ""))
         known = bool(session) and self._login.knows(session)
@@ -106,14 +112,14 @@ class Guard:
             try:
                 form = await asyncio.wait_for(_read_form(receive), FORM_S)
             except TimeoutError:
-                await _answer(send, 408, "The form did not arrive in time.")
+                await _answer(scope, send, 408, "The form did not arrive in time.")
                 return
             if form is None:
-                await _answer(send, 413, "That is too much for a form.")
+                await _answer(scope, send, 413, "That is too much for a form.")
                 return
             given = headers.get("x-csrf-token") or form.get("token", "")
             if not self._login.is_token(session, given):
-                await _answer(send, 403, "This page is too old to be answered. Load it again, then try once more.")
+                await _answer(scope, send, 403, TOO_OLD)
                 return
             state["form"] = form
         if scope["method"] == "HEAD":  # the server leaves out the body
@@ -124,8 +130,8 @@ class Guard:
         """Why a request is refused whoever sends it; None for one that is not."""
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MOST_PATH_BYTES:
             return 414, "This address is too long."
-        if scope["method"] not in ("GET", "HEAD", "POST"):
-            return 405, "Only GET, HEAD and POST are answered."
+        if scope["method"] not in _methods(scope):
+            return 405, f"Only {', '.join(_methods(scope))} are answered."
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1 or not self._hosts.has(headers["host"]):
             return 421, "This page is not known under this name. Add it to `web: hosts` in the station's configuration."
@@ -135,12 +141,20 @@ class Guard:
 
     @staticmethod
     async def _to_login(scope: Scope, headers: dict[str, str], send: Send) -> None:
-        wants_page = "text/html" in headers.get("accept", "") and "hx-request" not in headers
+        browses = "text/html" in headers.get("accept", "") and "hx-request" not in headers
+        wants_page = browses and not scope["path"].startswith(API)
         if scope["method"] != "GET" or not wants_page:
-            await _answer(send, 401, "Log in first.")
+            await _answer(scope, send, 401, "Log in first.")
             return
         asked = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
-        await _answer(send, 303, "Log in first.", [(b"location", f"/login?next={quote(asked, safe='')}".encode())])
+        await _answer(
+            scope, send, 303, "Log in first.", [(b"location", f"/login?next={quote(asked, safe='')}".encode())]
+        )
+
+
+def _methods(scope: Scope) -> tuple[str, ...]:
+    """What may be done with an address; programs only read."""
+    return ("GET", "HEAD") if scope["path"].startswith(API) else ("GET", "HEAD", "POST")
 
 
 def own_path(path: str, otherwise: str) -> str:
@@ -198,8 +212,12 @@ def _with_headers(send: Send) -> Send:
     return sending
 
 
-async def _answer(send: Send, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:
-    body = f"{text}\n".encode()
-    plain = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+async def _answer(
+    scope: Scope, send: Send, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    body, kind = f"{text}\n".encode(), b"text/plain; charset=utf-8"
+    if scope["path"].startswith(API):
+        body, kind = json.dumps({"error": text, "hint": ""}).encode(), b"application/json"
+    plain = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*plain, *(headers or [])]})
     await send({"type": "http.response.body", "body": body})

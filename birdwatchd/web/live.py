@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 from birdwatchd.errors import StoreError
 from birdwatchd.flow import Stop
@@ -32,10 +33,17 @@ class Live:
         self._looking = asyncio.Lock()
         self.listeners = 0
 
-    @property
-    def is_full(self) -> bool:
-        """Whether nobody more may listen."""
-        return self.listeners >= MOST_LISTENERS
+    @contextmanager
+    def place(self) -> Iterator[bool]:
+        """A place among those who listen, as long as the block runs; False where there is none."""
+        if self.listeners >= MOST_LISTENERS:
+            yield False
+            return
+        self.listeners += 1
+        try:
+            yield True
+        finally:
+            self.listeners -= 1
 
     async def newest(self) -> str:
         """The id of the newest change, looked for at most every `LOOK_S`."""
@@ -55,19 +63,15 @@ class Live:
         Args:
             last_id: the newest id that it knows, if it was here before.
         """
-        self.listeners += 1
-        try:
-            known = last_id or await self.newest()
-            yield f"retry: 2000\nid: {known}\n\n"
-            said_s = time.monotonic()
-            while not self._stop.is_set():
-                newest = await self.newest()
-                if newest != known:
-                    known, said_s = newest, time.monotonic()
-                    yield f"id: {newest}\nevent: birds\ndata: {newest}\n\n"
-                elif time.monotonic() - said_s > HEARTBEAT_S:
-                    said_s = time.monotonic()
-                    yield ": still here\n\n"
-                await asyncio.sleep(LOOK_S / 2)
-        finally:
-            self.listeners -= 1
+        known = last_id or await self.newest()
+        yield f"retry: 2000\nid: {known}\n\n"
+        said_s = time.monotonic()
+        while not self._stop.is_set():
+            newest = await self.newest()
+            if newest != known:
+                known, said_s = newest, time.monotonic()
+                yield f"id: {newest}\nevent: birds\ndata: {newest}\n\n"
+            elif time.monotonic() - said_s > HEARTBEAT_S:
+                said_s = time.monotonic()
+                yield ": still here\n\n"
+            await asyncio.sleep(LOOK_S / 2)

@@ -42,7 +42,9 @@ ADDED: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     "0008": (("clock",), (("visit", "clock"), ("effort", "clock"))),
     "0009": (("going",), ()),
     "0010": ((), (("scanned", "content"),)),
+    "0011": ((), ()),
 }
+LISTS = ("ix_visit_rare", "ix_visit_firsts", "ix_visit_species_started_at_count_max_clock")
 
 
 def take_away(connection: sqlite3.Connection, version: str) -> None:
@@ -52,7 +54,7 @@ def take_away(connection: sqlite3.Connection, version: str) -> None:
         connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
     for table in tables:
         connection.execute(f"DROP TABLE {table}")
-    for index in ("ix_outbox_channel_id", "ix_visit_clock", "ix_scanned_content"):
+    for index in ("ix_outbox_channel_id", "ix_visit_clock", "ix_scanned_content", *LISTS):
         connection.execute(f"DROP INDEX IF EXISTS {index}")
     for table, column in columns:
         connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")

@@ -48,6 +48,8 @@ FILTERS = [
     CardFilter(species="Parus major", camera="nut", states=(State.CONFIRMED,)),
     CardFilter(since=START + timedelta(minutes=10), until=START + timedelta(minutes=30)),
     CardFilter(firsts=True),
+    CardFilter(rare=True, firsts=True, camera="nut", states=(State.CONFIRMED,)),
+    CardFilter(rare=True, species="Passer domesticus"),
     CardFilter(rare=True, unreviewed=True, over=True),
 ]
 
@@ -106,9 +108,13 @@ def test_no_list_looks_at_every_visit(store: Store, wanted: CardFilter) -> None:
             page = store.cards.page(wanted, 5, place)
             store.cards.neighbours(page.cards[0].stored.visit.visit_id)
             store.cards.are_in([(START, START + timedelta(hours=1))])
+            store.species.names()
     finally:
         sa.event.remove(engine, "before_cursor_execute", explain)
     assert any(step.startswith("SEARCH visit ") for step, _ in plans)
+    if wanted.rare or wanted.firsts:  # of a million visits few are: looked up, and not on the way through all others
+        few = ("ix_visit_rare", "ix_visit_firsts")
+        assert any(step.startswith("SEARCH visit USING INDEX") and any(one in step for one in few) for step, _ in plans)
     assert [step for step, _ in plans if step.startswith(("SCAN visit", "SCAN moment", "SCAN review"))] == []
     # Read in order, not put in order; only the ids of visits that began at one instant are.
     assert [statement for step, statement in plans if step == "USE TEMP B-TREE FOR ORDER BY"] == []

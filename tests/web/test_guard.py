@@ -7,16 +7,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.routing import Mount
 
 from birdwatchd.testing import START, bird_image, example_moment, example_visit, temporary_store
 from birdwatchd.web.app import routes
 from birdwatchd.web.login import Login, hash_of
+from birdwatchd.web.routes.api import PREFIX
 from tests.support.page import Browser, browser, segment
 
 PASSWORD = "correct horse battery"
 HASH = hash_of(PASSWORD)
 VISIT = "01JTJC2Q8ZK4V7XW5N3M9R6BDA"
-ROUTES = sorted((method.upper(), path) for path, methods in routes().openapi()["paths"].items() for method in methods)
+WHOLE = routes()
+DESCRIBED = {"": WHOLE, PREFIX: next(one.app for one in WHOLE.routes if isinstance(one, Mount) and one.name == "api")}
+FOUND = (
+    (method.upper(), prefix + path)
+    for prefix, app in DESCRIBED.items()
+    for path, methods in app.openapi()["paths"].items()  # type: ignore[attr-defined]
+    for method in methods
+)
+ROUTES = [*sorted(FOUND), ("GET", f"{PREFIX}/openapi.json")]
 OPEN = {("GET", "/login"), ("POST", "/login")}
 
 
@@ -47,7 +57,8 @@ def address(path: str) -> str:
 
 def test_the_walk_knows_every_route() -> None:
     """A route that somebody adds is walked from then on; if this list is empty, nothing was."""
-    assert len(ROUTES) >= 14
+    assert len(ROUTES) >= 24
+    assert ("GET", "/api/v1/visits/{visit_id}/clip") in ROUTES
     assert ("GET", "/visits/{visit_id}/clip") in ROUTES
 
 
@@ -60,6 +71,9 @@ def test_a_stranger_gets_the_login_and_nothing_else(home: Path, method: str, pat
     if (method, path) in OPEN:
         assert answer.status in (200, 403)
         assert "Password" in answer.text
+        return
+    if path.startswith(PREFIX):
+        assert (answer.status, answer.text) == (401, '{"error": "Log in first.", "hint": ""}')
         return
     if method == "GET":
         assert (answer.status, answer.headers["location"].partition("?")[0]) == (303, "/login")
@@ -214,6 +228,8 @@ def test_a_login_leads_nowhere_else(home: Path, following: str) -> None:
 def test_only_what_pages_do_is_answered(home: Path) -> None:
     """Other methods and long addresses are refused unseen; a program that asks whether it is up gets an answer."""
     somebody = browser(home)
-    assert somebody.get("/visits", method="DELETE").status == 405
+    refused = somebody.get("/visits", method="DELETE")
+    assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD, POST")
+    assert somebody.get("/api/v1/visits", method="POST").headers["allow"] == "GET, HEAD"
     assert somebody.get("/visits?species=" + "x" * 3000).status == 414
     assert somebody.get("/visits", method="HEAD").status == 200

@@ -1,8 +1,8 @@
 """Read lists of visits a page at a time, newest first, however many there are.
 
 Every list is one or a few stretches of an index, each read from its newest visit on and cut off: of one species, of
-each camera and state that is wanted, or of time alone. What no index holds (firsts, rarities, reviews) is checked on
-the way. So a page costs what it shows, and never a look at every visit; `tests/store/test_pages.py` holds the plans.
+each camera and state that is wanted, of firsts, of rarities, or of time alone. What no index holds (reviews) is checked
+on the way. So a page costs what it shows, and never a look at every visit; `tests/store/test_pages.py` holds the plans.
 """
 
 from __future__ import annotations
@@ -146,6 +146,8 @@ class Cards:
 def _stretches(connection: Connection, wanted: CardFilter) -> list[list[sa.ColumnElement[bool]]]:
     """The conditions of each stretch of an index that holds visits that may be wanted."""
     visit = schema.visit.c
+    if wanted.rare or wanted.firsts:
+        return [_of_few(wanted)]
     if wanted.species is not None:
         others: list[sa.ColumnElement[bool]] = []
         if wanted.camera is not None:
@@ -164,6 +166,19 @@ def _stretches(connection: Connection, wanted: CardFilter) -> list[list[sa.Colum
     return [[visit.camera_id == one, visit.state == state] for one, state in product(ids, states)]
 
 
+def _of_few(wanted: CardFilter) -> list[sa.ColumnElement[bool]]:
+    """The other conditions of firsts and rarities, written so that no other index seems better than theirs."""
+    visit = schema.visit.c
+    states = [state.value for state in wanted.states or BIRDS]
+    conditions: list[sa.ColumnElement[bool]] = [(visit.state + "").in_(states)]
+    if wanted.species is not None:
+        conditions.append(visit.species + "" == wanted.species)
+    if wanted.camera is not None:
+        key = sa.select(schema.camera.c.id).where(schema.camera.c.key == wanted.camera)
+        conditions.append(visit.camera_id + 0 == key.scalar_subquery())
+    return conditions
+
+
 def newest_of(
     stretch: Sequence[sa.ColumnElement[bool]], wanted: CardFilter, after: Place | None, limit: int
 ) -> sa.Select[Any]:
@@ -180,7 +195,7 @@ def newest_of(
             place < sa.tuple_(sa.literal(after.start, visit.started_at.type), after.visit_id),
         )
     if wanted.firsts:
-        query = query.where(sa.cast(visit.firsts, sa.Text) != "[]")
+        query = query.where(sa.literal_column("visit.firsts") != sa.literal_column("'[]'"))
     if wanted.rare:
         query = query.where(visit.rare.is_(True))
     if wanted.unreviewed:

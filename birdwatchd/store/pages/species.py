@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -58,7 +59,6 @@ class SpeciesSeen:
         visit = schema.visit.c
         query = sa.select(
             visit.species,
-            sa.func.max(visit.common_name),
             sa.func.count(),
             sa.func.min(visit.started_at),
             sa.func.max(visit.started_at).label("last"),
@@ -69,35 +69,35 @@ class SpeciesSeen:
         query = query.group_by(visit.species).order_by(sa.desc("last"))
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
+        names = dict(self.names())
         return [
-            SpeciesSummary(row[0], row[1] or row[0], int(row[2]), row[3], row[4], int(row[5]), self._picture(row[0]))
+            SpeciesSummary(row[0], names[row[0]], int(row[1]), row[2], row[3], int(row[4]), self._picture(row[0]))
             for row in rows
         ]
 
     def names(self) -> list[tuple[str, str]]:
         """Every confirmed species and what it is called, by that name."""
-        visit = schema.visit.c
-        query = sa.select(visit.species, sa.func.max(visit.common_name)).where(visit.species.is_not(None))
         with self._database.reading() as connection:
-            rows = connection.execute(query.group_by(visit.species)).all()
+            rows = connection.execute(_named()).all()
         return sorted(((row[0], row[1] or row[0]) for row in rows), key=lambda one: one[1].casefold())
 
     def of(self, species: str) -> SpeciesSummary | None:
         """One species, or None where it was never confirmed."""
         visit = schema.visit.c
         query = sa.select(
-            sa.func.max(visit.common_name),
             sa.func.count(),
             sa.func.min(visit.started_at),
             sa.func.max(visit.started_at),
             sa.func.max(visit.count_max),
         ).where(visit.species == species, is_dated(visit.clock))
+        newest = sa.select(visit.common_name).where(visit.species == species)
         with self._database.reading() as connection:
             row = connection.execute(query).one()
-        if not row[1]:
+            name = connection.execute(newest.order_by(visit.started_at.desc()).limit(1)).scalar()
+        if not row[0]:
             return None
         return SpeciesSummary(
-            species, row[0] or species, int(row[1]), row[2], row[3], int(row[4]), self._picture(species)
+            species, name or species, int(row[0]), row[1], row[2], int(row[3]), self._picture(species)
         )
 
     def times(self, species: str) -> list[datetime]:
@@ -129,3 +129,14 @@ class SpeciesSeen:
         with self._database.reading() as connection:
             row = connection.execute(best).first()
         return (row[0], row[1]) if row is not None else None
+
+
+def _named() -> sa.Select[Any]:
+    """Every confirmed species and what its newest visit calls it: a look into the index for each of them."""
+    visit, other = schema.visit.c, schema.visit.alias().c
+    found = sa.select(sa.func.min(visit.species).label("species")).cte("found", recursive=True)
+    following = sa.select(sa.func.min(other.species)).where(other.species > found.c.species).scalar_subquery()
+    found = found.union_all(sa.select(following).where(found.c.species.is_not(None)))
+    newest = sa.select(visit.common_name).where(visit.species == found.c.species)
+    newest = newest.order_by(visit.started_at.desc()).limit(1)
+    return sa.select(found.c.species, newest.scalar_subquery()).where(found.c.species.is_not(None))

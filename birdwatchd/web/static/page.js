@@ -7,14 +7,19 @@ const body = document.body;
 const live = document.getElementById("live");
 const connection = document.getElementById("connection");
 if (live && live.hasAttribute("hx-get")) {
-  const stream = new EventSource("/events");
-  stream.addEventListener("birds", () => body.dispatchEvent(new CustomEvent("birds")));
-  stream.addEventListener("open", () => { connection.hidden = true; body.dataset.live = "yes"; });
-  stream.addEventListener("error", () => {
-    connection.textContent = "Not connected: what you see may be old";
-    connection.hidden = false;
-    delete body.dataset.live;
-  });
+  let stream;
+  const listen = () => {
+    stream = new EventSource("/events");
+    stream.addEventListener("birds", () => body.dispatchEvent(new CustomEvent("birds")));
+    stream.addEventListener("open", () => { connection.hidden = true; body.dataset.live = "yes"; });
+    stream.addEventListener("error", () => {
+      connection.textContent = "Not connected: what you see may be old";
+      connection.hidden = false;
+      delete body.dataset.live;
+      if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 30000); // refused: browsers try no more
+    });
+  };
+  listen();
   window.addEventListener("pagehide", () => stream.close());
 }
 // A card that was not there before draws the eye once.

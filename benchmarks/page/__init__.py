@@ -1,0 +1,1 @@
+"""How fast the page answers with a million visits, and what it holds in memory."""
