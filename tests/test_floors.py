@@ -88,6 +88,7 @@ ROOMS = {
         "live": 0,
         "login": 0,
         "patience": 0,
+        "jobs": 0,
         "guard": 1,
         "home": 1,
         "render": 2,

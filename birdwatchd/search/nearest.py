@@ -31,7 +31,7 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import FloatArray
 from birdwatchd.store import StoreReader
 
-__all__ = ["FOLDER", "Match", "nearest_visits"]
+__all__ = ["FOLDER", "Match", "Progress", "Report", "nearest_visits"]
 
 FOLDER = "similar"  # below home
 PAGE = 500  # visits read at once

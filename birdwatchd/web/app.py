@@ -17,10 +17,11 @@ from birdwatchd.settings.config import Config
 from birdwatchd.store.pages.changes import Changes
 from birdwatchd.web.guard import Guard, Hosts
 from birdwatchd.web.home import Home
+from birdwatchd.web.jobs import Jobs
 from birdwatchd.web.live import Live
 from birdwatchd.web.login import Login
 from birdwatchd.web.render import render
-from birdwatchd.web.routes import entrance, health, media, review, species, today, visits
+from birdwatchd.web.routes import entrance, health, many, media, review, species, today, visits
 
 __all__ = ["build_app", "routes"]
 
@@ -39,7 +40,7 @@ class _Static(StaticFiles):
 def routes() -> FastAPI:
     """The routes alone, without a home and a guard."""
     app = FastAPI(title="birdwatchd", openapi_url=None, docs_url=None, redoc_url=None)
-    for part in (today, visits, review, species, health, media, entrance):
+    for part in (today, visits, review, many, species, health, media, entrance):
         app.include_router(part.router)
     app.mount("/static", _Static(directory=str(files("birdwatchd.web") / "static")), name="static")
     app.add_exception_handler(HTTPException, _not_found)
@@ -58,6 +59,7 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     app.state.home = home = Home(config)
     app.state.live = Live(Changes(home.database), stop)
     app.state.login = login
+    app.state.jobs = Jobs(config, stop)
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)

@@ -43,6 +43,17 @@ if (filters) {
   filters.addEventListener("change", () => filters.requestSubmit());
 }
 
+// -- the pictures' places in the clip
+
+body.addEventListener("click", (event) => {
+  const mark = event.target.closest("[data-seek]");
+  const clip = document.getElementById("clip");
+  if (!mark || !clip) return;
+  event.preventDefault();
+  clip.currentTime = Number(mark.dataset.seek);
+  clip.focus();
+});
+
 // -- names while they are typed on a visit's own page
 
 body.addEventListener("input", async (event) => {
@@ -116,12 +127,14 @@ if (queue) {
     c: () => press(selected, "c"),
     n: () => press(selected, "n"),
     s: () => item(selected)?.querySelector(".pick") && show_pick(selected),
+    x: () => item(selected)?.querySelector("[data-key=x]")?.click(),
+    g: () => item(selected)?.querySelector("details.guess")?.toggleAttribute("open"),
     u: undo,
     "?": () => legend.showModal(),
   };
   for (const hidden of document.querySelectorAll(".pick, #legend-button")) hidden.hidden = false;
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest("input, select, textarea, dialog");
+    const typing = event.target.closest("input:not([type=checkbox]), select, textarea, dialog");
     if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     if (keys[event.key]) {
       event.preventDefault();
