@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
-from birdwatchd.errors import BirdwatchError, ConfigError, NoSuchVisit, StoreError, StoreUnavailable
+from birdwatchd.errors import BirdwatchError, ConfigError, NoSuchVisit, ReviewRefused, StoreError, StoreUnavailable
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.store.pages.changes import Changes
@@ -20,8 +20,9 @@ from birdwatchd.web.home import Home
 from birdwatchd.web.jobs import Jobs
 from birdwatchd.web.live import Live
 from birdwatchd.web.login import Login
+from birdwatchd.web.looks import Looks
 from birdwatchd.web.render import render
-from birdwatchd.web.routes import entrance, health, many, media, review, species, today, visits
+from birdwatchd.web.routes import entrance, health, looks_map, many, media, review, species, today, visits
 
 __all__ = ["build_app", "routes"]
 
@@ -40,7 +41,7 @@ class _Static(StaticFiles):
 def routes() -> FastAPI:
     """The routes alone, without a home and a guard."""
     app = FastAPI(title="birdwatchd", openapi_url=None, docs_url=None, redoc_url=None)
-    for part in (today, visits, review, many, species, health, media, entrance):
+    for part in (today, visits, review, many, looks_map, species, health, media, entrance):
         app.include_router(part.router)
     app.mount("/static", _Static(directory=str(files("birdwatchd.web") / "static")), name="static")
     app.add_exception_handler(HTTPException, _not_found)
@@ -59,7 +60,7 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     app.state.home = home = Home(config)
     app.state.live = Live(Changes(home.database), stop)
     app.state.login = login
-    app.state.jobs = Jobs(config, stop)
+    app.state.jobs, app.state.looks = Jobs(config, stop), Looks()
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
@@ -80,6 +81,8 @@ async def _failed(request: Request, error: Exception) -> Response:
     status = 500
     if isinstance(error, NoSuchVisit):
         status = 404
+    elif isinstance(error, ReviewRefused):
+        status = 409
     elif isinstance(error, StoreUnavailable):
         status = 503
     elif isinstance(error, StoreError):

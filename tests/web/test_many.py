@@ -127,6 +127,24 @@ def test_visits_that_look_alike_are_found_and_reviewed(owner: Browser, store: St
     assert owner.get("/review/many?like=nobody").status == 404
 
 
+def test_a_line_on_the_map_is_reviewed(owner: Browser, store: Store) -> None:
+    """A cloud of birds under one wrong name is put right with one line around it, and no other map is picked from."""
+    text = owner.get("/looks").text
+    name = re.search(r'data-map="(\w+)"', text)
+    assert name is not None
+    assert len(re.findall(r"<circle [^>]*data-v=", text)) == 5
+    assert "Odd ones out" in text
+    whole = "line=-1100_-1100~-1100_1100~1100_1100~1100_-1100"
+    assert "Review 5 visits at once" in owner.get(f"/review/many?map={name[1]}&{whole}").text
+    assert "No visit that waits" in owner.get(f"/review/many?map={name[1]}&line=1").text
+    answer = owner.post("/review/jobs", {"which": f"map={name[1]}&{whole}", "verdict": "not_a_bird"})
+    assert answer.status == 303
+    wait_for_job()
+    assert judged(store) == IDS
+    assert owner.post("/review/jobs", {"which": f"map=old&{whole}", "verdict": "confirm"}).status == 409
+    assert "draw the line once more" in owner.get(f"/review/many?map=old&{whole}").text
+
+
 def test_the_guess_is_hidden_until_it_is_asked_for(owner: Browser) -> None:
     """Whoever reads a name first sees that bird: a fresh eye is worth more, also to a screen reader."""
     text = owner.get("/review?guess=hidden").text

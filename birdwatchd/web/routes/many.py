@@ -13,10 +13,11 @@ from fastapi.responses import RedirectResponse, Response
 from birdwatchd.commands.review import species_named
 from birdwatchd.commands.review_many import MOST_VISITS, JobFiles, ReviewJob, done_by
 from birdwatchd.commands.terminal import counted
-from birdwatchd.errors import ConfigError, NoSuchVisit
+from birdwatchd.errors import ConfigError, NoSuchVisit, ReviewRefused
 from birdwatchd.store import ReviewVerdict
 from birdwatchd.web.home import Home
 from birdwatchd.web.jobs import Jobs
+from birdwatchd.web.looks import Looks, read_outline
 from birdwatchd.web.render import home_of, render
 from birdwatchd.web.routes.review import REVIEWER
 from birdwatchd.web.routes.visits import likeness, read_filter
@@ -50,7 +51,7 @@ def many(request: Request) -> Response:
     """Which visits an address names, and what can be said of all of them."""
     home = home_of(request)
     given = dict(request.query_params) | {"before": request.query_params.get("before") or home.now().isoformat()}
-    chosen = _chosen(home, given)
+    chosen = _chosen(home, request.app.state.looks, given)
     return render(
         request,
         "many.html",
@@ -77,7 +78,7 @@ def begin(request: Request) -> Response:
     if selected:
         chosen = Chosen(selected, f"{counted(len(selected), 'selected visit')}", "")
     elif form.get("which"):
-        chosen = _chosen(home, dict(parse_qsl(form["which"])))
+        chosen = _chosen(home, request.app.state.looks, dict(parse_qsl(form["which"])))
     else:  # which is not all of them
         chosen = Chosen((), "", "")
     verdict = next((one for one in ReviewVerdict if one.value == form.get("verdict")), None)
@@ -124,10 +125,16 @@ def _found(home: Home, job_id: str) -> ReviewJob:
     return found
 
 
-def _chosen(home: Home, given: Mapping[str, str]) -> Chosen:
-    """The visits that an address names: like one, or all that match a filter and began before it was looked at."""
+def _chosen(home: Home, looks: Looks, given: Mapping[str, str]) -> Chosen:
+    """The visits that an address names: like one, within a line, or all that match and began before it was asked."""
     which = urlencode({name: value for name, value in given.items() if value})
     like = given.get("like", "")
+    if given.get("map"):
+        drawn = looks.named(given["map"])
+        if drawn is None:
+            raise ReviewRefused("the map was drawn anew since", "draw the line once more")
+        points = drawn.within(read_outline(given.get("line", "")))
+        return Chosen(tuple(point.visit_id for point in points), "visits within a line on the map of looks", which)
     if like:
         visit = home.store.visits.get(like)
         if visit is None:
