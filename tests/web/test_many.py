@@ -142,7 +142,7 @@ def test_a_line_on_the_map_is_reviewed(owner: Browser, store: Store) -> None:
     wait_for_job()
     assert judged(store) == IDS
     assert owner.post("/review/jobs", {"which": f"map=old&{whole}", "verdict": "confirm"}).status == 409
-    assert "draw the line once more" in owner.get(f"/review/many?map=old&{whole}").text
+    assert "Draw the line once more" in owner.get(f"/review/many?map=old&{whole}").text
 
 
 def test_the_guess_is_hidden_until_it_is_asked_for(owner: Browser) -> None:
