@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from birdwatchd.commands.similar import similar_visits
 from birdwatchd.flow import Stop
 from birdwatchd.records import State, clip_path, new_visit_id
 from birdwatchd.store import Store
@@ -125,6 +126,19 @@ def test_visits_that_look_alike_are_found_and_reviewed(owner: Browser, store: St
     assert "could be compared" in owner.get("/visits/bare/similar").text
     assert owner.get("/visits/nobody/similar").status == 404
     assert owner.get("/review/many?like=nobody").status == 404
+
+
+def test_the_first_search_of_many_visits_is_the_commands(
+    owner: Browser, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million embeddings are read into a gigabyte of memory once: not by the page, which has 150 MB."""
+    monkeypatch.setattr("birdwatchd.web.routes.visits.MOST_UNCOPIED", 4)
+    answer = owner.get(f"/visits/{IDS[0]}/similar")
+    assert (answer.status, "birdwatchd similar last" in answer.text) == (503, True)
+    visit = store.visits.get(IDS[0])
+    assert visit is not None
+    assert len(similar_visits(store, visit, 1)) == 1  # as the command does, and leaves the copy there
+    assert owner.get(f"/visits/{IDS[0]}/similar").status == 200
 
 
 def test_a_line_on_the_map_is_reviewed(owner: Browser, store: Store) -> None:

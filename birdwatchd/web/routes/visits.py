@@ -14,8 +14,9 @@ from fastapi.responses import Response
 
 from birdwatchd.commands.similar import similar_visits
 from birdwatchd.commands.terminal import NO_SPECIES
-from birdwatchd.errors import NoSuchVisit
+from birdwatchd.errors import NoSuchVisit, StoreError
 from birdwatchd.records import State, Verdict, Visit
+from birdwatchd.search.nearest import has_copy
 from birdwatchd.store import StoredMoment, day_bounds
 from birdwatchd.store.pages.cards import CardFilter, Place
 from birdwatchd.store.pages.clip_span import clip_span
@@ -29,6 +30,7 @@ router = APIRouter()
 PAGE = 24
 RAIL_DAYS = 21
 THE_PAST = datetime(1900, 1, 1, tzinfo=UTC)
+MOST_UNCOPIED = 20_000  # visits whose embeddings are read into memory, for a copy of them: some 100 MB
 ALIKE = 24  # visits that are shown as similar
 LIKELY = 0.02  # what is less likely is no name to offer
 _one_search = threading.Lock()
@@ -128,8 +130,14 @@ def likeness(home: Home, visit: Visit, count: int) -> list[tuple[str, float]]:
     """The ids of the visits that look most like one, best first, each with its likeness.
 
     One search at a time: it reads all embeddings, if there is no copy of them yet.
+
+    Raises:
+        StoreError: there is none, and to make it would take more memory than a page should; or the database failed.
     """
     with _one_search:
+        if not has_copy(home.store, visit.model) and len(home.store.embeddings.versions(visit.model)) > MOST_UNCOPIED:
+            hint = "run `birdwatchd similar last` once; the search is quick from then on"
+            raise StoreError("there are too many visits to search them here for the first time", hint)
         return [(one.visit_id, share) for one, share in similar_visits(home.store, visit, count)]
 
 
