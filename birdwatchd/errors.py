@@ -86,6 +86,10 @@ class NoSuchVisit(StoreError):
     """No visit has this id, or several ids begin so."""
 
 
+class ReviewRefused(StoreError):
+    """This visit cannot be reviewed as it is, or has no such review to take back."""
+
+
 class StoreTooNew(StoreError):
     """The database was written by a newer birdwatchd. Give up with status 3: a restart cannot help."""
 

@@ -89,6 +89,8 @@ ROOMS = {
         "login": 0,
         "patience": 0,
         "proxies": 0,
+        "jobs": 0,
+        "looks": 0,
         "guard": 1,
         "home": 1,
         "render": 2,

@@ -6,6 +6,7 @@ Only embeddings of the same model are compared: of the model that named the visi
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
 from collections.abc import Iterable, Sequence
@@ -19,12 +20,14 @@ from birdwatchd.commands.progress import track
 from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.errors import ConfigError, NoSuchVisit, StoreError
 from birdwatchd.records import FloatArray, Visit
-from birdwatchd.search.nearest import nearest_visits
+from birdwatchd.search.nearest import Progress, Report, nearest_visits
 from birdwatchd.seen_part import seen_part
 from birdwatchd.settings.config import Config
 from birdwatchd.store import StoredMoment, StoreReader
 
-__all__ = ["SimilarOptions", "run_similar"]
+__all__ = ["SimilarOptions", "run_similar", "similar_visits"]
+
+log = logging.getLogger(__name__)
 
 MOMENTS = 3  # of a visit that are searched for: those that show most of its bird
 LEAST_WEIGHT = 0.2  # of a picture of no quality at all, next to 1.2 of a perfect one
@@ -51,7 +54,7 @@ def run_similar(config: Config, options: SimilarOptions) -> int:
         picture = Path(options.what)
         asked = None if picture.is_file() else _visit_named(store, options.what)
         query = _of_visit(store, asked) if asked is not None else _of_picture(config, picture)
-        found = _search(store, query, options.count, except_for=asked.visit_id if asked else "")
+        found = _search(store, query, options.count, asked.visit_id if asked else "", _report, _with_bar)
     if options.as_json:
         for visit, similarity in found:
             line = {**visit.to_json(), "similarity": round(similarity, 4)}
@@ -61,6 +64,19 @@ def run_similar(config: Config, options: SimilarOptions) -> int:
     else:
         err.print(f"no other visit was classified by {shown(query.model)}")
     return 0
+
+
+def similar_visits(store: StoreReader, visit: Visit, count: int) -> list[tuple[Visit, float]]:
+    """The visits that look most like one, best first, each with the cosine of its most similar picture, -1 … 1.
+
+    None where no picture of the visit was classified.
+
+    Raises:
+        StoreError: the database failed.
+    """
+    if not any(moment.model == visit.model for moment in store.visits.moments(visit.visit_id)):
+        return []
+    return _search(store, _of_visit(store, visit), count, visit.visit_id, log.warning, iter)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,10 +128,12 @@ def _of_picture(config: Config, path: Path) -> _Query:
     return _Query(network.model_id, embeddings[0])
 
 
-def _search(store: StoreReader, query: _Query, count: int, except_for: str) -> list[tuple[Visit, float]]:
+def _search(
+    store: StoreReader, query: _Query, count: int, except_for: str, report: Report, progress: Progress
+) -> list[tuple[Visit, float]]:
     """Other visits, most similar first, each with the cosine of its most similar picture, -1 … 1."""
     # One more than wanted, because the visit itself is the best match.
-    matches = nearest_visits(store, query.model, query.embedding, count + 1, report=_report, progress=_with_bar)
+    matches = nearest_visits(store, query.model, query.embedding, count + 1, report=report, progress=progress)
     others = [match for match in matches if match.visit_id != except_for]
     visits = ((store.visits.get(match.visit_id), match.similarity) for match in others)
     return [(visit, similarity) for visit, similarity in visits if visit is not None][:count]

@@ -31,7 +31,7 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import FloatArray
 from birdwatchd.store import StoreReader
 
-__all__ = ["FOLDER", "Match", "nearest_visits"]
+__all__ = ["FOLDER", "Match", "Progress", "Report", "has_copy", "nearest_visits"]
 
 FOLDER = "similar"  # below home
 PAGE = 500  # visits read at once
@@ -87,6 +87,11 @@ def nearest_visits(
             reason = error.strerror or error
             report(f"{path.parent}: cannot be written ({reason}), so `similar` reads all embeddings every time")
     return _best(store, chunks, unit, count) if chunks else []
+
+
+def has_copy(store: StoreReader, model: str) -> bool:
+    """Whether there is a copy of a model's embeddings: without one, all of them are read into memory first."""
+    return (store.home / FOLDER / f"{_hashed(model)}.f16").exists()
 
 
 def _unit(vectors: NDArray[np.floating[Any]]) -> Unit:

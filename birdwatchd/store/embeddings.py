@@ -16,7 +16,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
 
 from birdwatchd.errors import StoreError
-from birdwatchd.records import HalfArray
+from birdwatchd.records import FloatArray, HalfArray
 from birdwatchd.store import schema
 from birdwatchd.store.database import Database
 
@@ -73,6 +73,23 @@ class Embeddings:
                 for version, visit_id, vector in _vectors_of(connection, versions[first : first + PAGE]):
                     found.setdefault((visit_id, version), []).append(vector)
         return [VisitEmbeddings(version, visit_id, _stacked(parts)) for (visit_id, version), parts in found.items()]
+
+    def means(self, model: str, visit_ids: Sequence[str]) -> dict[str, FloatArray]:
+        """The mean embedding of each visit by a model: float32, shape (dim,); without visits that have none.
+
+        Raises:
+            StoreError: one is not as long as its model's are.
+        """
+        embedded = schema.embedded.c
+        number = sa.select(schema.model.c.id).where(is_model(model)).scalar_subquery()
+        found: dict[str, FloatArray] = {}
+        for first in range(0, len(visit_ids), PAGE):
+            mine = embedded.visit_id.in_(visit_ids[first : first + PAGE])
+            with self._database.reading() as connection:
+                query = sa.select(embedded.stamp).where(embedded.model_id == number, mine)
+                versions = list(connection.execute(query).scalars())
+            found |= {one.visit_id: one.vectors.astype(np.float32).mean(axis=0) for one in self.read(versions)}
+        return found
 
 
 def _vectors_of(connection: Connection, versions: Sequence[int]) -> list[tuple[int, str, bytes]]:

@@ -232,6 +232,12 @@ class Visits:
         with self._database.reading() as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(review.visit_id))]
 
+    def reviewed_at(self, at: datetime) -> list[str]:
+        """The visits of which something was said at this very instant, as a job says it of many."""
+        review = schema.review.c
+        with self._database.reading() as connection:
+            return list(connection.execute(sa.select(review.visit_id).where(review.at == at)).scalars())
+
     def names(self) -> list[tuple[str, str | None]]:
         """Common and scientific name of all that visits are called, of those without a common name none."""
         visit = schema.visit.c

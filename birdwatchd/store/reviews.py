@@ -13,7 +13,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from birdwatchd.errors import StoreError
+from birdwatchd.errors import ReviewRefused
 from birdwatchd.records import Label, Rank, State, Verdict, Visit
 from birdwatchd.store import schema
 
@@ -51,7 +51,7 @@ def reviewed(visit: Visit, review: Review) -> Verdict:
     """The verdict as the person wants it.
 
     Raises:
-        StoreError: there is nothing to confirm.
+        ReviewRefused: there is nothing to confirm.
     """
     verdict = visit.verdict
     confirmed = replace(verdict, state=State.CONFIRMED, score=1.0, rare=False, reasons=(f"reviewed by {review.by}",))
@@ -63,7 +63,7 @@ def reviewed(visit: Visit, review: Review) -> Verdict:
         name, scientific = review.label.common_name, review.label.scientific_name
         return replace(confirmed, rank=Rank.SPECIES, common_name=name, scientific_name=scientific)
     if verdict.common_name is None:
-        raise StoreError(f"visit {visit.visit_id} has no name to confirm", "say which species it is")
+        raise ReviewRefused(f"visit {visit.visit_id} has no name to confirm", "say which species it is")
     return replace(confirmed, rare=verdict.rare)
 
 
@@ -100,20 +100,23 @@ def archive_verdict(connection: Connection, visit: Visit, model_id: int, cause: 
     )
 
 
-def undo_review(connection: Connection, visit_id: str) -> Verdict:
+def undo_review(connection: Connection, visit_id: str, said_at: datetime | None = None) -> Verdict:
     """Delete the newest review of a visit; returns the verdict that it had replaced.
 
+    Args:
+        said_at: only if it was said then; by default whenever.
+
     Raises:
-        StoreError: there is none.
+        ReviewRefused: there is none.
     """
     review, superseded = schema.review.c, schema.superseded.c
-    mine = sa.select(review.id).where(review.visit_id == visit_id).order_by(review.id.desc()).limit(1)
-    last = connection.execute(mine).scalar()
+    mine = sa.select(review.id, review.at).where(review.visit_id == visit_id).order_by(review.id.desc()).limit(1)
+    last = connection.execute(mine).first()
     archived = sa.select(schema.superseded).where(superseded.visit_id == visit_id, superseded.cause == "review")
     before = connection.execute(archived.order_by(superseded.id.desc()).limit(1)).first()
-    if last is None or before is None:
-        raise StoreError(f"visit {visit_id} has no review to take back", "see `birdwatchd visits`")
-    connection.execute(sa.delete(schema.review).where(review.id == last))
+    if last is None or before is None or said_at not in (None, last.at):
+        raise ReviewRefused(f"visit {visit_id} has no review to take back", "see `birdwatchd visits`")
+    connection.execute(sa.delete(schema.review).where(review.id == last.id))
     connection.execute(sa.delete(schema.superseded).where(superseded.id == before.id))
     return verdict_of(before)
 

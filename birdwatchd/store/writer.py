@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from birdwatchd.disk import DiskRoom
-from birdwatchd.errors import StoreError
+from birdwatchd.errors import NoSuchVisit, ReviewRefused, StoreError
 from birdwatchd.records import State, Verdict, Visit
 from birdwatchd.store import outbox, reviews, revision, schema
 from birdwatchd.store.camera_state import EFFORT_GAP
@@ -239,31 +239,41 @@ class Writer:
                 log.info("visits are kept with pictures again")
         return crops
 
-    def review(self, visit_id: str, review: Review, now: datetime) -> Visit:
+    def review(self, visit_id: str, review: Review, now: datetime, *, job_at: datetime | None = None) -> Visit:
         """Replace a visit's verdict by what a person said; the old one is kept. Returns the visit as it is then.
 
+        Args:
+            job_at: when it was said, of many visits at once; a visit that was reviewed before is then left as it is.
+
         Raises:
-            StoreError: there is no such visit, the bird is still there, or there is nothing to confirm.
+            NoSuchVisit: there is no such visit.
+            ReviewRefused: the bird is still there, there is nothing to confirm, or it was reviewed before.
         """
         with self._database.writing(durable=True) as connection:
             stored, row = _over(connection, visit_id)
+            if job_at is not None and reviews.has_review(connection, visit_id):
+                raise ReviewRefused(f"visit {visit_id} was reviewed before", "see `birdwatchd visits`")
             verdict = reviews.reviewed(stored.visit, review)
             reviews.archive_verdict(connection, stored.visit, row.model_id, "review", now)
             said = {"verdict": review.verdict.value, "species": review.species, "by": review.by}
-            connection.execute(sa.insert(schema.review).values(visit_id=visit_id, at=now, **said))
+            connection.execute(sa.insert(schema.review).values(visit_id=visit_id, at=job_at or now, **said))
             changed = self._revise(connection, stored.visit, verdict, now)
         self.renew_note(visit_id)
         return changed
 
-    def undo_review(self, visit_id: str, now: datetime) -> Visit:
+    def undo_review(self, visit_id: str, now: datetime, *, job_at: datetime | None = None) -> Visit:
         """Undo the newest review of a visit: its verdict is again what it was before. Returns the visit as it is then.
 
+        Args:
+            job_at: only a review of the job of this time; by default whichever.
+
         Raises:
-            StoreError: there is no such visit, or no review of it.
+            NoSuchVisit: there is no such visit.
+            ReviewRefused: there is no such review of it.
         """
         with self._database.writing(durable=True) as connection:
             stored, _ = _over(connection, visit_id)
-            before = reviews.undo_review(connection, visit_id)
+            before = reviews.undo_review(connection, visit_id, job_at)
             changed = self._revise(connection, stored.visit, before, now)
         self.renew_note(visit_id)
         return changed
@@ -332,9 +342,9 @@ def _over(connection: Connection, visit_id: str) -> tuple[StoredVisit, Row[Any]]
     """A visit that is over, as stored."""
     row = connection.execute(stored_visits().where(schema.visit.c.id == visit_id)).first()
     if row is None:
-        raise StoreError(f"there is no visit {visit_id}", "see `birdwatchd visits`")
+        raise NoSuchVisit(f"there is no visit {visit_id}", "see `birdwatchd visits`")
     if row.ended_at is None:
-        raise StoreError(f"visit {visit_id} is not over yet", "review it when the bird has left")
+        raise ReviewRefused(f"visit {visit_id} is not over yet", "review it when the bird has left")
     return to_stored_visit(row), row
 
 

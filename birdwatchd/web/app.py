@@ -13,17 +13,19 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 
 from birdwatchd import __version__
-from birdwatchd.errors import BirdwatchError, ConfigError, NoSuchVisit, StoreError, StoreUnavailable
+from birdwatchd.errors import BirdwatchError, ConfigError, NoSuchVisit, ReviewRefused, StoreError, StoreUnavailable
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.store.pages.changes import Changes
 from birdwatchd.web.guard import Guard, Hosts
 from birdwatchd.web.home import Home
+from birdwatchd.web.jobs import Jobs
 from birdwatchd.web.live import Live
 from birdwatchd.web.login import Login
+from birdwatchd.web.looks import Looks
 from birdwatchd.web.proxies import Proxies
 from birdwatchd.web.render import render
-from birdwatchd.web.routes import api, entrance, health, media, review, species, today, visits
+from birdwatchd.web.routes import api, entrance, health, looks_map, many, media, review, species, today, visits
 
 __all__ = ["build_app", "routes"]
 
@@ -42,7 +44,7 @@ class _Static(StaticFiles):
 def routes() -> FastAPI:
     """The routes alone, without a home and a guard."""
     app = FastAPI(title="birdwatchd", openapi_url=None, docs_url=None, redoc_url=None)
-    for part in (today, visits, review, species, health, media, entrance):
+    for part in (today, visits, review, many, looks_map, species, health, media, entrance):
         app.include_router(part.router)
     app.mount(api.PREFIX, _api(), name="api")
     app.mount("/static", _Static(directory=str(files("birdwatchd.web") / "static")), name="static")
@@ -72,6 +74,7 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     app.state.home = home = Home(config)
     app.state.live = Live(Changes(home.database), stop)
     app.state.login = login
+    app.state.jobs, app.state.looks = Jobs(config, stop), Looks()
     for part in app.routes:
         if isinstance(part, Mount) and isinstance(part.app, FastAPI):
             part.app.state = app.state
@@ -121,6 +124,8 @@ def _status(request: Request, error: BirdwatchError) -> int:
     """The status that says whose turn it is."""
     if isinstance(error, NoSuchVisit):
         return 404
+    if isinstance(error, ReviewRefused):
+        return 409
     if isinstance(error, StoreUnavailable):
         return 503
     if isinstance(error, StoreError):

@@ -205,7 +205,45 @@ def test_birds_are_judged_without_a_mouse(station: Station) -> None:
     assert station.find(".problem") == []
 
 
-@pytest.mark.parametrize("path", ["/", "/visits", "/review?show=all", "/species", "/health", "visit"])
+def test_many_birds_are_judged_at_once_and_it_is_undone(station: Station) -> None:
+    """Two are ticked with x, one answer counts for both, and one press takes it back."""
+    for number in range(3):
+        station.bird("House sparrow", State.UNCERTAIN, ago_s=5.0 + number)
+    station.open("/review?guess=hidden")
+    ids = [one.get_attribute("data-visit") for one in station.find(".item")]
+    was = [station.verdict(one) for one in ids[:2]]
+    assert "House sparrow" not in station.text("#queue")
+    station.press("g")
+    assert "House sparrow" in station.text(".item.selected")
+    assert not station.find("#selection")[0].is_displayed()
+    station.press("x", "j", "x")
+    station.find("#selection button[value=not_a_bird]")[0].click()
+    wait_for(lambda: "2 of 2 visits" in station.text("#job") and "Done" in station.text("h1"), "the job's end", 20)
+    assert [station.verdict(one)[0] for one in ids[:2]] == [State.REJECTED] * 2
+    station.find("button[value=undo]")[0].click()
+    wait_for(lambda: "Undone" in station.text("h1"), "the undo", 20)
+    assert [station.verdict(one) for one in ids[:2]] == was
+
+
+def test_a_line_around_birds_leads_to_their_review(station: Station) -> None:
+    """The map of looks is for drawing on, with a mouse or a finger."""
+    from selenium.webdriver import ActionChains
+
+    station.bird("Great tit", ago_s=300.0)
+    station.open("/looks")
+    drawn = len(station.find("#looks circle"))
+    assert drawn >= 1
+    chart = station.find("#looks")[0]
+    side = chart.size["width"] * 0.49
+    line = ActionChains(station.driver, duration=20).move_to_element_with_offset(chart, -side, -side).click_and_hold()
+    for by in ((2 * side, 0), (0, 2 * side), (-2 * side, 0)):
+        line = line.move_by_offset(*by)
+    line.release().perform()
+    wait_for(lambda: "/review/many?map=" in station.driver.current_url, "the review", 10)
+    assert f"Review {drawn} visit" in station.text("h1")
+
+
+@pytest.mark.parametrize("path", ["/", "/visits", "/review?show=all", "/species", "/health", "/looks", "visit"])
 def test_a_phone_shows_it_whole(station: Station, path: str) -> None:
     """Nobody scrolls sideways in a garden; what is pressed with a thumb is as large as one."""
     visit_id = station.bird("Great tit", ago_s=200.0)

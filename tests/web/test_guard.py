@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from starlette.routing import Mount
 
+from birdwatchd.commands.review_many import JobFiles, ReviewJob
+from birdwatchd.store import ReviewVerdict
 from birdwatchd.testing import START, bird_image, example_moment, example_visit, temporary_store
 from birdwatchd.web.app import routes
 from birdwatchd.web.login import Login, hash_of
@@ -27,6 +29,7 @@ FOUND = (
     for method in methods
 )
 ROUTES = [*sorted(FOUND), ("GET", f"{PREFIX}/openapi.json")]
+JOB = ReviewJob("20260501T063000000000", ReviewVerdict.CONFIRM, "", "ann", "a selection", (VISIT,), "done")
 OPEN = {("GET", "/login"), ("POST", "/login")}
 
 
@@ -44,6 +47,7 @@ def home() -> Iterator[Path]:
         (store.home / clip).write_bytes(bytes(range(100)))
         visit = example_visit(VISIT, clip=clip)
         store.writer().record(visit, [example_moment(jpeg=picture())], START)
+        JobFiles(store.home).write(JOB)
         yield store.home
 
 
@@ -52,7 +56,7 @@ def stranger(home: Path) -> Browser:
 
 
 def address(path: str) -> str:
-    return path.format(visit_id=VISIT, number=0, name=segment("Passer domesticus"))
+    return path.format(visit_id=VISIT, number=0, name=segment("Passer domesticus"), job_id=JOB.job_id)
 
 
 def test_the_walk_knows_every_route() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
@@ -21,6 +23,7 @@ from birdwatchd.settings.config import Config
 from birdwatchd.stages.page_process import listening
 from birdwatchd.store import Store
 from birdwatchd.testing import example_moment, example_visit, temporary_store
+from birdwatchd.web.app import build_app
 from birdwatchd.web.home import Home
 from birdwatchd.web.server import serve
 from tests.support.page import Browser, browser
@@ -94,7 +97,7 @@ def test_the_day_is_the_stations_wherever_the_browser_is(store: Store, owner: Br
     assert '<time datetime="2026-05-11T21:30:00+00:00">07:30</time>' in text
     tomorrow_in_california = owner.get("/visits?day=2026-05-12").text
     assert ("Great tit" in tomorrow_in_california, 'class="card"' in tomorrow_in_california) == (True, True)
-    assert "max=" not in tomorrow_in_california
+    assert not re.search(r'type="date"[^>]*max=', tomorrow_in_california)
 
 
 def test_a_clip_plays_on_an_iphone(store: Store, owner: Browser) -> None:
@@ -160,3 +163,79 @@ def test_an_open_tab_does_not_hold_up_the_end(tmp_path: Path) -> None:
         thread.join(10)
         assert not thread.is_alive()
         assert time.monotonic() - began_s < 3
+
+
+def wait_for_job() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "reviews":
+            thread.join(10)
+
+
+def test_a_hailstorm_of_wrong_names(store: Store, owner: Browser) -> None:
+    """After hail there were more than a hundred bitterns, to be deleted one by one, or all of a species for ever.
+
+    Must: All of a species and a day are judged at once; other days and other species stay, and it can be undone.
+    Report: https://github.com/tphakala/birdnet-go/issues/2838
+    Report: https://github.com/tphakala/birdnet-go/issues/3405
+    Report: https://github.com/orcasound/orcahello/issues/23
+    """
+    owner.app = build_app(owner.config, owner.login, Stop())
+    hail = [visit(store, "Bittern", "Botaurus stellaris", ago=timedelta(minutes=5 + one)) for one in range(5)]
+    real = visit(store, "Bittern", "Botaurus stellaris", ago=timedelta(days=3))
+    tit = visit(store, "Great tit", "Parus major")
+    asked = owner.get("/review/many?species=Botaurus+stellaris&day=2026-05-12").text
+    assert "Review 5 visits at once" in asked
+    which = re.search(r'name="which" value="([^"]+)"', asked)
+    assert which is not None
+    answer = owner.post("/review/jobs", {"which": unescape(which[1]), "verdict": "not_a_bird"})
+    wait_for_job()
+    states = lambda: [one.verdict.state for one in store.visits.find()]  # noqa: E731
+    assert states().count(State.REJECTED) == len(hail)
+    assert {one.visit_id for one in store.visits.find() if one.verdict.state is State.CONFIRMED} == {real, tit}
+    owner.post(answer.headers["location"], {"do": "undo"})
+    wait_for_job()
+    assert set(states()) == {State.CONFIRMED}
+
+
+def test_a_bird_without_a_name_is_not_confirmed_with_others(store: Store, owner: Browser) -> None:
+    """A bird of unknown species that was said to be right went into the gallery under a wrong label.
+
+    Must: It stays for review, also where one answer counts for many.
+    Report: https://github.com/arminfabritzek/WatchMyBirds/issues/17
+    """
+    owner.app = build_app(owner.config, owner.login, Stop())
+    tit = visit(store, "Great tit", "Parus major")
+    nobody = example_visit(new_visit_id(NOW - SOON, 7), start=NOW - SOON)
+    unknown = Verdict(State.UNKNOWN, Rank.BIRD, None, None, 0.2, (("Bittern", 0.2),))
+    store.writer().record(replace(nobody, verdict=unknown), [example_moment()], NOW)
+    form = {f"pick-{tit}": "1", f"pick-{nobody.visit_id}": "1", "verdict": "confirm"}
+    answer = owner.post("/review/jobs", form)
+    wait_for_job()
+    assert [visit_id for visit_id, _, _ in store.visits.reviews()] == [tit]
+    assert "no name to confirm" in owner.get(answer.headers["location"]).text
+    assert f'data-visit="{nobody.visit_id}"' in owner.get("/review").text
+
+
+def test_a_locked_database_ends_no_job_for_ever(store: Store, owner: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread ended with "database is locked", and what it had to do was never done.
+
+    Must: The page says why it stopped and how far it got, and it goes on when it is told to.
+    Report: https://github.com/blakeblackshear/frigate/issues/7182
+    Report: https://github.com/blakeblackshear/frigate/issues/594
+    """
+    owner.app = build_app(owner.config, owner.login, Stop())
+    tit = visit(store, "Great tit", "Parus major")
+    monkeypatch.setattr("birdwatchd.store.database.BUSY_TIMEOUT_MS", 50)
+    other = sqlite3.connect(store.path, isolation_level=None)
+    with closing(other):
+        other.execute("BEGIN IMMEDIATE")
+        where = owner.post("/review/jobs", {f"pick-{tit}": "1", "verdict": "confirm"}).headers["location"]
+        wait_for_job()
+        other.execute("ROLLBACK")
+    text = owner.get(where).text
+    assert re.search(r'class="problem" role="alert">[^<]+', text)
+    assert "<b>0</b> of 1" in text
+    assert 'value="go_on"' in text
+    owner.post(where, {"do": "go_on"})
+    wait_for_job()
+    assert "<h1>Done</h1>" in owner.get(where).text

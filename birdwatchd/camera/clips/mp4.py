@@ -77,6 +77,9 @@ class ClipFile:
         Raises:
             StoreFull, StoreError: it cannot be written; only `discard` is allowed then.
         """
+        if self._first is None:  # the file keeps whole seconds, cut off: so it says the nearest one
+            began = packet.at + timedelta(seconds=0.5)
+            self._container.metadata["creation_time"] = began.strftime("%Y-%m-%dT%H:%M:%SZ")
         first = self._first = self._first or packet
         shown_s = (packet.at - first.at).total_seconds()
         if shown_s < 0:

@@ -61,6 +61,7 @@ class CardFilter:
         since, until: they began at or after the one and before the other.
         firsts: they were the first of the species, ever or of a year, season or day.
         over: the bird has left.
+        least, most: the score of the name is at least the one and at most the other, 0 … 1.
     """
 
     species: str | None = None
@@ -72,6 +73,8 @@ class CardFilter:
     rare: bool = False
     unreviewed: bool = False
     over: bool = False
+    least: float | None = None
+    most: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +94,21 @@ class Cards:
     def page(self, wanted: CardFilter, size: int, after: Place | None = None) -> CardPage:
         """The newest visits that are wanted, or those that follow a place."""
         with self._database.reading() as connection:
-            found: list[tuple[datetime, str]] = []
-            for stretch in _stretches(connection, wanted):
-                rows = connection.execute(newest_of(stretch, wanted, after, size + 1)).all()
-                found += [(row.started_at, row.id) for row in rows]
-            found = sorted(found, reverse=True)
+            found = _newest(connection, wanted, after, size + 1)
             shown = [visit_id for _, visit_id in found[:size]]
             cards = _cards(connection, shown)
         older = Place(*found[size - 1]) if len(found) > size else None
         return CardPage(cards, older)
+
+    def ids(self, wanted: CardFilter, limit: int) -> list[str]:
+        """The newest visits that are wanted, at most `limit`, newest first."""
+        with self._database.reading() as connection:
+            return [visit_id for _, visit_id in _newest(connection, wanted, None, limit)][:limit]
+
+    def these(self, visit_ids: Sequence[str]) -> tuple[Card, ...]:
+        """Some visits, in this order; without those that are gone."""
+        with self._database.reading() as connection:
+            return _cards(connection, visit_ids)
 
     def of(self, visit_id: str) -> Card | None:
         """One visit, or None."""
@@ -141,6 +150,15 @@ class Cards:
             older = older.order_by(visit.started_at.desc(), visit.id.desc())
             first, second = (connection.execute(query.limit(1)).scalar() for query in (newer, older))
         return first, second
+
+
+def _newest(connection: Connection, wanted: CardFilter, after: Place | None, limit: int) -> list[tuple[datetime, str]]:
+    """When the newest visits of all stretches began, and their ids, newest first; of each stretch at most `limit`."""
+    found: list[tuple[datetime, str]] = []
+    for stretch in _stretches(connection, wanted):
+        rows = connection.execute(newest_of(stretch, wanted, after, limit)).all()
+        found += [(row.started_at, row.id) for row in rows]
+    return sorted(found, reverse=True)
 
 
 def _stretches(connection: Connection, wanted: CardFilter) -> list[list[sa.ColumnElement[bool]]]:
@@ -202,6 +220,10 @@ def newest_of(
         query = query.where(~sa.exists().where(schema.review.c.visit_id == visit.id))
     if wanted.over:
         query = query.where(visit.ended_at.is_not(None))
+    if wanted.least is not None:
+        query = query.where(visit.score >= wanted.least)
+    if wanted.most is not None:
+        query = query.where(visit.score <= wanted.most)
     return query.order_by(visit.started_at.desc(), visit.id.desc()).limit(limit)
 
 

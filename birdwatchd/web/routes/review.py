@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from birdwatchd.web.home import Home
 from birdwatchd.web.render import home_of, render
 from birdwatchd.web.routes.visits import guesses_of
 
-__all__ = ["router"]
+__all__ = ["REVIEWER", "router"]
 
 router = APIRouter()
 SHOWN = 24
@@ -68,6 +69,7 @@ def review(request: Request) -> Response:
         more=more,
         show=show,
         sorts=SORTS,
+        guess_hidden=_hides(request.query_params),
     )
 
 
@@ -90,7 +92,7 @@ def say(request: Request, visit_id: str) -> Response:
     if card is None:
         raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
     template = "visit_verdict.html" if form.get("part") == "verdict" else "review_item.html"
-    return render(request, template, **_parts(home, _item(home, card, problem)))
+    return render(request, template, guess_hidden=_hides(form), **_parts(home, _item(home, card, problem)))
 
 
 @router.get("/names")
@@ -100,6 +102,11 @@ def names(request: Request) -> Response:
     asked = request.query_params.get("q", "")[:100]
     seen = frozenset(species for species, _ in home.store.species.names())
     return render(request, "names.html", names=home.names.find(asked, seen), asked=asked)
+
+
+def _hides(given: Mapping[str, str]) -> bool:
+    """Whether the network's guess is shown only to who asks for it, so that it leads nobody."""
+    return given.get("guess") == "hidden"
 
 
 def _store(home: Home, visit_id: str, form: dict[str, str]) -> None:

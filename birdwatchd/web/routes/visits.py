@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
@@ -11,22 +12,28 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from birdwatchd.commands.similar import similar_visits
 from birdwatchd.commands.terminal import NO_SPECIES
-from birdwatchd.errors import NoSuchVisit
-from birdwatchd.records import State, Verdict
-from birdwatchd.store import day_bounds
+from birdwatchd.errors import NoSuchVisit, StoreError
+from birdwatchd.records import State, Verdict, Visit
+from birdwatchd.search.nearest import has_copy
+from birdwatchd.store import StoredMoment, day_bounds
 from birdwatchd.store.pages.cards import CardFilter, Place
+from birdwatchd.store.pages.clip_span import clip_span
 from birdwatchd.web.home import Home
 from birdwatchd.web.render import home_of, render
 from birdwatchd.web.words import STATE_WORDS
 
-__all__ = ["TopRow", "guesses_of", "read_filter", "router", "top_rows"]
+__all__ = ["TopRow", "guesses_of", "likeness", "read_filter", "router", "top_rows"]
 
 router = APIRouter()
 PAGE = 24
 RAIL_DAYS = 21
 THE_PAST = datetime(1900, 1, 1, tzinfo=UTC)
+MOST_UNCOPIED = 20_000  # visits whose embeddings are read into memory, for a copy of them: some 100 MB
+ALIKE = 24  # visits that are shown as similar
 LIKELY = 0.02  # what is less likely is no name to offer
+_one_search = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,23 @@ class TopRow:
     name: str
     share: float | None
     raw: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A picture of a visit, and where in the clip it was taken."""
+
+    number: int
+    place_s: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Where in a clip of so many seconds the pictures are."""
+
+    seconds: float
+    marks: tuple[Mark, ...]
 
 
 @router.get("/visits")
@@ -72,19 +96,60 @@ def visit(request: Request, visit_id: str) -> Response:
     found = card.stored.visit
     moments = home.store.visits.moments(visit_id)
     newer, older = home.store.cards.neighbours(visit_id)
+    has_clip = found.clip is not None and home.shows(found.camera) and home.media.has_clip(found.clip)
     return render(
         request,
         "visit.html",
         card=card,
         visit=found,
         moments=[moment for moment in moments if moment.crop is not None and home.shows(found.camera)],
-        has_clip=found.clip is not None and home.shows(found.camera) and home.media.has_clip(found.clip),
+        has_clip=has_clip,
         top=top_rows(found.verdict),
         guesses=guesses_of(found.verdict),
         history=home.store.histories.of(visit_id),
         newer=newer,
         older=older,
+        marks=_marks(home, found, moments) if has_clip else None,
     )
+
+
+@router.get("/visits/{visit_id}/similar")
+def similar(request: Request, visit_id: str) -> Response:
+    """The visits that look most like one: searched for when somebody asks."""
+    home = home_of(request)
+    card = home.store.cards.of(visit_id)
+    if card is None:
+        raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
+    found = dict(likeness(home, card.stored.visit, ALIKE))
+    cards = home.store.cards.these(list(found))
+    alike = [(one, found[one.stored.visit.visit_id]) for one in cards]
+    return render(request, "similar.html", card=card, visit=card.stored.visit, alike=alike)
+
+
+def likeness(home: Home, visit: Visit, count: int) -> list[tuple[str, float]]:
+    """The ids of the visits that look most like one, best first, each with its likeness.
+
+    One search at a time: it reads all embeddings, if there is no copy of them yet.
+
+    Raises:
+        StoreError: there is none, and to make it would take more memory than a page should; or the database failed.
+    """
+    with _one_search:
+        if not has_copy(home.store, visit.model) and len(home.store.embeddings.versions(visit.model)) > MOST_UNCOPIED:
+            hint = "run `birdwatchd similar last` once; the search is quick from then on"
+            raise StoreError("there are too many visits to search them here for the first time", hint)
+        return [(one.visit_id, share) for one, share in similar_visits(home.store, visit, count)]
+
+
+def _marks(home: Home, visit: Visit, moments: Sequence[StoredMoment]) -> Marks | None:
+    """Where in the clip the pictures are; None where the clip does not say when it begins."""
+    assert visit.clip is not None
+    span = clip_span(home.config.home / visit.clip)
+    if span is None or span.seconds <= 0:
+        return None
+    places = [(moment, span.place_s(moment.at)) for moment in moments]
+    found = [Mark(moment.idx, place, moment.at) for moment, place in places if place is not None]
+    return Marks(span.seconds, tuple(found)) if found else None
 
 
 def _rail(home: Home, chosen: date | None) -> list[date]:
@@ -129,7 +194,15 @@ def read_filter(given: Mapping[str, str], zone: ZoneInfo) -> tuple[CardFilter, d
         firsts=bool(given.get("firsts")),
         rare=bool(given.get("rare")),
         unreviewed=bool(given.get("unreviewed")),
+        least=_share(given.get("least", "")),
+        most=_share(given.get("most", "")),
     ), day
+
+
+def _share(percent: str) -> float | None:
+    """`85` of an address as 0.85; None for what is no whole percentage."""
+    number = int(percent) if percent.isascii() and percent.isdecimal() and len(percent) <= 3 else None
+    return None if number is None or number > 100 else number / 100
 
 
 def _day(text: str) -> date | None:

@@ -48,6 +48,60 @@ if (filters) {
   filters.addEventListener("change", () => filters.requestSubmit());
 }
 
+// -- the pictures' places in the clip
+
+body.addEventListener("click", (event) => {
+  const mark = event.target.closest("[data-seek]");
+  const clip = document.getElementById("clip");
+  if (!mark || !clip) return;
+  event.preventDefault();
+  clip.currentTime = Number(mark.dataset.seek);
+  clip.focus();
+});
+
+// -- the map of looks: a line around points leads to their review
+
+const map = document.getElementById("looks");
+if (map) {
+  const lasso = document.getElementById("lasso");
+  const draw = document.getElementById("draw");
+  let line = null; // corners, in the map's own units
+  const place = (event) => {
+    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(map.getScreenCTM().inverse());
+    return [at.x, at.y];
+  };
+  draw.hidden = false;
+  draw.addEventListener("click", () => {
+    draw.setAttribute("aria-pressed", String(map.classList.toggle("drawing")));
+  });
+  map.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || (event.pointerType !== "mouse" && !map.classList.contains("drawing"))) return;
+    line = [place(event)];
+    map.setPointerCapture(event.pointerId);
+  });
+  map.addEventListener("pointermove", (event) => {
+    if (!line) return;
+    const [x, y] = place(event);
+    const [lastX, lastY] = line.at(-1);
+    if (Math.hypot(x - lastX, y - lastY) > 0.02) line.push([x, y]);
+    lasso.setAttribute("points", line.map((one) => one.join()).join(" "));
+  });
+  map.addEventListener("pointercancel", () => { line = null; lasso.setAttribute("points", ""); });
+  map.addEventListener("pointerup", (event) => {
+    const drawn = line;
+    line = null;
+    lasso.setAttribute("points", "");
+    if (drawn && drawn.length > 3) {
+      const every = Math.ceil(drawn.length / 70); // an address has its length
+      const corners = drawn.filter((_, index) => index % every === 0).map(([x, y]) => `${Math.round(x * 1000)}_${Math.round(-y * 1000)}`);
+      location.assign(`/review/many?map=${map.dataset.map}&line=${corners.join("~")}`);
+      return;
+    }
+    const point = document.elementFromPoint(event.clientX, event.clientY)?.closest("[data-v]");
+    if (point) location.assign(`/visits/${encodeURIComponent(point.dataset.v)}`);
+  });
+}
+
 // -- names while they are typed on a visit's own page
 
 body.addEventListener("input", async (event) => {
@@ -121,12 +175,14 @@ if (queue) {
     c: () => press(selected, "c"),
     n: () => press(selected, "n"),
     s: () => item(selected)?.querySelector(".pick") && show_pick(selected),
+    x: () => item(selected)?.querySelector("[data-key=x]")?.click(),
+    g: () => item(selected)?.querySelector("details.guess")?.toggleAttribute("open"),
     u: undo,
     "?": () => legend.showModal(),
   };
   for (const hidden of document.querySelectorAll(".pick, #legend-button")) hidden.hidden = false;
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest("input, select, textarea, dialog");
+    const typing = event.target.closest("input:not([type=checkbox]), select, textarea, dialog");
     if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     if (keys[event.key]) {
       event.preventDefault();

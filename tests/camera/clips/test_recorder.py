@@ -136,6 +136,8 @@ def test_a_clip_shows_what_the_camera_sent_and_plays_in_a_browser(camera: Camera
     assert 0 < content.find(b"moov") < content.find(b"mdat")  # a browser can begin at once
     seen, stamps = [], []
     with av.open(str(path)) as container:
+        began = datetime.fromisoformat(container.metadata["creation_time"])  # so that pictures are found in it
+        assert abs((began - camera.at(4.0)).total_seconds()) <= 0.5
         stream = container.streams.video[0]
         assert stream.codec_context.codec_tag == PLAYABLE[stream.codec_context.codec.canonical_name]
         assert stream.codec_context.extradata[0] in (0x01, 0x81)  # avcC, hvcC, av1C; never start codes

@@ -1,0 +1,174 @@
+"""`/review/many`, `/review/jobs`: review a selection, all that match a filter, or all that look alike, as one job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl, urlencode
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import RedirectResponse, Response
+
+from birdwatchd.commands.review import species_named
+from birdwatchd.commands.review_many import MOST_VISITS, JobFiles, ReviewJob, done_by
+from birdwatchd.commands.terminal import counted
+from birdwatchd.errors import ConfigError, NoSuchVisit, ReviewRefused
+from birdwatchd.store import ReviewVerdict
+from birdwatchd.web.home import Home
+from birdwatchd.web.jobs import Jobs
+from birdwatchd.web.looks import Looks, read_outline
+from birdwatchd.web.render import home_of, render
+from birdwatchd.web.routes.review import REVIEWER
+from birdwatchd.web.routes.visits import likeness, read_filter
+from birdwatchd.web.words import STATE_WORDS, percent, title_of
+
+__all__ = ["router"]
+
+router = APIRouter()
+PICK = "pick-"  # begins the names of the fields of a selection; the rest is a visit's id
+SHOWN = 24
+MOST_ALIKE = 500  # visits, among which those are that look like one
+ALIKE = 0.9  # the least likeness of "all like this", where nobody says another
+DONE_WORDS = {
+    ReviewVerdict.CONFIRM: "the name is right",
+    ReviewVerdict.SPECIES: "another species",
+    ReviewVerdict.NOT_A_BIRD: "not a bird",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Visits that are to be reviewed together. `about` says which; `which` is the address's words for them."""
+
+    visit_ids: tuple[str, ...]
+    about: str
+    which: str
+
+
+@router.get("/review/many")
+def many(request: Request) -> Response:
+    """Which visits an address names, and what can be said of all of them."""
+    home = home_of(request)
+    given = dict(request.query_params) | {"before": request.query_params.get("before") or home.now().isoformat()}
+    chosen = _chosen(home, request.app.state.looks, given)
+    return render(
+        request,
+        "many.html",
+        chosen=chosen,
+        most=MOST_VISITS,
+        like=given.get("like", ""),
+        least=round(_least(given) * 100),
+        cards=home.store.cards.these(chosen.visit_ids[:SHOWN]),
+    )
+
+
+@router.get("/review/jobs")
+def jobs(request: Request) -> Response:
+    """The newest jobs."""
+    home = home_of(request)
+    return render(request, "jobs.html", jobs=JobFiles(home.config.home).newest(), words=DONE_WORDS)
+
+
+@router.post("/review/jobs")
+def begin(request: Request) -> Response:
+    """Begin a job for what was chosen, or selected."""
+    home, form = home_of(request), request.state.form
+    selected = tuple(name.removeprefix(PICK) for name in form if name.startswith(PICK))
+    if selected:
+        chosen = Chosen(selected, f"{counted(len(selected), 'selected visit')}", "")
+    elif form.get("which"):
+        chosen = _chosen(home, request.app.state.looks, dict(parse_qsl(form["which"])))
+    else:  # which is not all of them
+        chosen = Chosen((), "", "")
+    verdict = next((one for one in ReviewVerdict if one.value == form.get("verdict")), None)
+    species = form.get("species", "").strip()[:255] if verdict is ReviewVerdict.SPECIES else ""
+    if verdict is None or not chosen.visit_ids or (verdict is ReviewVerdict.SPECIES and not species):
+        raise ConfigError("nothing was said, or of no visit", "choose visits, and say what they are")
+    if species:
+        species = species_named(species, home.config).common_name
+    job = ReviewJob(ReviewJob.id_at(home.now()), verdict, species, REVIEWER, chosen.about, chosen.visit_ids)
+    _jobs(request).start(job)
+    return RedirectResponse(f"/review/jobs/{job.job_id}", 303)
+
+
+@router.get("/review/jobs/{job_id}")
+def job(request: Request, job_id: str) -> Response:
+    """How far a job is, and the means to stop it, to let it go on, and to undo it."""
+    home = home_of(request)
+    found = _found(home, job_id)
+    done = len(done_by(home.store, found))
+    return render(request, "job.html", job=found, done=done, progress=_jobs(request).progress(job_id), words=DONE_WORDS)
+
+
+@router.post("/review/jobs/{job_id}")
+def steer(request: Request, job_id: str) -> Response:
+    """Stop a job, let it go on, or undo it."""
+    found = _found(home_of(request), job_id)
+    asked = request.state.form.get("do", "")
+    if asked == "stop":
+        _jobs(request).halt(job_id)
+    elif asked in ("go_on", "undo"):
+        _jobs(request).start(found, undo=asked == "undo")
+    return RedirectResponse(f"/review/jobs/{found.job_id}", 303)
+
+
+def _jobs(request: Request) -> Jobs:
+    found: Jobs = request.app.state.jobs
+    return found
+
+
+def _found(home: Home, job_id: str) -> ReviewJob:
+    found = JobFiles(home.config.home).read(job_id)
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+def _chosen(home: Home, looks: Looks, given: Mapping[str, str]) -> Chosen:
+    """The visits that an address names: like one, within a line, or all that match and began before it was asked."""
+    which = urlencode({name: value for name, value in given.items() if value})
+    like = given.get("like", "")
+    if given.get("map"):
+        drawn = looks.named(given["map"])
+        if drawn is None:
+            raise ReviewRefused("the map was drawn anew since", "draw the line once more")
+        points = drawn.within(read_outline(given.get("line", "")))
+        return Chosen(tuple(point.visit_id for point in points), "visits within a line on the map of looks", which)
+    if like:
+        visit = home.store.visits.get(like)
+        if visit is None:
+            raise NoSuchVisit(f"there is no visit {like[:64]}", "it may have been deleted")
+        least = _least(given)
+        found = [one for one, share in likeness(home, visit, MOST_ALIKE) if share >= least]
+        about = f"visits that look like {title_of(visit.verdict)} ({percent(least)} or more)"
+        return Chosen((like, *found), about, which)
+    wanted, day = read_filter(given, home.zone)
+    before = _instant(given.get("before", ""))
+    if before is not None:
+        wanted = replace(wanted, until=min(wanted.until or before, before))
+    wanted = replace(wanted, unreviewed=True, over=True)
+    words = [
+        wanted.species or "",
+        home.camera_name(wanted.camera) if wanted.camera else "",
+        *(STATE_WORDS[state].lower() for state in wanted.states),
+        day.isoformat() if day else "",
+        *(name for name in ("firsts", "rare") if given.get(name)),
+        f"score from {percent(wanted.least)}" if wanted.least is not None else "",
+        f"score to {percent(wanted.most)}" if wanted.most is not None else "",
+    ]
+    about = ", ".join(word for word in words if word) or "all visits"
+    return Chosen(tuple(home.store.cards.ids(wanted, MOST_VISITS)), f"{about}, not reviewed", which)
+
+
+def _least(given: Mapping[str, str]) -> float:
+    text = given.get("least", "")
+    return min(int(text), 100) / 100 if text.isascii() and text.isdecimal() and len(text) <= 3 else ALIKE
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at.astimezone(UTC) if at.tzinfo is not None else None
