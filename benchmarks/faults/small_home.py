@@ -103,7 +103,8 @@ def write_old(home: Path) -> None:
         for number in range(OLD):
             start = now - timedelta(days=300) + timedelta(minutes=10 * number)
             visit = example_visit(new_visit_id(start, number), start=start)
-            store.writer().record(visit, [example_moment(jpeg=os.urandom(OLD_BYTES))], now)
+            jpeg = b"\xff\xd8" + os.urandom(OLD_BYTES) + b"\xff\xd9"  # what is looked at of a picture
+            store.writer().record(visit, [example_moment(jpeg=jpeg)], now)
 
 
 def _free(home: Path) -> int:
