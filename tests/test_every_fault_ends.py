@@ -111,6 +111,10 @@ EVENTS = {
     ("mqtt/publisher", "the broker rejected message %s (%s); dropped"): ONE_THING,
     ("mqtt/publisher", "cannot publish on %r: topic invalid or message too large; dropped"): ONE_THING,
     ("mqtt/retained", "%d topics in the database are damaged; they are forgotten"): AT_START,
+    (
+        "web/jobs",
+        "the reviews of %s stopped: %s",
+    ): "a person began them, sees it on the page, and lets them go on there",
     ("monitor/local_socket", "%s cannot be made (%s): `selftest` will not work"): UNTIL_RESTART,
     ("mqtt/commands", "%s"): ONE_THING,
     ("flow", "%s failed unexpectedly; birdwatchd stops"): BEFORE_THE_END,

@@ -79,8 +79,15 @@ def named(home: Path) -> set[str]:
         return {name for (name,) in connection.execute(query)}
 
 
+def drop_lists(connection: sqlite3.Connection) -> None:
+    """Take away the indexes of schema 0011."""
+    for index in ("ix_visit_rare", "ix_visit_firsts", "ix_visit_species_started_at_count_max_clock"):
+        connection.execute(f"DROP INDEX {index}")
+
+
 def make_older(connection: sqlite3.Connection) -> None:
     """Make a database what it was with schema 0006, before moments said how much of a bird they show."""
+    drop_lists(connection)
     connection.execute("ALTER TABLE moment DROP COLUMN bird_evidence")
     connection.execute("DROP INDEX ix_visit_clock")
     connection.executescript("DROP INDEX ix_scanned_content; ALTER TABLE scanned DROP COLUMN content")
