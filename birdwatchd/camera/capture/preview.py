@@ -6,6 +6,7 @@ that an hour of video costs some dozens of frames.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,7 +42,12 @@ def own_orientation(source: Source, settings: CameraSettings, container: Any) ->
     try:
         with LibavErrors(source, opening=True), open_container(source, settings) as other:
             configure(other.streams.video[0].codec_context)
-            return orientation_in(next(other.decode(video=0))) or UPRIGHT
+            frames = other.decode(video=0)
+            own = orientation_in(next(frames)) or UPRIGHT
+            frames.close()
+            del frames, other
+            gc.collect()  # or its decoder keeps its frames, 26 MB of 4K, until the recording has been read
+            return own
     except (SourceError, StopIteration):
         return UPRIGHT  # what is wrong with it is said when it is read
 
