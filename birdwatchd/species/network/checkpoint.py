@@ -40,7 +40,7 @@ __all__ = ["DEMO", "Checkpoint", "read_checkpoint"]
 DEMO = "demo"
 MOST_BYTES = 10_000_000  # of a network's configuration; it has some hundred
 LONGEST_NAME = 200  # letters of a network's name
-MOST_WIDTH, MOST_LAYERS = 16_384, 512  # of a network; birder's widest have 8,192, its deepest some dozen a stage
+MOST_WIDTH, MOST_LAYERS = 16_384, 512  # of a network: against a digit too many, not a measure of what there is
 # Formats that can be read without running what they hold, the safer one first.
 _FORMATS = ("safetensors", "pt")
 _DEMO_HINT = "`model: {name: demo}` needs no download, but is a toy for trying birdwatchd out"
