@@ -14,12 +14,12 @@ demo: $(VENV)/demo.installed
 test: $(VENV)/test.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/system  # three at once: most of them wait for something
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/system
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/system  # whole daemons: no more at once than there are cores
 
 # Everything, also what takes minutes each: every fault at a whole station, a fresh machine, the service's own start.
 long: $(VENV)/test.installed
-	BIRDWATCHD_LONG=1 $(BIN)/python -m pytest -n 3 --dist loadfile --ignore tests/system
+	BIRDWATCHD_LONG=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/system
 	BIRDWATCHD_LONG=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/system
 
 coverage: $(VENV)/test.installed

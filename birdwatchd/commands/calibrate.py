@@ -78,7 +78,7 @@ def _reviewed(visits: Visits, model: str, labels: Sequence[Label]) -> _Reviewed:
             skipped += 1
             continue
         rows = np.stack([m.logits for m in moments if m.logits is not None])
-        logits.append(evidence.mean_logits(by_species.merge(rows)))
+        logits.append(evidence.mean_logits(by_species.merge(rows), [m.quality for m in moments]))
         truth.append(index)
     return _Reviewed(np.array(logits, np.float64).reshape(len(truth), -1), truth, skipped)
 

@@ -5,11 +5,16 @@ one good look. The best measure of that is what the network itself says: the *bi
 log-sum-exp of the logits of all species, less that of the classes that are no species (birder's `Unknown`), so the
 logarithm of the odds that there is a bird. Where a model has no such class it is the former alone, the energy of Liu et
 al. ("Energy-based Out-of-distribution Detection", NeurIPS 2020). The best three moments count, each as much as those
-odds say; one that rather shows no bird neither counts nor votes while there is a better one.
+odds times its quality say; one that rather shows no bird neither counts nor votes while there is a better one.
+
+The network alone does not know how much of the bird it is shown: of a dove that leaves, the tail that is left at the
+frame's edge once looked more like some bird than all eight pictures of the whole dove. Quality does (its size, its
+sharpness, whether it touches the edge: `camera/best_shot.py`).
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +27,8 @@ from birdwatchd.records import FloatArray, Label
 __all__ = ["BestMoments", "BirdEvidence", "Counted", "logsumexp"]
 
 MOMENTS = 3  # that make the name: one alone is an accident where there are many, more let in pictures without the bird
+
+MIN_QUALITY = 0.01  # that counts: a crop of no quality at all still is a picture of something
 
 Logits = NDArray[np.float64]
 
@@ -50,11 +57,15 @@ class BirdEvidence:
         """Log-sum-exp of the species' logits: low for what is like no bird that the network was trained on."""
         return logsumexp(logits[self._species])
 
-    def mean_logits(self, logits: FloatArray) -> Logits:
-        """What a verdict on these moments, shape (moments, classes), is made of: shape (classes,)."""
+    def mean_logits(self, logits: FloatArray, qualities: Sequence[float] | None = None) -> Logits:
+        """What a verdict on these moments, shape (moments, classes), is made of: shape (classes,).
+
+        Args:
+            qualities: of the moments' crops, 0 … 1; without them all are alike.
+        """
         best = BestMoments(self)
-        for row in logits:
-            best.add(row)
+        for row, quality in zip(logits, qualities or [1.0] * len(logits), strict=True):
+            best.add(row, quality)
         return best.counted().logits
 
 
@@ -63,8 +74,8 @@ class Counted:
     """The moments that make the name.
 
     Attributes:
-        logits: their mean, each weighted by the odds that it shows a bird, shape (classes,).
-        each: the logits of each, most bird evidence first, shape (moments, classes).
+        logits: their mean, each weighted by the odds that it shows a bird times its quality, shape (classes,).
+        each: the logits of each, what counts most first, shape (moments, classes).
         votes: how many of them have which class as their best.
         embeddings: theirs, shape (moments, dim); None where none were given.
     """
@@ -82,9 +93,10 @@ class _Moment:
     quality: float
     embedding: NDArray[np.float64] | None
 
-    def rank(self) -> tuple[float, float, bytes]:
-        """Smaller for a better one; the same for no two that differ, so that it does not matter when they came."""
-        return -self.evidence, -self.quality, self.logits.tobytes()
+    @property
+    def weight(self) -> float:
+        """How much it counts: the logarithm of the odds that it shows a bird times the quality of its crop."""
+        return self.evidence + math.log(max(self.quality, MIN_QUALITY))
 
 
 class BestMoments:
@@ -106,23 +118,29 @@ class BestMoments:
 
         Args:
             logits: shape (classes,).
-            quality: of its crop, 0 … 1; decides between moments of the same evidence.
+            quality: of its crop, 0 … 1.
             embedding: shape (dim,).
         """
         row = np.asarray(logits, np.float64)
         vector = None if embedding is None else np.asarray(embedding, np.float64)
         moment = _Moment(row, self._evidence.of(row), quality, vector)
-        self._best = sorted([*self._best, moment], key=_Moment.rank)[:MOMENTS]
+        self._best = sorted([*self._best, moment], key=self._rank)[:MOMENTS]
         self.seen += 1
+
+    def _rank(self, moment: _Moment) -> tuple[bool, float, bytes]:
+        """Smaller for a better one; the same for no two that differ, so that it does not matter when they came."""
+        return not self._shows_bird(moment), -moment.weight, moment.logits.tobytes()
+
+    def _shows_bird(self, moment: _Moment) -> bool:
+        """Whether it rather shows a bird than none, as far as the model can say so."""
+        return not self._evidence.can_deny or moment.evidence > 0
 
     def counted(self) -> Counted:
         """The moments that make the name; there must be one at least."""
-        best = self._best
-        if self._evidence.can_deny and best[0].evidence > 0:
-            best = [one for one in best if one.evidence > 0]
-        evidence = np.array([one.evidence for one in best])
+        best = [one for one in self._best if self._shows_bird(one)] or self._best
+        weights = np.array([one.weight for one in best])
         each = np.stack([one.logits for one in best])
-        mean: Logits = np.average(each, axis=0, weights=np.exp(evidence - evidence[0]))
+        mean: Logits = np.average(each, axis=0, weights=np.exp(weights - weights[0]))
         vectors = [one.embedding for one in best if one.embedding is not None]
         embeddings = np.stack(vectors) if vectors else None
         return Counted(mean, each, Counter(map(int, each.argmax(axis=1))), embeddings)
