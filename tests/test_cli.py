@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import typer
 
-from birdwatchd.cli.main import GUESSES, SECTIONS, app, run_cli
+from birdwatchd.cli.main import app, run_cli
+from birdwatchd.cli.sections import GUESSES, SECTIONS
 
 
 def commands(group: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
