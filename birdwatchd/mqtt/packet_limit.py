@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from birdwatchd.mqtt.payloads import without_image
 from birdwatchd.records import Message
 
-__all__ = ["Fitting", "PacketLimit"]
+__all__ = ["PacketLimit", "TooLarge"]
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class PacketLimit:
         self._in_flight.clear()
 
 
-class Fitting:
+class TooLarge:
     """Leaves out of messages what a broker does not take, and says so once for each topic."""
 
     def __init__(self, alert_topic: str) -> None:

@@ -21,7 +21,7 @@ from birdwatchd.errors import BrokerRefused, BrokerUnreachable
 from birdwatchd.flow import StoreRetry
 from birdwatchd.metrics import Metrics
 from birdwatchd.mqtt.connection import Ack, Connection, Credentials, Link, ProtocolVersion
-from birdwatchd.mqtt.packet_limit import Fitting, PacketLimit
+from birdwatchd.mqtt.packet_limit import PacketLimit, TooLarge
 from birdwatchd.mqtt.reconnect import ConnectAttempt, ReconnectPolicy
 from birdwatchd.mqtt.retained import RetainedTopics
 from birdwatchd.mqtt.states import OFFLINE_AFTER_S, CameraTold, States
@@ -102,7 +102,7 @@ class Publisher:
         self._connecting_since_s: float | None = None
         self._next_attempt_s = self._metrics_at_s = float("-inf")
         self.beat_s = time.monotonic()
-        self._packet_limit, self._fitting = PacketLimit(), Fitting(topics.alert)
+        self._packet_limit, self._too_large = PacketLimit(), TooLarge(topics.alert)
         self._refused_topics: set[str] = set()
         self._subscribe_refused_logged = False
         self._changed = threading.Event()
@@ -349,7 +349,7 @@ class Publisher:
         """The message in a form that the broker accepts; None if there is none."""
         limits = (self._connection.limits.maximum_packet_size, self._packet_limit.limit)
         limit = min((n for n in limits if n is not None), default=None)
-        fitted = self._fitting.fit(message, limit, self._connection.packet_size)
+        fitted = self._too_large.fit(message, limit, self._connection.packet_size)
         if fitted is not message:
             self._metrics.add("mqtt_dropped_total")
         return fitted
