@@ -1,6 +1,7 @@
 """Write the page on reports from the field from the tests that hold them: `python -m tools.world`.
 
-Each test in `tests/world` is one report: a small input, and what must happen. Its docstring is a row:
+Each test in `tests/world`, and each with a real Home Assistant, is one report: a small input, and what must happen. Its
+docstring is a row:
 
     What was given, and what happened at first.
 
@@ -22,12 +23,12 @@ from pathlib import Path
 __all__ = ["main", "world_page"]
 
 ROOT = Path(__file__).parent.parent
-TESTS = ROOT / "tests" / "world"
+TESTS = ROOT / "tests"
 PAGE = ROOT / "docs" / "measurements" / "world.md"
 INTRODUCTION = """\
 # Reports from the field
 
-Written by `python -m tools.world` from the tests in `tests/world`.
+Written by `python -m tools.world` from the tests in `tests/world`, and from those with a real Home Assistant.
 
 What people have given to programs of this kind, rebuilt as small inputs. Each row is a test, which makes its input
 itself and runs with all others."""
@@ -52,9 +53,10 @@ def main() -> None:
 def world_page() -> str:
     """A section for each file of tests, a row for each test."""
     lines = [INTRODUCTION]
-    for path in sorted(TESTS.glob("test_*.py")):
+    for path in (*sorted(TESTS.glob("world/test_*.py")), TESTS / "system" / "test_home_assistant.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        lines += ["", f"## {_one_line(ast.get_docstring(tree) or path.stem).rstrip('.')}", ""]
+        title = (ast.get_docstring(tree) or path.stem).partition("\n\n")[0]
+        lines += ["", f"## {_one_line(title).rstrip('.')}", ""]
         lines += [f"In `{path.relative_to(ROOT).as_posix()}`:", ""]
         lines += ["| given | must happen | happens now | test |", "|---|---|---|---|", *map(_line, _rows(tree))]
     return "\n".join(lines) + "\n"
