@@ -83,7 +83,7 @@ ROOMS = {
     },
     "web": {
         "names": 0,
-        "small_pictures": 0,
+        "pictures": 0,
         "words": 0,
         "live": 0,
         "login": 0,
@@ -91,6 +91,7 @@ ROOMS = {
         "proxies": 0,
         "jobs": 0,
         "looks": 0,
+        "asked": 1,
         "guard": 1,
         "home": 1,
         "render": 2,

@@ -17,6 +17,7 @@ from birdwatchd.errors import BirdwatchError, ConfigError, NoSuchVisit, ReviewRe
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.store.pages.changes import Changes
+from birdwatchd.web.asked.evidence import EvidenceMaps
 from birdwatchd.web.guard import Guard, Hosts
 from birdwatchd.web.home import Home
 from birdwatchd.web.jobs import Jobs
@@ -25,7 +26,19 @@ from birdwatchd.web.login import Login
 from birdwatchd.web.looks import Looks
 from birdwatchd.web.proxies import Proxies
 from birdwatchd.web.render import render
-from birdwatchd.web.routes import api, entrance, health, looks_map, many, media, review, species, today, visits
+from birdwatchd.web.routes import (
+    api,
+    entrance,
+    evidence,
+    health,
+    looks_map,
+    many,
+    media,
+    review,
+    species,
+    today,
+    visits,
+)
 
 __all__ = ["build_app", "routes"]
 
@@ -44,7 +57,7 @@ class _Static(StaticFiles):
 def routes() -> FastAPI:
     """The routes alone, without a home and a guard."""
     app = FastAPI(title="birdwatchd", openapi_url=None, docs_url=None, redoc_url=None)
-    for part in (today, visits, review, many, looks_map, species, health, media, entrance):
+    for part in (today, visits, evidence, review, many, looks_map, species, health, media, entrance):
         app.include_router(part.router)
     app.mount(api.PREFIX, _api(), name="api")
     app.mount("/static", _Static(directory=str(files("birdwatchd.web") / "static")), name="static")
@@ -75,6 +88,7 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     app.state.live = Live(Changes(home.database), stop)
     app.state.login = login
     app.state.jobs, app.state.looks = Jobs(config, stop), Looks()
+    app.state.evidence = EvidenceMaps(config, home.pictures)
     for part in app.routes:
         if isinstance(part, Mount) and isinstance(part.app, FastAPI):
             part.app.state = app.state

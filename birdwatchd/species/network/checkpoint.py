@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from birdwatchd.errors import ModelUnusable
+from birdwatchd.errors import ModelMissing, ModelUnusable
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.network.download import DownloadFailed, OnBytes, download, ignore_bytes, sha256_of
 from birdwatchd.species.published import is_suited
@@ -214,11 +214,11 @@ def _fetch(url: str, path: Path, sha256: str, settings: ModelSettings, *, progre
     missing = f"the weights of {settings.name} are not on this machine"
     remedy = f"download {url} elsewhere and put it at {path}; {_DEMO_HINT}"
     if not settings.download:
-        raise ModelUnusable(f"{missing}, and model.download is false", remedy)
+        raise ModelMissing(f"{missing}, and model.download is false", remedy)
     try:
         download(url, path, sha256, progress=progress, on_bytes=on_bytes)
     except DownloadFailed as error:
-        raise ModelUnusable(f"{missing}, and fetching them failed ({error})", remedy) from None
+        raise ModelMissing(f"{missing}, and fetching them failed ({error})", remedy) from None
 
 
 def _metadata(name: str) -> Mapping[str, Any]:

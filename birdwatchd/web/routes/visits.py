@@ -18,8 +18,9 @@ from birdwatchd.errors import NoSuchVisit, StoreError
 from birdwatchd.records import State, Verdict, Visit
 from birdwatchd.search.nearest import has_copy
 from birdwatchd.store import StoredMoment, day_bounds
-from birdwatchd.store.pages.cards import CardFilter, Place
+from birdwatchd.store.pages.cards import Card, CardFilter, Place
 from birdwatchd.store.pages.clip_span import clip_span
+from birdwatchd.web.asked.evidence import EvidenceMaps, EvidenceState
 from birdwatchd.web.home import Home
 from birdwatchd.web.render import home_of, render
 from birdwatchd.web.words import STATE_WORDS
@@ -110,7 +111,15 @@ def visit(request: Request, visit_id: str) -> Response:
         newer=newer,
         older=older,
         marks=_marks(home, found, moments) if has_clip else None,
+        evidence=_evidence(request, card),
     )
+
+
+def _evidence(request: Request, card: Card) -> EvidenceState:
+    """How the map of a visit's best picture is."""
+    maps: EvidenceMaps = request.app.state.evidence
+    name = home_of(request).store.cards.picture(card.stored.visit.visit_id, card.picture or 0)
+    return maps.state(name) if name is not None else EvidenceState()
 
 
 @router.get("/visits/{visit_id}/similar")
