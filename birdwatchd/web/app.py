@@ -18,6 +18,7 @@ from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.store.pages.changes import Changes
 from birdwatchd.web.asked.evidence import EvidenceMaps
+from birdwatchd.web.asked.selftest import SelfTests
 from birdwatchd.web.guard import Guard, Hosts
 from birdwatchd.web.home import Home
 from birdwatchd.web.jobs import Jobs
@@ -88,7 +89,7 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     app.state.live = Live(Changes(home.database), stop)
     app.state.login = login
     app.state.jobs, app.state.looks = Jobs(config, stop), Looks()
-    app.state.evidence = EvidenceMaps(config, home.pictures)
+    app.state.evidence, app.state.selftests = EvidenceMaps(config, home.pictures), SelfTests(config)
     for part in app.routes:
         if isinstance(part, Mount) and isinstance(part.app, FastAPI):
             part.app.state = app.state
