@@ -81,6 +81,7 @@ ROOMS = {
         "tuning": 10,
     },
     "species": {
+        "class_names": 0,
         "old_names": 0,
         "published": 0,
         "taxonomy": 1,

@@ -262,4 +262,4 @@ def _hours(lasted: timedelta | None) -> str:
     if lasted is None:
         return "-"
     minutes = round(lasted.total_seconds() / 60)
-    return f"{minutes // 60} h {minutes % 60:02d}"
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

@@ -148,26 +148,14 @@ class _Sitting:
         """Do what was answered; returns whether the question is over. `numbered` becomes what is offered next."""
         if answer.kind is Kind.QUIT:
             raise EOFError
-        if answer.kind is Kind.SKIP:
-            self.skipped.add(self.place)
-            self.place += 1
-            return True
-        if answer.kind is Kind.BACK:
-            return self._back()
         if answer.kind is Kind.ASK_SPECIES:
-            named = understand(self.read(ASK_SPECIES), numbered)
-            if named.kind in (Kind.SPECIES, Kind.NO_SUCH_NUMBER):
-                return self._take(visit, named, numbered)
-            return False
-        if answer.kind is Kind.UNDO:
-            return self._undo()
-        if answer.kind is Kind.HELP:
-            for line in HELP:
-                out.print(shown(line))
-            return False
-        if answer.kind is Kind.NO_SUCH_NUMBER:
-            listed = f"the numbers are 1 to {len(numbered)}" if len(numbered) > 1 else "the only number is 1"
-            out.print(listed if numbered else "there is no list of numbers")
+            answer = understand(self.read(ASK_SPECIES), numbered)
+            if answer.kind not in (Kind.SPECIES, Kind.NO_SUCH_NUMBER):
+                return False
+        if answer.kind in (Kind.SKIP, Kind.BACK, Kind.UNDO):
+            return self._move(answer.kind)
+        if answer.kind in (Kind.HELP, Kind.NO_SUCH_NUMBER):
+            _explain(answer.kind, len(numbered))
             return False
         label = None
         if answer.kind is Kind.SPECIES:
@@ -188,7 +176,13 @@ class _Sitting:
             out.print(f"no species is called {shown(text)}; write the beginning of its name", soft_wrap=True)
             return None
         ranks: dict[str | None, int] = {name: i for i, (name, _) in enumerate(visit.verdict.top)}
-        found.sort(key=lambda label: min(ranks.get(one, len(ranks)) for one in (label.common_name, label.english_name)))
+        seen = {species for species, _ in self.store.species.names()}
+        found.sort(  # what the network thought of, then what was seen here
+            key=lambda label: (
+                min(ranks.get(one, len(ranks)) for one in (label.common_name, label.english_name)),
+                (label.scientific_name or label.common_name) not in seen,
+            )
+        )
         numbered[:] = [label.scientific_name or label.common_name for label in found[:MOST_NAMES]]
         for i, label in enumerate(found[:MOST_NAMES], 1):
             out.print(f"{i} {shown(label.common_name)} [dim]{shown(label.scientific_name or '')}[/]")
@@ -208,11 +202,16 @@ class _Sitting:
         self.place += 1
         return True
 
-    def _back(self) -> bool:
-        if not self.place:
+    def _move(self, kind: Kind) -> bool:
+        """Go to another visit, without a review of this one; returns whether there is one."""
+        if kind is Kind.UNDO:
+            return self._undo()
+        if kind is Kind.BACK and not self.place:
             out.print("this is the first one")
             return False
-        self.place -= 1
+        if kind is Kind.SKIP:
+            self.skipped.add(self.place)
+        self.place += 1 if kind is Kind.SKIP else -1
         return True
 
     def _undo(self) -> bool:
@@ -228,3 +227,13 @@ class _Sitting:
         self.place = self.reviewed.pop()
         out.print(f"undone: [bold]{shown(name_of(before.verdict))}[/]")
         return True
+
+
+def _explain(kind: Kind, numbers: int) -> None:
+    """Say what can be answered, or which of so many numbers."""
+    if kind is Kind.HELP:
+        for line in HELP:
+            out.print(shown(line))
+        return
+    listed = f"the numbers are 1 to {numbers}" if numbers > 1 else "the only number is 1"
+    out.print(listed if numbers else "there is no list of numbers")
