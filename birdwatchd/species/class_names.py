@@ -12,9 +12,9 @@ from pathlib import Path
 
 from birdwatchd.settings.model import ModelSettings
 
-__all__ = ["class_names"]
+__all__ = ["DEMO", "class_names"]
 
-DEMO = "demo"
+DEMO = "demo"  # the name of the model that comes with the package
 MOST_BYTES = 5_000_000  # of the head; ten thousand classes take 0.4 MB
 
 

@@ -127,7 +127,8 @@ async def _misspelled_json(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     name = str(first["loc"][-1])[:64]
-    return JSONResponse({"error": f"{name}: {first['msg']}", "hint": f"see {api.PREFIX}/openapi.json"}, 422)
+    what = "there is no such parameter" if first["type"] == "extra_forbidden" else first["msg"]
+    return JSONResponse({"error": f"{name}: {what}", "hint": f"see {api.PREFIX}/openapi.json"}, 422)
 
 
 async def _failed_json(request: Request, error: Exception) -> Response:

@@ -25,6 +25,7 @@ import torch
 
 from birdwatchd.errors import ModelMissing, ModelUnusable
 from birdwatchd.settings.model import ModelSettings
+from birdwatchd.species.class_names import DEMO
 from birdwatchd.species.network.download import DownloadFailed, OnBytes, download, ignore_bytes, sha256_of
 from birdwatchd.species.published import is_suited
 from birdwatchd.text_file import NotText, read_text
@@ -37,7 +38,6 @@ with quiet_import():
 
 __all__ = ["DEMO", "Checkpoint", "read_checkpoint"]
 
-DEMO = "demo"
 MOST_BYTES = 10_000_000  # of a network's configuration; it has some hundred
 LONGEST_NAME = 200  # letters of a network's name
 MOST_WIDTH, MOST_LAYERS = 16_384, 512  # of a network: against a digit too many, not a measure of what there is

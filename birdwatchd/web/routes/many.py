@@ -20,7 +20,7 @@ from birdwatchd.web.jobs import Jobs
 from birdwatchd.web.looks import Looks, read_outline
 from birdwatchd.web.render import home_of, render
 from birdwatchd.web.routes.review import REVIEWER
-from birdwatchd.web.routes.visits import likeness, read_filter
+from birdwatchd.web.routes.visits import likeness, misread, read_filter
 from birdwatchd.web.words import STATE_WORDS, percent, title_of
 
 __all__ = ["router"]
@@ -29,6 +29,7 @@ router = APIRouter()
 PICK = "pick-"  # begins the names of the fields of a selection; the rest is a visit's id
 SHOWN = 24
 MOST_ALIKE = 500  # visits, among which those are that look like one
+BESIDES = ("before", "like", "map", "line")  # which an address of many visits may have besides filters
 ALIKE = 0.9  # the least likeness of "all like this", where nobody says another
 DONE_WORDS = {
     ReviewVerdict.CONFIRM: "the name is right",
@@ -143,6 +144,8 @@ def _chosen(home: Home, looks: Looks, given: Mapping[str, str]) -> Chosen:
         found = [one for one, share in likeness(home, visit, MOST_ALIKE) if share >= least]
         about = f"visits that look like {title_of(visit.verdict)} ({percent(least)} or more)"
         return Chosen((like, *found), about, which)
+    if wrong := misread(given, BESIDES):
+        raise ConfigError(f"not understood: {', '.join(wrong)}", "all visits would be meant; go back to the list")
     wanted, day = read_filter(given, home.zone)
     before = _instant(given.get("before", ""))
     if before is not None:
