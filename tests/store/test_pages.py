@@ -16,6 +16,7 @@ from birdwatchd.store import Review, ReviewVerdict, Store
 from birdwatchd.store.database import FILE_NAME
 from birdwatchd.store.pages.cards import CardFilter, Place
 from birdwatchd.store.pages.changes import Changes
+from birdwatchd.store.pages.clip_span import clip_span
 from birdwatchd.testing import START, example_moment, example_visit, temporary_store
 
 STATES = (State.CONFIRMED, State.UNCERTAIN, State.UNKNOWN, State.REJECTED)
@@ -148,6 +149,22 @@ def test_a_span_without_birds_is_told_apart(store: Store) -> None:
     minute = timedelta(minutes=1)
     spans = [(START, START + minute), (START - minute, START), (leaf.start, leaf.start + minute)]
     assert store.cards.are_in(spans) == [True, False, False]
+
+
+def test_a_species_that_is_taken_back_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody corrects its only visit while the list of species is read: that was an error in the page's log."""
+    monkeypatch.setattr(store.species, "names", list)  # as they are read a moment later
+    assert {one.name for one in store.species.all()} == {"Great tit", "House sparrow"}
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_clip_that_ends_anywhere_in_its_header(tmp_path: Path, version: int) -> None:
+    """A power cut leaves clips of any length, and none of them takes the page of its visit down."""
+    movie = b"mvhd" + bytes((version, 0, 0, 0)) + bytes(7) + b"\1" + bytes(20)
+    whole = b"\0\0\0\x40moov\0\0\0\x38" + movie
+    for size in range(len(whole)):
+        (tmp_path / "clip.mp4").write_bytes(whole[:size])
+        assert clip_span(tmp_path / "clip.mp4") is None
 
 
 def test_species_are_counted_from_their_confirmed_visits(store: Store) -> None:

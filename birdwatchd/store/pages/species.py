@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from birdwatchd.records import State
 from birdwatchd.store import schema
@@ -69,7 +70,7 @@ class SpeciesSeen:
         query = query.group_by(visit.species).order_by(sa.desc("last"))
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
-        names = dict(self.names())
+            names = dict(_names(connection))
         return [
             SpeciesSummary(row[0], names[row[0]], int(row[1]), row[2], row[3], int(row[4]), self._picture(row[0]))
             for row in rows
@@ -78,8 +79,7 @@ class SpeciesSeen:
     def names(self) -> list[tuple[str, str]]:
         """Every confirmed species and what it is called, by that name."""
         with self._database.reading() as connection:
-            rows = connection.execute(_named()).all()
-        return sorted(((row[0], row[1] or row[0]) for row in rows), key=lambda one: one[1].casefold())
+            return sorted(_names(connection), key=lambda one: one[1].casefold())
 
     def of(self, species: str) -> SpeciesSummary | None:
         """One species, or None where it was never confirmed."""
@@ -129,6 +129,10 @@ class SpeciesSeen:
         with self._database.reading() as connection:
             row = connection.execute(best).first()
         return (row[0], row[1]) if row is not None else None
+
+
+def _names(connection: Connection) -> list[tuple[str, str]]:
+    return [(row[0], row[1] or row[0]) for row in connection.execute(_named())]
 
 
 def _named() -> sa.Select[Any]:
