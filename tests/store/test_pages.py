@@ -110,6 +110,7 @@ def test_no_list_looks_at_every_visit(store: Store, wanted: CardFilter) -> None:
             store.cards.neighbours(page.cards[0].stored.visit.visit_id)
             store.cards.are_in([(START, START + timedelta(hours=1))])
             store.species.names()
+            store.species.total()
     finally:
         sa.event.remove(engine, "before_cursor_execute", explain)
     assert any(step.startswith("SEARCH visit ") for step, _ in plans)
@@ -179,6 +180,7 @@ def test_species_are_counted_from_their_confirmed_visits(store: Store) -> None:
     assert store.species.times("Parus major") == [visit.start for visit in reversed(mine)]
     assert store.species.of("Corvus corax") is None
     assert store.species.names() == [("Parus major", "Great tit"), ("Passer domesticus", "House sparrow")]
+    assert store.species.total() == 2
 
 
 def test_the_history_says_what_people_said(store: Store) -> None:

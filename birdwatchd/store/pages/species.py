@@ -81,6 +81,12 @@ class SpeciesSeen:
         with self._database.reading() as connection:
             return sorted(_names(connection), key=lambda one: one[1].casefold())
 
+    def total(self) -> int:
+        """How many species were ever confirmed."""
+        found = _found()
+        with self._database.reading() as connection:
+            return int(connection.execute(sa.select(sa.func.count(found.c.species))).scalar_one())
+
     def of(self, species: str) -> SpeciesSummary | None:
         """One species, or None where it was never confirmed."""
         visit = schema.visit.c
@@ -137,10 +143,15 @@ def _names(connection: Connection) -> list[tuple[str, str]]:
 
 def _named() -> sa.Select[Any]:
     """Every confirmed species and what its newest visit calls it: a look into the index for each of them."""
-    visit, other = schema.visit.c, schema.visit.alias().c
-    found = sa.select(sa.func.min(visit.species).label("species")).cte("found", recursive=True)
-    following = sa.select(sa.func.min(other.species)).where(other.species > found.c.species).scalar_subquery()
-    found = found.union_all(sa.select(following).where(found.c.species.is_not(None)))
+    visit, found = schema.visit.c, _found()
     newest = sa.select(visit.common_name).where(visit.species == found.c.species)
     newest = newest.order_by(visit.started_at.desc()).limit(1)
     return sa.select(found.c.species, newest.scalar_subquery()).where(found.c.species.is_not(None))
+
+
+def _found() -> sa.CTE:
+    """Every confirmed species, and None: a step from name to name of the index, so its length does not matter."""
+    visit, other = schema.visit.c, schema.visit.alias().c
+    found = sa.select(sa.func.min(visit.species).label("species")).cte("found", recursive=True)
+    following = sa.select(sa.func.min(other.species)).where(other.species > found.c.species).scalar_subquery()
+    return found.union_all(sa.select(following).where(found.c.species.is_not(None)))
