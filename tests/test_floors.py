@@ -46,7 +46,17 @@ FLOORS = {
 }
 # The same within a part, for its sub-folders and the modules beside them.
 ROOMS = {
-    "cli": {"options": 0, "home": 1, "reviews": 1, "service": 1, "setup": 1, "visits": 1, "main": 2},
+    "cli": {
+        "options": 0,
+        "sections": 0,
+        "home": 1,
+        "reviews": 1,
+        "rules": 1,
+        "service": 1,
+        "setup": 1,
+        "visits": 1,
+        "main": 2,
+    },
     "camera": {
         "blindness": 0,
         "liveliness": 0,
