@@ -21,6 +21,7 @@ PAGES = (
     "/visits",
     "/visits/VISIT",
     "/visits/VISIT/similar",
+    "/visits/VISIT/evidence",
     "/review?show=all",
     "/review?guess=hidden",
     "/review/many?state=uncertain",

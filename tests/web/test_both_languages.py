@@ -29,9 +29,12 @@ PAGES = (
     "/",
     "/visits",
     "/visits?day=2020-01-01",
+    "/visits?dey=x&state=sure&least=all",
     "/visits?species=Parus+major&least=10",
     *(f"/visits/{visit_id}" for visit_id in IDS),
     f"/visits/{IDS[0]}/similar",
+    f"/visits/{IDS[0]}/evidence",
+    f"/visits/{IDS[2]}/evidence",
     "/visits/nobody",
     "/review",
     "/review?show=all",
@@ -48,6 +51,8 @@ PAGES = (
     "/species/Passer%20domesticus",
     "/looks",
     "/health",
+    "/health?log=error",
+    "/health/selftest",
     "/nothing",
 )
 # What is the same in every language: names of birds, cameras, the station and the program, and what was said by people.
