@@ -16,20 +16,23 @@ from birdwatchd.commands.status import StationReport
 from birdwatchd.disk import DiskRoom, Storage
 from birdwatchd.settings.config import Config
 from birdwatchd.web.asked.task import ChildTask
+from birdwatchd.web.language.catalogue import N_
 
-__all__ = ["SelfTests", "TestLine", "TestResult", "station_lines"]
+__all__ = ["PARTS", "SelfTests", "TestLine", "TestResult", "station_lines"]
 
 MODULE = "birdwatchd.cli.selftest_child"
 LIMIT_S = 240.0  # each of the daemon's steps has a limit of its own
+DISK = N_("Disk")
 WORDS = {
-    "daemon": "Daemon",
-    "crop": "Drawn bird",
-    "camera": "Taken in",
-    "classify": "Model",
-    "verdict": "Name",
-    "record": "Database and disk",
-    "publish": "Broker",
+    "daemon": N_("Daemon"),
+    "crop": N_("Drawn bird"),
+    "camera": N_("Taken in"),
+    "classify": N_("Model"),
+    "verdict": N_("Name"),
+    "record": N_("Database and disk"),
+    "publish": N_("Broker"),
 }
+PARTS = (*WORDS.values(), DISK)  # what lines are called that are not called as a camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,5 +109,5 @@ def station_lines(report: StationReport, names: Mapping[str, str]) -> list[TestL
     room = DiskRoom(int(report.disk_free_bytes or 0), int(report.disk_size_bytes or 0))
     text = f"{room.free / 1e9:.1f} of {room.total / 1e9:.1f} GB are free"
     kept = {Storage.NO_CLIPS: ", too little for clips", Storage.NO_PICTURES: ", too little for pictures"}
-    lines.append(TestLine("Disk", room.storage is Storage.GOOD, text + kept.get(room.storage, "")))
+    lines.append(TestLine(DISK, room.storage is Storage.GOOD, text + kept.get(room.storage, "")))
     return lines
