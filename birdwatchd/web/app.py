@@ -25,7 +25,8 @@ from birdwatchd.web.login import Login
 from birdwatchd.web.looks import Looks
 from birdwatchd.web.proxies import Proxies
 from birdwatchd.web.render import render
-from birdwatchd.web.routes import api, entrance, health, looks_map, many, media, review, species, today, visits
+from birdwatchd.web.routes import api, cameras, entrance, health, looks_map, many, media, review, species, today, visits
+from birdwatchd.web.routes.camera_now import CameraNow
 
 __all__ = ["build_app", "routes"]
 
@@ -44,7 +45,7 @@ class _Static(StaticFiles):
 def routes() -> FastAPI:
     """The routes alone, without a home and a guard."""
     app = FastAPI(title="birdwatchd", openapi_url=None, docs_url=None, redoc_url=None)
-    for part in (today, visits, review, many, looks_map, species, health, media, entrance):
+    for part in (today, visits, review, many, looks_map, species, health, cameras, media, entrance):
         app.include_router(part.router)
     app.mount(api.PREFIX, _api(), name="api")
     app.mount("/static", _Static(directory=str(files("birdwatchd.web") / "static")), name="static")
@@ -74,6 +75,7 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     app.state.home = home = Home(config)
     app.state.live = Live(Changes(home.database), stop)
     app.state.login = login
+    app.state.camera_now = CameraNow(config.home)
     app.state.jobs, app.state.looks = Jobs(config, stop), Looks()
     for part in app.routes:
         if isinstance(part, Mount) and isinstance(part.app, FastAPI):
