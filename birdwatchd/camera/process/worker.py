@@ -204,11 +204,10 @@ class CameraWatch:
         with self._lock:
             if self._sampler.takes(frame):
                 taken = download(frame)
+                before = self._observer.last_motion
                 self._send(self._observer.process(taken))
-                if self.live_asked and self._settings.store != "nothing":
-                    self.live_asked = False
-                    watched = self._observer
-                    self._pipe.send(self._live.of(taken, watched.last_motion, watched.tracks, watched.view))
+                if self.live_asked and self._observer.last_motion is not before:  # the boxes are of this frame
+                    self._send_live(taken)
                 if self._observer.last_motion.regions:
                     self._motion_s = time.monotonic()
             self._send_clips()
@@ -220,6 +219,13 @@ class CameraWatch:
             self._online, self._reported_s, self._frames_before = True, now_s, self._frames
             self._shed_watch.look(self._frames, now_s)
             self._say_view()
+
+    def _send_live(self, frame: Frame) -> None:
+        """Show a person a frame and what was seen in it."""
+        if self._settings.store != "nothing":
+            watched = self._observer
+            self._pipe.send(self._live.of(frame, watched.last_motion, watched.tracks, watched.view))
+        self.live_asked = False
 
     def _say_view(self) -> None:
         """Say, once, that the two streams show different parts."""

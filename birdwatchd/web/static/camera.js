@@ -57,8 +57,8 @@ const write = (all) => {
 };
 
 sight.addEventListener("click", (event) => {
-  if (!event.target.closest("#now")) return;
-  const frame = drawing.getBoundingClientRect();
+  const frame = drawing.getBoundingClientRect(); // not what was pressed: the picture may change between down and up
+  if (event.clientY > frame.bottom) return; // the words below it
   const fraction = (at, from, length) => Number(Math.min(1, Math.max(0, (at - from) / length)).toFixed(3));
   const all = shapes();
   all.at(-1).push([fraction(event.clientX, frame.left, frame.width), fraction(event.clientY, frame.top, frame.height)]);
