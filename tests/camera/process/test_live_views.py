@@ -194,7 +194,7 @@ def looked_at(film: Path, **settings: Any) -> tuple[list[LiveView], int]:
     """The live views of a camera that somebody looks at all the time, and how many things it said in all."""
     given = {"source": Source(str(film)), "decode": "cpu", "min_bird": 16} | settings
     sent, stop = io.BytesIO(), Stop()
-    watch = CameraWatch("cam", CameraSettings(**given), Pipe(sent), stop)
+    watch = CameraWatch("cam", CameraSettings.model_validate(given), Pipe(sent), stop)
     thread = threading.Thread(target=watch.run)
     thread.start()
     until_s = time.monotonic() + 60
