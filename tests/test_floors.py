@@ -46,7 +46,17 @@ FLOORS = {
 }
 # The same within a part, for its sub-folders and the modules beside them.
 ROOMS = {
-    "cli": {"options": 0, "home": 1, "reviews": 1, "service": 1, "setup": 1, "visits": 1, "main": 2},
+    "cli": {
+        "options": 0,
+        "sections": 0,
+        "home": 1,
+        "reviews": 1,
+        "rules": 1,
+        "service": 1,
+        "setup": 1,
+        "visits": 1,
+        "main": 2,
+    },
     "camera": {
         "blindness": 0,
         "liveliness": 0,
@@ -83,9 +93,10 @@ ROOMS = {
         "image_classifier": 4,
     },
     "web": {
+        "language": 0,
         "names": 0,
         "small_pictures": 0,
-        "words": 0,
+        "words": 1,
         "live": 0,
         "login": 0,
         "patience": 0,
@@ -132,6 +143,7 @@ HOMES = {
     "amqtt": {"demo"},
     "yaml": {"settings"},
     "typer": {"cli"},
+    "babel": {"web"},
     "fastapi": {"web"},
     "starlette": {"web"},
     "uvicorn": {"web"},

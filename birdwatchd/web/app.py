@@ -25,12 +25,25 @@ from birdwatchd.web.login import Login
 from birdwatchd.web.looks import Looks
 from birdwatchd.web.proxies import Proxies
 from birdwatchd.web.render import render
-from birdwatchd.web.routes import api, cameras, entrance, health, looks_map, many, media, review, species, today, visits
+from birdwatchd.web.routes import (
+    api,
+    cameras,
+    entrance,
+    health,
+    language,
+    looks_map,
+    many,
+    media,
+    review,
+    species,
+    today,
+    visits,
+)
 from birdwatchd.web.routes.camera_now import CameraNow
 
 __all__ = ["build_app", "routes"]
 
-NOTHING = "There is nothing under this address."
+NOTHING = "there is nothing under this address."
 
 
 class _Static(StaticFiles):
@@ -45,7 +58,7 @@ class _Static(StaticFiles):
 def routes() -> FastAPI:
     """The routes alone, without a home and a guard."""
     app = FastAPI(title="birdwatchd", openapi_url=None, docs_url=None, redoc_url=None)
-    for part in (today, visits, review, many, looks_map, species, health, cameras, media, entrance):
+    for part in (today, visits, review, many, looks_map, species, health, cameras, media, entrance, language):
         app.include_router(part.router)
     app.mount(api.PREFIX, _api(), name="api")
     app.mount("/static", _Static(directory=str(files("birdwatchd.web") / "static")), name="static")
@@ -84,7 +97,7 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
 
-    return Guard(inner, Hosts(config.web), login, Proxies(config.web.trusted_proxies))
+    return Guard(inner, Hosts(config.web), login, Proxies(config.web.trusted_proxies), config.web.language)
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

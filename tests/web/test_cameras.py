@@ -124,7 +124,7 @@ def test_what_the_gate_sees_is_drawn_over_the_picture_that_it_saw(home: Path) ->
     assert '<polygon class="mask" points="0.0,180.0 192.0,216.0 192.0,360.0"/>' in page
     assert '<polygon class="ignore"' in page
     assert ">perch</text>" in page
-    assert "1 bird followed. Something moves at 1 place, at 1 more what is no bird: sway." in " ".join(page.split())
+    assert "1 bird is followed. Something moves at 1 place. Something else moves: sway." in " ".join(page.split())
     seen = owner.get(f"/cameras/nut/still.jpg?n={number[1]}")
     shown = Image.open(io.BytesIO(seen.body)).getpixel((5, 5))
     assert isinstance(shown, tuple)

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from birdwatchd.commands.status import examine
 from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.web.language.catalogue import N_
 from birdwatchd.web.render import home_of, render
 from birdwatchd.web.routes.camera_lines import (
     WHOLE,
@@ -28,7 +29,7 @@ from birdwatchd.web.routes.camera_now import CameraNow, NoPicture, Now
 __all__ = ["router"]
 
 router = APIRouter(prefix="/cameras/{camera}")
-KEYS = {"ignore": "A place to ignore", "mask": "A place to blacken", "zones": "A zone"}
+KEYS = {"ignore": N_("A place to ignore"), "mask": N_("A place to blacken"), "zones": N_("A zone")}
 NO_STORE = {"cache-control": "no-store"}
 
 

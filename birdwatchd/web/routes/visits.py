@@ -77,7 +77,7 @@ def visits(request: Request) -> Response:
         first_page="after" not in request.query_params,
         species=home.store.species.names(),
         cameras=list(dict.fromkeys([*home.config.cameras, *home.store.cards.cameras()])),
-        states=STATE_WORDS,
+        states=list(STATE_WORDS),
         wanted=wanted,
         day=day,
         rail=_rail(home, day),

@@ -94,5 +94,6 @@ document.body.addEventListener("click", async (event) => {
   } catch {
     done = document.execCommand("copy");
   }
-  document.getElementById("copied").textContent = done ? "Copied" : "Press Ctrl+C: the lines are selected";
+  const said = document.getElementById("copied");
+  said.textContent = done ? said.dataset.done : said.dataset.not;
 });
