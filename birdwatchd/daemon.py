@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.flow import Crew, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.monitor.local_socket import LIVE_SOCKET_NAME, LocalSocket
+from birdwatchd.monitor.masking import Mask, secrets_of
 from birdwatchd.monitor.vitals import Vitals
 from birdwatchd.mqtt.build import MqttService, build_mqtt
 from birdwatchd.mqtt.publisher import Publisher
@@ -170,7 +172,8 @@ class Daemon:
         test = SelfTest(
             self.mailbox, writer, store.outbox, self.metrics, model=network.model_id, topics=topics, wake=wake
         )
-        self._local = LocalSocket(self.config.home, {"selftest": test.answer, "log": self._answer_log})
+        answers = {"selftest": test.answer, "log": self._answer_log, "masked log": self._answer_masked_log}
+        self._local = LocalSocket(self.config.home, answers)
         classify, record, learn = build_stages(
             self.config,
             network,
@@ -349,6 +352,12 @@ class Daemon:
     def _answer_log(self, request: bytes) -> Iterator[dict[str, Any]]:
         del request
         return ({"line": line} for line in self._recent_log())
+
+    def _answer_masked_log(self, request: bytes) -> Iterator[dict[str, Any]]:
+        """For the page, which knows no secrets that it could take out."""
+        del request
+        mask = Mask(secrets_of(self.config, "", os.environ))
+        return ({"line": mask.text(line)} for line in self._recent_log())
 
     def _backup_age_s(self) -> float | None:
         """Seconds since the last backup of the home; None where none is known."""

@@ -49,6 +49,7 @@ ROOMS = {
     "cli": {
         "options": 0,
         "sections": 0,
+        "selftest_child": 0,
         "home": 1,
         "reviews": 1,
         "rules": 1,
@@ -83,6 +84,7 @@ ROOMS = {
         "tuning": 10,
     },
     "species": {
+        "class_names": 0,
         "old_names": 0,
         "published": 0,
         "taxonomy": 1,
@@ -95,7 +97,7 @@ ROOMS = {
     "web": {
         "language": 0,
         "names": 0,
-        "small_pictures": 0,
+        "pictures": 0,
         "words": 1,
         "live": 0,
         "login": 0,
@@ -103,6 +105,7 @@ ROOMS = {
         "proxies": 0,
         "jobs": 0,
         "looks": 0,
+        "asked": 1,
         "guard": 1,
         "home": 1,
         "render": 2,

@@ -17,6 +17,8 @@ from birdwatchd.errors import BirdwatchError, ConfigError, NoSuchVisit, ReviewRe
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.store.pages.changes import Changes
+from birdwatchd.web.asked.evidence import EvidenceMaps
+from birdwatchd.web.asked.selftest import SelfTests
 from birdwatchd.web.guard import Guard, Hosts
 from birdwatchd.web.home import Home
 from birdwatchd.web.jobs import Jobs
@@ -29,6 +31,7 @@ from birdwatchd.web.routes import (
     api,
     cameras,
     entrance,
+    evidence,
     health,
     language,
     looks_map,
@@ -58,7 +61,7 @@ class _Static(StaticFiles):
 def routes() -> FastAPI:
     """The routes alone, without a home and a guard."""
     app = FastAPI(title="birdwatchd", openapi_url=None, docs_url=None, redoc_url=None)
-    for part in (today, visits, review, many, looks_map, species, health, cameras, media, entrance, language):
+    for part in (today, visits, evidence, review, many, looks_map, species, health, cameras, media, entrance, language):
         app.include_router(part.router)
     app.mount(api.PREFIX, _api(), name="api")
     app.mount("/static", _Static(directory=str(files("birdwatchd.web") / "static")), name="static")
@@ -90,6 +93,7 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     app.state.login = login
     app.state.camera_now = CameraNow(config.home)
     app.state.jobs, app.state.looks = Jobs(config, stop), Looks()
+    app.state.evidence, app.state.selftests = EvidenceMaps(config, home.pictures), SelfTests(config)
     for part in app.routes:
         if isinstance(part, Mount) and isinstance(part.app, FastAPI):
             part.app.state = app.state
@@ -127,7 +131,8 @@ async def _misspelled_json(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     name = str(first["loc"][-1])[:64]
-    return JSONResponse({"error": f"{name}: {first['msg']}", "hint": f"see {api.PREFIX}/openapi.json"}, 422)
+    what = "there is no such parameter" if first["type"] == "extra_forbidden" else first["msg"]
+    return JSONResponse({"error": f"{name}: {what}", "hint": f"see {api.PREFIX}/openapi.json"}, 422)
 
 
 async def _failed_json(request: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from birdwatchd.cli import run_cli
+from birdwatchd.commands.visits import _hours
 from birdwatchd.records import Rank, State, Verdict, clip_path
 from birdwatchd.store import Review, ReviewVerdict, Store
 from birdwatchd.testing import START, example_moment, example_visit
@@ -266,7 +267,10 @@ def test_for_how_long_cameras_were_watched(say: Say) -> None:
     heading, line = out.splitlines()
     assert status == 0
     assert heading.split() == ["day", "nut"]
-    assert line.split() == ["2026-05-01", "1", "h", "30"]
+    assert line.split() == ["2026-05-01", "1", "h", "30", "min"]
+    assert heading.index("nut") + len("nut") == len(line)
+    assert _hours(timedelta(minutes=2)) == "2 min"
+    assert _hours(timedelta(hours=3, minutes=2)) == "3 h 02 min"
     _, out, _ = say("effort", "--since", "2026-05-01", "--json")
     assert json.loads(out) == {"day": "2026-05-01", "hours": {"nut": 1.5}}
     status, out, err = say("effort", "--since", "2026-06-01")

@@ -11,9 +11,12 @@ from starlette.routing import Mount
 
 from birdwatchd.commands.review_many import JobFiles, ReviewJob
 from birdwatchd.store import ReviewVerdict
+from birdwatchd.store.media import Media
 from birdwatchd.testing import START, bird_image, example_moment, example_visit, temporary_store
 from birdwatchd.web.app import routes
+from birdwatchd.web.asked.evidence import KIND
 from birdwatchd.web.login import Login, hash_of
+from birdwatchd.web.pictures.kept import KeptPictures
 from birdwatchd.web.routes.api import PREFIX
 from tests.support.live import live_pictures
 from tests.support.page import Browser, browser, segment
@@ -50,6 +53,8 @@ def home() -> Iterator[Path]:
         visit = example_visit(VISIT, clip=clip)
         store.writer().record(visit, [example_moment(jpeg=picture())], START)
         JobFiles(store.home).write(JOB)
+        media, crop = Media(store.home), f"media/nut/2026/05/01/{VISIT}-0.jpg"
+        assert KeptPictures(media).put(crop, KIND, picture(), media.version(crop) or 0)
         with live_pictures(store.home, {"nut": True}):
             yield store.home
 

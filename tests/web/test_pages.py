@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from birdwatchd.records import Rank, State, Verdict, new_visit_id
+from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.store import Store
 from birdwatchd.store.pages.species import DayVisit
 from birdwatchd.testing import example_moment, example_visit, temporary_store
@@ -103,6 +104,32 @@ def test_every_state_of_the_list_is_an_address(owner: Browser, query: str, shown
     assert '<option value="nut"' in answer.text
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("?camra=nut", ["camra is no filter; did you mean camera?"]),
+        ("?state=sure", ["state: sure cannot be read; write one of confirmed, uncertain, unknown, rejected"]),
+        ("?day=yesterday&least=9O", ["day: yesterday cannot be read", "least: 9O cannot be read; write a whole perc"]),
+        ("?rare=perhaps&after=x", ["rare: perhaps cannot be read; write 1", "after: x cannot be read"]),
+        ("?%3Cb%3E=1", ["&lt;b&gt; is no filter"]),
+        ("?species=&camera=nut&state=&day=&least=&most=&firsts=0&rare=on", []),
+    ],
+)
+def test_what_is_not_understood_of_a_list_is_said(owner: Browser, query: str, said: list[str]) -> None:
+    """Whoever misspells a filter takes all visits for those that they wanted; a review of many does nothing."""
+    text = owner.get(f"/visits{query}").text
+    assert all(one in text for one in said)
+    assert ("Not understood" in text) is bool(said)
+    many = owner.get(f"/review/many{query}")
+    assert (many.status, "not understood" in many.text.lower()) == ((422, True) if said else (200, False))
+
+
+def test_a_tick_can_be_no(owner: Browser) -> None:
+    """`firsts=0` asked for firsts."""
+    assert cards(owner.get("/visits?firsts=0").text) == [SURE, UNSURE, NAMELESS]
+    assert cards(owner.get("/visits?firsts=true").text) == [SURE]
+
+
 def test_days_with_birds_are_a_press_away(home: Path, owner: Browser) -> None:
     """Nobody leafs through a week to see Sunday."""
     before = NOW - timedelta(days=5)
@@ -187,6 +214,32 @@ def test_the_queue_begins_with_what_is_least_sure(owner: Browser) -> None:
     assert part.lstrip().startswith("<article")
     assert "Undo" in part
     assert re.findall(r'id="r-(\w+)"', owner.get("/review").text) == [NAMELESS]
+
+
+def test_the_bird_that_is_meant_comes_first() -> None:
+    """`robin`: not the Robin Accentor of Tibet. What came here, what lives here, what is called so, in this order."""
+
+    def names(text: str, seen: tuple[str, ...] = (), classes: tuple[str, ...] = ()) -> list[str]:
+        known = Names(SpeciesSettings(), lambda: classes)
+        return [label.scientific_name or "" for label in known.find(text, seen)]
+
+    nobody = names("robin")
+    assert nobody[0] == "Erithacus rubecula"
+    assert "Prunella rubeculoides" not in nobody
+    america = names("robin", classes=("Turdus migratorius", "Passer domesticus", "Unknown"))
+    assert america[:2] == ["Turdus migratorius", "Erithacus rubecula"]
+    here = names("robin", ("Prunella rubeculoides",), ("Turdus migratorius",))
+    assert here[:3] == ["Prunella rubeculoides", "Turdus migratorius", "Erithacus rubecula"]
+    assert names("robin accentor", ("Erithacus rubecula",))[0] == "Prunella rubeculoides"
+    assert "Passer domesticus" in names("sparrow")  # and not ten sparrowhawks
+    assert names("passer dom")[0] == "Passer domesticus"
+
+
+def test_the_page_knows_the_region_of_its_model(home: Path) -> None:
+    """The classes are read from the head of the weights: the demo's model knows a great tit among all great birds."""
+    found = re.findall(r'data-name="([^"]+)"', browser(home, model={"name": "demo"}).get("/names?q=sunbird").text)
+    assert found[0] == "Cinnyris osea"  # Palestine sunbird
+    assert len(found) == 10
 
 
 def test_names_are_found_while_they_are_typed(home: Path, owner: Browser) -> None:

@@ -19,7 +19,7 @@ from birdwatchd.web.home import Home
 from birdwatchd.web.jobs import Jobs
 from birdwatchd.web.looks import Looks, read_outline
 from birdwatchd.web.render import home_of, render, words_of
-from birdwatchd.web.routes.visits import likeness, read_filter
+from birdwatchd.web.routes.visits import likeness, misread, read_filter
 from birdwatchd.web.words import PAGE_REVIEWER, STATE_WORDS, Words
 
 __all__ = ["router"]
@@ -28,6 +28,7 @@ router = APIRouter()
 PICK = "pick-"  # begins the names of the fields of a selection; the rest is a visit's id
 SHOWN = 24
 MOST_ALIKE = 500  # visits, among which those are that look like one
+BESIDES = ("before", "like", "map", "line")  # which an address of many visits may have besides filters
 ALIKE = 0.9  # the least likeness of "all like this", where nobody says another
 
 
@@ -143,6 +144,8 @@ def _chosen(home: Home, looks: Looks, said: Words, given: Mapping[str, str]) -> 
             share=said.percent(least),
         )
         return Chosen((like, *found), about, which)
+    if wrong := misread(given, BESIDES):
+        raise ConfigError(f"not understood: {', '.join(wrong)}", "all visits would be meant; go back to the list")
     wanted, day = read_filter(given, home.zone)
     before = _instant(given.get("before", ""))
     if before is not None:
