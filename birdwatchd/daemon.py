@@ -24,7 +24,7 @@ from birdwatchd.clock import StationClock
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.flow import Crew, Mailbox, Stop
 from birdwatchd.metrics import Metrics
-from birdwatchd.monitor.local_socket import LocalSocket
+from birdwatchd.monitor.local_socket import LIVE_SOCKET_NAME, LocalSocket
 from birdwatchd.monitor.masking import Mask, secrets_of
 from birdwatchd.monitor.vitals import Vitals
 from birdwatchd.mqtt.build import MqttService, build_mqtt
@@ -37,6 +37,7 @@ from birdwatchd.settings.config import Config
 from birdwatchd.stages.build import build_stages
 from birdwatchd.stages.classify import Classify
 from birdwatchd.stages.learn import Learn
+from birdwatchd.stages.live import answer_live
 from birdwatchd.stages.opening import Opening
 from birdwatchd.stages.record import Record
 from birdwatchd.stages.selftest import SelfTest
@@ -244,6 +245,10 @@ class Daemon:
         outlets.start("timekeeping", lambda: timekeeping.run(closing))
         if self._local is not None:
             pushes.start("local socket", partial(self._local.run, self._stop))
+        if self.config.web.bind:
+            views = {camera.camera: camera.live for camera in self.cameras}
+            live = LocalSocket(self.config.home, {"live": partial(answer_live, views)}, LIVE_SOCKET_NAME)
+            pushes.start("live pictures", partial(live.run, self._stop))
         if watch is not None:
             outlets.start("station watch", partial(watch.run, self._stop))
         if publisher is not None:

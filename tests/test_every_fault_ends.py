@@ -115,7 +115,7 @@ EVENTS = {
         "web/jobs",
         "the reviews of %s stopped: %s",
     ): "a person began them, sees it on the page, and lets them go on there",
-    ("monitor/local_socket", "%s cannot be made (%s): `selftest` will not work"): UNTIL_RESTART,
+    ("monitor/local_socket", "%s cannot be made (%s): %s will not work"): UNTIL_RESTART,
     ("mqtt/commands", "%s"): ONE_THING,
     ("flow", "%s failed unexpectedly; birdwatchd stops"): BEFORE_THE_END,
     ("flow", "%s did not stop in time; it stands at\n%s"): BEFORE_THE_END,

@@ -72,6 +72,7 @@ ROOMS = {
         "sampling": 3,
         "crops": 3,
         "best_shot": 4,
+        "live_view": 4,
         "visit": 5,
         "still": 5,
         "crop_source": 6,

@@ -27,7 +27,7 @@ from birdwatchd.mqtt.commands import Commands
 from birdwatchd.mqtt.connection import Received
 from birdwatchd.mqtt.payloads import Composer
 from birdwatchd.mqtt.topics import Topics
-from birdwatchd.records import CameraState, CameraStatus, Crop, Evidence, new_visit_id
+from birdwatchd.records import Box, CameraState, CameraStatus, Crop, Evidence, LiveView, new_visit_id
 from birdwatchd.settings.load import load_config
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.names import read_names
@@ -127,7 +127,11 @@ def _messages() -> Sequence[bytes]:
     status = CameraStatus(
         "nut", CameraState.ONLINE, start, 12.0, 9, 0, 640, 480, "is silent", extra=(("ring_bytes", 7.0),)
     )
-    items = (evidence, over, status, FileDone("a.mp4", 9.0), TuneDone(3.0, 1, (("faint", 3),)), Failure("no"))
+    shown = io.BytesIO()
+    Image.new("RGB", (64, 36)).save(shown, "JPEG")
+    box = Box(0.1, 0.2, 0.3, 0.4)
+    live = LiveView("nut", shown.getvalue(), 64, 36, "watching", (box,), ((box, "sway"),), ((box, True),))
+    items = (evidence, over, status, live, FileDone("a.mp4", 9.0), TuneDone(3.0, 1, (("faint", 3),)), Failure("no"))
     each = [encode(item) for item in items]
     return (*each, b"".join(each))
 
@@ -137,7 +141,7 @@ def _wire(folder: Path) -> Callable[[bytes], object]:
 
     def run(data: bytes) -> object:
         pipe, received = Pipe(io.BytesIO(data)), 0
-        while pipe.receive(Evidence, CameraStatus, FileDone, TuneDone) is not None:
+        while pipe.receive(Evidence, CameraStatus, LiveView, FileDone, TuneDone) is not None:
             received += 1
         return received
 

@@ -8,6 +8,7 @@ No other module makes pictures of frames, so none leaves this one without its pr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "cut_crop",
     "encode_crop",
     "encode_frame",
+    "encode_live",
     "picture_of",
     "square_around",
     "whole_frame",
@@ -39,6 +41,7 @@ MAX_SIDE = 640  # pixels of what the network sees: 384 are classified, the rest 
 BLOCK = 8  # pixels; a JPEG is made of such blocks, and what the network sees begins with one (see `cut_crop`)
 JPEG_QUALITY = 94
 FRAME_QUALITY = 88  # of whole frames, which are for people: a fifth of the bytes
+LIVE_SIDE, LIVE_QUALITY = 640, 75  # pixels of a live picture at most, and its quality: some 40 kB
 
 NO_MASK = PrivacyMask()
 
@@ -161,6 +164,17 @@ def encode_crop(cut: Cut) -> Crop:
 def encode_frame(rgb: NDArray[np.uint8]) -> bytes:
     """Encode a whole frame as JPEG; `rgb` is uint8, shape (height, width, 3)."""
     return _encoded(rgb, FRAME_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
+
+
+def encode_live(frame: Frame, masks: Sequence[PrivacyMask]) -> tuple[bytes, int, int]:
+    """All of a frame as a small JPEG that is looked at and never kept, and its width and height in pixels."""
+    scale = min(1.0, LIVE_SIDE / max(frame.width, frame.height))
+    width, height = max(2, round(frame.width * scale)), max(2, round(frame.height * scale))
+    picture = picture_of(frame.av_frame, NO_MASK, (width, height))
+    for mask in masks:
+        mask.blacken(picture, (width, height))
+    jpeg = _encoded(np.ascontiguousarray(picture[:, :, ::-1]), LIVE_QUALITY, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
+    return jpeg, width, height
 
 
 def _encoded(rgb: NDArray[np.uint8], quality: int, sampling: int) -> bytes:

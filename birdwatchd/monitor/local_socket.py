@@ -3,6 +3,7 @@
 A request is one line of JSON (`ask`, `bytes`) and so many bytes; the answer is JSON lines until the end. The socket has
 mode 0600, and who connects is checked by the kernel's word (SO_PEERCRED, unix(7)) as well. It answers one client at a
 time, each within a bounded time, and can change nothing: the daemon does a self-test or shows its newest log lines.
+What the cameras show now is asked at a socket of its own, so that no self-test holds up a picture.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from birdwatchd.flow import Stop
 if TYPE_CHECKING:
     from io import BufferedRWPair
 
-__all__ = ["SOCKET_NAME", "LocalSocket", "NobodyAnswers", "ask"]
+__all__ = ["LIVE_SOCKET_NAME", "SOCKET_NAME", "LocalSocket", "NobodyAnswers", "ask"]
 
 log = logging.getLogger(__name__)
 
 SOCKET_NAME = "birdwatchd.sock"
+LIVE_SOCKET_NAME = "birdwatchd-live.sock"
 MOST_BYTES = 4_000_000  # of a request
 REQUEST_S = 5.0  # for a request to arrive, all of it
 POLL_S = 0.5
@@ -43,19 +45,21 @@ class NobodyAnswers(Exception):
 class LocalSocket:
     """The daemon's end. `run` it in a thread; make it only while holding the home (`Store.claim`)."""
 
-    def __init__(self, home: Path, answers: Answers) -> None:
+    def __init__(self, home: Path, answers: Answers, name: str = SOCKET_NAME) -> None:
         """
         Args:
             answers: what answers each `ask`, given the bytes of the request; called in the socket's thread.
+            name: of the socket in the home.
         """
-        self._home, self._answers = home, answers
+        self._home, self._answers, self._name = home, answers, name
 
     def run(self, stop: Stop) -> None:
         """Answer until the stop. Where there can be no socket, that is logged, and the daemon goes on without."""
         try:
-            listener = _listen(self._home)
+            listener = _listen(self._home, self._name)
         except OSError as error:
-            log.warning("%s cannot be made (%s): `selftest` will not work", self._home / SOCKET_NAME, error.strerror)
+            what = " and ".join(f"`{one}`" for one in self._answers)
+            log.warning("%s cannot be made (%s): %s will not work", self._home / self._name, error.strerror, what)
             return
         with closing(listener):
             while not stop.is_set():
@@ -64,7 +68,7 @@ class LocalSocket:
                     with closing(client):
                         self._meet(client)
         with suppress(OSError):
-            (self._home / SOCKET_NAME).unlink()
+            (self._home / self._name).unlink()
 
     def _meet(self, client: socket.socket) -> None:
         if _uid_of(client) not in (os.geteuid(), 0):
@@ -101,10 +105,13 @@ class LocalSocket:
         yield from answer(bytes(body))
 
 
-def ask(home: Path, what: str, body: bytes = b"", *, timeout_s: float = 30.0) -> Iterator[dict[str, Any]]:
+def ask(
+    home: Path, what: str, body: bytes = b"", *, name: str = SOCKET_NAME, timeout_s: float = 30.0
+) -> Iterator[dict[str, Any]]:
     """Ask the daemon of a home; gives the lines of its answer as they come.
 
     Args:
+        name: of the socket in the home.
         timeout_s: for which it may be silent.
 
     Raises:
@@ -116,7 +123,7 @@ def ask(home: Path, what: str, body: bytes = b"", *, timeout_s: float = 30.0) ->
         try:
             folder = os.open(home, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                client.connect(f"/proc/self/fd/{folder}/{SOCKET_NAME}")
+                client.connect(f"/proc/self/fd/{folder}/{name}")
             finally:
                 os.close(folder)
         except PermissionError:
@@ -142,13 +149,13 @@ def ask(home: Path, what: str, body: bytes = b"", *, timeout_s: float = 30.0) ->
             raise NobodyAnswers("the daemon hung up without an answer; run this as its user, or as root")
 
 
-def _listen(home: Path) -> socket.socket:
+def _listen(home: Path, name: str) -> socket.socket:
     """A listening socket that only its own user can connect to; takes the place of one that a killed daemon left.
 
     Raises:
         OSError: it cannot be made.
     """
-    part = f".{SOCKET_NAME}.part"
+    part = f".{name}.part"
     with suppress(FileNotFoundError):
         (home / part).unlink()
     listener = socket.socket(socket.AF_UNIX)
@@ -157,7 +164,7 @@ def _listen(home: Path) -> socket.socket:
         os.fchmod(listener.fileno(), 0o600)  # what bind gives the file, so that it never has another mode
         listener.bind(f"/proc/self/fd/{folder}/{part}")  # a path may have 107 characters only, a home more
         listener.listen(4)
-        os.replace(home / part, home / SOCKET_NAME)
+        os.replace(home / part, home / name)
         listener.settimeout(POLL_S)
     except OSError:
         listener.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from birdwatchd.records.box import Box
 from birdwatchd.records.camera_status import TEST_CAMERA, Blindness, CameraState, CameraStatus
-from birdwatchd.records.evidence import LIFELESS, Crop, Evidence, Moment, Region
+from birdwatchd.records.evidence import LIFELESS, Crop, Evidence, LiveView, Moment, Region
 from birdwatchd.records.visit import (
     FloatArray,
     HalfArray,
@@ -36,6 +36,7 @@ __all__ = [
     "FloatArray",
     "HalfArray",
     "Label",
+    "LiveView",
     "Message",
     "Moment",
     "Phase",

@@ -1,4 +1,4 @@
-"""What a camera process sees and hands on: regions, crops, moments, and the evidence of a visit."""
+"""What a camera process sees and hands on: regions, crops, moments, the evidence of a visit, and live views."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 
 from birdwatchd.records.box import Box
 
-__all__ = ["LIFELESS", "Crop", "Evidence", "Moment", "Region"]
+__all__ = ["LIFELESS", "Crop", "Evidence", "LiveView", "Moment", "Region"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,32 @@ class Moment:
     crop: Crop
     media_s: float | None = None
     frame: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveView:
+    """What a camera shows now, and what its motion gate sees in it, for a person who looks.
+
+    Attributes:
+        jpeg: the picture, masked; boxes are fractions of it.
+        width, height: pixels of the picture.
+        state: whether the gate was `watching`, still `learning` its background, or the whole scene had `changed`.
+        regions: what moves and may be a bird.
+        ignored: what moves and is something else, and what explains it.
+        tracks: what is followed, and whether it is taken for a bird already.
+        part: left, top, width and height of what is shown, in fractions of the main stream's picture: all of it, unless
+            motion is looked for in a small stream that shows another part.
+    """
+
+    camera: str
+    jpeg: bytes
+    width: int
+    height: int
+    state: str
+    regions: tuple[Box, ...] = ()
+    ignored: tuple[tuple[Box, str], ...] = ()
+    tracks: tuple[tuple[Box, bool], ...] = ()
+    part: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
 
 
 LIFELESS = "nothing in it moved like an animal"

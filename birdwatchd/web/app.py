@@ -29,6 +29,7 @@ from birdwatchd.web.proxies import Proxies
 from birdwatchd.web.render import render
 from birdwatchd.web.routes import (
     api,
+    cameras,
     entrance,
     evidence,
     health,
@@ -41,6 +42,7 @@ from birdwatchd.web.routes import (
     today,
     visits,
 )
+from birdwatchd.web.routes.camera_now import CameraNow
 
 __all__ = ["build_app", "routes"]
 
@@ -59,7 +61,7 @@ class _Static(StaticFiles):
 def routes() -> FastAPI:
     """The routes alone, without a home and a guard."""
     app = FastAPI(title="birdwatchd", openapi_url=None, docs_url=None, redoc_url=None)
-    for part in (today, visits, evidence, review, many, looks_map, species, health, media, entrance, language):
+    for part in (today, visits, evidence, review, many, looks_map, species, health, cameras, media, entrance, language):
         app.include_router(part.router)
     app.mount(api.PREFIX, _api(), name="api")
     app.mount("/static", _Static(directory=str(files("birdwatchd.web") / "static")), name="static")
@@ -89,6 +91,7 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     app.state.home = home = Home(config)
     app.state.live = Live(Changes(home.database), stop)
     app.state.login = login
+    app.state.camera_now = CameraNow(config.home)
     app.state.jobs, app.state.looks = Jobs(config, stop), Looks()
     app.state.evidence, app.state.selftests = EvidenceMaps(config, home.pictures), SelfTests(config)
     for part in app.routes:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from birdwatchd.monitor.local_socket import LIVE_SOCKET_NAME
 from birdwatchd.settings.config import Config
 from birdwatchd.species.class_names import class_names
 from birdwatchd.store import StoreReader
@@ -70,6 +71,11 @@ class Home:
     def shows(self, camera: str) -> bool:
         """Whether pictures of a camera are shown: not of one whose pictures are not to be kept, also none of before."""
         return camera not in self.config.without_pictures
+
+    @property
+    def has_live(self) -> bool:
+        """Whether a daemon offers what its cameras show now."""
+        return (self.config.home / LIVE_SOCKET_NAME).exists()
 
     def camera_name(self, key: str) -> str:
         """What people call a camera."""

@@ -150,6 +150,7 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "since": lambda at: words.since_s(at, now),
         "camera_name": home.camera_name,
         "shows": home.shows,
+        "has_live": home.has_live,
         "address": address,
     }
     text = _environment(said.language).get_template(template).render(common | values)

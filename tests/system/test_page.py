@@ -14,6 +14,8 @@ from collections.abc import Iterator
 import pytest
 
 from birdwatchd.records import State
+from birdwatchd.settings.load import parse_config
+from tests.support.live import live_pictures
 from tests.support.page_in_browser import DESK, PHONE, Station, assert_nothing_wrong, open_station
 from tests.support.peers import wait_for
 
@@ -137,7 +139,52 @@ def test_a_line_around_birds_leads_to_their_review(station: Station) -> None:
     assert f"Review {drawn} visit" in station.text("h1")
 
 
-@pytest.mark.parametrize("path", ["/", "/visits", "/review?show=all", "/species", "/health", "/looks", "visit"])
+def test_a_mask_is_drawn_in_the_live_picture_and_its_lines_are_copied(station: Station) -> None:
+    """Who has never seen YAML presses on the corners of the neighbours' terrace, and gets lines that are accepted."""
+    from selenium.webdriver import ActionChains
+
+    with live_pictures(station.store.home, {"nut": True}):
+        station.open("/cameras/nut")
+        shown = "return document.querySelector('#now img')?.getAttribute('src')"
+        first = station.driver.execute_script(shown)
+        wait_for(lambda: station.driver.execute_script(shown) != first, "the next picture, by itself", 10)
+        assert station.find("#now rect.bird")
+        picture = station.find("#drawing")[0]
+        width, height = picture.size["width"], picture.size["height"]
+        for x, y in ((0.1, 0.2), (0.4, 0.2), (0.9, 0.2), (0.4, 0.8)):
+            by = round((x - 0.5) * width), round((y - 0.5) * height)
+            ActionChains(station.driver).move_to_element_with_offset(picture, *by).click().perform()
+            if x == 0.9:
+                station.find("#undo-point")[0].click()
+        wait_for(lambda: station.find("#yaml"), "the lines", 10)
+        value = lambda: station.driver.execute_script("return document.getElementById('yaml').value")  # noqa: E731
+        mask = lambda: parse_config(f"cameras:\n  nut:\n    source: /\n{value()}", "", {}).cameras["nut"].mask  # noqa: E731
+        wait_for(lambda: len(mask()[0]) == 3, "all corners", 10)
+        drawn = [number for point in mask()[0] for number in point]
+        assert drawn == pytest.approx([0.1, 0.2, 0.4, 0.2, 0.4, 0.8], abs=0.01)
+        assert len(station.find("#drawing path")) == 3
+        station.find("#copy")[0].click()
+        wait_for(lambda: station.text("#copied") == "Copied", "the lines to be copied", 10)
+        station.find("#points")[0].send_keys("\n0.5 0.5, 0.6 0.5, 0.6 0.6")  # without a mouse
+        wait_for(lambda: len(mask()) == 2, "the second place", 10)
+        assert len(station.find("#drawing polygon")) == 2
+        station.find("#clear-points")[0].click()
+        wait_for(lambda: not station.find("#yaml"), "nothing to copy", 10)
+
+
+def test_a_picture_comes_back_with_its_daemon(station: Station) -> None:
+    """The page stays open on a tablet while birdwatchd is updated; meanwhile it says why there is no picture."""
+    with live_pictures(station.store.home, {"nut": True}):
+        station.open("/cameras/nut")
+        assert station.find("#now img")
+    wait_for(lambda: "The daemon does not answer" in station.text("#now-words"), "the reason", 15)
+    with live_pictures(station.store.home, {"nut": True}):
+        wait_for(lambda: station.find("#now img"), "the picture", 15)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/visits", "/review?show=all", "/species", "/health", "/looks", "/cameras/nut", "visit"]
+)
 def test_a_phone_shows_it_whole(station: Station, path: str) -> None:
     """Nobody scrolls sideways in a garden; what is pressed with a thumb is as large as one."""
     visit_id = station.bird("Great tit", ago_s=200.0)

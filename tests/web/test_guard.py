@@ -18,8 +18,10 @@ from birdwatchd.web.asked.evidence import KIND
 from birdwatchd.web.login import Login, hash_of
 from birdwatchd.web.pictures.kept import KeptPictures
 from birdwatchd.web.routes.api import PREFIX
+from tests.support.live import live_pictures
 from tests.support.page import Browser, browser, segment
 
+CAMERAS = {"nut": {"source": "/"}}
 PASSWORD = "correct horse battery"
 HASH = hash_of(PASSWORD)
 VISIT = "01JTJC2Q8ZK4V7XW5N3M9R6BDA"
@@ -53,15 +55,16 @@ def home() -> Iterator[Path]:
         JobFiles(store.home).write(JOB)
         media, crop = Media(store.home), f"media/nut/2026/05/01/{VISIT}-0.jpg"
         assert KeptPictures(media).put(crop, KIND, picture(), media.version(crop) or 0)
-        yield store.home
+        with live_pictures(store.home, {"nut": True}):
+            yield store.home
 
 
 def stranger(home: Path) -> Browser:
-    return browser(home, login=Login(HASH))
+    return browser(home, login=Login(HASH), cameras=CAMERAS)
 
 
 def address(path: str) -> str:
-    return path.format(visit_id=VISIT, number=0, name=segment("Passer domesticus"), job_id=JOB.job_id)
+    return path.format(visit_id=VISIT, number=0, camera="nut", name=segment("Passer domesticus"), job_id=JOB.job_id)
 
 
 def test_the_walk_knows_every_route() -> None:
@@ -69,6 +72,7 @@ def test_the_walk_knows_every_route() -> None:
     assert len(ROUTES) >= 24
     assert ("GET", "/api/v1/visits/{visit_id}/clip") in ROUTES
     assert ("GET", "/visits/{visit_id}/clip") in ROUTES
+    assert ("GET", "/cameras/{camera}/still.jpg") in ROUTES
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -97,7 +101,7 @@ def test_a_stranger_gets_the_login_and_nothing_else(home: Path, method: str, pat
 @pytest.mark.parametrize(("method", "path"), [one for one in ROUTES if one[0] == "GET"])
 def test_the_owner_gets_everything(home: Path, path: str, method: str, role: str) -> None:
     """On the station's own machine without a password, or logged in, every address answers."""
-    somebody = browser(home) if role == "open" else stranger(home)
+    somebody = browser(home, cameras=CAMERAS) if role == "open" else stranger(home)
     if role == "owner":
         somebody.session = somebody.login.enter(PASSWORD, "x") or ""
     answer = somebody.get(address(path))

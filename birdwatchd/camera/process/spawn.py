@@ -22,7 +22,7 @@ from birdwatchd.camera.process.memory import memory_limit_mb, most_resident_mb, 
 from birdwatchd.camera.process.relay import Relay
 from birdwatchd.camera.process.sandbox import Confinement
 from birdwatchd.camera.process.wire import ChildFailed, Item, Pipe, WireError
-from birdwatchd.records import CameraState, CameraStatus, Evidence
+from birdwatchd.records import CameraState, CameraStatus, Evidence, LiveView
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["ChildProcess", "spawn"]
@@ -75,7 +75,7 @@ class ChildProcess:
             item = self._pipe.receive(*kinds)
         except ChildFailed as error:
             raise ChildFailed(self._explained(str(error))) from None
-        if isinstance(item, Evidence | CameraStatus) and item.camera != self._camera:
+        if isinstance(item, Evidence | CameraStatus | LiveView) and item.camera != self._camera:
             raise WireError(f"a message about {item.camera!r}, which is another camera")
         if isinstance(item, CameraStatus) and item.state is CameraState.ONLINE:
             for relay in self._relays:

@@ -19,12 +19,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from birdwatchd.camera.process.hearing import Hearing
+from birdwatchd.camera.process.live_views import LiveViews
 from birdwatchd.camera.process.spawn import STOP_S, ChildProcess, spawn
 from birdwatchd.camera.process.wire import ChildFailed, WireError
 from birdwatchd.clock import StationClock
 from birdwatchd.flow import Backoff, Mailbox, Stop
 from birdwatchd.metrics import Metrics
-from birdwatchd.records import CameraState, CameraStatus, Evidence, clip_part, clip_path
+from birdwatchd.records import CameraState, CameraStatus, Evidence, LiveView, clip_part, clip_path
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["CameraProcess", "ChildProcess", "probe_camera", "spawn"]
@@ -41,7 +42,11 @@ MOST_OPEN = 1000  # visits at once; a flock has dozens
 
 
 class CameraProcess:
-    """One camera as the main process sees it: `run` ends only after the stop (or the end of a file)."""
+    """One camera as the main process sees it: `run` ends only after the stop (or the end of a file).
+
+    Attributes:
+        live: its newest picture, for who looks.
+    """
 
     def __init__(
         self,
@@ -71,6 +76,7 @@ class CameraProcess:
         self._ended: OrderedDict[str, Evidence] = OrderedDict()
         self._child: ChildProcess | None = None
         self._finished = False
+        self.live = LiveViews(time.monotonic, allowed=settings.store != "nothing")
         self._off = threading.Event()
         self.switch(on)
         self._received_s = 0.0
@@ -87,6 +93,8 @@ class CameraProcess:
     def switch(self, on: bool) -> None:
         """Start or stop watching, from any thread; while it is off there is no process. Returns at once."""
         (self._off.clear if on else self._off.set)()
+        if not on:
+            self.live.forget()
 
     def run(self, stop: Stop) -> None:
         """Keep the camera's process running; closes the camera's lane at the end."""
@@ -119,6 +127,7 @@ class CameraProcess:
 
     def _stay_off(self, stop: Stop) -> None:
         """Run no process until somebody switches on, or the stop."""
+        self.live.forget()  # also what the process said before it ended
         self._report(CameraState.DISABLED, "switched off")
         while self._off.is_set() and not stop.wait(POLL_S):
             pass
@@ -138,6 +147,7 @@ class CameraProcess:
         except OSError as error:  # out of processes, files or memory: this camera waits, the others go on
             return f"cannot be started: {os.strerror(error.errno or 0)}"
         self._received_s = time.monotonic()
+        self.live.begin()
         guard = threading.Thread(target=self._guard, args=(child, stop), daemon=True)
         guard.start()
         failure = ""
@@ -162,6 +172,8 @@ class CameraProcess:
                 log.error("camera %s: its process hangs and is killed", self.camera)
                 child.kill()
             child.check_memory()
+            if self.live.order_due():
+                child.command({"live": True})
             if (zero := self._clock.dial().zero) != told:
                 told = zero
                 child.command({"ids_by": zero.isoformat()})
@@ -169,7 +181,7 @@ class CameraProcess:
             log.warning("camera %s: its process did not stop within %.0f s and is killed", self.camera, STOP_S)
 
     def _read(self, child: ChildProcess, stop: Stop) -> None:
-        while (item := child.receive(Evidence, CameraStatus)) is not None:
+        while (item := child.receive(Evidence, CameraStatus, LiveView)) is not None:
             self._received_s = time.monotonic()
             if isinstance(item, Evidence):
                 item = self._checked(item)
@@ -180,6 +192,9 @@ class CameraProcess:
                     self._close(item)
                 self._metrics.add("evidence_total", camera=self.camera)
                 self._mailbox.put(self.camera, item)
+            elif isinstance(item, LiveView):
+                if not self.live.take(item):
+                    raise WireError("a live picture that nobody asked for")
             elif isinstance(item, CameraStatus):
                 if item.state is CameraState.DISABLED:
                     raise WireError("it says that it was switched off, which only the main process can say")

@@ -2,7 +2,7 @@
 
 A child process decodes what strangers send; if it were taken over, its messages must still be nothing but data to its
 parent. A message is: 4 bytes total length, 4 bytes header length (big-endian), a JSON header, then the
-JPEGs of its moments one after another, each crop followed by the whole frame if that is kept.
+JPEGs of its moments one after another, each crop followed by the whole frame if that is kept. A live view has one JPEG.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import IO, Any
 
+from birdwatchd.camera.process.live_views import LIVE_STATES, MOST_BOXES, MOST_JPEG, MOST_SIDE, jpeg_size
 from birdwatchd.errors import BirdwatchError
-from birdwatchd.records import Blindness, Box, CameraState, CameraStatus, Crop, Evidence, Moment, clip_path
+from birdwatchd.records import Blindness, Box, CameraState, CameraStatus, Crop, Evidence, LiveView, Moment, clip_path
 
 __all__ = ["ChildFailed", "Failure", "FileDone", "Pipe", "TuneDone", "WireError", "decode", "encode"]
 
@@ -79,7 +80,7 @@ class Failure:
     error: str
 
 
-Item = Evidence | CameraStatus | FileDone | TuneDone | Failure
+Item = Evidence | CameraStatus | LiveView | FileDone | TuneDone | Failure
 
 
 _KINDS: dict[type, str] = {FileDone: "done", TuneDone: "tuned", Failure: "failure"}
@@ -91,6 +92,8 @@ def encode(item: Item) -> bytes:
     if isinstance(item, Evidence):
         header = _evidence_header(item)
         blobs = [jpeg for moment in item.moments for jpeg in (moment.crop.jpeg, moment.frame)]
+    elif isinstance(item, LiveView):
+        header, blobs = _live_header(item), [item.jpeg]
     elif isinstance(item, CameraStatus):
         header = {"kind": "status"} | {
             name: getattr(item, name)
@@ -119,6 +122,8 @@ def decode(header: bytes, body: bytes) -> Item:
             return _evidence(data, body)
         if kind == "status":
             return _status(data)
+        if kind == "live":
+            return _live_view(data, body)
         if kind == "done":
             return FileDone(_text(data["media"], 8192), _number(data["seconds"]), _text(data["error"], 8192))
         if kind == "tuned":
@@ -262,17 +267,59 @@ def _evidence(data: dict[str, Any], body: bytes) -> Evidence:
     )
 
 
+def _live_header(item: LiveView) -> dict[str, Any]:
+    return {
+        "kind": "live",
+        "camera": item.camera,
+        "width": item.width,
+        "height": item.height,
+        "state": item.state,
+        "regions": [box.rounded() for box in item.regions],
+        "ignored": [[box.rounded(), why] for box, why in item.ignored],
+        "tracks": [[box.rounded(), confirmed] for box, confirmed in item.tracks],
+        "part": list(item.part),
+    }
+
+
+def _live_view(data: dict[str, Any], body: bytes) -> LiveView:
+    width, height = _whole(data["width"], MOST_SIDE), _whole(data["height"], MOST_SIDE)
+    if len(body) > MOST_JPEG or jpeg_size(body) != (width, height):
+        raise ValueError("a live picture is too large, or no JPEG of the size that it says")
+    if data["state"] not in LIVE_STATES:
+        raise ValueError("a live picture is of no known state")
+    if max(len(data[name]) for name in ("regions", "ignored", "tracks")) > MOST_BOXES:
+        raise ValueError("a live picture has too many boxes")
+    left, top, across, down = (_number(value, -2.0, 4.0) for value in data["part"])
+    if min(across, down) < 0.1:
+        raise ValueError("a live picture is of no part of the frame")
+    return LiveView(
+        camera=_text(data["camera"], 64),
+        jpeg=body,
+        width=width,
+        height=height,
+        state=data["state"],
+        regions=tuple(_box(value) for value in data["regions"]),
+        ignored=tuple((_box(value), _line(_text(why, 64))) for value, why in data["ignored"]),
+        tracks=tuple((_box(value), bool(confirmed)) for value, confirmed in data["tracks"]),
+        part=(left, top, across, down),
+    )
+
+
+def _box(value: Any) -> Box:
+    x, y, w, h = (_number(v, 0.0, 1.0) for v in value)
+    return Box(x, y, w, h)
+
+
 def _moment(item: dict[str, Any], body: bytes, offset: int) -> Moment:
     width, height, length = (_whole(v) for v in item["size"])
     jpeg, frame_length = body[offset : offset + length], _whole(item["frame"])
     frame = body[offset + length : offset + length + frame_length]
     if len(jpeg) != length or len(frame) != frame_length:
         raise ValueError("its pictures are cut off")
-    x, y, w, h = (_number(v, 0.0, 1.0) for v in item["box"])
     quality = _number(item["quality"], 0.0, 1.0)
     crop = Crop(jpeg, width, height)
     index, at, media_s = _whole(item["index"], 100_000), _time(item["at"]), _maybe(item["media_s"])
-    return Moment(index, at, Box(x, y, w, h), quality, crop, media_s, frame)
+    return Moment(index, at, _box(item["box"]), quality, crop, media_s, frame)
 
 
 class Pipe:

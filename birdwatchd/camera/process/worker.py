@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from birdwatchd.camera.capture.clock import Playback, station_time, utc_now
 from birdwatchd.camera.capture.decoder import Acceleration, devices_here, devices_to_try
@@ -26,6 +26,7 @@ from birdwatchd.camera.capture.ring import Ring
 from birdwatchd.camera.capture.shedding import LoadShedder, ShedWatch
 from birdwatchd.camera.capture.stream import Stream
 from birdwatchd.camera.clips.recorder import ClipRecorder, ClipSettings, VisitClips
+from birdwatchd.camera.live_view import LiveViewMaker
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.place import Places
 from birdwatchd.camera.process.child import Parent, run_child
@@ -58,6 +59,7 @@ class CameraWatch:
 
     Attributes:
         ids_later: what the ids of visits are to say more than this process's clock, since the station's was set.
+        live_asked: somebody looks: the next frame is sent as a live picture.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class CameraWatch:
             clock: UTC, never set while the process lives.
         """
         self._clock, self.ids_later = clock, timedelta()
+        self.live_asked, self._live = False, LiveViewMaker(camera, settings)
         self._camera, self._settings, self._pipe, self._stop = camera, settings, pipe, stop
         self._ring = Ring(settings.ring_mb * 2**20)
         self._acceleration = Acceleration(devices_to_try(settings.decode, devices_here()), self._notify)
@@ -200,7 +203,11 @@ class CameraWatch:
             self._online_since_s = time.monotonic()
         with self._lock:
             if self._sampler.takes(frame):
-                self._send(self._observer.process(download(frame)))
+                taken = download(frame)
+                before = self._observer.last_motion
+                self._send(self._observer.process(taken))
+                if self.live_asked and self._observer.last_motion is not before:  # the boxes are of this frame
+                    self._send_live(taken)
                 if self._observer.last_motion.regions:
                     self._motion_s = time.monotonic()
             self._send_clips()
@@ -212,6 +219,13 @@ class CameraWatch:
             self._online, self._reported_s, self._frames_before = True, now_s, self._frames
             self._shed_watch.look(self._frames, now_s)
             self._say_view()
+
+    def _send_live(self, frame: Frame) -> None:
+        """Show a person a frame and what was seen in it."""
+        if self._settings.store != "nothing":
+            watched = self._observer
+            self._pipe.send(self._live.of(frame, watched.last_motion, watched.tracks, watched.view))
+        self.live_asked = False
 
     def _say_view(self) -> None:
         """Say, once, that the two streams show different parts."""
@@ -322,11 +336,13 @@ def _watch_camera(parent: Parent) -> None:
                 os._exit(1)  # nobody listens any more
             os._exit(0)
 
-    def put_right(order: dict[str, str]) -> None:
-        if zero is not None:
+    def take_order(order: dict[str, Any]) -> None:
+        if order.get("live"):
+            watch.live_asked = True
+        if zero is not None and "ids_by" in order:
             watch.ids_later = datetime.fromisoformat(order["ids_by"]) - zero
 
-    parent.stop_at_end(stop, finish_without_it, on_order=put_right)
+    parent.stop_at_end(stop, finish_without_it, on_order=take_order)
     watch.run()
     done.set()
 

@@ -103,6 +103,19 @@ FORMS = (
     N_("%(path)s: another process holds the database"),
     N_("try again when it has finished"),
     N_("%(path)s: no room on the disk"),
+    # why a camera shows nothing (`stages/live.py`, `web/routes/camera_now.py`)
+    N_("this camera is not watched."),
+    N_("no picture of this camera is kept or shown (store: nothing)."),
+    N_("the daemon does not answer: %(why)s."),
+    N_("there is no picture: the camera has sent none since somebody looked."),
+    # why there are no lines for a place that was drawn (`web/routes/camera_lines.py`)
+    N_("line %(number)s has something else than numbers from 0 to 1."),
+    N_("line %(number)s has an odd number of numbers: each corner has two."),
+    N_("line %(number)s has a number above 1: they are fractions of the picture."),
+    N_("a place needs three corners or more; line %(number)s has %(count)s."),
+    N_("that is more than %(number)s corners; fewer do as well."),
+    N_("give the zone a name: alert rules say it."),
+    N_("a zone is one place; draw one."),
     N_("free some space; birdwatchd then goes on by itself"),
     # what the self-test, the evidence map and the log say (`web/asked/`, `stages/`, `monitor/`)
     N_("online"),

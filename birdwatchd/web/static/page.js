@@ -39,6 +39,16 @@ body.addEventListener("htmx:afterSettle", () => {
   }
 });
 
+// -- what cameras show now: asked for again while the page is looked at
+
+setInterval(() => {
+  for (const still of document.hidden ? [] : document.querySelectorAll("img[data-still]")) {
+    const ahead = new Image();
+    ahead.src = `${still.dataset.still}?at=${Date.now()}`;
+    ahead.decode().then(() => { still.src = ahead.src; }, () => {});
+  }
+}, 10000);
+
 // -- filters: chosen is shown; an address holds only what was chosen
 
 const filters = document.getElementById("filters");
