@@ -44,7 +44,7 @@ def test_the_first_bird_appears_by_itself(station: Station) -> None:
     assert station.driver.execute_script("return window.untouched")
     drawn = "return document.querySelector('.card img').naturalWidth"
     wait_for(lambda: station.driver.execute_script(drawn) == 240, "its picture", 10)
-    assert "1 visit of 1 species" in station.text(".head")
+    assert "1 visit so far, 1 species" in station.text(".head")
     second = station.bird("House sparrow", ago_s=10)
     wait_for(lambda: station.text(".card b").startswith("House sparrow"), "the next one, before it", 10)
     assert [one.get_attribute("id") for one in station.find(".card")] == [f"v-{second}", f"v-{visit_id}"]
