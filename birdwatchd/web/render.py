@@ -65,6 +65,7 @@ def _environment(spoken: Language) -> Environment:
         weekday=said.weekday,
         date=said.date,
         sentence=lambda text: sentence(text, spoken),
+        clause=lambda text: sentence(text, spoken, whole=False),
         segment=lambda text: quote(str(text), safe=""),
         state=lambda state: spoken.gettext(words.STATE_WORDS[state]),
     )

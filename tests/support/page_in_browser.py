@@ -83,7 +83,8 @@ class Station:
         ActionChains(self.driver).send_keys(*keys).perform()
 
     def text(self, css: str) -> str:
-        return " ".join(str(self.driver.execute_script("return arguments[0].innerText", one)) for one in self.find(css))
+        shown = "return [...document.querySelectorAll(arguments[0])].map(one => one.innerText).join(' ')"
+        return str(self.driver.execute_script(shown, css))  # in one step: parts of a page are replaced meanwhile
 
     def resize(self, width: int, height: int) -> None:
         resize(self.driver, width, height)

@@ -167,12 +167,16 @@ WITHIN = frozenset({"how", "reason", "state", "what"})
 _VALUE = re.compile(r"%\((\w+)\)s")
 
 
-def sentence(text: str, language: Language) -> Markup:
-    """A sentence of a lower floor, for a page; in English, and marked so, where nobody translated it."""
+def sentence(text: str, language: Language, *, whole: bool = True) -> Markup:
+    """A sentence of a lower floor, for a page; in English, and marked so, where nobody translated it.
+
+    Args:
+        whole: begins with a capital letter.
+    """
     said = _said(text, language)
     english = said is None and language.code != ENGLISH
     said = (text if said is None else said).replace("`", "")
-    shown = escape(said[:1].upper() + said[1:])
+    shown = escape(said[:1].upper() + said[1:] if whole else said)
     return Markup('<span lang="en" dir="ltr">{}</span>').format(shown) if english else shown
 
 
