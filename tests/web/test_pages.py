@@ -140,6 +140,29 @@ def test_days_with_birds_are_a_press_away(home: Path, owner: Browser) -> None:
     assert 'aria-current="true" title=' in owner.get(f"/visits?day={days[-1]}").text
 
 
+def test_a_list_for_each_year_numbered_as_they_came(home: Path, owner: Browser) -> None:
+    """What birders keep: the life list, and a list for each year, in the order in which species came."""
+    last_year = NOW.replace(year=NOW.year - 1, month=6, day=1)
+    with Store.open(home, zone=ZONE) as store:
+        for number, name in enumerate(("Great tit", "House sparrow")):
+            start = last_year + timedelta(hours=number)
+            store.writer().record(example_visit(new_visit_id(start, 1), name, start=start), [], NOW)
+
+    def listed(query: str) -> list[str]:
+        return re.findall(r'<a href="/species/([^"]+)">', owner.get(f"/species{query}").text)
+
+    tit, sparrow = "Parus%20major", "Passer%20domesticus"
+    assert listed("") == [sparrow, tit]
+    assert listed("?by=first") == [tit, sparrow]
+    assert listed("?of=year") == listed(f"?of={NOW.year}") == [sparrow]
+    assert listed(f"?of={NOW.year - 1}") == [sparrow, tit]
+    assert listed(f"?of={NOW.year - 1}&by=first") == [tit, sparrow]
+    text = owner.get(f"/species?of={NOW.year - 1}&by=first").text
+    assert f'href="/species?by=first&amp;of={NOW.year}"' in text or f"of={NOW.year}&amp;by=first" in text
+    assert '<span class="muted">2</span> House sparrow' in text
+    assert listed("?of=1066") == [sparrow, tit]  # no such list: all of them
+
+
 def test_a_long_list_goes_on_where_it_was(home: Path, owner: Browser) -> None:
     """Older visits are a link away, and none is missing in between."""
     with Store.open(home, zone=ZONE) as store:
