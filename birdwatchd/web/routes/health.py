@@ -67,7 +67,7 @@ def _tests(request: Request) -> SelfTests:
 
 def _test(request: Request, report: StationReport) -> dict[str, Any]:
     names = {one.camera: home_of(request).camera_name(one.camera) for one in report.cameras}
-    return {"test": _tests(request).result(), "station": tuple(station_lines(report, names))}
+    return {"test": _tests(request).result(), "around": tuple(station_lines(report, names))}
 
 
 def _strip(home: Home, camera: str) -> list[StripSpan]:
