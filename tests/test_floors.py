@@ -48,9 +48,11 @@ FLOORS = {
 ROOMS = {
     "cli": {
         "options": 0,
+        "sections": 0,
         "selftest_child": 0,
         "home": 1,
         "reviews": 1,
+        "rules": 1,
         "service": 1,
         "setup": 1,
         "visits": 1,
@@ -92,9 +94,10 @@ ROOMS = {
         "image_classifier": 4,
     },
     "web": {
+        "language": 0,
         "names": 0,
         "pictures": 0,
-        "words": 0,
+        "words": 1,
         "live": 0,
         "login": 0,
         "patience": 0,
@@ -142,6 +145,7 @@ HOMES = {
     "amqtt": {"demo"},
     "yaml": {"settings"},
     "typer": {"cli"},
+    "babel": {"web"},
     "fastapi": {"web"},
     "starlette": {"web"},
     "uvicorn": {"web"},

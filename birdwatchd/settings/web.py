@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, field_validator, model_validator
 
@@ -30,12 +30,14 @@ class WebSettings(Listening):
     `password_file` holds what `birdwatchd web --hash-password` prints; without it the page is for this machine only.
     `hosts` are further names under which browsers may ask for it. `trusted_proxies` are addresses or networks of
     reverse proxies, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    `language` is the page's: `en`, `he`, or `auto` for what the browser prefers; whoever looks can choose another one.
     """
 
     bind: BindField = f"{LOOPBACK}:{PORT}"
     password_file: Path | None = None
     hosts: Annotated[tuple[str, ...], BeforeValidator(_to_hosts)] = ()
     trusted_proxies: tuple[str, ...] = ()
+    language: Literal["auto", "en", "he"] = "auto"
 
     @model_validator(mode="before")
     @classmethod

@@ -32,6 +32,7 @@ from birdwatchd.web.routes import (
     entrance,
     evidence,
     health,
+    language,
     looks_map,
     many,
     media,
@@ -43,7 +44,7 @@ from birdwatchd.web.routes import (
 
 __all__ = ["build_app", "routes"]
 
-NOTHING = "There is nothing under this address."
+NOTHING = "there is nothing under this address."
 
 
 class _Static(StaticFiles):
@@ -58,7 +59,7 @@ class _Static(StaticFiles):
 def routes() -> FastAPI:
     """The routes alone, without a home and a guard."""
     app = FastAPI(title="birdwatchd", openapi_url=None, docs_url=None, redoc_url=None)
-    for part in (today, visits, evidence, review, many, looks_map, species, health, media, entrance):
+    for part in (today, visits, evidence, review, many, looks_map, species, health, media, entrance, language):
         app.include_router(part.router)
     app.mount(api.PREFIX, _api(), name="api")
     app.mount("/static", _Static(directory=str(files("birdwatchd.web") / "static")), name="static")
@@ -97,7 +98,7 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
 
-    return Guard(inner, Hosts(config.web), login, Proxies(config.web.trusted_proxies))
+    return Guard(inner, Hosts(config.web), login, Proxies(config.web.trusted_proxies), config.web.language)
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

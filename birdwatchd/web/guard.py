@@ -20,6 +20,8 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from birdwatchd.settings.web import WebSettings
+from birdwatchd.web.language.catalogue import N_, language
+from birdwatchd.web.language.choice import chosen
 from birdwatchd.web.login import Login
 from birdwatchd.web.proxies import Proxies
 
@@ -34,9 +36,10 @@ COOKIE = "birdwatchd_session"
 MOST_BODY_BYTES = 10_000  # a form has a few words
 FORM_S = 10.0  # for all of them to arrive
 MOST_PATH_BYTES = 2_000
-TOO_OLD = "This page is too old to be answered. Load it again, then try once more."
+TOO_OLD = N_("This page is too old to be answered. Load it again, then try once more.")
+LOG_IN_FIRST = N_("Log in first.")
 API = "/api/"  # for programs: what is wrong is said as JSON, and no login page is shown
-OPEN_PATHS = ("/login", "/static/")  # also for who is not logged in
+OPEN_PATHS = ("/login", "/language", "/static/")  # also for who is not logged in
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self';"
     " manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -84,8 +87,13 @@ class Guard:
     `form`, the fields of a POST.
     """
 
-    def __init__(self, app: App, hosts: Hosts, login: Login, proxies: Proxies) -> None:
+    def __init__(self, app: App, hosts: Hosts, login: Login, proxies: Proxies, language: str = "auto") -> None:
+        """
+        Args:
+            language: the setting, `web.language`.
+        """
         self._app, self._hosts, self._login, self._proxies = app, hosts, login, proxies
+        self._language = language
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -93,6 +101,7 @@ class Guard:
             return
         scope = self._proxies.believed(scope)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        scope = {**scope, "language": chosen(headers, self._language)}
         send = _with_headers(send)
         refusal = self._refusal(scope, headers)
         if refusal:
@@ -112,10 +121,10 @@ class Guard:
             try:
                 form = await asyncio.wait_for(_read_form(receive), FORM_S)
             except TimeoutError:
-                await _answer(scope, send, 408, "The form did not arrive in time.")
+                await _answer(scope, send, 408, N_("The form did not arrive in time."))
                 return
             if form is None:
-                await _answer(scope, send, 413, "That is too much for a form.")
+                await _answer(scope, send, 413, N_("That is too much for a form."))
                 return
             given = headers.get("x-csrf-token") or form.get("token", "")
             if not self._login.is_token(session, given):
@@ -129,14 +138,15 @@ class Guard:
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         """Why a request is refused whoever sends it; None for one that is not."""
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MOST_PATH_BYTES:
-            return 414, "This address is too long."
+            return 414, N_("This address is too long.")
         if scope["method"] not in _methods(scope):
             return 405, f"Only {', '.join(_methods(scope))} are answered."
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1 or not self._hosts.has(headers["host"]):
-            return 421, "This page is not known under this name. Add it to `web: hosts` in the station's configuration."
+            text = N_("This page is not known under this name. Add it to `web: hosts` in the station's configuration.")
+            return 421, text
         if scope["method"] == "POST" and not _same_origin(headers):
-            return 403, "This was sent from a page of another site, and is not done."
+            return 403, N_("This was sent from a page of another site, and is not done.")
         return None
 
     @staticmethod
@@ -144,12 +154,10 @@ class Guard:
         browses = "text/html" in headers.get("accept", "") and "hx-request" not in headers
         wants_page = browses and not scope["path"].startswith(API)
         if scope["method"] != "GET" or not wants_page:
-            await _answer(scope, send, 401, "Log in first.")
+            await _answer(scope, send, 401, LOG_IN_FIRST)
             return
         asked = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
-        await _answer(
-            scope, send, 303, "Log in first.", [(b"location", f"/login?next={quote(asked, safe='')}".encode())]
-        )
+        await _answer(scope, send, 303, LOG_IN_FIRST, [(b"location", f"/login?next={quote(asked, safe='')}".encode())])
 
 
 def _methods(scope: Scope) -> tuple[str, ...]:
@@ -215,7 +223,8 @@ def _with_headers(send: Send) -> Send:
 async def _answer(
     scope: Scope, send: Send, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None
 ) -> None:
-    body, kind = f"{text}\n".encode(), b"text/plain; charset=utf-8"
+    said = language(scope["language"]).gettext(text)
+    body, kind = f"{said}\n".encode(), b"text/plain; charset=utf-8"
     if scope["path"].startswith(API):
         body, kind = json.dumps({"error": text, "hint": ""}).encode(), b"application/json"
     plain = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]

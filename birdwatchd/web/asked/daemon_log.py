@@ -15,12 +15,13 @@ from zoneinfo import ZoneInfo
 
 from birdwatchd.monitor.local_socket import NobodyAnswers, ask
 from birdwatchd.monitor.masking import Mask
+from birdwatchd.web.language.catalogue import N_
 
 __all__ = ["LEVELS", "DaemonLog", "LogLine", "daemon_log"]
 
 NEWEST = 200
 WAIT_S = 3.0  # the daemon answers one at a time; a self-test may be before
-LEVELS: Mapping[str, str] = {"": "All", "warning": "Warnings and errors", "error": "Errors"}
+LEVELS: Mapping[str, str] = {"": N_("All"), "warning": N_("Warnings and errors"), "error": N_("Errors")}
 _RANKS = {"debug": 0, "info": 1, "warning": 2, "error": 3, "critical": 4}
 _LINE = re.compile(r"(?P<at>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\S*) (?P<level>[A-Z]+) +(?P<text>.*)", re.DOTALL)
 

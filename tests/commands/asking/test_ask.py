@@ -77,7 +77,10 @@ def verdicts(home: Path) -> dict[str, tuple[State, str | None]]:
 
 
 def test_one_after_the_other_with_picture_and_what_it_could_be(ask: Ask, home: Path) -> None:
-    """The newest first; what is no bird, and what still goes on, is not asked about."""
+    """To review forty visits, forty ids had to be copied from the list into forty commands.
+
+    Must: `review --ask` asks about one after the other, the newest first, with the picture's path and the best guesses.
+    """
     said = ask("1", "y")
     (first, second) = said.split("→ Kohlmeise\n")
     assert "unknown bird (Great tit?) 20%  1 of 2, nut, 2026-05-01 13:15:00" in first

@@ -231,7 +231,10 @@ def test_a_broker_that_refuses_ends_it(camera: Camera, brokers: list[str]) -> No
 
 
 def test_asked_and_answered(camera: Camera, brokers: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """With slips: each question comes again until its answer works, and Enter takes what is proposed."""
+    """A newcomer had to write a configuration from a commented example of 300 lines.
+
+    Must: `init` asks; each question comes again until its answer works, and Enter takes what is proposed.
+    """
     camera.streams["/Streaming/Channels/101"] = ("refused (401 Unauthorized)", 0, 0)
     read = answering(
         *("garden camera", camera.host, "admin", f"rtsp://{camera.host}/stream1", "admin", ""),
