@@ -43,7 +43,7 @@ def health(request: Request) -> Response:
     level = level if level in LEVELS else ""
     refreshes = "hx-request" in request.headers  # which takes only what changes by itself
     log = DaemonLog() if refreshes else daemon_log(home.config.home, home.zone, level)
-    shown = {"report": report, "strips": strips, "days": days, "levels": LEVELS, "level": level, "log": log}
+    shown: dict[str, Any] = {"report": report, "strips": strips, "days": days, "levels": LEVELS, "level": level, "log": log}
     return render(request, "health.html", **shown, **_test(request, report))
 
 
