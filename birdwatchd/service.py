@@ -28,7 +28,8 @@ def stop_on_signals(stop: Stop) -> None:
     which systemd's watchdog sends, ends the process with the place at which every thread stands in the log.
 
     SIGHUP comes when the terminal was closed, or an SSH connection broke: what is said from then on goes nowhere,
-    instead of ending the writer with an error. Where it is ignored, as `nohup` has it, it stays so.
+    instead of ending the writer with an error. It often comes twice, from the shell and from the system: the second one
+    says nothing new. Where it is ignored, as `nohup` has it, it stays so.
     """
     if not faulthandler.is_enabled():
         faulthandler.enable(STDERR)
@@ -39,6 +40,8 @@ def stop_on_signals(stop: Stop) -> None:
         del frame
         if number == signal.SIGHUP:
             _silence(terminals)
+            if received:
+                return
         if received or not stop.armed:
             os._exit(0 if not received and number == signal.SIGTERM else 128 + number)
         received.append(number)

@@ -16,6 +16,7 @@ __all__ = ["Dates", "impossible"]
 # first cameras that write video on cards came some years later.
 EARLIEST_S = 1_104_537_600  # 2005-01-01
 CLOCKS_DIFFER_S = 300
+LATEST_S = 32_503_680_000  # 3000-01-01; what says a later date than that is shown as this
 FURTHEST_ZONE_S = 15 * 3600  # by which local time may be ahead of UTC, and a little
 WITHOUT_CLOCK = "set the camera's clock; visits of it are stored with this date, Ctrl-C stops before any is"
 
@@ -42,7 +43,7 @@ class Dates:
         why = impossible(began_s, datetime.now(UTC).timestamp())
         if why and path not in self.impossible:
             self.impossible.add(path)
-            at = datetime.fromtimestamp(max(began_s, 0.0), self._zone).strftime(DATE_AND_TIME)
+            at = datetime.fromtimestamp(min(max(began_s, 0.0), LATEST_S), self._zone).strftime(DATE_AND_TIME)
             say_warning(f"{path}: is said to begin at {at}, {why}")
 
 

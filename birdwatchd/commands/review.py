@@ -90,7 +90,8 @@ def species_named(name: str, config: Config, *, any_name: bool = False) -> Label
 def _outcome(before: Visit, after: Visit) -> str:
     name, now = name_of(before.verdict), name_of(after.verdict)
     if name == now:
-        return f"{shown(after.visit_id)}: [bold]{shown(now)}[/], {shown(after.verdict.reasons[0])}"
+        why = next(iter(after.verdict.reasons), "as before the review")
+        return f"{shown(after.visit_id)}: [bold]{shown(now)}[/], {shown(why)}"
     return f"{shown(after.visit_id)}: {shown(name)} → [bold]{shown(now)}[/]"
 
 

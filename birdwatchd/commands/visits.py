@@ -91,7 +91,7 @@ def _meant(store: StoreReader, config: Config, wanted: VisitFilter) -> VisitFilt
     Raises:
         ConfigError: several species that were seen are called so; or there is no such camera.
     """
-    if wanted.camera is not None and wanted.camera not in (known := {*config.cameras, *store.visits.cameras()}):
+    if wanted.camera is not None and wanted.camera not in (known := {*config.cameras, *store.cards.cameras()}):
         raise ConfigError(f"there is no camera {wanted.camera}", f"there are {', '.join(sorted(known)) or 'none yet'}")
     if wanted.species is None:
         return wanted

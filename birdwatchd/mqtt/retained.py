@@ -198,7 +198,7 @@ class RetainedTopics:
 
     def _station_today(self, at: datetime) -> Message:
         day = self.store.cameras.day(at.astimezone(self.store.zone).date())
-        return self.composer.station_today(day, self.store.visits.species_total())
+        return self.composer.station_today(day, self.store.species.total())
 
     def _station_health(self, at: datetime) -> Message:
         oldest_s = self.store.outbox.oldest_s(at)

@@ -52,7 +52,8 @@ class ImageClassifier:
     def classify(self, images: Sequence[Image.Image], at: datetime | None = None) -> Verdict:
         """The verdict on one bird: the one that a visit with these crops gets.
 
-        Dark images are classified a second time, brightened, unless the images up to them confirm a name.
+        Those that show most of a bird are classified again, brightened where they are dark, and as a whole where a part
+        of them is marked, unless the images up to them confirm a name.
 
         Args:
             images: of the same bird, cut out with some air around it; any size and mode. Of crops that birdwatchd made

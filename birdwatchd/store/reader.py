@@ -245,20 +245,6 @@ class Visits:
         with self._database.reading() as connection:
             return [(row[0], row[1]) for row in connection.execute(query.order_by(visit.common_name))]
 
-    def cameras(self) -> list[str]:
-        """The keys of all cameras that visits are of, or were."""
-        with self._database.reading() as connection:
-            return list(connection.execute(sa.select(schema.camera.c.key).order_by(schema.camera.c.key)).scalars())
-
-    def species_total(self) -> int:
-        """How many species were ever confirmed. Steps from name to name of the index, so its length does not matter."""
-        table = schema.visit
-        names = sa.select(sa.func.min(table.c.species).label("name")).cte("names", recursive=True)
-        following = sa.select(sa.func.min(table.c.species)).where(table.c.species > names.c.name).scalar_subquery()
-        names = names.union_all(sa.select(following).where(names.c.name.is_not(None)))
-        with self._database.reading() as connection:
-            return int(connection.execute(sa.select(sa.func.count(names.c.name))).scalar_one())
-
     def last_seen(self, species: str, before: datetime, visit_id: str) -> datetime | None:
         """When the newest visit of a confirmed species other than `visit_id` began, not later than `before`."""
         with self._database.reading() as connection:

@@ -118,10 +118,6 @@ class Scans:
             return None
         return replace(recording, path=row.path, mtime_ns=row.mtime_ns, content=row.content or "")
 
-    def is_done(self, recording: Recording) -> bool:
-        """Whether this recording was read to its end before; one that failed was not."""
-        return self.done_as(recording) is not None
-
     def note_content(self, recording: Recording) -> None:
         """Note what is in a recording that an older version scanned at this place."""
         table = schema.scanned.c

@@ -42,7 +42,7 @@ from birdwatchd.store.writer import Writer
 __all__ = ["OWNER_NAME", "Store", "StoreReader", "is_recorded_into", "recording_process"]
 
 OWNER_NAME = "birdwatchd.pid"
-CLAIMS, CLAIM_PAUSE_S = 5, 0.02
+CLAIMS, CLAIM_PAUSE_S = 5, 0.02  # tries to hold a home, and seconds between two: who only looks holds it for less
 
 log = logging.getLogger(__name__)
 

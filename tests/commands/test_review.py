@@ -84,6 +84,17 @@ def test_confirm_and_undo(review: Command, home: Path) -> None:
     assert stored(home).verdict.reasons == ("0.60 is below",)
 
 
+def test_the_confirmation_of_a_certain_name_is_taken_back(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The name stays as it is, and the network gave no reason for it: that was a traceback."""
+    verdict = Verdict(State.CONFIRMED, Rank.SPECIES, "Great tit", "Parus major", 0.97, ())
+    with Store.open(home, zone=ZoneInfo("UTC")) as store:
+        visit = replace(store.visits.named("v1"), visit_id="v3", verdict=verdict)
+        store.writer().record(visit, [], START)
+    for options in (ReviewOptions("v3", ReviewVerdict.CONFIRM, by="ann"), ReviewOptions("v3", undo=True)):
+        assert run_review(Config(home=home), options) == 0
+    assert capsys.readouterr().out == "v3: Great tit, reviewed by ann\nv3: Great tit, as before the review\n"
+
+
 def test_a_local_name(review: Command, tmp_path: Path) -> None:
     """Who sees German names types German names."""
     (tmp_path / "names.csv").write_text("scientific_name,name\nParus major,Kohlmeise\n")

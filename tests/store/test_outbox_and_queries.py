@@ -97,10 +97,10 @@ def test_a_scan_knows_what_it_has_done(store: Store) -> None:
     store.scans.mark_done(growing, visits=0, error=None, now=NOW, growing=True)
     for _ in range(2):
         store.scans.mark_done(done, visits=2, error=None, now=NOW)
-    assert store.scans.is_done(done)
+    assert store.scans.done_as(done) is not None
     others = ({"path": "/card/4.mp4"}, {"size": 101}, {"mtime_ns": 6}, {"model": "demo@2"}, {"settings": "{1}"})
     for one in (failed, growing, *(replace(done, **other) for other in others)):
-        assert not store.scans.is_done(one)
+        assert store.scans.done_as(one) is None
 
 
 def test_reading_creates_nothing(tmp_path: Any, store: Store, sightings: Any) -> None:

@@ -16,6 +16,7 @@ from birdwatchd.store import Review, ReviewVerdict, Store
 from birdwatchd.store.database import FILE_NAME
 from birdwatchd.store.pages.cards import CardFilter, Place
 from birdwatchd.store.pages.changes import Changes
+from birdwatchd.store.pages.clip_span import clip_span
 from birdwatchd.testing import START, example_moment, example_visit, temporary_store
 
 STATES = (State.CONFIRMED, State.UNCERTAIN, State.UNKNOWN, State.REJECTED)
@@ -109,6 +110,7 @@ def test_no_list_looks_at_every_visit(store: Store, wanted: CardFilter) -> None:
             store.cards.neighbours(page.cards[0].stored.visit.visit_id)
             store.cards.are_in([(START, START + timedelta(hours=1))])
             store.species.names()
+            store.species.total()
     finally:
         sa.event.remove(engine, "before_cursor_execute", explain)
     assert any(step.startswith("SEARCH visit ") for step, _ in plans)
@@ -150,6 +152,22 @@ def test_a_span_without_birds_is_told_apart(store: Store) -> None:
     assert store.cards.are_in(spans) == [True, False, False]
 
 
+def test_a_species_that_is_taken_back_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody corrects its only visit while the list of species is read: that was an error in the page's log."""
+    monkeypatch.setattr(store.species, "names", list)  # as they are read a moment later
+    assert {one.name for one in store.species.all()} == {"Great tit", "House sparrow"}
+
+
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_clip_that_ends_anywhere_in_its_header(tmp_path: Path, version: int) -> None:
+    """A power cut leaves clips of any length, and none of them takes the page of its visit down."""
+    movie = b"mvhd" + bytes((version, 0, 0, 0)) + bytes(7) + b"\1" + bytes(20)
+    whole = b"\0\0\0\x40moov\0\0\0\x38" + movie
+    for size in range(len(whole)):
+        (tmp_path / "clip.mp4").write_bytes(whole[:size])
+        assert clip_span(tmp_path / "clip.mp4") is None
+
+
 def test_species_are_counted_from_their_confirmed_visits(store: Store) -> None:
     """The life list: when first and last, how often, and a picture."""
     listed = {one.species: one for one in store.species.all()}
@@ -162,6 +180,7 @@ def test_species_are_counted_from_their_confirmed_visits(store: Store) -> None:
     assert store.species.times("Parus major") == [visit.start for visit in reversed(mine)]
     assert store.species.of("Corvus corax") is None
     assert store.species.names() == [("Parus major", "Great tit"), ("Passer domesticus", "House sparrow")]
+    assert store.species.total() == 2
 
 
 def test_the_history_says_what_people_said(store: Store) -> None:

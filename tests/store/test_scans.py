@@ -101,7 +101,7 @@ def test_forgetting_takes_all_passes_of_this_model_and_no_other_recording(store:
     assert {visit.visit_id for visit in store.visits.find()} == set(kept)
     assert crops(store) == sorted(f"{one}-0.jpg" for one in kept)
     assert not any(store.visits.moments(one) for one in old)
-    assert not store.scans.is_done(RECORDING), "or the visits would be gone and the file be called done"
+    assert store.scans.done_as(RECORDING) is None, "or the visits would be gone and the file be called done"
 
 
 def test_what_was_found_while_the_file_grew_goes_too(store: Store, sightings: Any) -> None:

@@ -132,8 +132,8 @@ def test_the_process_ends_with_the_page() -> None:
     process.stdin.flush()
     with process:
         wait_for(lambda: os.getpriority(os.PRIO_PROCESS, process.pid) == 19, "its low priority", 30.0)
-        data = re.search(r"Max data size\s+(\d+)", Path(f"/proc/{process.pid}/limits").read_text())
-        assert data is not None
+        limits = Path(f"/proc/{process.pid}/limits")
+        data = wait_for(lambda: re.search(r"Max data size\s+(\d+)", limits.read_text()), "its limit of memory", 30.0)
         assert 2**32 <= int(data[1]) < 2**32 + 2**28
         began_s = time.monotonic()
         process.stdin.close()

@@ -107,21 +107,21 @@ def test_every_state_of_the_list_is_an_address(owner: Browser, query: str, shown
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("?camra=nut", ["The filter camra is not known; did you mean camera?"]),
-        ("?state=sure", ["state is sure, which cannot be read; write one of confirmed, uncertain, unknown, rejected"]),
-        ("?day=yesterday&least=9O", ["is yesterday, which cannot be read; write a date", "least is 9O, which cannot"]),
-        ("?rare=perhaps&after=x", ["rare is perhaps, which cannot be read; write 1", "after is x, which cannot"]),
-        ("?%3Cb%3E=1", ["The filter &lt;b&gt; is not known"]),
+        ("?camra=nut", ["camra is no filter; did you mean camera?"]),
+        ("?state=sure", ["state: sure cannot be read; write one of confirmed, uncertain, unknown, rejected"]),
+        ("?day=yesterday&least=9O", ["day: yesterday cannot be read", "least: 9O cannot be read; write a whole perc"]),
+        ("?rare=perhaps&after=x", ["rare: perhaps cannot be read; write 1", "after: x cannot be read"]),
+        ("?%3Cb%3E=1", ["&lt;b&gt; is no filter"]),
         ("?species=&camera=nut&state=&day=&least=&most=&firsts=0&rare=on", []),
     ],
 )
 def test_what_is_not_understood_of_a_list_is_said(owner: Browser, query: str, said: list[str]) -> None:
     """Whoever misspells a filter takes all visits for those that they wanted; a review of many does nothing."""
     text = owner.get(f"/visits{query}").text
-    assert all(one in text for one in said)
+    assert all(one.casefold() in text.casefold() for one in said)
     assert ("Not understood" in text) is bool(said)
     many = owner.get(f"/review/many{query}")
-    assert (many.status, "more visits would be meant" in many.text) == ((422, True) if said else (200, False))
+    assert (many.status, "not understood" in many.text.lower()) == ((422, True) if said else (200, False))
 
 
 def test_a_tick_can_be_no(owner: Browser) -> None:

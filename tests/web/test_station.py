@@ -79,8 +79,8 @@ def test_a_press_tests_the_station_line_by_line(home: Path) -> None:
     assert re.search(r'class="brand".*>site<', text)  # the station's name is where it is on other pages
     assert "The bird did not come through" in text
     assert "erdict &lt;went&gt; well" in text
-    assert re.search(r"Broker</dt><dd><b class=\"problem\">fails:</b> The broker is not connected", text)
-    assert re.search(r"Disk</dt><dd", text)
+    assert re.search(r"Broker</bdi></dt><dd><b class=\"problem\">fails:</b> The broker is not connected", text)
+    assert re.search(r"Disk</bdi></dt><dd", text)
     with daemon(home):
         assert owner.post("/health/selftest", {}).headers["location"] == "/health#selftest"
         wait_for(lambda: "came through" in owner.get("/health/selftest").text, "the second test", 60.0)

@@ -9,6 +9,7 @@ import struct
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import av
 import numpy as np
@@ -20,7 +21,7 @@ from birdwatchd.camera.capture.recorded import Zones, recorded_at
 from birdwatchd.camera.process.scan import scan_file
 from birdwatchd.camera.process.scan_process import ScanProcess
 from birdwatchd.camera.process.wire import FileDone, Item, Pipe
-from birdwatchd.commands.dates import impossible
+from birdwatchd.commands.dates import Dates, impossible
 from birdwatchd.commands.scan import ScanOptions, run_scan
 from birdwatchd.commands.visits import ListOptions, run_visits
 from birdwatchd.errors import ExportError
@@ -262,6 +263,7 @@ def test_an_avi_that_was_cut_off(tmp_path: Path, cut: str) -> None:
         ),
         ({"creation_time": "1904-01-01T00:00:00.000000Z"}, "Europe/Berlin", "Europe/Berlin", "05:00"),  # by the file
         ({"date": "2026"}, "Europe/Berlin", "", "05:00"),
+        ({"creation_time": "9999-12-31 23:59:59"}, "America/New_York", "", "05:00"),  # which is none in UTC
     ],
 )
 def test_times_without_a_zone(tmp_path: Path, metadata: dict[str, str], station: str, written: str, at: str) -> None:
@@ -277,6 +279,33 @@ def test_times_without_a_zone(tmp_path: Path, metadata: dict[str, str], station:
     os.utime(path, (ends, ends))
     found = recorded_at(metadata, path, timedelta(seconds=10), Zones.named(station, written))
     assert f"{found:%Y-%m-%d %H:%M}" == f"2026-05-01 {at}"
+
+
+def test_a_length_that_cannot_be(tmp_path: Path) -> None:
+    """A damaged file says that it is longer than there have been years, and has no time of its own.
+
+    Must: The file's time counts.
+    """
+    path = clip(tmp_path / "card" / "a.mp4")
+    at = recorded_at({}, path, timedelta(microseconds=2**62), Zones())
+    assert at == datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+def test_a_card_that_is_pulled_at_the_end_of_a_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last picture was read, and the card is gone: that ended the process that reads.
+
+    Must: The recording is done.
+    """
+    path = avi(tmp_path / "IMG_0001.AVI", 2)
+
+    def pulled(*_: object) -> str:
+        path.unlink()
+        return ""
+
+    monkeypatch.setattr("birdwatchd.camera.process.scan._cut_off", pulled)
+    done = scanned(path)[-1]
+    assert isinstance(done, FileDone)
+    assert done.error == ""
 
 
 @pytest.mark.slow
@@ -338,6 +367,18 @@ def test_what_to_do_about_an_impossible_date() -> None:
     for at_s in (60.0, 315_532_860.0, 946_684_860.0, now_s + 86_400 * 400):
         assert "set the camera's clock" in impossible(at_s, now_s)
         assert "--zone" not in impossible(at_s, now_s)
+
+
+def test_a_date_that_is_in_no_calendar(capsys: pytest.CaptureFixture[str]) -> None:
+    """A recording that a broken program wrote says the year 33658.
+
+    Must: It is warned of, once, and ends nothing.
+    """
+    dates = Dates(ZoneInfo("Asia/Tokyo"))
+    for began_s in (1e12, 1e12, None, -1e12):
+        dates.check("a.mp4", began_s)
+    assert dates.impossible == {"a.mp4"}
+    assert capsys.readouterr().err.count("a.mp4: is said to begin at 3000-01-01 09:00:00") == 1
 
 
 def test_one_time_everywhere(tmp_path: Path, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,6 +52,21 @@ def test_a_terminal_that_is_closed(tmp_path: Path) -> None:
     assert (tmp_path / "reason").read_text() == "received SIGHUP"
 
 
+def test_a_terminal_that_says_it_twice() -> None:
+    """The shell tells its programs that the terminal is closed, and then the system does: killed by the second one.
+
+    Must: They end in order all the same; Ctrl-C twice leaves at once.
+    """
+    code = (
+        "import os, signal; from birdwatchd.flow import Stop; from birdwatchd.service import stop_on_signals\n"
+        "stop = Stop(); stop.armed = True; stop_on_signals(stop)\n"
+        "for _ in range(2): os.kill(os.getpid(), signal.SIGHUP)\n"
+        "stop.wait(5); print(stop.reason, flush=True); os.kill(os.getpid(), signal.SIGINT)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (said.stdout, said.returncode) == ("received SIGHUP\n", 128 + 2)
+
+
 def test_what_was_started_with_nohup_goes_on() -> None:
     """`nohup birdwatchd run &`, then the terminal is closed: that is what nohup is for.
 

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 __all__ = ["Zones", "recorded_at"]
 
 NEVER_SET = 1990  # cameras without a clock write 1904 or 1970: they know no time
+NO_CLOCK = 2200  # from here on a date is damaged, or a joke
 _WITH_OFFSET = ("com.apple.quicktime.creationdate",)
 _TIMES = ("creation_time", "date")
 
@@ -51,10 +52,14 @@ def recorded_at(metadata: Mapping[str, str], path: Path, length: timedelta, zone
             at = datetime.fromisoformat(metadata.get(key, "").strip())
         except ValueError:
             continue
-        if at.year <= NEVER_SET or len(metadata[key].strip()) < len("2026-05-01T08:30"):
+        if not NEVER_SET < at.year < NO_CLOCK or len(metadata[key].strip()) < len("2026-05-01T08:30"):
             continue
         if at.tzinfo is not None and (key in _WITH_OFFSET or zones.written is None):
             return at.astimezone(UTC)
         zone = zones.written or zones.station
         return at.replace(tzinfo=zone).astimezone(UTC)
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC) - length
+    ended = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    try:
+        return ended - length
+    except OverflowError:  # of a damaged file, which says that it is longer than there have been years
+        return ended

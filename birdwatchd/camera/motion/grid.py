@@ -87,10 +87,6 @@ class Grid:
         fine = halved(luma, self.halvings - halvings)
         return GridFrame(fine, halvings, halved(fine, halvings) if halvings else fine.copy())
 
-    def shrink(self, luma: NDArray[np.uint8]) -> Cells:
-        """Average a luma plane, uint8 (height, width), into cells, uint8 (rows, columns); a copy."""
-        return self.frame(luma).cells
-
     def box(self, left: float, top: float, columns: float, rows: float) -> Box:
         """A rectangle of cells as fractions of the frame, clipped to the frame."""
         x, y = min(max(0.0, left * self._x), 1.0 - _MIN_BOX), min(max(0.0, top * self._y), 1.0 - _MIN_BOX)

@@ -100,8 +100,11 @@ def _progress(camera: str, frame: DecodedFrame, duration_s: float | None) -> Cam
 
 def _never_finished(source: Source) -> bool:
     """Whether it is an AVI whose header says no length: that is written in the end, when the camera closes the file."""
-    with Path(source.location).open("rb") as file:
-        header = file.read(12)
+    try:
+        with Path(source.location).open("rb") as file:
+            header = file.read(12)
+    except OSError:  # the card was pulled meanwhile
+        return False
     return header[:4] == b"RIFF" and header[8:] == b"AVI " and header[4:8] == bytes(4)
 
 

@@ -40,7 +40,7 @@ def _movie_header(file: BinaryIO) -> ClipSpan | None:
     for _ in range(MOST_BOXES):
         size, kind = struct.unpack(">I4s", file.read(8))
         if kind == b"mvhd":
-            wide = file.read(4)[0] == 1
+            wide = file.read(4)[:1] == b"\x01"
             created, _, scale, length = struct.unpack(">QQIQ" if wide else ">IIII", file.read(28 if wide else 16))
             return ClipSpan(EPOCH + timedelta(seconds=created), length / scale) if created else None
         if kind == b"moov":  # its first box is the header

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from birdwatchd.records import State
 from birdwatchd.store import schema
@@ -71,7 +72,7 @@ class SpeciesSeen:
         query = query.group_by(visit.species).order_by(sa.desc("last"))
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
-        names = dict(self.names())
+            names = dict(_names(connection))
         return [
             SpeciesSummary(row[0], names[row[0]], int(row[1]), row[2], row[3], int(row[4]), self._picture(row[0]))
             for row in rows
@@ -88,8 +89,13 @@ class SpeciesSeen:
     def names(self) -> list[tuple[str, str]]:
         """Every confirmed species and what it is called, by that name."""
         with self._database.reading() as connection:
-            rows = connection.execute(_named()).all()
-        return sorted(((row[0], row[1] or row[0]) for row in rows), key=lambda one: one[1].casefold())
+            return sorted(_names(connection), key=lambda one: one[1].casefold())
+
+    def total(self) -> int:
+        """How many species were ever confirmed."""
+        found = _found()
+        with self._database.reading() as connection:
+            return int(connection.execute(sa.select(sa.func.count(found.c.species))).scalar_one())
 
     def of(self, species: str) -> SpeciesSummary | None:
         """One species, or None where it was never confirmed."""
@@ -141,12 +147,21 @@ class SpeciesSeen:
         return (row[0], row[1]) if row is not None else None
 
 
+def _names(connection: Connection) -> list[tuple[str, str]]:
+    return [(row[0], row[1] or row[0]) for row in connection.execute(_named())]
+
+
 def _named() -> sa.Select[Any]:
     """Every confirmed species and what its newest visit calls it: a look into the index for each of them."""
-    visit, other = schema.visit.c, schema.visit.alias().c
-    found = sa.select(sa.func.min(visit.species).label("species")).cte("found", recursive=True)
-    following = sa.select(sa.func.min(other.species)).where(other.species > found.c.species).scalar_subquery()
-    found = found.union_all(sa.select(following).where(found.c.species.is_not(None)))
+    visit, found = schema.visit.c, _found()
     newest = sa.select(visit.common_name).where(visit.species == found.c.species)
     newest = newest.order_by(visit.started_at.desc()).limit(1)
     return sa.select(found.c.species, newest.scalar_subquery()).where(found.c.species.is_not(None))
+
+
+def _found() -> sa.CTE:
+    """Every confirmed species, and None: a step from name to name of the index, so its length does not matter."""
+    visit, other = schema.visit.c, schema.visit.alias().c
+    found = sa.select(sa.func.min(visit.species).label("species")).cte("found", recursive=True)
+    following = sa.select(sa.func.min(other.species)).where(other.species > found.c.species).scalar_subquery()
+    return found.union_all(sa.select(following).where(found.c.species.is_not(None)))

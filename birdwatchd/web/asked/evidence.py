@@ -21,6 +21,7 @@ __all__ = ["KIND", "Evidence", "EvidenceMaps", "EvidenceState"]
 KIND = "why.jpg"
 MODULE = "birdwatchd.web.asked.evidence_child"
 LIMIT_S = 600.0  # a small computer with a large network takes some minutes at the lowest priority
+BUSY = "another map is being made; ask again when it is done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,6 @@ class EvidenceState:
     hint: str = ""
 
 
-BUSY = EvidenceState(problem="another map is being made", hint="ask again when it is done")
-
-
 class EvidenceMaps:
     """The maps of one home. Safe to use from several threads."""
 
@@ -82,7 +80,7 @@ class EvidenceMaps:
             return EvidenceState(found)
         last = self.task.state()
         if last is None or last.about != crop:
-            return BUSY if asked and last is not None and last.is_running else EvidenceState()
+            return EvidenceState(problem=BUSY) if asked and last is not None and last.is_running else EvidenceState()
         if last.is_running:
             return EvidenceState(is_running=True)
         return EvidenceState(problem=last.problem or str(last.answer.get("problem", "")), hint=_hint(last.answer))

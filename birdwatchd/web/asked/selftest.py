@@ -18,11 +18,12 @@ from birdwatchd.settings.config import Config
 from birdwatchd.web.asked.task import ChildTask
 from birdwatchd.web.language.catalogue import N_
 
-__all__ = ["SelfTests", "TestLine", "TestResult", "station_lines"]
+__all__ = ["PARTS", "SelfTests", "TestLine", "TestResult", "station_lines"]
 
 MODULE = "birdwatchd.cli.selftest_child"
-LATE_S = 90.0  # more than a camera's state may be old
+LATE_S = 90.0  # more than what is known of a camera may be old
 LIMIT_S = 240.0  # each of the daemon's steps has a limit of its own
+DISK = N_("Disk")
 WORDS = {
     "daemon": N_("Daemon"),
     "crop": N_("Drawn bird"),
@@ -32,18 +33,18 @@ WORDS = {
     "record": N_("Database and disk"),
     "publish": N_("Broker"),
 }
+PARTS = (*WORDS.values(), DISK)  # what lines are called that are not called as a camera
 
 
 @dataclass(frozen=True, slots=True)
 class TestLine:
-    """One thing that was tested. `passed` is None for what was not reached; what is no step is a camera."""
+    """One thing that was tested. `passed` is None for what was not reached."""
 
     __test__ = False  # pytest would take it for a test
 
     name: str
     passed: bool | None
     text: str
-    is_step: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +105,11 @@ def station_lines(report: StationReport, names: Mapping[str, str]) -> list[TestL
     lines = []
     for one in report.cameras:
         late = one.last_frame_s is not None and one.last_frame_s > LATE_S
-        seen = f"{one.state}, its last frame came {one.last_frame_s:.0f} s ago" if late else one.state
+        seen = f"{one.state}, a frame {one.last_frame_s:.0f} s ago" if late else one.state
         sees = one.state in ("online", "disabled") and not one.blind
-        text = f"{seen}, cannot see birds" if one.blind else seen
-        lines.append(TestLine(names[one.camera], sees, text, is_step=False))
+        lines.append(TestLine(names[one.camera], sees, f"{seen}, cannot see birds" if one.blind else seen))
     room = DiskRoom(int(report.disk_free_bytes or 0), int(report.disk_size_bytes or 0))
     text = f"{room.free / 1e9:.1f} of {room.total / 1e9:.1f} GB are free"
     kept = {Storage.NO_CLIPS: ", too little for clips", Storage.NO_PICTURES: ", too little for pictures"}
-    lines.append(TestLine(N_("Disk"), room.storage is Storage.GOOD, text + kept.get(room.storage, "")))
+    lines.append(TestLine(DISK, room.storage is Storage.GOOD, text + kept.get(room.storage, "")))
     return lines

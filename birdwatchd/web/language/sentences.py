@@ -16,7 +16,7 @@ from birdwatchd.web.language.catalogue import ENGLISH, N_, Language
 
 __all__ = ["FORMS", "sentence"]
 
-# Values are names, numbers and paths, but `reason`, which is a sentence of its own. The more special form comes first.
+# Values are names, numbers and paths; those of `WITHIN` are sentences, and translated. More special forms come first.
 FORMS = (
     # why a bird has its name (`species/verdict/fusion.py`, `store/reviews.py`)
     N_("reviewed by %(name)s"),
@@ -54,40 +54,6 @@ FORMS = (
     N_("fps, motion, queues and memory are shown where `metrics.bind` is set in the configuration"),
     N_("nothing answers at %(address)s (%(why)s): no fps, motion, queues"),
     # what could not be done, and what to do about it (`web/`, `store/`, `commands/`)
-    N_("the filter %(name)s is not known"),
-    N_("the filter %(name)s is %(value)s, which cannot be read"),
-    N_("write 1"),
-    N_("write one of %(names)s"),
-    N_("write a date such as %(day)s"),
-    N_("write a whole percentage such as %(number)s"),
-    N_("take it from the link to older visits"),
-    N_("without it more visits would be meant"),
-    # why there is no map of what led to a name, and how a self-test went (`web/asked/`)
-    N_("no picture of this visit is kept"),
-    N_("retention or somebody has removed it, or its camera has `store: nothing`"),
-    N_("the picture is not kept any more"),
-    N_("the model %(name)s is not on this machine"),
-    N_("run birdwatchd with it once, or `birdwatchd check --probe`: both fetch it; then ask again"),
-    N_("there is not enough memory for the model"),
-    N_("the map cannot be kept"),
-    N_("the disk is full, or the home is not yours to write to"),
-    N_("another map is being made"),
-    N_("ask again when it is done"),
-    N_("it took longer than %(seconds)s s and was stopped"),
-    N_("its process was ended by signal %(number)s; there may be too little memory"),
-    N_("its process ended with status %(number)s; there may be too little memory"),
-    N_("no daemon runs with the home %(path)s; start it: birdwatchd run"),
-    N_("no daemon listens there"),
-    N_("the daemon has been silent for %(seconds)s s"),
-    N_("answers at %(path)s"),
-    N_("a drawn %(name)s, cut out of %(size)s pixels: %(crop)s, JPEG of %(bytes)s"),
-    N_("1 crop accepted from the test camera"),
-    N_("%(model)s, after %(seconds)s s"),
-    N_("written with its crop, read back, and taken back"),
-    N_("no broker is configured"),
-    N_("the broker acknowledged %(topic)s after %(seconds)s s"),
-    N_("not reached"),
-    N_("%(free)s of %(all)s GB are free"),
     N_("there is nothing under this address."),
     N_("there is no visit %(name)s"),
     N_("it may have been deleted"),
@@ -123,11 +89,68 @@ FORMS = (
     N_("restore it, or let `birdwatchd doctor --repair --home %(home)s` make visits of the pictures"),
     N_("%(path)s: is of an older birdwatchd"),
     N_("start `birdwatchd run` once; it upgrades it"),
+    N_("not understood: %(what)s"),
+    N_("all visits would be meant; go back to the list"),
+    N_("%(name)s is no filter; did you mean %(other)s?"),
+    N_("%(name)s is no filter"),
+    N_("%(name)s: %(value)s cannot be read; write %(how)s"),
+    N_("a scientific name"),
+    N_("the key of a camera"),
+    N_("one of %(names)s"),
+    N_("a date such as %(date)s"),
+    N_("a whole percentage such as %(number)s"),
+    N_("taken from the link to older visits"),
     N_("%(path)s: another process holds the database"),
     N_("try again when it has finished"),
     N_("%(path)s: no room on the disk"),
     N_("free some space; birdwatchd then goes on by itself"),
+    # what the self-test, the evidence map and the log say (`web/asked/`, `stages/`, `monitor/`)
+    N_("online"),
+    N_("offline"),
+    N_("starting"),
+    N_("finished"),
+    N_("disabled"),
+    N_("unknown"),
+    N_("%(state)s, a frame %(seconds)s s ago, cannot see birds"),
+    N_("%(state)s, a frame %(seconds)s s ago"),
+    N_("%(state)s, cannot see birds"),
+    N_("%(free)s of %(all)s GB are free, too little for clips"),
+    N_("%(free)s of %(all)s GB are free, too little for pictures"),
+    N_("%(free)s of %(all)s GB are free"),
+    N_("not reached"),
+    N_("%(number)s crop accepted from the test camera"),
+    N_("no answer in %(seconds)s s, %(number)s crops wait; see the log for its stage"),
+    N_("the network gave no answer; see crops_undecodable_total in the metrics"),
+    N_("%(model)s, after %(seconds)s s"),
+    N_("no answer in %(seconds)s s; see the log for the database"),
+    N_("written with its crop, read back, and taken back"),
+    N_("no broker is configured"),
+    N_("not acknowledged in %(seconds)s s: %(reason)s"),
+    N_("the broker is not connected; see the log"),
+    N_("%(number)s messages wait before it"),
+    N_("the broker acknowledged %(topic)s after %(seconds)s s"),
+    N_("another map is being made; ask again when it is done"),
+    N_("the picture is not kept any more"),
+    N_("no picture of this visit is kept"),
+    N_("retention or somebody has removed it, or its camera has `store: nothing`"),
+    N_("the model %(name)s is not on this machine"),
+    N_("run birdwatchd with it once, or `birdwatchd check --probe`: both fetch it; then ask again"),
+    N_("there is not enough memory for the model"),
+    N_("the map cannot be kept"),
+    N_("the disk is full, or the home is not yours to write to"),
+    N_("its process cannot be started (%(why)s)"),
+    N_("it took longer than %(seconds)s s and was stopped"),
+    N_("its process was ended by signal %(number)s; there may be too little memory"),
+    N_("its process ended with status %(number)s; there may be too little memory"),
+    N_("its socket is not yours; run this as the daemon's user, or as root"),
+    N_("no daemon listens there"),
+    N_("its socket cannot be used (%(why)s)"),
+    N_("the daemon has been silent for %(seconds)s s"),
+    N_("the daemon hung up in the middle of its answer"),
+    N_("the daemon hung up without an answer; run this as its user, or as root"),
+    N_("the daemon gave no answer"),
 )
+WITHIN = frozenset({"how", "reason", "state", "what"})
 _VALUE = re.compile(r"%\((\w+)\)s")
 
 
@@ -146,8 +169,8 @@ def _said(text: str, language: Language) -> str | None:
         if found is None:
             continue
         values = found.groupdict()
-        if "reason" in values:
-            values["reason"] = _said(values["reason"], language) or values["reason"]
+        for inner in values.keys() & WITHIN:
+            values[inner] = _said(values[inner], language) or values[inner]
         return language.gettext(form, **values)
     first, semicolon, rest = text.partition("; ")  # an error with its remedy in one line
     parts = [_said(first, language), _said(rest, language)] if semicolon else []

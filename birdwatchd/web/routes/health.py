@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from birdwatchd.commands.status import EFFORT, StationReport, examine
 from birdwatchd.store import EffortSpan
 from birdwatchd.web.asked.daemon_log import LEVELS, DaemonLog, daemon_log
-from birdwatchd.web.asked.selftest import SelfTests, station_lines
+from birdwatchd.web.asked.selftest import PARTS, SelfTests, station_lines
 from birdwatchd.web.home import Home
 from birdwatchd.web.render import home_of, render
 
@@ -43,7 +43,14 @@ def health(request: Request) -> Response:
     level = level if level in LEVELS else ""
     refreshes = "hx-request" in request.headers  # which takes only what changes by itself
     log = DaemonLog() if refreshes else daemon_log(home.config.home, home.zone, level)
-    shown: dict[str, Any] = {"report": report, "strips": strips, "days": days, "levels": LEVELS, "level": level, "log": log}
+    shown: dict[str, Any] = {
+        "report": report,
+        "strips": strips,
+        "days": days,
+        "levels": LEVELS,
+        "level": level,
+        "log": log,
+    }
     return render(request, "health.html", **shown, **_test(request, report))
 
 
@@ -67,7 +74,7 @@ def _tests(request: Request) -> SelfTests:
 
 def _test(request: Request, report: StationReport) -> dict[str, Any]:
     names = {one.camera: home_of(request).camera_name(one.camera) for one in report.cameras}
-    return {"test": _tests(request).result(), "around": tuple(station_lines(report, names))}
+    return {"test": _tests(request).result(), "parts": PARTS, "cameras_and_disk": tuple(station_lines(report, names))}
 
 
 def _strip(home: Home, camera: str) -> list[StripSpan]:

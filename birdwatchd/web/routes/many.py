@@ -145,7 +145,7 @@ def _chosen(home: Home, looks: Looks, said: Words, given: Mapping[str, str]) -> 
         )
         return Chosen((like, *found), about, which)
     if wrong := misread(given, BESIDES):
-        raise ConfigError(wrong[0], "without it more visits would be meant")
+        raise ConfigError(f"not understood: {', '.join(wrong)}", "all visits would be meant; go back to the list")
     wanted, day = read_filter(given, home.zone)
     before = _instant(given.get("before", ""))
     if before is not None:

@@ -39,18 +39,18 @@ _one_search = threading.Lock()
 
 
 _YES, _NO = ("1", "true", "on", "yes"), ("0", "false", "off", "no")
-# The filters of an address, and what to do about a value that cannot be read.
+# The filters of an address, and how their values are written.
 FILTERS = {
-    "species": "write a scientific name",
-    "camera": "write the key of a camera",
-    "state": f"write one of {', '.join(state.value for state in STATE_WORDS)}",
-    "day": "write a date such as 2026-05-01",
-    "firsts": "write 1",
-    "rare": "write 1",
-    "unreviewed": "write 1",
-    "least": "write a whole percentage such as 85",
-    "most": "write a whole percentage such as 85",
-    "after": "take it from the link to older visits",
+    "species": "a scientific name",
+    "camera": "the key of a camera",
+    "state": f"one of {', '.join(state.value for state in STATE_WORDS)}",
+    "day": "a date such as 2026-05-01",
+    "firsts": "1",
+    "rare": "1",
+    "unreviewed": "1",
+    "least": "a whole percentage such as 85",
+    "most": "a whole percentage such as 85",
+    "after": "taken from the link to older visits",
 }
 
 
@@ -236,9 +236,9 @@ def misread(given: Mapping[str, str], besides: Collection[str] = ()) -> list[str
     for name, value in given.items():
         if name not in FILTERS and name not in besides:
             close = difflib.get_close_matches(name, FILTERS, n=1)
-            found.append(f"the filter {name[:64]} is not known{f'; did you mean {close[0]}?' if close else ''}")
+            found.append(f"{name[:64]} is no filter{f'; did you mean {close[0]}?' if close else ''}")
         elif name in FILTERS and value.strip() and not _is_read(name, value):
-            found.append(f"the filter {name} is {value[:64]}, which cannot be read; {FILTERS[name]}")
+            found.append(f"{name}: {value[:64]} cannot be read; write {FILTERS[name]}")
     return found
 
 

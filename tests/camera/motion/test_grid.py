@@ -123,7 +123,7 @@ def test_shapes_of_real_and_odd_sizes(width: int, height: int, min_bird: int, sh
     """Cameras send 1279 × 719 and worse; a last odd row or column is left out, not a reason to fail."""
     grid = Grid(width, height, min_bird)
     assert grid.shape == shape
-    assert grid.shrink(np.zeros((height, width), np.uint8)).shape == shape
+    assert grid.frame(np.zeros((height, width), np.uint8)).cells.shape == shape
 
 
 @pytest.mark.parametrize(("width", "height"), [(640, 360), (643, 363)])
@@ -134,14 +134,14 @@ def test_a_cell_is_the_mean_of_its_pixels(width: int, height: int, min_bird: int
     luma = np.random.default_rng(7).integers(0, 256, (height, width + 29), dtype=np.uint8)[:, :width]  # rows are padded
     step, rows, columns = grid.cell, grid.rows, grid.columns
     truth = luma[: rows * step, : columns * step].reshape(rows, step, columns, step).mean(axis=(1, 3))
-    assert np.abs(grid.shrink(luma) - truth).max() <= 1.0  # rounded once per halving
+    assert np.abs(grid.frame(luma).cells - truth).max() <= 1.0  # rounded once per halving
 
 
 @pytest.mark.parametrize("min_bird", [6, 24])
 def test_cells_are_a_copy_of_the_picture(min_bird: int) -> None:
     """The decoder writes the next frame into the same memory; the last cells must not change with it."""
     luma = np.full((360, 640), 90, np.uint8)
-    cells = Grid(640, 360, min_bird).shrink(luma)
+    cells = Grid(640, 360, min_bird).frame(luma).cells
     luma[:] = 200
     assert (cells == 90).all()
 

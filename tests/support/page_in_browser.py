@@ -1,0 +1,128 @@
+"""A station whose page is up, and Chromium that looks at it: for tests of what a person sees and does."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from birdwatchd.flow import Stop
+from birdwatchd.records import State, new_visit_id
+from birdwatchd.settings.config import Config
+from birdwatchd.stages.page_process import PageProcess
+from birdwatchd.store import Store
+from birdwatchd.testing import bird_image, example_moment, example_visit, temporary_store
+from tests.support.peers import free_port, missing, wait_for
+from tools.chromium import open_chromium, resize
+
+PHONE = (390, 844)
+DESK = (1200, 900)
+
+
+def picture(species: str) -> bytes:
+    written = io.BytesIO()
+    bird_image(species).resize((240, 240)).save(written, "JPEG")
+    return written.getvalue()
+
+
+class Station:
+    """A store whose page is up, and a browser that looks at it."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.driver = _chromium(folder)  # first: where it is missing, nothing else has begun
+        self.store, self.port = store, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.config = Config.model_validate(
+            {"home": store.home, "cameras": {"nut": {"source": "/"}}, "web": {"bind": f"127.0.0.1:{self.port}"}}
+        )
+        self.stop, self.page = Stop(), PageProcess(self.config)
+        self.thread = threading.Thread(target=self.page.run, args=(self.stop,), daemon=True)
+        self.pictures = {name: picture(name) for name in ("Great tit", "House sparrow")}
+        self.number = 0
+
+    def bird(self, name: str, state: State = State.CONFIRMED, *, ago_s: float = 60.0) -> str:
+        """A visit, written as the daemon writes it; its id."""
+        now = datetime.now(UTC)
+        start = now - timedelta(seconds=ago_s)
+        self.number += 1
+        visit = example_visit(new_visit_id(start, self.number), name, start=start)
+        verdict = visit.verdict
+        object.__setattr__(verdict, "state", state)
+        self.store.writer().record(visit, [example_moment(jpeg=self.pictures[name])], now)
+        return visit.visit_id
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/species", timeout=10) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        self.driver.quit()
+        self.stop.set("the test is over")
+        self.thread.join(10)
+
+    # -- what a person does
+
+    def open(self, path: str) -> None:
+        self.driver.get(self.url + path)
+
+    def find(self, css: str) -> list[Any]:
+        return list(self.driver.find_elements("css selector", css))
+
+    def press(self, *keys: str) -> None:
+        from selenium.webdriver import ActionChains
+
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def text(self, css: str) -> str:
+        return " ".join(str(self.driver.execute_script("return arguments[0].innerText", one)) for one in self.find(css))
+
+    def resize(self, width: int, height: int) -> None:
+        resize(self.driver, width, height)
+
+    def verdict(self, visit_id: str) -> tuple[State, str | None]:
+        visit = self.store.visits.get(visit_id)
+        assert visit is not None
+        return visit.verdict.state, visit.verdict.common_name
+
+
+def _chromium(folder: Path) -> Any:
+    try:
+        return open_chromium(folder / "chromium")
+    except FileNotFoundError:
+        missing("Chromium with its driver", "apt-get install chromium chromium-driver")
+
+
+@contextmanager
+def open_station(folder: Path) -> Iterator[Station]:
+    """A station with its page and a browser, until the end."""
+    with temporary_store() as store:
+        made = Station(store, folder)
+        try:
+            made.thread.start()
+            wait_for(made.answers, "the page to answer")
+            made.resize(*DESK)
+            yield made
+        finally:
+            made.close()
+
+
+def assert_nothing_wrong(station: Station) -> None:
+    """No error in the console, no breach of the policy, and nothing was asked of another host."""
+    said = [one["message"] for one in station.driver.get_log("browser") if one["level"] in ("SEVERE", "WARNING")]
+    assert [one for one in said if "ERR_INCOMPLETE_CHUNKED_ENCODING" not in one and "ERR_EMPTY" not in one] == []
+    asked = set()
+    for line in station.driver.get_log("performance"):
+        event = json.loads(line["message"])["message"]
+        if event["method"] == "Network.requestWillBeSent":
+            asked.add(event["params"]["request"]["url"])
+    foreign = [url for url in asked if not url.startswith((station.url + "/", "data:", "chrome:", "about:"))]
+    assert foreign == []
