@@ -356,8 +356,9 @@ class Daemon:
     def _answer_masked_log(self, request: bytes) -> Iterator[dict[str, Any]]:
         """For the page, which knows no secrets that it could take out."""
         del request
-        mask = Mask(secrets_of(self.config, "", os.environ))
-        return ({"line": mask.text(line)} for line in self._recent_log())
+        mask, lines = Mask(secrets_of(self.config, "", os.environ)), self._recent_log()
+        yield {"lines": len(lines)}
+        yield from ({"line": mask.text(line)} for line in lines)
 
     def _backup_age_s(self) -> float | None:
         """Seconds since the last backup of the home; None where none is known."""

@@ -115,6 +115,7 @@ EVENTS = {
         "web/jobs",
         "the reviews of %s stopped: %s",
     ): "a person began them, sees it on the page, and lets them go on there",
+    ("web/asked/task", "%s: %s"): "a person asked for it, sees on the page why there is no answer, and can ask again",
     ("monitor/local_socket", "%s cannot be made (%s): %s will not work"): UNTIL_RESTART,
     ("mqtt/commands", "%s"): ONE_THING,
     ("flow", "%s failed unexpectedly; birdwatchd stops"): BEFORE_THE_END,

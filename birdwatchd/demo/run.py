@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from birdwatchd.address import Source
-from birdwatchd.commands.terminal import VisitLines, err, out, shown
+from birdwatchd.commands.terminal import VisitLines, err, out, recent_log, shown
 from birdwatchd.daemon import Daemon
 from birdwatchd.demo.broker import DemoBroker
 from birdwatchd.demo.cameras.processes import SimulatedCamera, simulated_cameras
@@ -86,7 +86,8 @@ def run_demo(settings: DemoSettings, show: Callable[[Comparison, Messages, Load,
         _announce(config, cameras)
         schedule = Schedule(cameras, reports, stop, settings.seconds)
         threading.Thread(target=schedule.run, args=(partial(_announce_birds, settings.seconds),), daemon=True).start()
-        daemon = Daemon(config, stop, on_visit=VisitLines(config.station.zone).show, on_status=reports.take)
+        lines = VisitLines(config.station.zone)
+        daemon = Daemon(config, stop, on_visit=lines.show, on_status=reports.take, recent_log=recent_log)
         daemon.run()
         ended = datetime.now(UTC) - timedelta(seconds=stop.for_seconds(time.monotonic()))
         waited = schedule.core_wait.share() if schedule.core_wait is not None else None

@@ -214,3 +214,32 @@ def test_killing_the_page_costs_nothing(station: Station) -> None:
     assert station.answers()  # the socket waits; nobody is refused
     assert station.page.pid not in (None, pid)
     wait_for(lambda: station.find(f"#v-{meanwhile}"), "the open page to catch up", 20)
+
+
+def test_a_key_pressed_twice_is_one_answer(station: Station) -> None:
+    """Two answers would take two undos, of which the first seems to do nothing."""
+    visit_id = station.bird("Great tit", State.UNCERTAIN, ago_s=30.0)
+    was = station.verdict(visit_id)
+    station.open(f"/visits/{visit_id}")
+    confirm = "for (const form of document.querySelectorAll('#verdict form'))"
+    confirm += " if (form.querySelector('button[value=confirm]')) return form.querySelector('button[value=confirm]')"
+    button = station.driver.execute_script(confirm)
+    station.driver.execute_script("arguments[0].click(); arguments[0].click()", button)
+    wait_for(lambda: station.verdict(visit_id)[0] is State.CONFIRMED, "the review", 10)
+    wait_for(lambda: station.find("#verdict button[value=undo]"), "the undo", 10)
+    station.find("#verdict button[value=undo]")[0].click()
+    wait_for(lambda: station.verdict(visit_id) == was, "the undo", 10)
+    wait_for(lambda: not station.find("#verdict button[value=undo]"), "nothing more to undo", 10)
+
+
+def test_what_takes_a_while_is_waited_for_in_place(station: Station) -> None:
+    """The map of what led to a name, without its model, and the self-test, without a daemon: both say what to do."""
+    visit_id = station.bird("Great tit", ago_s=25.0)
+    station.open(f"/visits/{visit_id}")
+    station.find("#evidence button")[0].click()
+    wait_for(lambda: "is not on this machine" in station.text("#evidence .problem"), "why there is no map", 90)
+    assert "check --probe" in station.text("#evidence")
+    station.open("/health")
+    station.find("#selftest button")[0].click()
+    wait_for(lambda: "did not come through" in station.text("#selftest"), "how it went", 60)
+    assert "birdwatchd run" in station.text("#selftest .steps")

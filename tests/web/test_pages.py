@@ -118,7 +118,7 @@ def test_every_state_of_the_list_is_an_address(owner: Browser, query: str, shown
 def test_what_is_not_understood_of_a_list_is_said(owner: Browser, query: str, said: list[str]) -> None:
     """Whoever misspells a filter takes all visits for those that they wanted; a review of many does nothing."""
     text = owner.get(f"/visits{query}").text
-    assert all(one in text for one in said)
+    assert all(one.casefold() in text.casefold() for one in said)
     assert ("Not understood" in text) is bool(said)
     many = owner.get(f"/review/many{query}")
     assert (many.status, "not understood" in many.text.lower()) == ((422, True) if said else (200, False))
@@ -141,6 +141,29 @@ def test_days_with_birds_are_a_press_away(home: Path, owner: Browser) -> None:
     days = re.findall(r'href="/visits\?camera=nut&amp;day=([\d-]+)"', rail[0])
     assert (days[-1], len(days)) == (f"{before:%Y-%m-%d}", len({NOW.date(), (NOW - timedelta(minutes=3)).date()}) + 1)
     assert 'aria-current="true" title=' in owner.get(f"/visits?day={days[-1]}").text
+
+
+def test_a_list_for_each_year_numbered_as_they_came(home: Path, owner: Browser) -> None:
+    """What birders keep: the life list, and a list for each year, in the order in which species came."""
+    last_year = NOW.replace(year=NOW.year - 1, month=6, day=1)
+    with Store.open(home, zone=ZONE) as store:
+        for number, name in enumerate(("Great tit", "House sparrow")):
+            start = last_year + timedelta(hours=number)
+            store.writer().record(example_visit(new_visit_id(start, 1), name, start=start), [], NOW)
+
+    def listed(query: str) -> list[str]:
+        return re.findall(r'<a href="/species/([^"]+)">', owner.get(f"/species{query}").text)
+
+    tit, sparrow = "Parus%20major", "Passer%20domesticus"
+    assert listed("") == [sparrow, tit]
+    assert listed("?by=first") == [tit, sparrow]
+    assert listed("?of=year") == listed(f"?of={NOW.year}") == [sparrow]
+    assert listed(f"?of={NOW.year - 1}") == [sparrow, tit]
+    assert listed(f"?of={NOW.year - 1}&by=first") == [tit, sparrow]
+    text = owner.get(f"/species?of={NOW.year - 1}&by=first").text
+    assert f'href="/species?by=first&amp;of={NOW.year}"' in text or f"of={NOW.year}&amp;by=first" in text
+    assert '<span class="muted">2</span> <bdi>House sparrow</bdi>' in text
+    assert listed("?of=1066") == [sparrow, tit]  # no such list: all of them
 
 
 def test_a_long_list_goes_on_where_it_was(home: Path, owner: Browser) -> None:

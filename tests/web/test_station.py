@@ -52,7 +52,11 @@ def daemon(home: Path, *, broker: bool = True, log: tuple[str, ...] = LOG) -> It
             yield {"step": step, "ok": True, "text": f"{step} <went> well"}
         yield {"step": "publish", "ok": broker, "text": "it acknowledged" if broker else "the broker is not connected"}
 
-    answers = {"selftest": test, "masked log": lambda request: ({"line": line} for line in log)}
+    def lines(request: bytes) -> Iterator[dict[str, Any]]:
+        yield {"lines": len(log)}
+        yield from ({"line": line} for line in log)
+
+    answers = {"selftest": test, "masked log": lines}
     stop, local = Stop(), LocalSocket(home, answers)
     thread = threading.Thread(target=local.run, args=(stop,), daemon=True)
     thread.start()
@@ -66,14 +70,15 @@ def daemon(home: Path, *, broker: bool = True, log: tuple[str, ...] = LOG) -> It
 
 def test_a_press_tests_the_station_line_by_line(home: Path) -> None:
     """After every change of cable, model or broker: does it work, and if not, where does it stop?"""
-    owner = browser(home)
+    owner = browser(home, station={"name": "site"})
     assert 'hx-post="/health/selftest"' in owner.get("/health").text
     with daemon(home, broker=False):
         assert "A drawn bird goes through" in owner.post("/health/selftest", {}, hx_request="true").text
         wait_for(lambda: "goes through the daemon" not in owner.get("/health/selftest").text, "the test", 60.0)
     text = owner.get("/health").text
+    assert re.search(r'class="brand".*>site<', text)  # the station's name is where it is on other pages
     assert "The bird did not come through" in text
-    assert "verdict &lt;went&gt; well" in text
+    assert "erdict &lt;went&gt; well" in text
     assert re.search(r"Broker</dt><dd><b class=\"problem\">fails:</b> the broker is not connected", text)
     assert re.search(r"Disk</dt><dd", text)
     with daemon(home):
@@ -88,7 +93,7 @@ def test_without_a_daemon_the_test_says_so(home: Path) -> None:
     owner.post("/health/selftest", {})
     wait_for(lambda: "did not come through" in owner.get("/health/selftest").text, "the test", 60.0)
     text = owner.get("/health/selftest").text
-    assert "start it: birdwatchd run" in text
+    assert "tart it: birdwatchd run" in text
     assert text.count("not reached") == 6
 
 
@@ -156,6 +161,7 @@ def test_the_daemon_takes_its_secrets_out(home: Path) -> None:
     )
     lines = [f"posting to https://api.example/bot/123456789abcdefg failed at {new_visit_id(START)}", "it is tit5ecret"]
     station = Daemon(config, Stop(), recent_log=lambda: lines)
-    masked = [answer["line"] for answer in station._answer_masked_log(b"")]
+    masked = [answer["line"] for answer in station._answer_masked_log(b"") if "line" in answer]
+    assert next(Daemon(config, Stop())._answer_masked_log(b"")) == {"lines": 0}  # no line yet is an answer too
     assert masked[1] == "it is ***"
     assert "123456789abcdefg" not in masked[0]

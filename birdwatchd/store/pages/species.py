@@ -55,8 +55,8 @@ class SpeciesSeen:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def all(self, since: datetime | None = None) -> list[SpeciesSummary]:
-        """Every confirmed species, the one seen last first; counted from `since` on, if that is given."""
+    def all(self, since: datetime | None = None, until: datetime | None = None) -> list[SpeciesSummary]:
+        """Every confirmed species, the one seen last first; counted from `since` on and before `until`, if given."""
         visit = schema.visit.c
         query = sa.select(
             visit.species,
@@ -67,6 +67,8 @@ class SpeciesSeen:
         ).where(visit.species.is_not(None), is_dated(visit.clock))
         if since is not None:
             query = query.where(visit.started_at >= since)
+        if until is not None:
+            query = query.where(visit.started_at < until)
         query = query.group_by(visit.species).order_by(sa.desc("last"))
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
@@ -75,6 +77,14 @@ class SpeciesSeen:
             SpeciesSummary(row[0], names[row[0]], int(row[1]), row[2], row[3], int(row[4]), self._picture(row[0]))
             for row in rows
         ]
+
+    def began(self) -> datetime | None:
+        """When the first bird was confirmed; None before that."""
+        visit = schema.visit.c
+        query = sa.select(visit.started_at).where(visit.species.is_not(None), is_dated(visit.clock))
+        with self._database.reading() as connection:
+            found: datetime | None = connection.execute(query.order_by(visit.started_at).limit(1)).scalar()
+        return found
 
     def names(self) -> list[tuple[str, str]]:
         """Every confirmed species and what it is called, by that name."""

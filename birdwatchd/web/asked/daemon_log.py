@@ -55,9 +55,9 @@ def daemon_log(home: Path, zone: ZoneInfo, least: str = "") -> DaemonLog:
         found = list(ask(home, "masked log", timeout_s=WAIT_S))
     except NobodyAnswers as why:
         return DaemonLog(problem=str(why))
-    if found and "line" not in found[0]:
-        return DaemonLog(problem=str(found[0].get("problem", "the daemon gave no answer")))
-    lines = [_read(mask.text(str(one.get("line", ""))), zone) for one in found]
+    if "problem" in found[0]:
+        return DaemonLog(problem=str(found[0]["problem"]))
+    lines = [_read(mask.text(str(one["line"])), zone) for one in found if "line" in one]
     return DaemonLog(tuple(reversed([line for line in lines if _RANKS.get(line.level, 1) >= wanted][-NEWEST:])))
 
 

@@ -21,6 +21,7 @@ from birdwatchd.web.language.catalogue import N_
 __all__ = ["PARTS", "SelfTests", "TestLine", "TestResult", "station_lines"]
 
 MODULE = "birdwatchd.cli.selftest_child"
+LATE_S = 90.0  # more than what is known of a camera may be old
 LIMIT_S = 240.0  # each of the daemon's steps has a limit of its own
 DISK = N_("Disk")
 WORDS = {
@@ -103,7 +104,8 @@ def station_lines(report: StationReport, names: Mapping[str, str]) -> list[TestL
     """
     lines = []
     for one in report.cameras:
-        seen = f"{one.state}, a frame {one.last_frame_s:.0f} s ago" if one.last_frame_s is not None else one.state
+        late = one.last_frame_s is not None and one.last_frame_s > LATE_S
+        seen = f"{one.state}, a frame {one.last_frame_s:.0f} s ago" if late else one.state
         sees = one.state in ("online", "disabled") and not one.blind
         lines.append(TestLine(names[one.camera], sees, f"{seen}, cannot see birds" if one.blind else seen))
     room = DiskRoom(int(report.disk_free_bytes or 0), int(report.disk_size_bytes or 0))

@@ -161,7 +161,7 @@ FORMS = (
     N_("the daemon has been silent for %(seconds)s s"),
     N_("the daemon hung up in the middle of its answer"),
     N_("the daemon hung up without an answer; run this as its user, or as root"),
-    N_("the daemon gave no answer"),
+    N_("it gave no answer"),
 )
 WITHIN = frozenset({"how", "reason", "state", "what"})
 _VALUE = re.compile(r"%\((\w+)\)s")

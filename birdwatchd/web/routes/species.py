@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
@@ -16,6 +17,7 @@ __all__ = ["Bar", "bars_of", "router"]
 
 router = APIRouter()
 NEWEST = 12
+MOST_YEARS = 30  # that are offered
 HEIGHT = 80.0  # of the tallest bar, in units of the drawing
 
 
@@ -30,12 +32,21 @@ class Bar:
 
 @router.get("/species")
 def species_list(request: Request) -> Response:
-    """The species that were seen, the one seen last first; of this year only, if that is asked for."""
+    """The species that were seen, of all time or a year: the one seen last first, or numbered as they came."""
     home = home_of(request)
-    year = request.query_params.get("of") == "year"
-    local = home.now().astimezone(home.zone)
-    begin = local.replace(month=1, day=1, hour=0, minute=0, second=0, microsecond=0) if year else None
-    return render(request, "species_list.html", found=home.store.species.all(begin), year=local.year, of_year=year)
+    this_year = home.now().astimezone(home.zone).year
+    began = home.store.species.began()
+    first_year = min(began.astimezone(home.zone).year, this_year) if began is not None else this_year
+    years = range(this_year, max(first_year, this_year - MOST_YEARS) - 1, -1)
+    of = request.query_params.get("of", "")
+    year = this_year if of == "year" else next((one for one in years if str(one) == of), None)
+    begin = datetime(year, 1, 1, tzinfo=home.zone) if year is not None else None
+    end = datetime(year + 1, 1, 1, tzinfo=home.zone) if year is not None else None
+    found = home.store.species.all(begin, end)
+    by_first = request.query_params.get("by") == "first"
+    if by_first:
+        found.sort(key=lambda one: one.first)
+    return render(request, "species_list.html", found=found, year=year, years=years, by_first=by_first)
 
 
 @router.get("/species/{name:path}")  # names of two species hold a slash
