@@ -17,13 +17,13 @@ from birdwatchd.errors import BirdwatchError, ConfigError, NoSuchVisit, ReviewRe
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.store.pages.changes import Changes
-from birdwatchd.web.guard import Guard, Hosts
+from birdwatchd.web.access.guard import Guard, Hosts
+from birdwatchd.web.access.login import Login
+from birdwatchd.web.access.proxies import Proxies
 from birdwatchd.web.home import Home
 from birdwatchd.web.jobs import Jobs
 from birdwatchd.web.live import Live
-from birdwatchd.web.login import Login
 from birdwatchd.web.looks import Looks
-from birdwatchd.web.proxies import Proxies
 from birdwatchd.web.render import render
 from birdwatchd.web.routes import api, entrance, health, looks_map, many, media, review, species, today, visits
 

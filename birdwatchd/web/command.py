@@ -12,7 +12,7 @@ from birdwatchd.service import stop_on_signals
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.page_process import listening
 from birdwatchd.store import StoreReader
-from birdwatchd.web.login import hash_of
+from birdwatchd.web.access.login import hash_of
 from birdwatchd.web.server import serve
 
 __all__ = ["ask_for_hash", "run_web"]

@@ -10,9 +10,9 @@ import uvicorn
 
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
+from birdwatchd.web.access.login import Login
+from birdwatchd.web.access.patience import BoundedProtocol
 from birdwatchd.web.app import build_app
-from birdwatchd.web.login import Login
-from birdwatchd.web.patience import BoundedProtocol
 
 __all__ = ["serve"]
 

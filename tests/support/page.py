@@ -12,9 +12,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
+from birdwatchd.web.access.guard import COOKIE
+from birdwatchd.web.access.login import Login
 from birdwatchd.web.app import build_app
-from birdwatchd.web.guard import COOKIE
-from birdwatchd.web.login import Login
 
 HOST = "127.0.0.1:8787"
 

@@ -15,7 +15,8 @@ from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.page_process import listening
 from birdwatchd.testing import START, example_visit, temporary_store
-from birdwatchd.web import guard, live, patience
+from birdwatchd.web import live
+from birdwatchd.web.access import guard, patience
 from birdwatchd.web.server import serve
 from tests.support.peers import free_port
 

@@ -7,8 +7,8 @@ from math import ceil
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from birdwatchd.web.guard import COOKIE, own_path
-from birdwatchd.web.login import SESSION_S, Login
+from birdwatchd.web.access.guard import COOKIE, own_path
+from birdwatchd.web.access.login import SESSION_S, Login
 from birdwatchd.web.render import render
 
 __all__ = ["router"]

@@ -20,8 +20,8 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from birdwatchd.settings.web import WebSettings
-from birdwatchd.web.login import Login
-from birdwatchd.web.proxies import Proxies
+from birdwatchd.web.access.login import Login
+from birdwatchd.web.access.proxies import Proxies
 
 __all__ = ["COOKIE", "Guard", "Hosts", "own_path"]
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from birdwatchd.settings.web import WebSettings
 from birdwatchd.testing import temporary_store
-from birdwatchd.web.login import Login
-from birdwatchd.web.proxies import Proxies
+from birdwatchd.web.access.login import Login
+from birdwatchd.web.access.proxies import Proxies
 from tests.support.page import browser
 
 PASSWORD = "correct horse battery"

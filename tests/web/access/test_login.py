@@ -9,8 +9,8 @@ from argon2.exceptions import VerificationError
 
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.web import WebSettings
-from birdwatchd.web import login as login_module
-from birdwatchd.web.login import FREE_TRIES, LONGEST_WAIT_S, SESSION_S, Login, hash_of
+from birdwatchd.web.access import login as login_module
+from birdwatchd.web.access.login import FREE_TRIES, LONGEST_WAIT_S, SESSION_S, Login, hash_of
 
 PASSWORD = "correct horse battery"
 HASH = hash_of(PASSWORD)

@@ -12,8 +12,8 @@ from starlette.routing import Mount
 from birdwatchd.commands.review_many import JobFiles, ReviewJob
 from birdwatchd.store import ReviewVerdict
 from birdwatchd.testing import START, bird_image, example_moment, example_visit, temporary_store
+from birdwatchd.web.access.login import Login, hash_of
 from birdwatchd.web.app import routes
-from birdwatchd.web.login import Login, hash_of
 from birdwatchd.web.routes.api import PREFIX
 from tests.support.page import Browser, browser, segment
 
