@@ -13,11 +13,23 @@ from birdwatchd.errors import ConfigError
 from birdwatchd.settings.base import LOOPBACK, BindField, Listening
 from birdwatchd.text_file import NotText, read_text
 
-__all__ = ["WebSettings"]
+__all__ = ["OWN_ADDRESSES", "WebSettings", "is_root_path"]
 
 PORT = 8787
 _ARGON2 = re.compile(r"\$argon2(id|i|d)\$\S+")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+# Letters that mean the same in a header, an address and HTML; no segment begins with a dot, none is empty.
+_ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+LONGEST_ROOT_PATH = 200
+# With which the page's own addresses begin: below a root path of that name nobody could tell which one is meant.
+OWN_ADDRESSES = frozenset(
+    ("api", "events", "health", "login", "logout", "looks", "names", "review", "species", "static", "visits")
+)
+
+
+def is_root_path(text: str) -> bool:
+    """Whether a text can stand before the addresses of the page: `/birds`, `/garden/birds`."""
+    return len(text) <= LONGEST_ROOT_PATH and _ROOT_PATH.fullmatch(text) is not None
 
 
 def _to_hosts(value: object) -> object:
@@ -29,13 +41,15 @@ class WebSettings(Listening):
 
     `password_file` holds what `birdwatchd web --hash-password` prints; without it the page is for this machine only.
     `hosts` are further names under which browsers may ask for it. `trusted_proxies` are addresses or networks of
-    reverse proxies, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    reverse proxies, whose `X-Forwarded-For`, `X-Forwarded-Proto` and (without `root_path`) `X-Forwarded-Prefix` are
+    believed. `root_path` is the path under which a reverse proxy has the page, such as /birds.
     """
 
     bind: BindField = f"{LOOPBACK}:{PORT}"
     password_file: Path | None = None
     hosts: Annotated[tuple[str, ...], BeforeValidator(_to_hosts)] = ()
     trusted_proxies: tuple[str, ...] = ()
+    root_path: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -60,6 +74,16 @@ class WebSettings(Listening):
             except ValueError:
                 raise ValueError(f"'{one}' is no address or network; write 127.0.0.1 or 192.168.1.0/24") from None
         return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _root_path_is_one(cls, value: str) -> str:
+        path = value.rstrip("/")
+        if path and not is_root_path(path):
+            raise ValueError(f"'{value[:LONGEST_ROOT_PATH]}' is no path; write /birds")
+        if path.split("/")[1:2] and path.split("/")[1] in OWN_ADDRESSES:
+            raise ValueError(f"'{value}' begins as addresses of the page do; write for example /birds{path}")
+        return path
 
     @model_validator(mode="after")
     def _others_need_a_password(self) -> WebSettings:

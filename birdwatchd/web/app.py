@@ -19,7 +19,7 @@ from birdwatchd.settings.config import Config
 from birdwatchd.store.pages.changes import Changes
 from birdwatchd.web.access.guard import Guard, Hosts
 from birdwatchd.web.access.login import Login
-from birdwatchd.web.access.proxies import Proxies
+from birdwatchd.web.access.proxies import Proxies, path_of
 from birdwatchd.web.home import Home
 from birdwatchd.web.jobs import Jobs
 from birdwatchd.web.live import Live
@@ -82,11 +82,11 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
 
-    return Guard(inner, Hosts(config.web), login, Proxies(config.web.trusted_proxies))
+    return Guard(inner, Hosts(config.web), login, Proxies(config.web.trusted_proxies, config.web.root_path))
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    if request.url.path.startswith(f"{api.PREFIX}/"):  # a line break in it, at which patterns of addresses end
+    if path_of(request.scope).startswith(f"{api.PREFIX}/"):  # a line break in it, at which patterns of addresses end
         return JSONResponse({"error": NOTHING, "hint": ""}, 404)
     status, text = 404, NOTHING  # also where a number is none
     if isinstance(error, HTTPException) and error.status_code not in (404, 405):

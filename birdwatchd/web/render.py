@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -14,6 +15,7 @@ from urllib.parse import quote, urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.ext import Extension
 
 from birdwatchd import __version__
 from birdwatchd.web import words
@@ -32,6 +34,16 @@ HTMX = json.dumps(
         "defaultFocusScroll": False,
     }
 )
+# An attribute that holds an address of the page, as templates write it.
+_ADDRESS = re.compile(r"""(\s(?:href|src|action|poster|hx-(?:get|post|push-url))=")(?=/[^/])""")
+
+
+class BelowRoot(Extension):
+    """Lets templates write addresses as if the page were at the root of its host: its path is put before them."""
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """Write `{{ root }}` before each address of the page that stands in an attribute."""
+        return _ADDRESS.sub(r"\1{{ root }}", source)
 
 
 @cache
@@ -40,6 +52,7 @@ def _environment() -> Environment:
         loader=PackageLoader("birdwatchd.web"),
         autoescape=True,
         undefined=StrictUndefined,
+        extensions=[BelowRoot],
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -53,7 +66,7 @@ def _environment() -> Environment:
         segment=lambda text: quote(str(text), safe=""),
         state=lambda state: words.STATE_WORDS[state],
     )
-    environment.globals.update(lasted=words.lasted, version=__version__, htmx_config=HTMX, static=_static)
+    environment.globals.update(lasted=words.lasted, version=__version__, htmx_config=HTMX)
     return environment
 
 
@@ -77,18 +90,22 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         values: what the template shows.
     """
     home = home_of(request)
+    root: str = request.scope["root_path"]
 
     def clock(at: datetime, *, seconds: bool = False) -> str:
         return words.clock(at, home.zone, seconds=seconds)
 
-    def address(**changes: object) -> str:
-        """This address with other parameters; None takes one away, and so is the place in a list."""
+    def address(path: str = "", /, **changes: object) -> str:
+        """This address, or another page's, with other parameters; None takes one away, as is the place in a list."""
         given = {name: value for name, value in request.query_params.items() if name != "after"} | changes
         kept: Mapping[str, object] = {name: value for name, value in given.items() if value not in (None, "")}
-        return f"{request.url.path}?{urlencode(kept)}" if kept else request.url.path
+        where = root + path if path else request.url.path
+        return f"{where}?{urlencode(kept)}" if kept else where
 
     now = home.now()
     common = {
+        "root": root,
+        "static": lambda name: root + _static(name),
         "here": request.url.path,
         "station": home.config.station.name,
         "token": request.state.token,

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from birdwatchd.settings.web import WebSettings
 from birdwatchd.web.access.login import Login
-from birdwatchd.web.access.proxies import Proxies
+from birdwatchd.web.access.proxies import Proxies, path_of
 
 __all__ = ["COOKIE", "Guard", "Hosts", "own_path"]
 
@@ -93,7 +93,7 @@ class Guard:
             return
         scope = self._proxies.believed(scope)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        send = _with_headers(send)
+        send = _with_headers(scope["root_path"], send)
         refusal = self._refusal(scope, headers)
         if refusal:
             more = [(b"allow", ", ".join(_methods(scope)).encode())] if refusal[0] == 405 else []
@@ -104,8 +104,7 @@ class Guard:
         session = session if known else ""
         state = {"session": session, "token": self._login.token(session), "is_owner": known or self._login.is_open}
         scope["state"] = state
-        path: str = scope["path"]
-        if not state["is_owner"] and not path.startswith(OPEN_PATHS):
+        if not state["is_owner"] and not path_of(scope).startswith(OPEN_PATHS):
             await self._to_login(scope, headers, send)
             return
         if scope["method"] == "POST":
@@ -142,11 +141,11 @@ class Guard:
     @staticmethod
     async def _to_login(scope: Scope, headers: dict[str, str], send: Send) -> None:
         browses = "text/html" in headers.get("accept", "") and "hx-request" not in headers
-        wants_page = browses and not scope["path"].startswith(API)
+        wants_page = browses and not path_of(scope).startswith(API)
         if scope["method"] != "GET" or not wants_page:
             await _answer(scope, send, 401, "Log in first.")
             return
-        asked = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
+        asked = path_of(scope) + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
         await _answer(
             scope, send, 303, "Log in first.", [(b"location", f"/login?next={quote(asked, safe='')}".encode())]
         )
@@ -154,7 +153,7 @@ class Guard:
 
 def _methods(scope: Scope) -> tuple[str, ...]:
     """What may be done with an address; programs only read."""
-    return ("GET", "HEAD") if scope["path"].startswith(API) else ("GET", "HEAD", "POST")
+    return ("GET", "HEAD") if path_of(scope).startswith(API) else ("GET", "HEAD", "POST")
 
 
 def own_path(path: str, otherwise: str) -> str:
@@ -201,12 +200,18 @@ async def _read_form(receive: Receive) -> dict[str, str] | None:
     return {name: values[-1] for name, values in fields.items()}
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(root_path: str, send: Send) -> Send:
+    """What every answer carries. Where it leads to an address of the page (`Location`), that is below the root path."""
+
     async def sending(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            given = {name.lower() for name, _ in message.get("headers", [])}
+            sent = [
+                (name, root_path.encode() + value if name.lower() == b"location" and value[:1] == b"/" else value)
+                for name, value in message.get("headers", [])
+            ]
+            given = {name.lower() for name, _ in sent}
             extra = list(HEADERS) if b"cache-control" in given else [*HEADERS, (b"cache-control", b"no-store")]
-            message = {**message, "headers": [*message.get("headers", []), *extra]}
+            message = {**message, "headers": [*sent, *extra]}
         await send(message)
 
     return sending
@@ -216,7 +221,7 @@ async def _answer(
     scope: Scope, send: Send, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None
 ) -> None:
     body, kind = f"{text}\n".encode(), b"text/plain; charset=utf-8"
-    if scope["path"].startswith(API):
+    if path_of(scope).startswith(API):
         body, kind = json.dumps({"error": text, "hint": ""}).encode(), b"application/json"
     plain = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*plain, *(headers or [])]})

@@ -43,6 +43,7 @@ def enter(request: Request) -> Response:
         COOKIE,
         session,
         max_age=int(SESSION_S),
+        path=_cookie_path(request),
         httponly=True,
         samesite="lax",
         secure=request.url.scheme == "https",
@@ -56,5 +57,11 @@ def leave(request: Request) -> Response:
     login: Login = request.app.state.login
     login.leave(request.state.session)
     answer = RedirectResponse("/login", 303)
-    answer.delete_cookie(COOKIE)
+    answer.delete_cookie(COOKIE, path=_cookie_path(request))
     return answer
+
+
+def _cookie_path(request: Request) -> str:
+    """Where the session is sent: not to other pages of the same host."""
+    root_path: str = request.scope["root_path"]
+    return root_path or "/"

@@ -23,6 +23,7 @@ def asked(peer: str, *headers: tuple[str, str]) -> dict[str, Any]:
     return {
         "client": (peer, 1),
         "scheme": "http",
+        "path": "/visits",
         "headers": [(name.encode(), value.encode()) for name, value in headers],
     }
 
