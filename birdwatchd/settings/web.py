@@ -43,6 +43,8 @@ class WebSettings(Listening):
     `hosts` are further names under which browsers may ask for it. `trusted_proxies` are addresses or networks of
     reverse proxies, whose `X-Forwarded-For`, `X-Forwarded-Proto` and (without `root_path`) `X-Forwarded-Prefix` are
     believed. `root_path` is the path under which a reverse proxy has the page, such as /birds.
+    `guest: true` lets everybody who reaches the page look at birds and pictures without the password; only the owner
+    reviews, and sees the station's health.
     """
 
     bind: BindField = f"{LOOPBACK}:{PORT}"
@@ -50,6 +52,7 @@ class WebSettings(Listening):
     hosts: Annotated[tuple[str, ...], BeforeValidator(_to_hosts)] = ()
     trusted_proxies: tuple[str, ...] = ()
     root_path: str = ""
+    guest: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -96,6 +99,15 @@ class WebSettings(Listening):
             raise ValueError(
                 "trusted_proxies let others reach this page, and it has no password; set password_file to what"
                 " `birdwatchd web --hash-password` prints, or take trusted_proxies out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _guests_are_not_owners(self) -> WebSettings:
+        if self.guest and self.password_file is None:
+            raise ValueError(
+                "guest is for a page with a password: without one everybody is its owner; set password_file to what"
+                " `birdwatchd web --hash-password` prints, or take guest out"
             )
         return self
 

@@ -20,6 +20,7 @@ from birdwatchd.store.pages.changes import Changes
 from birdwatchd.web.access.guard import Guard, Hosts
 from birdwatchd.web.access.login import Login
 from birdwatchd.web.access.proxies import Proxies, path_of
+from birdwatchd.web.access.roles import Role
 from birdwatchd.web.home import Home
 from birdwatchd.web.jobs import Jobs
 from birdwatchd.web.live import Live
@@ -82,7 +83,8 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
 
-    return Guard(inner, Hosts(config.web), login, Proxies(config.web.trusted_proxies, config.web.root_path))
+    proxies = Proxies(config.web.trusted_proxies, config.web.root_path)
+    return Guard(inner, Hosts(config.web), login, proxies, guests=config.web.guest)
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
@@ -97,7 +99,10 @@ async def _not_found(request: Request, error: Exception) -> Response:
 async def _failed(request: Request, error: Exception) -> Response:
     """What could not be done, in words: a person can do something about each."""
     assert isinstance(error, BirdwatchError)
-    return render(request, "problem.html", _status(request, error), problem=error.message, hint=error.hint)
+    problem, hint = error.message, error.hint
+    if request.state.role is not Role.OWNER and not isinstance(error, NoSuchVisit):  # it may name files
+        problem, hint = "the station cannot show this now", ""
+    return render(request, "problem.html", _status(request, error), problem=problem, hint=hint)
 
 
 async def _not_found_json(request: Request, error: Exception) -> Response:

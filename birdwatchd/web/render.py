@@ -19,6 +19,8 @@ from jinja2.ext import Extension
 
 from birdwatchd import __version__
 from birdwatchd.web import words
+from birdwatchd.web.access.proxies import path_of
+from birdwatchd.web.access.roles import Role, may
 from birdwatchd.web.home import Home
 
 __all__ = ["home_of", "render"]
@@ -107,9 +109,12 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "root": root,
         "static": lambda name: root + _static(name),
         "here": request.url.path,
+        "here_inside": path_of(request.scope),
         "station": home.config.station.name,
         "token": request.state.token,
         "has_session": bool(request.state.session),
+        "is_owner": request.state.role is Role.OWNER,
+        "may_see": lambda path: may(request.state.role, "GET", path),
         "now": now,
         "today": now.astimezone(home.zone).date(),
         "clock": clock,

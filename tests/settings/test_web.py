@@ -39,7 +39,8 @@ def test_where_the_page_is(text: str, bind: str) -> None:
         ("web: {bind: '[::]:80'}", "can be reached from other machines and has no password"),
         ("web: {bind: localhost}", "is not an address with a port"),
         ("web: {hosts: ['http://a']}", "name 'http://a' is not that of a host"),
-        ("web: {port: 80}", "is not a known key; allowed here: bind, hosts, password_file"),
+        ("web: {guest: true}", "without one everybody is its owner; set password_file"),
+        ("web: {port: 80}", "is not a known key; allowed here: bind, guest, hosts"),
     ],
 )
 def test_a_page_for_others_needs_a_password(text: str, problem: str) -> None:

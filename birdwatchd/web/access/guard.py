@@ -5,7 +5,7 @@ Nothing is served that is not allowed here: a route that somebody adds is closed
 - The name in the address must be one of this station's. A page of a stranger whose name resolves to this machine (DNS
   rebinding) asks under the stranger's name.
 - What changes something is a POST, comes from a page of this origin, and holds the token of its session.
-- Without a login there is the login page and its style sheet, no picture, no clip.
+- Without a login there is the login page and its style sheet, no picture, no clip; what else is whose, says `roles.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from birdwatchd.settings.web import WebSettings
 from birdwatchd.web.access.login import Login
 from birdwatchd.web.access.proxies import Proxies, path_of
+from birdwatchd.web.access.roles import Role, may
 
 __all__ = ["COOKIE", "Guard", "Hosts", "own_path"]
 
@@ -36,7 +37,6 @@ FORM_S = 10.0  # for all of them to arrive
 MOST_PATH_BYTES = 2_000
 TOO_OLD = "This page is too old to be answered. Load it again, then try once more."
 API = "/api/"  # for programs: what is wrong is said as JSON, and no login page is shown
-OPEN_PATHS = ("/login", "/static/")  # also for who is not logged in
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self';"
     " manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -80,12 +80,17 @@ class Hosts:
 class Guard:
     """An ASGI application that lets the right requests through to another.
 
-    What it lets through has in `scope["state"]`: `session` (empty without), `token` for its forms, `is_owner`, and
-    `form`, the fields of a POST.
+    What it lets through has in `scope["state"]`: `session` (empty without), `token` for its forms, `role`, and `form`,
+    the fields of a POST.
     """
 
-    def __init__(self, app: App, hosts: Hosts, login: Login, proxies: Proxies) -> None:
+    def __init__(self, app: App, hosts: Hosts, login: Login, proxies: Proxies, *, guests: bool = False) -> None:
+        """
+        Args:
+            guests: who is not logged in may look on.
+        """
         self._app, self._hosts, self._login, self._proxies = app, hosts, login, proxies
+        self._stranger = Role.GUEST if guests else Role.NOBODY
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -102,9 +107,10 @@ class Guard:
         session = _session(headers.get("cookie", ""))
         known = bool(session) and self._login.knows(session)
         session = session if known else ""
-        state = {"session": session, "token": self._login.token(session), "is_owner": known or self._login.is_open}
+        role = Role.OWNER if known or self._login.is_open else self._stranger
+        state: dict[str, Any] = {"session": session, "token": self._login.token(session), "role": role}
         scope["state"] = state
-        if not state["is_owner"] and not path_of(scope).startswith(OPEN_PATHS):
+        if not may(role, scope["method"], path_of(scope)):
             await self._to_login(scope, headers, send)
             return
         if scope["method"] == "POST":

@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from birdwatchd.web.access.guard import COOKIE, own_path
 from birdwatchd.web.access.login import SESSION_S, Login
+from birdwatchd.web.access.roles import Role
 from birdwatchd.web.render import render
 
 __all__ = ["router"]
@@ -20,7 +21,7 @@ router = APIRouter()
 def ask(request: Request) -> Response:
     """Ask for the password; who is in already goes on."""
     following = own_path(request.query_params.get("next", ""), "/")
-    if request.state.is_owner:
+    if request.state.role is Role.OWNER:
         return RedirectResponse(following, 303)
     return render(request, "login.html", following=following, problem="")
 
