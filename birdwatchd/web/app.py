@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
@@ -21,6 +22,7 @@ from birdwatchd.web.access.guard import Guard, Hosts
 from birdwatchd.web.access.login import Login
 from birdwatchd.web.access.proxies import Proxies, path_of
 from birdwatchd.web.access.roles import Role
+from birdwatchd.web.access.tokens import Tokens
 from birdwatchd.web.home import Home
 from birdwatchd.web.jobs import Jobs
 from birdwatchd.web.live import Live
@@ -57,7 +59,8 @@ def routes() -> FastAPI:
 
 def _api() -> FastAPI:
     """What programs ask, with JSON for errors and a description that has nothing of the pages."""
-    app = FastAPI(title="birdwatchd", version=__version__, docs_url=None, redoc_url=None)
+    token = HTTPBearer(auto_error=False, description="made by `birdwatchd web --token NAME`; the guard checks it")
+    app = FastAPI(title="birdwatchd", version=__version__, docs_url=None, redoc_url=None, dependencies=[Depends(token)])
     app.include_router(api.router)
     app.add_exception_handler(HTTPException, _not_found_json)
     app.add_exception_handler(RequestValidationError, _misspelled_json)
@@ -84,7 +87,7 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
         await app(scope, receive, send)
 
     proxies = Proxies(config.web.trusted_proxies, config.web.root_path)
-    return Guard(inner, Hosts(config.web), login, proxies, guests=config.web.guest)
+    return Guard(inner, Hosts(config.web), login, proxies, Tokens(config.home), guests=config.web.guest)
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

@@ -12,17 +12,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
+from math import ceil
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
+from birdwatchd.errors import ConfigError
 from birdwatchd.settings.web import WebSettings
 from birdwatchd.web.access.login import Login
 from birdwatchd.web.access.proxies import Proxies, path_of
 from birdwatchd.web.access.roles import Role, may
+from birdwatchd.web.access.tokens import Tokens
 
 __all__ = ["COOKIE", "Guard", "Hosts", "own_path"]
 
@@ -30,6 +34,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger(__name__)
 
 COOKIE = "birdwatchd_session"
 MOST_BODY_BYTES = 10_000  # a form has a few words
@@ -84,12 +90,14 @@ class Guard:
     the fields of a POST.
     """
 
-    def __init__(self, app: App, hosts: Hosts, login: Login, proxies: Proxies, *, guests: bool = False) -> None:
+    def __init__(
+        self, app: App, hosts: Hosts, login: Login, proxies: Proxies, tokens: Tokens, *, guests: bool = False
+    ) -> None:
         """
         Args:
             guests: who is not logged in may look on.
         """
-        self._app, self._hosts, self._login, self._proxies = app, hosts, login, proxies
+        self._app, self._hosts, self._login, self._proxies, self._tokens = app, hosts, login, proxies, tokens
         self._stranger = Role.GUEST if guests else Role.NOBODY
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,12 +115,21 @@ class Guard:
         session = _session(headers.get("cookie", ""))
         known = bool(session) and self._login.knows(session)
         session = session if known else ""
-        role = Role.OWNER if known or self._login.is_open else self._stranger
-        state: dict[str, Any] = {"session": session, "token": self._login.token(session), "role": role}
-        scope["state"] = state
-        if not may(role, scope["method"], path_of(scope)):
-            await self._to_login(scope, headers, send)
+        token = _bearer(headers) if path_of(scope).startswith(API) else ""
+        wait_s = self._login.own_wait_s(_peer(scope)) if token else 0.0
+        if wait_s > 0:
+            retry = [(b"retry-after", str(ceil(wait_s)).encode())]
+            await _answer(scope, send, 429, "There were too many wrong tokens or passwords from there.", retry)
             return
+        role = Role.OWNER if known or self._login.is_open else self._program(token, _peer(scope))
+        scope["state"] = {"session": session, "token": self._login.token(session), "role": role}
+        if may(role, scope["method"], path_of(scope)):
+            await self._hand_on(scope, headers, receive, send)
+        else:
+            await self._to_login(scope, headers, send)
+
+    async def _hand_on(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
+        """Let a request through; a form only from a page of its session."""
         if scope["method"] == "POST":
             try:
                 form = await asyncio.wait_for(_read_form(receive), FORM_S)
@@ -123,10 +140,10 @@ class Guard:
                 await _answer(scope, send, 413, "That is too much for a form.")
                 return
             given = headers.get("x-csrf-token") or form.get("token", "")
-            if not self._login.is_token(session, given):
+            if not self._login.is_token(scope["state"]["session"], given):
                 await _answer(scope, send, 403, TOO_OLD)
                 return
-            state["form"] = form
+            scope["state"]["form"] = form
         if scope["method"] == "HEAD":  # the server leaves out the body
             scope = {**scope, "method": "GET"}
         await self._app(scope, receive, send)
@@ -144,12 +161,26 @@ class Guard:
             return 403, "This was sent from a page of another site, and is not done."
         return None
 
+    def _program(self, token: str, peer: str) -> Role:
+        """What somebody without a session is, who may have sent a token."""
+        if not token:
+            return self._stranger
+        try:
+            name = self._tokens.name_of(token)
+        except ConfigError as error:
+            log.error("the page: no token is accepted: %s", error)
+            name = None
+        if name is None:
+            self._login.refuse_token(peer)
+        return Role.NOBODY if name is None else Role.PROGRAM
+
     @staticmethod
     async def _to_login(scope: Scope, headers: dict[str, str], send: Send) -> None:
         browses = "text/html" in headers.get("accept", "") and "hx-request" not in headers
         wants_page = browses and not path_of(scope).startswith(API)
         if scope["method"] != "GET" or not wants_page:
-            await _answer(scope, send, 401, "Log in first.")
+            asks = [(b"www-authenticate", b"Bearer")] if path_of(scope).startswith(API) else []
+            await _answer(scope, send, 401, "Log in first.", asks)
             return
         asked = path_of(scope) + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
         await _answer(
@@ -177,6 +208,16 @@ def _same_origin(headers: dict[str, str]) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and parts.netloc.lower() == headers.get("host", "").lower()
+
+
+def _peer(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else ""
+
+
+def _bearer(headers: dict[str, str]) -> str:
+    """The token of a program. It stands in a header and nowhere else: addresses end up in logs and histories."""
+    kind, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else ""
 
 
 def _session(cookies: str) -> str:
