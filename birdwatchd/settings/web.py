@@ -16,6 +16,7 @@ from birdwatchd.text_file import NotText, read_text
 __all__ = ["OWN_ADDRESSES", "WebSettings", "is_root_path"]
 
 PORT = 8787
+HOME_ASSISTANT = "172.30.32.2"  # where its Supervisor asks add-ons from
 _ARGON2 = re.compile(r"\$argon2(id|i|d)\$\S+")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 # Letters that mean the same in a header, an address and HTML; no segment begins with a dot, none is empty.
@@ -45,6 +46,8 @@ class WebSettings(Listening):
     believed. `root_path` is the path under which a reverse proxy has the page, such as /birds.
     `guest: true` lets everybody who reaches the page look at birds and pictures without the password; only the owner
     reviews, and sees the station's health.
+    `ingress` is ADDRESS:PORT of a second listener for Home Assistant's ingress, whose users are taken for the owner;
+    there only `ingress_peers`, addresses or networks, are answered.
     """
 
     bind: BindField = f"{LOOPBACK}:{PORT}"
@@ -53,6 +56,8 @@ class WebSettings(Listening):
     trusted_proxies: tuple[str, ...] = ()
     root_path: str = ""
     guest: bool = False
+    ingress: BindField = ""
+    ingress_peers: tuple[str, ...] = (HOME_ASSISTANT,)
 
     @model_validator(mode="before")
     @classmethod
@@ -68,7 +73,12 @@ class WebSettings(Listening):
                 raise ValueError(f"name '{name}' is not that of a host; write birds.example, without a port")
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("ingress")
+    @classmethod
+    def _ingress_is_address(cls, value: str) -> str:
+        return Listening(bind=value).bind
+
+    @field_validator("trusted_proxies", "ingress_peers")
     @classmethod
     def _proxies_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for one in value:
@@ -100,6 +110,21 @@ class WebSettings(Listening):
                 "trusted_proxies let others reach this page, and it has no password; set password_file to what"
                 " `birdwatchd web --hash-password` prints, or take trusted_proxies out"
             )
+        return self
+
+    @property
+    def ingress_at(self) -> Listening:
+        """Where Home Assistant's ingress is listened for."""
+        return Listening(bind=self.ingress)
+
+    @model_validator(mode="after")
+    def _ingress_is_another_listener(self) -> WebSettings:
+        if self.ingress and not self.bind:
+            raise ValueError(
+                "ingress is a second listener of a page that is off; set bind, which may be this machine's"
+            )
+        if self.ingress and self.ingress_at.port == self.port:
+            raise ValueError(f"ingress {self.ingress} has the port of bind; give it another one")
         return self
 
     @model_validator(mode="after")

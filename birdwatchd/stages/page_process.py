@@ -17,15 +17,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 from birdwatchd.errors import ConfigError
 from birdwatchd.flow import Backoff, Stop
+from birdwatchd.settings.base import Listening
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.web import WebSettings
 
-__all__ = ["MODULE", "PageProcess", "listening", "page_served"]
+__all__ = ["MODULE", "PageProcess", "listeners", "listening", "page_served"]
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +42,11 @@ PASSED_FAMILIES = ("PYTHON", "LC_", "COVERAGE")
 BACKLOG = 64  # connections that wait while the process is started again
 
 
-def listening(settings: WebSettings) -> socket.socket:
+def listening(settings: Listening, key: str = "bind") -> socket.socket:
     """A socket that listens where the page is to be served.
+
+    Args:
+        key: of the configuration's `web`, which says where.
 
     Raises:
         ConfigError: the address is used by another program, or is none of this machine.
@@ -57,8 +61,24 @@ def listening(settings: WebSettings) -> socket.socket:
         listener.close()
         taken = error.errno == errno.EADDRINUSE
         what = "is used by another program" if taken else f"cannot be used ({error.strerror})"
-        raise ConfigError(f"web.bind {settings.bind} {what}", "give the page another port, or `web: off`") from None
+        raise ConfigError(f"web.{key} {settings.bind} {what}", "give the page another port, or `web: off`") from None
     return listener
+
+
+def listeners(settings: WebSettings) -> list[socket.socket]:
+    """The sockets of a page: its own, and that for Home Assistant's ingress where there is to be one.
+
+    Raises:
+        ConfigError: as `listening`.
+    """
+    found = [listening(settings)]
+    if settings.ingress:
+        try:
+            found.append(listening(settings.ingress_at, "ingress"))
+        except ConfigError:
+            found[0].close()
+            raise
+    return found
 
 
 class PageProcess:
@@ -77,14 +97,14 @@ class PageProcess:
 
     def run(self, stop: Stop) -> None:
         """Serve the page until the stop; address or password that cannot be used are said once, and tried again."""
-        listener = self._listener(stop)
-        if listener is None:
-            return
+        sockets = self._listeners(stop)
         backoff = Backoff(RESTART_FIRST_S, RESTART_LAST_S, random.random)
-        with closing(listener):
+        with ExitStack() as held:
+            for one in sockets:
+                held.enter_context(one)
             while not stop.is_set():
                 start_s = time.monotonic()
-                ending = self._serve(listener, stop)
+                ending = self._serve(sockets, stop)
                 if stop.is_set():
                     return
                 if time.monotonic() - start_s > HEALTHY_S:
@@ -94,12 +114,12 @@ class PageProcess:
                 self._ended = True
                 stop.wait(wait_s)
 
-    def _listener(self, stop: Stop) -> socket.socket | None:
+    def _listeners(self, stop: Stop) -> list[socket.socket]:
         said = False
         while not stop.is_set():
             try:
                 self._config.web.read_password_hash()  # without it the process could only end
-                listener = listening(self._config.web)
+                found = listeners(self._config.web)
             except ConfigError as error:
                 if not said:
                     log.error("there is no page: %s", error)
@@ -107,18 +127,19 @@ class PageProcess:
                 stop.wait(TAKEN_S)
             else:
                 log.info("the page is at %s", self._config.web.local_url)
-                return listener
-        return None
+                return found
+        return []
 
-    def _serve(self, listener: socket.socket, stop: Stop) -> str:
+    def _serve(self, sockets: Sequence[socket.socket], stop: Stop) -> str:
         """Run one process; returns how it ended."""
         start_s = time.monotonic()
+        descriptors = [one.fileno() for one in sockets]
         try:
             self._process = process = subprocess.Popen(
-                [sys.executable, "-P", "-m", MODULE, str(listener.fileno())],
+                [sys.executable, "-P", "-m", MODULE, *map(str, descriptors)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                pass_fds=[listener.fileno()],
+                pass_fds=descriptors,
                 env=_environment(os.environ),
             )
         except OSError as error:  # out of processes, files or memory

@@ -18,9 +18,9 @@ from birdwatchd.errors import BirdwatchError, ConfigError, NoSuchVisit, ReviewRe
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.store.pages.changes import Changes
-from birdwatchd.web.access.guard import Guard, Hosts
+from birdwatchd.web.access.guard import Guard
 from birdwatchd.web.access.login import Login
-from birdwatchd.web.access.proxies import Proxies, path_of
+from birdwatchd.web.access.proxies import path_of
 from birdwatchd.web.access.roles import Role
 from birdwatchd.web.access.tokens import Tokens
 from birdwatchd.web.home import Home
@@ -86,8 +86,7 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
 
-    proxies = Proxies(config.web.trusted_proxies, config.web.root_path)
-    return Guard(inner, Hosts(config.web), login, proxies, Tokens(config.home), guests=config.web.guest)
+    return Guard(inner, config.web, login, Tokens(config.home))
 
 
 async def _not_found(request: Request, error: Exception) -> Response:

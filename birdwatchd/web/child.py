@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 
 from birdwatchd.commands.terminal import setup_log
 from birdwatchd.errors import BirdwatchError
@@ -21,8 +22,8 @@ from birdwatchd.web.server import serve
 __all__ = ["main"]
 
 
-def main(listener_fd: int) -> int:
-    """Serve until stdin ends; returns the exit status."""
+def main(descriptors: Sequence[int]) -> int:
+    """Serve on these sockets until stdin ends; returns the exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which closes our stdin
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # likewise for a service manager that signals the whole group
     line = sys.stdin.buffer.readline()
@@ -39,7 +40,7 @@ def main(listener_fd: int) -> int:
 
     threading.Thread(target=wait, name="stdin", daemon=True).start()
     try:
-        serve(config, socket.socket(fileno=listener_fd), stop)
+        serve(config, [socket.socket(fileno=one) for one in descriptors], stop)
     except BirdwatchError as error:
         sys.stderr.write(f"birdwatchd: the page: {error}\n")
         return error.exit_status
@@ -47,4 +48,4 @@ def main(listener_fd: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main([int(one) for one in sys.argv[1:]]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from birdwatchd.commands.terminal import err, out
@@ -11,7 +12,7 @@ from birdwatchd.errors import ConfigError
 from birdwatchd.flow import Stop
 from birdwatchd.service import stop_on_signals
 from birdwatchd.settings.config import Config
-from birdwatchd.stages.page_process import listening
+from birdwatchd.stages.page_process import listeners
 from birdwatchd.store import StoreReader
 from birdwatchd.store.database import require_database
 from birdwatchd.web.access.login import hash_of
@@ -34,9 +35,10 @@ def run_web(config: Config) -> int:
     stop = Stop()
     stop_on_signals(stop)
     stop.armed = True
-    with listening(config.web) as listener:
+    with ExitStack() as held:
+        sockets = [held.enter_context(one) for one in listeners(config.web)]
         out.print(f"The page is at [bold]{config.web.local_url}[/]; Ctrl-C ends it", soft_wrap=True)
-        serve(config, listener, stop)
+        serve(config, sockets, stop)
     return 0
 
 

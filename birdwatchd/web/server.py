@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from collections.abc import Sequence
 
 import uvicorn
 
@@ -22,8 +23,11 @@ STOP_S = 2.0
 POLL_S = 0.2
 
 
-def serve(config: Config, listener: socket.socket, stop: Stop) -> None:
+def serve(config: Config, listeners: Sequence[socket.socket], stop: Stop) -> None:
     """Serve the page of a home until the stop.
+
+    Args:
+        listeners: the page's own socket, and that for Home Assistant's ingress (`birdwatchd.stages.page_process`).
 
     Raises:
         ConfigError: the password file cannot be used.
@@ -47,7 +51,7 @@ def serve(config: Config, listener: socket.socket, stop: Stop) -> None:
         )
     )
     # Not in the main thread: there uvicorn would take the signals, which are the program's.
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="page server", daemon=True)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": list(listeners)}, name="page server", daemon=True)
     thread.start()
     while thread.is_alive() and not stop.wait(POLL_S):
         pass

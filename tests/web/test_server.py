@@ -13,7 +13,7 @@ import pytest
 
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
-from birdwatchd.stages.page_process import listening
+from birdwatchd.stages.page_process import listeners
 from birdwatchd.testing import START, example_visit, temporary_store
 from birdwatchd.web import live
 from birdwatchd.web.access import guard, patience
@@ -40,7 +40,7 @@ def port(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(guard, "FORM_S", SHORT_S)
     port, stop = free_port(), Stop()
     config = Config.model_validate({"home": home, "web": {"bind": port}})
-    thread = threading.Thread(target=serve, args=(config, listening(config.web), stop))
+    thread = threading.Thread(target=serve, args=(config, listeners(config.web), stop))
     thread.start()
     try:
         yield port

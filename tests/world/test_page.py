@@ -20,7 +20,7 @@ import pytest
 from birdwatchd.flow import Stop
 from birdwatchd.records import Rank, State, Verdict, new_visit_id
 from birdwatchd.settings.config import Config
-from birdwatchd.stages.page_process import listening
+from birdwatchd.stages.page_process import listeners
 from birdwatchd.store import Store
 from birdwatchd.testing import example_moment, example_visit, temporary_store
 from birdwatchd.web.app import build_app
@@ -151,7 +151,7 @@ def test_an_open_tab_does_not_hold_up_the_end(tmp_path: Path) -> None:
     """
     config = Config.model_validate({"home": tmp_path, "web": {"bind": free_port()}})
     stop = Stop()
-    thread = threading.Thread(target=serve, args=(config, listening(config.web), stop))
+    thread = threading.Thread(target=serve, args=(config, listeners(config.web), stop))
     thread.start()
     with socket.create_connection(("127.0.0.1", config.web.port), timeout=5) as tab:
         tab.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")

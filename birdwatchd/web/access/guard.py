@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.web import WebSettings
+from birdwatchd.web.access.ingress import Ingress, is_from_own_page
 from birdwatchd.web.access.login import Login
 from birdwatchd.web.access.proxies import Proxies, path_of
 from birdwatchd.web.access.roles import Role, may
@@ -55,6 +56,7 @@ HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
 )
+FRAMED = (b"frame-ancestors 'none'", b"frame-ancestors 'self'")
 
 
 class Hosts:
@@ -90,24 +92,25 @@ class Guard:
     the fields of a POST.
     """
 
-    def __init__(
-        self, app: App, hosts: Hosts, login: Login, proxies: Proxies, tokens: Tokens, *, guests: bool = False
-    ) -> None:
-        """
-        Args:
-            guests: who is not logged in may look on.
-        """
-        self._app, self._hosts, self._login, self._proxies, self._tokens = app, hosts, login, proxies, tokens
-        self._stranger = Role.GUEST if guests else Role.NOBODY
+    def __init__(self, app: App, settings: WebSettings, login: Login, tokens: Tokens) -> None:
+        self._app, self._login, self._tokens = app, login, tokens
+        self._hosts, self._proxies, self._ingress = Hosts(settings), Proxies(settings), Ingress(settings)
+        self._stranger = Role.GUEST if settings.guest else Role.NOBODY
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        scope = self._proxies.believed(scope)
+        is_ingress = self._ingress.is_entered(scope)
+        placed = self._ingress.placed(scope) if is_ingress else self._proxies.believed(scope)
+        if placed is None:
+            send = _with_headers("", send, may_frame=False)
+            await _answer(scope, send, 403, "Only Home Assistant is answered here.")
+            return
+        scope = placed
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        send = _with_headers(scope["root_path"], send)
-        refusal = self._refusal(scope, headers)
+        send = _with_headers(scope["root_path"], send, may_frame=is_ingress)
+        refusal = self._refusal(scope, headers, is_ingress=is_ingress)
         if refusal:
             more = [(b"allow", ", ".join(_methods(scope)).encode())] if refusal[0] == 405 else []
             await _answer(scope, send, *refusal, more)
@@ -115,13 +118,14 @@ class Guard:
         session = _session(headers.get("cookie", ""))
         known = bool(session) and self._login.knows(session)
         session = session if known else ""
-        token = _bearer(headers) if path_of(scope).startswith(API) else ""
+        is_owner = is_ingress or known or self._login.is_open
+        token = _bearer(headers) if path_of(scope).startswith(API) and not is_owner else ""
         wait_s = self._login.own_wait_s(_peer(scope)) if token else 0.0
         if wait_s > 0:
             retry = [(b"retry-after", str(ceil(wait_s)).encode())]
             await _answer(scope, send, 429, "There were too many wrong tokens or passwords from there.", retry)
             return
-        role = Role.OWNER if known or self._login.is_open else self._program(token, _peer(scope))
+        role = Role.OWNER if is_owner else self._program(token, _peer(scope))
         scope["state"] = {"session": session, "token": self._login.token(session), "role": role}
         if may(role, scope["method"], path_of(scope)):
             await self._hand_on(scope, headers, receive, send)
@@ -148,16 +152,17 @@ class Guard:
             scope = {**scope, "method": "GET"}
         await self._app(scope, receive, send)
 
-    def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+    def _refusal(self, scope: Scope, headers: dict[str, str], *, is_ingress: bool) -> tuple[int, str] | None:
         """Why a request is refused whoever sends it; None for one that is not."""
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MOST_PATH_BYTES:
             return 414, "This address is too long."
         if scope["method"] not in _methods(scope):
             return 405, f"Only {', '.join(_methods(scope))} are answered."
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1 or not self._hosts.has(headers["host"]):
+        if not is_ingress and (len(hosts) != 1 or not self._hosts.has(headers["host"])):
             return 421, "This page is not known under this name. Add it to `web: hosts` in the station's configuration."
-        if scope["method"] == "POST" and not _same_origin(headers):
+        from_own_page = is_from_own_page if is_ingress else _same_origin
+        if scope["method"] == "POST" and not from_own_page(headers):
             return 403, "This was sent from a page of another site, and is not done."
         return None
 
@@ -247,8 +252,13 @@ async def _read_form(receive: Receive) -> dict[str, str] | None:
     return {name: values[-1] for name, values in fields.items()}
 
 
-def _with_headers(root_path: str, send: Send) -> Send:
-    """What every answer carries. Where it leads to an address of the page (`Location`), that is below the root path."""
+def _with_headers(root_path: str, send: Send, *, may_frame: bool) -> Send:
+    """What every answer carries. Where it leads to an address of the page (`Location`), that is below the root path.
+
+    Args:
+        may_frame: pages of the same origin may show it in a frame, as Home Assistant's do.
+    """
+    headers = [(name, value.replace(*FRAMED) if may_frame else value) for name, value in HEADERS]
 
     async def sending(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
@@ -257,7 +267,7 @@ def _with_headers(root_path: str, send: Send) -> Send:
                 for name, value in message.get("headers", [])
             ]
             given = {name.lower() for name, _ in sent}
-            extra = list(HEADERS) if b"cache-control" in given else [*HEADERS, (b"cache-control", b"no-store")]
+            extra = headers if b"cache-control" in given else [*headers, (b"cache-control", b"no-store")]
             message = {**message, "headers": [*sent, *extra]}
         await send(message)
 

@@ -6,11 +6,11 @@ become the same: `root_path` is the path, and `path` the whole address, as ASGI 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from birdwatchd.settings.web import is_root_path
+from birdwatchd.settings.web import WebSettings, is_root_path
 
 __all__ = ["Proxies", "below", "path_of"]
 
@@ -18,14 +18,9 @@ __all__ = ["Proxies", "below", "path_of"]
 class Proxies:
     """The proxies in front of this page."""
 
-    def __init__(self, trusted: Iterable[str], root_path: str = "") -> None:
-        """
-        Args:
-            trusted: addresses and networks.
-            root_path: the path under which all ask for the page; empty where it is the root, or a proxy says it.
-        """
-        self._networks = [ip_network(one, strict=False) for one in trusted]
-        self._root_path = root_path
+    def __init__(self, settings: WebSettings) -> None:
+        self._networks = [ip_network(one, strict=False) for one in settings.trusted_proxies]
+        self._root_path = settings.root_path  # empty where it is the root, or a proxy says it
 
     def believed(self, scope: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """A request as it came to the first of our proxies: who asked it, whether over https, and under which path.

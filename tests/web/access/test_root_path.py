@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.web import OWN_ADDRESSES, WebSettings
-from birdwatchd.stages.page_process import listening
+from birdwatchd.stages.page_process import listeners
 from birdwatchd.testing import START, bird_image, example_moment, example_visit, temporary_store
 from birdwatchd.web.access.login import Login
 from birdwatchd.web.app import routes
@@ -209,7 +209,7 @@ def test_behind_a_real_proxy(
     port, stop = free_port(), Stop()
     web = {"bind": port, "password_file": password, **settings}
     config = Config.model_validate({"home": home, "web": web})
-    thread = threading.Thread(target=serve, args=(config, listening(config.web), stop))
+    thread = threading.Thread(target=serve, args=(config, listeners(config.web), stop))
     thread.start()
     try:
         with reverse_proxy(port, ROOT, strips=strips, sets={"X-Forwarded-For": "192.0.2.7"} | sets) as outer:
