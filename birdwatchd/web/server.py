@@ -6,13 +6,14 @@ import logging
 import socket
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 import uvicorn
 
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.web.access.login import Login
-from birdwatchd.web.access.patience import BoundedProtocol
+from birdwatchd.web.access.patience import BoundedProtocol, Crowd
 from birdwatchd.web.app import build_app
 
 __all__ = ["serve"]
@@ -34,10 +35,11 @@ def serve(config: Config, listeners: Sequence[socket.socket], stop: Stop) -> Non
     """
     login = Login.of(config.web)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    crowd = Crowd([*config.web.trusted_proxies, *(config.web.ingress_peers if config.web.ingress else ())])
     server = uvicorn.Server(
         uvicorn.Config(
             build_app(config, login, stop),
-            http=BoundedProtocol,
+            http=partial(BoundedProtocol, crowd=crowd),  # type: ignore[arg-type]  # called as a class would be
             lifespan="off",
             ws="none",
             log_config=None,
