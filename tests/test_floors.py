@@ -94,6 +94,7 @@ ROOMS = {
         "routes": 3,
         "app": 4,
         "server": 5,
+        "confined": 5,
         "child": 6,
         "command": 6,
     },

@@ -20,13 +20,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
+from birdwatchd.camera.process.memory import anonymous_mb
 from birdwatchd.errors import ConfigError
 from birdwatchd.flow import Backoff, Stop
 from birdwatchd.settings.base import Listening
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.web import WebSettings
 
-__all__ = ["MODULE", "PageProcess", "listeners", "listening", "page_served"]
+__all__ = ["BEGIN_ANEW", "MODULE", "PageProcess", "listeners", "listening", "page_served"]
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ STARTING_S = 5.0  # in which it is still loading its libraries, and is not asked
 POLL_S = 0.2
 PASSED = frozenset({"PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"})
 PASSED_FAMILIES = ("PYTHON", "LC_", "COVERAGE")
+BEGIN_ANEW = 75  # exit status: the database is another one, and what it may reach was settled at its start
+MOST_MB = 600  # of memory; 100 are usual, and 64 more for each password that is checked
 BACKLOG = 64  # connections that wait while the process is started again
 
 
@@ -95,9 +98,13 @@ class PageProcess:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
-    def run(self, stop: Stop) -> None:
-        """Serve the page until the stop; address or password that cannot be used are said once, and tried again."""
-        sockets = self._listeners(stop)
+    def run(self, stop: Stop, given: Sequence[socket.socket] = ()) -> None:
+        """Serve the page until the stop; address or password that cannot be used are said once, and tried again.
+
+        Args:
+            given: sockets that listen already (`listeners`); they are closed at the end.
+        """
+        sockets = given or self._listeners(stop)
         backoff = Backoff(RESTART_FIRST_S, RESTART_LAST_S, random.random)
         with ExitStack() as held:
             for one in sockets:
@@ -109,6 +116,10 @@ class PageProcess:
                     return
                 if time.monotonic() - start_s > HEALTHY_S:
                     backoff.reset()
+                if ending == f"status {BEGIN_ANEW}":
+                    log.info("the page begins anew: the database is another one")
+                    stop.wait(RESTART_FIRST_S)
+                    continue
                 wait_s = backoff.next_wait_s()
                 log.warning("the page's process ended (%s); starting it again in %.1f s", ending, wait_s)
                 self._ended = True
@@ -148,7 +159,11 @@ class PageProcess:
         with suppress(BrokenPipeError):  # it is gone already
             process.stdin.write(json.dumps(self._config.without_secrets()).encode() + b"\n")
             process.stdin.flush()
+        too_large = False
         while process.poll() is None and not stop.wait(POLL_S):
+            if anonymous_mb(process.pid) > MOST_MB:
+                too_large = True
+                process.kill()
             if self._ended and time.monotonic() - start_s > HEALTHY_S:
                 log.info("the page is served again")
                 self._ended = False
@@ -159,6 +174,8 @@ class PageProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
+        if too_large:
+            return f"killed: it had more than {MOST_MB} MB of memory"
         return f"killed by signal {-code}" if code < 0 else f"status {code}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import sys
-from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from birdwatchd.commands.terminal import err, out
@@ -12,12 +11,11 @@ from birdwatchd.errors import ConfigError
 from birdwatchd.flow import Stop
 from birdwatchd.service import stop_on_signals
 from birdwatchd.settings.config import Config
-from birdwatchd.stages.page_process import listeners
+from birdwatchd.stages.page_process import PageProcess, listeners
 from birdwatchd.store import StoreReader
 from birdwatchd.store.database import require_database
-from birdwatchd.web.access.login import hash_of
+from birdwatchd.web.access.login import Login, hash_of
 from birdwatchd.web.access.tokens import Tokens
-from birdwatchd.web.server import serve
 
 __all__ = ["ask_for_hash", "list_tokens", "make_token", "revoke_token", "run_web"]
 
@@ -35,10 +33,10 @@ def run_web(config: Config) -> int:
     stop = Stop()
     stop_on_signals(stop)
     stop.armed = True
-    with ExitStack() as held:
-        sockets = [held.enter_context(one) for one in listeners(config.web)]
-        out.print(f"The page is at [bold]{config.web.local_url}[/]; Ctrl-C ends it", soft_wrap=True)
-        serve(config, sockets, stop)
+    Login.of(config.web)  # its process could only end
+    sockets = listeners(config.web)
+    out.print(f"The page is at [bold]{config.web.local_url}[/]; Ctrl-C ends it", soft_wrap=True)
+    PageProcess(config).run(stop, sockets)
     return 0
 
 

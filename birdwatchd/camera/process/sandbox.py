@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from birdwatchd.camera.process import landlock, seccomp
-from birdwatchd.camera.process.memory import bound_data
+from birdwatchd.camera.process.memory import bound_data, leave_no_core
 
 __all__ = ["Confinement", "confine"]
 
@@ -37,8 +37,9 @@ class Confinement:
         write: folders and files that it may write.
         devices: a camera of this machine.
         ports: of its relays, on this machine.
-        memory_mb: what it may have resident, MiB.
+        memory_mb: what it may have resident, MiB; 0 where its parent alone sees to that.
         device: a graphics device may decode, so its drivers are within reach as well.
+        serves: it answers on a listening socket that it was given, and makes none.
     """
 
     read: tuple[str, ...] = ()
@@ -48,6 +49,7 @@ class Confinement:
     ports: tuple[int, ...] = ()
     memory_mb: int = 512
     device: bool = False
+    serves: bool = False
 
     def to_order(self) -> dict[str, Any]:
         """As plain values, to be sent to the child."""
@@ -76,7 +78,9 @@ def confine(allowed: Confinement) -> list[str]:
         except (OSError, ValueError) as error:
             missing.append(f"{what} ({getattr(error, 'strerror', None) or error})")
 
-    attempt("the limit of memory", lambda: bound_data(allowed.memory_mb))
+    if allowed.memory_mb:
+        attempt("the limit of memory", lambda: bound_data(allowed.memory_mb))
+    attempt("the ban on core dumps", leave_no_core)
     attempt("the loss of privileges", seccomp.give_up_privileges)
     version = landlock.abi()
     if version < landlock.FILES_ABI:
@@ -85,7 +89,7 @@ def confine(allowed: Confinement) -> list[str]:
         attempt("the limits of files and network", lambda: landlock.restrict(_rules(allowed)))
         if version < landlock.PORTS_ABI:
             missing.append("the limit of ports (this kernel's Landlock is too old; Linux 6.7 has it)")
-    attempt("the filter of system calls", lambda: seccomp.refuse_calls(tcp=bool(allowed.ports)))
+    attempt("the filter of system calls", lambda: seccomp.refuse_calls(tcp=bool(allowed.ports), serves=allowed.serves))
     if others:
         missing.append(f"all of it for {others} threads that were there before")
     return missing

@@ -59,6 +59,7 @@ _NEVER: dict[str, tuple[int, int]] = {  # name: its number on x86_64 and aarch64
     "pidfd_send_signal": (424, 424),
     "pidfd_getfd": (438, 438),
 }
+_SERVING = ("socketpair", "listen")  # of these, what a server needs
 _CLONE, _CLONE3, _SOCKET, _TGKILL, _PRLIMIT = (56, 220), (435, 435), (41, 198), (234, 131), (302, 261)
 
 
@@ -77,11 +78,12 @@ def give_up_privileges() -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def refuse_calls(*, tcp: bool) -> None:
+def refuse_calls(*, tcp: bool, serves: bool = False) -> None:
     """Install the filter on the calling thread and all that it starts.
 
     Args:
         tcp: whether sockets for TCP over IPv4 may be made.
+        serves: whether it may listen on sockets that it has, and have pipes of two ends (asyncio's own).
 
     Raises:
         OSError: this kernel cannot, or the architecture is not known here.
@@ -89,7 +91,7 @@ def refuse_calls(*, tcp: bool) -> None:
     machine = platform.machine()
     if machine not in _ARCHES or sys.maxsize < 2**32:
         raise OSError(errno.ENOSYS, f"no filter for {machine}")
-    code = _program(list(_ARCHES).index(machine), _ARCHES[machine], tcp)
+    code = _program(list(_ARCHES).index(machine), _ARCHES[machine], tcp=tcp, serves=serves)
     instructions = b"".join(code)
     buffer = ctypes.create_string_buffer(instructions, len(instructions))
     # struct sock_fprog: the number of instructions, padding, a pointer to them
@@ -98,7 +100,7 @@ def refuse_calls(*, tcp: bool) -> None:
     _prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(pointed), 0, 0)
 
 
-def _program(column: int, arch: int, tcp: bool) -> list[bytes]:
+def _program(column: int, arch: int, *, tcp: bool, serves: bool) -> list[bytes]:
     """The filter: each rule is a few instructions, skipped as a whole where the number of the call is another."""
     refused, missing = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
     code = [
@@ -113,8 +115,8 @@ def _program(column: int, arch: int, tcp: bool) -> list[bytes]:
     def rule(number: int, *body: bytes) -> None:
         code.extend((_op(_IF_EQUAL, number, 0, len(body)), *body))
 
-    for numbers in _NEVER.values():
-        if numbers[column] >= 0:
+    for name, numbers in _NEVER.items():
+        if numbers[column] >= 0 and not (serves and name in _SERVING):
             rule(numbers[column], _op(_RETURN, refused))
     rule(_CLONE3[column], _op(_RETURN, missing))  # its flags lie in memory; the C library then calls clone instead
     allowed, not_allowed = _op(_RETURN, _ALLOW), _op(_RETURN, refused)
