@@ -10,6 +10,7 @@ lives. When they are others all the same (after a restore, or the first start of
 
 from __future__ import annotations
 
+import mimetypes
 import os
 import tempfile
 from contextlib import suppress
@@ -62,6 +63,7 @@ class Reach:
     def _prepare(self) -> None:
         """Make what is not there yet and could not be made later."""
         home = self._config.home
+        mimetypes.init(())  # of what is served; those of the machine cannot be read later
         Image.init()  # it loads its formats when they are first used, some from folders beside its own
         if not self._files[0].exists():
             return

@@ -152,7 +152,16 @@ def test_the_real_process_is_confined_and_does_all_its_work(store: Store, caplog
         wait_for(lambda: confined(page), "the confinement", 15)
         wait_for(lambda: ask(config, "/species")[0] == 200, "the page", 15)
         of_visit = ("/visits/v0", "/visits/v0/similar", "/visits/v0/pictures/0?size=160")
-        paths = ("/", "/visits", *of_visit, "/looks", "/health", "/api/v1/visits.csv")
+        paths = (
+            "/",
+            "/visits",
+            *of_visit,
+            "/looks",
+            "/health",
+            "/api/v1/visits.csv",
+            "/static/page.css",
+            "/static/page.js",
+        )
         assert [(path, ask(config, path)[0]) for path in paths] == [(path, 200) for path in paths]
         assert list((store.home / "similar").glob("*.f16"))
         token = re.search(r'name="token" value="([0-9a-f]+)"', ask(config, "/visits/v0")[1])
