@@ -9,25 +9,27 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from birdwatchd.alerts.engine import build_alert_engine
 from birdwatchd.camera.process.supervisor import CameraProcess
 from birdwatchd.channels.channel import Channel, build_channels
 from birdwatchd.clock import StationClock
-from birdwatchd.errors import BirdwatchError, ConfigError, StoreUnavailable
-from birdwatchd.flow import Crew, Mailbox, Stop, StoreRetry
+from birdwatchd.errors import BirdwatchError, ConfigError
+from birdwatchd.flow import Crew, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.monitor.local_socket import LocalSocket
+from birdwatchd.monitor.masking import Mask, secrets_of
 from birdwatchd.monitor.vitals import Vitals
 from birdwatchd.mqtt.build import MqttService, build_mqtt
 from birdwatchd.mqtt.publisher import Publisher
+from birdwatchd.mqtt.states import CameraTold
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import CameraState, CameraStatus, Visit
 from birdwatchd.service import ServiceStatus, notify
@@ -35,6 +37,7 @@ from birdwatchd.settings.config import Config
 from birdwatchd.stages.build import build_stages
 from birdwatchd.stages.classify import Classify
 from birdwatchd.stages.learn import Learn
+from birdwatchd.stages.opening import Opening
 from birdwatchd.stages.record import Record
 from birdwatchd.stages.selftest import SelfTest
 from birdwatchd.stages.station_watch import StationWatch, build_station_watch
@@ -42,9 +45,8 @@ from birdwatchd.stages.storage import Storage
 from birdwatchd.stages.timekeeping import Timekeeping
 from birdwatchd.stages.upkeep import Upkeep
 from birdwatchd.stages.watchdog import CHANNEL_S, LONG_S, STUCK_S, Beating, Watchdog, status_line
-from birdwatchd.store import LastBackup, Store, Writer
+from birdwatchd.store import LastBackup, Store
 from birdwatchd.store.database import FILE_NAME
-from birdwatchd.store.retention.reserve import open_store
 
 if TYPE_CHECKING:
     from birdwatchd.species.network.network import Network
@@ -54,9 +56,8 @@ __all__ = ["Daemon"]
 log = logging.getLogger(__name__)
 DEADLINE_S = 9.0  # for everything after the stop; service managers and people expect ten seconds at most
 DRAIN_S = 2.0  # of it for publishing what is left; what cannot be published stays in the outbox
-RETRY_S = 5.0  # between tries to write at the start, where nothing else can go on
 RECALLED = timedelta(days=30)  # how far back it is looked for a camera's last picture
-_MQTT_STATE: dict[CameraState, Literal["online", "offline", "disabled"]] = {
+_MQTT_STATE: dict[CameraState, CameraTold] = {
     CameraState.STARTING: "offline",
     CameraState.ONLINE: "online",
     CameraState.OFFLINE: "offline",
@@ -100,7 +101,7 @@ class Daemon:
         self.cameras: list[CameraProcess] = []
         self._mqtt: MqttService | None = None
         self._service, self._watchdog = ServiceStatus(time.monotonic), Watchdog(time.monotonic())
-        self._waits_for = ""
+        self._opening = Opening(config, self.clock, stop, self._service.starting)
         self._local: LocalSocket | None = None
         self.late: list[str] = []
         self.failure: BaseException | None = None
@@ -133,7 +134,7 @@ class Daemon:
             )
         from birdwatchd.species.network.network import load_network  # torch: only those who run a model pay for it
 
-        store = self._open_store()
+        store = self._opening.open_home()
         if store is None:
             return 0
         with store:
@@ -163,14 +164,15 @@ class Daemon:
         publisher = self._mqtt.publisher if self._mqtt else None
         writer = self._mqtt.writer if self._mqtt else store.writer(decide=decide)
         channels = build_channels(self.config, store.outbox, self.metrics, clock=self.clock.now, drain_s=DRAIN_S)
-        self._close_interrupted(writer)
+        self._opening.close_interrupted(writer)
         self._recall_visits(store)
         wake = publisher.wake if publisher else lambda: None
         topics = Topics(self.config.mqtt.base, self.config.station.name) if self.config.mqtt.url else None
         test = SelfTest(
             self.mailbox, writer, store.outbox, self.metrics, model=network.model_id, topics=topics, wake=wake
         )
-        self._local = LocalSocket(self.config.home, {"selftest": test.answer, "log": self._answer_log})
+        answers = {"selftest": test.answer, "log": self._answer_log, "masked log": self._answer_masked_log}
+        self._local = LocalSocket(self.config.home, answers)
         classify, record, learn = build_stages(
             self.config,
             network,
@@ -273,78 +275,14 @@ class Daemon:
             raise self.failure
         return 1 if self.late or self.failure else 0
 
-    def _open_store(self) -> Store | None:
-        """Open the home, and put it in order; while the disk is full or held by another program, wait for it.
-
-        Returns:
-            None if the stop came first.
-
-        Raises:
-            StoreTooNew, StoreDamaged, StoreError: waiting does not help.
-        """
-        config = self.config
-        retry = StoreRetry(on_first=self._cannot_start, on_again=lambda: log.info("%s can be used again", config.home))
-        self._service.starting("opening the database")
-
-        def opened() -> Store:
-            with ExitStack() as undo:
-                store = undo.enter_context(
-                    open_store(config.home, config.station.zone, check=True, without_pictures=config.without_pictures)
-                )
-                store.claim("run")
-                self._begin_clock(store)
-                store.sweep(self.clock.now())
-                undo.pop_all()
-            return store
-
-        try:
-            return retry.until_done(opened, wait=self._wait_to_start)
-        except StoreUnavailable:
-            return None
-
-    def _cannot_start(self, error: StoreUnavailable) -> None:
-        log.error("cannot start yet: %s", error)
-        self._waits_for = str(error)
-
-    def _wait_to_start(self) -> bool:
-        self._service.starting(f"cannot start yet: {self._waits_for}")
-        return not self._stop.wait(RETRY_S)
-
     def _fetching(self, done: int, expected: int) -> None:
         of = f" of {expected / 1e6:.1f}" if expected else ""
         self._service.starting(f"fetching the model {self.config.model.name}: {done / 1e6:.1f}{of} MB")
-
-    def _begin_clock(self, store: Store) -> None:
-        """Let the station's time begin, and say so where the system's clock cannot be right."""
-        marked = store.clocks.begin(self.clock)
-        if self.clock.behind:
-            log.error(
-                "the system's clock is behind: it says a time before what is stored already; visits are stamped from "
-                "%s on until it is put right (if it is right, see `birdwatchd clock --trust`)",
-                f"{self.clock.now().astimezone(self.config.station.zone):%Y-%m-%d %H:%M %Z}",
-            )
-        if marked.visits:
-            log.warning(
-                "%d visits lie in the future and count for nothing: the clock was ahead; see `birdwatchd clock`",
-                len(marked.visits),
-            )
 
     def _clock_set(self, by: timedelta) -> None:
         if self._mqtt is not None:
             self._mqtt.health.clock_set(by)
             self._mqtt.publisher.republish()
-
-    def _close_interrupted(self, writer: Writer) -> None:
-        """End what a killed run left open; while the disk is full or held by another program, wait for it."""
-        retry = StoreRetry(on_first=self._cannot_start, on_again=lambda: log.info("the start goes on again"))
-        try:
-            cut_short = retry.until_done(
-                lambda: writer.close_interrupted(self.clock.now(), self.config.cameras.keys()), self._wait_to_start
-            )
-        except StoreUnavailable:
-            return  # the stop came first
-        if cut_short:
-            log.info("closed %d visits that the last run left open", len(cut_short))
 
     def _time_left(self) -> float:
         return DEADLINE_S - self._stop.for_seconds(time.monotonic())
@@ -409,6 +347,12 @@ class Daemon:
     def _answer_log(self, request: bytes) -> Iterator[dict[str, Any]]:
         del request
         return ({"line": line} for line in self._recent_log())
+
+    def _answer_masked_log(self, request: bytes) -> Iterator[dict[str, Any]]:
+        """For the page, which knows no secrets that it could take out."""
+        del request
+        mask = Mask(secrets_of(self.config, "", os.environ))
+        return ({"line": mask.text(line)} for line in self._recent_log())
 
     def _backup_age_s(self) -> float | None:
         """Seconds since the last backup of the home; None where none is known."""

@@ -68,6 +68,10 @@ class ModelUnusable(ModelError):
     """Weights are missing, damaged or of another network. Give up, saying which file belongs where."""
 
 
+class ModelMissing(ModelUnusable):
+    """The weights are published, and not on this machine. Fetch them, or put them there."""
+
+
 class DeviceLost(ModelError):
     """The device failed under a model that worked. A new process is needed."""
 

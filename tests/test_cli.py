@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import typer
 
-from birdwatchd.cli.main import GUESSES, SECTIONS, app, run_cli
+from birdwatchd.cli.main import app, run_cli
+from birdwatchd.cli.sections import GUESSES, SECTIONS
 
 
 def commands(group: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -38,7 +39,10 @@ def test_the_example_of_a_command_can_be_typed(path: tuple[str, ...]) -> None:
 
 
 def test_what_people_guess_leads_to_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
-    """`help` is typed before `--help` is; `export` and `config` are what other programs call it."""
+    """`help` is typed before `--help` is; `export` and `config` are what other programs call it.
+
+    Must: They lead to what there is here.
+    """
     assert run_cli(["help", "visits"]) == 0
     assert "List visits, newest last." in capsys.readouterr().out
     assert run_cli(["help"]) == 0

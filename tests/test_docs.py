@@ -71,7 +71,7 @@ def test_generated_pages_are_up_to_date(name: str, made: object) -> None:
 
 
 def test_the_page_of_reports_is_up_to_date() -> None:
-    """Run `python -m tools.world` after a change in `tests/world`; each test there tells its report."""
+    """Run `python -m tools.world` after a change in `tests/world`, or of a docstring with `Must:`."""
     assert (DOCS / "measurements" / "world.md").read_text(encoding="utf-8") == world_page()
 
 

@@ -32,8 +32,8 @@ ENDS = {
         "mqtt/publisher",
         "the broker accepts %s again",
     ),
-    ("mqtt/publisher", "%s: left out, %d bytes exceed the broker's limit of %d"): (
-        "mqtt/publisher",
+    ("mqtt/packet_limit", "%s: left out, %d bytes exceed the broker's limit of %d"): (
+        "mqtt/packet_limit",
         "%s: is published again",
     ),
     ("mqtt/publisher", "MQTT messages wait: %s"): ("mqtt/publisher", "MQTT messages are sent again"),
@@ -70,7 +70,7 @@ ENDS = {
         "channels/channel",
         "channel %s: messages arrive in time again",
     ),
-    ("daemon", "cannot start yet: %s"): ("daemon", "%s can be used again"),
+    ("stages/opening", "cannot start yet: %s"): ("stages/opening", "%s can be used again"),
     ("monitor/server", "metrics are not served: %s: %s; change metrics.bind, or free the port"): (
         "monitor/server",
         "metrics are served at %s",
@@ -137,13 +137,14 @@ EVENTS = {
         SAID_BY_THE_CAMERA
     ),
     (
-        "daemon",
+        "stages/opening",
         "the system's clock is behind: it says a time before what is stored already; visits are stamped from "
         "%s on until it is put right (if it is right, see `birdwatchd clock --trust`)",
     ): SAID_BY_THE_CLOCK,
-    ("daemon", "%d visits lie in the future and count for nothing: the clock was ahead; see `birdwatchd clock`"): (
-        AT_START
-    ),
+    (
+        "stages/opening",
+        "%d visits lie in the future and count for nothing: the clock was ahead; see `birdwatchd clock`",
+    ): (AT_START),
     ("stages/timekeeping", "the system's clock was put %s by %s; %s"): ONE_THING,
     ("camera/process/supervisor", "camera %s: its process hangs and is killed"): BEFORE_THE_END,
     ("camera/process/supervisor", "camera %s: its process did not stop within %.0f s and is killed"): BEFORE_THE_END,

@@ -46,7 +46,18 @@ FLOORS = {
 }
 # The same within a part, for its sub-folders and the modules beside them.
 ROOMS = {
-    "cli": {"options": 0, "home": 1, "reviews": 1, "service": 1, "setup": 1, "visits": 1, "main": 2},
+    "cli": {
+        "options": 0,
+        "sections": 0,
+        "selftest_child": 0,
+        "home": 1,
+        "reviews": 1,
+        "rules": 1,
+        "service": 1,
+        "setup": 1,
+        "visits": 1,
+        "main": 2,
+    },
     "camera": {
         "blindness": 0,
         "liveliness": 0,
@@ -72,6 +83,7 @@ ROOMS = {
         "tuning": 10,
     },
     "species": {
+        "class_names": 0,
         "old_names": 0,
         "published": 0,
         "taxonomy": 1,
@@ -82,13 +94,15 @@ ROOMS = {
         "image_classifier": 4,
     },
     "web": {
+        "language": 0,
         "names": 0,
-        "small_pictures": 0,
-        "words": 0,
+        "pictures": 0,
+        "words": 1,
         "live": 0,
-        "access": 0,
+        "access": 1,
         "jobs": 0,
         "looks": 0,
+        "asked": 1,
         "home": 1,
         "render": 2,
         "routes": 3,
@@ -129,6 +143,7 @@ HOMES = {
     "amqtt": {"demo"},
     "yaml": {"settings"},
     "typer": {"cli"},
+    "babel": {"web"},
     "fastapi": {"web"},
     "starlette": {"web"},
     "uvicorn": {"web"},

@@ -22,7 +22,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from birdwatchd.address import Secret
-from birdwatchd.cli.main import SECTIONS, app
+from birdwatchd.cli.main import app
+from birdwatchd.cli.sections import SECTIONS
 from birdwatchd.settings.config import Config
 
 __all__ = ["commands_page", "configuration_page", "main"]
@@ -196,7 +197,7 @@ def commands_page() -> str:
     lines = [
         "# Commands",
         "",
-        "Written by `python -m tools.reference` from `birdwatchd/cli/main.py`.",
+        "Written by `python -m tools.reference` from `birdwatchd/cli`.",
         "",
         "`python -m birdwatchd` is the same as `birdwatchd`. Results go to standard output, everything else to standard"
         " error.",

@@ -1,10 +1,11 @@
 """Write the page on reports from the field from the tests that hold them: `python -m tools.world`.
 
-Each test in `tests/world` is one report: a small input, and what must happen. Its docstring is a row:
+Each test in `tests/world`, and each elsewhere whose docstring has a `Must`, is one report: a small input, and what must
+happen. Its docstring is a row:
 
     What was given, and what happened at first.
 
-    Must: what has to happen; without it, the test's name says so.
+    Must: what has to happen; without it, in `tests/world`, the test's name says so.
     Now: what happens now, where a line or a figure says more than "this does".
     Report: an address, where the report is public; several lines of this are several reports.
 
@@ -22,12 +23,13 @@ from pathlib import Path
 __all__ = ["main", "world_page"]
 
 ROOT = Path(__file__).parent.parent
-TESTS = ROOT / "tests" / "world"
+TESTS = ROOT / "tests"
+WORLD = TESTS / "world"
 PAGE = ROOT / "docs" / "measurements" / "world.md"
 INTRODUCTION = """\
 # Reports from the field
 
-Written by `python -m tools.world` from the tests in `tests/world`.
+Written by `python -m tools.world` from the tests in `tests/world`, and from those elsewhere that rebuild a report.
 
 What people have given to programs of this kind, rebuilt as small inputs. Each row is a test, which makes its input
 itself and runs with all others."""
@@ -50,20 +52,29 @@ def main() -> None:
 
 
 def world_page() -> str:
-    """A section for each file of tests, a row for each test."""
+    """A section for each file of tests, a row for each test; those of `tests/world` first."""
     lines = [INTRODUCTION]
-    for path in sorted(TESTS.glob("test_*.py")):
+    paths = sorted(TESTS.rglob("test_*.py"), key=lambda path: (path.parent != WORLD, path))
+    for path in paths:
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        lines += ["", f"## {_one_line(ast.get_docstring(tree) or path.stem).rstrip('.')}", ""]
+        rows = [_line(_row(test)) for test in _tests(tree) if path.parent == WORLD or _has_must(test)]
+        if not rows:
+            continue
+        title = (ast.get_docstring(tree) or path.stem).partition("\n\n")[0]
+        lines += ["", f"## {_one_line(title).rstrip('.')}", ""]
         lines += [f"In `{path.relative_to(ROOT).as_posix()}`:", ""]
-        lines += ["| given | must happen | happens now | test |", "|---|---|---|---|", *map(_line, _rows(tree))]
+        lines += ["| given | must happen | happens now | test |", "|---|---|---|---|", *rows]
     return "\n".join(lines) + "\n"
 
 
-def _rows(tree: ast.Module) -> Iterator[Row]:
+def _tests(tree: ast.Module) -> Iterator[ast.FunctionDef]:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-            yield _row(node)
+            yield node
+
+
+def _has_must(test: ast.FunctionDef) -> bool:
+    return re.search("^Must:", ast.get_docstring(test) or "", re.MULTILINE) is not None
 
 
 def _row(test: ast.FunctionDef) -> Row:

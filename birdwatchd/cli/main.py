@@ -6,17 +6,14 @@ Heavy libraries are imported inside the commands that need them, so that `--help
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from birdwatchd import __version__
 from birdwatchd.cli.home import add_home_commands
 from birdwatchd.cli.options import (
-    SINCE_HELP,
     VISIT_HELP,
     ConfigOption,
     HomeOption,
@@ -25,10 +22,12 @@ from birdwatchd.cli.options import (
     VerboseOption,
 )
 from birdwatchd.cli.reviews import add_review_commands
+from birdwatchd.cli.rules import add_rule_commands
+from birdwatchd.cli.sections import Commands
 from birdwatchd.cli.service import add_service_commands
 from birdwatchd.cli.setup import add_setup_commands
 from birdwatchd.cli.visits import add_visit_commands
-from birdwatchd.commands.arguments import named_cameras, overridden, parse_since, stored_config
+from birdwatchd.commands.arguments import named_cameras, overridden, stored_config
 from birdwatchd.commands.terminal import (
     VisitLines,
     ignore_warnings,
@@ -45,70 +44,9 @@ from birdwatchd.settings.load import find_config, load_config
 __all__ = ["app", "run_cli"]
 
 
-GUESSES = {  # what people type, and what does it here
-    "config": "`birdwatchd init` writes a configuration, `birdwatchd check` checks it",
-    "setup": "`birdwatchd init` writes a configuration, `birdwatchd check` checks it",
-    "cameras": "`birdwatchd status` shows the cameras, `birdwatchd check --probe` opens them",
-    "test": "`birdwatchd check --probe` tries everything, `birdwatchd selftest` sends a drawn bird through",
-    "probe": "`birdwatchd check --probe` tries everything",
-    "mqtt": "`birdwatchd check --probe` tests the broker",
-    "list": "`birdwatchd visits` lists what was seen",
-    "birds": "`birdwatchd visits` lists what was seen",
-    "species": "`birdwatchd visits --species NAME` lists the visits of one",
-    "export": "`birdwatchd visits --csv` writes a table, `--json` all there is",
-    "correct": "`birdwatchd review` corrects a name",
-    "label": "`birdwatchd review --ask` goes through what nobody has reviewed",
-    "start": "`birdwatchd run` runs here, `systemctl start birdwatchd` the service",
-    "stop": "Ctrl-C ends `birdwatchd run`, `systemctl stop birdwatchd` the service",
-    "logs": "`journalctl -u birdwatchd` shows the log of the service",
-    "log": "`journalctl -u birdwatchd` shows the log of the service",
-}
-SECTIONS = {  # of `birdwatchd --help`, in this order: what is needed most and first
-    "Begin": "demo init models check",
-    "Run": "run watch scan install uninstall",
-    "Look": "web visits show status effort similar why",
-    "Teach": "review relabel calibrate",
-    "Keep": "backup restore retention delete",
-    "Mend": "tune doctor clock selftest rules report",
-}
-
-
 def _leave(status: int | None, **_: object) -> None:
     """A command's return value is the exit status."""
     raise typer.Exit(status or 0)
-
-
-class Sections(TyperGroup):
-    """Lists the commands by what one does with them, each with its whole first sentence."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Every command, in the order of `SECTIONS`."""
-        order = " ".join(SECTIONS.values()).split()
-        return sorted(super().list_commands(ctx), key=lambda name: order.index(name) if name in order else len(order))
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write one section for each `rich_help_panel`, those of `SECTIONS` first."""
-        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in SECTIONS}
-        for name in self.list_commands(ctx):
-            command = self.get_command(ctx, name)
-            if command is not None:
-                first = (command.help or "").split("\n\n")[0].replace("\n", " ")
-                sections.setdefault(getattr(command, "rich_help_panel", None) or "Commands", []).append((name, first))
-        for title, rows in ((title, rows) for title, rows in sections.items() if rows):
-            with formatter.section(title):
-                formatter.write_dl(rows)
-
-
-class Commands(Sections):
-    """The commands, and a word on what people guess instead of them."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find a command; `help` is an option that many write as one."""
-        if args[0] == "help":
-            args = [*args[1:], "--help"]
-        if args[0] in GUESSES and self.get_command(ctx, args[0]) is None:
-            ctx.fail(f"No such command '{args[0]}'. {GUESSES[args[0]]}.")
-        return super().resolve_command(ctx, args)
 
 
 app = typer.Typer(
@@ -188,9 +126,7 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> int:
 
     stop = Stop()
     stop_on_signals(stop)
-    setup_log(verbose=verbose)
-    settings = _config(config)
-    setup_log(verbose=verbose, as_json=settings.log.format == "json", zone=settings.station.zone)
+    settings = _logged_config(config, verbose=verbose)
     lines = VisitLines(settings.station.zone)
     with page_served(settings):
         return Daemon(settings, stop, on_visit=lines.show, recent_log=recent_log).run()
@@ -212,9 +148,7 @@ def watch(
 
     stop = Stop()
     stop_on_signals(stop)
-    setup_log(verbose=verbose)
-    base = overridden(_config(config), home=home, model=model)
-    setup_log(verbose=verbose, as_json=base.log.format == "json", zone=base.station.zone)
+    base = _logged_config(config, verbose=verbose, home=home, model=model)
     settings = base.model_copy(update={"cameras": named_cameras(sources, min_bird or "auto")})
     lines = VisitLines(base.station.zone)
     return Daemon(settings, stop, on_visit=lines.show, recent_log=recent_log).run()
@@ -248,9 +182,7 @@ def scan(
     """
     from birdwatchd.commands.scan import ScanOptions, run_scan
 
-    setup_log(verbose=verbose)
-    settings = overridden(_config(config), home=home, model=model)
-    setup_log(verbose=verbose, as_json=settings.log.format == "json", zone=settings.station.zone)
+    settings = _logged_config(config, verbose=verbose, home=home, model=model)
     return run_scan(settings, ScanOptions(tuple(paths), json_file, camera, min_bird or "auto", again, zone))
 
 
@@ -339,91 +271,21 @@ def why(
     )
 
 
-@app.command(rich_help_panel="Teach", epilog="Example: birdwatchd calibrate --dry-run")
-def calibrate(
-    config: ConfigOption = None,
-    home: HomeOption = None,
-    model: ModelOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the result without saving it.")] = False,
-) -> int:
-    """Calibrate confidence from your reviews."""
-    from birdwatchd.commands.calibrate import run_calibrate
-
-    return run_calibrate(overridden(stored_config(config, home=home), model=model), dry_run=dry_run)
-
-
-@app.command(rich_help_panel="Teach", epilog="Example: birdwatchd relabel --since 30d --dry-run")
-def relabel(
-    config: ConfigOption = None,
-    home: HomeOption = None,
-    model: ModelOption = None,
-    since: Annotated[str | None, typer.Option(metavar="T", help=SINCE_HELP)] = None,
-    camera: Annotated[str | None, typer.Option(metavar="KEY", help="Only this camera.")] = None,
-    tell: Annotated[
-        bool, typer.Option("--tell", help="Publish changes over MQTT and apply the alert rules to them.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change without changing it.")] = False,
-    verbose: VerboseOption = False,
-) -> int:
-    """Classify stored visits again, after settings or the model changed.
-
-    The earlier verdicts are kept, and reviews stay as they are.
-    """
-    from birdwatchd.commands.relabel import RelabelOptions, run_relabel
-
-    setup_log(verbose=verbose)
-    settings = overridden(stored_config(config, home=home), model=model)
-    setup_log(verbose=verbose, as_json=settings.log.format == "json", zone=settings.station.zone)
-    after = parse_since(since, datetime.now(UTC), settings.station.zone) if since else None
-    return run_relabel(settings, RelabelOptions(after, camera, tell, dry_run))
-
-
-rules = typer.Typer(
-    name="rules", cls=Sections, help="Test alert rules and channels.", no_args_is_help=True, rich_markup_mode=None
-)
-app.add_typer(rules, rich_help_panel="Mend")
-
-
-@rules.command("test", epilog="Example: birdwatchd rules test --since 30d --all")
-def rules_test(
-    config: ConfigOption = None,
-    home: HomeOption = None,
-    since: Annotated[str | None, typer.Option(metavar="T", help=SINCE_HELP)] = None,
-    until: Annotated[str | None, typer.Option(metavar="T", help="Only visits before then.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object per line; the last is the summary.")
-    ] = False,
-    every: Annotated[bool, typer.Option("--all", help="Also list visits that trigger no rule, and why.")] = False,
-) -> int:
-    """List which stored visits would have triggered which alert rule; nothing is sent or written."""
-    from birdwatchd.commands.rules import BacktestOptions, run_backtest
-
-    settings, now = stored_config(config, home=home), datetime.now(UTC)
-    zone = settings.station.zone
-    after = parse_since(since, now, zone) if since else None
-    before = parse_since(until, now, zone, "--until") if until else None
-    return run_backtest(settings, BacktestOptions(after, before, as_json, every))
-
-
-@rules.command("send", epilog="Example: birdwatchd rules send phone")
-def rules_send(
-    channel: Annotated[
-        str, typer.Argument(metavar="CHANNEL", help="Name of a channel in the configuration (channels:).")
-    ],
-    config: ConfigOption = None,
-) -> int:
-    """Send a test message through a channel."""
-    from birdwatchd.commands.rules import send_test
-
-    return send_test(_config(config), channel)
-
-
 add_setup_commands(app)
 add_home_commands(app)
 add_review_commands(app)
+add_rule_commands(app)
 add_visit_commands(app)
 add_service_commands(app)
 
 
 def _config(path: Path | None) -> Config:
     return load_config(path or find_config())
+
+
+def _logged_config(path: Path | None, *, verbose: bool, home: Path | None = None, model: str | None = None) -> Config:
+    """The configuration with what overrides it, and the log as it wants it; what is said before is in lines."""
+    setup_log(verbose=verbose)
+    settings = overridden(_config(path), home=home, model=model)
+    setup_log(verbose=verbose, as_json=settings.log.format == "json", zone=settings.station.zone)
+    return settings

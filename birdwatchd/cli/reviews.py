@@ -1,4 +1,4 @@
-"""Define the command by which a person says what a bird was: of one visit, or of one after the other."""
+"""Define the commands by which a person says what a bird was, and those that use what was said for other visits."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from typing import Annotated
 
 import typer
 
-from birdwatchd.cli.options import SINCE_HELP, STATE_HELP, VISIT_HELP, ConfigOption, HomeOption
-from birdwatchd.commands.arguments import parse_since, stored_config
+from birdwatchd.cli.options import (
+    SINCE_HELP,
+    STATE_HELP,
+    VISIT_HELP,
+    ConfigOption,
+    HomeOption,
+    ModelOption,
+    VerboseOption,
+)
+from birdwatchd.commands.arguments import overridden, parse_since, stored_config
+from birdwatchd.commands.terminal import setup_log
 from birdwatchd.errors import ConfigError
 from birdwatchd.records import State
 
@@ -21,6 +30,8 @@ def add_review_commands(app: typer.Typer) -> None:
         rich_help_panel="Teach",
         epilog="Example: birdwatchd review 01JTJC2Q8ZK4V7XW5N3M9R6BDA --species 'House sparrow'",
     )(review)
+    app.command(rich_help_panel="Teach", epilog="Example: birdwatchd relabel --since 30d --dry-run")(relabel)
+    app.command(rich_help_panel="Teach", epilog="Example: birdwatchd calibrate --dry-run")(calibrate)
 
 
 def review(
@@ -72,3 +83,40 @@ def review(
     verdicts = (ReviewVerdict.CONFIRM, ReviewVerdict.SPECIES, ReviewVerdict.NOT_A_BIRD, None)
     verdict = verdicts[wanted.index(True)]
     return run_review(settings, ReviewOptions(visit_id, verdict, species or "", undo, any_name, by))
+
+
+def calibrate(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    model: ModelOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the result without saving it.")] = False,
+) -> int:
+    """Calibrate confidence from your reviews."""
+    from birdwatchd.commands.calibrate import run_calibrate
+
+    return run_calibrate(overridden(stored_config(config, home=home), model=model), dry_run=dry_run)
+
+
+def relabel(
+    config: ConfigOption = None,
+    home: HomeOption = None,
+    model: ModelOption = None,
+    since: Annotated[str | None, typer.Option(metavar="T", help=SINCE_HELP)] = None,
+    camera: Annotated[str | None, typer.Option(metavar="KEY", help="Only this camera.")] = None,
+    tell: Annotated[
+        bool, typer.Option("--tell", help="Publish changes over MQTT and apply the alert rules to them.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change without changing it.")] = False,
+    verbose: VerboseOption = False,
+) -> int:
+    """Classify stored visits again, after settings or the model changed.
+
+    The earlier verdicts are kept, and reviews stay as they are.
+    """
+    from birdwatchd.commands.relabel import RelabelOptions, run_relabel
+
+    setup_log(verbose=verbose)
+    settings = overridden(stored_config(config, home=home), model=model)
+    setup_log(verbose=verbose, as_json=settings.log.format == "json", zone=settings.station.zone)
+    after = parse_since(since, datetime.now(UTC), settings.station.zone) if since else None
+    return run_relabel(settings, RelabelOptions(after, camera, tell, dry_run))

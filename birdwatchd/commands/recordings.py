@@ -15,7 +15,7 @@ from pathlib import Path
 from birdwatchd.commands.terminal import plain
 from birdwatchd.errors import ConfigError
 
-__all__ = ["Found", "find_recordings", "impossible", "text_of", "unreadable"]
+__all__ = ["Found", "find_recordings", "text_of", "unreadable"]
 
 _CAMERAS = ("mp4", "m4v", "mov", "mkv", "avi", "ts", "mts", "m2ts", "asf", "wmv", "3gp", "dav", "mjpeg", "mjpg")
 _OTHERS = ("webm", "mpg", "mpeg", "flv", "ogv", "h264", "h265", "264", "265", "hevc", "mxf")
@@ -40,14 +40,6 @@ BINS = frozenset(
         "lost.dir",
     }
 )
-
-
-# Clocks that were not set begin in 1970 (Unix), 1980 (FAT, GPS) or 2000 (most clock chips), and go on from there; the
-# first cameras that write video on cards came some years later.
-EARLIEST_S = 1_104_537_600  # 2005-01-01
-CLOCKS_DIFFER_S = 300
-FURTHEST_ZONE_S = 15 * 3600  # by which local time may be ahead of UTC, and a little
-WITHOUT_CLOCK = "set the camera's clock; visits of it are stored with this date, Ctrl-C stops before more are"
 
 
 @dataclass(slots=True)
@@ -105,21 +97,6 @@ def find_recordings(paths: Sequence[Path]) -> Found:
 def unreadable(path: Path, error: OSError) -> str:
     """A line about a file or folder that the system does not give."""
     return f"{text_of(path)}: {error.strerror}; check the card"
-
-
-def impossible(began_s: float, now_s: float) -> str:
-    """Why no camera recorded anything at this time, and what to do; empty where it may have.
-
-    Args:
-        began_s, now_s: seconds since 1970, UTC.
-    """
-    if began_s < EARLIEST_S:
-        return f"which is where a clock begins that was never set; {WITHOUT_CLOCK}"
-    if began_s <= now_s + CLOCKS_DIFFER_S or now_s < EARLIEST_S:  # the latter: this machine's own clock is not set
-        return ""
-    if began_s <= now_s + FURTHEST_ZONE_S:
-        return "which is to come; if its camera writes local time, say which: --zone Europe/Berlin"
-    return f"which is to come; {WITHOUT_CLOCK}"
 
 
 def text_of(path: Path) -> str:

@@ -13,8 +13,8 @@ import logging
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -23,10 +23,11 @@ from typing import IO, TYPE_CHECKING
 from zoneinfo import available_timezones
 
 from birdwatchd.camera.process.scan_process import ScanProcess
+from birdwatchd.commands.dates import Dates
 from birdwatchd.commands.progress import ScanTally, progress_bar
-from birdwatchd.commands.recordings import find_recordings, impossible, text_of, unreadable
-from birdwatchd.commands.terminal import DATE_AND_TIME, VisitLines, err, plain, say_problem, say_warning
-from birdwatchd.errors import BirdwatchError, ConfigError, ExportError, SourceUnusable
+from birdwatchd.commands.recordings import find_recordings, text_of, unreadable
+from birdwatchd.commands.terminal import VisitLines, err, json_target, plain, say_problem
+from birdwatchd.errors import BirdwatchError, ConfigError, SourceUnusable
 from birdwatchd.flow import Crew, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraStatus, Evidence, Visit
@@ -75,7 +76,7 @@ def run_scan(config: Config, options: ScanOptions) -> int:
     for line in found.notices:
         err.print(plain(line), soft_wrap=True)
     if not found.recordings:
-        with _json_target(options.json_file):  # an empty list of visits is an answer too
+        with json_target(options.json_file):  # an empty list of visits is an answer too
             for line in (*found.problems, f"no recordings below {', '.join(map(str, options.paths))}"):
                 say_problem(plain(line))
         return 1
@@ -84,7 +85,7 @@ def run_scan(config: Config, options: ScanOptions) -> int:
     network = load_network(config.model, config.model_cache)
     stop.armed = True
     with ExitStack() as stack:
-        json_out = stack.enter_context(_json_target(options.json_file))
+        json_out = stack.enter_context(json_target(options.json_file))
         unkept, zone = config.without_pictures, config.station.zone
         store = stack.enter_context(Store.open(config.home, zone=zone, check=True, without_pictures=unkept))
         store.claim("scan")
@@ -103,28 +104,6 @@ def _settings_text(camera: str, settings: CameraSettings, species: SpeciesSettin
     named = species.model_dump(mode="json", exclude_defaults=True)  # new settings change nothing
     said = {"camera": camera, "found": found, "named": named} | ({"zone": zone} if zone else {})
     return json.dumps(said, sort_keys=True)
-
-
-@contextmanager
-def _json_target(name: str | None) -> Iterator[IO[str] | None]:
-    if name is None or name == "-":
-        yield sys.stdout if name else None
-        return
-    try:
-        if not _may_replace(Path(name)):
-            raise ExportError(f"{name}: is there already, and was not written by a scan", "choose another --json FILE")
-        with Path(name).open("w", encoding="utf-8") as file:
-            yield file
-    except OSError as error:
-        raise ExportError(f"{name}: cannot be written ({error.strerror})", "choose another --json FILE") from None
-
-
-def _may_replace(path: Path) -> bool:
-    """Whether a file is not there, is empty, is a pipe or device, or holds what a scan wrote."""
-    if not path.is_file() or path.stat().st_size == 0:
-        return True
-    with path.open("rb") as file:
-        return file.read(12).startswith(b'{"visit_id"')
 
 
 @dataclass(slots=True)
@@ -173,6 +152,7 @@ class _Scan:
         self._counts: dict[str, _FileCount] = {}
         self._lock = threading.Lock()
         self._contents: set[str] = set()  # of this run
+        self._dates = Dates(config.station.zone)
         self._lines = VisitLines(config.station.zone, dated=True) if json_out is not sys.stdout else None
         self._camera = config.of_recordings(options.camera, options.min_bird)
         self._settings = _settings_text(options.camera, self._camera, config.species, options.zone)
@@ -223,7 +203,9 @@ class _Scan:
 
     def _scan_all(self, files: Sequence[Path], worker: ScanProcess) -> None:
         with progress_bar("files") as progress:
-            task = progress.add_task("scanning", total=len(files))
+            task = progress.add_task("looking at dates", total=len(files))
+            self._look_at_dates(files, worker)
+            progress.update(task, description="scanning")
             for path in files:
                 if self._stop.is_set():
                     break
@@ -258,7 +240,7 @@ class _Scan:
                 log.warning("%s", status.notice.replace(system_name, recording.path))
             extra = dict(status.extra)
             if "began_s" in extra:
-                self._check_date(recording, extra["began_s"])
+                self._dates.check(recording.path, extra["began_s"])
             if extra.get("duration_s"):
                 describe(f"{name}  {extra['media_s'] / extra['duration_s']:.0%}")
 
@@ -298,12 +280,15 @@ class _Scan:
         self._repeat(done)
         return True
 
-    def _check_date(self, recording: Recording, began_s: float) -> None:
-        """Warn of a date that cannot be, before anything of it is stored."""
-        if why := impossible(began_s, datetime.now(UTC).timestamp()):
-            self._tally.misdated += 1
-            at = datetime.fromtimestamp(max(began_s, 0.0), self._config.station.zone).strftime(DATE_AND_TIME)
-            say_warning(f"{recording.path}: is said to begin at {at}, {why}")
+    def _look_at_dates(self, files: Sequence[Path], worker: ScanProcess) -> None:
+        """Warn of dates that cannot be while nothing is stored; what cannot be looked at is told when it is read."""
+        for path in files:
+            if self._stop.is_set():
+                return
+            with suppress(SourceUnusable):
+                recording = self._recording(path)
+                if self._options.again or self._store.scans.done_as(recording) is None:
+                    self._dates.check(recording.path, worker.began_s(str(path.absolute())))
 
     def _recording(self, path: Path) -> Recording:
         """A file as it is now.
@@ -396,5 +381,6 @@ class _Scan:
         say_problem(plain(line))
 
     def _summary(self, stopped: bool) -> None:
+        self._tally.misdated = len(self._dates.impossible)
         for line in self._tally.lines(stopped=stopped):
             err.print(line, soft_wrap=True)

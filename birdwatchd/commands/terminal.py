@@ -12,12 +12,16 @@ import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
 from itertools import islice
+from pathlib import Path
+from typing import IO
 
 from rich.console import Console
 from rich.markup import escape
 
+from birdwatchd.errors import ExportError
 from birdwatchd.monitor.repeats import RepeatLimit
 from birdwatchd.records import State, Verdict, Visit
 from birdwatchd.settings.cameras import CameraSettings
@@ -29,6 +33,7 @@ __all__ = [
     "counted",
     "err",
     "ignore_warnings",
+    "json_target",
     "name_of",
     "out",
     "plain",
@@ -270,3 +275,30 @@ def _columns(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _local(at: datetime, zone: tzinfo | None) -> datetime:
     return at.astimezone(zone)
+
+
+@contextmanager
+def json_target(name: str | None) -> Iterator[IO[str] | None]:
+    """Open what `--json` names: a file, or stdout for `-`; None where nothing is named.
+
+    Raises:
+        ExportError: it cannot be written, or is something else than what a scan wrote.
+    """
+    if name is None or name == "-":
+        yield sys.stdout if name else None
+        return
+    try:
+        if not _may_replace(Path(name)):
+            raise ExportError(f"{name}: is there already, and was not written by a scan", "choose another --json FILE")
+        with Path(name).open("w", encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        raise ExportError(f"{name}: cannot be written ({error.strerror})", "choose another --json FILE") from None
+
+
+def _may_replace(path: Path) -> bool:
+    """Whether a file is not there, is empty, is a pipe or device, or holds what a scan wrote."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return True
+    with path.open("rb") as file:
+        return file.read(12).startswith(b'{"visit_id"')

@@ -240,7 +240,7 @@ def run_effort(config: Config, since: datetime, *, as_json: bool) -> int:
     if not days:
         err.print("no camera was watched since then")
         return 0
-    widths = [max(8, len(camera)) for camera in cameras]
+    widths = [max(len("23 h 59 min"), len(camera)) for camera in cameras]
     heads = "  ".join(shown(camera.rjust(width)) for camera, width in zip(cameras, widths, strict=True))
     out.print(f"[dim]{'day':<10}  {heads}[/]", soft_wrap=True)
     for day, hours in sorted(days.items()):
@@ -262,4 +262,4 @@ def _hours(lasted: timedelta | None) -> str:
     if lasted is None:
         return "-"
     minutes = round(lasted.total_seconds() / 60)
-    return f"{minutes // 60} h {minutes % 60:02d}"
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from birdwatchd.commands.terminal import out, shown
 from birdwatchd.errors import ConfigError, ExportError, NoSuchVisit, StoreError
@@ -14,7 +15,10 @@ from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import bundled_taxonomy, name_key, species_keys
 from birdwatchd.store import StoreReader
 
-__all__ = ["WhyOptions", "run_why"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Explained", "WhyOptions", "explain", "run_why"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,16 @@ class WhyOptions:
     out_file: Path | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Explained:
+    """A picture with a map over it of what led a model to a name; `probability` is the model's for the picture."""
+
+    image: Image
+    name: str
+    probability: float
+    model: str
+
+
 def run_why(config: Config, options: WhyOptions) -> int:
     """Write the image with its heatmap.
 
@@ -42,29 +56,46 @@ def run_why(config: Config, options: WhyOptions) -> int:
         ModelError: the model cannot be loaded or run.
         ExportError: the file cannot be written.
     """
-    from PIL import Image, UnidentifiedImageError
-
     path = _image_path(config, options)
+    found = explain(config, path, options.species)
+    target = options.out_file or Path(f"{Path(options.what).stem}-why.png")
+    try:
+        found.image.save(target)
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{target} cannot be written ({error})", "name a .png or .jpg where you may write") from None
+    text = f"bright areas support [bold]{shown(found.name)}[/] ({found.probability:.0%})"
+    out.print(f"saved {shown(target)}; {text}", soft_wrap=True)
+    return 0
+
+
+def explain(config: Config, path: Path, species: str | None = None) -> Explained:
+    """Find out what in a picture led the model to a name.
+
+    Args:
+        path: of an image.
+        species: the class to explain; the most probable one by default.
+
+    Raises:
+        ConfigError: it is no image, or the model does not know the species.
+        ModelError: the model cannot be loaded or run.
+    """
+    from PIL import Image as Images
+    from PIL import UnidentifiedImageError
+
     from birdwatchd.species.network.checkpoint import read_checkpoint
     from birdwatchd.species.network.heatmap import occlusion_heatmap, overlay
 
     checkpoint = read_checkpoint(config.model, config.model_cache, progress=True)
     labels = bundled_taxonomy().labels(checkpoint.classes)
-    among = _classes_of(options.species, labels) if options.species is not None else ()
+    among = _classes_of(species, labels) if species is not None else ()
     try:
-        with Image.open(path) as opened:
+        with Images.open(path) as opened:
             image = seen_part(opened).convert("RGB")
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+    except (UnidentifiedImageError, OSError, Images.DecompressionBombError):
         raise ConfigError(f"{path} cannot be read as an image", "give a JPEG or PNG of the bird") from None
     heatmap = occlusion_heatmap(checkpoint, image, among)
-    target = options.out_file or Path(f"{Path(options.what).stem}-why.png")
-    try:
-        overlay(image, heatmap.logit_drop).save(target)
-    except (OSError, ValueError) as error:
-        raise ExportError(f"{target} cannot be written ({error})", "name a .png or .jpg where you may write") from None
-    name, probability = labels[heatmap.index].common_name, heatmap.probability
-    out.print(f"saved {shown(target)}; bright areas support [bold]{shown(name)}[/] ({probability:.0%})", soft_wrap=True)
-    return 0
+    drawn = overlay(image, heatmap.logit_drop)
+    return Explained(drawn, labels[heatmap.index].common_name, heatmap.probability, checkpoint.name)
 
 
 def _image_path(config: Config, options: WhyOptions) -> Path:

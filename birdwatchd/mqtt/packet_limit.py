@@ -1,16 +1,23 @@
-"""Infer the broker's maximum packet size from lost connections, for brokers that do not announce one.
+"""Infer the broker's maximum packet size from lost connections, and make messages fit into it.
 
-Such a broker closes the connection when a packet is too large, and the same message would be resent for ever: one
-picture would hold back every visit after it. A large message that was in flight when three connections in a row were
-lost is taken to be the cause. A small one only if it was alone: after two short connections messages go one by one
-(`careful`), and one that ends two connections that had just carried others is too large, whatever its size.
+A broker that announces none closes the connection when a packet is too large, and the same message would be resent for
+ever: one picture would hold back every visit after it. A large message that was in flight when three connections in a
+row were lost is taken to be the cause. A small one only if it was alone: after two short connections messages go one by
+one (`careful`), and one that ends two connections that had just carried others is too large, whatever its size.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-__all__ = ["PacketLimit"]
+from birdwatchd.mqtt.payloads import without_image
+from birdwatchd.records import Message
+
+__all__ = ["PacketLimit", "TooLarge"]
+
+log = logging.getLogger(__name__)
 
 LOST_CONNECTIONS = 3  # in a row with the same largest message, before it is taken to be the cause
 CAUGHT = 2  # connections in a row that carried others, and ended with this one
@@ -83,3 +90,39 @@ class PacketLimit:
     def reset_in_flight(self) -> None:
         """Nothing is in flight any more; the limit stays."""
         self._in_flight.clear()
+
+
+class TooLarge:
+    """Leaves out of messages what a broker does not take, and says so once for each topic."""
+
+    def __init__(self, alert_topic: str) -> None:
+        """
+        Args:
+            alert_topic: its messages lose their picture, if that helps; a state of another topic is emptied.
+        """
+        self._alert_topic = alert_topic
+        self._too_large: set[str] = set()
+
+    def fit(self, message: Message, limit: int | None, size_of: Callable[[Message], int]) -> Message | None:
+        """The message, or what of it fits; None if nothing does.
+
+        A state that is too large is emptied, since the old one would be wrong.
+
+        Args:
+            limit: bytes of the largest packet that the broker takes; None where every one is taken.
+            size_of: bytes of a message as a packet.
+        """
+        topic = message.topic
+        if limit is None or size_of(message) <= limit:
+            if topic in self._too_large and message.payload:
+                self._too_large.discard(topic)
+                log.info("%s: is published again", topic)
+            return message
+        if topic not in self._too_large:
+            self._too_large.add(topic)
+            size = len(message.payload)
+            log.warning("%s: left out, %d bytes exceed the broker's limit of %d", topic, size, limit)
+        if topic == self._alert_topic:
+            smaller = message.with_payload(without_image(message.payload))
+            return smaller if size_of(smaller) <= limit else None
+        return message.with_payload(b"") if message.retain else None

@@ -2,9 +2,8 @@
 
 Any number of rows may wait; at most `MAX_IN_FLIGHT` are unacknowledged. While the broker is unreachable only the outbox
 grows. paho resends unacknowledged messages after a reconnect, so their ids are kept over reconnects and a row is given
-to one `Connection` only once. The online states of station and cameras belong to no visit: the newest of each is kept
-in memory and published again after every connect, since the broker may have lost it. `RetainedTopics` supplies the
-other retained topics and takes the messages received.
+to one `Connection` only once. The states of station and cameras belong to no visit and need no database (`states.py`).
+`RetainedTopics` supplies the other retained topics and takes the messages received.
 """
 
 from __future__ import annotations
@@ -16,17 +15,16 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 from birdwatchd.errors import BrokerRefused, BrokerUnreachable
 from birdwatchd.flow import StoreRetry
 from birdwatchd.metrics import Metrics
-from birdwatchd.mqtt.connect_thread import ConnectAttempt
 from birdwatchd.mqtt.connection import Ack, Connection, Credentials, Link, ProtocolVersion
-from birdwatchd.mqtt.packet_limit import PacketLimit
-from birdwatchd.mqtt.payloads import without_image
-from birdwatchd.mqtt.reconnect import ReconnectPolicy
+from birdwatchd.mqtt.packet_limit import PacketLimit, TooLarge
+from birdwatchd.mqtt.reconnect import ConnectAttempt, ReconnectPolicy
 from birdwatchd.mqtt.retained import RetainedTopics
+from birdwatchd.mqtt.states import OFFLINE_AFTER_S, CameraTold, States
 from birdwatchd.mqtt.topics import Topics
 from birdwatchd.records import Message
 from birdwatchd.settings.mqtt import MqttSettings
@@ -39,7 +37,6 @@ log = logging.getLogger(__name__)
 MAX_IN_FLIGHT = 16  # unacknowledged messages; most brokers accept 20
 POLL_S = 0.5  # how late a row written by another process may be noticed
 METRICS_INTERVAL_S = 5.0
-OFFLINE_AFTER_S = 10.0  # a camera is published as offline when it was not back by then: entities must not flap
 DISCONNECT_S = 1.0  # of the time for draining, reserved for `offline` and DISCONNECT
 NOT_AUTHORIZED = 0x87
 NEVER_ACCEPTED = {0x90, 0x95, 0x99}  # topic name invalid, packet too large, payload format invalid
@@ -90,18 +87,13 @@ class Publisher:
             on_again=lambda: log.info("MQTT messages are sent again"),
         )
         self._client_id = f"birdwatchd-{station}"
-        self._will = Message(topics.status, b"offline", retain=True)
+        self._states = States(topics, offline_after_s)
         self._credentials = Credentials.read(settings)
         self._connection = self._new_connection(ProtocolVersion.V5)
         self._reconnect = ReconnectPolicy(f"broker {settings.host}:{settings.port}", self._client_id, chance)
         self._cursor = 0  # rows up to this id were given to this connection
         self._in_flight: dict[int, int | str] = {}  # message id -> row id, or topic of a state
         self._delivered: list[int] = []  # acknowledged rows, not yet deleted
-        self._lock = threading.Lock()
-        self._states = {topics.status: Message(topics.status, b"online", retain=True)}
-        self._pending: dict[str, Message] = {}  # states to publish, by topic, in order
-        self._offline_after_s = offline_after_s
-        self._offline: dict[str, float | None] = {}  # by topic of a camera's state: since when
         self._wake_reader, self._wake_writer = socket.socketpair()
         for end in (self._wake_reader, self._wake_writer):
             end.setblocking(False)
@@ -110,8 +102,7 @@ class Publisher:
         self._connecting_since_s: float | None = None
         self._next_attempt_s = self._metrics_at_s = float("-inf")
         self.beat_s = time.monotonic()
-        self._too_large_topics: set[str] = set()
-        self._packet_limit = PacketLimit()
+        self._packet_limit, self._too_large = PacketLimit(), TooLarge(topics.alert)
         self._refused_topics: set[str] = set()
         self._subscribe_refused_logged = False
         self._changed = threading.Event()
@@ -123,23 +114,14 @@ class Publisher:
         except OSError:  # full: it will wake anyway; closed: the publisher has ended
             return
 
-    def camera_status(self, camera: str, state: Literal["online", "offline", "disabled"]) -> None:
+    def camera_status(self, camera: str, state: CameraTold) -> None:
         """Publish the state of a camera, now and after every reconnect; see OFFLINE_AFTER_S. Thread-safe."""
-        message = Message(self._topics.camera_status(camera), state.encode(), retain=True)
-        with self._lock:
-            before = self._states.get(message.topic)
-            if state == "offline" and before is not None and before.payload == b"online":
-                self._offline.setdefault(message.topic, None)
-            else:
-                self._offline.pop(message.topic, None)
-                self._states[message.topic] = self._pending[message.topic] = message
+        self._states.camera(camera, state)
         self.wake()
 
     def storage(self, payload: bytes) -> None:
         """Publish the state of the disk, now and after every reconnect; needs no database. Thread-safe."""
-        message = Message(self._topics.storage, payload, retain=True)
-        with self._lock:
-            self._states[message.topic] = self._pending[message.topic] = message
+        self._states.storage(payload)
         self.wake()
 
     def republish(self) -> None:
@@ -163,7 +145,7 @@ class Publisher:
         Returns:
             Seconds until the next call, unless something happens at the connection before.
         """
-        self._find_offline(now_s)
+        self._states.find_offline(now_s)
         if self._connection.link is not Link.DOWN:
             self._connection.loop(0.0)
         elif now_s >= self._next_attempt_s and not (self._was_up or self._was_connecting):
@@ -179,15 +161,6 @@ class Publisher:
         if self._retry.failing and self._connection.link is Link.UP:
             self._send_states()  # that the disk is full must not wait until it is not
         return wait_s
-
-    def _find_offline(self, now_s: float) -> None:
-        """Publish which cameras are offline, of those that are not back in time."""
-        with self._lock:
-            for topic, at_s in list(self._offline.items()):
-                self._offline[topic] = since_s = now_s if at_s is None else at_s
-                if now_s - since_s >= self._offline_after_s:
-                    self._states[topic] = self._pending[topic] = Message(topic, b"offline", retain=True)
-                    del self._offline[topic]
 
     def _exchange(self, now_s: float) -> float:
         """Do what needs the store: delete what was acknowledged, take what was received, publish what waits."""
@@ -209,7 +182,7 @@ class Publisher:
             return
 
     def _new_connection(self, protocol: ProtocolVersion) -> Connection:
-        return Connection.make(self._settings, self._client_id, protocol, self._credentials, self._will)
+        return Connection.make(self._settings, self._client_id, protocol, self._credentials, self._states.will)
 
     def _track_connection(self, now_s: float) -> None:
         """React to a connection that was established or lost, or that gets no CONNACK."""
@@ -231,8 +204,7 @@ class Publisher:
         self._reconnect.connected(self._connection.protocol.text)
         self._metrics.set("mqtt_connected", 1)
         self._metrics.add("mqtt_connects_total")
-        with self._lock:
-            self._pending = dict(self._states)
+        self._states.all_again()
         if self._retained is not None:
             self._retained.connected()
             self._connection.subscribe(self._retained.topic_filters)
@@ -247,9 +219,7 @@ class Publisher:
             self._retained.changed()
         for message in received:
             self._retained.receive(message)
-        messages = self._retained.due(now_s)
-        with self._lock:
-            self._pending.update((message.topic, message) for message in messages)
+        self._states.put(self._retained.due(now_s))
         refused = self._connection.subscribe_refused
         if refused is not None and refused is not self._subscribe_refused_logged:
             self._subscribe_refused_logged = refused
@@ -359,10 +329,7 @@ class Publisher:
         """Publish the states that wait; returns how many more messages may be in flight."""
         most = 1 if self._packet_limit.careful else min(MAX_IN_FLIGHT, self._connection.limits.receive_maximum)
         room = most - len(self._in_flight)
-        with self._lock:
-            states = list(self._pending.values())[: max(0, room)]
-            for message in states:
-                del self._pending[message.topic]
+        states = self._states.take(room)
         for message in states:
             self._publish(self._fit_to_limit(message) or message.with_payload(b""), message.topic)
         return room - len(states)
@@ -379,26 +346,13 @@ class Publisher:
             self._delivered.append(row.id)
 
     def _fit_to_limit(self, message: Message) -> Message | None:
-        """The message in a form that the broker accepts; None if there is none.
-
-        A state that is too large is emptied, since the old one would be wrong; an alert loses its picture.
-        """
+        """The message in a form that the broker accepts; None if there is none."""
         limits = (self._connection.limits.maximum_packet_size, self._packet_limit.limit)
         limit = min((n for n in limits if n is not None), default=None)
-        if limit is None or self._connection.packet_size(message) <= limit:
-            if message.topic in self._too_large_topics and message.payload:
-                self._too_large_topics.discard(message.topic)
-                log.info("%s: is published again", message.topic)
-            return message
-        self._metrics.add("mqtt_dropped_total")
-        if message.topic not in self._too_large_topics:
-            self._too_large_topics.add(message.topic)
-            size = len(message.payload)
-            log.warning("%s: left out, %d bytes exceed the broker's limit of %d", message.topic, size, limit)
-        if message.topic == self._topics.alert:
-            message = message.with_payload(without_image(message.payload))
-            return message if self._connection.packet_size(message) <= limit else None
-        return message.with_payload(b"") if message.retain else None
+        fitted = self._too_large.fit(message, limit, self._connection.packet_size)
+        if fitted is not message:
+            self._metrics.add("mqtt_dropped_total")
+        return fitted
 
     def _publish(self, message: Message, what: int | str) -> bool:
         mid = self._connection.publish(message)
@@ -418,13 +372,11 @@ class Publisher:
 
     def _finish(self, deadline_s: float) -> None:
         """Publish what is left until shortly before the deadline (monotonic), then `offline`, and disconnect."""
-        self._offline_after_s = 0.0
+        self._states.offline_after_s = 0.0
         self._drain(deadline_s - DISCONNECT_S)
         self._retained = None
         if self._connection.link is Link.UP:
-            with self._lock:
-                self._states[self._topics.status] = Message(self._topics.status, b"offline", retain=True)
-                self._pending = {self._topics.status: self._states[self._topics.status]}
+            self._states.end()
             self._drain(deadline_s)
         self._connection.close()
         for end in (self._wake_reader, self._wake_writer):
@@ -436,6 +388,6 @@ class Publisher:
             self.run_once(now_s)
             if self._connection.link is Link.DOWN:
                 return
-            if self._connection.link is Link.UP and not (self._in_flight or self._delivered or self._pending):
+            if self._connection.link is Link.UP and not (self._in_flight or self._delivered or self._states.waiting):
                 return
             self._connection.loop(min(0.1, deadline_s - now_s))

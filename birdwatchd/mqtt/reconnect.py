@@ -1,19 +1,21 @@
-"""Decide how long to wait before the next connection attempt, and log each change of the connection once.
+"""Try to connect, decide how long to wait before the next attempt, and log each change of the connection once.
 
-Without it two daemons with one client id would disconnect each other every second, and a wrong password would fill the
-log. Three cases: unreachable waits 1 s … 60 s; refused (password, access rights) waits 1 … 5 minutes, since only a
-person can help; and a client id that another client uses is logged once, then slows down as if unreachable.
+Without the policy two daemons with one client id would disconnect each other every second, and a wrong password would
+fill the log. Three cases: unreachable waits 1 s … 60 s; refused (password, access rights) waits 1 … 5 minutes, since
+only a person can help; and a client id that another client uses is logged once, then slows down as if unreachable.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 
 from birdwatchd.errors import BrokerError, BrokerRefused
 from birdwatchd.flow import Backoff
+from birdwatchd.mqtt.connection import Connection
 
-__all__ = ["ReconnectPolicy"]
+__all__ = ["ConnectAttempt", "ReconnectPolicy"]
 
 log = logging.getLogger(__name__)
 
@@ -101,3 +103,35 @@ class ReconnectPolicy:
         if state != self._logged and not self._id_conflict:
             log.log(level, "%s", text)
         self._logged = state
+
+
+class ConnectAttempt:
+    """One attempt to open a connection, in a thread of its own: a slow DNS lookup blocks for half a minute.
+
+    Nobody else may touch the connection until `done`; a stop, which has ten seconds, abandons it.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._finished = connection, False
+        self._thread = threading.Thread(target=self._open, name="mqtt connect", daemon=True)
+        self._thread.start()
+
+    def done(self, wait_s: float) -> bool:
+        """Wait at most `wait_s` for the attempt to end; whether it has ended.
+
+        Raises:
+            RuntimeError: the attempt ended with an error that is not a BrokerError, which is a bug.
+        """
+        self._thread.join(wait_s)
+        if self._thread.is_alive():
+            return False
+        if not self._finished:
+            raise RuntimeError("connecting to the broker failed unexpectedly, see above")
+        return True
+
+    def _open(self) -> None:
+        try:
+            self._connection.open()
+        except BrokerError as error:
+            self._connection.error = error
+        self._finished = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, field_validator, model_validator
 
@@ -24,7 +24,8 @@ _ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 LONGEST_ROOT_PATH = 200
 # With which the page's own addresses begin: below a root path of that name nobody could tell which one is meant.
 OWN_ADDRESSES = frozenset(
-    ("api", "events", "health", "login", "logout", "looks", "names", "review", "species", "static", "visits")
+    {"api", "events", "health", "language", "login", "logout"}
+    | {"looks", "names", "review", "species", "static", "visits"}
 )
 
 
@@ -44,6 +45,7 @@ class WebSettings(Listening):
     `hosts` are further names under which browsers may ask for it. `trusted_proxies` are addresses or networks of
     reverse proxies, whose `X-Forwarded-For`, `X-Forwarded-Proto` and (without `root_path`) `X-Forwarded-Prefix` are
     believed. `root_path` is the path under which a reverse proxy has the page, such as /birds.
+    `language` is the page's: `en`, `he`, or `auto` for what the browser prefers; whoever looks can choose another one.
     `guest: true` lets everybody who reaches the page look at birds and pictures without the password; only the owner
     reviews, and sees the station's health.
     `ingress` is ADDRESS:PORT of a second listener for Home Assistant's ingress, whose users are taken for the owner;
@@ -58,6 +60,7 @@ class WebSettings(Listening):
     guest: bool = False
     ingress: BindField = ""
     ingress_peers: tuple[str, ...] = (HOME_ASSISTANT,)
+    language: Literal["auto", "en", "he"] = "auto"
 
     @model_validator(mode="before")
     @classmethod

@@ -20,7 +20,7 @@ from birdwatchd.records import FloatArray, HalfArray
 from birdwatchd.store import schema
 from birdwatchd.store.database import Database
 
-__all__ = ["Embeddings", "VisitEmbeddings", "is_model", "model_id", "model_text"]
+__all__ = ["Embeddings", "VisitEmbeddings", "half_bytes", "is_model", "model_id", "model_text"]
 
 PAGE = 500  # versions in one query; SQLite takes 32,766 parameters
 
@@ -114,6 +114,11 @@ def _vectors_of(connection: Connection, versions: Sequence[int]) -> list[tuple[i
 
 def _stacked(parts: Sequence[bytes]) -> HalfArray:
     return np.frombuffer(b"".join(parts), "<f2").astype(np.float16).reshape(len(parts), -1)
+
+
+def half_bytes(vector: FloatArray) -> bytes:
+    """A vector as it is stored: little-endian float16."""
+    return np.asarray(vector).astype("<f2").tobytes()
 
 
 def is_model(model: str) -> sa.ColumnElement[bool]:

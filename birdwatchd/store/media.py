@@ -30,9 +30,24 @@ from birdwatchd.errors import StoreBusy, StoreError
 from birdwatchd.records import Visit, rfc3339
 from birdwatchd.store.rescue.exif import without_exif
 
-__all__ = ["DAY_FOLDERS", "LOST", "Media", "MediaFile", "Swept", "frame_path", "home_lock", "media_files"]
+__all__ = [
+    "CACHE",
+    "DAY_FOLDERS",
+    "LOST",
+    "MADE",
+    "Media",
+    "MediaFile",
+    "Swept",
+    "forget_made",
+    "frame_path",
+    "home_lock",
+    "made_path",
+    "media_files",
+]
 
 LOST = "lost+found"  # below home; paths in it are as they were below home
+CACHE = "cache"  # below home: what the page makes of crops, all of which can be made again
+MADE = ("160.webp", "320.webp", "why.jpg")  # how the names of these files end, after the crop's own
 DAY_FOLDERS = "*/[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"
 LOCK_NAME = "birdwatchd.lock"
 MARK_NAME = ".swept"
@@ -78,6 +93,18 @@ def _lock(descriptor: int, kind: int, home: Path) -> None:
 def frame_path(crop: str) -> str:
     """Where the whole frame of a crop lies, if it is kept."""
     return crop.removesuffix(".jpg") + FRAME_SUFFIX
+
+
+def made_path(home: Path, crop: str, kind: str) -> Path:
+    """Where a picture lies that was made of a crop; `kind` is one of `MADE`."""
+    return home / CACHE / f"{crop}.{kind}"
+
+
+def forget_made(home: Path, crop: str) -> None:
+    """Delete what was made of a crop that goes: nothing else may still show it."""
+    for kind in MADE:
+        with suppress(OSError):
+            made_path(home, crop, kind).unlink()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +219,10 @@ class Media:
                 os.close(descriptor)
 
     def remove(self, name: str) -> None:
-        """Delete a file that is not wanted; one that is gone or cannot go is left to the next sweep."""
+        """Delete a file that is not wanted, and what was made of it; one that cannot go is left to the next sweep."""
         with suppress(OSError):
             (self.home / name).unlink()
+        forget_made(self.home, name)
 
     def remove_crop(self, name: str) -> None:
         """Delete a crop and its whole frame, as `remove` does."""
@@ -215,10 +243,20 @@ class Media:
 
         This is what is sent: of a camera whose pictures are not to be kept there is none, also none of before.
         """
-        if name is not None and not self._without_pictures.isdisjoint(name.split("/")[1:2]):  # the camera's folder
-            return None
-        jpeg = self.read(name)
+        jpeg = self.read(name) if name is not None and self._may_send(name) else None
         return None if jpeg is None else without_exif(jpeg)
+
+    def version(self, name: str) -> int | None:
+        """What changes with a crop's file, of one that `picture` gives; None for another."""
+        if not self._may_send(name):
+            return None
+        try:
+            return (self.home / name).stat().st_mtime_ns
+        except (OSError, ValueError):
+            return None
+
+    def _may_send(self, name: str) -> bool:
+        return self._without_pictures.isdisjoint(name.split("/")[1:2])  # the camera's folder
 
     def has_clip(self, name: str) -> bool:
         """Whether a clip's name (relative to home) leads to a file below the media folder, and over no link.

@@ -17,7 +17,7 @@ from birdwatchd.errors import ReviewRefused
 from birdwatchd.records import Label, Rank, State, Verdict, Visit
 from birdwatchd.store import schema
 
-__all__ = ["Review", "ReviewVerdict", "archive_verdict", "has_review", "reviewed", "undo_review"]
+__all__ = ["Review", "ReviewVerdict", "archive_verdict", "has_review", "is_said", "reviewed", "undo_review"]
 
 
 class ReviewVerdict(StrEnum):
@@ -71,6 +71,17 @@ def has_review(connection: Connection, visit_id: str) -> bool:
     """Whether a person reviewed this visit."""
     table = schema.review.c
     return connection.execute(sa.select(table.id).where(table.visit_id == visit_id).limit(1)).first() is not None
+
+
+def is_said(connection: Connection, visit: Visit, review: Review) -> bool:
+    """Whether this is what the same person said of the visit last: a key that was pressed twice says nothing new."""
+    table = schema.review.c
+    newest = sa.select(table.by).where(table.visit_id == visit.visit_id).order_by(table.id.desc()).limit(1)
+    if connection.execute(newest).scalar() != review.by:
+        return False
+    now, then = visit.verdict, reviewed(visit, review)
+    names = (now.common_name, now.scientific_name) == (then.common_name, then.scientific_name)
+    return names and (now.state, now.rank) == (then.state, then.rank)
 
 
 def archive_verdict(connection: Connection, visit: Visit, model_id: int, cause: str, now: datetime) -> None:

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
@@ -19,7 +18,7 @@ from sqlalchemy.engine import Connection
 from birdwatchd.records import Box, FloatArray, Moment, Phase, Verdict, Visit
 from birdwatchd.store import alert_log, outbox, schema
 from birdwatchd.store.camera_state import best_crop, camera_id, day_at, is_present, newest_confirmed
-from birdwatchd.store.embeddings import model_id
+from birdwatchd.store.embeddings import half_bytes, model_id
 from birdwatchd.store.firsts import gaining, losing
 from birdwatchd.store.media import Media
 from birdwatchd.store.news import (
@@ -394,11 +393,6 @@ class Revision:
         if last_news is not None:
             self._publish(stored, last_news, self._last(), anyway=True)
         self._alert(stored)
-
-
-def half_bytes(vector: FloatArray) -> bytes:
-    """A vector as little-endian float16 bytes."""
-    return np.asarray(vector).astype("<f2").tobytes()
 
 
 def _numbers(box: Box) -> list[float]:

@@ -242,6 +242,8 @@ class Writer:
     def review(self, visit_id: str, review: Review, now: datetime, *, job_at: datetime | None = None) -> Visit:
         """Replace a visit's verdict by what a person said; the old one is kept. Returns the visit as it is then.
 
+        What the same person said last changes nothing, and takes no second undo.
+
         Args:
             job_at: when it was said, of many visits at once; a visit that was reviewed before is then left as it is.
 
@@ -254,6 +256,8 @@ class Writer:
             if job_at is not None and reviews.has_review(connection, visit_id):
                 raise ReviewRefused(f"visit {visit_id} was reviewed before", "see `birdwatchd visits`")
             verdict = reviews.reviewed(stored.visit, review)
+            if reviews.is_said(connection, stored.visit, review):
+                return stored.visit
             reviews.archive_verdict(connection, stored.visit, row.model_id, "review", now)
             said = {"verdict": review.verdict.value, "species": review.species, "by": review.by}
             connection.execute(sa.insert(schema.review).values(visit_id=visit_id, at=job_at or now, **said))

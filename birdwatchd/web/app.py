@@ -23,16 +23,31 @@ from birdwatchd.web.access.login import Login
 from birdwatchd.web.access.proxies import path_of
 from birdwatchd.web.access.roles import Role
 from birdwatchd.web.access.tokens import Tokens
+from birdwatchd.web.asked.evidence import EvidenceMaps
+from birdwatchd.web.asked.selftest import SelfTests
 from birdwatchd.web.home import Home
 from birdwatchd.web.jobs import Jobs
 from birdwatchd.web.live import Live
 from birdwatchd.web.looks import Looks
 from birdwatchd.web.render import render
-from birdwatchd.web.routes import api, entrance, health, looks_map, many, media, review, species, today, visits
+from birdwatchd.web.routes import (
+    api,
+    entrance,
+    evidence,
+    health,
+    language,
+    looks_map,
+    many,
+    media,
+    review,
+    species,
+    today,
+    visits,
+)
 
 __all__ = ["build_app", "routes"]
 
-NOTHING = "There is nothing under this address."
+NOTHING = "there is nothing under this address."
 
 
 class _Static(StaticFiles):
@@ -47,7 +62,7 @@ class _Static(StaticFiles):
 def routes() -> FastAPI:
     """The routes alone, without a home and a guard."""
     app = FastAPI(title="birdwatchd", openapi_url=None, docs_url=None, redoc_url=None)
-    for part in (today, visits, review, many, looks_map, species, health, media, entrance):
+    for part in (today, visits, evidence, review, many, looks_map, species, health, media, entrance, language):
         app.include_router(part.router)
     app.mount(api.PREFIX, _api(), name="api")
     app.mount("/static", _Static(directory=str(files("birdwatchd.web") / "static")), name="static")
@@ -79,6 +94,7 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     app.state.live = Live(Changes(home.database), stop)
     app.state.login = login
     app.state.jobs, app.state.looks = Jobs(config, stop), Looks()
+    app.state.evidence, app.state.selftests = EvidenceMaps(config, home.pictures), SelfTests(config)
     for part in app.routes:
         if isinstance(part, Mount) and isinstance(part.app, FastAPI):
             part.app.state = app.state
@@ -119,7 +135,8 @@ async def _misspelled_json(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     name = str(first["loc"][-1])[:64]
-    return JSONResponse({"error": f"{name}: {first['msg']}", "hint": f"see {api.PREFIX}/openapi.json"}, 422)
+    what = "there is no such parameter" if first["type"] == "extra_forbidden" else first["msg"]
+    return JSONResponse({"error": f"{name}: {what}", "hint": f"see {api.PREFIX}/openapi.json"}, 422)
 
 
 async def _failed_json(request: Request, error: Exception) -> Response:

@@ -1,7 +1,8 @@
 """Say what the process of the page may still reach, before it answers anybody: the same means hold a camera's process.
 
-It reads the home, its own libraries and the few files that the configuration names for it. It writes the database (a
-review is one), its notes of jobs, and the copies of embeddings; never a picture, a clip or a token. It opens no socket.
+It reads the home, its own libraries and the few files that the configuration names for it. It writes the database,
+its notes of jobs, and what can be made again (`cache`, copies of embeddings); never a crop, a clip or a token.
+It connects to nobody but the daemon. The programs that it starts (`web/asked/`) are held to the same.
 
 SQLite makes and deletes `-wal` and `-shm` beside the database with the first and the last connection. The kernel knows
 files and not names, so this process keeps one connection open from before on: they stay the same files as long as it
@@ -25,7 +26,7 @@ from birdwatchd.search.nearest import FOLDER as COPIES
 from birdwatchd.search.nearest import make_folder
 from birdwatchd.settings.config import Config
 from birdwatchd.store.database import FILE_NAME
-from birdwatchd.store.media import LOCK_NAME
+from birdwatchd.store.media import CACHE, LOCK_NAME
 from birdwatchd.store.pages.changes import Changes
 
 __all__ = ["Reach"]
@@ -47,8 +48,14 @@ class Reach:
     def confinement(self) -> Confinement:
         """For `birdwatchd.camera.process.sandbox.confine`."""
         config, home = self._config, self._config.home
-        named = (config.web.password_file, config.species.bar_chart, config.species.names_file)
-        written = [*self._files, *(home / name for name in (JOBS, WORK, COPIES))]
+        named = (
+            config.web.password_file,
+            config.species.bar_chart,
+            config.species.names_file,
+            config.model.file,
+            config.model.cache_dir,
+        )
+        written = [*self._files, *(home / name for name in (JOBS, WORK, COPIES, CACHE))]
         return Confinement(
             read=(str(home), *(str(path) for path in named if path is not None)),
             write=tuple(map(str, written)),
@@ -70,7 +77,7 @@ class Reach:
         with suppress(StoreError):  # the page says so
             self._anchor.look()
         with suppress(OSError):  # a home of somebody else's, which is only looked at
-            for name in (JOBS, WORK):
+            for name in (JOBS, WORK, CACHE):
                 (home / name).mkdir(mode=0o700 if name == WORK else 0o755, exist_ok=True)
             make_folder(self._files[0])
             os.close(os.open(home / LOCK_NAME, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))

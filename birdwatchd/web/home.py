@@ -8,11 +8,13 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from birdwatchd.settings.config import Config
+from birdwatchd.species.class_names import class_names
 from birdwatchd.store import StoreReader
 from birdwatchd.store.database import FILE_NAME
 from birdwatchd.store.media import Media
 from birdwatchd.web.names import Names
-from birdwatchd.web.small_pictures import SmallPictures
+from birdwatchd.web.pictures.kept import KeptPictures
+from birdwatchd.web.pictures.small import SmallPictures
 
 __all__ = ["Home"]
 
@@ -23,7 +25,9 @@ class Home:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.media = Media(config.home, config.without_pictures)
-        self.names, self.small_pictures = Names(config.species), SmallPictures()
+        self.names = Names(config.species, lambda: class_names(config.model, config.model_cache))
+        self.pictures = KeptPictures(self.media)
+        self.small_pictures = SmallPictures(self.media, self.pictures)
         self._lock = threading.Lock()
         self._reader: StoreReader | None = None
         self._file: tuple[int, int] | None = None

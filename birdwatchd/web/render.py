@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
@@ -16,14 +16,18 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from jinja2.ext import Extension
+from markupsafe import Markup
 
 from birdwatchd import __version__
 from birdwatchd.web import words
 from birdwatchd.web.access.proxies import path_of
 from birdwatchd.web.access.roles import Role, may
 from birdwatchd.web.home import Home
+from birdwatchd.web.language.catalogue import LANGUAGES, Language, language
+from birdwatchd.web.language.choice import chosen
+from birdwatchd.web.language.sentences import sentence
 
-__all__ = ["home_of", "render"]
+__all__ = ["home_of", "render", "words_of"]
 
 # htmx reads these from a meta element: nothing in a page is evaluated, and nothing is asked of another host.
 HTMX = json.dumps(
@@ -49,27 +53,59 @@ class BelowRoot(Extension):
 
 
 @cache
-def _environment() -> Environment:
+def _environment(spoken: Language) -> Environment:
+    said = words.Words(spoken)
     environment = Environment(
         loader=PackageLoader("birdwatchd.web"),
         autoescape=True,
         undefined=StrictUndefined,
-        extensions=[BelowRoot],
+        extensions=["jinja2.ext.i18n", BelowRoot],
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(
-        age=words.age,
-        size=words.size,
-        percent=words.percent,
-        title=words.title_of,
-        sure=words.sure_words,
-        first_words=words.first_of,
+        age=said.age,
+        span=said.span,
+        watched=said.watched,
+        size=said.size,
+        percent=said.percent,
+        number=spoken.number,
+        title=said.title,
+        sure=said.sure,
+        first_words=said.first,
+        camera_state=said.camera_state,
+        person=said.person,
+        whole_day=said.whole_day,
+        weekday=said.weekday,
+        date=said.date,
+        sentence=lambda text: sentence(text, spoken),
         segment=lambda text: quote(str(text), safe=""),
-        state=lambda state: words.STATE_WORDS[state],
+        state=lambda state: spoken.gettext(words.STATE_WORDS[state]),
     )
-    environment.globals.update(lasted=words.lasted, version=__version__, htmx_config=HTMX)
+    # As Jinja's newstyle gettext: a text of the catalogue may hold elements, and its values are escaped.
+    environment.newstyle_gettext = True  # type: ignore[attr-defined]  # of the extension
+    environment.globals.update(
+        _=partial(_gettext, spoken),
+        gettext=partial(_gettext, spoken),
+        ngettext=partial(_ngettext, spoken),
+        pgettext=partial(_pgettext, spoken),
+        lasted=said.lasted,
+        said=said.said,
+        language=spoken,
+        languages=LANGUAGES,
+        version=__version__,
+        htmx_config=HTMX,
+    )
     return environment
+
+
+def _gettext(spoken: Language, text: str, **values: object) -> Markup:
+    return Markup(spoken.texts.gettext(text)) % spoken.isolated(values)  # noqa: S704  # the catalogue is ours
+
+
+def _ngettext(spoken: Language, one: str, many: str, number: int, **values: object) -> Markup:
+    text = Markup(spoken.texts.ngettext(one, many, number))  # noqa: S704  # the catalogue is ours
+    return text % {"num": spoken.number(number), **spoken.isolated(values)}
 
 
 @cache
@@ -79,10 +115,19 @@ def _static(name: str) -> str:
     return f"/static/{name}?v={sha256(contents).hexdigest()[:12]}"
 
 
+def _pgettext(spoken: Language, context: str, text: str) -> Markup:
+    return Markup(spoken.texts.pgettext(context, text)) % {}  # noqa: S704  # the catalogue is ours
+
+
 def home_of(request: Request) -> Home:
     """The home that the page shows."""
     home: Home = request.app.state.home
     return home
+
+
+def words_of(request: Request) -> words.Words:
+    """The words of the language that somebody is answered in."""
+    return words.Words(language(chosen(request.headers, home_of(request).config.web.language)))
 
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -92,7 +137,7 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         values: what the template shows.
     """
     home = home_of(request)
-    root: str = request.scope["root_path"]
+    root, inside = str(request.scope["root_path"]), path_of(request.scope)
 
     def clock(at: datetime, *, seconds: bool = False) -> str:
         return words.clock(at, home.zone, seconds=seconds)
@@ -104,26 +149,28 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         where = root + path if path else request.url.path
         return f"{where}?{urlencode(kept)}" if kept else where
 
-    now = home.now()
+    said, now = words_of(request), home.now()
+    today = now.astimezone(home.zone).date()
     common = {
         "root": root,
         "static": lambda name: root + _static(name),
         "here": request.url.path,
-        "here_inside": path_of(request.scope),
+        "here_inside": inside,
         "station": home.config.station.name,
         "token": request.state.token,
         "has_session": bool(request.state.session),
         "is_owner": request.state.role is Role.OWNER,
         "may_see": lambda path: may(request.state.role, "GET", path),
         "now": now,
-        "today": now.astimezone(home.zone).date(),
+        "today": today,
+        "whole_address": f"{inside}?{request.url.query}".rstrip("?") if request.method == "GET" else "/",
         "clock": clock,
-        "day_words": lambda day: words.day_words(day, now.astimezone(home.zone).date()),
+        "day_words": lambda day, inside=False: said.day(day, today, inside=inside),
         "local_day": lambda at: at.astimezone(home.zone).date(),
         "since": lambda at: words.since_s(at, now),
         "camera_name": home.camera_name,
         "shows": home.shows,
         "address": address,
     }
-    text = _environment().get_template(template).render(common | values)
+    text = _environment(said.language).get_template(template).render(common | values)
     return HTMLResponse(text, status)

@@ -67,7 +67,10 @@ def test_every_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 def test_a_probe_tries_everything_and_sums_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """At the station 40 km away: the second thing that is broken must not show only after the first was mended."""
+    """At the station 40 km away the second thing that is broken showed only after the first was mended.
+
+    Must: `check --probe` tries everything, opens every camera, and sums up.
+    """
     opened: list[str] = []
 
     def opens(config: Config, key: str, stream: str) -> str:

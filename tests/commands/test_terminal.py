@@ -125,7 +125,10 @@ def test_the_log_and_the_lists_go_by_one_clock(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A visit of 12:15 in the list and a lost camera of 06:30 in the log belong together, and nobody can see it."""
+    """A visit of 12:15 in the list and a lost camera of 06:30 in the log belong together, and nobody can see it.
+
+    Must: Lines, logs and lists have the zone of the station.
+    """
     monkeypatch.chdir(tmp_path)
     Path("clip.mp4").touch()
     Path("birdwatchd.yaml").write_text("station: {timezone: Asia/Kathmandu}\nhome: home\nweb: off\n")
@@ -171,7 +174,10 @@ def test_only_what_cannot_be_printed_is_replaced(text: str, shown: str) -> None:
 
 
 def test_ids_and_times_are_never_cut(screen: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a narrow terminal cuts cannot be copied into the next command."""
+    """What a narrow terminal cuts cannot be copied into the next command.
+
+    Must: At 80 columns other columns are cut, times and ids never.
+    """
     narrow = Console(file=screen, width=80, highlight=False, color_system=None)
     monkeypatch.setattr(terminal, "out", narrow)
     visit_id = "01JTJC2Q8ZK4V7XW5N3M9R6BDA"
@@ -192,7 +198,10 @@ def test_columns_fit_what_comes_later(screen: io.StringIO) -> None:
 
 
 def test_a_bird_without_a_name_shows_the_best_guess() -> None:
-    """That the network is 59 % sure of `Unknown` says nothing to who sees that it is a tit."""
+    """An unknown bird, "59 %": that is how sure the network is of its class `Unknown`, and says nothing.
+
+    Must: The best guess and its share are shown.
+    """
     top = (("Unknown", 0.59), ("Great tit", 0.2))
     unknown = Verdict(State.UNKNOWN, Rank.BIRD, None, None, 0.59, top)
     assert best_guess(unknown) == ("unknown bird (Great tit?)", 0.2)

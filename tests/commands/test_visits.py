@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from birdwatchd.cli import run_cli
+from birdwatchd.commands.visits import _hours
 from birdwatchd.records import Rank, State, Verdict, clip_path
 from birdwatchd.store import Review, ReviewVerdict, Store
 from birdwatchd.testing import START, example_moment, example_visit
@@ -95,7 +96,10 @@ def found(say: Say, *arguments: str) -> list[str]:
     ],
 )
 def test_visits_are_found_by_what_people_remember(say: Say, arguments: tuple[str, ...], expected: tuple[str]) -> None:
-    """And without the password of a camera, which only the service has."""
+    """My own user cannot read the camera's password, which only the service has: `visits` refused the configuration.
+
+    Must: Visits are listed without it, by day, state, genus, family, or a word of any name.
+    """
     assert found(say, *arguments) == list(expected)
 
 
@@ -110,7 +114,10 @@ def test_what_cannot_be_found_is_told_apart_from_what_did_not_come(say: Say) -> 
 
 
 def test_more_than_a_thousand_visits_are_all_listed(say: Say, home: Path) -> None:
-    """A list that silently ends makes a table for a report wrong."""
+    """A list that silently ended at 1,000 made a table for a report wrong.
+
+    Must: All are listed, unless `--limit` says how many.
+    """
     with Store.open(home, zone=ZONE) as store, store._database.writing() as connection:
         rows = connection.exec_driver_sql("PRAGMA table_info(visit)").all()
         listed = ", ".join(f'"{row[1]}"' for row in rows if row[1] != "id")
@@ -125,7 +132,10 @@ def test_more_than_a_thousand_visits_are_all_listed(say: Say, home: Path) -> Non
 
 
 def test_pictures_are_named_with_their_paths(say: Say, home: Path) -> None:
-    """Who wants the crops of a species wants a list of files."""
+    """Who wants the crops of a species wants a list of files.
+
+    Must: `visits --json` has the paths of pictures and clip.
+    """
     _, out, _ = say("visits", "--json", "-n", "1")
     shown = json.loads(out)
     (picture,) = shown["pictures"]
@@ -175,7 +185,10 @@ def test_an_unknown_family_gets_a_hint(say: Say) -> None:
     ("text", "visit_id"), [(IDS[1], IDS[1]), ("01jtjc3", IDS[2]), ("last", IDS[3]), ("last:pond", IDS[2])]
 )
 def test_a_visit_by_the_beginning_of_its_id_or_as_the_last(say: Say, text: str, visit_id: str) -> None:
-    """Nobody types 26 characters."""
+    """Nobody types 26 characters.
+
+    Must: The beginning of an id, `last` and `last:CAMERA` are enough.
+    """
     status, out, _ = say("show", text)
     assert status == 0
     assert visit_id in out
@@ -198,7 +211,10 @@ def test_what_is_no_visit_or_several_is_one_line(say: Say, text: str, said: str)
 
 
 def test_everything_about_one_visit(say: Say, home: Path) -> None:
-    """To see a picture, one must know where it lies."""
+    """To see a picture, one must know where it lies.
+
+    Must: `show VISIT` tells all, with the paths of its pictures and of its clip.
+    """
     status, out, _ = say("show", "last:pond")
     assert status == 0
     for text in (
@@ -215,7 +231,10 @@ def test_everything_about_one_visit(say: Say, home: Path) -> None:
 
 
 def test_nothing_is_deleted_without_a_yes(say: Say, home: Path) -> None:
-    """A deleted visit is gone for good."""
+    """A deleted visit is gone for good.
+
+    Must: `delete VISIT` shows what would go, and takes `--yes`.
+    """
     status, out, err = say("delete", "last", IDS[0])
     assert (status, len(found(say))) == (1, 4)
     assert IDS[3] in out
@@ -240,12 +259,18 @@ def test_what_was_reviewed_can_be_deleted_by_a_person(say: Say) -> None:
 
 
 def test_for_how_long_cameras_were_watched(say: Say) -> None:
-    """Without effort, a week without birds and a week without a camera look the same."""
+    """Without effort, a week without birds and a week without a camera look the same.
+
+    Must: `effort` tells for how long each camera was watched on each day.
+    """
     status, out, _ = say("effort", "--since", "2026-05-01")
     heading, line = out.splitlines()
     assert status == 0
     assert heading.split() == ["day", "nut"]
-    assert line.split() == ["2026-05-01", "1", "h", "30"]
+    assert line.split() == ["2026-05-01", "1", "h", "30", "min"]
+    assert heading.index("nut") + len("nut") == len(line)
+    assert _hours(timedelta(minutes=2)) == "2 min"
+    assert _hours(timedelta(hours=3, minutes=2)) == "3 h 02 min"
     _, out, _ = say("effort", "--since", "2026-05-01", "--json")
     assert json.loads(out) == {"day": "2026-05-01", "hours": {"nut": 1.5}}
     status, out, err = say("effort", "--since", "2026-06-01")
@@ -254,7 +279,10 @@ def test_for_how_long_cameras_were_watched(say: Say) -> None:
 
 
 def test_dash_h_helps(capsys: pytest.CaptureFixture[str]) -> None:
-    """People try it first."""
+    """`-h` is what people try first: "No such option".
+
+    Must: It helps, as `--help` does.
+    """
     assert run_cli(["-h"]) == 0
     assert "Know which birds visit" in capsys.readouterr().out
     assert run_cli(["visits", "-h"]) == 0

@@ -17,7 +17,6 @@ import paho.mqtt
 import pytest
 
 from birdwatchd.errors import BrokerError, BrokerRefused, BrokerUnreachable, ConfigError
-from birdwatchd.mqtt.connect_thread import ConnectAttempt
 from birdwatchd.mqtt.connection import (
     MAX_PACKET_BYTES,
     Connection,
@@ -27,6 +26,7 @@ from birdwatchd.mqtt.connection import (
     broker_errors,
     tls_context,
 )
+from birdwatchd.mqtt.reconnect import ConnectAttempt
 from birdwatchd.records import Message
 from birdwatchd.settings.mqtt import MqttSettings
 from tests.support.exceptions import defined_in, defined_in_package, make

@@ -73,6 +73,25 @@ def test_an_uncertain_name_that_is_confirmed_is_told(store: Store, writer: Write
     assert sightings.contexts[-1].stored.phase is Phase.CORRECTED
 
 
+@pytest.mark.parametrize("said", [CONFIRM, IS_A_TIT, NOT_A_BIRD])
+def test_the_same_said_twice_is_one_review(seen: Store, writer: Writer, sightings: Any, said: Review) -> None:
+    """A key that was pressed twice, or a form that was sent twice: one undo takes all of it back, and nobody is told
+    twice. Another person's word, or another answer, is a review of its own.
+    """
+    before = seen.visits.get("v1")
+    assert before is not None
+    first, told = writer.review("v1", said, NOW), len(sightings.contexts)
+    assert writer.review("v1", said, NOW + timedelta(seconds=1)) == first
+    assert len(sightings.contexts) == told
+    assert writer.undo_review("v1", NOW).verdict == before.verdict
+    with pytest.raises(StoreError, match="no review to take back"):
+        writer.undo_review("v1", NOW)
+    writer.review("v1", said, NOW)
+    writer.review("v1", replace(said, by="bob"), NOW)
+    writer.undo_review("v1", NOW)
+    assert writer.undo_review("v1", NOW).verdict == before.verdict
+
+
 @pytest.mark.parametrize("first", [CONFIRM, IS_A_TIT, NOT_A_BIRD])
 def test_a_review_can_be_taken_back(seen: Store, writer: Writer, first: Review) -> None:
     """A slip of the finger must not cost the network's verdict."""

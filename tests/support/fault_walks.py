@@ -16,8 +16,7 @@ import pytest
 from birdwatchd.alerts.station import LONGEST_SETTLE_S
 from birdwatchd.camera.process.supervisor import CameraProcess
 from birdwatchd.channels.channel import Channel
-from birdwatchd.clock import ClockChange
-from birdwatchd.daemon import Daemon
+from birdwatchd.clock import ClockChange, StationClock
 from birdwatchd.disk import DiskRoom
 from birdwatchd.errors import BrokerUnreachable, ChannelUnreachable, StoreBusy, StoreFull
 from birdwatchd.flow import Handover, Mailbox, Stop
@@ -37,6 +36,7 @@ from birdwatchd.settings.retention import RetentionSettings
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.stages.classify import ClassifiedEvidence
 from birdwatchd.stages.learn import Learn
+from birdwatchd.stages.opening import Opening
 from birdwatchd.stages.page_process import PageProcess
 from birdwatchd.stages.record import Record
 from birdwatchd.stages.station_watch import build_station_watch
@@ -344,11 +344,11 @@ def old_messages(world: World) -> None:
 
 
 def busy_start(world: World) -> None:
-    world.patch.setattr("birdwatchd.daemon.RETRY_S", 0.0)
+    world.patch.setattr("birdwatchd.stages.opening.RETRY_S", 0.0)
     fails, opened = failing(2, StoreFull("no room on the disk")), world.store
-    world.patch.setattr("birdwatchd.daemon.open_store", lambda *_, **__: fails() or opened)
-    daemon = Daemon(Config.model_validate({"home": world.home, "cameras": {"nut": {"source": "x.mp4"}}}), Stop())
-    assert daemon._open_store() is not None
+    world.patch.setattr("birdwatchd.stages.opening.open_store", lambda *_, **__: fails() or opened)
+    config = Config.model_validate({"home": world.home, "cameras": {"nut": {"source": "x.mp4"}}})
+    assert Opening(config, StationClock(), Stop(), lambda text: None).open_home() is not None
 
 
 def taken_port(world: World) -> None:

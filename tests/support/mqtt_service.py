@@ -49,7 +49,7 @@ class Daemon:
 
     def _is_quiet(self) -> bool:
         publisher = self.mqtt.publisher
-        quiet = not (publisher._in_flight or publisher._pending or publisher._delivered)
+        quiet = not (publisher._in_flight or publisher._states.waiting or publisher._delivered)
         return self.metrics.get("mqtt_connected") == 1 and quiet and not self.world.store.outbox.depth()
 
 

@@ -58,6 +58,8 @@ class RtspCamera:
         refusal: the answer to others.
         aspect: width of a pixel by its height.
         names_ports: whether the answer to SETUP names the ports from which packets come.
+        swaps: of so many packets over UDP the network swaps two that follow each other; 0 for none.
+        loses: of so many packets over UDP the network loses one; 0 for none.
     """
 
     stamped_fps: float = 25.0
@@ -71,6 +73,8 @@ class RtspCamera:
     refusal: str = "461 Unsupported transport"
     names_ports: bool = True
     aspect: int = 1
+    swaps: int = 0
+    loses: int = 0
 
     def __post_init__(self) -> None:
         self.units = drawn_units(self.frames, self.size, self.gop, 25, self.aspect)
@@ -101,7 +105,7 @@ class RtspCamera:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        session = _Session(client)
+        session = _Session(client, self.swaps, self.loses)
         with closing(client), suppress(OSError, ValueError):
             while request := _request(client):
                 words, fields = request
@@ -146,8 +150,10 @@ class RtspCamera:
 class _Session:
     """What one client has set up."""
 
-    def __init__(self, client: socket.socket) -> None:
+    def __init__(self, client: socket.socket, swaps: int = 0, loses: int = 0) -> None:
         self.client, self.over = client, False
+        self.swaps, self.loses = swaps, loses
+        self.sent, self.waits = 0, b""
         self.udp: socket.socket | None = None
         self.sequence = random.randrange(1000)
 
@@ -171,9 +177,22 @@ class _Session:
             marker = 0x80 if place == len(parts) - 1 else 0
             packet = struct.pack(">BBHII", 0x80, marker | 96, self.sequence, stamp & 0xFFFFFFFF, 7) + payload
             if self.udp is not None:
-                self.udp.send(packet)
+                self._send_over_network(packet)
             else:
                 self.client.sendall(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+
+    def _send_over_network(self, packet: bytes) -> None:
+        assert self.udp is not None
+        self.sent += 1
+        if self.loses and self.sent % self.loses == 0:
+            return
+        if self.swaps and self.sent % self.swaps == 0 and not self.waits:
+            self.waits = packet
+            return
+        self.udp.send(packet)
+        if self.waits:
+            self.udp.send(self.waits)
+            self.waits = b""
 
 
 def _payloads(unit: bytes) -> Iterator[bytes]:

@@ -62,7 +62,11 @@ class Bench:
             return FileDone(path, 10.0, self.error.get(name, ""), name in self.new_places)
 
         self.settings = settings
-        return SimpleNamespace(scan=read, close=lambda: None, kill=lambda: None)
+
+        def began_s(path: str) -> float:
+            return self.begins.get(os.path.basename(path), START).timestamp()
+
+        return SimpleNamespace(scan=read, began_s=began_s, close=lambda: None, kill=lambda: None)
 
     def scan(self, *paths: Path, config: Config | None = None, **options: Any) -> list[dict[str, Any]]:
         """Scan; returns the JSON visits. What was said is in `said`, which files were read in `scanned`."""

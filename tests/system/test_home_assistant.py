@@ -210,7 +210,10 @@ def no_complaint(scene: Scene) -> Iterator[None]:
 
 
 def test_every_entity_has_the_id_of_the_page(scene: Scene) -> None:
-    """Also where two stations have a camera of the same key: no id ends in `_2`."""
+    """Two stations with a camera of the same key: ids of the second one's entities ended in `_2`, as on no page.
+
+    Must: Every id is the one that discovery proposes, and that our pages name.
+    """
     wanted: set[str] = set()
     for station, cameras in (("reserve1", scene.one.cameras), ("reserve2", scene.two.cameras)):
         for message in Discovery("homeassistant", Topics("birdwatch", station), cameras, commands=COMMANDS).messages:
@@ -222,7 +225,10 @@ def test_every_entity_has_the_id_of_the_page(scene: Scene) -> None:
 
 
 def test_before_the_first_bird_nothing_is_broken(scene: Scene) -> None:
-    """Unknown is unknown, a picture that is not there is not available, and no number is made up."""
+    """A new camera: warnings of templates about an empty `last`, a broken picture, and numbers that nobody measured.
+
+    Must: Unknown is unknown, a picture that is not there is not available, and no number is made up.
+    """
     camera = "reserve2_nut_feeder"
     scene.shows(f"image.{camera}_image", "unavailable")
     scene.shows(f"sensor.{camera}_fps", "15.0")
@@ -234,7 +240,10 @@ def test_before_the_first_bird_nothing_is_broken(scene: Scene) -> None:
 
 
 def test_every_icon_exists(scene: Scene) -> None:
-    """`mdi:bird-off` was an empty square."""
+    """`mdi:bird-off` was an empty square.
+
+    Must: Every icon of discovery and of our pages is in the list that the frontend ships.
+    """
     shipped, used = icons(), set()
     for message in Discovery("homeassistant", Topics("birdwatch", "reserve1"), {"a": ""}, commands=COMMANDS).messages:
         used |= {cmp["icon"] for cmp in json.loads(message.payload)["cmps"].values() if "icon" in cmp}
@@ -244,7 +253,10 @@ def test_every_icon_exists(scene: Scene) -> None:
 
 
 def test_a_bird_is_shown(scene: Scene) -> None:
-    """Name, confidence, time, counts, picture, events."""
+    """Species of today and in total, the last visit, disk, unsent messages and alerts were texts, or not there at all.
+
+    Must: Name, confidence, time, counts, picture and events are there, numbers as numbers and times as times.
+    """
     visit = scene.one.bird(name="Great tit")
     scene.shows(f"sensor.{NUT}_species", "Great tit")
     scene.shows(f"sensor.{NUT}_score", "91.2")
@@ -262,7 +274,10 @@ def test_a_bird_is_shown(scene: Scene) -> None:
 
 
 def test_a_push_says_which_bird(scene: Scene) -> None:
-    """With a name, without one, and when it was none after all; the buttons have words on them."""
+    """`title: Yes` is a boolean in YAML: a button "true" on every push. No push for an unnamed or retracted bird.
+
+    Must: A push with a name, without one, and when it was none after all; the buttons have words on them.
+    """
     visit = scene.one.bird(name="Eurasian hoopoe")
     (push,) = scene.pushed(visit)
     assert push["title"] == "Eurasian hoopoe"
@@ -282,13 +297,19 @@ def test_a_push_says_which_bird(scene: Scene) -> None:
 
 
 def test_two_birds_in_one_millisecond_are_two_pushes(scene: Scene) -> None:
-    """An event entity has one state for both."""
+    """Two visits that came in one millisecond gave one push: an event entity has one state for both.
+
+    Must: Each bird has its push.
+    """
     birds = [scene.one.bird(name=name) for name in ("House sparrow", "Great tit", "Blackcap")]
     assert [scene.pushed(bird)[0]["title"] for bird in birds] == ["House sparrow", "Great tit", "Blackcap"]
 
 
 def test_a_button_confirms_the_bird_of_its_push(scene: Scene) -> None:
-    """And not the one that came in the meantime."""
+    """The button of a push was pressed when the next bird was there already.
+
+    Must: It confirms the bird of its push, and not the one that came in the meantime.
+    """
     first, _ = scene.one.bird(state=State.UNCERTAIN), scene.one.bird()
     (push,) = scene.pushed(first)
     scene.assistant.fire("mobile_app_notification_action", action=push["data"]["actions"][0]["action"])
@@ -298,7 +319,10 @@ def test_a_button_confirms_the_bird_of_its_push(scene: Scene) -> None:
 
 
 def test_a_name_is_corrected(scene: Scene) -> None:
-    """By typing the right one; a name that no bird has changes nothing."""
+    """A wrong name could be taken back in Home Assistant, but not be put right.
+
+    Must: It is, by typing the right one; a name that no bird has changes nothing.
+    """
     visit = scene.one.bird(name="Spanish sparrow")
     text = f"text.{NUT}_correct"
     scene.shows(text, "Spanish sparrow")
@@ -312,7 +336,10 @@ def test_a_name_is_corrected(scene: Scene) -> None:
 
 
 def test_the_last_bird_goes(scene: Scene) -> None:
-    """The only visit of a camera proves a leaf: an empty state is no error, and the picture is not a broken one."""
+    """The only visit of a camera proves a leaf: templates warned of an empty state, with a broken picture.
+
+    Must: An empty state is no error, the picture is not available, and the event says which bird it was.
+    """
     visit = scene.one.bird("pond-2")
     soon(lambda: scene.assistant.state("image.reserve1_pond_2_image") not in ("unavailable", "unknown"))
     scene.one.retract(visit)
@@ -323,7 +350,10 @@ def test_the_last_bird_goes(scene: Scene) -> None:
 
 
 def test_a_drop_of_a_second_is_not_shown(scene: Scene) -> None:
-    """Entities that become unavailable for each drop of a Wi-Fi trigger automations and tear holes into graphs."""
+    """Each drop of a Wi-Fi made entities unavailable: it triggered automations and tore holes into graphs.
+
+    Must: A drop of a second is not shown.
+    """
     before = scene.assistant.states()[f"binary_sensor.{NUT}_present"]["last_changed"]
     scene.one.daemon.mqtt.publisher.camera_status("nut_feeder", "offline")
     settle(1.5)
@@ -334,7 +364,10 @@ def test_a_drop_of_a_second_is_not_shown(scene: Scene) -> None:
 
 
 def test_a_camera_that_is_switched_off_is_no_broken_one(scene: Scene) -> None:
-    """Its entities are not available, it says why, and it can be switched on again."""
+    """The automation for blind cameras told of a camera that had been switched off.
+
+    Must: Its entities are not available, it says why, and it can be switched on again.
+    """
     scene.one.daemon.mqtt.publisher.camera_status("pond-2", "disabled")
     scene.shows("sensor.reserve1_pond_2_status", "disabled")
     scene.shows("sensor.reserve1_pond_2_frame_age", "unavailable")
@@ -344,7 +377,10 @@ def test_a_camera_that_is_switched_off_is_no_broken_one(scene: Scene) -> None:
 
 
 def test_a_restart_of_birdwatchd_writes_no_zero(scene: Scene) -> None:
-    """Frames per second are unknown until they are measured; a zero in each start's minute spoiled the statistics."""
+    """0.0 frames per second for a minute after each start went into the statistics.
+
+    Must: They are unknown until they are measured.
+    """
     scene.one.daemon.end()
     scene.shows(f"sensor.{NUT}_species", "unavailable")
     scene.one.start()
@@ -355,7 +391,10 @@ def test_a_restart_of_birdwatchd_writes_no_zero(scene: Scene) -> None:
 
 
 def test_a_backlog_is_not_announced_as_new(scene: Scene) -> None:
-    """The station was cut off: what came meanwhile arrives, and only what is still news is pushed."""
+    """After an outage an afternoon of visits was pushed at once, each as if its bird was there now.
+
+    Must: All of them arrive, and only what is still news is pushed.
+    """
     scene.one.daemon.end()
     old, new = scene.one.bird(name="Blackcap", ago_s=1800), scene.one.bird(name="Eurasian blackbird")
     scene.one.start()
@@ -367,7 +406,10 @@ def test_a_backlog_is_not_announced_as_new(scene: Scene) -> None:
 
 
 def test_a_restart_of_the_broker_shows_the_same(scene: Scene) -> None:
-    """What came while it was away is shown as soon as both are connected again."""
+    """The broker is started again while a bird comes.
+
+    Must: What came while it was away is shown as soon as both are connected again.
+    """
     scene.broker.stop()
     scene.shows(f"sensor.{NUT}_species", "unavailable")
     scene.one.bird(name="Great spotted woodpecker")
@@ -377,7 +419,10 @@ def test_a_restart_of_the_broker_shows_the_same(scene: Scene) -> None:
 
 
 def test_a_restart_of_home_assistant_shows_the_same(scene: Scene) -> None:
-    """Everything that is shown is retained or told again."""
+    """Home Assistant is started again: what is not retained is unknown until the next bird.
+
+    Must: Everything that is shown is retained or told again; device pages have model, area and the address of our page.
+    """
     kept = ("species", "score", "last_seen", "today", "species_today", "fps", "status")
     before = {entity: scene.assistant.state(f"sensor.{NUT}_{entity}") for entity in kept}
     scene.assistant.stop()
@@ -399,7 +444,10 @@ def test_a_restart_of_home_assistant_shows_the_same(scene: Scene) -> None:
 
 
 def test_a_removed_camera_is_gone(scene: Scene) -> None:
-    """Without a word: its description goes before its states."""
+    """A camera is taken out of the configuration: 16 complaints in the log; its states went before its description.
+
+    Must: It goes, without a word.
+    """
     scene.one.bird("pond-2")
     scene.shows("sensor.reserve1_pond_2_species", "House sparrow")
     scene.one.daemon.end()

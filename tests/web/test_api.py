@@ -138,6 +138,8 @@ def test_species_and_cameras(program: Browser) -> None:
     ("path", "status"),
     [
         ("/visits?state=tired", 422),
+        ("/visits?camra=nut", 422),
+        ("/visits.csv?stat=rejected", 422),
         ("/visits?day=yesterday", 422),
         ("/visits?limit=0", 422),
         ("/visits?limit=1000000", 422),

@@ -16,17 +16,21 @@ import pytest
 from PIL import Image
 
 from birdwatchd.records import Rank, State, Verdict, new_visit_id
+from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.store import Store
 from birdwatchd.store.pages.species import DayVisit
 from birdwatchd.testing import example_moment, example_visit, temporary_store
-from birdwatchd.web import words
+from birdwatchd.web.language.catalogue import language
 from birdwatchd.web.names import Names
 from birdwatchd.web.routes.species import bars_of
 from birdwatchd.web.routes.today import grid_of
 from birdwatchd.web.routes.visits import read_filter, top_rows
+from birdwatchd.web.words import Words
 from tests.support.page import Browser, browser
 
 ZONE = ZoneInfo("Asia/Jerusalem")
+ENGLISH = language("en")
+WORDS = Words(ENGLISH)
 NOW = datetime.now(UTC)
 SURE, UNSURE, NAMELESS = (new_visit_id(NOW - timedelta(minutes=minutes), 1) for minutes in (1, 2, 3))
 
@@ -98,6 +102,32 @@ def test_every_state_of_the_list_is_an_address(owner: Browser, query: str, shown
     assert answer.status == 200
     assert cards(answer.text) == shown
     assert '<option value="nut"' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("?camra=nut", ["camra is no filter; did you mean camera?"]),
+        ("?state=sure", ["state: sure cannot be read; write one of confirmed, uncertain, unknown, rejected"]),
+        ("?day=yesterday&least=9O", ["day: yesterday cannot be read", "least: 9O cannot be read; write a whole perc"]),
+        ("?rare=perhaps&after=x", ["rare: perhaps cannot be read; write 1", "after: x cannot be read"]),
+        ("?%3Cb%3E=1", ["&lt;b&gt; is no filter"]),
+        ("?species=&camera=nut&state=&day=&least=&most=&firsts=0&rare=on", []),
+    ],
+)
+def test_what_is_not_understood_of_a_list_is_said(owner: Browser, query: str, said: list[str]) -> None:
+    """Whoever misspells a filter takes all visits for those that they wanted; a review of many does nothing."""
+    text = owner.get(f"/visits{query}").text
+    assert all(one in text for one in said)
+    assert ("Not understood" in text) is bool(said)
+    many = owner.get(f"/review/many{query}")
+    assert (many.status, "not understood" in many.text.lower()) == ((422, True) if said else (200, False))
+
+
+def test_a_tick_can_be_no(owner: Browser) -> None:
+    """`firsts=0` asked for firsts."""
+    assert cards(owner.get("/visits?firsts=0").text) == [SURE, UNSURE, NAMELESS]
+    assert cards(owner.get("/visits?firsts=true").text) == [SURE]
 
 
 def test_days_with_birds_are_a_press_away(home: Path, owner: Browser) -> None:
@@ -186,6 +216,32 @@ def test_the_queue_begins_with_what_is_least_sure(owner: Browser) -> None:
     assert re.findall(r'id="r-(\w+)"', owner.get("/review").text) == [NAMELESS]
 
 
+def test_the_bird_that_is_meant_comes_first() -> None:
+    """`robin`: not the Robin Accentor of Tibet. What came here, what lives here, what is called so, in this order."""
+
+    def names(text: str, seen: tuple[str, ...] = (), classes: tuple[str, ...] = ()) -> list[str]:
+        known = Names(SpeciesSettings(), lambda: classes)
+        return [label.scientific_name or "" for label in known.find(text, seen)]
+
+    nobody = names("robin")
+    assert nobody[0] == "Erithacus rubecula"
+    assert "Prunella rubeculoides" not in nobody
+    america = names("robin", classes=("Turdus migratorius", "Passer domesticus", "Unknown"))
+    assert america[:2] == ["Turdus migratorius", "Erithacus rubecula"]
+    here = names("robin", ("Prunella rubeculoides",), ("Turdus migratorius",))
+    assert here[:3] == ["Prunella rubeculoides", "Turdus migratorius", "Erithacus rubecula"]
+    assert names("robin accentor", ("Erithacus rubecula",))[0] == "Prunella rubeculoides"
+    assert "Passer domesticus" in names("sparrow")  # and not ten sparrowhawks
+    assert names("passer dom")[0] == "Passer domesticus"
+
+
+def test_the_page_knows_the_region_of_its_model(home: Path) -> None:
+    """The classes are read from the head of the weights: the demo's model knows a great tit among all great birds."""
+    found = re.findall(r'data-name="([^"]+)"', browser(home, model={"name": "demo"}).get("/names?q=sunbird").text)
+    assert found[0] == "Cinnyris osea"  # Palestine sunbird
+    assert len(found) == 10
+
+
 def test_names_are_found_while_they_are_typed(home: Path, owner: Browser) -> None:
     """By English, scientific and local name; the species that come here first."""
     assert 'data-name="Passer domesticus"' in owner.get("/names?q=house+sp").text
@@ -235,7 +291,7 @@ def test_the_grid_counts_by_the_stations_hours() -> None:
         DayVisit(datetime(2026, 5, 1, hour, 30, tzinfo=UTC), species, species)
         for hour, species in ((22, "a"), (8, "b"), (9, "b"), (9, "b"), (9, None))
     ]
-    grid = grid_of(visits, SimpleNamespace(zone=ZONE), None)  # type: ignore[arg-type]
+    grid = grid_of(visits, SimpleNamespace(zone=ZONE), None, ENGLISH)  # type: ignore[arg-type]
     assert (grid.hours[0], grid.hours[-1]) == (1, 19)
     assert [(row.name, row.total) for row in grid.rows] == [("b", 3), ("a", 1), ("Not named yet", 1)]
     assert dict(zip(grid.hours, grid.rows[0].hours, strict=True))[12] == (2, 5)
@@ -254,18 +310,18 @@ def test_a_day_is_the_stations() -> None:
 @pytest.mark.parametrize(
     ("said", "text"),
     [
-        (words.age(None), "never"),
-        (words.age(2), "just now"),
-        (words.age(115 * 60), "2 h ago"),
-        (words.age(86_400 * 3), "3 days ago"),
-        (words.lasted(NOW, None), "here now"),
-        (words.lasted(NOW, NOW + timedelta(seconds=200)), "3 min 20 s"),
-        (words.lasted(NOW, NOW + timedelta(seconds=3900)), "1 h 5 min"),
-        (words.day_words(date(2026, 5, 4), date(2026, 5, 9)), "Monday 4 May"),
-        (words.day_words(date(2025, 5, 4), date(2026, 5, 9)), "Sunday 4 May 2025"),
-        (words.day_words(date(2026, 5, 8), date(2026, 5, 9)), "Yesterday"),
-        (words.percent(0.874), "87 %"),
-        (words.size(12_340_000), "12.3 MB"),
+        (WORDS.age(None), "never"),
+        (WORDS.age(2), "just now"),
+        (WORDS.age(115 * 60), "2 h ago"),
+        (WORDS.age(86_400 * 3), "3 days ago"),
+        (WORDS.lasted(NOW, None), "here now"),
+        (WORDS.lasted(NOW, NOW + timedelta(seconds=200)), "3 min 20 s"),
+        (WORDS.lasted(NOW, NOW + timedelta(seconds=3900)), "1 h 5 min"),
+        (WORDS.day(date(2026, 5, 4), date(2026, 5, 9)), "Monday 4 May"),
+        (WORDS.day(date(2025, 5, 4), date(2026, 5, 9)), "Sunday 4 May 2025"),
+        (WORDS.day(date(2026, 5, 8), date(2026, 5, 9)), "Yesterday"),
+        (WORDS.percent(0.874), "87 %"),
+        (WORDS.size(12_340_000), "12.3 MB"),
     ],
 )
 def test_words_are_those_of_people(said: str, text: str) -> None:
@@ -287,6 +343,6 @@ def test_a_name_says_how_sure_it_is() -> None:
         (verdict(State.REJECTED, Rank.BIRD, None), "Not a bird", "not a bird"),
         (verdict(State.CONFIRMED, Rank.SPECIES, "A", reasons=("reviewed by ann",)), "A", "named by a person"),
     ):
-        assert (words.title_of(given), words.sure_words(given).replace("\N{NO-BREAK SPACE}", " ")) == (title, sure)
+        assert (WORDS.title(given), WORDS.sure(given).replace("\N{NO-BREAK SPACE}", " ")) == (title, sure)
     both = Verdict(State.CONFIRMED, Rank.SPECIES, "A", None, 0.9, (("A", 0.9),), raw_top=(("B", 0.8), ("A", 0.1)))
     assert [(row.name, row.share, row.raw) for row in top_rows(both)] == [("A", 0.9, 0.1), ("B", None, 0.8)]

@@ -20,7 +20,7 @@ from birdwatchd.camera.capture.recorded import Zones, recorded_at
 from birdwatchd.camera.process.scan import scan_file
 from birdwatchd.camera.process.scan_process import ScanProcess
 from birdwatchd.camera.process.wire import FileDone, Item, Pipe
-from birdwatchd.commands.recordings import impossible
+from birdwatchd.commands.dates import impossible
 from birdwatchd.commands.scan import ScanOptions, run_scan
 from birdwatchd.commands.visits import ListOptions, run_visits
 from birdwatchd.errors import ExportError
@@ -288,9 +288,12 @@ def test_the_zone_reaches_the_process_that_reads(tmp_path: Path) -> None:
     path = avi(tmp_path / "IMG_0001.AVI", 8, "Fri May 01 08:30:00 2026")
     seen: list[CameraStatus] = []
     worker = ScanProcess("scan", CameraSettings(source=Source("/")), [tmp_path], ("Europe/Berlin", "America/New_York"))
+    at = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
+    assert worker.began_s(str(clip(tmp_path / "IMG_0000.AVI"))) is None, "which is no AVI, and said when it is scanned"
+    assert worker.began_s(str(path)) == at.timestamp()
     worker.scan(str(path), lambda item: None, seen.append)
     worker.close()
-    assert began(list(seen)) == datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
+    assert began(list(seen)) == at
     assert began(scanned(path, Zones.named("Europe/Berlin"))) == datetime(2026, 5, 1, 6, 30, tzinfo=UTC)
 
 
@@ -311,14 +314,15 @@ def test_another_zone_takes_the_place(tmp_path: Path, bench: Bench) -> None:
 def test_a_date_that_cannot_be(tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch, year: int) -> None:
     """The camera's clock was reset with its battery: birds of 1970, 1980, 2000 or 2031, and wrong firsts ever after.
 
-    Must: It is warned of before anything of the recording is stored.
+    Must: It is warned of before anything is stored, also of the recordings before it.
     Now: `IMG_0001.MP4: is said to begin at 2000-01-01 00:03:00, which is where a clock begins that was never set; …`
     """
     warned: list[int] = []
-    monkeypatch.setattr("birdwatchd.commands.scan.say_warning", lambda text: warned.append(len(bench.visits())))
-    bench.begins["a.mp4"] = datetime(year, 1, 1, 0, 3, tzinfo=UTC)
-    bench.scan(clip(tmp_path / "card" / "a.mp4"))
-    assert warned == [0]
+    monkeypatch.setattr("birdwatchd.commands.dates.say_warning", lambda text: warned.append(len(bench.visits())))
+    bench.begins["b.mp4"] = datetime(year, 1, 1, 0, 3, tzinfo=UTC)
+    clip(tmp_path / "card" / "a.mp4", "a")
+    bench.scan(clip(tmp_path / "card" / "b.mp4", "b").parent)
+    assert (bench.scanned, warned) == (["a.mp4", "b.mp4"], [0])
     assert "1 recording with a date that cannot be, see above" in bench.said
 
 

@@ -59,7 +59,7 @@ _KINDS = {
     av.error.EOFError: errno.ECONNRESET,
 }
 _REMEDIES = {  # by the kind of what was refused: transport, rights, address, and the camera itself
-    errno.EPROTONOSUPPORT: "it does not send its pictures this way; set transport: auto, udp or tcp of this camera",
+    errno.EPROTONOSUPPORT: "it sends no pictures this way; set transport: auto, and allow unicast in the camera",
     errno.EACCES: "does a firewall forbid it?",
     errno.EPERM: "does a firewall forbid it?",
     errno.ECONNREFUSED: "is it on, and on the network, and is the port right?",

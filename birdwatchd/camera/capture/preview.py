@@ -1,4 +1,4 @@
-"""Look into a recording before it is watched: how its picture lies, and frames that are spread over all of it.
+"""Look into a recording before it is watched: when it began, how its picture lies, and frames spread over all of it.
 
 A short recording is decoded once more from end to end; in a long one the decoder jumps from key frame to key frame, so
 that an hour of video costs some dozens of frames.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import av.error
@@ -19,10 +21,11 @@ from birdwatchd.camera.capture.decoder import configure
 from birdwatchd.camera.capture.display import UPRIGHT, Display, Orientation, as_shown, for_frame, orientation_in
 from birdwatchd.camera.capture.frame import luma_of
 from birdwatchd.camera.capture.open import LibavErrors, open_container
+from birdwatchd.camera.capture.recorded import Zones, recorded_at
 from birdwatchd.errors import SourceError
 from birdwatchd.settings.cameras import CameraSettings
 
-__all__ = ["own_orientation", "spread_frames"]
+__all__ = ["began_at", "own_orientation", "spread_frames"]
 
 TURNABLE = {"mov", "mp4", "matroska", "webm"}  # containers that say how a picture lies
 FRAMES = 32  # spread over a recording
@@ -30,6 +33,17 @@ FRAMES = 32  # spread over a recording
 # ever decoded of one: 36 s of 1080p at 25 frames a second, 9 s in 4K.
 SHORT_FRAMES, SHORT_PIXELS = 900, 900 * 1920 * 1080
 LEAST_KEY_FRAMES = 12  # where there are fewer, a longer recording is decoded from its beginning as far as a short one
+
+
+def began_at(settings: CameraSettings, zones: Zones) -> datetime:
+    """When the recording that is a camera's source began, by its container; nothing of it is decoded.
+
+    Raises:
+        SourceError: it cannot be opened.
+    """
+    with LibavErrors(settings.source, opening=True), open_container(settings.source, settings) as container:
+        length = timedelta(microseconds=container.duration or 0)
+        return recorded_at(container.metadata, Path(settings.source.location), length, zones)
 
 
 def own_orientation(source: Source, settings: CameraSettings, container: Any) -> Orientation:

@@ -3,7 +3,8 @@
 The process asks for pictures within its connection (interleaved, RFC 2326 section 10.12), and gets them so. Where the
 camera refuses that, or is to be asked for UDP, the relay asks for UDP in its place, receives what comes from the
 camera's host, and no other, and puts each packet into the connection. So a camera's process needs no UDP, and its
-sandbox stays as it is. What the network loses or swaps stays lost or swapped; RTP's numbers tell the decoder.
+sandbox stays as it is. What the network swaps is put in order here, since in a connection the process takes packets as
+they come; what it loses stays lost, and RTP's numbers tell the decoder.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import re
 import select
 import socket
 import struct
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 
-__all__ = ["RtspUdpBridge"]
+__all__ = ["InOrder", "RtspUdpBridge"]
 
 # Answers to SETUP after which UDP is tried: RFC 2326 has 461 for it, and cameras have all of these.
 _NOT_SO = {400, 405, 406, 415, 451, 459, 461, 462, 500, 501}
@@ -25,10 +27,65 @@ CHUNK = 64 * 1024
 RECEIVE_BYTES = 2**20  # of pictures that wait in the kernel: a key frame comes as one burst
 PORTS = range(40_000, 60_000, 2)  # of which a pair is taken: RTP has the even one
 TRIES = 50
+HOLD_S = 0.05  # how long a packet waits for those before it; networks that swap packets do it within some milliseconds
+MOST_HELD = 256  # packets that wait at once
 _TRANSPORT = re.compile(rb"(?im)^Transport:[ \t]*([^\r\n]*)")
 _CHANNEL = re.compile(rb"interleaved=(\d+)")
 _SERVER_PORT = re.compile(rb"server_port=(\d+)(?:-(\d+))?")
 _LENGTH = re.compile(rb"(?im)^Content-Length:[ \t]*(\d+)")
+
+
+class InOrder:
+    """Gives RTP packets in the order in which they were sent (RFC 3550 section 5.1), each once."""
+
+    def __init__(self) -> None:
+        self._next: int | None = None  # number of the packet that comes next
+        self._held: dict[int, bytes] = {}  # packets that came before it, by number
+        self._since_s = 0.0  # when the first of them came
+
+    def add(self, packet: bytes, now_s: float) -> list[bytes]:
+        """Take a packet; returns those that are to be passed on now.
+
+        Args:
+            now_s: monotonic clock.
+        """
+        number = int.from_bytes(packet[2:4], "big")
+        if self._next is None:
+            self._next = number
+        ahead = (number - self._next) & 0xFFFF
+        if ahead >= 0x10000 - MOST_HELD:
+            return []  # it came too late, or again
+        if ahead > MOST_HELD:  # the camera has begun to count anew
+            rest = self._rest()
+            self._next = (number + 1) & 0xFFFF
+            return [*rest, packet]
+        self._since_s = self._since_s if self._held else now_s
+        self._held[number] = packet
+        return self._following()
+
+    def wait_s(self, now_s: float) -> float | None:
+        """For how long to wait for a packet that is missing; None where none is."""
+        return max(0.0, self._since_s + HOLD_S - now_s) if self._held else None
+
+    def overdue(self, now_s: float) -> list[bytes]:
+        """The packets that have waited long enough: what is missing is lost."""
+        return self._rest() if self._held and now_s - self._since_s >= HOLD_S else []
+
+    def _following(self) -> list[bytes]:
+        """Those that are next."""
+        found = []
+        while self._next in self._held:
+            found.append(self._held.pop(self._next))
+            self._next = (self._next + 1) & 0xFFFF
+        return found
+
+    def _rest(self) -> list[bytes]:
+        """All that wait, in order."""
+        first = self._next or 0
+        numbers = sorted(self._held, key=lambda number: (number - first) & 0xFFFF)
+        if numbers:
+            self._next = (numbers[-1] + 1) & 0xFFFF
+        return [self._held.pop(number) for number in numbers]
 
 
 class RtspUdpBridge:
@@ -57,6 +114,7 @@ class RtspUdpBridge:
         self._channel = 0  # that it asked for
         self._sockets: dict[int, socket.socket] = {}  # by channel
         self._channels: dict[int, int] = {}  # by the number of their file
+        self._order: dict[int, InOrder] = {}  # of the channels that carry pictures
         self._poll = select.poll()
         self._open = ExitStack()
 
@@ -72,7 +130,8 @@ class RtspUdpBridge:
             for one in (self._near, self._far):
                 self._poll.register(one, select.POLLIN)
             while True:
-                ready = {handle for handle, _ in self._poll.poll()}
+                ready = {handle for handle, _ in self._poll.poll(self._wait_ms())}
+                self._forward_overdue()
                 for handle in ready & set(self._channels):
                     self._forward_datagram(handle)
                 for one, data, take in ((self._near, near, self._take_near), (self._far, far, self._take_far)):
@@ -132,6 +191,7 @@ class RtspUdpBridge:
                 self._open.enter_context(closing(socket_))
                 self._sockets[self._channel + number] = socket_
                 self._channels[socket_.fileno()] = self._channel + number
+            self._order[self._channel] = InOrder()
         port = self._sockets[self._channel].getsockname()[1]
         return _TRANSPORT.sub(b"Transport: RTP/AVP;unicast;client_port=%d-%d" % (port, port + 1), request)
 
@@ -154,8 +214,24 @@ class RtspUdpBridge:
             data, sender = self._sockets[channel].recvfrom(CHUNK)
         except ConnectionRefusedError:  # what the last of our reports met
             return
-        if sender[0] == self._far.getpeername()[0]:
-            self._near.sendall(struct.pack(">cBH", b"$", channel, len(data)) + data)
+        if sender[0] != self._far.getpeername()[0]:
+            return
+        order = self._order.get(channel)
+        self._forward(channel, [data] if order is None else order.add(data, time.monotonic()))
+
+    def _forward_overdue(self) -> None:
+        for channel, order in self._order.items():
+            self._forward(channel, order.overdue(time.monotonic()))
+
+    def _forward(self, channel: int, packets: list[bytes]) -> None:
+        for packet in packets:
+            self._near.sendall(struct.pack(">cBH", b"$", channel, len(packet)) + packet)
+
+    def _wait_ms(self) -> float | None:
+        """Milliseconds until a packet has waited long enough; None where none waits."""
+        now_s = time.monotonic()
+        waits = [wait for order in self._order.values() if (wait := order.wait_s(now_s)) is not None]
+        return 1000 * min(waits) if waits else None
 
 
 def _pair(host: str, family: int) -> tuple[socket.socket, socket.socket]:

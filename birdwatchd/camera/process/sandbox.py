@@ -23,8 +23,13 @@ __all__ = ["Confinement", "confine"]
 PACKAGE = Path(__file__).resolve().parents[2]
 # What libraries read by themselves: the machine's zone, chance, the number of processors.
 _SYSTEM = ("/etc/localtime", "/usr/share/zoneinfo", "/dev/urandom", "/dev/null", "/sys/devices/system/cpu")
+_PYTHON = tuple(str(path) for path in (sysconfig.get_config_var("LIBDIR"),) if path)
 # Drivers of graphics devices load libraries and look at the machine when the first frame is decoded.
 _DRIVERS = ("/usr", "/lib", "/lib64", "/opt", "/etc/ld.so.cache", "/etc/OpenCL", "/etc/vulkan", "/sys", "/proc")
+
+
+# What a program that is started loads before it is Python.
+_SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", *_PYTHON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,8 @@ class Confinement:
         ports: of its relays, on this machine.
         memory_mb: what it may have resident, MiB; 0 where its parent alone sees to that.
         device: a graphics device may decode, so its drivers are within reach as well.
-        serves: it answers on a listening socket that it was given, and makes none.
+        serves: it answers on a listening socket that it was given, asks the daemon over its local socket, and starts
+            Python's programs, which are held to the same.
     """
 
     read: tuple[str, ...] = ()
@@ -101,7 +107,11 @@ def _rules(allowed: Confinement) -> landlock.Rules:
     if allowed.device:
         devices += [str(path) for path in (*Path("/dev").glob("nvidia*"), Path("/dev/dri"))]
         read += _DRIVERS
-    paths = {"read": read, "list": allowed.list, "write": allowed.write, "devices": devices}
+    run: list[str] = []
+    if allowed.serves:
+        run = [sys.executable, *map(str, (*Path("/lib").glob("ld-*"), *Path("/lib64").glob("ld-*")))]
+        read += [*_SYSTEM_LIBRARIES, f"{sys.prefix}/pyvenv.cfg", sys.executable]
+    paths = {"read": read, "list": allowed.list, "write": allowed.write, "devices": devices, "run": run}
     return landlock.Rules(**{name: tuple(map(Path, found)) for name, found in paths.items()}, ports=allowed.ports)
 
 

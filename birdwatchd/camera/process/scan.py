@@ -10,6 +10,7 @@ from birdwatchd.address import Source
 from birdwatchd.camera.capture.clock import utc_now
 from birdwatchd.camera.capture.decoder import Acceleration
 from birdwatchd.camera.capture.frame import DecodedFrame
+from birdwatchd.camera.capture.preview import began_at
 from birdwatchd.camera.capture.recorded import Zones
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.place import Places
@@ -19,7 +20,7 @@ from birdwatchd.errors import SourceError
 from birdwatchd.records import CameraState, CameraStatus
 from birdwatchd.settings.cameras import CameraSettings
 
-__all__ = ["scan_file"]
+__all__ = ["scan_file", "tell_date"]
 
 REPORT_EVERY_S = 0.25
 
@@ -69,6 +70,16 @@ def scan_file(
     elif (spell := stream.observer.blind_spell) is not None:
         pipe.send(CameraStatus(camera, CameraState.ONLINE, utc_now(), notice=f"{settings.source}: {spell}"))
     pipe.send(FileDone(media, seconds, error, stream.new_place))
+
+
+def tell_date(camera: str, settings: CameraSettings, media: str, pipe: Pipe, zones: Zones) -> None:
+    """Send when a recording began, if it can be opened, then a `FileDone`."""
+    error = ""
+    try:
+        pipe.send(_began(camera, began_at(settings, zones)))
+    except SourceError as problem:
+        error = str(problem)
+    pipe.send(FileDone(media, 0.0, error))
 
 
 def _can_watch(observer: Observer) -> bool:

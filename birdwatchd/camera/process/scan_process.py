@@ -40,6 +40,19 @@ class ScanProcess:
         self._child: ChildProcess | None = None
         self._hung = self._over = False
 
+    def began_s(self, path: str) -> float | None:
+        """When a recording is said to begin, in seconds since 1970; None where it cannot be looked at.
+
+        Nothing of it is decoded. What is wrong with it is said when it is scanned.
+        """
+        found: list[float] = []
+
+        def on_status(status: CameraStatus) -> None:
+            found.extend(value for name, value in status.extra if name == "began_s")
+
+        self._ask(path, {"date_of": path}, lambda evidence: None, on_status)
+        return found[0] if found else None
+
     def scan(
         self, path: str, on_evidence: Callable[[Evidence], None], on_status: Callable[[CameraStatus], None]
     ) -> FileDone:
@@ -48,10 +61,20 @@ class ScanProcess:
         Args:
             path: as the system knows it; bytes that are no UTF-8 are surrogates, which JSON carries escaped.
         """
+        return self._ask(path, {"file": path}, on_evidence, on_status)
+
+    def _ask(
+        self,
+        path: str,
+        order: dict[str, str],
+        on_evidence: Callable[[Evidence], None],
+        on_status: Callable[[CameraStatus], None],
+    ) -> FileDone:
+        """Give the worker an order about a file, and take what it says until it is done with it."""
         child, seconds, self._hung = self._running(os.path.realpath(path)), 0.0, False
         if self._over:
             child.kill()
-        child.command({"file": path})
+        child.command(order)
         done: FileDone | None = None
         open_visits: dict[str, Evidence] = {}
         problem = ""

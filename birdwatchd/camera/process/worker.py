@@ -29,7 +29,7 @@ from birdwatchd.camera.clips.recorder import ClipRecorder, ClipSettings, VisitCl
 from birdwatchd.camera.observer import Observer
 from birdwatchd.camera.place import Places
 from birdwatchd.camera.process.child import Parent, run_child
-from birdwatchd.camera.process.scan import scan_file
+from birdwatchd.camera.process.scan import scan_file, tell_date
 from birdwatchd.camera.process.wire import Pipe
 from birdwatchd.camera.sampling import FrameSampler
 from birdwatchd.camera.view import SAME_VIEW
@@ -340,9 +340,12 @@ def _scan_files(parent: Parent) -> None:
     acceleration = Acceleration(devices_to_try(base["decode"], devices_here()), notify)
     places, zones = Places(), Zones.named(*parent.order.get("zones", ()))
     for order in parent.further_orders():
-        path = order["file"]
+        path = order.get("date_of") or order["file"]
         settings = CameraSettings.model_validate(base | {"source": Path(path).absolute().as_posix()})
-        scan_file(camera, settings, path, parent.pipe, acceleration, places, zones)
+        if "date_of" in order:
+            tell_date(camera, settings, path, parent.pipe, zones)
+        else:
+            scan_file(camera, settings, path, parent.pipe, acceleration, places, zones)
 
 
 def main() -> NoReturn:

@@ -1,4 +1,7 @@
-"""Understand what a person answers about a visit: a letter, a number of the list, or a name of a species."""
+"""Understand what a person answers about a visit: a letter, a number of the list, or a name of a species.
+
+The letters are those of the page's review, and mean there what they mean here.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["PROMPT", "Answer", "Kind", "understand"]
+__all__ = ["ASK_SPECIES", "PROMPT", "Answer", "Kind", "understand"]
 
-PROMPT = "y right, n not a bird, s skip, u undo, q quit, a number or the species: "
+PROMPT = "c right, s species, n not a bird, j skip, u undo, q quit, ? help, a number or the species: "
+ASK_SPECIES = "which species? (Enter: none) "
 
 
 class Kind(Enum):
@@ -16,7 +20,9 @@ class Kind(Enum):
 
     CONFIRM = "confirm"
     NOT_A_BIRD = "not a bird"
+    ASK_SPECIES = "ask for the species"
     SKIP = "skip"
+    BACK = "back"
     UNDO = "undo"
     QUIT = "quit"
     HELP = "help"
@@ -25,10 +31,12 @@ class Kind(Enum):
 
 
 _WORDS = {
-    Kind.CONFIRM: ("y", "yes", "c", "confirm", "right", "ok"),
-    Kind.NOT_A_BIRD: ("n", "no", "x", "not a bird", "none", "no bird"),
-    Kind.SKIP: ("", "s", "skip"),
-    Kind.UNDO: ("u", "undo", "back"),
+    Kind.CONFIRM: ("c", "y", "yes", "confirm", "right", "ok"),
+    Kind.ASK_SPECIES: ("s", "species"),
+    Kind.NOT_A_BIRD: ("n", "no", "not a bird", "none", "no bird"),
+    Kind.SKIP: ("", "j", "skip", "next"),
+    Kind.BACK: ("k", "back", "previous"),
+    Kind.UNDO: ("u", "undo"),
     Kind.QUIT: ("q", "quit", "exit"),
     Kind.HELP: ("?", "h", "help"),
 }

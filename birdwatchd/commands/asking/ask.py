@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from birdwatchd.alerts.engine import build_alert_engine
-from birdwatchd.commands.asking.answers import PROMPT, Answer, Kind, understand
+from birdwatchd.commands.asking.answers import ASK_SPECIES, PROMPT, Answer, Kind, understand
 from birdwatchd.commands.asking.picture import picture_sequence, protocol_of
 from birdwatchd.commands.terminal import NO_SPECIES, best_guess, counted, name_of, out, shown
 from birdwatchd.errors import StoreError
@@ -25,11 +25,13 @@ MOST = 1000  # visits of one sitting
 MOST_NAMES = 9  # species that are offered for a beginning that several have
 KEPT = (State.CONFIRMED, State.UNCERTAIN, State.UNKNOWN)  # what is asked about where nobody says otherwise
 HELP = (
-    "y       the name is right",
+    "c       the name is right (or y)",
+    "s       another species: asks for its name",
     "NAME    the right species, or the beginning of its name: in English, scientific, or in your language",
     "1, 2 …  that species of the list",
     "n       not a bird: a leaf, a squirrel, a hand",
-    "s       skip it (or just Enter)",
+    "j       skip it (or just Enter)",
+    "k       back to the visit before",
     "u       undo the last answer, and be asked again",
     "q       quit; what you have said is stored already",
 )
@@ -73,8 +75,9 @@ def run_ask(config: Config, options: AskOptions, read: Callable[[str], str] = in
             sitting.run()
         except (EOFError, KeyboardInterrupt):
             out.print()
-        left = len(visits) - sitting.place
-        out.print(f"{counted(len(sitting.reviewed), 'visit')} reviewed, {sitting.skipped} skipped, {left} left")
+        reviewed, skipped = set(sitting.reviewed), sitting.skipped - set(sitting.reviewed)
+        left = len(visits) - len(reviewed) - len(skipped)
+        out.print(f"{counted(len(reviewed), 'visit')} reviewed, {len(skipped)} skipped, {left} left")
     return 0
 
 
@@ -88,7 +91,7 @@ class _Sitting:
     read: Callable[[str], str]
     visits: Sequence[Visit]
     place: int = 0
-    skipped: int = 0
+    skipped: set[int] = field(default_factory=set)  # places
     reviewed: list[int] = field(default_factory=list)  # places of what was reviewed, in this order
 
     def run(self) -> None:
@@ -97,6 +100,7 @@ class _Sitting:
         self.writer: Writer = self.store.writer(build_composer(self.config), build_alert_engine(self.config))
         while self.place < len(self.visits) or self._goes_back():
             visit = self.visits[self.place]
+            visit = self.store.visits.get(visit.visit_id) or visit  # it may have been answered, and come back to
             numbered = self._show(visit)
             while not self._take(visit, understand(self.read(PROMPT), numbered), numbered):
                 pass
@@ -144,17 +148,14 @@ class _Sitting:
         """Do what was answered; returns whether the question is over. `numbered` becomes what is offered next."""
         if answer.kind is Kind.QUIT:
             raise EOFError
-        if answer.kind is Kind.SKIP:
-            self.place, self.skipped = self.place + 1, self.skipped + 1
-            return True
-        if answer.kind is Kind.UNDO:
-            return self._undo()
-        if answer.kind is Kind.HELP:
-            for line in HELP:
-                out.print(shown(line))
-            return False
-        if answer.kind is Kind.NO_SUCH_NUMBER:
-            out.print(f"there are {len(numbered)} numbers" if numbered else "there is no list of numbers")
+        if answer.kind is Kind.ASK_SPECIES:
+            answer = understand(self.read(ASK_SPECIES), numbered)
+            if answer.kind not in (Kind.SPECIES, Kind.NO_SUCH_NUMBER):
+                return False
+        if answer.kind in (Kind.SKIP, Kind.BACK, Kind.UNDO):
+            return self._move(answer.kind)
+        if answer.kind in (Kind.HELP, Kind.NO_SUCH_NUMBER):
+            _explain(answer.kind, len(numbered))
             return False
         label = None
         if answer.kind is Kind.SPECIES:
@@ -175,7 +176,13 @@ class _Sitting:
             out.print(f"no species is called {shown(text)}; write the beginning of its name", soft_wrap=True)
             return None
         ranks: dict[str | None, int] = {name: i for i, (name, _) in enumerate(visit.verdict.top)}
-        found.sort(key=lambda label: min(ranks.get(one, len(ranks)) for one in (label.common_name, label.english_name)))
+        seen = {species for species, _ in self.store.species.names()}
+        found.sort(  # what the network thought of, then what was seen here
+            key=lambda label: (
+                min(ranks.get(one, len(ranks)) for one in (label.common_name, label.english_name)),
+                (label.scientific_name or label.common_name) not in seen,
+            )
+        )
         numbered[:] = [label.scientific_name or label.common_name for label in found[:MOST_NAMES]]
         for i, label in enumerate(found[:MOST_NAMES], 1):
             out.print(f"{i} {shown(label.common_name)} [dim]{shown(label.scientific_name or '')}[/]")
@@ -190,8 +197,21 @@ class _Sitting:
             out.print(f"[yellow]{shown(error)}[/]", soft_wrap=True)
             return False
         out.print(f"→ [bold]{shown(name_of(after.verdict))}[/]")
-        self.reviewed.append(self.place)
+        if after.revision > visit.revision:  # else it was said before, and there is nothing to undo
+            self.reviewed.append(self.place)
         self.place += 1
+        return True
+
+    def _move(self, kind: Kind) -> bool:
+        """Go to another visit, without a review of this one; returns whether there is one."""
+        if kind is Kind.UNDO:
+            return self._undo()
+        if kind is Kind.BACK and not self.place:
+            out.print("this is the first one")
+            return False
+        if kind is Kind.SKIP:
+            self.skipped.add(self.place)
+        self.place += 1 if kind is Kind.SKIP else -1
         return True
 
     def _undo(self) -> bool:
@@ -207,3 +227,13 @@ class _Sitting:
         self.place = self.reviewed.pop()
         out.print(f"undone: [bold]{shown(name_of(before.verdict))}[/]")
         return True
+
+
+def _explain(kind: Kind, numbers: int) -> None:
+    """Say what can be answered, or which of so many numbers."""
+    if kind is Kind.HELP:
+        for line in HELP:
+            out.print(shown(line))
+        return
+    listed = f"the numbers are 1 to {numbers}" if numbers > 1 else "the only number is 1"
+    out.print(listed if numbers else "there is no list of numbers")

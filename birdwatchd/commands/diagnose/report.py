@@ -27,12 +27,12 @@ from pydantic import BaseModel
 
 from birdwatchd import __version__
 from birdwatchd.address import Secret
-from birdwatchd.commands.diagnose.masking import HIDDEN, Mask, secrets_of
 from birdwatchd.commands.status import examine
 from birdwatchd.commands.terminal import err, out, plain, shown
 from birdwatchd.disk import DiskRoom
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.monitor.local_socket import NobodyAnswers, ask
+from birdwatchd.monitor.masking import HIDDEN, Mask, secrets_of
 from birdwatchd.monitor.scrape import NotServed, read_live
 from birdwatchd.records import rfc3339
 from birdwatchd.settings.config import Config, default_home

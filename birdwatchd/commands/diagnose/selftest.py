@@ -19,7 +19,7 @@ from birdwatchd.records import TEST_CAMERA, Box
 from birdwatchd.settings.config import Config
 from birdwatchd.store.store import recording_process
 
-__all__ = ["run_selftest"]
+__all__ = ["STEPS", "run_selftest"]
 
 SILENT_S = 90.0  # longer than any step of the daemon's may take
 STEPS = ("daemon", "crop", "camera", "classify", "verdict", "record", "publish")

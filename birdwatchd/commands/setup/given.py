@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import available_timezones
 
 from birdwatchd.address import SCHEMES, Source
-from birdwatchd.errors import ConfigError
+from birdwatchd.errors import ConfigError, shortened
 from birdwatchd.settings.base import SLUG
 
 __all__ = ["NONE", "broker_of", "camera_of", "names_a_stream", "position_of", "slug_of", "system_zone", "zone_of"]
@@ -19,6 +19,7 @@ __all__ = ["NONE", "broker_of", "camera_of", "names_a_stream", "position_of", "s
 _UNQUOTED = re.compile(
     r"([a-z]+://)([^:@/]+):([^@]+)@((?:\[[0-9a-f:]+\]|[a-z0-9][a-z0-9.-]*)(?::\d+)?(?:[/?][^@]*)?)", re.IGNORECASE
 )
+MOST_LETTERS = 64  # of the name of a place or camera
 NONE = ("", "none", "no", "-")  # answers that mean: there is none
 _HOST = re.compile(r"([^/@\s]+@)?(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:\d+)?")
 
@@ -69,9 +70,12 @@ def slug_of(text: str) -> str:
     """A name that may stand in topics: `My Garden` becomes `my_garden`.
 
     Raises:
-        ConfigError: nothing of it is left.
+        ConfigError: nothing of it is left, or it is too long.
     """
-    slug = re.sub(r"[^a-z0-9-]+", "_", text.strip().casefold()).strip("_-")[:64]
+    slug = re.sub(r"[^a-z0-9-]+", "_", text.strip().casefold()).strip("_-")
+    if len(slug) > MOST_LETTERS:
+        hint = f"give a short one of at most {MOST_LETTERS}; it goes into topics and folders"
+        raise ConfigError(f"{shortened(text, 80)} has {len(slug)} letters", hint)
     if not SLUG.fullmatch(slug):
         raise ConfigError(f"{text} cannot be a name", "it goes into topics and folders; use a-z, 0-9, _ and -")
     return slug

@@ -6,6 +6,7 @@ before it is written: a configuration that does not work helps nobody. No file i
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import socket
@@ -40,11 +41,12 @@ from birdwatchd.commands.setup.given import (
 )
 from birdwatchd.commands.setup.stream_paths import main_streams, small_streams
 from birdwatchd.commands.terminal import out, shown
-from birdwatchd.errors import BirdwatchError, ConfigError
+from birdwatchd.errors import BirdwatchError, ConfigError, shortened
 from birdwatchd.records import CameraState, CameraStatus
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.model import ModelSettings
-from birdwatchd.species.published import DATA_SETS
+from birdwatchd.species.class_names import DEMO
+from birdwatchd.species.published import DATA_SETS, is_suited, published_entries
 
 __all__ = ["InitOptions", "run_init"]
 
@@ -323,9 +325,19 @@ def _model_of(text: str) -> str:
     """A name, or a file's whole path: the configuration may be read from elsewhere.
 
     Raises:
-        ConfigError: there is no such file.
+        ConfigError: there is no such file, or no published model of this name that can be used.
+        ModelUnusable: birder's registry cannot be read.
     """
+    if not text or text == DEMO:
+        return text
     if not is_model_file(text):
+        entries = published_entries()
+        if text not in entries:
+            close = difflib.get_close_matches(text, [*entries, DEMO], n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(close)}?" if close else "`birdwatchd models` lists them"
+            raise ConfigError(f"no model named {shortened(text, 80)} is published", hint)
+        if not is_suited(entries[text]["net"]["network"]):
+            raise ConfigError(f"the model {text} cannot be used here", "`birdwatchd models` lists those that can")
         return text
     path = Path(text).expanduser().absolute()
     if not path.is_file():

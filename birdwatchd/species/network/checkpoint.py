@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from birdwatchd.errors import ModelUnusable
+from birdwatchd.errors import ModelMissing, ModelUnusable
 from birdwatchd.settings.model import ModelSettings
+from birdwatchd.species.class_names import DEMO
 from birdwatchd.species.network.download import DownloadFailed, OnBytes, download, ignore_bytes, sha256_of
 from birdwatchd.species.published import is_suited
 from birdwatchd.text_file import NotText, read_text
@@ -37,7 +38,6 @@ with quiet_import():
 
 __all__ = ["DEMO", "Checkpoint", "read_checkpoint"]
 
-DEMO = "demo"
 MOST_BYTES = 10_000_000  # of a network's configuration; it has some hundred
 LONGEST_NAME = 200  # letters of a network's name
 MOST_WIDTH, MOST_LAYERS = 16_384, 512  # of a network: against a digit too many, not a measure of what there is
@@ -214,11 +214,11 @@ def _fetch(url: str, path: Path, sha256: str, settings: ModelSettings, *, progre
     missing = f"the weights of {settings.name} are not on this machine"
     remedy = f"download {url} elsewhere and put it at {path}; {_DEMO_HINT}"
     if not settings.download:
-        raise ModelUnusable(f"{missing}, and model.download is false", remedy)
+        raise ModelMissing(f"{missing}, and model.download is false", remedy)
     try:
         download(url, path, sha256, progress=progress, on_bytes=on_bytes)
     except DownloadFailed as error:
-        raise ModelUnusable(f"{missing}, and fetching them failed ({error})", remedy) from None
+        raise ModelMissing(f"{missing}, and fetching them failed ({error})", remedy) from None
 
 
 def _metadata(name: str) -> Mapping[str, Any]:

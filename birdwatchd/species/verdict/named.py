@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from birdwatchd.records import Label
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.species.taxonomy import bundled_taxonomy, name_key, species_keys
 from birdwatchd.species.verdict.build import shown_labels
 
-__all__ = ["SpeciesNames", "find_species", "similar_species"]
+__all__ = ["NO_MATCH", "SpeciesNames", "closeness", "find_species", "similar_species"]
+
+NO_MATCH = 5
 
 
 def find_species(name: str, settings: SpeciesSettings) -> Label | None:
@@ -33,7 +37,7 @@ class SpeciesNames:
         self._keys = [(species_keys(label), label) for label in shown_labels(bundled_taxonomy().all, settings)]
 
     def find(self, text: str) -> list[Label]:
-        """The species with this name; else all with a name in which a word begins so, the first word first.
+        """The species with this name; else all with a name in which a word begins so, those closest to it first.
 
         A name is the one that is shown, the English or the scientific one, or a synonym. The only name that begins with
         `hoopoe` is that of an extinct starling: the Eurasian hoopoe must be among those to choose from.
@@ -44,9 +48,36 @@ class SpeciesNames:
         key = name_key(text)
         if not key:
             return []
-        found = [(keys, label) for keys, label in self._keys if any(f" {key}" in f" {one}" for one in keys)]
-        first = [label for keys, label in found if any(one.startswith(key) for one in keys)]
-        return [*first, *(label for _, label in found if label not in first)]
+        found = [(closeness(label, keys, key), label) for keys, label in self._keys]
+        return [label for rank, label in sorted(found, key=lambda one: one[0]) if rank < NO_MATCH]
+
+
+def closeness(label: Label, keys: Sequence[str], key: str) -> int:
+    """How close a species' names are to what is typed, 0 … `NO_MATCH`.
+
+    0 for a name itself; 1 for its last words, since they say what kind of bird it is: `robin` is the European robin
+    rather than the Robin Accentor; 2 where the last word goes on, 3 for the beginning of a name, 4 for that of another
+    word. Of a scientific name the first word says more.
+
+    Args:
+        keys: as `species_keys` gives them.
+        key: the `name_key` of what is typed.
+    """
+    if not any(f" {key}" in f" {one}" for one in keys):
+        return NO_MATCH
+    scientific = name_key(label.scientific_name or "")
+    return min(_closeness(one, key, common=one != scientific) for one in keys)
+
+
+def _closeness(name: str, key: str, *, common: bool) -> int:
+    if name == key:
+        return 0
+    before, found, after = f" {name}".rpartition(f" {key}")
+    if not found:
+        return NO_MATCH
+    if common and " " not in after:
+        return 2 if after else 1
+    return 3 if not before or name.startswith(key) else 4
 
 
 def similar_species(name: str, settings: SpeciesSettings) -> str:

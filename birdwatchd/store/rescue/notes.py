@@ -24,11 +24,11 @@ from sqlalchemy.engine import Connection
 
 from birdwatchd.records import Box, Crop, Moment, Rank, State, Verdict, Visit
 from birdwatchd.store import schema
-from birdwatchd.store.embeddings import model_text
+from birdwatchd.store.embeddings import half_bytes, model_text
 from birdwatchd.store.reader import rank_of, stored_visits, to_stored_visit
 from birdwatchd.store.rescue.exif import LONGEST, is_jpeg, with_exif
 from birdwatchd.store.reviews import ReviewVerdict
-from birdwatchd.store.revision import MomentRow, half_bytes
+from birdwatchd.store.revision import MomentRow
 
 __all__ = ["CropNote", "NotedReview", "read_note", "stored_note", "with_note"]
 

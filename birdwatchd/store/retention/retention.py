@@ -22,7 +22,7 @@ from birdwatchd.errors import StoreBusy, StoreFull, StoreUnavailable
 from birdwatchd.settings.retention import RetentionSettings
 from birdwatchd.store import schema
 from birdwatchd.store.database import Database
-from birdwatchd.store.media import home_lock
+from birdwatchd.store.media import forget_made, home_lock
 from birdwatchd.store.retention.days import Folders
 from birdwatchd.store.retention.going import add_going, forget_gone
 from birdwatchd.store.retention.plan import Plan, Usage
@@ -156,6 +156,7 @@ class Retention:
                 (self.database.home / name).unlink(missing_ok=True)
             except OSError:  # the next start tries again
                 continue
+            forget_made(self.database.home, name)
             self._gone.add(name)
 
     def settle(self) -> None:

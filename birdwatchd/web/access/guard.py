@@ -28,6 +28,8 @@ from birdwatchd.web.access.login import Login
 from birdwatchd.web.access.proxies import Proxies, path_of
 from birdwatchd.web.access.roles import Role, may
 from birdwatchd.web.access.tokens import Tokens
+from birdwatchd.web.language.catalogue import ENGLISH, N_, language
+from birdwatchd.web.language.choice import chosen
 
 __all__ = ["COOKIE", "Guard", "Hosts", "own_path"]
 
@@ -42,7 +44,8 @@ COOKIE = "birdwatchd_session"
 MOST_BODY_BYTES = 10_000  # a form has a few words
 FORM_S = 10.0  # for all of them to arrive
 MOST_PATH_BYTES = 2_000
-TOO_OLD = "This page is too old to be answered. Load it again, then try once more."
+TOO_OLD = N_("This page is too old to be answered. Load it again, then try once more.")
+LOG_IN_FIRST = N_("Log in first.")
 API = "/api/"  # for programs: what is wrong is said as JSON, and no login page is shown
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self';"
@@ -96,6 +99,7 @@ class Guard:
         self._app, self._login, self._tokens = app, login, tokens
         self._hosts, self._proxies, self._ingress = Hosts(settings), Proxies(settings), Ingress(settings)
         self._stranger = Role.GUEST if settings.guest else Role.NOBODY
+        self._language = settings.language
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -109,6 +113,7 @@ class Guard:
             return
         scope = placed
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        scope = {**scope, "language": chosen(headers, self._language)}
         send = _with_headers(scope["root_path"], send, may_frame=is_ingress)
         refusal = self._refusal(scope, headers, is_ingress=is_ingress)
         if refusal:
@@ -138,10 +143,10 @@ class Guard:
             try:
                 form = await asyncio.wait_for(_read_form(receive), FORM_S)
             except TimeoutError:
-                await _answer(scope, send, 408, "The form did not arrive in time.")
+                await _answer(scope, send, 408, N_("The form did not arrive in time."))
                 return
             if form is None:
-                await _answer(scope, send, 413, "That is too much for a form.")
+                await _answer(scope, send, 413, N_("That is too much for a form."))
                 return
             given = headers.get("x-csrf-token") or form.get("token", "")
             if not self._login.is_token(scope["state"]["session"], given):
@@ -155,15 +160,16 @@ class Guard:
     def _refusal(self, scope: Scope, headers: dict[str, str], *, is_ingress: bool) -> tuple[int, str] | None:
         """Why a request is refused whoever sends it; None for one that is not."""
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MOST_PATH_BYTES:
-            return 414, "This address is too long."
+            return 414, N_("This address is too long.")
         if scope["method"] not in _methods(scope):
             return 405, f"Only {', '.join(_methods(scope))} are answered."
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if not is_ingress and (len(hosts) != 1 or not self._hosts.has(headers["host"])):
-            return 421, "This page is not known under this name. Add it to `web: hosts` in the station's configuration."
+            text = N_("This page is not known under this name. Add it to `web: hosts` in the station's configuration.")
+            return 421, text
         from_own_page = is_from_own_page if is_ingress else _same_origin
         if scope["method"] == "POST" and not from_own_page(headers):
-            return 403, "This was sent from a page of another site, and is not done."
+            return 403, N_("This was sent from a page of another site, and is not done.")
         return None
 
     def _program(self, token: str, peer: str) -> Role:
@@ -185,12 +191,10 @@ class Guard:
         wants_page = browses and not path_of(scope).startswith(API)
         if scope["method"] != "GET" or not wants_page:
             asks = [(b"www-authenticate", b"Bearer")] if path_of(scope).startswith(API) else []
-            await _answer(scope, send, 401, "Log in first.", asks)
+            await _answer(scope, send, 401, LOG_IN_FIRST, asks)
             return
         asked = path_of(scope) + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
-        await _answer(
-            scope, send, 303, "Log in first.", [(b"location", f"/login?next={quote(asked, safe='')}".encode())]
-        )
+        await _answer(scope, send, 303, LOG_IN_FIRST, [(b"location", f"/login?next={quote(asked, safe='')}".encode())])
 
 
 def _methods(scope: Scope) -> tuple[str, ...]:
@@ -277,7 +281,8 @@ def _with_headers(root_path: str, send: Send, *, may_frame: bool) -> Send:
 async def _answer(
     scope: Scope, send: Send, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None
 ) -> None:
-    body, kind = f"{text}\n".encode(), b"text/plain; charset=utf-8"
+    said = language(scope.get("language", ENGLISH)).gettext(text)
+    body, kind = f"{said}\n".encode(), b"text/plain; charset=utf-8"
     if path_of(scope).startswith(API):
         body, kind = json.dumps({"error": text, "hint": ""}).encode(), b"application/json"
     plain = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]

@@ -61,7 +61,7 @@ Truth = Annotated[bool, Query()]
 class Wanted(BaseModel):
     """The filters of the page, and a span of time."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")  # who writes `specis` would get all visits
+    model_config = ConfigDict(frozen=True, extra="forbid")  # a filter that is misspelt would give all visits
 
     species: Annotated[str | None, Query(max_length=255, description="scientific name, as `/species` lists it")] = None
     camera: Annotated[str | None, Query(max_length=64, description="key of the camera")] = None

@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from birdwatchd.web.access.guard import COOKIE, own_path
 from birdwatchd.web.access.login import SESSION_S, Login
 from birdwatchd.web.access.roles import Role
-from birdwatchd.web.render import render
+from birdwatchd.web.render import render, words_of
 
 __all__ = ["router"]
 
@@ -36,7 +36,10 @@ def enter(request: Request) -> Response:
     session = login.enter(form.get("password", ""), peer)
     if session is None:
         wait_s = login.wait_s(peer)
-        problem = f"Too many wrong passwords. Try again in {ceil(wait_s)} s." if wait_s else "That is not the password."
+        said = words_of(request).language
+        problem = said.gettext("That is not the password.")
+        if wait_s:
+            problem = said.gettext("Too many wrong passwords. Try again in %(seconds)s s.", seconds=ceil(wait_s))
         return render(request, "login.html", 429 if wait_s else 403, following=following, problem=problem)
     login.leave(request.state.session)
     answer = RedirectResponse(following, 303)

@@ -1,15 +1,18 @@
-"""`/health`: how the station is, as `birdwatchd status` says it."""
+"""`/health`: how the station is, as `birdwatchd status` says it, its self-test and its log."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
-from birdwatchd.commands.status import EFFORT, examine
+from birdwatchd.commands.status import EFFORT, StationReport, examine
 from birdwatchd.store import EffortSpan
+from birdwatchd.web.asked.daemon_log import LEVELS, DaemonLog, daemon_log
+from birdwatchd.web.asked.selftest import SelfTests, station_lines
 from birdwatchd.web.home import Home
 from birdwatchd.web.render import home_of, render
 
@@ -31,12 +34,47 @@ class StripSpan:
 
 @router.get("/health")
 def health(request: Request) -> Response:
-    """How the station is now, and when it watched in the last seven days."""
+    """How the station is now, when it watched in the last seven days, and what it logged."""
     home = home_of(request)
     report = examine(home.config, home.now())
     strips = {camera.camera: _strip(home, camera.camera) for camera in report.cameras}
     days = [home.now() - EFFORT + timedelta(days=number) for number in range(8)]
-    return render(request, "health.html", report=report, strips=strips, days=days)
+    level = request.query_params.get("log", "")
+    level = level if level in LEVELS else ""
+    refreshes = "hx-request" in request.headers  # which takes only what changes by itself
+    log = DaemonLog() if refreshes else daemon_log(home.config.home, home.zone, level)
+    shown: dict[str, Any] = {
+        "report": report,
+        "strips": strips,
+        "days": days,
+        "levels": LEVELS,
+        "level": level,
+        "log": log,
+    }
+    return render(request, "health.html", **shown, **_test(request, report))
+
+
+@router.get("/health/selftest")
+def selftest(request: Request) -> Response:
+    """How the self-test went, or how far it is, as a part of the page."""
+    return render(request, "selftest.html", **_test(request, examine(home_of(request).config, home_of(request).now())))
+
+
+@router.post("/health/selftest")
+def begin_selftest(request: Request) -> Response:
+    """Begin a self-test."""
+    _tests(request).ask()
+    return selftest(request) if "hx-request" in request.headers else RedirectResponse("/health#selftest", 303)
+
+
+def _tests(request: Request) -> SelfTests:
+    found: SelfTests = request.app.state.selftests
+    return found
+
+
+def _test(request: Request, report: StationReport) -> dict[str, Any]:
+    names = {one.camera: home_of(request).camera_name(one.camera) for one in report.cameras}
+    return {"test": _tests(request).result(), "station": tuple(station_lines(report, names))}
 
 
 def _strip(home: Home, camera: str) -> list[StripSpan]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, HTTPException, Request
@@ -12,16 +12,15 @@ from fastapi.responses import RedirectResponse, Response
 
 from birdwatchd.commands.review import species_named
 from birdwatchd.commands.review_many import MOST_VISITS, JobFiles, ReviewJob, done_by
-from birdwatchd.commands.terminal import counted
 from birdwatchd.errors import ConfigError, NoSuchVisit, ReviewRefused
 from birdwatchd.store import ReviewVerdict
+from birdwatchd.store.pages.cards import CardFilter
 from birdwatchd.web.home import Home
 from birdwatchd.web.jobs import Jobs
 from birdwatchd.web.looks import Looks, read_outline
-from birdwatchd.web.render import home_of, render
-from birdwatchd.web.routes.review import REVIEWER
-from birdwatchd.web.routes.visits import likeness, read_filter
-from birdwatchd.web.words import STATE_WORDS, percent, title_of
+from birdwatchd.web.render import home_of, render, words_of
+from birdwatchd.web.routes.visits import likeness, misread, read_filter
+from birdwatchd.web.words import PAGE_REVIEWER, STATE_WORDS, Words
 
 __all__ = ["router"]
 
@@ -29,12 +28,8 @@ router = APIRouter()
 PICK = "pick-"  # begins the names of the fields of a selection; the rest is a visit's id
 SHOWN = 24
 MOST_ALIKE = 500  # visits, among which those are that look like one
+BESIDES = ("before", "like", "map", "line")  # which an address of many visits may have besides filters
 ALIKE = 0.9  # the least likeness of "all like this", where nobody says another
-DONE_WORDS = {
-    ReviewVerdict.CONFIRM: "the name is right",
-    ReviewVerdict.SPECIES: "another species",
-    ReviewVerdict.NOT_A_BIRD: "not a bird",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +46,7 @@ def many(request: Request) -> Response:
     """Which visits an address names, and what can be said of all of them."""
     home = home_of(request)
     given = dict(request.query_params) | {"before": request.query_params.get("before") or home.now().isoformat()}
-    chosen = _chosen(home, request.app.state.looks, given)
+    chosen = _chosen(home, request.app.state.looks, words_of(request), given)
     return render(
         request,
         "many.html",
@@ -67,7 +62,7 @@ def many(request: Request) -> Response:
 def jobs(request: Request) -> Response:
     """The newest jobs."""
     home = home_of(request)
-    return render(request, "jobs.html", jobs=JobFiles(home.config.home).newest(), words=DONE_WORDS)
+    return render(request, "jobs.html", jobs=JobFiles(home.config.home).newest())
 
 
 @router.post("/review/jobs")
@@ -76,9 +71,10 @@ def begin(request: Request) -> Response:
     home, form = home_of(request), request.state.form
     selected = tuple(name.removeprefix(PICK) for name in form if name.startswith(PICK))
     if selected:
-        chosen = Chosen(selected, f"{counted(len(selected), 'selected visit')}", "")
+        about = words_of(request).language.ngettext("%(num)s selected visit", "%(num)s selected visits", len(selected))
+        chosen = Chosen(selected, about, "")
     elif form.get("which"):
-        chosen = _chosen(home, request.app.state.looks, dict(parse_qsl(form["which"])))
+        chosen = _chosen(home, request.app.state.looks, words_of(request), dict(parse_qsl(form["which"])))
     else:  # which is not all of them
         chosen = Chosen((), "", "")
     verdict = next((one for one in ReviewVerdict if one.value == form.get("verdict")), None)
@@ -87,7 +83,7 @@ def begin(request: Request) -> Response:
         raise ConfigError("nothing was said, or of no visit", "choose visits, and say what they are")
     if species:
         species = species_named(species, home.config).common_name
-    job = ReviewJob(ReviewJob.id_at(home.now()), verdict, species, REVIEWER, chosen.about, chosen.visit_ids)
+    job = ReviewJob(ReviewJob.id_at(home.now()), verdict, species, PAGE_REVIEWER, chosen.about, chosen.visit_ids)
     _jobs(request).start(job)
     return RedirectResponse(f"/review/jobs/{job.job_id}", 303)
 
@@ -98,7 +94,7 @@ def job(request: Request, job_id: str) -> Response:
     home = home_of(request)
     found = _found(home, job_id)
     done = len(done_by(home.store, found))
-    return render(request, "job.html", job=found, done=done, progress=_jobs(request).progress(job_id), words=DONE_WORDS)
+    return render(request, "job.html", job=found, done=done, progress=_jobs(request).progress(job_id))
 
 
 @router.post("/review/jobs/{job_id}")
@@ -125,7 +121,7 @@ def _found(home: Home, job_id: str) -> ReviewJob:
     return found
 
 
-def _chosen(home: Home, looks: Looks, given: Mapping[str, str]) -> Chosen:
+def _chosen(home: Home, looks: Looks, said: Words, given: Mapping[str, str]) -> Chosen:
     """The visits that an address names: like one, within a line, or all that match and began before it was asked."""
     which = urlencode({name: value for name, value in given.items() if value})
     like = given.get("like", "")
@@ -134,31 +130,46 @@ def _chosen(home: Home, looks: Looks, given: Mapping[str, str]) -> Chosen:
         if drawn is None:
             raise ReviewRefused("the map was drawn anew since", "draw the line once more")
         points = drawn.within(read_outline(given.get("line", "")))
-        return Chosen(tuple(point.visit_id for point in points), "visits within a line on the map of looks", which)
+        about = said.language.gettext("visits within a line on the map of looks")
+        return Chosen(tuple(point.visit_id for point in points), about, which)
     if like:
         visit = home.store.visits.get(like)
         if visit is None:
             raise NoSuchVisit(f"there is no visit {like[:64]}", "it may have been deleted")
         least = _least(given)
         found = [one for one, share in likeness(home, visit, MOST_ALIKE) if share >= least]
-        about = f"visits that look like {title_of(visit.verdict)} ({percent(least)} or more)"
+        about = said.language.gettext(
+            "visits that look like %(name)s (%(share)s or more)",
+            name=said.title(visit.verdict),
+            share=said.percent(least),
+        )
         return Chosen((like, *found), about, which)
+    if wrong := misread(given, BESIDES):
+        raise ConfigError(f"not understood: {', '.join(wrong)}", "all visits would be meant; go back to the list")
     wanted, day = read_filter(given, home.zone)
     before = _instant(given.get("before", ""))
     if before is not None:
         wanted = replace(wanted, until=min(wanted.until or before, before))
     wanted = replace(wanted, unreviewed=True, over=True)
+    about = _about(wanted, day, home, said)
+    return Chosen(tuple(home.store.cards.ids(wanted, MOST_VISITS)), about, which)
+
+
+def _about(wanted: CardFilter, day: date | None, home: Home, said: Words) -> str:
+    """Which visits a filter asks for, in words."""
+    _ = said.language.gettext
     words = [
         wanted.species or "",
         home.camera_name(wanted.camera) if wanted.camera else "",
-        *(STATE_WORDS[state].lower() for state in wanted.states),
-        day.isoformat() if day else "",
-        *(name for name in ("firsts", "rare") if given.get(name)),
-        f"score from {percent(wanted.least)}" if wanted.least is not None else "",
-        f"score to {percent(wanted.most)}" if wanted.most is not None else "",
+        *(_(STATE_WORDS[state]).lower() for state in wanted.states),
+        said.date(day) if day else "",
+        _("firsts") if wanted.firsts else "",
+        _("rare") if wanted.rare else "",
+        _("score from %(share)s", share=said.percent(wanted.least)) if wanted.least is not None else "",
+        _("score to %(share)s", share=said.percent(wanted.most)) if wanted.most is not None else "",
     ]
-    about = ", ".join(word for word in words if word) or "all visits"
-    return Chosen(tuple(home.store.cards.ids(wanted, MOST_VISITS)), f"{about}, not reviewed", which)
+    named = ", ".join(word for word in words if word)
+    return _("%(which)s, not reviewed", which=named) if named else _("all visits, not reviewed")
 
 
 def _least(given: Mapping[str, str]) -> float:

@@ -7,12 +7,12 @@ from fastapi.responses import FileResponse, PlainTextResponse, Response, Streami
 from starlette.types import Receive, Scope, Send
 
 from birdwatchd.web.live import Live
+from birdwatchd.web.pictures.small import SIZES
 from birdwatchd.web.render import home_of
 
-__all__ = ["SIZES", "NewsResponse", "clip_of", "picture_of", "router"]
+__all__ = ["NewsResponse", "clip_of", "picture_of", "router"]
 
 router = APIRouter()
-SIZES = ("160", "320")  # pixels of the longer side of a small picture
 PRIVATE = {"cache-control": "private, max-age=86400"}  # a crop never changes; whoever logs out may want it gone
 
 
@@ -26,15 +26,12 @@ def picture_of(request: Request, visit_id: str, number: int, size: str) -> Respo
     """A picture of a visit; the original where no size is one of `SIZES`."""
     home = home_of(request)
     name = home.store.cards.picture(visit_id, number)
-    jpeg = home.media.picture(name) if name is not None else None
-    if name is None or jpeg is None:
+    if name is None:
         raise HTTPException(404)
-    if size not in SIZES:
-        return Response(jpeg, media_type="image/jpeg", headers=PRIVATE)
-    small = home.small_pictures.of(name, jpeg, int(size))
-    if small is None:
+    found = home.small_pictures.of(name, size) if size in SIZES else home.media.picture(name)
+    if found is None:
         raise HTTPException(404)
-    return Response(small, media_type="image/webp", headers=PRIVATE)
+    return Response(found, media_type="image/webp" if size in SIZES else "image/jpeg", headers=PRIVATE)
 
 
 @router.get("/visits/{visit_id}/clip")

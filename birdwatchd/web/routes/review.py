@@ -18,18 +18,19 @@ from birdwatchd.store import ReviewVerdict
 from birdwatchd.store.pages.cards import Card, CardFilter
 from birdwatchd.web.access.guard import own_path
 from birdwatchd.web.home import Home
+from birdwatchd.web.language.catalogue import N_
 from birdwatchd.web.render import home_of, render
 from birdwatchd.web.routes.visits import guesses_of
+from birdwatchd.web.words import PAGE_REVIEWER
 
-__all__ = ["REVIEWER", "router"]
+__all__ = ["router"]
 
 router = APIRouter()
 SHOWN = 24
 PICTURES = 5  # of one visit
-REVIEWER = "somebody at the page"
 SORTS = {
-    "unsure": "Uncertain and unknown",
-    "all": "Everything",
+    "unsure": N_("Uncertain and unknown"),
+    "all": N_("Everything"),
 }
 _one_at_a_time = threading.Lock()
 
@@ -124,7 +125,7 @@ def _store(home: Home, visit_id: str, form: dict[str, str]) -> None:
     # The visit as it is named here, in full: the command also takes a beginning, or `last`.
     if home.store.visits.get(visit_id) is None:
         raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
-    options = ReviewOptions(visit_id, verdicts.get(said), species, undo=said == "undo", by=REVIEWER)
+    options = ReviewOptions(visit_id, verdicts.get(said), species, undo=said == "undo", by=PAGE_REVIEWER)
     with _one_at_a_time:
         review_visit(home.config, options, home.now())
 

@@ -10,13 +10,12 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
 from birdwatchd.store.pages.cards import CardFilter
-from birdwatchd.web.render import home_of, render
+from birdwatchd.web.render import home_of, render, words_of
 
 __all__ = ["Bar", "bars_of", "router"]
 
 router = APIRouter()
 NEWEST = 12
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 HEIGHT = 80.0  # of the tallest bar, in units of the drawing
 
 
@@ -45,7 +44,7 @@ def species_page(request: Request, name: str) -> Response:
     home = home_of(request)
     found = home.store.species.of(name)
     if found is None:
-        raise HTTPException(404, "This species was not seen here.")
+        raise HTTPException(404)
     times = [at.astimezone(home.zone) for at in home.store.species.times(name)]
     hours, months = Counter(at.hour for at in times), Counter(at.month for at in times)
     return render(
@@ -53,7 +52,7 @@ def species_page(request: Request, name: str) -> Response:
         "species.html",
         species=found,
         hours=bars_of([(f"{hour:02}", hours[hour]) for hour in range(24)]),
-        months=bars_of([(MONTHS[month - 1], months[month]) for month in range(1, 13)]),
+        months=bars_of([(name, months[month]) for month, name in enumerate(words_of(request).language.months(), 1)]),
         newest=home.store.cards.page(CardFilter(species=name), NEWEST).cards,
     )
 

@@ -17,7 +17,8 @@ from birdwatchd.store import day_bounds
 from birdwatchd.store.pages.cards import Card, CardFilter
 from birdwatchd.store.pages.species import DayVisit
 from birdwatchd.web.home import Home
-from birdwatchd.web.render import home_of, render
+from birdwatchd.web.language.catalogue import Language
+from birdwatchd.web.render import home_of, render, words_of
 
 __all__ = ["router"]
 
@@ -70,7 +71,7 @@ def today(request: Request) -> Response:
     return render(
         request,
         "today.html",
-        grid=grid_of(visits, home, sun),
+        grid=grid_of(visits, home, sun, words_of(request).language),
         sun=sun,
         visits=len(visits),
         named=len({visit.species for visit in visits if visit.species}),
@@ -86,7 +87,7 @@ def _sun(day: date, station: StationSettings) -> tuple[datetime, datetime] | Non
     return sunrise_and_sunset(day, station.latitude, station.longitude, station.zone)
 
 
-def grid_of(visits: Sequence[DayVisit], home: Home, sun: tuple[datetime, datetime] | None) -> Grid:
+def grid_of(visits: Sequence[DayVisit], home: Home, sun: tuple[datetime, datetime] | None, language: Language) -> Grid:
     """Species by hours, the most frequent first, birds without a name last; hours from before the first to after the
     last visit, and the light of the day.
     """
@@ -94,7 +95,7 @@ def grid_of(visits: Sequence[DayVisit], home: Home, sun: tuple[datetime, datetim
     light = USUAL_HOURS if sun is None else tuple(at.astimezone(home.zone).hour for at in sun)
     shown = range(min([*hours, min(light)]), max([*hours, max(light)]) + 1)
     counts: dict[str | None, Counter[int]] = {}
-    names: dict[str | None, str] = {None: "Not named yet"}
+    names: dict[str | None, str] = {None: language.gettext("Not named yet")}
     for visit, hour in zip(visits, hours, strict=True):
         counts.setdefault(visit.species, Counter())[hour] += 1
         if visit.species is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
@@ -18,13 +19,14 @@ from birdwatchd.errors import NoSuchVisit, StoreError
 from birdwatchd.records import State, Verdict, Visit
 from birdwatchd.search.nearest import has_copy
 from birdwatchd.store import StoredMoment, day_bounds
-from birdwatchd.store.pages.cards import CardFilter, Place
+from birdwatchd.store.pages.cards import Card, CardFilter, Place
 from birdwatchd.store.pages.clip_span import clip_span
+from birdwatchd.web.asked.evidence import EvidenceMaps, EvidenceState
 from birdwatchd.web.home import Home
 from birdwatchd.web.render import home_of, render
 from birdwatchd.web.words import STATE_WORDS
 
-__all__ = ["TopRow", "guesses_of", "likeness", "read_filter", "router", "top_rows"]
+__all__ = ["TopRow", "guesses_of", "likeness", "misread", "read_filter", "router", "top_rows"]
 
 router = APIRouter()
 PAGE = 24
@@ -34,6 +36,22 @@ MOST_UNCOPIED = 20_000  # visits whose embeddings are read into memory, for a co
 ALIKE = 24  # visits that are shown as similar
 LIKELY = 0.02  # what is less likely is no name to offer
 _one_search = threading.Lock()
+
+
+_YES, _NO = ("1", "true", "on", "yes"), ("0", "false", "off", "no")
+# The filters of an address, and how their values are written.
+FILTERS = {
+    "species": "a scientific name",
+    "camera": "the key of a camera",
+    "state": f"one of {', '.join(state.value for state in STATE_WORDS)}",
+    "day": "a date such as 2026-05-01",
+    "firsts": "1",
+    "rare": "1",
+    "unreviewed": "1",
+    "least": "a whole percentage such as 85",
+    "most": "a whole percentage such as 85",
+    "after": "taken from the link to older visits",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +93,10 @@ def visits(request: Request) -> Response:
         days=[(one, list(cards)) for one, cards in by_day],
         older=_text(page.older) if page.older is not None else None,
         first_page="after" not in request.query_params,
+        misread=misread(request.query_params),
         species=home.store.species.names(),
         cameras=list(dict.fromkeys([*home.config.cameras, *home.store.cards.cameras()])),
-        states=STATE_WORDS,
+        states=list(STATE_WORDS),
         wanted=wanted,
         day=day,
         rail=_rail(home, day),
@@ -110,7 +129,15 @@ def visit(request: Request, visit_id: str) -> Response:
         newer=newer,
         older=older,
         marks=_marks(home, found, moments) if has_clip else None,
+        evidence=_evidence(request, card),
     )
+
+
+def _evidence(request: Request, card: Card) -> EvidenceState:
+    """How the map of a visit's best picture is."""
+    maps: EvidenceMaps = request.app.state.evidence
+    name = home_of(request).store.cards.picture(card.stored.visit.visit_id, card.picture or 0)
+    return maps.state(name) if name is not None else EvidenceState()
 
 
 @router.get("/visits/{visit_id}/similar")
@@ -180,7 +207,7 @@ def guesses_of(verdict: Verdict) -> tuple[tuple[str, float], ...]:
 
 
 def read_filter(given: Mapping[str, str], zone: ZoneInfo) -> tuple[CardFilter, date | None]:
-    """Which visits an address asks for, and the local day among it; what it misspells is left out."""
+    """Which visits an address asks for, and the local day among it; what it misspells (`misread`) is left out."""
     day = _day(given.get("day", ""))
     since, until = day_bounds(day, zone) if day is not None else (None, None)
     state = next((one for one in State if one.value == given.get("state")), None)
@@ -191,12 +218,45 @@ def read_filter(given: Mapping[str, str], zone: ZoneInfo) -> tuple[CardFilter, d
         states=(state,) if state is not None else (),
         since=since,
         until=until,
-        firsts=bool(given.get("firsts")),
-        rare=bool(given.get("rare")),
-        unreviewed=bool(given.get("unreviewed")),
+        firsts=_is_ticked(given.get("firsts", "")),
+        rare=_is_ticked(given.get("rare", "")),
+        unreviewed=_is_ticked(given.get("unreviewed", "")),
         least=_share(given.get("least", "")),
         most=_share(given.get("most", "")),
     ), day
+
+
+def misread(given: Mapping[str, str], besides: Collection[str] = ()) -> list[str]:
+    """What of an address is no filter, or has a value that cannot be read, and how it would be written.
+
+    Args:
+        besides: names that an address may also have.
+    """
+    found = []
+    for name, value in given.items():
+        if name not in FILTERS and name not in besides:
+            close = difflib.get_close_matches(name, FILTERS, n=1)
+            found.append(f"{name[:64]} is no filter{f'; did you mean {close[0]}?' if close else ''}")
+        elif name in FILTERS and value.strip() and not _is_read(name, value):
+            found.append(f"{name}: {value[:64]} cannot be read; write {FILTERS[name]}")
+    return found
+
+
+def _is_read(name: str, value: str) -> bool:
+    readers: Mapping[str, Callable[[str], bool]] = {
+        "state": lambda text: any(text == state.value for state in State),
+        "day": lambda text: _day(text) is not None,
+        "least": lambda text: _share(text) is not None,
+        "most": lambda text: _share(text) is not None,
+        "after": lambda text: _place(text) is not None,
+    }
+    if name in ("firsts", "rare", "unreviewed"):
+        return value.casefold() in _YES + _NO
+    return readers[name](value) if name in readers else True
+
+
+def _is_ticked(text: str) -> bool:
+    return text.casefold() in _YES
 
 
 def _share(percent: str) -> float | None:

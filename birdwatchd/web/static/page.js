@@ -3,6 +3,12 @@
 const body = document.body;
 const root = body.dataset.root; // the path under which a proxy has the page, or nothing
 
+// The letter on a key: where a keyboard writes Hebrew or Greek, the Latin one at the same place.
+function letter(event) {
+  const foreign = event.key.length === 1 && event.key > "\u007f";
+  return foreign && event.code.startsWith("Key") ? event.code.slice(3).toLowerCase() : event.key;
+}
+
 // -- news: one stream of events; each says that something changed, and the parts that show it ask for themselves again
 
 const live = document.getElementById("live");
@@ -14,7 +20,7 @@ if (live && live.hasAttribute("hx-get")) {
     stream.addEventListener("birds", () => body.dispatchEvent(new CustomEvent("birds")));
     stream.addEventListener("open", () => { connection.hidden = true; body.dataset.live = "yes"; });
     stream.addEventListener("error", () => {
-      connection.textContent = "Not connected: what you see may be old";
+      connection.textContent = connection.dataset.lost;
       connection.hidden = false;
       delete body.dataset.live;
       if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 30000); // refused: browsers try no more
@@ -185,9 +191,10 @@ if (queue) {
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input:not([type=checkbox]), select, textarea, dialog");
     if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-    if (keys[event.key]) {
+    const pressed = letter(event);
+    if (keys[pressed]) {
       event.preventDefault();
-      keys[event.key]();
+      keys[pressed]();
     }
   });
   body.addEventListener("click", (event) => {
@@ -237,6 +244,6 @@ if (queue) {
 document.addEventListener("keydown", (event) => {
   if (queue || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea, video")) return;
   for (const link of document.querySelectorAll("a[data-key]")) {
-    if (link.dataset.key === event.key) link.click();
+    if (link.dataset.key === letter(event)) link.click();
   }
 });

@@ -96,7 +96,10 @@ def test_colours_do_not_change_where_a_turned_picture_is_higher() -> None:
 @pytest.mark.parametrize("own", ALL)
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_crops_replay_empty_scene_and_clip_show_the_same_picture(tmp_path: Path, own: Orientation, suffix: str) -> None:
-    """My phone's clips came out lying on their side, so that the network took a tit for a nuthatch."""
+    """My phone's clips came out lying on their side, so that the network took a tit for a nuthatch.
+
+    Must: Crops, what is decoded again, the look beforehand and the clip lie as a person sees them, `rotate` on top.
+    """
     path = tmp_path / f"phone{suffix}"
     write(path, own)
     settings = CameraSettings(source=Source(str(path)), rotate=90)
@@ -138,7 +141,10 @@ def test_a_tuning_sheet_shows_the_picture_turned(tmp_path: Path) -> None:
 
 
 def test_squeezed_pictures_are_shown_as_wide_as_they_are(tmp_path: Path) -> None:
-    """Recorders send 960 × 1080 of what is 1920 wide: birds of half the width are no birds to the network."""
+    """Recorders send 960 × 1080 of what is 1920 wide: birds of half the width are no birds to the network.
+
+    Must: They are as wide as they are meant, and a clip says so too.
+    """
     path = tmp_path / "recorder.mp4"
     write(path, Orientation(), Fraction(2))
     settings = CameraSettings(source=Source(str(path)))
@@ -162,7 +168,10 @@ def test_an_aspect_that_cannot_be_meant_changes_nothing(aspect: Fraction | None)
 
 
 def test_a_crop_is_what_is_shown_after_turning() -> None:
-    """I cut away the house in the left half of the picture as I see it."""
+    """I cut away the house in the left half of the picture as I see it.
+
+    Must: `crop` is a part of the picture as it is shown, after it was turned.
+    """
     frame = av.VideoFrame.from_ndarray(drawn(), format="rgb24").reformat(format="yuv420p")
     display = Display(turns=1, crop=(0.5, 0.0, 1.0, 0.5))
     shown = as_shown(frame, display)

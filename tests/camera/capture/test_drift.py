@@ -73,7 +73,10 @@ def test_stamps_that_jump_make_nothing_late(stamp: float) -> None:
 
 
 def test_leaving_out_frames_is_said_when_it_begins_and_when_it_is_over() -> None:
-    """A camera of which one frame in eight is looked at misses most visits; who reads the log must see it."""
+    """A camera of which one frame in eight is looked at misses most visits; who reads the log must see it.
+
+    Must: One line when much is left out, with what to do, and one when it is over.
+    """
     said: list[str] = []
     shedder = LoadShedder()
     watch = ShedWatch(shedder, said.append)

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from birdwatchd.cli import run_cli
+from birdwatchd.commands.asking.answers import PROMPT
 from birdwatchd.records import Rank, State, Verdict
 from birdwatchd.store import Store
 from birdwatchd.testing import START, example_moment, example_visit
@@ -76,7 +77,10 @@ def verdicts(home: Path) -> dict[str, tuple[State, str | None]]:
 
 
 def test_one_after_the_other_with_picture_and_what_it_could_be(ask: Ask, home: Path) -> None:
-    """The newest first; what is no bird, and what still goes on, is not asked about."""
+    """To review forty visits, forty ids had to be copied from the list into forty commands.
+
+    Must: `review --ask` asks about one after the other, the newest first, with the picture's path and the best guesses.
+    """
     said = ask("1", "y")
     (first, second) = said.split("→ Kohlmeise\n")
     assert "unknown bird (Great tit?) 20%  1 of 2, nut, 2026-05-01 13:15:00" in first
@@ -106,8 +110,9 @@ def test_a_name_in_any_language_or_its_beginning(ask: Ask, home: Path, answer: s
 
 def test_a_beginning_that_several_have_is_a_list(ask: Ask, home: Path) -> None:
     """Only the name of an extinct starling begins with `hoopoe`; nobody means it, and it must not be taken silently."""
-    said = ask("hoopoe", "2")
-    assert "1 Hoopoe Starling Fregilupus varius\n2 Eurasian hoopoe Upupa epops" in said
+    said = ask("hoopoe", "1")
+    assert "1 Eurasian hoopoe Upupa epops\n" in said
+    assert "Hoopoe Starling Fregilupus varius" in said
     assert "more; write more of the name" in said
     assert verdicts(home)[UNKNOWN] == (State.CONFIRMED, "Eurasian hoopoe")
 
@@ -120,17 +125,38 @@ def test_what_the_model_thought_of_comes_first_in_the_list(ask: Ask) -> None:
 def test_answers_that_change_nothing(ask: Ask, home: Path) -> None:
     """A slip of the finger must not become a lesson for the network."""
     before = verdicts(home)
-    said = ask("y", "zzz", "9", "u", "?", "", "s")
+    said = ask("y", "zzz", "9", "u", "k", "?", "", "j")
     for reply in (
         "has no name to confirm; say which species it is\n",  # here it is typed, and no option
         "no species is called zzz",
-        "there are 2 numbers",
+        "the numbers are 1 to 2",
         "there is nothing to undo",
+        "this is the first one",
         "n       not a bird",
     ):
         assert reply in said
     assert said.endswith("0 visits reviewed, 2 skipped, 0 left\n")
     assert verdicts(home) == before
+
+
+def test_the_letters_mean_what_they_mean_on_the_page(ask: Ask, home: Path) -> None:
+    """`s` asks for a species and skips nothing; `x` selects there, and must not say here that it is no bird."""
+    before = verdicts(home)
+    said = ask("x", "s", "", "s", "n", "s", "kohlm", "s", "2", "q")
+    assert said.count("→ ") == said.count("→ Kohlmeise") == 1
+    assert "the only number is 1" in said
+    assert verdicts(home)[UNKNOWN] == (State.CONFIRMED, "Kohlmeise")
+    assert verdicts(home)[SPARROW] == before[SPARROW]
+    assert PROMPT.startswith("c right, s species, n not a bird, j skip, u undo")
+
+
+def test_who_goes_back_sees_the_answer_and_can_change_it(ask: Ask, home: Path) -> None:
+    """`k` is the visit before, as on the page; each answer that changed something takes one undo."""
+    said = ask("1", "k", "1", "k", "n", "u", "u", "q")
+    assert "Kohlmeise 100%  1 of 2" in said
+    assert said.count("undone: ") == 2
+    assert said.endswith("0 visits reviewed, 0 skipped, 2 left\n")
+    assert verdicts(home)[UNKNOWN] == (State.UNKNOWN, None)
 
 
 def test_undo_goes_back_over_what_was_skipped(ask: Ask, home: Path) -> None:
@@ -145,7 +171,7 @@ def test_undo_goes_back_over_what_was_skipped(ask: Ask, home: Path) -> None:
 
 def test_the_last_answer_can_be_undone_too(ask: Ask, home: Path) -> None:
     """There is no next picture at which one could say so."""
-    said = ask("s", "n", "u", "y", "")
+    said = ask("j", "n", "u", "c", "")
     assert said.endswith("1 visit reviewed, 1 skipped, 0 left\n")
     assert verdicts(home)[SPARROW] == (State.CONFIRMED, "House sparrow")
 

@@ -15,8 +15,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from birdwatchd.cli import run_cli
-from birdwatchd.commands.diagnose.masking import Mask, secrets_of
 from birdwatchd.commands.diagnose.report import PARTS
+from birdwatchd.monitor.masking import Mask, secrets_of
 from birdwatchd.settings.load import parse_config
 from tests.support.homes import fill
 

@@ -108,3 +108,6 @@ def test_a_name() -> None:
     assert slug_of(" My Garden! ") == "my_garden"
     with pytest.raises(ConfigError, match="cannot be a name"):
         slug_of("庭")
+    assert slug_of("x" * 64) == "x" * 64
+    with pytest.raises(ConfigError, match="has 65 letters; give a short one of at most 64"):
+        slug_of("x" * 65)  # cut silently, it was another name in every topic

@@ -231,7 +231,10 @@ def test_a_broker_that_refuses_ends_it(camera: Camera, brokers: list[str]) -> No
 
 
 def test_asked_and_answered(camera: Camera, brokers: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """With slips: each question comes again until its answer works, and Enter takes what is proposed."""
+    """A newcomer had to write a configuration from a commented example of 300 lines.
+
+    Must: `init` asks; each question comes again until its answer works, and Enter takes what is proposed.
+    """
     camera.streams["/Streaming/Channels/101"] = ("refused (401 Unauthorized)", 0, 0)
     read = answering(
         *("garden camera", camera.host, "admin", f"rtsp://{camera.host}/stream1", "admin", ""),
@@ -261,6 +264,33 @@ def test_weights_of_your_own_are_named_as_a_file(camera: Camera, capsys: pytest.
     missing = InitOptions(Path("other.yaml"), url, place="a", broker="none", model="missing.pt")
     with pytest.raises(ConfigError, match=r"missing\.pt is not a file; check the path"):
         run_init(missing, terminal=False, probe=camera.probe)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("davit_tiny_il-al", "no model named davit_tiny_il-al is published; did you mean davit_tiny_il-all"),
+        ("my birds", "no model named my birds is published; `birdwatchd models` lists them"),
+        ("crossvit_9d_il-common", "the model crossvit_9d_il-common cannot be used here; `birdwatchd models` lists"),
+    ],
+)
+def test_a_model_that_nobody_publishes_is_refused_at_once(camera: Camera, model: str, said: str) -> None:
+    """`check` found out, when the configuration was written already."""
+    url = f"rtsp://u:p@{camera.host}/stream1"
+    with pytest.raises(ConfigError, match=said):
+        run_init(
+            options(camera=url, place="a", broker="none", zone="UTC", model=model), terminal=False, probe=camera.probe
+        )
+    assert not Path("birdwatchd.yaml").exists()
+
+
+@pytest.mark.parametrize("model", ["demo", "davit_tiny_il-all"])
+def test_a_model_that_there_is_is_written(camera: Camera, model: str) -> None:
+    """The one in the package too."""
+    url = f"rtsp://u:p@{camera.host}/stream1"
+    given = options(camera=url, place="a", broker="none", zone="UTC", model=model)
+    assert run_init(given, terminal=False, probe=camera.probe) == 0
+    assert load_config(Path("birdwatchd.yaml"), {}).model.name == model
 
 
 def test_whoever_goes_away_leaves_nothing_behind(camera: Camera, capsys: pytest.CaptureFixture[str]) -> None:

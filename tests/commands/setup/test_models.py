@@ -30,7 +30,10 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published: list[Publi
 
 
 def test_a_region_by_a_word(capsys: pytest.CaptureFixture[str]) -> None:
-    """Nobody in Berlin knows that the models of Europe are called eu-common."""
+    """Nobody in Berlin knows that the models of Europe are called eu-common.
+
+    Must: `models Europe` lists the models of that region.
+    """
     assert run_cli(["models", "Europe"]) == 0
     said = capsys.readouterr().out
     assert "(eu-common; 707 classes)" in said

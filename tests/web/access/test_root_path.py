@@ -68,7 +68,7 @@ def crawl(get: Callable[[str], Answer], root: str) -> set[str]:
         for found in addresses(answer.text):
             assert found.startswith(f"{root}/"), f"{address} leads to {found}"
             where = found.partition("#")[0]
-            if where not in seen and where not in waiting and not where.endswith("/logout"):
+            if where not in seen and where not in waiting and not where.endswith(("/logout", "/language")):
                 waiting.append(where)
     return seen
 

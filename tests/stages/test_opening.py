@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from birdwatchd import daemon
-from birdwatchd.daemon import Daemon
+from birdwatchd.clock import StationClock
 from birdwatchd.errors import StoreDamaged, StoreFull
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
+from birdwatchd.stages.opening import Opening
 from birdwatchd.store import Store
 from tests.support import homes
+
+
+def opening(home: Path, stop: Stop | None = None, say: Callable[[str], None] = lambda text: None) -> Opening:
+    return Opening(Config(home=home), StationClock(), stop or Stop(), say)
 
 
 def test_a_full_disk_at_the_start_is_waited_for(
@@ -21,21 +26,22 @@ def test_a_full_disk_at_the_start_is_waited_for(
 ) -> None:
     """Ending would be a restart every few seconds, with a line in the log each time."""
     tries = iter([StoreFull("disk", "free some space"), StoreFull("disk", "free some space"), None])
-    opening = Store.open
+    truly = Store.open
 
     def full(home: Path, **how: object) -> Store:
         if (error := next(tries)) is not None:
             raise error
-        return opening(home, **how)  # type: ignore[arg-type]
+        return truly(home, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Store, "open", full)
-    monkeypatch.setattr(daemon, "RETRY_S", 0.001)
-    store = Daemon(Config(home=tmp_path / "home"), Stop())._open_store()
+    monkeypatch.setattr("birdwatchd.stages.opening.RETRY_S", 0.001)
+    said: list[str] = []
+    store = opening(tmp_path / "home", say=said.append).open_home()
     assert store is not None
     store.close()
-    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
-        "cannot start yet: disk; free some space"
-    ]
+    waits = "cannot start yet: disk; free some space"
+    assert said == ["opening the database", waits, waits], "systemd shows it, and gives more time"
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [waits]
 
 
 def test_a_stop_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +53,7 @@ def test_a_stop_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Store, "open", full)
     stop = Stop()
     stop.set("test")
-    assert Daemon(Config(home=tmp_path / "home"), stop)._open_store() is None
+    assert opening(tmp_path / "home", stop).open_home() is None
 
 
 @pytest.mark.parametrize("how", [name for name in homes.BREAKS if name != "lost"])
@@ -58,7 +64,7 @@ def test_a_damaged_database_is_not_waited_for(tmp_path: Path, how: str) -> None:
     homes.BREAKS[how](home)
     files = homes.media(home)
     with pytest.raises(StoreDamaged, match="doctor --repair"):
-        Daemon(Config(home=home), Stop())._open_store()
+        opening(home).open_home()
     assert homes.media(home) == files
 
 
@@ -68,7 +74,7 @@ def test_a_lost_database_is_begun_anew_and_loses_no_picture(tmp_path: Path) -> N
     homes.fill(home, 2)
     files = {name for name in homes.media(home) if name.endswith(".jpg")}
     homes.lose(home)
-    store = Daemon(Config(home=home), Stop())._open_store()
+    store = opening(home).open_home()
     assert store is not None
     store.close()
     assert {name for name in files if (home / "lost+found" / name).is_file()} == files

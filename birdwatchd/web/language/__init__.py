@@ -1,0 +1,1 @@
+"""Say what the page says in the language of whoever looks at it."""
