@@ -81,7 +81,7 @@ class Reach:
                 (home / name).mkdir(mode=0o700 if name == WORK else 0o755, exist_ok=True)
             make_folder(self._files[0])
             os.close(os.open(home / LOCK_NAME, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
-            os.environ["SQLITE_TMPDIR"] = tempfile.tempdir = str(home / WORK)
+            os.environ["SQLITE_TMPDIR"] = os.environ["TMPDIR"] = tempfile.tempdir = str(home / WORK)
 
     def _identities(self) -> list[Identity]:
         return [_identity(path) for path in self._files]

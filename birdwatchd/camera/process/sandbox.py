@@ -107,11 +107,12 @@ def _rules(allowed: Confinement) -> landlock.Rules:
     if allowed.device:
         devices += [str(path) for path in (*Path("/dev").glob("nvidia*"), Path("/dev/dri"))]
         read += _DRIVERS
-    run: list[str] = []
+    run, listed = list[str](), [*allowed.list]
     if allowed.serves:
         run = [sys.executable, *map(str, (*Path("/lib").glob("ld-*"), *Path("/lib64").glob("ld-*")))]
-        read += [*_SYSTEM_LIBRARIES, f"{sys.prefix}/pyvenv.cfg", sys.executable]
-    paths = {"read": read, "list": allowed.list, "write": allowed.write, "devices": devices, "run": run}
+        listed.append(str(PACKAGE.parent))  # names alone, by which Python finds the package
+        read += [*_SYSTEM_LIBRARIES, f"{sys.prefix}/pyvenv.cfg", "/proc/cpuinfo"]
+    paths = {"read": read, "list": listed, "write": allowed.write, "devices": devices, "run": run}
     return landlock.Rules(**{name: tuple(map(Path, found)) for name, found in paths.items()}, ports=allowed.ports)
 
 
