@@ -197,13 +197,25 @@ def web(
         bool,
         typer.Option("--hash-password", help="Ask for a password, print what web.password_file must hold, and end."),
     ] = False,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", metavar="NAME", help="Make a token for a program that reads /api/v1; shown once."),
+    ] = None,
+    tokens: Annotated[bool, typer.Option("--tokens", help="List the tokens' names, and when they were made.")] = False,
+    revoke: Annotated[str | None, typer.Option("--revoke", metavar="NAME", help="Take a token back.")] = None,
     verbose: VerboseOption = False,
 ) -> int:
     """Serve the page about your birds until stopped; `run` and `demo` do it by themselves."""
-    from birdwatchd.web.command import ask_for_hash, run_web
+    from birdwatchd.web.command import ask_for_hash, list_tokens, make_token, revoke_token, run_web
 
     if hash_password:
         return ask_for_hash()
     settings = stored_config(config, home=home)
+    if token is not None:
+        return make_token(settings, token)
+    if revoke is not None:
+        return revoke_token(settings, revoke)
+    if tokens:
+        return list_tokens(settings)
     setup_log(verbose=verbose, as_json=settings.log.format == "json", zone=settings.station.zone)
     return run_web(settings)

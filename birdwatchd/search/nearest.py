@@ -31,7 +31,7 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import FloatArray
 from birdwatchd.store import StoreReader
 
-__all__ = ["FOLDER", "Match", "Progress", "Report", "has_copy", "nearest_visits"]
+__all__ = ["FOLDER", "Match", "Progress", "Report", "has_copy", "make_folder", "nearest_visits"]
 
 FOLDER = "similar"  # below home
 PAGE = 500  # visits read at once
@@ -215,6 +215,15 @@ def _write(path: Path, chunks: Sequence[Rows], gone: Versions, store: StoreReade
     finally:
         part.unlink(missing_ok=True)
     _sweep(path.parent, {_hashed(model) for model in store.embeddings.models()})
+
+
+def make_folder(database: Path) -> None:
+    """Make the folder of the copies beside a database, for who may not make one later.
+
+    Raises:
+        OSError: it cannot be made, or there is no database.
+    """
+    _make_folder(database.with_name(FOLDER), database.stat())
 
 
 def _make_folder(folder: Path, database: os.stat_result) -> None:

@@ -13,11 +13,25 @@ from birdwatchd.errors import ConfigError
 from birdwatchd.settings.base import LOOPBACK, BindField, Listening
 from birdwatchd.text_file import NotText, read_text
 
-__all__ = ["WebSettings"]
+__all__ = ["OWN_ADDRESSES", "WebSettings", "is_root_path"]
 
 PORT = 8787
+HOME_ASSISTANT = "172.30.32.2"  # where its Supervisor asks add-ons from
 _ARGON2 = re.compile(r"\$argon2(id|i|d)\$\S+")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+# Letters that mean the same in a header, an address and HTML; no segment begins with a dot, none is empty.
+_ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+LONGEST_ROOT_PATH = 200
+# With which the page's own addresses begin: below a root path of that name nobody could tell which one is meant.
+OWN_ADDRESSES = frozenset(
+    {"api", "cameras", "events", "health", "language", "login", "logout"}
+    | {"looks", "names", "review", "species", "static", "visits"}
+)
+
+
+def is_root_path(text: str) -> bool:
+    """Whether a text can stand before the addresses of the page: `/birds`, `/garden/birds`."""
+    return len(text) <= LONGEST_ROOT_PATH and _ROOT_PATH.fullmatch(text) is not None
 
 
 def _to_hosts(value: object) -> object:
@@ -29,14 +43,23 @@ class WebSettings(Listening):
 
     `password_file` holds what `birdwatchd web --hash-password` prints; without it the page is for this machine only.
     `hosts` are further names under which browsers may ask for it. `trusted_proxies` are addresses or networks of
-    reverse proxies, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    reverse proxies, whose `X-Forwarded-For`, `X-Forwarded-Proto` and (without `root_path`) `X-Forwarded-Prefix` are
+    believed. `root_path` is the path under which a reverse proxy has the page, such as /birds.
     `language` is the page's: `en`, `he`, or `auto` for what the browser prefers; whoever looks can choose another one.
+    `guest: true` lets everybody who reaches the page look at birds and pictures without the password; only the owner
+    reviews, and sees the station's health.
+    `ingress` is ADDRESS:PORT of a second listener for Home Assistant's ingress, whose users are taken for the owner;
+    there only `ingress_peers`, addresses or networks, are answered.
     """
 
     bind: BindField = f"{LOOPBACK}:{PORT}"
     password_file: Path | None = None
     hosts: Annotated[tuple[str, ...], BeforeValidator(_to_hosts)] = ()
     trusted_proxies: tuple[str, ...] = ()
+    root_path: str = ""
+    guest: bool = False
+    ingress: BindField = ""
+    ingress_peers: tuple[str, ...] = (HOME_ASSISTANT,)
     language: Literal["auto", "en", "he"] = "auto"
 
     @model_validator(mode="before")
@@ -53,7 +76,12 @@ class WebSettings(Listening):
                 raise ValueError(f"name '{name}' is not that of a host; write birds.example, without a port")
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("ingress")
+    @classmethod
+    def _ingress_is_address(cls, value: str) -> str:
+        return Listening(bind=value).bind
+
+    @field_validator("trusted_proxies", "ingress_peers")
     @classmethod
     def _proxies_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for one in value:
@@ -62,6 +90,16 @@ class WebSettings(Listening):
             except ValueError:
                 raise ValueError(f"'{one}' is no address or network; write 127.0.0.1 or 192.168.1.0/24") from None
         return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _root_path_is_one(cls, value: str) -> str:
+        path = value.rstrip("/")
+        if path and not is_root_path(path):
+            raise ValueError(f"'{value[:LONGEST_ROOT_PATH]}' is no path; write /birds")
+        if path.split("/")[1:2] and path.split("/")[1] in OWN_ADDRESSES:
+            raise ValueError(f"'{value}' begins as addresses of the page do; write for example /birds{path}")
+        return path
 
     @model_validator(mode="after")
     def _others_need_a_password(self) -> WebSettings:
@@ -74,6 +112,30 @@ class WebSettings(Listening):
             raise ValueError(
                 "trusted_proxies let others reach this page, and it has no password; set password_file to what"
                 " `birdwatchd web --hash-password` prints, or take trusted_proxies out"
+            )
+        return self
+
+    @property
+    def ingress_at(self) -> Listening:
+        """Where Home Assistant's ingress is listened for."""
+        return Listening(bind=self.ingress)
+
+    @model_validator(mode="after")
+    def _ingress_is_another_listener(self) -> WebSettings:
+        if self.ingress and not self.bind:
+            raise ValueError(
+                "ingress is a second listener of a page that is off; set bind, which may be this machine's"
+            )
+        if self.ingress and self.ingress_at.port == self.port:
+            raise ValueError(f"ingress {self.ingress} has the port of bind; give it another one")
+        return self
+
+    @model_validator(mode="after")
+    def _guests_are_not_owners(self) -> WebSettings:
+        if self.guest and self.password_file is None:
+            raise ValueError(
+                "guest is for a page with a password: without one everybody is its owner; set password_file to what"
+                " `birdwatchd web --hash-password` prints, or take guest out"
             )
         return self
 

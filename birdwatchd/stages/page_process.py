@@ -17,15 +17,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
+from birdwatchd.camera.process.memory import anonymous_mb
 from birdwatchd.errors import ConfigError
 from birdwatchd.flow import Backoff, Stop
+from birdwatchd.settings.base import Listening
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.web import WebSettings
 
-__all__ = ["MODULE", "PageProcess", "listening", "page_served"]
+__all__ = ["BEGIN_ANEW", "MODULE", "PageProcess", "listeners", "listening", "page_served"]
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +40,16 @@ STARTING_S = 5.0  # in which it is still loading its libraries, and is not asked
 POLL_S = 0.2
 PASSED = frozenset({"PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"})
 PASSED_FAMILIES = ("PYTHON", "LC_", "COVERAGE")
+BEGIN_ANEW = 75  # exit status: the database is another one, and what it may reach was settled at its start
+MOST_MB = 600  # of memory; 100 are usual, and 64 more for each password that is checked
 BACKLOG = 64  # connections that wait while the process is started again
 
 
-def listening(settings: WebSettings) -> socket.socket:
+def listening(settings: Listening, key: str = "bind") -> socket.socket:
     """A socket that listens where the page is to be served.
+
+    Args:
+        key: of the configuration's `web`, which says where.
 
     Raises:
         ConfigError: the address is used by another program, or is none of this machine.
@@ -57,8 +64,24 @@ def listening(settings: WebSettings) -> socket.socket:
         listener.close()
         taken = error.errno == errno.EADDRINUSE
         what = "is used by another program" if taken else f"cannot be used ({error.strerror})"
-        raise ConfigError(f"web.bind {settings.bind} {what}", "give the page another port, or `web: off`") from None
+        raise ConfigError(f"web.{key} {settings.bind} {what}", "give the page another port, or `web: off`") from None
     return listener
+
+
+def listeners(settings: WebSettings) -> list[socket.socket]:
+    """The sockets of a page: its own, and that for Home Assistant's ingress where there is to be one.
+
+    Raises:
+        ConfigError: as `listening`.
+    """
+    found = [listening(settings)]
+    if settings.ingress:
+        try:
+            found.append(listening(settings.ingress_at, "ingress"))
+        except ConfigError:
+            found[0].close()
+            raise
+    return found
 
 
 class PageProcess:
@@ -75,31 +98,39 @@ class PageProcess:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
-    def run(self, stop: Stop) -> None:
-        """Serve the page until the stop; address or password that cannot be used are said once, and tried again."""
-        listener = self._listener(stop)
-        if listener is None:
-            return
+    def run(self, stop: Stop, given: Sequence[socket.socket] = ()) -> None:
+        """Serve the page until the stop; address or password that cannot be used are said once, and tried again.
+
+        Args:
+            given: sockets that listen already (`listeners`); they are closed at the end.
+        """
+        sockets = given or self._listeners(stop)
         backoff = Backoff(RESTART_FIRST_S, RESTART_LAST_S, random.random)
-        with closing(listener):
+        with ExitStack() as held:
+            for one in sockets:
+                held.enter_context(one)
             while not stop.is_set():
                 start_s = time.monotonic()
-                ending = self._serve(listener, stop)
+                ending = self._serve(sockets, stop)
                 if stop.is_set():
                     return
                 if time.monotonic() - start_s > HEALTHY_S:
                     backoff.reset()
+                if ending == f"status {BEGIN_ANEW}":
+                    log.info("the page begins anew: the database is another one")
+                    stop.wait(RESTART_FIRST_S)
+                    continue
                 wait_s = backoff.next_wait_s()
                 log.warning("the page's process ended (%s); starting it again in %.1f s", ending, wait_s)
                 self._ended = True
                 stop.wait(wait_s)
 
-    def _listener(self, stop: Stop) -> socket.socket | None:
+    def _listeners(self, stop: Stop) -> list[socket.socket]:
         said = False
         while not stop.is_set():
             try:
                 self._config.web.read_password_hash()  # without it the process could only end
-                listener = listening(self._config.web)
+                found = listeners(self._config.web)
             except ConfigError as error:
                 if not said:
                     log.error("there is no page: %s", error)
@@ -107,18 +138,19 @@ class PageProcess:
                 stop.wait(TAKEN_S)
             else:
                 log.info("the page is at %s", self._config.web.local_url)
-                return listener
-        return None
+                return found
+        return []
 
-    def _serve(self, listener: socket.socket, stop: Stop) -> str:
+    def _serve(self, sockets: Sequence[socket.socket], stop: Stop) -> str:
         """Run one process; returns how it ended."""
         start_s = time.monotonic()
+        descriptors = [one.fileno() for one in sockets]
         try:
             self._process = process = subprocess.Popen(
-                [sys.executable, "-P", "-m", MODULE, str(listener.fileno())],
+                [sys.executable, "-P", "-m", MODULE, *map(str, descriptors)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
-                pass_fds=[listener.fileno()],
+                pass_fds=descriptors,
                 env=_environment(os.environ),
             )
         except OSError as error:  # out of processes, files or memory
@@ -127,7 +159,11 @@ class PageProcess:
         with suppress(BrokenPipeError):  # it is gone already
             process.stdin.write(json.dumps(self._config.without_secrets()).encode() + b"\n")
             process.stdin.flush()
+        too_large = False
         while process.poll() is None and not stop.wait(POLL_S):
+            if anonymous_mb(process.pid) > MOST_MB:
+                too_large = True
+                process.kill()
             if self._ended and time.monotonic() - start_s > HEALTHY_S:
                 log.info("the page is served again")
                 self._ended = False
@@ -138,6 +174,8 @@ class PageProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
+        if too_large:
+            return f"killed: it had more than {MOST_MB} MB of memory"
         return f"killed by signal {-code}" if code < 0 else f"status {code}"
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
@@ -17,15 +18,17 @@ from birdwatchd.errors import BirdwatchError, ConfigError, NoSuchVisit, ReviewRe
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.store.pages.changes import Changes
+from birdwatchd.web.access.guard import Guard
+from birdwatchd.web.access.login import Login
+from birdwatchd.web.access.proxies import path_of
+from birdwatchd.web.access.roles import Role
+from birdwatchd.web.access.tokens import Tokens
 from birdwatchd.web.asked.evidence import EvidenceMaps
 from birdwatchd.web.asked.selftest import SelfTests
-from birdwatchd.web.guard import Guard, Hosts
 from birdwatchd.web.home import Home
 from birdwatchd.web.jobs import Jobs
 from birdwatchd.web.live import Live
-from birdwatchd.web.login import Login
 from birdwatchd.web.looks import Looks
-from birdwatchd.web.proxies import Proxies
 from birdwatchd.web.render import render
 from birdwatchd.web.routes import (
     api,
@@ -73,7 +76,8 @@ def routes() -> FastAPI:
 
 def _api() -> FastAPI:
     """What programs ask, with JSON for errors and a description that has nothing of the pages."""
-    app = FastAPI(title="birdwatchd", version=__version__, docs_url=None, redoc_url=None)
+    token = HTTPBearer(auto_error=False, description="made by `birdwatchd web --token NAME`; the guard checks it")
+    app = FastAPI(title="birdwatchd", version=__version__, docs_url=None, redoc_url=None, dependencies=[Depends(token)])
     app.include_router(api.router)
     app.add_exception_handler(HTTPException, _not_found_json)
     app.add_exception_handler(RequestValidationError, _misspelled_json)
@@ -101,11 +105,11 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
 
-    return Guard(inner, Hosts(config.web), login, Proxies(config.web.trusted_proxies), config.web.language)
+    return Guard(inner, config.web, login, Tokens(config.home))
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
-    if request.url.path.startswith(f"{api.PREFIX}/"):  # a line break in it, at which patterns of addresses end
+    if path_of(request.scope).startswith(f"{api.PREFIX}/"):  # a line break in it, at which patterns of addresses end
         return JSONResponse({"error": NOTHING, "hint": ""}, 404)
     status, text = 404, NOTHING  # also where a number is none
     if isinstance(error, HTTPException) and error.status_code not in (404, 405):
@@ -116,7 +120,10 @@ async def _not_found(request: Request, error: Exception) -> Response:
 async def _failed(request: Request, error: Exception) -> Response:
     """What could not be done, in words: a person can do something about each."""
     assert isinstance(error, BirdwatchError)
-    return render(request, "problem.html", _status(request, error), problem=error.message, hint=error.hint)
+    problem, hint = error.message, error.hint
+    if request.state.role is not Role.OWNER and not isinstance(error, NoSuchVisit):  # it may name files
+        problem, hint = "the station cannot show this now", ""
+    return render(request, "problem.html", _status(request, error), problem=problem, hint=hint)
 
 
 async def _not_found_json(request: Request, error: Exception) -> Response:

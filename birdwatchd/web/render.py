@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache, partial
@@ -14,10 +15,13 @@ from urllib.parse import quote, urlencode
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2.ext import Extension
 from markupsafe import Markup
 
 from birdwatchd import __version__
 from birdwatchd.web import words
+from birdwatchd.web.access.proxies import path_of
+from birdwatchd.web.access.roles import Role, may
 from birdwatchd.web.home import Home
 from birdwatchd.web.language.catalogue import LANGUAGES, Language, language
 from birdwatchd.web.language.choice import chosen
@@ -36,6 +40,16 @@ HTMX = json.dumps(
         "defaultFocusScroll": False,
     }
 )
+# An attribute that holds an address of the page, as templates write it.
+_ADDRESS = re.compile(r"""(\s(?:href|src|action|poster|data-still|hx-(?:get|post|push-url))=")(?=/[^/])""")
+
+
+class BelowRoot(Extension):
+    """Lets templates write addresses as if the page were at the root of its host: its path is put before them."""
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """Write `{{ root }}` before each address of the page that stands in an attribute."""
+        return _ADDRESS.sub(r"\1{{ root }}", source)
 
 
 @cache
@@ -43,9 +57,9 @@ def _environment(spoken: Language) -> Environment:
     said = words.Words(spoken)
     environment = Environment(
         loader=PackageLoader("birdwatchd.web"),
-        extensions=["jinja2.ext.i18n"],
         autoescape=True,
         undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n", BelowRoot],
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -82,7 +96,6 @@ def _environment(spoken: Language) -> Environment:
         languages=LANGUAGES,
         version=__version__,
         htmx_config=HTMX,
-        static=_static,
     )
     return environment
 
@@ -125,26 +138,33 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         values: what the template shows.
     """
     home = home_of(request)
+    root, inside = str(request.scope["root_path"]), path_of(request.scope)
 
     def clock(at: datetime, *, seconds: bool = False) -> str:
         return words.clock(at, home.zone, seconds=seconds)
 
-    def address(**changes: object) -> str:
-        """This address with other parameters; None takes one away, and so is the place in a list."""
+    def address(path: str = "", /, **changes: object) -> str:
+        """This address, or another page's, with other parameters; None takes one away, as is the place in a list."""
         given = {name: value for name, value in request.query_params.items() if name != "after"} | changes
         kept: Mapping[str, object] = {name: value for name, value in given.items() if value not in (None, "")}
-        return f"{request.url.path}?{urlencode(kept)}" if kept else request.url.path
+        where = root + path if path else request.url.path
+        return f"{where}?{urlencode(kept)}" if kept else where
 
     said, now = words_of(request), home.now()
     today = now.astimezone(home.zone).date()
     common = {
+        "root": root,
+        "static": lambda name: root + _static(name),
         "here": request.url.path,
+        "here_inside": inside,
         "station": home.config.station.name,
         "token": request.state.token,
         "has_session": bool(request.state.session),
+        "is_owner": request.state.role is Role.OWNER,
+        "may_see": lambda path: may(request.state.role, "GET", path),
         "now": now,
         "today": today,
-        "whole_address": f"{request.url.path}?{request.url.query}".rstrip("?") if request.method == "GET" else "/",
+        "whole_address": f"{inside}?{request.url.query}".rstrip("?") if request.method == "GET" else "/",
         "clock": clock,
         "day_words": lambda day, inside=False: said.day(day, today, inside=inside),
         "local_day": lambda at: at.astimezone(home.zone).date(),

@@ -39,7 +39,12 @@ def test_where_the_page_is(text: str, bind: str) -> None:
         ("web: {bind: '[::]:80'}", "can be reached from other machines and has no password"),
         ("web: {bind: localhost}", "is not an address with a port"),
         ("web: {hosts: ['http://a']}", "name 'http://a' is not that of a host"),
-        ("web: {port: 80}", "is not a known key; allowed here: bind, hosts, language, password_file"),
+        ("web: {ingress: '0.0.0.0'}", "is not an address with a port"),
+        ("web: {ingress: '0.0.0.0:8787'}", "has the port of bind; give it another one"),
+        ("web: {ingress: '0.0.0.0:8099', ingress_peers: [homeassistant]}", "'homeassistant' is no address or network"),
+        ("web: {bind: off, ingress: '0.0.0.0:8099'}", "a page that is off; set bind"),
+        ("web: {guest: true}", "without one everybody is its owner; set password_file"),
+        ("web: {port: 80}", "is not a known key; allowed here: bind, guest, hosts, ingress"),
     ],
 )
 def test_a_page_for_others_needs_a_password(text: str, problem: str) -> None:

@@ -12,9 +12,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
+from birdwatchd.web.access.guard import COOKIE
+from birdwatchd.web.access.login import Login
 from birdwatchd.web.app import build_app
-from birdwatchd.web.guard import COOKIE
-from birdwatchd.web.login import Login
 
 HOST = "127.0.0.1:8787"
 
@@ -40,6 +40,7 @@ class Browser:
     login: Login
     peer: str = "127.0.0.1"
     session: str = ""
+    port: int = 8787  # of the listener
     app: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,7 +73,7 @@ class Browser:
             "root_path": "",
             "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent.items() if value],
             "client": (self.peer, 50000),
-            "server": ("127.0.0.1", 8787),
+            "server": ("127.0.0.1", self.port),
         }
         answer = asyncio.run(_run(self.app, scope, body))
         for cookie in SimpleCookie(answer.headers.get("set-cookie", "")).values():

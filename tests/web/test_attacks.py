@@ -12,8 +12,8 @@ import pytest
 from birdwatchd.records import Label, State
 from birdwatchd.store import Review, ReviewVerdict
 from birdwatchd.testing import START, example_moment, example_visit, temporary_store
-from birdwatchd.web import login
-from birdwatchd.web.login import Login, hash_of
+from birdwatchd.web.access import login
+from birdwatchd.web.access.login import Login, hash_of
 from tests.support.page import browser, segment
 
 VISIT = "01JTJC2Q8ZK4V7XW5N3M9R6BDA"

@@ -17,7 +17,7 @@ from birdwatchd.monitor.local_socket import LIVE_SOCKET_NAME, ask
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.load import parse_config
 from birdwatchd.testing import temporary_store
-from birdwatchd.web.login import Login, hash_of
+from birdwatchd.web.access.login import Login, hash_of
 from birdwatchd.web.routes import camera_now
 from birdwatchd.web.routes.camera_lines import CannotBeWritten, Drawn, drawn_shapes, into_main, into_part, lines_of
 from tests.support.live import live_pictures

@@ -7,19 +7,23 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
-from birdwatchd.stages.page_process import listening
+from birdwatchd.stages.page_process import listeners
 from birdwatchd.testing import START, example_visit, temporary_store
-from birdwatchd.web import guard, live, patience
+from birdwatchd.web import live
+from birdwatchd.web.access import guard, patience
+from birdwatchd.web.access.patience import Crowd
 from birdwatchd.web.server import serve
 from tests.support.peers import free_port
 
 SHORT_S = 0.3
+NEWS = b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 VISIT, CLIP = "v1", "media/nut/2026/05/01/v1.mp4"
 
 
@@ -39,7 +43,7 @@ def port(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(guard, "FORM_S", SHORT_S)
     port, stop = free_port(), Stop()
     config = Config.model_validate({"home": home, "web": {"bind": port}})
-    thread = threading.Thread(target=serve, args=(config, listening(config.web), stop))
+    thread = threading.Thread(target=serve, args=(config, listeners(config.web), stop))
     thread.start()
     try:
         yield port
@@ -103,6 +107,69 @@ def test_who_does_not_read_the_answer_is_let_go(port: int, monkeypatch: pytest.M
         ended = bool(hung_up.poll(4000))  # nothing is read meanwhile
     assert ended
     assert SHORT_S * 0.9 < time.monotonic() - began_s < 4
+
+
+def is_ended(sock: socket.socket) -> bool:
+    """Whether the other end has hung up, within a second."""
+    sock.settimeout(1)
+    try:
+        return not sock.recv(1)
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def from_peer(port: int, peer: str, said: bytes) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(peer, 0))
+    sock.sendall(said)
+    return sock
+
+
+@pytest.fixture
+def only_one_is_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "LOOPBACKS", ("127.0.0.1/32",))
+
+
+@pytest.mark.parametrize(("said", "most"), [(b"GET / HTTP/1.1\r\nHost: 127", "MOST_SILENT"), (NEWS, "MOST_OPEN")])
+def test_one_peer_cannot_have_all_connections(
+    only_one_is_own: None, port: int, monkeypatch: pytest.MonkeyPatch, said: bytes, most: str
+) -> None:
+    """Half a request on each of 300 connections, or a stream of news: others would see no page."""
+    monkeypatch.setattr(patience, most, 4)
+    monkeypatch.setattr(patience, "REQUEST_S", 30.0)
+    with ExitStack() as held:
+        socks = []
+        for _ in range(4):
+            socks.append(held.enter_context(from_peer(port, "127.0.0.2", said)))
+            if said is NEWS:
+                assert socks[-1].recv(12) == b"HTTP/1.1 200"
+        assert is_ended(held.enter_context(from_peer(port, "127.0.0.2", b"")))
+        assert held.enter_context(from_peer(port, "127.0.0.3", NEWS)).recv(12) == b"HTTP/1.1 200"
+        for _ in range(8):  # this machine's own are not counted
+            assert held.enter_context(from_peer(port, "127.0.0.1", NEWS)).recv(12) == b"HTTP/1.1 200"
+        socks[0].close()
+        time.sleep(0.5)
+        assert held.enter_context(from_peer(port, "127.0.0.2", NEWS)).recv(12) == b"HTTP/1.1 200"
+
+
+def test_connections_are_counted_to_the_end(only_one_is_own: None, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is forgotten when it ends shuts a device out for ever after a day of pages."""
+    monkeypatch.setattr(patience, "MOST_OPEN", 3)
+    monkeypatch.setattr(patience, "MOST_SILENT", 3)
+    asked = b"GET /species HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    for said in (b"", asked, asked * 3, b"rubbish\r\n\r\n", NEWS) * 3:
+        with from_peer(port, "127.0.0.2", said) as sock:
+            assert not said or sock.recv(12).startswith(b"HTTP/1.1 ")
+        time.sleep(0.1)
+
+
+def test_who_is_one_peer() -> None:
+    """In IPv6 anybody has a /64; proxies and this machine are not counted."""
+    crowd = Crowd(["10.0.0.0/8"])
+    assert crowd.network("2001:db8::1") == crowd.network("2001:db8::2")
+    assert crowd.network("::ffff:192.0.2.7") == crowd.network("192.0.2.7") == "192.0.2.7"
+    assert [crowd.network(one) for one in ("127.0.0.1", "::1", "10.1.2.3", "::ffff:10.1.2.3", "")] == [""] * 5
 
 
 def test_too_much_of_a_head_is_refused(port: int) -> None:

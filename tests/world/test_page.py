@@ -20,7 +20,7 @@ import pytest
 from birdwatchd.flow import Stop
 from birdwatchd.records import Rank, State, Verdict, new_visit_id
 from birdwatchd.settings.config import Config
-from birdwatchd.stages.page_process import listening
+from birdwatchd.stages.page_process import listeners
 from birdwatchd.store import Store
 from birdwatchd.testing import example_moment, example_visit, temporary_store
 from birdwatchd.web.app import build_app
@@ -93,7 +93,7 @@ def test_the_day_is_the_stations_wherever_the_browser_is(store: Store, owner: Br
     assert "Tuesday 12 May" in text
     assert "sunrise 06:3" in text
     assert "sunset 17:0" in text
-    assert '<b class="ink">1</b> visit of <b class="ink">1</b> species' in text
+    assert "<b>1</b> visit so far, <b>1</b> species" in text
     assert '<time datetime="2026-05-11T21:30:00+00:00">07:30</time>' in text
     tomorrow_in_california = owner.get("/visits?day=2026-05-12").text
     assert ("Great tit" in tomorrow_in_california, 'class="card"' in tomorrow_in_california) == (True, True)
@@ -151,7 +151,7 @@ def test_an_open_tab_does_not_hold_up_the_end(tmp_path: Path) -> None:
     """
     config = Config.model_validate({"home": tmp_path, "web": {"bind": free_port()}})
     stop = Stop()
-    thread = threading.Thread(target=serve, args=(config, listening(config.web), stop))
+    thread = threading.Thread(target=serve, args=(config, listeners(config.web), stop))
     thread.start()
     with socket.create_connection(("127.0.0.1", config.web.port), timeout=5) as tab:
         tab.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")

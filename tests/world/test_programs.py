@@ -13,9 +13,9 @@ from birdwatchd.settings.config import Config
 from birdwatchd.store import Store
 from birdwatchd.store.pages.cards import CardFilter
 from birdwatchd.testing import START, example_visit, temporary_store
-from birdwatchd.web import login
+from birdwatchd.web.access import login
+from birdwatchd.web.access.login import Login
 from birdwatchd.web.home import Home
-from birdwatchd.web.login import Login
 from birdwatchd.web.routes import api
 from tests.support.page import browser
 

@@ -44,6 +44,7 @@ class Rules:
         list: folders whose names may be read, with those of the folders below, but no file in them.
         write: folders below which files may be made, written and deleted, and files that may be written.
         devices: device files, and folders of them, that may be used.
+        run: programs that may be started, and what loads them.
         ports: TCP ports to which it may connect, on whatever host.
     """
 
@@ -51,6 +52,7 @@ class Rules:
     list: tuple[Path, ...] = ()
     write: tuple[Path, ...] = ()
     devices: tuple[Path, ...] = ()
+    run: tuple[Path, ...] = ()
     ports: tuple[int, ...] = ()
 
 
@@ -96,6 +98,7 @@ def restrict(rules: Rules) -> None:
             (rules.list, _READ_DIR),
             (rules.write, _WRITE),
             (rules.devices, _DEVICE),
+            (rules.run, _READ | _EXECUTE),
         ):
             _allow_paths(ruleset, paths, rights & files)
         for port in rules.ports if net else ():

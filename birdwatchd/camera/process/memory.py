@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["bound_data", "memory_limit_mb", "most_resident_mb", "too_large"]
+__all__ = ["anonymous_mb", "bound_data", "leave_no_core", "memory_limit_mb", "most_resident_mb", "too_large"]
 
 BASE_MB = 424  # of a camera with the default ring; how it was found: docs/design/camera-process.md
 DEFAULT_RING_MB = 32
@@ -46,7 +46,7 @@ def too_large(limit_mb: int) -> str:
 
 
 def bound_data(limit_mb: int) -> None:
-    """Bound the data of this process so that it cannot be resident with more than that; it leaves no core dump.
+    """Bound the data of this process so that it cannot be resident with more than that.
 
     Raises:
         OSError, ValueError: the system does not let it.
@@ -56,14 +56,27 @@ def bound_data(limit_mb: int) -> None:
     if hard != resource.RLIM_INFINITY:
         most = min(most, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # what a crash leaves behind holds passwords
+
+
+def leave_no_core() -> None:
+    """Let a crash leave no copy of the memory behind, which holds passwords."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def most_resident_mb(pid: int) -> float:
     """The most that a process ever had resident, MiB; 0 when it is gone. The peak, so that no look comes too late."""
+    return _status_mb(pid, "VmHWM")
+
+
+def anonymous_mb(pid: int) -> float:
+    """What a process has resident now, MiB, without what is mapped from files; 0 when it is gone."""
+    return _status_mb(pid, "RssAnon")
+
+
+def _status_mb(pid: int, key: str) -> float:
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return 0.0
-    found = re.search(r"VmHWM:\s*(\d+) kB", status)
+    found = re.search(rf"{key}:\s*(\d+) kB", status)
     return int(found[1]) / 1024 if found is not None else 0.0

@@ -16,15 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from birdwatchd.camera.process import landlock, seccomp
-from birdwatchd.camera.process.memory import bound_data
+from birdwatchd.camera.process.memory import bound_data, leave_no_core
 
 __all__ = ["Confinement", "confine"]
 
 PACKAGE = Path(__file__).resolve().parents[2]
 # What libraries read by themselves: the machine's zone, chance, the number of processors.
 _SYSTEM = ("/etc/localtime", "/usr/share/zoneinfo", "/dev/urandom", "/dev/null", "/sys/devices/system/cpu")
+_PYTHON = tuple(str(path) for path in (sysconfig.get_config_var("LIBDIR"),) if path)
 # Drivers of graphics devices load libraries and look at the machine when the first frame is decoded.
 _DRIVERS = ("/usr", "/lib", "/lib64", "/opt", "/etc/ld.so.cache", "/etc/OpenCL", "/etc/vulkan", "/sys", "/proc")
+
+
+# What a program that is started loads before it is Python.
+_SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/etc/ld.so.cache", *_PYTHON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,10 @@ class Confinement:
         write: folders and files that it may write.
         devices: a camera of this machine.
         ports: of its relays, on this machine.
-        memory_mb: what it may have resident, MiB.
+        memory_mb: what it may have resident, MiB; 0 where its parent alone sees to that.
         device: a graphics device may decode, so its drivers are within reach as well.
+        serves: it answers on a listening socket that it was given, asks the daemon over its local socket, and starts
+            Python's programs, which are held to the same.
     """
 
     read: tuple[str, ...] = ()
@@ -48,6 +55,7 @@ class Confinement:
     ports: tuple[int, ...] = ()
     memory_mb: int = 512
     device: bool = False
+    serves: bool = False
 
     def to_order(self) -> dict[str, Any]:
         """As plain values, to be sent to the child."""
@@ -76,7 +84,9 @@ def confine(allowed: Confinement) -> list[str]:
         except (OSError, ValueError) as error:
             missing.append(f"{what} ({getattr(error, 'strerror', None) or error})")
 
-    attempt("the limit of memory", lambda: bound_data(allowed.memory_mb))
+    if allowed.memory_mb:
+        attempt("the limit of memory", lambda: bound_data(allowed.memory_mb))
+    attempt("the ban on core dumps", leave_no_core)
     attempt("the loss of privileges", seccomp.give_up_privileges)
     version = landlock.abi()
     if version < landlock.FILES_ABI:
@@ -85,7 +95,7 @@ def confine(allowed: Confinement) -> list[str]:
         attempt("the limits of files and network", lambda: landlock.restrict(_rules(allowed)))
         if version < landlock.PORTS_ABI:
             missing.append("the limit of ports (this kernel's Landlock is too old; Linux 6.7 has it)")
-    attempt("the filter of system calls", lambda: seccomp.refuse_calls(tcp=bool(allowed.ports)))
+    attempt("the filter of system calls", lambda: seccomp.refuse_calls(tcp=bool(allowed.ports), serves=allowed.serves))
     if others:
         missing.append(f"all of it for {others} threads that were there before")
     return missing
@@ -97,7 +107,12 @@ def _rules(allowed: Confinement) -> landlock.Rules:
     if allowed.device:
         devices += [str(path) for path in (*Path("/dev").glob("nvidia*"), Path("/dev/dri"))]
         read += _DRIVERS
-    paths = {"read": read, "list": allowed.list, "write": allowed.write, "devices": devices}
+    run, listed = list[str](), [*allowed.list]
+    if allowed.serves:
+        run = [sys.executable, *map(str, (*Path("/lib").glob("ld-*"), *Path("/lib64").glob("ld-*")))]
+        listed.append(str(PACKAGE.parent))  # names alone, by which Python finds the package
+        read += [*_SYSTEM_LIBRARIES, f"{sys.prefix}/pyvenv.cfg", "/proc/cpuinfo"]
+    paths = {"read": read, "list": listed, "write": allowed.write, "devices": devices, "run": run}
     return landlock.Rules(**{name: tuple(map(Path, found)) for name, found in paths.items()}, ports=allowed.ports)
 
 

@@ -59,6 +59,10 @@ _NEVER: dict[str, tuple[int, int]] = {  # name: its number on x86_64 and aarch64
     "pidfd_send_signal": (424, 424),
     "pidfd_getfd": (438, 438),
 }
+# Of these, what a server needs.
+_SERVING = frozenset(
+    ("socketpair", "listen", "execve", "fork", "vfork", "kill", "tkill", "pidfd_open", "pidfd_send_signal")
+)
 _CLONE, _CLONE3, _SOCKET, _TGKILL, _PRLIMIT = (56, 220), (435, 435), (41, 198), (234, 131), (302, 261)
 
 
@@ -77,11 +81,13 @@ def give_up_privileges() -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def refuse_calls(*, tcp: bool) -> None:
+def refuse_calls(*, tcp: bool, serves: bool = False) -> None:
     """Install the filter on the calling thread and all that it starts.
 
     Args:
         tcp: whether sockets for TCP over IPv4 may be made.
+        serves: whether it may do what a server needs: listen on sockets that it has, ask other programs of this machine
+            over local sockets (AF_UNIX), and start and end programs. Those are held to the same.
 
     Raises:
         OSError: this kernel cannot, or the architecture is not known here.
@@ -89,7 +95,7 @@ def refuse_calls(*, tcp: bool) -> None:
     machine = platform.machine()
     if machine not in _ARCHES or sys.maxsize < 2**32:
         raise OSError(errno.ENOSYS, f"no filter for {machine}")
-    code = _program(list(_ARCHES).index(machine), _ARCHES[machine], tcp)
+    code = _program(list(_ARCHES).index(machine), _ARCHES[machine], tcp=tcp, serves=serves)
     instructions = b"".join(code)
     buffer = ctypes.create_string_buffer(instructions, len(instructions))
     # struct sock_fprog: the number of instructions, padding, a pointer to them
@@ -98,7 +104,7 @@ def refuse_calls(*, tcp: bool) -> None:
     _prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(pointed), 0, 0)
 
 
-def _program(column: int, arch: int, tcp: bool) -> list[bytes]:
+def _program(column: int, arch: int, *, tcp: bool, serves: bool) -> list[bytes]:
     """The filter: each rule is a few instructions, skipped as a whole where the number of the call is another."""
     refused, missing = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
     code = [
@@ -113,30 +119,39 @@ def _program(column: int, arch: int, tcp: bool) -> list[bytes]:
     def rule(number: int, *body: bytes) -> None:
         code.extend((_op(_IF_EQUAL, number, 0, len(body)), *body))
 
-    for numbers in _NEVER.values():
-        if numbers[column] >= 0:
+    for name, numbers in _NEVER.items():
+        if numbers[column] >= 0 and not (serves and name in _SERVING):
             rule(numbers[column], _op(_RETURN, refused))
     rule(_CLONE3[column], _op(_RETURN, missing))  # its flags lie in memory; the C library then calls clone instead
     allowed, not_allowed = _op(_RETURN, _ALLOW), _op(_RETURN, refused)
     threads_only = (_op(_LOAD, _ARG0), _op(_IF_SET, _CLONE_THREAD, 0, 1), allowed, not_allowed)
-    rule(_CLONE[column], *threads_only)
+    if not serves:
+        rule(_CLONE[column], *threads_only)
     rule(_TGKILL[column], _op(_LOAD, _ARG0), _op(_IF_EQUAL, os.getpid(), 0, 1), allowed, not_allowed)
     rule(_PRLIMIT[column], _op(_LOAD, _ARG0), _op(_IF_EQUAL, 0, 0, 1), allowed, not_allowed)
-    if tcp:
-        rule(
-            _SOCKET[column],
-            _op(_LOAD, _ARG0),
-            _op(_IF_EQUAL, socket.AF_INET, 0, 4),
-            _op(_LOAD, _ARG1),
-            _op(_MASK, _STREAM_MASK),
-            _op(_IF_EQUAL, socket.SOCK_STREAM, 0, 1),
-            allowed,
-            not_allowed,
-        )
+    if serves:
+        code.extend(_only_sockets(_SOCKET[column], socket.AF_UNIX))
+    elif tcp:
+        code.extend(_only_sockets(_SOCKET[column], socket.AF_INET))
     else:
         rule(_SOCKET[column], not_allowed)
     code.append(allowed)
     return code
+
+
+def _only_sockets(number: int, family: int) -> list[bytes]:
+    """Of the call that makes sockets, only streams of one family."""
+    allowed, not_allowed = _op(_RETURN, _ALLOW), _op(_RETURN, _ERRNO | errno.EPERM)
+    body = [
+        _op(_LOAD, _ARG0),
+        _op(_IF_EQUAL, family, 0, 4),
+        _op(_LOAD, _ARG1),
+        _op(_MASK, _STREAM_MASK),
+        _op(_IF_EQUAL, socket.SOCK_STREAM, 0, 1),
+        allowed,
+        not_allowed,
+    ]
+    return [_op(_IF_EQUAL, number, 0, len(body)), *body]
 
 
 def _op(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:

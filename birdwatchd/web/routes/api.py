@@ -30,7 +30,7 @@ from birdwatchd.web.routes import media
 
 __all__ = ["PREFIX", "router"]
 
-router = APIRouter(responses={code: {"model": shapes.ErrorJson} for code in (401, 404, 405, 414, 421, 422, 503)})
+router = APIRouter(responses={code: {"model": shapes.ErrorJson} for code in (401, 404, 405, 414, 421, 422, 429, 503)})
 PREFIX = "/api/v1"
 MOST_LISTED = 200
 PLACE_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"

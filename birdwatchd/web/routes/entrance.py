@@ -7,8 +7,9 @@ from math import ceil
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from birdwatchd.web.guard import COOKIE, own_path
-from birdwatchd.web.login import SESSION_S, Login
+from birdwatchd.web.access.guard import COOKIE, own_path
+from birdwatchd.web.access.login import SESSION_S, Login
+from birdwatchd.web.access.roles import Role
 from birdwatchd.web.render import render, words_of
 
 __all__ = ["router"]
@@ -20,7 +21,7 @@ router = APIRouter()
 def ask(request: Request) -> Response:
     """Ask for the password; who is in already goes on."""
     following = own_path(request.query_params.get("next", ""), "/")
-    if request.state.is_owner:
+    if request.state.role is Role.OWNER:
         return RedirectResponse(following, 303)
     return render(request, "login.html", following=following, problem="")
 
@@ -46,6 +47,7 @@ def enter(request: Request) -> Response:
         COOKIE,
         session,
         max_age=int(SESSION_S),
+        path=_cookie_path(request),
         httponly=True,
         samesite="lax",
         secure=request.url.scheme == "https",
@@ -59,5 +61,11 @@ def leave(request: Request) -> Response:
     login: Login = request.app.state.login
     login.leave(request.state.session)
     answer = RedirectResponse("/login", 303)
-    answer.delete_cookie(COOKIE)
+    answer.delete_cookie(COOKIE, path=_cookie_path(request))
     return answer
+
+
+def _cookie_path(request: Request) -> str:
+    """Where the session is sent: not to other pages of the same host."""
+    root_path: str = request.scope["root_path"]
+    return root_path or "/"

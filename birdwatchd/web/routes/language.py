@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from birdwatchd.web.guard import own_path
+from birdwatchd.web.access.guard import own_path
 from birdwatchd.web.language.catalogue import LANGUAGES
 from birdwatchd.web.language.choice import COOKIE
 
@@ -23,6 +23,12 @@ def choose(request: Request) -> Response:
     code = form.get("to", "")
     if code in LANGUAGES:
         answer.set_cookie(
-            COOKIE, code, max_age=KEPT_S, httponly=True, samesite="lax", secure=request.url.scheme == "https"
+            COOKIE,
+            code,
+            max_age=KEPT_S,
+            path=request.scope["root_path"] or "/",
+            httponly=True,
+            samesite="lax",
+            secure=request.url.scheme == "https",
         )
     return answer

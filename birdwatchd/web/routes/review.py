@@ -16,7 +16,7 @@ from birdwatchd.records import State
 from birdwatchd.species.verdict.named import find_species, similar_species
 from birdwatchd.store import ReviewVerdict
 from birdwatchd.store.pages.cards import Card, CardFilter
-from birdwatchd.web.guard import own_path
+from birdwatchd.web.access.guard import own_path
 from birdwatchd.web.home import Home
 from birdwatchd.web.language.catalogue import N_
 from birdwatchd.web.render import home_of, render

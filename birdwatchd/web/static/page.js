@@ -1,6 +1,7 @@
 // What the page does besides htmx: it listens for news, and lets birds be reviewed with the keyboard.
 
 const body = document.body;
+const root = body.dataset.root; // the path under which a proxy has the page, or nothing
 
 // The letter on a key: where a keyboard writes Hebrew or Greek, the Latin one at the same place.
 function letter(event) {
@@ -15,7 +16,7 @@ const connection = document.getElementById("connection");
 if (live && live.hasAttribute("hx-get")) {
   let stream;
   const listen = () => {
-    stream = new EventSource("/events");
+    stream = new EventSource(`${root}/events`);
     stream.addEventListener("birds", () => body.dispatchEvent(new CustomEvent("birds")));
     stream.addEventListener("open", () => { connection.hidden = true; body.dataset.live = "yes"; });
     stream.addEventListener("error", () => {
@@ -110,11 +111,11 @@ if (map) {
     if (drawn && drawn.length > 3) {
       const every = Math.ceil(drawn.length / 70); // an address has its length
       const corners = drawn.filter((_, index) => index % every === 0).map(([x, y]) => `${Math.round(x * 1000)}_${Math.round(-y * 1000)}`);
-      location.assign(`/review/many?map=${map.dataset.map}&line=${corners.join("~")}`);
+      location.assign(`${root}/review/many?map=${map.dataset.map}&line=${corners.join("~")}`);
       return;
     }
     const point = document.elementFromPoint(event.clientX, event.clientY)?.closest("[data-v]");
-    if (point) location.assign(`/visits/${encodeURIComponent(point.dataset.v)}`);
+    if (point) location.assign(`${root}/visits/${encodeURIComponent(point.dataset.v)}`);
   });
 }
 
@@ -123,7 +124,7 @@ if (map) {
 body.addEventListener("input", async (event) => {
   const field = event.target;
   if (field.getAttribute("list") !== "known") return;
-  const answer = await fetch(`/names?q=${encodeURIComponent(field.value)}`);
+  const answer = await fetch(`${root}/names?q=${encodeURIComponent(field.value)}`);
   if (!answer.ok) return;
   const found = new DOMParser().parseFromString(await answer.text(), "text/html");
   const options = [...found.querySelectorAll("[data-name]")].map((one) => new Option("", one.querySelector("b").textContent));
@@ -217,7 +218,7 @@ if (queue) {
   body.addEventListener("htmx:afterSettle", (event) => {
     for (const hidden of document.querySelectorAll(".pick")) hidden.hidden = false;
     if (event.detail.target.id === "pick-list") return;
-    const id = event.detail.pathInfo.requestPath.split("/")[2];
+    const id = event.detail.pathInfo.requestPath.slice(root.length).split("/")[2];
     const after = id && item(id);
     if (!after) return;
     if (after.classList.contains("done")) {

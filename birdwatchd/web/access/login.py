@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 import threading
 import time
@@ -21,7 +22,9 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.web import WebSettings
 
-__all__ = ["Login", "hash_of"]
+__all__ = ["Login", "hash_of", "network_of"]
+
+log = logging.getLogger(__name__)
 
 SESSION_S = 30 * 86_400.0  # since it was last used
 MOST_SESSIONS = 64
@@ -107,13 +110,19 @@ class Login:
         """How long this peer has to wait before it may try a password, seconds."""
         now_s = self._monotonic()
         with self._lock:
-            wrong, last_s = self._wrong.get(_network(peer), (0, 0.0))
             recent = [at_s for at_s in self._account if now_s - at_s < ACCOUNT_S]
             self._account = recent
             waits = [FIRST_WAIT_S - (now_s - recent[-1])] if len(recent) >= ACCOUNT_TRIES else []
-        if wrong >= FREE_TRIES:
-            waits.append(min(FIRST_WAIT_S * 2.0 ** min(wrong - FREE_TRIES, 16), LONGEST_WAIT_S) - (now_s - last_s))
-        return max([0.0, *waits])
+        return max([self.own_wait_s(peer), *waits])
+
+    def own_wait_s(self, peer: str) -> float:
+        """The same for a token, which nobody guesses: only for what this peer itself got wrong."""
+        with self._lock:
+            wrong, last_s = self._wrong.get(network_of(peer), (0, 0.0))
+        if wrong < FREE_TRIES:
+            return 0.0
+        wait_s = min(FIRST_WAIT_S * 2.0 ** min(wrong - FREE_TRIES, 16), LONGEST_WAIT_S)
+        return max(0.0, wait_s - (self._monotonic() - last_s))
 
     def enter(self, password: str, peer: str) -> str | None:
         """A new session for who knows the password; None for who does not, or has to wait."""
@@ -123,11 +132,13 @@ class Login:
             try:
                 self._hasher.verify(self._hash, password)
             except VerificationError:
-                self._note_wrong(peer)
+                self._note_wrong(peer, "password")
+                with self._lock:
+                    self._account.append(self._monotonic())
                 return None
         session = secrets.token_urlsafe(32)
         with self._lock:
-            self._wrong.pop(_network(peer), None)
+            self._wrong.pop(network_of(peer), None)
             self._sessions[_digest(session)] = self._monotonic()
             while len(self._sessions) > MOST_SESSIONS:
                 self._sessions.popitem(last=False)
@@ -138,10 +149,15 @@ class Login:
         with self._lock:
             self._sessions.pop(_digest(session), None)
 
-    def _note_wrong(self, peer: str) -> None:
-        now_s, network = self._monotonic(), _network(peer)
+    def refuse_token(self, peer: str) -> None:
+        """Note that a peer sent a token that is none. It makes nobody else wait."""
+        self._note_wrong(peer, "token")
+
+    def _note_wrong(self, peer: str, what: str) -> None:
+        """Count it, and say it in the log: a line for each, of which the waits allow a few in a minute."""
+        log.warning("the page: wrong %s from %s", what, peer)
+        now_s, network = self._monotonic(), network_of(peer)
         with self._lock:
-            self._account.append(now_s)
             self._wrong[network] = self._wrong.pop(network, (0, 0.0))[0] + 1, now_s
             while len(self._wrong) > MOST_PEERS:
                 self._wrong.popitem(last=False)
@@ -152,10 +168,11 @@ def _digest(session: str) -> str:
     return hashlib.sha256(session.encode()).hexdigest()
 
 
-def _network(peer: str) -> str:
-    """A peer as far as it can be told apart: in IPv6 anybody has a /64 of addresses."""
+def network_of(peer: str) -> str:
+    """A peer as far as it can be told apart: in IPv6 anybody has a /64 of addresses, but IPv4 within it is IPv4."""
     try:
         address = ip_address(peer)
     except ValueError:
         return peer
+    address = getattr(address, "ipv4_mapped", None) or address
     return str(ip_network(f"{address}/64", strict=False)) if address.version == 6 else str(address)

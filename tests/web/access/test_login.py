@@ -9,8 +9,8 @@ from argon2.exceptions import VerificationError
 
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.web import WebSettings
-from birdwatchd.web import login as login_module
-from birdwatchd.web.login import FREE_TRIES, LONGEST_WAIT_S, SESSION_S, Login, hash_of
+from birdwatchd.web.access import login as login_module
+from birdwatchd.web.access.login import FREE_TRIES, LONGEST_WAIT_S, SESSION_S, Login, hash_of
 
 PASSWORD = "correct horse battery"
 HASH = hash_of(PASSWORD)
@@ -119,3 +119,22 @@ def test_a_password_file_holds_a_hash(tmp_path: Path) -> None:
     assert Login.of(WebSettings()).is_open
     with pytest.raises(ConfigError, match="too short"):
         hash_of("short")
+
+
+def test_devices_with_ipv4_are_told_apart_on_a_socket_of_ipv6(login: Login) -> None:
+    """At `[::]:8787` all of them share the first 64 bits: one that guessed would have locked out every other."""
+    for _ in range(FREE_TRIES):
+        login.enter("wrong", "::ffff:192.0.2.1")
+    assert login.wait_s("192.0.2.1") > 0
+    assert login.wait_s("::ffff:192.0.2.2") == 0
+
+
+def test_a_wrong_password_is_said_with_its_sender(login: Login, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """A tool that shuts such devices out reads it, and so do people; one that tries all night does not fill the log."""
+    for _ in range(1000):
+        login.enter("hunter2", "192.0.2.1")
+        clock.now_s += 1
+    lines = [record.getMessage() for record in caplog.records]
+    assert set(lines) == {"the page: wrong password from 192.0.2.1"}
+    assert FREE_TRIES <= len(lines) <= 12
+    assert "hunter2" not in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from birdwatchd.commands.review_many import JobFiles, ReviewJob
 from birdwatchd.store import ReviewVerdict
 from birdwatchd.store.media import Media
 from birdwatchd.testing import START, bird_image, example_moment, example_visit, temporary_store
+from birdwatchd.web.access.guard import COOKIE
+from birdwatchd.web.access.login import Login, hash_of
+from birdwatchd.web.access.roles import WHO
 from birdwatchd.web.app import routes
 from birdwatchd.web.asked.evidence import KIND
-from birdwatchd.web.login import Login, hash_of
 from birdwatchd.web.pictures.kept import KeptPictures
 from birdwatchd.web.routes.api import PREFIX
 from tests.support.live import live_pictures
@@ -36,6 +39,19 @@ FOUND = (
 ROUTES = [*sorted(FOUND), ("GET", f"{PREFIX}/openapi.json")]
 JOB = ReviewJob("20260501T063000000000", ReviewVerdict.CONFIRM, "", "ann", "a selection", (VISIT,), "done")
 OPEN = {("GET", "/login"), ("POST", "/login")}
+GUESTS = {
+    f"GET {path}"
+    for path in (
+        "/",
+        "/visits",
+        "/visits/{visit_id}",
+        "/visits/{visit_id}/pictures/{number}",
+        "/visits/{visit_id}/clip",
+        "/species",
+        "/species/{name}",
+        "/events",
+    )
+}
 
 
 def picture() -> bytes:
@@ -61,6 +77,10 @@ def home() -> Iterator[Path]:
 
 def stranger(home: Path) -> Browser:
     return browser(home, login=Login(HASH), cameras=CAMERAS)
+
+
+def guest(home: Path) -> Browser:
+    return browser(home, login=Login(HASH), web={"guest": True, "password_file": home / "password"})
 
 
 def address(path: str) -> str:
@@ -95,6 +115,59 @@ def test_a_stranger_gets_the_login_and_nothing_else(home: Path, method: str, pat
         assert (answer.status, answer.headers["location"].partition("?")[0]) == (303, "/login")
         answer = somebody.get(address(path), accept="image/webp")  # as an element of a page asks
     assert (answer.status, answer.text) == (401, "Log in first.\n")
+
+
+def test_every_route_says_who_may_have_it() -> None:
+    """Whoever adds a route decides who may see it (`birdwatchd/web/access/roles.py`); what is gone loses its line."""
+    named = {f"{method} {path}".replace("{name}", "{name:path}") for method, path in ROUTES}
+    mounted = {one.path for one in WHOLE.routes if isinstance(one, Mount)} - {PREFIX}
+    assert named | {f"GET {path}/{{path:path}}" for path in mounted} == set(WHO)
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_a_guest_looks_and_does_nothing_else(home: Path, method: str, path: str) -> None:
+    """Neighbours may see the birds. Reviews, the health of the station, searches and programs are the owner's."""
+    somebody = guest(home)
+    key = f"{method} {path}"
+    if method == "POST":
+        answer = somebody.post(address(path), {"verdict": "not_a_bird", "do": "undo"})
+        assert answer.status == (303 if path == "/language" else 403 if (method, path) in OPEN else 401)
+    else:
+        answer = somebody.get(address(path))
+        assert (answer.status == 200) == (key in GUESTS or (method, path) in OPEN)
+        assert somebody.get(address(path), method="HEAD").status == (answer.status if answer.status == 200 else 401)
+    with_session = somebody.get(address(path), cookie=f"{COOKIE}=invented") if method == "GET" else answer
+    assert with_session.status == answer.status
+
+
+def test_a_guest_is_offered_nothing_that_guests_may_not(home: Path) -> None:
+    """A form that is refused when it is sent is worse than none. Who reviewed and who was told is not for guests."""
+    somebody = guest(home)
+    for path in ("/", "/visits", f"/visits/{VISIT}", "/species", f"/species/{segment('Passer domesticus')}"):
+        page = somebody.get(path).text
+        forms = set(re.findall(r'<form[^>]* action="([^"]*)"', page))
+        assert forms <= {"/visits", "/language"}
+        links = set(re.findall(r'(?:href|hx-get)="(/[^"?]*)', page))
+        assert [one for one in links if somebody.get(one).status != 200] == []
+        assert "told about it" not in page
+        assert 'href="/login?next=' in page
+    assert "told about it" in browser(home).get(f"/visits/{VISIT}").text
+
+
+def test_a_guest_who_logs_in_is_the_owner(home: Path) -> None:
+    """And after the logout a guest again."""
+    somebody = guest(home)
+    assert somebody.post("/login", {"password": PASSWORD, "next": "/health"}).headers["location"] == "/health"
+    assert somebody.get("/health").status == 200
+    somebody.post("/logout", {})
+    assert (somebody.get("/health").status, somebody.get("/visits").status) == (303, 200)
+
+
+def test_a_guest_reads_no_file_names(tmp_path: Path) -> None:
+    """What is wrong with the database says where it is."""
+    somebody = guest(tmp_path)
+    assert (somebody.get("/visits").status, str(tmp_path) in somebody.get("/visits").text) == (503, False)
+    assert str(tmp_path) in browser(tmp_path).get("/visits").text
 
 
 @pytest.mark.parametrize("role", ["open", "owner"])

@@ -5,25 +5,31 @@ Nothing is served that is not allowed here: a route that somebody adds is closed
 - The name in the address must be one of this station's. A page of a stranger whose name resolves to this machine (DNS
   rebinding) asks under the stranger's name.
 - What changes something is a POST, comes from a page of this origin, and holds the token of its session.
-- Without a login there is the login page and its style sheet, no picture, no clip.
+- Without a login there is the login page and its style sheet, no picture, no clip; what else is whose, says `roles.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
+from math import ceil
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
+from birdwatchd.errors import ConfigError
 from birdwatchd.settings.web import WebSettings
-from birdwatchd.web.language.catalogue import N_, language
+from birdwatchd.web.access.ingress import Ingress, is_from_own_page
+from birdwatchd.web.access.login import Login
+from birdwatchd.web.access.proxies import Proxies, path_of
+from birdwatchd.web.access.roles import Role, may
+from birdwatchd.web.access.tokens import Tokens
+from birdwatchd.web.language.catalogue import ENGLISH, N_, language
 from birdwatchd.web.language.choice import chosen
-from birdwatchd.web.login import Login
-from birdwatchd.web.proxies import Proxies
 
 __all__ = ["COOKIE", "Guard", "Hosts", "own_path"]
 
@@ -32,6 +38,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+log = logging.getLogger(__name__)
+
 COOKIE = "birdwatchd_session"
 MOST_BODY_BYTES = 10_000  # a form has a few words
 FORM_S = 10.0  # for all of them to arrive
@@ -39,7 +47,6 @@ MOST_PATH_BYTES = 2_000
 TOO_OLD = N_("This page is too old to be answered. Load it again, then try once more.")
 LOG_IN_FIRST = N_("Log in first.")
 API = "/api/"  # for programs: what is wrong is said as JSON, and no login page is shown
-OPEN_PATHS = ("/login", "/language", "/static/")  # also for who is not logged in
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self';"
     " manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -52,6 +59,7 @@ HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
 )
+FRAMED = (b"frame-ancestors 'none'", b"frame-ancestors 'self'")
 
 
 class Hosts:
@@ -83,27 +91,31 @@ class Hosts:
 class Guard:
     """An ASGI application that lets the right requests through to another.
 
-    What it lets through has in `scope["state"]`: `session` (empty without), `token` for its forms, `is_owner`, and
-    `form`, the fields of a POST.
+    What it lets through has in `scope["state"]`: `session` (empty without), `token` for its forms, `role`, and `form`,
+    the fields of a POST.
     """
 
-    def __init__(self, app: App, hosts: Hosts, login: Login, proxies: Proxies, language: str = "auto") -> None:
-        """
-        Args:
-            language: the setting, `web.language`.
-        """
-        self._app, self._hosts, self._login, self._proxies = app, hosts, login, proxies
-        self._language = language
+    def __init__(self, app: App, settings: WebSettings, login: Login, tokens: Tokens) -> None:
+        self._app, self._login, self._tokens = app, login, tokens
+        self._hosts, self._proxies, self._ingress = Hosts(settings), Proxies(settings), Ingress(settings)
+        self._stranger = Role.GUEST if settings.guest else Role.NOBODY
+        self._language = settings.language
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
             return
-        scope = self._proxies.believed(scope)
+        is_ingress = self._ingress.is_entered(scope)
+        placed = self._ingress.placed(scope) if is_ingress else self._proxies.believed(scope)
+        if placed is None:
+            send = _with_headers("", send, may_frame=False)
+            await _answer(scope, send, 403, "Only Home Assistant is answered here.")
+            return
+        scope = placed
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         scope = {**scope, "language": chosen(headers, self._language)}
-        send = _with_headers(send)
-        refusal = self._refusal(scope, headers)
+        send = _with_headers(scope["root_path"], send, may_frame=is_ingress)
+        refusal = self._refusal(scope, headers, is_ingress=is_ingress)
         if refusal:
             more = [(b"allow", ", ".join(_methods(scope)).encode())] if refusal[0] == 405 else []
             await _answer(scope, send, *refusal, more)
@@ -111,12 +123,22 @@ class Guard:
         session = _session(headers.get("cookie", ""))
         known = bool(session) and self._login.knows(session)
         session = session if known else ""
-        state = {"session": session, "token": self._login.token(session), "is_owner": known or self._login.is_open}
-        scope["state"] = state
-        path: str = scope["path"]
-        if not state["is_owner"] and not path.startswith(OPEN_PATHS):
-            await self._to_login(scope, headers, send)
+        is_owner = is_ingress or known or self._login.is_open
+        token = _bearer(headers) if path_of(scope).startswith(API) and not is_owner else ""
+        wait_s = self._login.own_wait_s(_peer(scope)) if token else 0.0
+        if wait_s > 0:
+            retry = [(b"retry-after", str(ceil(wait_s)).encode())]
+            await _answer(scope, send, 429, "There were too many wrong tokens or passwords from there.", retry)
             return
+        role = Role.OWNER if is_owner else self._program(token, _peer(scope))
+        scope["state"] = {"session": session, "token": self._login.token(session), "role": role}
+        if may(role, scope["method"], path_of(scope)):
+            await self._hand_on(scope, headers, receive, send)
+        else:
+            await self._to_login(scope, headers, send)
+
+    async def _hand_on(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
+        """Let a request through; a form only from a page of its session."""
         if scope["method"] == "POST":
             try:
                 form = await asyncio.wait_for(_read_form(receive), FORM_S)
@@ -127,42 +149,57 @@ class Guard:
                 await _answer(scope, send, 413, N_("That is too much for a form."))
                 return
             given = headers.get("x-csrf-token") or form.get("token", "")
-            if not self._login.is_token(session, given):
+            if not self._login.is_token(scope["state"]["session"], given):
                 await _answer(scope, send, 403, TOO_OLD)
                 return
-            state["form"] = form
+            scope["state"]["form"] = form
         if scope["method"] == "HEAD":  # the server leaves out the body
             scope = {**scope, "method": "GET"}
         await self._app(scope, receive, send)
 
-    def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+    def _refusal(self, scope: Scope, headers: dict[str, str], *, is_ingress: bool) -> tuple[int, str] | None:
         """Why a request is refused whoever sends it; None for one that is not."""
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MOST_PATH_BYTES:
             return 414, N_("This address is too long.")
         if scope["method"] not in _methods(scope):
             return 405, f"Only {', '.join(_methods(scope))} are answered."
         hosts = [value for name, value in scope["headers"] if name == b"host"]
-        if len(hosts) != 1 or not self._hosts.has(headers["host"]):
+        if not is_ingress and (len(hosts) != 1 or not self._hosts.has(headers["host"])):
             text = N_("This page is not known under this name. Add it to `web: hosts` in the station's configuration.")
             return 421, text
-        if scope["method"] == "POST" and not _same_origin(headers):
+        from_own_page = is_from_own_page if is_ingress else _same_origin
+        if scope["method"] == "POST" and not from_own_page(headers):
             return 403, N_("This was sent from a page of another site, and is not done.")
         return None
+
+    def _program(self, token: str, peer: str) -> Role:
+        """What somebody without a session is, who may have sent a token."""
+        if not token:
+            return self._stranger
+        try:
+            name = self._tokens.name_of(token)
+        except ConfigError as error:
+            log.error("the page: no token is accepted: %s", error)
+            name = None
+        if name is None:
+            self._login.refuse_token(peer)
+        return Role.NOBODY if name is None else Role.PROGRAM
 
     @staticmethod
     async def _to_login(scope: Scope, headers: dict[str, str], send: Send) -> None:
         browses = "text/html" in headers.get("accept", "") and "hx-request" not in headers
-        wants_page = browses and not scope["path"].startswith(API)
+        wants_page = browses and not path_of(scope).startswith(API)
         if scope["method"] != "GET" or not wants_page:
-            await _answer(scope, send, 401, LOG_IN_FIRST)
+            asks = [(b"www-authenticate", b"Bearer")] if path_of(scope).startswith(API) else []
+            await _answer(scope, send, 401, LOG_IN_FIRST, asks)
             return
-        asked = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
+        asked = path_of(scope) + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
         await _answer(scope, send, 303, LOG_IN_FIRST, [(b"location", f"/login?next={quote(asked, safe='')}".encode())])
 
 
 def _methods(scope: Scope) -> tuple[str, ...]:
     """What may be done with an address; programs only read."""
-    return ("GET", "HEAD") if scope["path"].startswith(API) else ("GET", "HEAD", "POST")
+    return ("GET", "HEAD") if path_of(scope).startswith(API) else ("GET", "HEAD", "POST")
 
 
 def own_path(path: str, otherwise: str) -> str:
@@ -180,6 +217,16 @@ def _same_origin(headers: dict[str, str]) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and parts.netloc.lower() == headers.get("host", "").lower()
+
+
+def _peer(scope: Scope) -> str:
+    return scope["client"][0] if scope.get("client") else ""
+
+
+def _bearer(headers: dict[str, str]) -> str:
+    """The token of a program. It stands in a header and nowhere else: addresses end up in logs and histories."""
+    kind, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else ""
 
 
 def _session(cookies: str) -> str:
@@ -209,12 +256,23 @@ async def _read_form(receive: Receive) -> dict[str, str] | None:
     return {name: values[-1] for name, values in fields.items()}
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(root_path: str, send: Send, *, may_frame: bool) -> Send:
+    """What every answer carries. Where it leads to an address of the page (`Location`), that is below the root path.
+
+    Args:
+        may_frame: pages of the same origin may show it in a frame, as Home Assistant's do.
+    """
+    headers = [(name, value.replace(*FRAMED) if may_frame else value) for name, value in HEADERS]
+
     async def sending(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            given = {name.lower() for name, _ in message.get("headers", [])}
-            extra = list(HEADERS) if b"cache-control" in given else [*HEADERS, (b"cache-control", b"no-store")]
-            message = {**message, "headers": [*message.get("headers", []), *extra]}
+            sent = [
+                (name, root_path.encode() + value if name.lower() == b"location" and value[:1] == b"/" else value)
+                for name, value in message.get("headers", [])
+            ]
+            given = {name.lower() for name, _ in sent}
+            extra = headers if b"cache-control" in given else [*headers, (b"cache-control", b"no-store")]
+            message = {**message, "headers": [*sent, *extra]}
         await send(message)
 
     return sending
@@ -223,9 +281,9 @@ def _with_headers(send: Send) -> Send:
 async def _answer(
     scope: Scope, send: Send, status: int, text: str, headers: list[tuple[bytes, bytes]] | None = None
 ) -> None:
-    said = language(scope["language"]).gettext(text)
+    said = language(scope.get("language", ENGLISH)).gettext(text)
     body, kind = f"{said}\n".encode(), b"text/plain; charset=utf-8"
-    if scope["path"].startswith(API):
+    if path_of(scope).startswith(API):
         body, kind = json.dumps({"error": text, "hint": ""}).encode(), b"application/json"
     plain = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*plain, *(headers or [])]})

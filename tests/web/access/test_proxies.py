@@ -11,18 +11,23 @@ from pydantic import ValidationError
 
 from birdwatchd.settings.web import WebSettings
 from birdwatchd.testing import temporary_store
-from birdwatchd.web.login import Login
-from birdwatchd.web.proxies import Proxies
+from birdwatchd.web.access.login import Login
+from birdwatchd.web.access.proxies import Proxies
 from tests.support.page import browser
 
 PASSWORD = "correct horse battery"
 HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)  # as it is kept, but made quickly
 
 
+def proxies(*trusted: str) -> Proxies:
+    return Proxies(WebSettings(trusted_proxies=trusted, password_file=Path("x")))
+
+
 def asked(peer: str, *headers: tuple[str, str]) -> dict[str, Any]:
     return {
         "client": (peer, 1),
         "scheme": "http",
+        "path": "/visits",
         "headers": [(name.encode(), value.encode()) for name, value in headers],
     }
 
@@ -43,18 +48,17 @@ def asked(peer: str, *headers: tuple[str, str]) -> dict[str, Any]:
 )
 def test_only_what_our_proxies_wrote_counts(peer: str, forwarded: tuple[str, ...], who: str) -> None:
     """Otherwise who guesses passwords would be another device with each guess, or lock somebody else out."""
-    proxies = Proxies(["127.0.0.1", "10.0.0.0/8"])
-    found = proxies.believed(asked(peer, *(("x-forwarded-for", one) for one in forwarded)))
+    found = proxies("127.0.0.1", "10.0.0.0/8").believed(asked(peer, *(("x-forwarded-for", one) for one in forwarded)))
     assert found["client"][0] == who
 
 
 def test_https_is_believed_of_a_proxy_only() -> None:
     """A login over https must not be sent over http afterwards; the page itself sees only the proxy's http."""
     said = ("x-forwarded-proto", "https")
-    assert Proxies(["127.0.0.1"]).believed(asked("127.0.0.1", said))["scheme"] == "https"
-    assert Proxies(["127.0.0.1"]).believed(asked("192.0.2.1", said))["scheme"] == "http"
-    assert Proxies(["127.0.0.1"]).believed(asked("127.0.0.1", ("x-forwarded-proto", "gopher")))["scheme"] == "http"
-    assert Proxies([]).believed(asked("127.0.0.1", said))["scheme"] == "http"
+    assert proxies("127.0.0.1").believed(asked("127.0.0.1", said))["scheme"] == "https"
+    assert proxies("127.0.0.1").believed(asked("192.0.2.1", said))["scheme"] == "http"
+    assert proxies("127.0.0.1").believed(asked("127.0.0.1", ("x-forwarded-proto", "gopher")))["scheme"] == "http"
+    assert proxies().believed(asked("127.0.0.1", said))["scheme"] == "http"
 
 
 def test_the_login_behind_a_proxy_is_for_https(tmp_path: Path) -> None:
