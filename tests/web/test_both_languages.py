@@ -16,8 +16,8 @@ from birdwatchd.commands.review_many import JobFiles, ReviewJob
 from birdwatchd.records import Rank, State, Verdict, new_visit_id
 from birdwatchd.store import Review, ReviewVerdict
 from birdwatchd.testing import START, example_moment, example_visit, temporary_store
-from birdwatchd.web.language.catalogue import Language
 from birdwatchd.web.access.login import Login, hash_of
+from birdwatchd.web.language.catalogue import Language
 from birdwatchd.web.words import PAGE_REVIEWER
 from tests.support.page import Browser, browser
 
