@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 from birdwatchd.camera.process.memory import anonymous_mb
 from birdwatchd.errors import ConfigError
@@ -27,18 +28,19 @@ from birdwatchd.settings.base import Listening
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.web import WebSettings
 
-__all__ = ["BEGIN_ANEW", "MODULE", "PageProcess", "listeners", "listening", "page_served"]
+__all__ = ["BEGIN_ANEW", "MODULE", "WORK", "PageProcess", "environment", "listeners", "listening", "page_served"]
 
 log = logging.getLogger(__name__)
 
 MODULE = "birdwatchd.web.child"
+WORK = "page-work"  # below home: what SQLite sorts and cannot hold in memory; empty between two requests
 RESTART_FIRST_S, RESTART_LAST_S = 0.5, 60.0
 HEALTHY_S = 60.0  # a process that lived this long is started again at once
 TAKEN_S = 30.0  # between two looks whether an address that another program uses is free, and the password there
 STOP_S = 2.0  # for the process to end; it has nothing to lose, a review is one transaction
 STARTING_S = 5.0  # in which it is still loading its libraries, and is not asked
 POLL_S = 0.2
-PASSED = frozenset({"PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"})
+PASSED = frozenset({"PATH", "HOME", "USER", "LANG", "LANGUAGE", "TZ", "VIRTUAL_ENV"})
 PASSED_FAMILIES = ("PYTHON", "LC_", "COVERAGE")
 BEGIN_ANEW = 75  # exit status: the database is another one, and what it may reach was settled at its start
 MOST_MB = 600  # of memory; 100 are usual, and 64 more for each password that is checked
@@ -151,7 +153,7 @@ class PageProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 pass_fds=descriptors,
-                env=_environment(os.environ),
+                env=environment(os.environ, self._config.home),
             )
         except OSError as error:  # out of processes, files or memory
             return f"cannot be started: {os.strerror(error.errno or 0)}"
@@ -179,10 +181,15 @@ class PageProcess:
         return f"killed by signal {-code}" if code < 0 else f"status {code}"
 
 
-def _environment(given: Mapping[str, str]) -> dict[str, str]:
-    """What the process gets of the environment: not the variables that hold passwords for the configuration."""
+def environment(given: Mapping[str, str], home: Path) -> dict[str, str]:
+    """What the process gets of the environment: not the variables that hold passwords for the configuration.
+
+    What it needs to write for a moment goes to a folder below the home, as it may write nowhere else. SQLite reads the
+    name of that folder when it is imported, so the process cannot set it for itself.
+    """
     harmless = {name: value for name, value in given.items() if name in PASSED or name.startswith(PASSED_FAMILIES)}
-    return harmless | {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+    work = str(home / WORK)
+    return harmless | {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "SQLITE_TMPDIR": work, "TMPDIR": work}
 
 
 @contextmanager

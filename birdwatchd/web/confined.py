@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import mimetypes
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,13 +24,13 @@ from birdwatchd.errors import StoreError
 from birdwatchd.search.nearest import FOLDER as COPIES
 from birdwatchd.search.nearest import make_folder
 from birdwatchd.settings.config import Config
+from birdwatchd.stages.page_process import WORK
 from birdwatchd.store.database import FILE_NAME
 from birdwatchd.store.media import CACHE, LOCK_NAME
 from birdwatchd.store.pages.changes import Changes
 
 __all__ = ["Reach"]
 
-WORK = "page-work"  # below home: what SQLite sorts and cannot hold in memory; empty between two requests
 Identity = tuple[int, int] | None
 
 
@@ -81,7 +80,6 @@ class Reach:
                 (home / name).mkdir(mode=0o700 if name == WORK else 0o755, exist_ok=True)
             make_folder(self._files[0])
             os.close(os.open(home / LOCK_NAME, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
-            os.environ["SQLITE_TMPDIR"] = os.environ["TMPDIR"] = tempfile.tempdir = str(home / WORK)
 
     def _identities(self) -> list[Identity]:
         return [_identity(path) for path in self._files]

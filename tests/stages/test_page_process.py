@@ -119,7 +119,7 @@ def test_passwords_in_the_environment_stay_outside() -> None:
     """`${CAM_PASSWORD}` is a way to keep passwords out of the configuration; the page must not be a way to them."""
     secret = {"CAM_PASSWORD": "s3cret", "CREDENTIALS_DIRECTORY": "/run/x"}
     given = secret | {"PATH": "/bin", "PYTHONPATH": "/y", "LC_ALL": "C"}
-    kept = page_process._environment(given)
+    kept = page_process.environment(given, Path("/home/bird"))
     assert {"PATH", "PYTHONPATH", "LC_ALL"} <= set(kept)
     assert not secret.keys() & kept.keys()
 

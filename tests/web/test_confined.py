@@ -65,7 +65,8 @@ def within(config: Config, work: str) -> Any:
         "print(json.dumps(found))\n"
     )
     order = json.dumps(config.without_secrets())
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OUTSIDE": str(config.home.parent / "outside")}
+    environment = page_process.environment(os.environ, config.home)
+    environment |= {"OUTSIDE": str(config.home.parent / "outside")}
     command = [sys.executable, "-c", code, order]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
@@ -111,6 +112,19 @@ def test_it_writes_the_database_and_no_picture(store: Store) -> None:
             outcome(open, "/tmp/new-file-of-the-page", "w")]
     """
     assert within(settings(store.home), work) == [*["done"] * 4, *["PermissionError"] * 8]
+
+
+@needs_landlock
+def test_it_sorts_more_than_it_has_memory_for(store: Store) -> None:
+    """The list of a year's species, of a million visits, said that the database cannot be opened."""
+    work = """
+        import sqlite3
+        connection = sqlite3.connect(f"file:{config.home}/birdwatchd.sqlite3?mode=ro", uri=True)
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)"
+        longest = f"{numbers} SELECT count(*) FROM (SELECT DISTINCT randomblob(300) FROM n ORDER BY randomblob(8))"
+        found = connection.execute(longest).fetchone()[0]
+    """
+    assert within(settings(store.home), work) == 100_000
 
 
 @needs_landlock
