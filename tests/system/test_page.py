@@ -202,6 +202,23 @@ def test_a_phone_shows_it_whole(station: Station, path: str) -> None:
         station.resize(*DESK)
 
 
+def test_a_phone_shows_the_newest_hour_and_the_name_first(station: Station) -> None:
+    """In the evening the table of hours looked empty; a visit's name and its review stood below all its pictures."""
+    visit_id = station.bird("Great tit", ago_s=200.0)
+    station.resize(250, 844)  # so narrow that a morning's hours are more than fit, too
+    try:
+        station.open("/")
+        cell = station.find(".grid td:not(.s0, .total)")[-1]
+        inside = "const r = arguments[0].getBoundingClientRect(); return r.left >= 0 && r.right <= innerWidth"
+        assert station.driver.execute_script(inside, cell)
+        station.open(f"/visits/{visit_id}")
+        tops = "return ['.best', '#verdict', '.strip, #when'].map(one => document.querySelector(one).offsetTop)"
+        best, verdict, rest = station.driver.execute_script(tops)
+        assert best < verdict < rest
+    finally:
+        station.resize(*DESK)
+
+
 def test_killing_the_page_costs_nothing(station: Station) -> None:
     """A page that crashes is there again by itself; birds are recorded meanwhile, and an open page catches up."""
     station.open("/")

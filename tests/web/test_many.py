@@ -116,6 +116,13 @@ def test_what_says_nothing_begins_no_job(owner: Browser, store: Store, form: dic
     assert not (store.home / "review-jobs").exists()
 
 
+def test_where_nothing_was_reviewed_the_page_leads_to_it(owner: Browser) -> None:
+    """The addresses stand within a sentence; they led nowhere, and it had no translation."""
+    text = owner.get("/review/jobs").text
+    assert '<a href="/visits">Choose some by a filter</a>' in text
+    assert '<a href="/review">Review</a>.</li>' in text
+
+
 def test_visits_that_look_alike_are_found_and_reviewed(owner: Browser, store: Store) -> None:
     """One bird is put right, and all like it with it."""
     text = owner.get(f"/visits/{IDS[0]}/similar").text

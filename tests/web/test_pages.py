@@ -83,6 +83,30 @@ def test_today_shows_who_came_and_how_cameras_are(owner: Browser) -> None:
     assert "2 at once" in text
 
 
+def test_a_bird_of_another_day_is_not_taken_for_one_of_today(home: Path, owner: Browser) -> None:
+    """Below "today" a bare time of day says today; in the list of visits the day stands above."""
+    before = NOW - timedelta(days=5)
+    seen = new_visit_id(before, 1)
+    with Store.open(home, zone=ZONE) as store:
+        store.writer().record(example_visit(seen, start=before), [], NOW)
+    day, clock = before.strftime("%A %-d %B"), before.strftime("%H:%M")
+
+    def when(path: str, visit_id: str) -> str:
+        card = owner.get(path).text.partition(f'id="v-{visit_id}"')[2]
+        return re.search(r"<time[^>]*>(.*?)</time>", card)[1]  # type: ignore[index]
+
+    assert re.fullmatch(rf"{day}( \d{{4}})?, {clock}", when("/", seen))
+    assert when("/visits", seen) == clock
+    assert when("/species/Passer%20domesticus", seen).startswith(day)
+
+
+def test_a_camera_that_shows_nothing_leads_to_why(home: Path, owner: Browser) -> None:
+    """A dark camera on the front was a word, and the reason on another page."""
+    front = owner.get("/").text
+    assert re.search(r'unknown · <a href="/health">Why\?</a>', front)
+    assert re.search(r'class="problem".*<a href="/health">', owner.get("/cameras/nut").text)
+
+
 @pytest.mark.parametrize(
     ("query", "shown"),
     [

@@ -163,7 +163,7 @@ FORMS = (
     N_("the daemon hung up without an answer; run this as its user, or as root"),
     N_("it gave no answer"),
 )
-WITHIN = frozenset({"how", "reason", "state", "what"})
+WITHIN = frozenset({"how", "reason", "state", "what", "why"})
 _VALUE = re.compile(r"%\((\w+)\)s")
 
 

@@ -40,6 +40,18 @@ body.addEventListener("htmx:afterSettle", () => {
   }
 });
 
+// -- the table of hours: on a narrow screen the newest birds are in sight, and earlier hours are a swipe away
+
+for (const box of document.querySelectorAll(".scroll:has(> .grid)")) {
+  const { left, right } = box.getBoundingClientRect();
+  const isRtl = getComputedStyle(box).direction === "rtl";
+  const hidden = [...box.querySelectorAll("td:not(.s0, .total)")].map((cell) => {
+    const place = cell.getBoundingClientRect();
+    return isRtl ? left - place.left : place.right - right;
+  });
+  box.scrollLeft = Math.max(0, ...hidden) * (isRtl ? -1 : 1);
+}
+
 // -- what cameras show now: asked for again while the page is looked at
 
 setInterval(() => {

@@ -88,3 +88,9 @@ def test_the_wheel_carries_the_catalogues() -> None:
         patterns = tomllib.load(file)["tool"]["setuptools"]["package-data"]["birdwatchd"]
     packed = {one for pattern in patterns for one in (ROOT / "birdwatchd").glob(pattern)}
     assert {FOLDER / code / "LC_MESSAGES" / "page.po" for code in OTHERS} <= packed
+
+
+def test_no_text_holds_an_address() -> None:
+    """The path of the page is put before addresses when a template is read: such a text has no translation then."""
+    texts = [text for one in found() if one.id for text in ([one.id] if isinstance(one.id, str) else one.id)]
+    assert [text for text in texts if re.search(r"""(?:href|src|action)=["']/""", text)] == []

@@ -65,6 +65,7 @@ def test_a_sentence_within_another_is_translated_too() -> None:
     assert "נראה פחות כמו ציפור" in whole
     both = sentence("this was undone, and cannot go on; ask for it anew", HEBREW)
     assert both == "זה בוטל, ואי אפשר להמשיך; בקשו מחדש"
+    assert "daemon" not in sentence("the daemon does not answer: no daemon listens there.", HEBREW)
 
 
 def test_what_nobody_translated_stays_english_and_says_so() -> None:
