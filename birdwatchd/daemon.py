@@ -40,6 +40,7 @@ from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.live import answer_live
 from birdwatchd.stages.opening import Opening
 from birdwatchd.stages.record import Record
+from birdwatchd.stages.review_notes import ReviewNotes
 from birdwatchd.stages.selftest import SelfTest
 from birdwatchd.stages.station_watch import StationWatch, build_station_watch
 from birdwatchd.stages.storage import Storage
@@ -219,10 +220,14 @@ class Daemon:
             renew_note=writer.renew_note,
             on_change=self._clock_set,
         )
-        return self._start_wait_stop(classify, record, learn, upkeep, storage, timekeeping, watch, publisher, channels)
+        notes = ReviewNotes(store.visits, writer.renew_note)
+        return self._start_wait_stop(
+            notes, classify, record, learn, upkeep, storage, timekeeping, watch, publisher, channels
+        )
 
     def _start_wait_stop(
         self,
+        notes: ReviewNotes,
         classify: Classify,
         record: Record,
         learn: Learn,
@@ -241,6 +246,7 @@ class Daemon:
         visits.start("record", record.run)
         outlets.start("upkeep", lambda: upkeep.run(closing))
         outlets.start("learn", lambda: learn.run(closing))
+        outlets.start("review notes", lambda: notes.run(closing))
         outlets.start("storage", lambda: storage.run(closing))
         outlets.start("timekeeping", lambda: timekeeping.run(closing))
         if self._local is not None:

@@ -64,6 +64,10 @@ ENDS = {
     ),
     ("stages/station_watch", "station: %s"): ("stages/station_watch", "station: %s"),
     ("stages/learn", "reviews are not learned from: %s"): ("stages/learn", "reviews are learned from again"),
+    ("stages/review_notes", "pictures do not say yet what was reviewed: %s"): (
+        "stages/review_notes",
+        "pictures say again what was reviewed",
+    ),
     ("channels/channel", "channel %s: %s"): ("channels/channel", "channel %s: %s"),
     ("channels/channel", "channel %s: messages wait: %s"): ("channels/channel", "channel %s: messages are sent again"),
     ("channels/channel", "channel %s: messages older than %s (max_age) are dropped"): (
@@ -209,6 +213,7 @@ WALKS: dict[tuple[str, str], Callable[[World], None]] = dict(
             walk.busy_alerts,
             walk.station_fault,
             walk.busy_learning,
+            walk.busy_review_notes,
             walk.unreachable_channel,
             walk.busy_channel,
             walk.old_messages,

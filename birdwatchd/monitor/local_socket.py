@@ -33,6 +33,9 @@ LIVE_SOCKET_NAME = "birdwatchd-live.sock"
 MOST_BYTES = 4_000_000  # of a request
 REQUEST_S = 5.0  # for a request to arrive, all of it
 POLL_S = 0.5
+BACKLOG = (
+    128  # that wait for their turn; one more is refused at once: as many as a page may ask at a time, and commands
+)
 _PEER = struct.Struct("iII")  # pid, uid, gid
 
 Answers = Mapping[str, Callable[[bytes], Iterator[dict[str, Any]]]]
@@ -163,7 +166,7 @@ def _listen(home: Path, name: str) -> socket.socket:
     try:
         os.fchmod(listener.fileno(), 0o600)  # what bind gives the file, so that it never has another mode
         listener.bind(f"/proc/self/fd/{folder}/{part}")  # a path may have 107 characters only, a home more
-        listener.listen(4)
+        listener.listen(BACKLOG)
         os.replace(home / part, home / name)
         listener.settimeout(POLL_S)
     except OSError:

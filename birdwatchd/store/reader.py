@@ -232,6 +232,15 @@ class Visits:
         with self._database.reading() as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(review.visit_id))]
 
+    def review_ids(self, since: datetime) -> dict[str, tuple[int, int]]:
+        """Of each visit that was reviewed since then the newest review's id, and how many there are: the pair changes
+        with each review and each undo.
+        """
+        review = schema.review.c
+        query = sa.select(review.visit_id, sa.func.max(review.id), sa.func.count()).where(review.at >= since)
+        with self._database.reading() as connection:
+            return {row[0]: (row[1], row[2]) for row in connection.execute(query.group_by(review.visit_id))}
+
     def reviewed_at(self, at: datetime) -> list[str]:
         """The visits of which something was said at this very instant, as a job says it of many."""
         review = schema.review.c

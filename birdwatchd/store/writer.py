@@ -202,6 +202,8 @@ class Writer:
                 if found and jpeg is not None and (noted := with_note(jpeg, found[1])) != jpeg:
                     media.write(found[0], noted)
         except StoreError as error:
+            if isinstance(error.__cause__, PermissionError):  # the page's process: the daemon does it instead
+                return
             log.warning("visit %s is stored, but its picture does not say how it ended: %s", visit_id, error.message)
 
     def _with_checked_clip(self, visit: Visit) -> Visit:

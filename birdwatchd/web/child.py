@@ -39,7 +39,7 @@ def main(descriptors: Sequence[int]) -> int:
     if not line:  # the parent is gone
         return 1
     config = Config.model_validate(json.loads(line))
-    setup_log(as_json=config.log.format == "json")
+    setup_log(as_json=config.log.format == "json", zone=config.station.zone)
     reach = Reach(config)
     missing = confine(reach.confinement())
     if missing:

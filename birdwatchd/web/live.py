@@ -21,6 +21,7 @@ __all__ = ["Live"]
 LOOK_S = 0.5  # between two looks at the database, however many listen
 HEARTBEAT_S = 15.0
 MOST_LISTENERS = 200
+MOST_GUESTS = 120  # among them: everybody may be a guest, and the others are not kept out
 
 
 class Live:
@@ -31,19 +32,21 @@ class Live:
         self._epoch, self._number = int(time.time()), 0
         self._looked_s = float("-inf")
         self._looking = asyncio.Lock()
-        self.listeners = 0
+        self.listeners = self.guests = 0
 
     @contextmanager
-    def place(self) -> Iterator[bool]:
+    def place(self, *, is_guest: bool = False) -> Iterator[bool]:
         """A place among those who listen, as long as the block runs; False where there is none."""
-        if self.listeners >= MOST_LISTENERS:
+        if self.listeners >= MOST_LISTENERS or (is_guest and self.guests >= MOST_GUESTS):
             yield False
             return
         self.listeners += 1
+        self.guests += is_guest
         try:
             yield True
         finally:
             self.listeners -= 1
+            self.guests -= is_guest
 
     async def newest(self) -> str:
         """The id of the newest change, looked for at most every `LOOK_S`."""

@@ -115,6 +115,28 @@ def test_a_client_that_says_nothing_is_hung_up_on(tmp_path: Path, monkeypatch: p
         assert answers(tmp_path)
 
 
+def test_many_who_ask_at_once_wait_for_their_turn(tmp_path: Path) -> None:
+    """A page with many cameras, open in some browsers, asks for all pictures at once; a full queue refuses at once."""
+    got: list[object] = []
+
+    def ask_once() -> None:
+        try:
+            got.append(next(ask(tmp_path, "echo", b"abc"))["size"])
+        except NobodyAnswers as why:
+            got.append(str(why))
+
+    with served(tmp_path):
+        with socket.socket(socket.AF_UNIX) as slow:  # it is answered first, and says nothing yet
+            slow.connect(str(tmp_path / SOCKET_NAME))
+            threads = [threading.Thread(target=ask_once) for _ in range(40)]
+            for thread in threads:
+                thread.start()
+            time.sleep(0.3)
+        for thread in threads:
+            thread.join(10)
+    assert got == [3] * 40
+
+
 def test_a_home_in_which_no_socket_can_be_made_costs_only_the_socket(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -39,6 +39,7 @@ from birdwatchd.stages.learn import Learn
 from birdwatchd.stages.opening import Opening
 from birdwatchd.stages.page_process import PageProcess
 from birdwatchd.stages.record import Record
+from birdwatchd.stages.review_notes import ReviewNotes
 from birdwatchd.stages.station_watch import build_station_watch
 from birdwatchd.stages.storage import CHECK_S, LOOK_EVERY_S, Storage
 from birdwatchd.stages.timekeeping import Timekeeping
@@ -307,6 +308,13 @@ def busy_learning(world: World) -> None:
     world.patch.setattr("birdwatchd.stages.learn.experience_of", lambda *_: None)
     learn.run_once(0.0)
     learn.run_once(5.0)
+
+
+def busy_review_notes(world: World) -> None:
+    fails = failing(1)
+    notes = ReviewNotes(SimpleNamespace(review_ids=lambda since: fails() or {}), lambda visit_id: None)
+    notes.run_once(Stop())
+    notes.run_once(Stop())
 
 
 def channel(world: World, send: Callable[[bytes], None], at: datetime = NOW) -> Channel:

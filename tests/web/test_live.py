@@ -10,7 +10,7 @@ import pytest
 from birdwatchd.errors import StoreBusy
 from birdwatchd.flow import Stop
 from birdwatchd.web import live as module
-from birdwatchd.web.live import MOST_LISTENERS, Live
+from birdwatchd.web.live import MOST_GUESTS, MOST_LISTENERS, Live
 
 
 class Written:
@@ -69,3 +69,14 @@ def test_there_is_an_end_to_listeners() -> None:
             assert not free
         assert live.listeners == MOST_LISTENERS
     assert live.listeners == 0
+
+
+def test_guests_leave_places_for_the_owner() -> None:
+    """Everybody may be a guest: who opens as many streams as may be keeps other guests out, and not the owner."""
+    live = Live(Written(), Stop())  # type: ignore[arg-type]
+    with ExitStack() as places:
+        got = [places.enter_context(live.place(is_guest=True)) for _ in range(MOST_LISTENERS)]
+        assert got.count(True) == MOST_GUESTS
+        assert places.enter_context(live.place())
+    with live.place(is_guest=True) as free:
+        assert free

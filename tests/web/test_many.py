@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -200,3 +201,10 @@ def test_a_damaged_clip_has_no_marks(tmp_path: Path, content: bytes) -> None:
     """A clip that was cut short by a power cut must not take the visit's page down."""
     (tmp_path / "clip").write_bytes(content)
     assert clip_span(tmp_path / "clip") is None
+
+
+@pytest.mark.parametrize("before", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:00:00-14:00"])
+def test_the_ends_of_the_calendar_are_no_fault(owner: Browser, before: str) -> None:
+    """They have no time in another zone; an address that somebody made up gets an answer."""
+    assert owner.get(f"/review/many?before={quote(before)}").status == 200
+    assert owner.get(f"/visits?after={quote(before)}~v1").status == 200

@@ -120,11 +120,13 @@ def _libraries() -> list[Path]:
     """The folders of Python, of installed packages and of this one, from which modules may still be loaded.
 
     Packages may lie anywhere (`PYTHONPATH`, a `.pth` file), so the folder of each one that is loaded is among them, and
-    not what else lies beside it.
+    not what else lies beside it. Some installers (Nix's, uv with `--link-mode symlink`) put links into the folder of
+    packages: what these lead to is among them too, for what is loaded later, and by programs that are started.
     """
     installed = {Path(path) for name, path in sysconfig.get_paths().items() if "lib" in name}
     installed |= {Path(entry) for entry in sys.path if entry.rstrip("/").endswith(("-packages", "lib-dynload"))}
     for name, module in list(sys.modules.items()):
         if "." not in name:
             installed |= {Path(folder) for folder in getattr(module, "__path__", ())}
-    return [path for path in (*sorted(installed), PACKAGE) if path.is_absolute() and path.is_dir()]
+    found = [path for path in (*sorted(installed), PACKAGE) if path.is_absolute() and path.is_dir()]
+    return [*found, *(entry.resolve() for path in found for entry in path.iterdir() if entry.is_symlink())]

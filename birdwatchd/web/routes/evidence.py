@@ -7,6 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from birdwatchd.errors import NoSuchVisit
 from birdwatchd.store.pages.cards import Card
+from birdwatchd.web.access.proxies import path_of
 from birdwatchd.web.asked.evidence import EvidenceMaps, EvidenceState
 from birdwatchd.web.render import home_of, render
 from birdwatchd.web.routes.media import PRIVATE
@@ -34,7 +35,7 @@ def ask(request: Request, visit_id: str) -> Response:
         _maps(request).ask(crop)
     if request.headers.get("hx-request"):
         return _page(request, visit_id, asked=True)
-    return RedirectResponse(request.url.path, 303)
+    return RedirectResponse(path_of(request.scope), 303)  # the guard puts the root path before it
 
 
 @router.get("/visits/{visit_id}/evidence/map")

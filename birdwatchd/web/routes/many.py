@@ -180,6 +180,6 @@ def _least(given: Mapping[str, str]) -> float:
 def _instant(text: str) -> datetime | None:
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return at.astimezone(UTC) if at.tzinfo is not None else None
+    except (ValueError, OverflowError):  # at the ends of the calendar there is no time in another zone
         return None
-    return at.astimezone(UTC) if at.tzinfo is not None else None

@@ -6,6 +6,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from birdwatchd.web.access.roles import Role
 from birdwatchd.web.live import Live
 from birdwatchd.web.pictures.small import SIZES
 from birdwatchd.web.render import home_of
@@ -66,11 +67,12 @@ class NewsResponse(StreamingResponse):
         """
         self._live: Live = request.app.state.live
         self._otherwise = otherwise
+        self._is_guest = request.state.role is Role.GUEST
         last = request.headers.get("last-event-id")
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         super().__init__(self._live.events(last and last[:64]), media_type="text/event-stream", headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
-        with self._live.place() as free:
+        with self._live.place(is_guest=self._is_guest) as free:
             await (super().__call__ if free else self._otherwise)(scope, receive, send)

@@ -283,4 +283,5 @@ def _place(text: str) -> Place | None:
         at = datetime.fromisoformat(start)
     except ValueError:
         return None
-    return Place(at, visit_id[:64]) if tilde and at.tzinfo is not None else None
+    # the ends of the calendar have no time in another zone
+    return Place(at, visit_id[:64]) if tilde and at.tzinfo is not None and 1970 <= at.year < 9000 else None

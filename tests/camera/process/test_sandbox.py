@@ -108,6 +108,25 @@ except PermissionError:
 
 
 @needs_landlock
+def test_packages_that_are_links_are_within_reach(tmp_path: Path) -> None:
+    """Nix, and uv where it is told to, put links into the folder of packages; a program of the page loads others."""
+    installed, kept = tmp_path / "site-packages", tmp_path / "kept"
+    for folder in (installed, kept / "feathers"):
+        folder.mkdir(parents=True)
+    (kept / "feathers" / "__init__.py").write_text("here = True")
+    (kept / "beak.py").write_text("here = True")
+    (kept / "secret").write_text("secret")
+    for name in ("feathers", "beak.py"):
+        (installed / name).symlink_to(kept / name)
+    work = f"""
+        import beak, feathers
+        found = [beak.here, feathers.here, outcome(open, {str(kept / "secret")!r})]
+    """
+    before = f"sys.path.append({str(installed)!r})"
+    assert confined(Confinement(), work, before) == [True, True, "PermissionError"]
+
+
+@needs_landlock
 def test_the_network_but_the_relay_is_out_of_reach() -> None:
     """It would ask the router for its pages, or send what it found to wherever it likes."""
     with socket.create_server(("127.0.0.1", 0)) as relay, socket.create_server(("127.0.0.1", 0)) as other:

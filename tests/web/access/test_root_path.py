@@ -243,3 +243,12 @@ def test_behind_a_real_proxy(
         stop.set("the test is over")
         thread.join(5)
     assert not thread.is_alive()
+
+
+def test_what_was_done_leads_back_below_the_path(home: Path) -> None:
+    """Without JavaScript a form is answered with the address to go on to, and that has the path once."""
+    somebody = browser(home, web={"root_path": ROOT}, model={"name": "demo", "download": False})
+    for where in ("/visits/v0/evidence", "/health/selftest"):
+        answer = somebody.post(f"{ROOT}{where}", {})
+        assert answer.status == 303
+        assert somebody.get(answer.headers["location"].partition("#")[0]).status == 200
