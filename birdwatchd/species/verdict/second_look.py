@@ -24,7 +24,7 @@ from birdwatchd.seen_part import Look
 
 __all__ = ["SECOND_LOOKS", "Outputs", "RunningVerdict", "SecondLooks", "look_again", "together"]
 
-SECOND = (Look.BRIGHTER, Look.WIDER)  # in the order in which `together` takes them
+SECOND = (Look.BRIGHTER, Look.WIDER)
 SECOND_LOOKS = 4  # the moments of a visit that may have one; on real feeder clips 8 named no more birds, and 2 as many
 
 
@@ -113,7 +113,7 @@ def look_again(
     again = {look: _by_moment(predict(chosen, look=look)) if chosen else {} for look in SECOND}
     result = []
     for one in first:
-        more = (again.get(look, {}).get((one.visit_id, one.moment.index)) for look in SECOND)
+        more = (again.get(look, {}).get((one.visit_id, one.moment.index)) for look in (Look.BRIGHTER, Look.WIDER))
         outputs = [(other.logits, other.embedding) if other else None for other in more]
         logits, embedding = together(visits[one.visit_id][0], (one.logits, one.embedding), *outputs)
         result.append(replace(one, logits=logits, embedding=embedding))
