@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.faults.row import Row
 from benchmarks.faults.station import Station
-from tests.support.peers import missing
+from tests.support.peers import missing, wait_for
 from tests.support.small_disk import fill as take_all_room
 
 __all__ = ["Disk", "cut_power", "disk", "fill"]
@@ -96,7 +96,9 @@ class Disk:
         copy = self.image.with_suffix(".copy")
         subprocess.run(["cp", "--sparse=always", str(self.image), str(copy)], check=True)
         look()
-        subprocess.run(["umount", str(self.folder)], check=True)
+        # The camera processes were killed too; the system may still be closing what they had open.
+        umount = ["umount", str(self.folder)]
+        wait_for(lambda: subprocess.run(umount, check=False).returncode == 0, "the killed processes' files to be closed")
         copy.replace(self.image)
         self.mount()
 
