@@ -98,7 +98,9 @@ class Disk:
         look()
         # The camera processes were killed too; the system may still be closing what they had open.
         umount = ["umount", str(self.folder)]
-        wait_for(lambda: subprocess.run(umount, check=False).returncode == 0, "the killed processes' files to be closed")
+        wait_for(
+            lambda: subprocess.run(umount, check=False).returncode == 0, "the killed processes' files to be closed"
+        )
         copy.replace(self.image)
         self.mount()
 
