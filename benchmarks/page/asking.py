@@ -46,7 +46,7 @@ class Heard:
 
 @contextmanager
 def served(home: Path, port: int) -> Iterator[int]:
-    """`birdwatchd web` on a home; gives its process id."""
+    """`birdwatchd web` on a home; gives the id of the process that answers, which the command has started."""
     config = home / "page.yaml"
     config.write_text(f"home: {home}\nweb: {{bind: {port}}}\n", encoding="utf-8")
     process = subprocess.Popen([sys.executable, "-m", "birdwatchd", "web", "--config", str(config)])
@@ -60,7 +60,8 @@ def served(home: Path, port: int) -> Iterator[int]:
                 if time.monotonic() > until_s or process.poll() is not None:
                     raise
                 time.sleep(0.1)
-        yield process.pid
+        (answers,) = psutil.Process(process.pid).children()
+        yield answers.pid
     finally:
         process.terminate()
         process.wait(10)
