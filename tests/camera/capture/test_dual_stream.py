@@ -36,6 +36,7 @@ from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Evidence
 from birdwatchd.seen_part import seen_part
 from birdwatchd.settings.cameras import CameraSettings
+from tests.support.stalls import Stalls
 
 MAIN, SUB = (1280, 720), (480, 270)
 START = datetime(2026, 5, 1, 6, 0, tzinfo=UTC)
@@ -253,14 +254,16 @@ def test_pictures_that_wait_on_purpose_in_quiet_are_not_late(pair: tuple[Path, P
     settings = CameraSettings(source=Source(str(pair[0])), gate_source=Source(str(pair[1])))
     both = DualStream(settings, Ring(2**26), Stop(), lambda: datetime.now(UTC), LoadShedder(), quiet=lambda: True)
     came, lags = [], []
-    for frame in both.frames():
-        if frame is not None:
-            came.append(time.monotonic())
-            lags.append(frame.lag_s)
+    with Stalls() as stalls:
+        for frame in both.frames():
+            if frame is not None:
+                came.append(time.monotonic())
+                lags.append(frame.lag_s)
     assert len(came) == 12 * 12
     pauses = [after - before for before, after in pairwise(came) if after - before > PAUSE_S * 0.9]
     assert len(pauses) >= 8  # it did wait
     assert sorted(lags)[len(lags) // 2] < 0.35
+    assert max(lags) < LATE_FRAME_S + 0.3 + stalls.seconds  # a machine that is busy may be late once
     late = sum(lag > LATE_FRAME_S for lag in lags) / len(lags)
     assert late < 0.1  # a machine that stalls once is late for some pictures; too long a pause, for some in each turn
 
