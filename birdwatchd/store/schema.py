@@ -32,6 +32,7 @@ __all__ = [
     "outbox",
     "review",
     "scanned",
+    "species_month",
     "superseded",
     "visit",
 ]
@@ -178,6 +179,21 @@ visit = sa.Table(
     sa.Index(None, "clock"),
     sa.Index("ix_visit_rare", "started_at", sqlite_where=sa.text("rare IS 1")),
     sa.Index("ix_visit_firsts", "started_at", sqlite_where=sa.text("firsts != '[]'")),
+)
+
+# One row for each species and month (UTC) in which it was confirmed: of visits that have a species and are dated (see
+# timekeeping/doubt.py). Triggers of `visit` and `clock` keep it (migration 0012), whatever program writes: `doctor`
+# counts it anew where it is wrong all the same (see rescue/sums.py).
+species_month = sa.Table(
+    "species_month",
+    metadata,
+    sa.Column("species", sa.String(255), primary_key=True),
+    sa.Column("month", sa.String(7), primary_key=True),
+    sa.Column("visits", sa.Integer, nullable=False),
+    sa.Column("first_at", UtcTime, nullable=False),
+    sa.Column("last_at", UtcTime, nullable=False),
+    sa.Column("count_max", sa.Integer, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 moment = sa.Table(

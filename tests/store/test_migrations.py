@@ -43,15 +43,22 @@ ADDED: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     "0009": (("going",), ()),
     "0010": ((), (("scanned", "content"),)),
     "0011": ((), ()),
+    "0012": (("species_month",), ()),
 }
 LISTS = ("ix_visit_rare", "ix_visit_firsts", "ix_visit_species_started_at_count_max_clock")
+
+
+def triggers(connection: sqlite3.Connection) -> list[str]:
+    """Those that there are."""
+    return [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY 1")]
 
 
 def take_away(connection: sqlite3.Connection, version: str) -> None:
     """Make a database what it was before a version."""
     tables, columns = ADDED[version]
-    for trigger in ("embedded_insert", "embedded_update", "embedded_delete"):
-        connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
+    for trigger in triggers(connection):
+        if trigger.startswith(tables):
+            connection.execute(f"DROP TRIGGER {trigger}")
     for table in tables:
         connection.execute(f"DROP TABLE {table}")
     for index in ("ix_outbox_channel_id", "ix_visit_clock", "ix_scanned_content", *LISTS):
@@ -64,19 +71,23 @@ def take_away(connection: sqlite3.Connection, version: str) -> None:
 def test_visits_of_older_versions_are_kept(store: Store, writer: Writer, sightings: Any, version: str) -> None:
     """A season of visits must survive every update."""
     writer.record(sightings.visit(ended=True), [], sightings.start)
-    before = store.visits.get("v1")
+    before, listed = store.visits.get("v1"), store.species.all()
     store.close()
     with sqlite3.connect(store.path) as connection:
+        kept_by = triggers(connection)
         for newer in migrations.REVISIONS[:0:-1]:
             if newer > version:
                 take_away(connection, newer)
         connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
     with Store.open(store.home, zone=sightings.zone) as upgraded:
         assert upgraded.visits.get("v1") == before
+        assert upgraded.species.all() == listed
         assert [row.message.key for row in upgraded.outbox.pending(0, 9)] == ["v1:1"]
         assert before is not None
         assert (before.clip, before.clip_cut) == (None, False)
         assert (before.verdict.raw_score, before.verdict.rare) == (None, False)
+    with sqlite3.connect(store.path) as connection:
+        assert triggers(connection) == kept_by
 
 
 def test_a_newer_database_is_left_alone(store: Store, sightings: Any) -> None:

@@ -79,6 +79,13 @@ def named(home: Path) -> set[str]:
         return {name for (name,) in connection.execute(query)}
 
 
+def drop_sums(connection: sqlite3.Connection) -> None:
+    """Take away the sums of schema 0012."""
+    for trigger in ("insert", "update", "count", "delete", "doubt"):
+        connection.execute(f"DROP TRIGGER species_month_{trigger}")
+    connection.execute("DROP TABLE species_month")
+
+
 def drop_lists(connection: sqlite3.Connection) -> None:
     """Take away the indexes of schema 0011."""
     for index in ("ix_visit_rare", "ix_visit_firsts", "ix_visit_species_started_at_count_max_clock"):
@@ -87,6 +94,7 @@ def drop_lists(connection: sqlite3.Connection) -> None:
 
 def make_older(connection: sqlite3.Connection) -> None:
     """Make a database what it was with schema 0006, before moments said how much of a bird they show."""
+    drop_sums(connection)
     drop_lists(connection)
     connection.execute("ALTER TABLE moment DROP COLUMN bird_evidence")
     connection.execute("DROP INDEX ix_visit_clock")

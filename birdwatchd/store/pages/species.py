@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -57,26 +57,20 @@ class SpeciesSeen:
 
     def all(self, since: datetime | None = None, until: datetime | None = None) -> list[SpeciesSummary]:
         """Every confirmed species, the one seen last first; counted from `since` on and before `until`, if given."""
-        visit = schema.visit.c
+        counted = sa.union_all(*_counted(since, until)).subquery().c
+        last = sa.func.max(counted.last_at).label("last")
         query = sa.select(
-            visit.species,
-            sa.func.count(),
-            sa.func.min(visit.started_at),
-            sa.func.max(visit.started_at).label("last"),
-            sa.func.max(visit.count_max),
-        ).where(visit.species.is_not(None), is_dated(visit.clock))
-        if since is not None:
-            query = query.where(visit.started_at >= since)
-        if until is not None:
-            query = query.where(visit.started_at < until)
-        query = query.group_by(visit.species).order_by(sa.desc("last"))
+            counted.species, sa.func.sum(counted.visits), sa.func.min(counted.first_at), last, sa.func.max(counted.most)
+        )
         with self._database.reading() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(query.group_by(counted.species).order_by(sa.desc("last"))).all()
             names = dict(_names(connection))
-        return [
-            SpeciesSummary(row[0], names[row[0]], int(row[1]), row[2], row[3], int(row[4]), self._picture(row[0]))
-            for row in rows
-        ]
+            return [
+                SpeciesSummary(
+                    row[0], names[row[0]], int(row[1]), row[2], row[3], int(row[4]), _picture(connection, row[0])
+                )
+                for row in rows
+            ]
 
     def began(self) -> datetime | None:
         """When the first bird was confirmed; None before that."""
@@ -99,22 +93,18 @@ class SpeciesSeen:
 
     def of(self, species: str) -> SpeciesSummary | None:
         """One species, or None where it was never confirmed."""
-        visit = schema.visit.c
+        visit, sums = schema.visit.c, schema.species_month.c
         query = sa.select(
-            sa.func.count(),
-            sa.func.min(visit.started_at),
-            sa.func.max(visit.started_at),
-            sa.func.max(visit.count_max),
-        ).where(visit.species == species, is_dated(visit.clock))
+            sa.func.sum(sums.visits), sa.func.min(sums.first_at), sa.func.max(sums.last_at), sa.func.max(sums.count_max)
+        ).where(sums.species == species)
         newest = sa.select(visit.common_name).where(visit.species == species)
         with self._database.reading() as connection:
             row = connection.execute(query).one()
-            name = connection.execute(newest.order_by(visit.started_at.desc()).limit(1)).scalar()
-        if not row[0]:
-            return None
-        return SpeciesSummary(
-            species, name or species, int(row[0]), row[1], row[2], int(row[3]), self._picture(species)
-        )
+            if not row[0]:
+                return None
+            name = connection.execute(newest.order_by(visit.started_at.desc()).limit(1)).scalar() or species
+            picture = _picture(connection, species)
+        return SpeciesSummary(species, name, int(row[0]), row[1], row[2], int(row[3]), picture)
 
     def times(self, species: str) -> list[datetime]:
         """When the newest visits of a species began, at most `MOST_TIMES`."""
@@ -136,15 +126,77 @@ class SpeciesSeen:
         with self._database.reading() as connection:
             return [DayVisit(row[0], row[1], row[2]) for row in connection.execute(query)]
 
-    def _picture(self, species: str) -> tuple[str, int] | None:
-        visit, moment = schema.visit.c, schema.moment.c
-        newest = sa.select(visit.id).where(visit.species == species)
-        newest = newest.order_by(visit.started_at.desc()).limit(BEST_OF)
-        best = sa.select(moment.visit_id, moment.idx).where(moment.visit_id.in_(newest), moment.crop.is_not(None))
-        best = best.order_by(moment.bird_evidence.desc().nulls_last(), moment.quality.desc()).limit(1)
-        with self._database.reading() as connection:
-            row = connection.execute(best).first()
-        return (row[0], row[1]) if row is not None else None
+
+def _counted(since: datetime | None, until: datetime | None) -> list[sa.Select[Any]]:
+    """The sums of a span in parts: its whole months (UTC), and the visits of those months that it has a part of."""
+    sums = schema.species_month.c
+    whole = sa.select(
+        sums.species,
+        sa.func.sum(sums.visits).label("visits"),
+        sa.func.min(sums.first_at).label("first_at"),
+        sa.func.max(sums.last_at).label("last_at"),
+        sa.func.max(sums.count_max).label("most"),
+    ).group_by(sums.species)
+    low = None if since is None else _month_from(since)
+    high = None if until is None else _month_of(until)
+    if since is not None and until is not None and low is not None and high is not None and low > high:
+        return [_counted_within(since, until)]
+    parts = []
+    if since is not None and low is not None:
+        whole = whole.where(sums.month >= f"{low:%Y-%m}")
+        parts += [_counted_within(since, low)] if since < low else []
+    if until is not None and high is not None:
+        whole = whole.where(sums.month < f"{high:%Y-%m}")
+        parts += [_counted_within(high, until)] if high < until else []
+    return [whole, *parts]
+
+
+def _counted_within(since: datetime, until: datetime) -> sa.Select[Any]:
+    """The sums of a span within one month: the index of visits is read for the species of that month only."""
+    sums, visit, number = schema.species_month, schema.visit, sa.func.count(schema.visit.c.started_at)
+    mine = (visit.c.species == sums.c.species, visit.c.started_at >= since, visit.c.started_at < until)
+    # An outer join, since SQLite would else look at all visits of the span, and at the species of each.
+    return (
+        sa.select(
+            sums.c.species,
+            number.label("visits"),
+            sa.func.min(visit.c.started_at).label("first_at"),
+            sa.func.max(visit.c.started_at).label("last_at"),
+            sa.func.max(visit.c.count_max).label("most"),
+        )
+        .select_from(sums.outerjoin(visit, sa.and_(*mine, is_dated(visit.c.clock))))
+        .where(sums.c.month == f"{_month_of(since):%Y-%m}")
+        .group_by(sums.c.species)
+        .having(number > 0)
+    )
+
+
+def _month_of(at: datetime) -> datetime:
+    """When the month (UTC) of a time begins."""
+    return at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _month_from(at: datetime) -> datetime:
+    """When the first month (UTC) begins that does so at or after a time."""
+    month = _month_of(at)
+    return month if month == at else _month_of(month + timedelta(days=31))
+
+
+def _picture_query() -> sa.Select[Any]:
+    visit, moment = schema.visit.c, schema.moment.c
+    newest = sa.select(visit.id).where(visit.species == sa.bindparam("species"))
+    newest = newest.order_by(visit.started_at.desc()).limit(BEST_OF)
+    best = sa.select(moment.visit_id, moment.idx).where(moment.visit_id.in_(newest), moment.crop.is_not(None))
+    return best.order_by(moment.bird_evidence.desc().nulls_last(), moment.quality.desc()).limit(1)
+
+
+_PICTURE = _picture_query()  # made once: a list asks it for each species, and making it takes longer than the answer
+
+
+def _picture(connection: Connection, species: str) -> tuple[str, int] | None:
+    """The picture that shows a species best, among its newest visits."""
+    row = connection.execute(_PICTURE, {"species": species}).first()
+    return (row[0], row[1]) if row is not None else None
 
 
 def _names(connection: Connection) -> list[tuple[str, str]]:

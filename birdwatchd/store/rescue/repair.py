@@ -20,6 +20,7 @@ from birdwatchd.store.database import FILE_NAME, Database
 from birdwatchd.store.media import home_lock
 from birdwatchd.store.rescue.examine import DatabaseFindings, examine_database
 from birdwatchd.store.rescue.salvage import UNREADABLE, Salvaged, mend_schema, open_raw, salvage
+from birdwatchd.store.rescue.sums import rebuild_sums
 from birdwatchd.store.sqlite_errors import store_errors
 
 __all__ = ["Repaired", "check_owner", "repair_database"]
@@ -152,10 +153,13 @@ def _empty(folder: Path) -> Path:
 
 
 def _reindexed(copy: Path) -> bool:
-    """Whether new indexes make a database sound."""
+    """Whether new indexes, and sums that are counted anew, make a database sound."""
     try:
         with closing(open_raw(copy)) as connection:
             connection.execute("REINDEX")
+            connection.execute("BEGIN")
+            rebuild_sums(connection)
+            connection.execute("COMMIT")
     except UNREADABLE:
         return False
     folder = copy.parent / "reindexed"  # to be looked at as a home is

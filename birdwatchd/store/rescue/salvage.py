@@ -19,6 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from birdwatchd.store.rescue.sound import ROW_TABLES, sound_row
+from birdwatchd.store.rescue.sums import rebuild_sums
 
 __all__ = ["UNREADABLE", "RowReader", "Salvaged", "is_near", "mend_schema", "open_raw", "salvage"]
 
@@ -162,6 +163,7 @@ def salvage(damaged: Path, target: Path) -> Salvaged:
         _restore_ids(new)
         _restore_parents(new)
         _delete_orphans(new)
+        rebuild_sums(new)  # triggers counted what came before the rows of `clock`
         new.execute("COMMIT")
         for table in ROW_TABLES:
             (result.rows[table.name],) = new.execute(f"SELECT count(*) FROM {_quoted(table.name)}").fetchone()  # noqa: S608

@@ -21,9 +21,9 @@ from birdwatchd.store.timekeeping.doubt import Doubt
 
 __all__ = ["ROW_TABLES", "sound_row"]
 
-# Every table with rows of its own, those that others point to first. `embedded` is kept by triggers.
+# Every table with rows of its own, those that others point to first. Triggers keep the other two.
 ROW_TABLES: tuple[sa.Table, ...] = tuple(
-    table for table in schema.metadata.sorted_tables if table is not schema.embedded
+    table for table in schema.metadata.sorted_tables if table not in (schema.embedded, schema.species_month)
 )
 _WORDS: dict[str, type[StrEnum]] = {
     "visit.state": State,
