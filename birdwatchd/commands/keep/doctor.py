@@ -133,7 +133,7 @@ def _advise(found: _Findings) -> int:
 
 def _print_repaired(repaired: Repaired) -> None:
     if repaired.salvaged is None:
-        _line("repaired", "new indexes were enough; no row was lost")
+        _line("repaired", "new indexes and sums were enough; no row was lost")
     else:
         rows = repaired.salvaged.rows
         saved = ", ".join(counted(rows[table], noun) for table, noun in (("visit", "visit"), ("moment", "moment")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -65,12 +66,7 @@ class SpeciesSeen:
         with self._database.reading() as connection:
             rows = connection.execute(query.group_by(counted.species).order_by(sa.desc("last"))).all()
             names = dict(_names(connection))
-            return [
-                SpeciesSummary(
-                    row[0], names[row[0]], int(row[1]), row[2], row[3], int(row[4]), _picture(connection, row[0])
-                )
-                for row in rows
-            ]
+            return [_summary(connection, row[0], names.get(row[0], row[0]), row[1:]) for row in rows]
 
     def began(self) -> datetime | None:
         """When the first bird was confirmed; None before that."""
@@ -103,8 +99,7 @@ class SpeciesSeen:
             if not row[0]:
                 return None
             name = connection.execute(newest.order_by(visit.started_at.desc()).limit(1)).scalar() or species
-            picture = _picture(connection, species)
-        return SpeciesSummary(species, name, int(row[0]), row[1], row[2], int(row[3]), picture)
+            return _summary(connection, species, name, row)
 
     def times(self, species: str) -> list[datetime]:
         """When the newest visits of a species began, at most `MOST_TIMES`."""
@@ -191,6 +186,11 @@ def _picture_query() -> sa.Select[Any]:
 
 
 _PICTURE = _picture_query()  # made once: a list asks it for each species, and making it takes longer than the answer
+
+
+def _summary(connection: Connection, species: str, name: str, sums: Sequence[Any]) -> SpeciesSummary:
+    visits, first, last, most = sums
+    return SpeciesSummary(species, name, int(visits), first, last, int(most), _picture(connection, species))
 
 
 def _picture(connection: Connection, species: str) -> tuple[str, int] | None:

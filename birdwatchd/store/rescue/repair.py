@@ -39,7 +39,7 @@ class Repaired:
 
     Attributes:
         kept: the old file, under its dated name; None where there was none.
-        salvaged: what was saved; None where new indexes were enough.
+        salvaged: what was saved; None where new indexes and sums were enough.
     """
 
     kept: Path | None

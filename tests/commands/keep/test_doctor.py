@@ -161,7 +161,7 @@ def test_a_database_of_an_older_version_is_no_damage(home: Path, run: Run) -> No
     assert run("doctor")[0] == 1
     status, out, _ = run("doctor", "--repair")
     assert status == 0
-    assert "repaired    new indexes were enough; no row was lost" in out
+    assert "repaired    new indexes and sums were enough; no row was lost" in out
 
 
 def test_rows_of_an_older_version_are_saved(home: Path, run: Run) -> None:
