@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,7 +19,9 @@ from birdwatchd.errors import StoreError
 from birdwatchd.records import Label, Rank, State, Verdict, Visit
 from birdwatchd.settings.retention import RetentionSettings
 from birdwatchd.store import Review, ReviewVerdict, Store, schema
+from birdwatchd.store.database import FILE_NAME
 from birdwatchd.store.pages.species import SpeciesSeen
+from birdwatchd.store.rescue import salvage as salvaging
 from birdwatchd.store.rescue.examine import examine_database
 from birdwatchd.store.rescue.repair import repair_database
 from birdwatchd.store.rescue.sums import wrong_sums
@@ -286,19 +289,33 @@ def test_doctor_counts_wrong_sums_anew(store: Store, how: str) -> None:
 
 
 def test_salvaged_visits_have_their_sums(store: Store) -> None:
-    """Rows that are saved from a damaged file come in an order in which clocks may follow their visits."""
-    before = store.species.all()
+    """A new database that the rows of a damaged one are saved into lists the same species."""
+    before = [replace(one, picture=None) for one in store.species.all()]
     store.close()
     with closing(sqlite3.connect(store.path)) as connection:
-        connection.execute("UPDATE visit SET state = 'nonsense' WHERE id = 'v039'")  # which one row costs: one ahead
+        connection.execute("UPDATE visit SET state = 'nonsense' WHERE id = 'v039'")  # which costs one that is ahead
         connection.commit()
-    found = examine_database(store.home)
-    repaired = repair_database(store.home, found, NOW)
+    repaired = repair_database(store.home, examine_database(store.home), NOW)
     assert repaired.salvaged is not None
     assert not examine_database(store.home).is_damaged
     with Store.open(store.home, zone=ZoneInfo("UTC")) as mended:
-        assert [replace(one, picture=None) for one in mended.species.all()] == [
-            replace(one, picture=None) for one in before
-        ]
+        assert [replace(one, picture=None) for one in mended.species.all()] == before
         mended.writer().record(example_visit("new", start=NOW, end=NOW), [example_moment()], NOW)
         assert listed(mended.species) == counted(mended)
+
+
+def test_a_clock_that_is_found_after_its_visits_counts_them_not(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a damaged file the visits may be read from its tables, and the clock that was ahead by `.recover` only."""
+    store.close()
+    whole = store.path.with_name("whole")
+    shutil.copy(store.path, whole)
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.execute("DROP TABLE clock")
+        connection.commit()
+    monkeypatch.setattr(salvaging, "_recovered", lambda damaged: whole)
+    new = store.home / "new"
+    Store.open(new, zone=ZoneInfo("UTC")).close()
+    salvaging.salvage(store.path, new / FILE_NAME)
+    with Store.open(new, zone=ZoneInfo("UTC")) as saved:
+        assert sum(one.visits for one in saved.species.all()) == 35
+        assert wrong(saved) == 0

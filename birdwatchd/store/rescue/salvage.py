@@ -163,7 +163,7 @@ def salvage(damaged: Path, target: Path) -> Salvaged:
         _restore_ids(new)
         _restore_parents(new)
         _delete_orphans(new)
-        rebuild_sums(new)  # triggers counted what came before the rows of `clock`
+        rebuild_sums(new)  # what came before its row of `clock` was counted, whatever that says
         new.execute("COMMIT")
         for table in ROW_TABLES:
             (result.rows[table.name],) = new.execute(f"SELECT count(*) FROM {_quoted(table.name)}").fetchone()  # noqa: S608
