@@ -11,12 +11,11 @@ from pathlib import Path
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from benchmarks.page.asking import CSV, Asked, Heard, ask, fetch, listen, memory_mb, served
+from benchmarks.page.asking import CSV, Asked, Heard, ask, fetch, free_port, listen, memory_mb, served
 from benchmarks.page.filling import SPECIES, fill, newest_id
 from benchmarks.page.report import page
 from birdwatchd.store import Store
 
-PORT = 18788
 LISTENERS = 200
 
 
@@ -77,18 +76,18 @@ def main() -> int:
 
 def measure(home: Path, visits: int, times: int) -> str:
     """Ask for everything; the page of results."""
-    load = os.getloadavg()[0]
-    with served(home, PORT) as pid:
+    load, port = os.getloadavg()[0], free_port()
+    with served(home, port) as pid:
         started_mb = memory_mb(pid)
         asked: list[Asked] = []
         for name, path in addresses(datetime.now(UTC), newest_id(home)).items():
-            asked.append(ask(pid, PORT, name, path, times))
+            asked.append(ask(pid, port, name, path, times))
             print(asked[-1], flush=True)
         pages_mb = memory_mb(pid)
-        heard: Heard = listen(PORT, home, "/visits", LISTENERS)
+        heard: Heard = listen(port, home, "/visits", LISTENERS)
         listening_mb = memory_mb(pid)
         began_s = time.perf_counter()
-        size = fetch(PORT, CSV)
+        size = fetch(port, CSV)
         table_s = time.perf_counter() - began_s
         memory = {"started": started_mb, "pages": pages_mb, "listening": listening_mb, "table": memory_mb(pid)}
     database = (home / "birdwatchd.sqlite3").stat().st_size

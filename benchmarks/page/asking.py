@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["Asked", "Heard", "ask", "fetch", "listen", "memory_mb", "served"]
+__all__ = ["Asked", "Heard", "ask", "fetch", "free_port", "listen", "memory_mb", "served"]
 
 START_S = 30.0
 CSV = "/api/v1/visits.csv"
@@ -42,6 +42,12 @@ class Heard:
     last_s: float
     page_s: float
     refused: bool
+
+
+def free_port() -> int:
+    """A port that no program has now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 @contextmanager
