@@ -125,10 +125,10 @@ class Guard:
         session = session if known else ""
         is_owner = is_ingress or known or self._login.is_open
         token = _bearer(headers) if path_of(scope).startswith(API) and not is_owner else ""
-        wait_s = self._login.own_wait_s(_peer(scope)) if token else 0.0
+        wait_s = self._login.tokens.wait_s(_peer(scope)) if token else 0.0
         if wait_s > 0:
             retry = [(b"retry-after", str(ceil(wait_s)).encode())]
-            await _answer(scope, send, 429, "There were too many wrong tokens or passwords from there.", retry)
+            await _answer(scope, send, 429, "There were too many wrong tokens from there.", retry)
             return
         role = Role.OWNER if is_owner else self._program(token, _peer(scope))
         scope["state"] = {"session": session, "token": self._login.token(session), "role": role}
@@ -182,7 +182,7 @@ class Guard:
             log.error("the page: no token is accepted: %s", error)
             name = None
         if name is None:
-            self._login.refuse_token(peer)
+            self._login.refuse_token(peer, token)
         return Role.NOBODY if name is None else Role.PROGRAM
 
     @staticmethod

@@ -15,7 +15,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from birdwatchd.web.access.login import network_of
+from birdwatchd.web.access.tries import network_of
 
 __all__ = ["BoundedProtocol", "Crowd"]
 
