@@ -25,9 +25,11 @@ from birdwatchd.errors import ConfigError
 from birdwatchd.settings.web import WebSettings
 from birdwatchd.web.access.ingress import Ingress, is_from_own_page
 from birdwatchd.web.access.login import Login
+from birdwatchd.web.access.places import Places
 from birdwatchd.web.access.proxies import Proxies, path_of
 from birdwatchd.web.access.roles import Role, may
 from birdwatchd.web.access.tokens import Tokens
+from birdwatchd.web.access.tries import network_of
 from birdwatchd.web.language.catalogue import ENGLISH, N_, language
 from birdwatchd.web.language.choice import chosen
 
@@ -45,6 +47,7 @@ MOST_BODY_BYTES = 10_000  # a form has a few words
 FORM_S = 10.0  # for all of them to arrive
 MOST_PATH_BYTES = 2_000
 TOO_OLD = N_("This page is too old to be answered. Load it again, then try once more.")
+TOO_MANY = N_("Too many ask for this page at once. Try again in some seconds.")
 LOG_IN_FIRST = N_("Log in first.")
 API = "/api/"  # for programs: what is wrong is said as JSON, and no login page is shown
 POLICY = (
@@ -98,6 +101,7 @@ class Guard:
     def __init__(self, app: App, settings: WebSettings, login: Login, tokens: Tokens) -> None:
         self._app, self._login, self._tokens = app, login, tokens
         self._hosts, self._proxies, self._ingress = Hosts(settings), Proxies(settings), Ingress(settings)
+        self._places = Places()
         self._stranger = Role.GUEST if settings.guest else Role.NOBODY
         self._language = settings.language
 
@@ -111,6 +115,7 @@ class Guard:
             send = _with_headers("", send, may_frame=False)
             await _answer(scope, send, 403, "Only Home Assistant is answered here.")
             return
+        device = "" if is_ingress or placed["client"] == scope["client"] else network_of(_peer(placed))
         scope = placed
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         scope = {**scope, "language": chosen(headers, self._language)}
@@ -132,10 +137,14 @@ class Guard:
             return
         role = Role.OWNER if is_owner else self._program(token, _peer(scope))
         scope["state"] = {"session": session, "token": self._login.token(session), "role": role}
-        if may(role, scope["method"], path_of(scope)):
-            await self._hand_on(scope, headers, receive, send)
-        else:
-            await self._to_login(scope, headers, send)
+        at_the_door = may(Role.NOBODY, scope["method"], path_of(scope))
+        with self._places.place(device, role, at_the_door=at_the_door) as free:
+            if not free:
+                await _answer(scope, send, 503, TOO_MANY, [(b"retry-after", b"5")])
+            elif may(role, scope["method"], path_of(scope)):
+                await self._hand_on(scope, headers, receive, send)
+            else:
+                await self._to_login(scope, headers, send)
 
     async def _hand_on(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
         """Let a request through; a form only from a page of its session."""
