@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import select
 import socket
@@ -21,6 +22,7 @@ from birdwatchd.testing import START, example_visit, temporary_store
 from birdwatchd.web import live
 from birdwatchd.web.access import guard, patience, places
 from birdwatchd.web.access.patience import Crowd
+from birdwatchd.web.home import Home
 from birdwatchd.web.server import serve
 from tests.support.peers import free_port
 
@@ -265,3 +267,34 @@ def test_too_much_of_a_head_is_refused(port: int) -> None:
     """Nobody's browser sends 20,000 letters of cookies."""
     with connected(port, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: " + b"x" * 40_000) as sock:
         assert sock.recv(65536).startswith((b"HTTP/1.1 400", b"HTTP/1.1 431", b""))
+
+
+@pytest.mark.parametrize("path", ["/species", "/api/v1/species"])
+def test_a_fault_of_the_page_is_said_as_one(
+    port: int, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bare "Internal Server Error" is a dead end: nobody knows whose turn it is, nor what to look for in the log."""
+
+    def broken(_: Home) -> None:
+        raise ZeroDivisionError("a secret of the station")
+
+    monkeypatch.setattr(Home, "store", property(broken))
+    asked = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
+    answers = []
+    for _ in range(2):
+        with connected(port, asked.encode()) as sock:
+            answers.append(b"".join(iter(lambda: sock.recv(65536), b"")).decode())
+    assert [answer[:12] for answer in answers] == ["HTTP/1.1 500"] * 2
+    faults = [re.findall(r"as fault ([0-9a-f]{8})", answer) for answer in answers]
+    assert faults[0] == faults[1]  # of one that repeats the log has only some
+    head, _, body = answers[0].partition("\r\n\r\n")
+    assert "content-security-policy: default-src 'none'" in head
+    assert "ZeroDivision" not in body
+    assert "secret" not in body
+    if path.startswith("/api"):
+        assert json.loads(body)["error"].endswith(faults[0][0])
+    else:
+        assert '<p class="problem" role="alert">The page itself has a fault' in body
+    logged = caplog.handler.format(next(one for one in caplog.records if one.exc_info))
+    assert f"fault {faults[0][0]} of the page, at GET '{path}'" in logged
+    assert "ZeroDivisionError: a secret of the station" in logged

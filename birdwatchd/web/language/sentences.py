@@ -55,6 +55,9 @@ FORMS = (
     N_("nothing answers at %(address)s (%(why)s): no fps, motion, queues"),
     # what could not be done, and what to do about it (`web/`, `store/`, `commands/`)
     N_("there is nothing under this address."),
+    N_("the page itself has a fault, which is in its log as fault %(id)s"),
+    N_("if it happens again, report it with these lines of the log"),
+    N_("the station cannot show this now"),
     N_("there is no visit %(name)s"),
     N_("it may have been deleted"),
     N_("see `birdwatchd visits`"),
