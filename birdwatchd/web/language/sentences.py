@@ -53,6 +53,17 @@ FORMS = (
     N_("the disk is nearly full: %(size)s are free; make room"),
     N_("fps, motion, queues and memory are shown where `metrics.bind` is set in the configuration"),
     N_("nothing answers at %(address)s (%(why)s): no fps, motion, queues"),
+    # why a camera can hardly see birds (`camera/blindness.py`)
+    N_("the picture is frozen"),
+    N_("restart the camera, or the recorder that it comes from"),
+    N_("the picture is black"),
+    N_("check the lens cover, the exposure and the infra-red lamp; a night without a lamp is as dark as that"),
+    N_("the picture shows nothing"),
+    N_("clean the lens; it is covered, fogged up or overexposed"),
+    N_("the camera moves too much"),
+    N_("fix it to something firm, shield it from the wind, and switch off whatever turns it"),
+    N_("almost the whole picture moves"),
+    N_("turn the camera away from water and leaves, dry the lens, or draw `ignore` polygons around what moves"),
     # what could not be done, and what to do about it (`web/`, `store/`, `commands/`)
     N_("there is nothing under this address."),
     N_("the page itself has a fault, which is in its log as fault %(id)s"),

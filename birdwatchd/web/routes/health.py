@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
+from birdwatchd.camera.blindness import explain
 from birdwatchd.commands.status import EFFORT, StationReport, examine
 from birdwatchd.store import EffortSpan
 from birdwatchd.web.access.login import Login
@@ -52,6 +53,7 @@ def health(request: Request) -> Response:
         "levels": LEVELS,
         "level": level,
         "log": log,
+        "explain": explain,
     }
     return render(request, "health.html", **shown, **_wrong(request), **_test(request, report))
 
