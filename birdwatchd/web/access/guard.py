@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.web import WebSettings
-from birdwatchd.web.access.ingress import Ingress, is_from_own_page
+from birdwatchd.web.access.ingress import FORMS, Ingress, is_from_own_page
 from birdwatchd.web.access.login import Login
 from birdwatchd.web.access.places import Places
 from birdwatchd.web.access.proxies import Proxies, path_of
@@ -94,8 +94,8 @@ class Hosts:
 class Guard:
     """An ASGI application that lets the right requests through to another.
 
-    What it lets through has in `scope["state"]`: `session` (empty without), `token` for its forms, `role`, and `form`,
-    the fields of a POST.
+    What it lets through has in `scope["state"]`: `session` (empty without), `token` for its forms (that of `forms_of`),
+    `role`, `is_ingress`, and `form`, the fields of a POST.
     """
 
     def __init__(self, app: App, settings: WebSettings, login: Login, tokens: Tokens) -> None:
@@ -136,7 +136,9 @@ class Guard:
             await _answer(scope, send, 429, "There were too many wrong tokens from there.", retry)
             return
         role = Role.OWNER if is_owner else self._program(token, _peer(scope))
-        scope["state"] = {"session": session, "token": self._login.token(session), "role": role}
+        forms_of = FORMS if is_ingress else session
+        scope["state"] = {"session": session, "forms_of": forms_of, "token": self._login.token(forms_of), "role": role}
+        scope["state"]["is_ingress"] = is_ingress
         at_the_door = may(Role.NOBODY, scope["method"], path_of(scope))
         with self._places.place(device, role, at_the_door=at_the_door) as free:
             if not free:
@@ -158,7 +160,7 @@ class Guard:
                 await _answer(scope, send, 413, N_("That is too much for a form."))
                 return
             given = headers.get("x-csrf-token") or form.get("token", "")
-            if not self._login.is_token(scope["state"]["session"], given):
+            if not self._login.is_token(scope["state"]["forms_of"], given):
                 await _answer(scope, send, 403, TOO_OLD)
                 return
             scope["state"]["form"] = form

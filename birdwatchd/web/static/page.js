@@ -14,12 +14,14 @@ function letter(event) {
 const live = document.getElementById("live");
 const connection = document.getElementById("connection");
 if (live && live.hasAttribute("hx-get")) {
-  let stream;
+  let stream, goesOn = false; // ended, to be asked for again: through Home Assistant each news ends its stream
   const listen = () => {
     stream = new EventSource(`${root}/events`);
     stream.addEventListener("birds", () => body.dispatchEvent(new CustomEvent("birds")));
     stream.addEventListener("open", () => { connection.hidden = true; body.dataset.live = "yes"; });
+    stream.addEventListener("next", () => { goesOn = true; });
     stream.addEventListener("error", () => {
+      if (goesOn && stream.readyState !== EventSource.CLOSED) { goesOn = false; return; }
       connection.textContent = connection.dataset.lost;
       connection.hidden = false;
       delete body.dataset.live;
