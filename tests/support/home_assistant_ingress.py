@@ -11,8 +11,8 @@ import asyncio
 import sys
 from types import SimpleNamespace
 
-import aiohttp
-from aiohttp import web
+import aiohttp  # type: ignore[import-not-found,unused-ignore]
+from aiohttp import web  # type: ignore[import-not-found,unused-ignore]
 from homeassistant.components.hassio.ingress import HassIOIngress  # type: ignore[import-not-found,unused-ignore]
 from homeassistant.components.http.headers import setup_headers  # type: ignore[import-not-found,unused-ignore]
 from homeassistant.components.http.security_filter import (  # type: ignore[import-not-found,unused-ignore]

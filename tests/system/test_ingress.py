@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -50,7 +51,7 @@ def ask(station: Station, path: str, form: Mapping[str, str] | None = None, **he
     if form is not None:
         sent["content-type"] = "application/x-www-form-urlencoded"
     try:
-        connection.request("GET" if form is None else "POST", PATH + path, form and urlencode(form), sent)
+        connection.request("GET" if form is None else "POST", PATH + path, urlencode(form) if form else None, sent)
         answer = connection.getresponse()
         body = answer.read()
     finally:
@@ -110,7 +111,7 @@ def test_the_first_bird_appears_by_itself(station: Station) -> None:
         station.driver.execute_script("window.untouched = true")
         began_s = time.monotonic()
         visit = station.bird("House sparrow", ago_s=1.0)
-        wait_for(lambda visit=visit: station.find(f"#v-{visit} img"), "the bird", 20)
+        wait_for(partial(station.find, f"#v-{visit} img"), "the bird", 20)
         assert time.monotonic() - began_s < 8
         assert station.driver.execute_script("return window.untouched")
     assert not station.find("#connection")[0].is_displayed()
