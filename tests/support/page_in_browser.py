@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -60,6 +61,8 @@ class Station:
         try:
             with urllib.request.urlopen(f"{self.url}/species", timeout=10) as answer:
                 return bool(answer.status == 200)
+        except urllib.error.HTTPError as refused:
+            return refused.code == 401  # it asks for the password
         except OSError:
             return False
 

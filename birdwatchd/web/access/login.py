@@ -1,7 +1,8 @@
 """Decide who may see the page: a password (argon2), sessions with opaque ids, and a lock-out for those who guess.
 
 Without a password everybody who reaches the page is its owner; settings see to it that this is only this machine.
-Sessions live in memory: after a restart of the page one logs in again.
+Sessions live in memory: after a restart of the page's process one logs in again. It may write no file that opens the
+page later: who took it over would stay in.
 """
 
 from __future__ import annotations

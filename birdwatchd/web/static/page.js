@@ -25,7 +25,11 @@ if (live && live.hasAttribute("hx-get")) {
       connection.textContent = connection.dataset.lost;
       connection.hidden = false;
       delete body.dataset.live;
-      if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 30000); // refused: browsers try no more
+      if (stream.readyState !== EventSource.CLOSED) return;
+      setTimeout(listen, 30000); // refused: browsers try no more
+      fetch(location.href, { redirect: "manual", headers: { Accept: "text/html" } }).then((answer) => {
+        if (answer.type === "opaqueredirect") location.reload(); // to the login: the session has ended
+      }, () => {});
     });
   };
   listen();
