@@ -37,7 +37,7 @@ from birdwatchd.settings.config import Config
 from birdwatchd.stages.build import build_stages
 from birdwatchd.stages.classify import Classify
 from birdwatchd.stages.learn import Learn
-from birdwatchd.stages.live import answer_live
+from birdwatchd.stages.live import live_answers
 from birdwatchd.stages.opening import Opening
 from birdwatchd.stages.record import Record
 from birdwatchd.stages.review_notes import ReviewNotes
@@ -253,7 +253,7 @@ class Daemon:
             pushes.start("local socket", partial(self._local.run, self._stop))
         if self.config.web.bind:
             views = {camera.camera: camera.live for camera in self.cameras}
-            live = LocalSocket(self.config.home, {"live": partial(answer_live, views)}, LIVE_SOCKET_NAME)
+            live = LocalSocket(self.config.home, live_answers(self.vitals, views), LIVE_SOCKET_NAME)
             pushes.start("live pictures", partial(live.run, self._stop))
         if watch is not None:
             outlets.start("station watch", partial(watch.run, self._stop))

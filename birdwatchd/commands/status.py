@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
 
 from rich.table import Table
 
+from birdwatchd.camera.blindness import explain
 from birdwatchd.commands.terminal import counted, out, shown
 from birdwatchd.monitor.exposition import database_bytes
+from birdwatchd.monitor.local_socket import blind_cameras
 from birdwatchd.monitor.scrape import Live, NotServed, read_live
-from birdwatchd.records import CameraState, rfc3339
+from birdwatchd.records import Blindness, CameraState, rfc3339
 from birdwatchd.settings.config import Config
 from birdwatchd.store import EffortSpan, LastBackup, StoreReader
 from birdwatchd.store.store import is_recorded_into
@@ -45,6 +47,8 @@ class CameraReport:
         offline_s: for how long it has given no picture, while it should.
         watched_s: seconds of the last seven days in which it gave pictures.
         watched_share: the same as a share of the time since it was first watched, at most seven days.
+        blind: whether birds can hardly be seen though pictures come.
+        blind_why: why; the daemon says so where it serves the page.
     """
 
     camera: str
@@ -57,6 +61,7 @@ class CameraReport:
     blind: bool | None
     watched_s: float
     watched_share: float | None
+    blind_why: Blindness | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +124,9 @@ def examine(config: Config, now: datetime) -> StationReport:
     with StoreReader.open_existing(config.home) as store:
         spans = store.effort.spans(now - EFFORT)
         running = _runs(config, live, spans, now)
+        reasons = blind_cameras(config.home)
         cameras = tuple(
-            _camera(store, key, live, [span for span in spans if span.camera == key], now, running=running)
+            _camera(store, key, live, [span for span in spans if span.camera == key], now, reasons, running=running)
             for key, camera in config.cameras.items()
             if camera.enabled
         )
@@ -161,7 +167,14 @@ def _runs(config: Config, live: Live | None, spans: Sequence[EffortSpan], now: d
 
 
 def _camera(
-    store: StoreReader, key: str, live: Live | None, spans: Sequence[EffortSpan], now: datetime, *, running: bool | None
+    store: StoreReader,
+    key: str,
+    live: Live | None,
+    spans: Sequence[EffortSpan],
+    now: datetime,
+    reasons: Mapping[str, Blindness | None],
+    *,
+    running: bool | None,
 ) -> CameraReport:
     newest = max(spans, key=lambda span: (span.end, span.start), default=None)  # a change ends one and begins the next
     state = newest.state if newest is not None and running and now - newest.end < SILENCE else "unknown"
@@ -190,7 +203,8 @@ def _camera(
         last_frame_s=frame_s,
         last_motion_s=_age_s(live, key, "motion"),
         last_visit_s=visit_s,
-        blind=None if blind is None else bool(blind),
+        blind=reasons[key] is not None if key in reasons else None if blind is None else bool(blind),
+        blind_why=reasons.get(key),
         watched_s=watched_s,
         watched_share=min(1.0, watched_s / known_s) if known_s > 0 else None,
     )
@@ -299,6 +313,10 @@ def _print(report: StationReport) -> None:
     out.print()
     out.print(_table(report.cameras), soft_wrap=True)
     out.print()
+    for camera in report.cameras:
+        if camera.blind_why is not None:
+            said = f"camera {camera.camera}: birds can hardly be seen: {explain(camera.blind_why)}"
+            out.print(f"[yellow]{shown(said)}[/]", soft_wrap=True)
     for note in report.notes:
         out.print(f"[dim]{shown(note)}[/]", soft_wrap=True)
     for problem in report.problems:

@@ -3,7 +3,8 @@
 A request is one line of JSON (`ask`, `bytes`) and so many bytes; the answer is JSON lines until the end. The socket has
 mode 0600, and who connects is checked by the kernel's word (SO_PEERCRED, unix(7)) as well. It answers one client at a
 time, each within a bounded time, and can change nothing: the daemon does a self-test or shows its newest log lines.
-What the cameras show now is asked at a socket of its own, so that no self-test holds up a picture.
+What the cameras show now, and why birds can hardly be seen there, is asked at a socket of its own, so that no self-test
+holds it up.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from birdwatchd.flow import Stop
+from birdwatchd.records import Blindness
 
 if TYPE_CHECKING:
     from io import BufferedRWPair
 
-__all__ = ["LIVE_SOCKET_NAME", "SOCKET_NAME", "LocalSocket", "NobodyAnswers", "ask"]
+__all__ = ["BLIND", "LIVE_SOCKET_NAME", "SOCKET_NAME", "LocalSocket", "NobodyAnswers", "ask", "blind_cameras"]
 
 log = logging.getLogger(__name__)
 
 SOCKET_NAME = "birdwatchd.sock"
 LIVE_SOCKET_NAME = "birdwatchd-live.sock"
+BLIND = "blind"  # asks at the live socket why birds can hardly be seen at each camera
+BLIND_S = 1.0  # it is answered at once
 MOST_BYTES = 4_000_000  # of a request
 REQUEST_S = 5.0  # for a request to arrive, all of it
 POLL_S = 0.5
@@ -150,6 +154,16 @@ def ask(
                 raise NobodyAnswers("the daemon hung up in the middle of its answer") from None
         if not got:
             raise NobodyAnswers("the daemon hung up without an answer; run this as its user, or as root")
+
+
+def blind_cameras(home: Path) -> dict[str, Blindness | None]:
+    """Why birds can hardly be seen at each camera of a home; empty where no daemon says so."""
+    try:
+        found = list(ask(home, BLIND, name=LIVE_SOCKET_NAME, timeout_s=BLIND_S))
+    except NobodyAnswers:
+        return {}
+    reasons = {why.value: why for why in Blindness}
+    return {str(one["camera"]): reasons.get(one["blind"]) for one in found if "camera" in one}  # none of an older one
 
 
 def _listen(home: Path, name: str) -> socket.socket:

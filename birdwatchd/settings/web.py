@@ -116,6 +116,11 @@ class WebSettings(Listening):
         return self
 
     @property
+    def local_url(self) -> str:
+        """Where the page is, seen from this machine: with the path that it has behind a proxy."""
+        return super().local_url + self.root_path if self.bind else ""
+
+    @property
     def ingress_at(self) -> Listening:
         """Where Home Assistant's ingress is listened for."""
         return Listening(bind=self.ingress)

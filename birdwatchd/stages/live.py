@@ -1,14 +1,31 @@
-"""Hand the page what a camera shows now; whoever asks lets its process make the next picture."""
+"""Hand the page what a camera shows now, and why birds can hardly be seen there.
+
+Whoever asks for a picture lets the camera's process make the next one.
+"""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from birdwatchd.camera.process.live_views import LiveViews
+from birdwatchd.monitor.local_socket import BLIND, Answers
+from birdwatchd.monitor.vitals import Vitals
 
-__all__ = ["answer_live"]
+__all__ = ["answer_live", "live_answers"]
+
+
+def live_answers(vitals: Vitals, views: Mapping[str, LiveViews]) -> Answers:
+    """What answers each question at the socket for live pictures."""
+    return {"live": partial(answer_live, views), BLIND: partial(_answer_blind, vitals)}
+
+
+def _answer_blind(vitals: Vitals, request: bytes) -> Iterator[dict[str, Any]]:
+    """A line for each camera: why birds can hardly be seen there; null while they can, and while it is not known."""
+    del request
+    yield from ({"camera": camera, "blind": vitals.blindness_of(camera)} for camera in vitals.cameras)
 
 
 def answer_live(views: Mapping[str, LiveViews], request: bytes) -> Iterator[dict[str, Any]]:

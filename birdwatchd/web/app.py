@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+from hashlib import sha256
 from importlib.resources import files
 
 from fastapi import Depends, FastAPI, Request
@@ -49,6 +51,8 @@ from birdwatchd.web.routes.camera_now import CameraNow
 
 __all__ = ["build_app", "routes"]
 
+BROKE = "the page itself has a fault, which is in its log as fault %s"
+REPORT = "if it happens again, report it with these lines of the log"
 NOTHING = "there is nothing under this address."
 
 
@@ -71,6 +75,7 @@ def routes() -> FastAPI:
     app.add_exception_handler(HTTPException, _not_found)
     app.add_exception_handler(RequestValidationError, _not_found)
     app.add_exception_handler(BirdwatchError, _failed)
+    app.add_exception_handler(Exception, _broke)
     return app
 
 
@@ -82,6 +87,7 @@ def _api() -> FastAPI:
     app.add_exception_handler(HTTPException, _not_found_json)
     app.add_exception_handler(RequestValidationError, _misspelled_json)
     app.add_exception_handler(BirdwatchError, _failed_json)
+    app.add_exception_handler(Exception, _broke_json)
     return app
 
 
@@ -124,6 +130,28 @@ async def _failed(request: Request, error: Exception) -> Response:
     if request.state.role is not Role.OWNER and not isinstance(error, NoSuchVisit):  # it may name files
         problem, hint = "the station cannot show this now", ""
     return render(request, "problem.html", _status(request, error), problem=problem, hint=hint)
+
+
+async def _broke(request: Request, error: Exception) -> Response:
+    """A fault of this program. The server writes what it was into the log: nothing of that leaves the station."""
+    return render(request, "problem.html", 500, problem=BROKE % _noted(request, error), hint=REPORT)
+
+
+async def _broke_json(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": BROKE % _noted(request, error), "hint": REPORT}, 500)
+
+
+def _noted(request: Request, error: Exception) -> str:
+    """Note in the log's traceback under which id a fault was shown; returns that.
+
+    The same fault has the same id: of one that repeats the log has some, and counts the others.
+    """
+    places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-3:]]
+    fault = sha256("\n".join([type(error).__name__, *places]).encode()).hexdigest()[:8]
+    note = f"fault {fault} of the page, at {request.method} {request.url.path!r}"
+    if note not in getattr(error, "__notes__", ()):  # the interface's handler is called, and then the whole page's
+        error.add_note(note)
+    return fault
 
 
 async def _not_found_json(request: Request, error: Exception) -> Response:

@@ -3,6 +3,9 @@
 An event says only that something changed; the page then asks for itself again. Ids grow, and carry the start of this
 process: who comes back after a gap, or after a restart, is told at once. A comment every some seconds keeps proxies
 from closing a quiet stream, and finds listeners that are gone.
+
+A proxy that compresses what it hands on, as Home Assistant's ingress does, keeps a stream back until there is a lot of
+it. Through such a one each news ends its stream, and the browser asks for the next by itself.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ __all__ = ["Live"]
 
 LOOK_S = 0.5  # between two looks at the database, however many listen
 HEARTBEAT_S = 15.0
+LOST_MS, NEXT_MS = 2000, 200  # after which a browser asks again: where a stream was lost, and where it ended
+NEXT = "event: next\ndata: next\n\n"
 MOST_LISTENERS = 200
 MOST_GUESTS = 120  # among them: everybody may be a guest, and the others are not kept out
 
@@ -60,21 +65,31 @@ class Live:
                 self._number += changed
             return f"{self._epoch}-{self._number}"
 
-    async def events(self, last_id: str | None) -> AsyncIterator[str]:
+    async def events(self, last_id: str | None, *, ends: bool = False) -> AsyncIterator[str]:
         """The stream of one tab.
 
         Args:
             last_id: the newest id that it knows, if it was here before.
+            ends: with the first that it has to say; `next` says that it is to be asked for again.
         """
         known = last_id or await self.newest()
-        yield f"retry: 2000\nid: {known}\n\n"
+        yield f"retry: {NEXT_MS if ends else LOST_MS}\nid: {known}\n\n"
+        if ends and last_id is None:  # the tab knows at once that it is heard
+            yield NEXT
+            return
         said_s = time.monotonic()
         while not self._stop.is_set():
             newest = await self.newest()
             if newest != known:
                 known, said_s = newest, time.monotonic()
                 yield f"id: {newest}\nevent: birds\ndata: {newest}\n\n"
+                if ends:
+                    yield NEXT
+                    return
             elif time.monotonic() - said_s > HEARTBEAT_S:
                 said_s = time.monotonic()
                 yield ": still here\n\n"
+                if ends:
+                    yield NEXT
+                    return
             await asyncio.sleep(LOOK_S / 2)

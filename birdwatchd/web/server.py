@@ -35,7 +35,7 @@ def serve(config: Config, listeners: Sequence[socket.socket], stop: Stop) -> Non
     """
     login = Login.of(config.web)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    crowd = Crowd([*config.web.trusted_proxies, *(config.web.ingress_peers if config.web.ingress else ())])
+    crowd = Crowd(config.web.trusted_proxies, config.web.ingress_peers if config.web.ingress else ())
     server = uvicorn.Server(
         uvicorn.Config(
             build_app(config, login, stop),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,17 +18,21 @@ import sqlalchemy as sa
 from birdwatchd.cli import run_cli
 from birdwatchd.commands import status as module
 from birdwatchd.commands.status import StationReport, examine
+from birdwatchd.flow import Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.monitor.build import build_monitor
+from birdwatchd.monitor.local_socket import LIVE_SOCKET_NAME, LocalSocket
 from birdwatchd.monitor.scrape import NotServed, read_live
 from birdwatchd.monitor.vitals import MOTION_AGE, Vitals
-from birdwatchd.records import CameraState, CameraStatus, Message
+from birdwatchd.records import Blindness, CameraState, CameraStatus, Message
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.station import StationSettings
+from birdwatchd.stages.live import live_answers
 from birdwatchd.store import LastBackup, Store, schema
 from birdwatchd.store.camera_state import camera_id
 from birdwatchd.store.database import Database
 from birdwatchd.store.outbox import add
+from tests.support.page import browser
 from tests.support.peers import free_port, wait_for
 
 NOW = datetime(2026, 5, 8, 12, 0, tzinfo=UTC)
@@ -292,3 +297,26 @@ def test_a_home_without_a_database_is_an_error(tmp_path: Path, capsys: pytest.Ca
     """A mistyped home is not a station that needs nobody."""
     assert run_cli(["status", "--home", str(tmp_path / "nowhere")]) == 1
     assert "there is no database" in capsys.readouterr().err
+
+
+def test_why_a_camera_is_blind_is_said_without_metrics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Metrics are off at most stations: a covered lens was "online" for days, and only the log knew better."""
+    for camera in ("nut", "pond"):
+        watched(tmp_path, camera, "online", 7200, 0)
+    vitals = Vitals(["nut", "pond"], monotonic=lambda: 7.0, utc_now=lambda: NOW)
+    vitals.take_status(CameraStatus("nut", CameraState.ONLINE, NOW, blind=Blindness.FLAT))
+    stop, local = Stop(), LocalSocket(tmp_path, live_answers(vitals, {}), LIVE_SOCKET_NAME)
+    thread = threading.Thread(target=local.run, args=(stop,))
+    thread.start()
+    try:
+        wait_for((tmp_path / LIVE_SOCKET_NAME).exists, "the socket", 10)
+        report = examine(config(tmp_path), NOW)
+        page = browser(tmp_path, cameras={"nut": {"source": "/"}, "pond": {"source": "/"}}).get("/health").text
+    finally:
+        stop.set("the test is over")
+        thread.join(10)
+    assert [(camera.blind, camera.blind_why) for camera in report.cameras] == [(True, "flat"), (False, None)]
+    module._print(report)
+    assert "camera nut: birds can hardly be seen: the picture shows nothing; clean the lens" in capsys.readouterr().out
+    assert page.count("cannot see birds: the picture shows nothing; clean the lens") == 1
+    assert [camera.blind for camera in examine(config(tmp_path), NOW).cameras] == [None, None]

@@ -10,6 +10,7 @@ import pytest
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.load import load_config, parse_config
+from birdwatchd.settings.web import WebSettings
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "birdwatchd.yaml"
 
@@ -52,6 +53,14 @@ def test_a_page_for_others_needs_a_password(text: str, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config(text, "site.yaml", {})
     assert problem in str(caught.value)
+
+
+def test_the_address_that_is_printed_has_the_path(tmp_path: Path) -> None:
+    """Who follows it must come to the page; and a page that is off has no address."""
+    assert WebSettings(root_path="/birds").local_url == "http://127.0.0.1:8787/birds"
+    assert WebSettings(bind="[::]:80", root_path="/a/b/", password_file=tmp_path).local_url == "http://[::1]:80/a/b"
+    assert WebSettings().local_url == "http://127.0.0.1:8787"
+    assert WebSettings(bind="", root_path="/birds").local_url == ""
 
 
 def test_the_pages_process_gets_no_secret() -> None:

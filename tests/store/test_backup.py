@@ -6,6 +6,8 @@ import errno
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -244,6 +246,33 @@ def test_folders_of_others_are_refused(store: Store, tmp_path: Path) -> None:
         restore(photos, tmp_path / "again")
     with pytest.raises(StoreError, match="does not exist; give the folder"):
         restore(tmp_path / "nothing", tmp_path / "again")
+
+
+READS = """
+import sqlite3, sys
+it = sqlite3.connect(sys.argv[1])
+it.execute("SELECT count(*) FROM sqlite_master").fetchall()
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def test_who_has_the_database_open_is_named(store: Store, tmp_path: Path) -> None:
+    """`birdwatchd web` by itself keeps it open: "stop birdwatchd" was said to somebody whose service was stopped."""
+    fill(store, 1)
+    folder = tmp_path / "backup"
+    back_up(store.home, folder, NOW, machine=MACHINE)
+    store.close()
+    command = [sys.executable, "-c", READS, str(store.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        other.stdout.readline()
+        named = rf"has it open \(python[\d.]*, pid {other.pid}\); stop it first: kill {other.pid}"
+        with pytest.raises(StoreBusy, match=named):
+            restore(folder, store.home, replace=True)
+        other.stdin.close()
+    restore(folder, store.home, replace=True)
 
 
 def test_a_home_with_visits_is_replaced_only_when_told(store: Store, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.web.access.guard import COOKIE
+from birdwatchd.web.access.ingress import FORMS
 from birdwatchd.web.access.login import Login
 from birdwatchd.web.app import build_app
 
@@ -51,7 +52,9 @@ class Browser:
 
     def post(self, address: str, form: Mapping[str, str], *, token: str | None = None, **headers: str) -> Answer:
         """Send a form, from a page of this origin and with the session's token, unless the headers say otherwise."""
-        given = {"token": self.login.token(self.session) if token is None else token} | dict(form)
+        web = self.config.web
+        forms_of = FORMS if web.ingress and self.port == web.ingress_at.port else self.session
+        given = {"token": self.login.token(forms_of) if token is None else token} | dict(form)
         usual = {"origin": f"http://{HOST}", "content-type": "application/x-www-form-urlencoded"}
         return self.ask("POST", address, {**usual, **_named(headers)}, urlencode(given).encode())
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import threading
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,13 +35,12 @@ def picture(species: str) -> bytes:
 class Station:
     """A store whose page is up, and a browser that looks at it."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, folder: Path, web: Mapping[str, Any]) -> None:
         self.driver = _chromium(folder)  # first: where it is missing, nothing else has begun
         self.store, self.port = store, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.config = Config.model_validate(
-            {"home": store.home, "cameras": {"nut": {"source": "/"}}, "web": {"bind": f"127.0.0.1:{self.port}"}}
-        )
+        served = {"bind": f"127.0.0.1:{self.port}", **web}
+        self.config = Config.model_validate({"home": store.home, "cameras": {"nut": {"source": "/"}}, "web": served})
         self.stop, self.page = Stop(), PageProcess(self.config)
         self.thread = threading.Thread(target=self.page.run, args=(self.stop,), daemon=True)
         self.pictures = {name: picture(name) for name in ("Great tit", "House sparrow")}
@@ -61,6 +61,8 @@ class Station:
         try:
             with urllib.request.urlopen(f"{self.url}/species", timeout=10) as answer:
                 return bool(answer.status == 200)
+        except urllib.error.HTTPError as refused:
+            return refused.code == 401  # it asks for the password
         except OSError:
             return False
 
@@ -103,10 +105,14 @@ def _chromium(folder: Path) -> Any:
 
 
 @contextmanager
-def open_station(folder: Path) -> Iterator[Station]:
-    """A station with its page and a browser, until the end."""
+def open_station(folder: Path, **web: Any) -> Iterator[Station]:
+    """A station with its page and a browser, until the end.
+
+    Args:
+        web: more keys of the page's configuration.
+    """
     with temporary_store() as store:
-        made = Station(store, folder)
+        made = Station(store, folder, web)
         try:
             made.thread.start()
             wait_for(made.answers, "the page to answer")

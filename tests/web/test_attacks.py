@@ -12,7 +12,7 @@ import pytest
 from birdwatchd.records import Label, State
 from birdwatchd.store import Review, ReviewVerdict
 from birdwatchd.testing import START, example_moment, example_visit, temporary_store
-from birdwatchd.web.access import login
+from birdwatchd.web.access import tries
 from birdwatchd.web.access.login import Login, hash_of
 from tests.support.page import browser, segment
 
@@ -123,7 +123,7 @@ def test_parameters_that_are_huge_or_strange_are_answered(home: Path, query: str
 def test_headers_of_a_proxy_that_nobody_set_up_are_not_believed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who guesses passwords would be another device with each guess; a stranger's name would be the station's own."""
     somebody = browser(home, login=Login(PASSWORD_HASH))
-    monkeypatch.setattr(login, "FREE_TRIES", 2)  # each takes a tenth of a second
+    monkeypatch.setattr(tries, "FREE_TRIES", 2)  # each takes a tenth of a second
     for number in range(2):
         forwarded = {"x_forwarded_for": f"192.0.2.{number}", "forwarded": f"for=192.0.2.{number}"}
         somebody.post("/login", {"password": "wrong"}, **forwarded)

@@ -204,6 +204,23 @@ def test_the_real_process_is_confined_and_does_all_its_work(store: Store, caplog
         assert "not fully confined" not in caplog.text
 
 
+@needs_landlock
+def test_an_evidence_map_is_made_without_a_word(store: Store) -> None:
+    """Of each map the log had two lines about semaphores, which a library tries and this process may not have."""
+    crop = next((store.home / "media").rglob("*.jpg")).relative_to(store.home)
+    work = f"""
+        order = json.dumps({{"config": config.without_secrets(), "crop": "{crop}", "weights": "demo"}}) + "\\n"
+        command = [sys.executable, "-P", "-m", "birdwatchd.web.asked.evidence_child"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+            child.stdin.write(order.encode())
+            child.stdin.flush()
+            code = child.wait(120)
+            found = [code, child.stdout.read().decode(), child.stderr.read().decode()]
+    """
+    config = Config.model_validate({"home": store.home, "model": {"name": "demo"}})
+    assert within(config, work) == [0, "{}", ""]
+
+
 def test_a_database_that_comes_later_or_is_replaced_is_served(tmp_path: Path) -> None:
     """`run` on a new home serves the page before there is a database; a restore puts another one there."""
     home = tmp_path / "home"

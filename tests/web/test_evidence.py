@@ -107,6 +107,31 @@ def test_a_failure_is_shown_and_can_be_tried_again(home: Path, monkeypatch: pyte
     assert maps.state("another").problem == ""
 
 
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        ("import no_such_library", r"ended with status 1 \(ModuleNotFoundError: No module named 'no_such_library'\)"),
+        ("raise MemoryError", "ended with status 1; there may be too little memory"),
+        ("import os; os.kill(os.getpid(), 9)", "was ended by signal 9; there may be too little memory"),
+        ("import os; os.kill(os.getpid(), 24)", "was ended by signal 24"),
+        ("import sys; sys.exit(3)", "ended with status 3"),
+        ("import sys; sys.stderr.write('x' * 300_000); sys.exit(3)", r"ended with status 3 \(x{200}\)"),
+    ],
+)
+def test_what_failed_is_said(code: str, problem: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """A library that was not installed was "too little memory": somebody bought some."""
+    task = ChildTask("test", [sys.executable, "-c", code], limit_s=20)
+    thread = task.start("x", {})
+    assert thread is not None
+    thread.join(20)
+    state = task.state()
+    assert state is not None
+    assert re.fullmatch(f"its process {problem}", state.problem)
+    assert ("Traceback" in capfd.readouterr().err) is (
+        "import no" in code or "raise" in code
+    )  # all of it is in the log
+
+
 def test_one_at_a_time_and_not_for_ever() -> None:
     """Eight impatient presses are one process; and one that hangs is ended."""
     task = ChildTask("test", [sys.executable, "-c", "import time; time.sleep(60)"], limit_s=0.5)

@@ -32,11 +32,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HEARTBEAT_S", 0.0)
 
 
-def read(live: Live, last_id: str | None, lines: int) -> list[str]:
+def read(live: Live, last_id: str | None, lines: int, *, ends: bool = False) -> list[str]:
     """The first parts of a tab's stream."""
 
     async def listen() -> list[str]:
-        stream = live.events(last_id)
+        stream = live.events(last_id, ends=ends)
+        if ends:
+            return [part async for part in stream]
         found = [await anext(stream) for _ in range(lines)]
         await stream.aclose()  # type: ignore[attr-defined]
         return found
@@ -80,3 +82,17 @@ def test_guests_leave_places_for_the_owner() -> None:
         assert places.enter_context(live.place())
     with live.place(is_guest=True) as free:
         assert free
+
+
+def test_where_a_proxy_keeps_a_stream_back_each_news_ends_it() -> None:
+    """Home Assistant hands on what it compressed when there is a lot of it, or at the end: a bird came hours later."""
+    live = Live(Written(False, True, False), Stop())  # type: ignore[arg-type]
+    first = read(live, None, 9, ends=True)
+    assert len(first) == 2
+    known = first[0].split("id: ")[1].strip()
+    assert first[1] == module.NEXT
+    found = read(live, known, 9, ends=True)
+    assert "event: birds" in found[1]
+    assert found[2:] == [module.NEXT]
+    newest = found[1].split("data: ")[1].strip()
+    assert read(live, newest, 9, ends=True)[1:] == [": still here\n\n", module.NEXT]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,7 @@ from birdwatchd.web.language.catalogue import language
 from birdwatchd.web.names import Names
 from birdwatchd.web.routes.species import bars_of
 from birdwatchd.web.routes.today import grid_of
-from birdwatchd.web.routes.visits import read_filter, top_rows
+from birdwatchd.web.routes.visits import LABELS, read_filter, top_rows
 from birdwatchd.web.words import Words
 from tests.support.page import Browser, browser
 
@@ -132,9 +133,15 @@ def test_every_state_of_the_list_is_an_address(owner: Browser, query: str, shown
     ("query", "said"),
     [
         ("?camra=nut", ["camra is no filter; did you mean camera?"]),
-        ("?state=sure", ["state: sure cannot be read; write one of confirmed, uncertain, unknown, rejected"]),
-        ("?day=yesterday&least=9O", ["day: yesterday cannot be read", "least: 9O cannot be read; write a whole perc"]),
-        ("?rare=perhaps&after=x", ["rare: perhaps cannot be read; write 1", "after: x cannot be read"]),
+        (
+            "?state=sure",
+            ["“Name is” (state): sure cannot be read; write one of confirmed, uncertain, unknown"],
+        ),
+        (
+            "?day=yesterday&least=9O",
+            ["“Day” (day): yesterday cannot", "“Score from, in percent” (least): 9O cannot be read; write"],
+        ),
+        ("?rare=perhaps&after=x", ["“rare” (rare): perhaps cannot be read; write 1", "after: x cannot be read"]),
         ("?%3Cb%3E=1", ["&lt;b&gt; is no filter"]),
         ("?species=&camera=nut&state=&day=&least=&most=&firsts=0&rare=on", []),
     ],
@@ -393,3 +400,11 @@ def test_a_name_says_how_sure_it_is() -> None:
         assert (WORDS.title(given), WORDS.sure(given).replace("\N{NO-BREAK SPACE}", " ")) == (title, sure)
     both = Verdict(State.CONFIRMED, Rank.SPECIES, "A", None, 0.9, (("A", 0.9),), raw_top=(("B", 0.8), ("A", 0.1)))
     assert [(row.name, row.share, row.raw) for row in top_rows(both)] == [("A", 0.9, 0.1), ("B", None, 0.8)]
+
+
+def test_a_misread_filter_is_called_as_the_form_calls_it(owner: Browser) -> None:
+    """Who chose "Score" knows no `least`; and each label is one that the form shows, in its own language too."""
+    form = unescape(owner.get("/visits").text)
+    assert [label for label in LABELS.values() if label not in form] == []
+    hebrew = owner.get("/visits?day=yesterday", accept_language="he").text
+    assert "״יום״ (" in unescape(hebrew)

@@ -14,7 +14,7 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import negative_data_rejection as accepts_nothing_more
 
 from birdwatchd.testing import START, example_moment, example_visit, temporary_store
-from birdwatchd.web.access import login
+from birdwatchd.web.access import tries
 from birdwatchd.web.access.login import Login
 from birdwatchd.web.access.tokens import Tokens
 from tests.support.page import browser
@@ -27,7 +27,7 @@ NAME = "testserver"  # under which requests in memory are sent
 @pytest.fixture(scope="module")
 def token() -> Iterator[tuple[Any, str]]:
     with temporary_store() as store, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(login, "FREE_TRIES", 10**9)  # it tries tokens that are none, too
+        patch.setattr(tries, "FREE_TRIES", 10**9)  # it tries tokens that are none, too
         for number in range(3):
             store.writer().record(example_visit(f"v{number}"), [example_moment()], START)
         web = {"password_file": store.home / "password", "hosts": [NAME]}

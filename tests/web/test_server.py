@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import select
 import socket
 import threading
@@ -11,14 +13,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.page_process import listeners
 from birdwatchd.testing import START, example_visit, temporary_store
 from birdwatchd.web import live
-from birdwatchd.web.access import guard, patience
+from birdwatchd.web.access import guard, patience, places
 from birdwatchd.web.access.patience import Crowd
+from birdwatchd.web.home import Home
 from birdwatchd.web.server import serve
 from tests.support.peers import free_port
 
@@ -165,14 +169,132 @@ def test_connections_are_counted_to_the_end(only_one_is_own: None, port: int, mo
 
 
 def test_who_is_one_peer() -> None:
-    """In IPv6 anybody has a /64; proxies and this machine are not counted."""
-    crowd = Crowd(["10.0.0.0/8"])
+    """In IPv6 anybody has a /64; proxies are one together, and this machine and Home Assistant are not counted."""
+    crowd = Crowd(["10.0.0.0/8", "127.0.0.2"], ["172.30.32.2"])
     assert crowd.network("2001:db8::1") == crowd.network("2001:db8::2")
     assert crowd.network("::ffff:192.0.2.7") == crowd.network("192.0.2.7") == "192.0.2.7"
-    assert [crowd.network(one) for one in ("127.0.0.1", "::1", "10.1.2.3", "::ffff:10.1.2.3", "")] == [""] * 5
+    assert [crowd.network(one) for one in ("127.0.0.1", "::1", "172.30.32.2", "::ffff:172.30.32.2", "")] == [""] * 5
+    assert {crowd.network(one) for one in ("10.1.2.3", "::ffff:10.1.2.3", "127.0.0.2")} == {patience.PROXIES}
+
+
+@pytest.fixture
+def proxied(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A page with guests behind a proxy at 127.0.0.2, which is nobody's proxy at any other address."""
+    monkeypatch.setattr(patience, "LOOPBACKS", ())
+    monkeypatch.setattr(places, "MOST_AT_ONCE", 4)
+    monkeypatch.setattr(places, "MOST_STRANGERS", 10)
+    monkeypatch.setattr(places, "MOST_AT_THE_DOOR", 12)
+    monkeypatch.setattr(patience, "MOST_OF_PROXIES", 16)
+    (tmp_path / "password").write_text(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("correct horse"))
+    port, stop = free_port(), Stop()
+    web = {"bind": port, "guest": True, "trusted_proxies": ["127.0.0.2"], "password_file": tmp_path / "password"}
+    config = Config.model_validate({"home": home, "web": web})
+    thread = threading.Thread(target=serve, args=(config, listeners(config.web), stop))
+    thread.start()
+    try:
+        yield port
+    finally:
+        stop.set("the test is over")
+        thread.join(5)
+    assert not thread.is_alive()
+
+
+def news_for(device: str, more: str = "", path: str = "/events") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For: {device}\r\n{more}\r\n".encode()
+
+
+def status_of(sock: socket.socket) -> int:
+    return int(sock.recv(12).split(b" ")[1])
+
+
+def logged_in(port: int) -> str:
+    """The cookie of somebody who knows the password."""
+    with from_peer(port, "127.0.0.2", news_for("198.51.100.9", path="/login")) as sock:
+        page = b""
+        while some := sock.recv(65536):
+            page += some
+            if b"</html>" in page:
+                break
+    found = re.search(rb'name="token" value="(\w+)"', page)
+    assert found is not None
+    form = f"token={found[1].decode()}&password=correct+horse"
+    head = f"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\nContent-Length: {len(form)}\r\n\r\n"
+    with from_peer(port, "127.0.0.2", (head + form).encode()) as sock:
+        cookie = re.search(r"birdwatchd_session=[^;]+", sock.recv(65536).decode())
+    assert cookie is not None
+    return cookie[0]
+
+
+def test_a_device_behind_a_proxy_has_its_own_bound(proxied: int) -> None:
+    """All devices have the proxy's address: one guest's streams of news were all that the page has."""
+    with ExitStack() as held:
+
+        def asks(said: bytes, peer: str = "127.0.0.2") -> int:
+            sock = held.enter_context(from_peer(proxied, peer, said))
+            return status_of(sock)
+
+        assert [asks(news_for("198.51.100.1")) for _ in range(5)] == [200] * 4 + [503]
+        assert [asks(news_for("198.51.100.2")) for _ in range(4)] == [200] * 4
+        assert asks(news_for("2001:db8::1")) == 200
+        # Who is nobody's proxy takes no place of the device that it names.
+        assert asks(news_for("198.51.100.1"), "127.0.0.3") == 200
+
+
+def test_guests_leave_places_for_the_login_and_for_who_is_logged_in(proxied: int) -> None:
+    """With as many addresses as they like: the owner comes in, and sees what happens."""
+    with ExitStack() as held:
+
+        def asks(said: bytes) -> int:
+            return status_of(held.enter_context(from_peer(proxied, "127.0.0.2", said)))
+
+        statuses = [asks(news_for(f"198.51.100.{number}")) for number in range(12)]
+        assert statuses == [200] * 10 + [503] * 2
+        cookie = f"Cookie: {logged_in(proxied)}\r\n"
+        assert asks(news_for("198.51.100.1", cookie)) == 200
+        assert asks(news_for("198.51.100.1", cookie, "/health")) == 200
+
+
+def test_proxies_leave_connections_for_others(proxied: int) -> None:
+    """One that opens hundreds of them, of which nobody knows whose they are, does not keep this machine out."""
+    with ExitStack() as held:
+        for _ in range(16):
+            held.enter_context(from_peer(proxied, "127.0.0.2", b""))
+        assert is_ended(held.enter_context(from_peer(proxied, "127.0.0.2", b"")))
+        assert status_of(held.enter_context(from_peer(proxied, "127.0.0.3", NEWS))) == 200
 
 
 def test_too_much_of_a_head_is_refused(port: int) -> None:
     """Nobody's browser sends 20,000 letters of cookies."""
     with connected(port, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: " + b"x" * 40_000) as sock:
         assert sock.recv(65536).startswith((b"HTTP/1.1 400", b"HTTP/1.1 431", b""))
+
+
+@pytest.mark.parametrize("path", ["/species", "/api/v1/species"])
+def test_a_fault_of_the_page_is_said_as_one(
+    port: int, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bare "Internal Server Error" is a dead end: nobody knows whose turn it is, nor what to look for in the log."""
+
+    def broken(_: Home) -> None:
+        raise ZeroDivisionError("a secret of the station")
+
+    monkeypatch.setattr(Home, "store", property(broken))
+    asked = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
+    answers = []
+    for _ in range(2):
+        with connected(port, asked.encode()) as sock:
+            answers.append(b"".join(iter(lambda: sock.recv(65536), b"")).decode())
+    assert [answer[:12] for answer in answers] == ["HTTP/1.1 500"] * 2
+    faults = [re.findall(r"as fault ([0-9a-f]{8})", answer) for answer in answers]
+    assert faults[0] == faults[1]  # of one that repeats the log has only some
+    head, _, body = answers[0].partition("\r\n\r\n")
+    assert "content-security-policy: default-src 'none'" in head
+    assert "ZeroDivision" not in body
+    assert "secret" not in body
+    if path.startswith("/api"):
+        assert json.loads(body)["error"].endswith(faults[0][0])
+    else:
+        assert '<p class="problem" role="alert">The page itself has a fault' in body
+    logged = caplog.handler.format(next(one for one in caplog.records if one.exc_info))
+    assert f"fault {faults[0][0]} of the page, at GET '{path}'" in logged
+    assert "ZeroDivisionError: a secret of the station" in logged

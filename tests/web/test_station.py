@@ -21,6 +21,8 @@ from birdwatchd.records import new_visit_id
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.selftest import unpack
 from birdwatchd.testing import START, temporary_store
+from birdwatchd.web.access.login import Login, hash_of
+from birdwatchd.web.access.tries import FREE_TRIES
 from birdwatchd.web.asked.daemon_log import daemon_log
 from birdwatchd.web.asked.selftest import station_lines
 from tests.support.page import browser
@@ -165,3 +167,23 @@ def test_the_daemon_takes_its_secrets_out(home: Path) -> None:
     assert next(Daemon(config, Stop())._answer_masked_log(b"")) == {"lines": 0}  # no line yet is an answer too
     assert masked[1] == "it is ***"
     assert "123456789abcdefg" not in masked[0]
+
+
+def test_health_says_who_sent_wrong_passwords_and_tokens(home: Path) -> None:
+    """They are in the log of the page's process, which is not the daemon's: at night nobody sees them there."""
+    owner = browser(home, login=Login(hash_of("correct horse")), web={"password_file": home / "p"})
+    owner.post("/login", {"password": "correct horse"})
+    assert "Wrong logins" not in owner.get("/health").text
+    guesser, script = (browser(home, login=owner.login, web={"password_file": home / "p"}) for _ in range(2))
+    guesser.app = script.app = owner.app
+    guesser.peer, script.peer = "192.0.2.66", "2001:db8::5"
+    for _ in range(FREE_TRIES):
+        guesser.post("/login", {"password": "hunter2"})
+    script.get("/api/v1/visits", authorization="Bearer revoked")
+    text = re.sub(r"\s+", " ", owner.get("/health").text)
+    assert (
+        f'{FREE_TRIES} wrong passwords from <bdi dir="ltr">192.0.2.66</bdi>, the last just now; it has to wait' in text
+    )
+    assert '1 wrong token from <bdi dir="ltr">2001:db8::/64</bdi>, the last just now<br>' in text
+    assert "From 2 devices in the last day" in text
+    assert "hunter2" not in text

@@ -13,7 +13,7 @@ from birdwatchd.settings.config import Config
 from birdwatchd.store import Store
 from birdwatchd.store.pages.cards import CardFilter
 from birdwatchd.testing import START, example_visit, temporary_store
-from birdwatchd.web.access import login
+from birdwatchd.web.access import tries
 from birdwatchd.web.access.login import Login
 from birdwatchd.web.home import Home
 from birdwatchd.web.routes import api
@@ -36,7 +36,7 @@ def test_one_device_behind_a_proxy_locks_out_nobody_else(store: Store, monkeypat
     Report: https://github.com/TecFancy/dsh-auth-gate/issues/74
     Report: https://github.com/danbyte-net/danbyte/issues/226
     """
-    monkeypatch.setattr(login, "FREE_TRIES", 1)
+    monkeypatch.setattr(tries, "FREE_TRIES", 1)
     web = {"password_file": store.home / "none", "trusted_proxies": ["127.0.0.1", "10.0.0.0/8"]}
     somebody = browser(store.home, login=Login(HASH), web=web)
     invented = "203.0.113.1, 192.0.2.66, 10.0.0.2"  # the guesser writes the first, the outer proxy the second

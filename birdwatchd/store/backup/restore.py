@@ -25,6 +25,7 @@ from birdwatchd.store.backup.database_copy import (
     verify,
 )
 from birdwatchd.store.backup.folder import BackupFolder, folder_errors
+from birdwatchd.store.backup.holders import holders
 from birdwatchd.store.backup.media_copy import Copied, MediaCopier
 from birdwatchd.store.database import FILE_NAME
 from birdwatchd.store.media import MARK_NAME, home_lock
@@ -145,12 +146,24 @@ def _kept_out(database: Path) -> Iterator[None]:
             connection.execute("PRAGMA journal_mode=DELETE")  # nothing is left beside it that a new one could meet
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-                hint = "stop birdwatchd first (systemctl stop birdwatchd)"
-                raise StoreBusy(f"{database}: another process has it open", hint) from error
+                raise _has_it_open(database) from error
             raise
         except sqlite3.DatabaseError:  # damaged, which is why somebody restores a backup
             connection.close()
         yield
+
+
+def _has_it_open(database: Path) -> StoreBusy:
+    """Who does, and what to stop: the service, or a command such as `birdwatchd web` that runs besides."""
+    found = holders(database)
+    if not found:
+        hint = "stop birdwatchd first (systemctl stop birdwatchd), and `birdwatchd web` where that runs by itself"
+        return StoreBusy(f"{database}: another process has it open", hint)
+    runs = [one for one in found if one.command == "birdwatchd run"]
+    others = [one for one in found if one not in runs]
+    stop = (["systemctl stop birdwatchd"] if runs else []) + [f"kill {one.pid}" for one in others]
+    who = "; ".join(str(one) for one in found)
+    return StoreBusy(f"{database}: another process has it open ({who})", f"stop it first: {', '.join(stop)}")
 
 
 def _put_aside(database: Path, chosen: Path) -> Path | None:

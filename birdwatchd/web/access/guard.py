@@ -23,11 +23,13 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.web import WebSettings
-from birdwatchd.web.access.ingress import Ingress, is_from_own_page
+from birdwatchd.web.access.ingress import FORMS, Ingress, is_from_own_page
 from birdwatchd.web.access.login import Login
+from birdwatchd.web.access.places import Places
 from birdwatchd.web.access.proxies import Proxies, path_of
 from birdwatchd.web.access.roles import Role, may
 from birdwatchd.web.access.tokens import Tokens
+from birdwatchd.web.access.tries import network_of
 from birdwatchd.web.language.catalogue import ENGLISH, N_, language
 from birdwatchd.web.language.choice import chosen
 
@@ -45,6 +47,7 @@ MOST_BODY_BYTES = 10_000  # a form has a few words
 FORM_S = 10.0  # for all of them to arrive
 MOST_PATH_BYTES = 2_000
 TOO_OLD = N_("This page is too old to be answered. Load it again, then try once more.")
+TOO_MANY = N_("Too many ask for this page at once. Try again in some seconds.")
 LOG_IN_FIRST = N_("Log in first.")
 API = "/api/"  # for programs: what is wrong is said as JSON, and no login page is shown
 POLICY = (
@@ -91,13 +94,14 @@ class Hosts:
 class Guard:
     """An ASGI application that lets the right requests through to another.
 
-    What it lets through has in `scope["state"]`: `session` (empty without), `token` for its forms, `role`, and `form`,
-    the fields of a POST.
+    What it lets through has in `scope["state"]`: `session` (empty without), `token` for its forms (that of `forms_of`),
+    `role`, `is_ingress`, and `form`, the fields of a POST.
     """
 
     def __init__(self, app: App, settings: WebSettings, login: Login, tokens: Tokens) -> None:
         self._app, self._login, self._tokens = app, login, tokens
         self._hosts, self._proxies, self._ingress = Hosts(settings), Proxies(settings), Ingress(settings)
+        self._places = Places()
         self._stranger = Role.GUEST if settings.guest else Role.NOBODY
         self._language = settings.language
 
@@ -111,6 +115,7 @@ class Guard:
             send = _with_headers("", send, may_frame=False)
             await _answer(scope, send, 403, "Only Home Assistant is answered here.")
             return
+        device = "" if is_ingress or placed["client"] == scope["client"] else network_of(_peer(placed))
         scope = placed
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         scope = {**scope, "language": chosen(headers, self._language)}
@@ -125,17 +130,23 @@ class Guard:
         session = session if known else ""
         is_owner = is_ingress or known or self._login.is_open
         token = _bearer(headers) if path_of(scope).startswith(API) and not is_owner else ""
-        wait_s = self._login.own_wait_s(_peer(scope)) if token else 0.0
+        wait_s = self._login.tokens.wait_s(_peer(scope)) if token else 0.0
         if wait_s > 0:
             retry = [(b"retry-after", str(ceil(wait_s)).encode())]
-            await _answer(scope, send, 429, "There were too many wrong tokens or passwords from there.", retry)
+            await _answer(scope, send, 429, "There were too many wrong tokens from there.", retry)
             return
         role = Role.OWNER if is_owner else self._program(token, _peer(scope))
-        scope["state"] = {"session": session, "token": self._login.token(session), "role": role}
-        if may(role, scope["method"], path_of(scope)):
-            await self._hand_on(scope, headers, receive, send)
-        else:
-            await self._to_login(scope, headers, send)
+        forms_of = FORMS if is_ingress else session
+        scope["state"] = {"session": session, "forms_of": forms_of, "token": self._login.token(forms_of), "role": role}
+        scope["state"]["is_ingress"] = is_ingress
+        at_the_door = may(Role.NOBODY, scope["method"], path_of(scope))
+        with self._places.place(device, role, at_the_door=at_the_door) as free:
+            if not free:
+                await _answer(scope, send, 503, TOO_MANY, [(b"retry-after", b"5")])
+            elif may(role, scope["method"], path_of(scope)):
+                await self._hand_on(scope, headers, receive, send)
+            else:
+                await self._to_login(scope, headers, send)
 
     async def _hand_on(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
         """Let a request through; a form only from a page of its session."""
@@ -149,7 +160,7 @@ class Guard:
                 await _answer(scope, send, 413, N_("That is too much for a form."))
                 return
             given = headers.get("x-csrf-token") or form.get("token", "")
-            if not self._login.is_token(scope["state"]["session"], given):
+            if not self._login.is_token(scope["state"]["forms_of"], given):
                 await _answer(scope, send, 403, TOO_OLD)
                 return
             scope["state"]["form"] = form
@@ -182,7 +193,7 @@ class Guard:
             log.error("the page: no token is accepted: %s", error)
             name = None
         if name is None:
-            self._login.refuse_token(peer)
+            self._login.refuse_token(peer, token)
         return Role.NOBODY if name is None else Role.PROGRAM
 
     @staticmethod

@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 from birdwatchd.settings.web import WebSettings, is_root_path
 from birdwatchd.web.access.proxies import below
 
-__all__ = ["Ingress", "is_from_own_page"]
+__all__ = ["FORMS", "Ingress", "is_from_own_page"]
+
+FORMS = "ingress"  # whose token forms hold: another one than that of the login page, which any stranger is shown
 
 
 class Ingress:
@@ -44,12 +46,19 @@ class Ingress:
 
 
 def is_from_own_page(headers: dict[str, str]) -> bool:
-    """Whether a form was sent from a page of this origin, which the browser knows under Home Assistant's name."""
+    """Whether a form was sent from a page of this origin, which the browser knows under Home Assistant's name.
+
+    Home Assistant forbids referrers, so that a browser says `Origin: null` of any form, and over http it
+    sends no `Sec-Fetch-Site`. Then only the token in the form decides (`FORMS`).
+    """
     fetched = headers.get("sec-fetch-site")
     if fetched is not None:
         return fetched == "same-origin"
+    said = headers.get("origin", "")
+    if said == "null":
+        return True
     try:
-        origin = urlsplit(headers.get("origin", "")).netloc.lower()
+        origin = urlsplit(said).netloc.lower()
     except ValueError:
         return False
     return bool(origin) and origin in (headers.get("host", "").lower(), headers.get("x-forwarded-host", "").lower())

@@ -1,7 +1,8 @@
 """Decide who may see the page: a password (argon2), sessions with opaque ids, and a lock-out for those who guess.
 
 Without a password everybody who reaches the page is its owner; settings see to it that this is only this machine.
-Sessions live in memory: after a restart of the page one logs in again.
+Sessions live in memory: after a restart of the page's process one logs in again. It may write no file that opens the
+page later: who took it over would stay in.
 """
 
 from __future__ import annotations
@@ -14,23 +15,20 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.web import WebSettings
+from birdwatchd.web.access.tries import FIRST_WAIT_S, Tries
 
-__all__ = ["Login", "hash_of", "network_of"]
+__all__ = ["Login", "hash_of"]
 
 log = logging.getLogger(__name__)
 
 SESSION_S = 30 * 86_400.0  # since it was last used
 MOST_SESSIONS = 64
-FREE_TRIES = 5  # wrong passwords of one peer before it has to wait
-FIRST_WAIT_S, LONGEST_WAIT_S = 30.0, 900.0
-MOST_PEERS = 1000  # that are remembered for wrong passwords
 ACCOUNT_TRIES = 60  # wrong passwords of all peers together within `ACCOUNT_S`, before everybody waits
 ACCOUNT_S = 600.0
 SHORTEST = 8  # letters of a password
@@ -49,7 +47,12 @@ def hash_of(password: str) -> str:
 
 
 class Login:
-    """The one account of the page. Safe to use from several threads."""
+    """The one account of the page. Safe to use from several threads.
+
+    Attributes:
+        passwords, tokens: the wrong ones of each peer. They are counted apart: a program that goes on with a token that
+            was taken back must not keep the owner, at the same address, from the login.
+    """
 
     def __init__(self, password_hash: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         """
@@ -60,7 +63,7 @@ class Login:
         self._hasher = PasswordHasher()
         self._key = secrets.token_bytes(32)
         self._sessions: OrderedDict[str, float] = OrderedDict()
-        self._wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self.passwords, self.tokens = Tries(monotonic), Tries(monotonic)
         self._account: list[float] = []
         self._lock = threading.Lock()
         self._verifying = threading.Lock()  # each needs 64 MB
@@ -108,21 +111,14 @@ class Login:
 
     def wait_s(self, peer: str) -> float:
         """How long this peer has to wait before it may try a password, seconds."""
+        return max(self.passwords.wait_s(peer), self.everybodys_wait_s())
+
+    def everybodys_wait_s(self) -> float:
+        """How long nobody may try a password, because so many peers got it wrong together, seconds."""
         now_s = self._monotonic()
         with self._lock:
-            recent = [at_s for at_s in self._account if now_s - at_s < ACCOUNT_S]
-            self._account = recent
-            waits = [FIRST_WAIT_S - (now_s - recent[-1])] if len(recent) >= ACCOUNT_TRIES else []
-        return max([self.own_wait_s(peer), *waits])
-
-    def own_wait_s(self, peer: str) -> float:
-        """The same for a token, which nobody guesses: only for what this peer itself got wrong."""
-        with self._lock:
-            wrong, last_s = self._wrong.get(network_of(peer), (0, 0.0))
-        if wrong < FREE_TRIES:
-            return 0.0
-        wait_s = min(FIRST_WAIT_S * 2.0 ** min(wrong - FREE_TRIES, 16), LONGEST_WAIT_S)
-        return max(0.0, wait_s - (self._monotonic() - last_s))
+            self._account = [at_s for at_s in self._account if now_s - at_s < ACCOUNT_S]
+            return max(0.0, FIRST_WAIT_S - (now_s - self._account[-1])) if len(self._account) >= ACCOUNT_TRIES else 0.0
 
     def enter(self, password: str, peer: str) -> str | None:
         """A new session for who knows the password; None for who does not, or has to wait."""
@@ -132,13 +128,14 @@ class Login:
             try:
                 self._hasher.verify(self._hash, password)
             except VerificationError:
-                self._note_wrong(peer, "password")
+                self.passwords.note(peer)
+                log.warning("the page: wrong password from %s", peer)  # the waits allow a few lines in a minute
                 with self._lock:
                     self._account.append(self._monotonic())
                 return None
         session = secrets.token_urlsafe(32)
+        self.passwords.forgive(peer)
         with self._lock:
-            self._wrong.pop(network_of(peer), None)
             self._sessions[_digest(session)] = self._monotonic()
             while len(self._sessions) > MOST_SESSIONS:
                 self._sessions.popitem(last=False)
@@ -149,30 +146,12 @@ class Login:
         with self._lock:
             self._sessions.pop(_digest(session), None)
 
-    def refuse_token(self, peer: str) -> None:
-        """Note that a peer sent a token that is none. It makes nobody else wait."""
-        self._note_wrong(peer, "token")
-
-    def _note_wrong(self, peer: str, what: str) -> None:
-        """Count it, and say it in the log: a line for each, of which the waits allow a few in a minute."""
-        log.warning("the page: wrong %s from %s", what, peer)
-        now_s, network = self._monotonic(), network_of(peer)
-        with self._lock:
-            self._wrong[network] = self._wrong.pop(network, (0, 0.0))[0] + 1, now_s
-            while len(self._wrong) > MOST_PEERS:
-                self._wrong.popitem(last=False)
+    def refuse_token(self, peer: str, token: str) -> None:
+        """Note that a peer sent a token that is none. The same one again is no further guess, and makes nobody wait."""
+        if self.tokens.note(peer, _digest(token)):
+            log.warning("the page: wrong token from %s", peer)
 
 
-def _digest(session: str) -> str:
-    """Under what a session is remembered: not its id, which opens the page."""
-    return hashlib.sha256(session.encode()).hexdigest()
-
-
-def network_of(peer: str) -> str:
-    """A peer as far as it can be told apart: in IPv6 anybody has a /64 of addresses, but IPv4 within it is IPv4."""
-    try:
-        address = ip_address(peer)
-    except ValueError:
-        return peer
-    address = getattr(address, "ipv4_mapped", None) or address
-    return str(ip_network(f"{address}/64", strict=False)) if address.version == 6 else str(address)
+def _digest(secret: str) -> str:
+    """Under what a session, or a wrong token, is remembered: not what opens the page, or once did."""
+    return hashlib.sha256(secret.encode()).hexdigest()

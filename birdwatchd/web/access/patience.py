@@ -15,13 +15,15 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from birdwatchd.web.access.login import network_of
+from birdwatchd.web.access.tries import network_of
 
 __all__ = ["BoundedProtocol", "Crowd"]
 
 REQUEST_S = 10.0  # for the head of a request to arrive, all of it, on a new connection or after an answer
 MOST_OPEN = 60  # connections of one peer: a browser has six, and one for each open tab
 MOST_SILENT = 20  # of these, on which nothing was asked yet
+MOST_OF_PROXIES = 280  # of all proxies together: the others find the rest of the 300 that the page has
+PROXIES = "proxies"  # under what these are counted
 LOOPBACKS = ("127.0.0.0/8", "::1/128")
 STALLED_S = 60.0  # in which who reads slowly takes a few dozen kB, a slow telephone's share
 
@@ -29,16 +31,17 @@ STALLED_S = 60.0  # in which who reads slowly takes a few dozen kB, a slow telep
 class Crowd:
     """How many connections each peer has, and on how many of them nothing whole was asked yet.
 
-    Peers behind a reverse proxy are one here, and the proxy bounds them itself. This machine is not counted
-    either: tunnels and proxies ask from there.
+    Reverse proxies are one peer here, with a bound of its own; what each device behind them asks is counted in
+    `places.py`. This machine is not counted, unless a proxy asks from it: tunnels do too. Nor are those who are owners.
     """
 
-    def __init__(self, uncounted: Iterable[str] = ()) -> None:
+    def __init__(self, proxies: Iterable[str] = (), uncounted: Iterable[str] = ()) -> None:
         """
         Args:
-            uncounted: addresses and networks of proxies.
+            proxies, uncounted: addresses and networks.
         """
-        self._uncounted = [ip_network(one, strict=False) for one in (*LOOPBACKS, *uncounted)]
+        self._proxies = [ip_network(one, strict=False) for one in proxies]
+        self._uncounted = [ip_network(one, strict=False) for one in (*uncounted, *LOOPBACKS)]
         self._open: Counter[str] = Counter()
         self._silent: Counter[str] = Counter()
 
@@ -49,12 +52,16 @@ class Crowd:
         except ValueError:
             return ""
         address = getattr(address, "ipv4_mapped", None) or address
+        if any(address in one for one in self._proxies):
+            return PROXIES
         return "" if any(address in one for one in self._uncounted) else network_of(peer)
 
     def enters(self, network: str) -> bool:
         """Count a new connection; False where it is one too many, and is to be ended."""
         self._open[network] += 1
         self._silent[network] += 1
+        if network == PROXIES:
+            return self._open[network] <= MOST_OF_PROXIES
         return not network or (self._open[network] <= MOST_OPEN and self._silent[network] <= MOST_SILENT)
 
     def speaks(self, network: str) -> None:

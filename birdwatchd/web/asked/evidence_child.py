@@ -53,6 +53,9 @@ def make_map(order: dict[str, Any]) -> dict[str, str]:
 def main() -> int:
     """Do what stdin says; returns the exit status."""
     os.nice(19)
+    # A library of the model's looks for semaphores when it is imported, and warns where there can be none, as here.
+    # Nothing here uses its processes: this switches them off.
+    os.environ["JOBLIB_MULTIPROCESSING"] = "0"
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     bound_data(MOST_MB)

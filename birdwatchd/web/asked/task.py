@@ -5,18 +5,28 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
+import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
+
+from birdwatchd.commands.terminal import plain
 
 __all__ = ["ChildTask", "TaskState"]
 
 log = logging.getLogger(__name__)
 
+LONGEST_LINE, LONGEST_SHOWN = 2000, 200
+OUT_OF_MEMORY = frozenset(
+    {signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS}
+)  # as libraries and kernels end it
+_NO_MEMORY = re.compile(r"MemoryError|Cannot allocate memory|DefaultCPUAllocator|std::bad_alloc")
 MOST_BYTES = 60_000  # of an answer: what a pipe holds while nobody reads it
 
 
@@ -80,11 +90,15 @@ class ChildTask:
     def _ask(self, order: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
         """The child's answer, or why there is none."""
         try:
-            process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
         except OSError as error:  # out of processes, files or memory
             return {}, f"its process cannot be started ({os.strerror(error.errno or 0)})"
         assert process.stdin is not None
         assert process.stdout is not None
+        assert process.stderr is not None
+        last = _Last(process.stderr)
         with process:
             with suppress(BrokenPipeError):  # it is gone already
                 process.stdin.write(json.dumps(order).encode() + b"\n")
@@ -95,6 +109,7 @@ class ChildTask:
                 process.kill()
                 return {}, f"it took longer than {self._limit_s:.0f} s and was stopped"
             text = process.stdout.read(MOST_BYTES)
+            last.join()
             with suppress(BrokenPipeError):
                 process.stdin.close()
         try:
@@ -104,4 +119,24 @@ class ChildTask:
         except ValueError:
             pass
         how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
-        return {}, f"its process {how}; there may be too little memory"
+        if -code in OUT_OF_MEMORY or _NO_MEMORY.search(last.line):
+            return {}, f"its process {how}; there may be too little memory"
+        return {}, f"its process {how} ({last.line})" if last.line else f"its process {how}"
+
+
+class _Last(threading.Thread):
+    """Passes what a child writes to its stderr on to ours, which is the log; keeps the last line, where it says why."""
+
+    def __init__(self, stderr: IO[bytes]) -> None:
+        super().__init__(name="stderr", daemon=True)
+        self.line = ""
+        self._stderr = stderr
+        self.start()
+
+    def run(self) -> None:
+        """Read to the end, which is that of the child."""
+        while some := self._stderr.readline(LONGEST_LINE):
+            text = plain(some.decode("utf-8", "replace").strip())
+            self.line = text[:LONGEST_SHOWN] or self.line
+            sys.stderr.write(f"{text}\n" if text else "")
+        sys.stderr.flush()

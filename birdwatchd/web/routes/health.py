@@ -9,8 +9,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
+from birdwatchd.camera.blindness import explain
 from birdwatchd.commands.status import EFFORT, StationReport, examine
 from birdwatchd.store import EffortSpan
+from birdwatchd.web.access.login import Login
 from birdwatchd.web.asked.daemon_log import LEVELS, DaemonLog, daemon_log
 from birdwatchd.web.asked.selftest import PARTS, SelfTests, station_lines
 from birdwatchd.web.home import Home
@@ -20,6 +22,7 @@ __all__ = ["router"]
 
 router = APIRouter()
 STRIP = 700.0  # units of the drawing for a week
+MOST_PEERS = 10  # with wrong passwords, and as many with wrong tokens: the newest
 THINNEST = 0.8  # of a span, so that it can be seen
 
 
@@ -50,8 +53,9 @@ def health(request: Request) -> Response:
         "levels": LEVELS,
         "level": level,
         "log": log,
+        "explain": explain,
     }
-    return render(request, "health.html", **shown, **_test(request, report))
+    return render(request, "health.html", **shown, **_wrong(request), **_test(request, report))
 
 
 @router.get("/health/selftest")
@@ -65,6 +69,18 @@ def begin_selftest(request: Request) -> Response:
     """Begin a self-test."""
     _tests(request).ask()
     return selftest(request) if "hx-request" in request.headers else RedirectResponse("/health#selftest", 303)
+
+
+def _wrong(request: Request) -> dict[str, Any]:
+    """Who sent wrong passwords and tokens; the rest is in the log, a line each."""
+    login: Login = request.app.state.login
+    passwords, tokens = login.passwords.seen(), login.tokens.seen()
+    return {
+        "wrong_passwords": passwords[:MOST_PEERS],
+        "wrong_tokens": tokens[:MOST_PEERS],
+        "wrong_devices": len({one.peer for one in (*passwords, *tokens)}),
+        "nobody_s": login.everybodys_wait_s(),
+    }
 
 
 def _tests(request: Request) -> SelfTests:

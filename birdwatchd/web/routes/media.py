@@ -70,7 +70,8 @@ class NewsResponse(StreamingResponse):
         self._is_guest = request.state.role is Role.GUEST
         last = request.headers.get("last-event-id")
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        super().__init__(self._live.events(last and last[:64]), media_type="text/event-stream", headers=headers)
+        stream = self._live.events(last and last[:64], ends=request.state.is_ingress)
+        super().__init__(stream, media_type="text/event-stream", headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""

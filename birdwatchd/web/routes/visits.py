@@ -52,6 +52,16 @@ FILTERS = {
     "most": "a whole percentage such as 85",
     "after": "taken from the link to older visits",
 }
+# What the form calls those whose values can be misread (`templates/visits.html`).
+LABELS = {
+    "state": "Name is",
+    "day": "Day",
+    "firsts": "firsts",
+    "rare": "rare",
+    "unreviewed": "not reviewed",
+    "least": "Score from, in percent",
+    "most": "Score to, in percent",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +248,8 @@ def misread(given: Mapping[str, str], besides: Collection[str] = ()) -> list[str
             close = difflib.get_close_matches(name, FILTERS, n=1)
             found.append(f"{name[:64]} is no filter{f'; did you mean {close[0]}?' if close else ''}")
         elif name in FILTERS and value.strip() and not _is_read(name, value):
-            found.append(f"{name}: {value[:64]} cannot be read; write {FILTERS[name]}")
+            called = f"“{LABELS[name]}” ({name})" if name in LABELS else name
+            found.append(f"{called}: {value[:64]} cannot be read; write {FILTERS[name]}")
     return found
 
 

@@ -14,16 +14,22 @@ function letter(event) {
 const live = document.getElementById("live");
 const connection = document.getElementById("connection");
 if (live && live.hasAttribute("hx-get")) {
-  let stream;
+  let stream, goesOn = false; // ended, to be asked for again: through Home Assistant each news ends its stream
   const listen = () => {
     stream = new EventSource(`${root}/events`);
     stream.addEventListener("birds", () => body.dispatchEvent(new CustomEvent("birds")));
     stream.addEventListener("open", () => { connection.hidden = true; body.dataset.live = "yes"; });
+    stream.addEventListener("next", () => { goesOn = true; });
     stream.addEventListener("error", () => {
+      if (goesOn && stream.readyState !== EventSource.CLOSED) { goesOn = false; return; }
       connection.textContent = connection.dataset.lost;
       connection.hidden = false;
       delete body.dataset.live;
-      if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 30000); // refused: browsers try no more
+      if (stream.readyState !== EventSource.CLOSED) return;
+      setTimeout(listen, 30000); // refused: browsers try no more
+      fetch(location.href, { redirect: "manual", headers: { Accept: "text/html" } }).then((answer) => {
+        if (answer.type === "opaqueredirect") location.reload(); // to the login: the session has ended
+      }, () => {});
     });
   };
   listen();

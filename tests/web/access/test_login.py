@@ -10,7 +10,8 @@ from argon2.exceptions import VerificationError
 from birdwatchd.errors import ConfigError
 from birdwatchd.settings.web import WebSettings
 from birdwatchd.web.access import login as login_module
-from birdwatchd.web.access.login import FREE_TRIES, LONGEST_WAIT_S, SESSION_S, Login, hash_of
+from birdwatchd.web.access.login import SESSION_S, Login, hash_of
+from birdwatchd.web.access.tries import FREE_TRIES, LONGEST_WAIT_S, MOST_PEERS, SHOWN_S
 
 PASSWORD = "correct horse battery"
 HASH = hash_of(PASSWORD)
@@ -138,3 +139,36 @@ def test_a_wrong_password_is_said_with_its_sender(login: Login, clock: Clock, ca
     assert set(lines) == {"the page: wrong password from 192.0.2.1"}
     assert FREE_TRIES <= len(lines) <= 12
     assert "hunter2" not in caplog.text
+
+
+def test_a_program_with_an_old_token_does_not_keep_its_owner_out(login: Login, clock: Clock) -> None:
+    """A forgotten script at the owner's address, or behind the same router, asks with a revoked token day and night."""
+    for _ in range(200):
+        login.refuse_token("192.0.2.1", "revoked")
+        clock.now_s += 1
+    assert login.wait_s("192.0.2.1") == login.tokens.wait_s("192.0.2.1") == 0
+    for number in range(FREE_TRIES):
+        login.refuse_token("192.0.2.1", f"guessed {number}")
+    assert login.tokens.wait_s("192.0.2.1") > 0
+    assert login.enter(PASSWORD, "192.0.2.1") is not None
+    assert login.tokens.wait_s("192.0.2.1") > 0  # who knows the password knows no token
+
+
+def test_what_was_wrong_is_shown_for_a_day(login: Login, clock: Clock) -> None:
+    """Also after the right one: it may be the guesser's. Of a thousand devices the newest are kept."""
+    login.enter("wrong", "192.0.2.1")
+    clock.now_s += 60
+    for _ in range(FREE_TRIES):
+        login.enter("wrong", "2001:db8::1")
+    login.enter(PASSWORD, "192.0.2.1")
+    seen = login.passwords.seen()
+    assert [(one.peer, one.number, one.age_s) for one in seen] == [
+        ("2001:db8::/64", FREE_TRIES, 0),
+        ("192.0.2.1", 1, 60),
+    ]
+    assert [one.wait_s > 0 for one in seen] == [True, False]
+    clock.now_s += SHOWN_S - 30
+    assert len(login.passwords.seen()) == 1
+    for number in range(MOST_PEERS + 50):
+        login.refuse_token(f"10.0.{number // 250}.{number % 250}", "x")
+    assert len(login.tokens.seen()) == MOST_PEERS

@@ -12,8 +12,9 @@ from argon2 import PasswordHasher
 from birdwatchd.cli.main import run_cli
 from birdwatchd.errors import ConfigError
 from birdwatchd.testing import START, example_visit, temporary_store
-from birdwatchd.web.access.login import FREE_TRIES, Login
+from birdwatchd.web.access.login import Login
 from birdwatchd.web.access.tokens import FILE_NAME, MOST, Tokens
+from birdwatchd.web.access.tries import FREE_TRIES
 from tests.support.page import Browser, browser
 
 HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(
@@ -84,17 +85,30 @@ def test_who_tries_tokens_waits_and_is_named(home: Path, caplog: pytest.LogCaptu
     token, somebody = Tokens(home).make("dashboard", START), program(home)
     caplog.set_level(logging.INFO)
     wrong = "birdwatchd_guessed"
-    for _ in range(FREE_TRIES):
-        answer = somebody.get("/api/v1/visits", authorization=f"Bearer {wrong}")
+    for number in range(FREE_TRIES):
+        answer = somebody.get("/api/v1/visits", authorization=f"Bearer {wrong}{number}")
         assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
     answer = somebody.get("/api/v1/visits", authorization=f"Bearer {token}")
     assert (answer.status, answer.headers["retry-after"]) == (429, "30")
-    assert somebody.post("/login", {"password": "correct horse"}).status == 429
     somebody.peer = "192.0.2.7"
     assert somebody.get("/api/v1/visits", authorization=f"Bearer {token}").status == 200
     assert caplog.text.count("the page: wrong token from 127.0.0.1") == FREE_TRIES
     assert wrong not in caplog.text
     assert token not in caplog.text
+
+
+def test_a_program_that_goes_on_with_a_revoked_token_keeps_nobody_out(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the owner, nor another program at the same address; and the log has one line of it, not one a second."""
+    tokens, somebody = Tokens(home), program(home)
+    revoked, token = tokens.make("old", START), tokens.make("dashboard", START)
+    tokens.revoke("old")
+    asked = [somebody.get("/api/v1/visits", authorization=f"Bearer {revoked}").status for _ in range(FREE_TRIES * 4)]
+    assert set(asked) == {401}
+    assert somebody.get("/api/v1/visits", authorization=f"Bearer {token}").status == 200
+    assert somebody.post("/login", {"password": "correct horse"}).status == 303
+    assert caplog.text.count("the page: wrong token") == 1
 
 
 @pytest.mark.parametrize("text", ["x" * 200_000, "one word\n", "\xff", "name digest time more\n"])
