@@ -8,9 +8,12 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from birdwatchd.flow import Stop
 from birdwatchd.records import State, new_visit_id
@@ -54,7 +57,9 @@ class Station:
         visit = example_visit(new_visit_id(start, self.number), name, start=start)
         verdict = visit.verdict
         object.__setattr__(verdict, "state", state)
-        self.store.writer().record(visit, [example_moment(jpeg=self.pictures[name])], now)
+        moment = example_moment(jpeg=self.pictures[name])
+        looks = np.random.default_rng(self.number).normal(size=moment.embedding.shape).astype(np.float32)
+        self.store.writer().record(visit, [replace(moment, embedding=looks)], now)
         return visit.visit_id
 
     def answers(self) -> bool:
@@ -81,6 +86,23 @@ class Station:
         from selenium.webdriver import ActionChains
 
         ActionChains(self.driver).send_keys(*keys).perform()
+
+    @contextmanager
+    def fingers(self) -> Iterator[None]:
+        """A phone: what is pressed is pressed with a finger."""
+        self.resize(*PHONE)
+        self.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+            self.resize(*DESK)
+
+    def tap(self, x: float, y: float) -> None:
+        """With a finger, at a place of the window."""
+        touch = {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]}
+        self.driver.execute_cdp_cmd("Input.dispatchTouchEvent", touch)
+        self.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
     def text(self, css: str) -> str:
         shown = "return [...document.querySelectorAll(arguments[0])].map(one => one.innerText).join(' ')"

@@ -24,7 +24,7 @@ from birdwatchd.web.language.catalogue import language
 from birdwatchd.web.names import Names
 from birdwatchd.web.routes.species import bars_of
 from birdwatchd.web.routes.today import grid_of
-from birdwatchd.web.routes.visits import read_filter, top_rows
+from birdwatchd.web.routes.visits import top_rows
 from birdwatchd.web.words import Words
 from tests.support.page import Browser, browser
 
@@ -131,11 +131,11 @@ def test_every_state_of_the_list_is_an_address(owner: Browser, query: str, shown
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("?camra=nut", ["camra is no filter; did you mean camera?"]),
+        ("?camra=nut", ["unknown filter camra; did you mean camera?"]),
         ("?state=sure", ["state: sure cannot be read; write one of confirmed, uncertain, unknown, rejected"]),
         ("?day=yesterday&least=9O", ["day: yesterday cannot be read", "least: 9O cannot be read; write a whole perc"]),
         ("?rare=perhaps&after=x", ["rare: perhaps cannot be read; write 1", "after: x cannot be read"]),
-        ("?%3Cb%3E=1", ["&lt;b&gt; is no filter"]),
+        ("?%3Cb%3E=1", ["unknown filter &lt;b&gt;"]),
         ("?species=&camera=nut&state=&day=&least=&most=&firsts=0&rare=on", []),
     ],
 )
@@ -343,15 +343,6 @@ def test_the_grid_counts_by_the_stations_hours() -> None:
     assert [(row.name, row.total) for row in grid.rows] == [("b", 3), ("a", 1), ("Not named yet", 1)]
     assert dict(zip(grid.hours, grid.rows[0].hours, strict=True))[12] == (2, 5)
     assert [bar.height for bar in bars_of([("x", 2), ("y", 1), ("z", 0)])] == [80, 40, 0]
-
-
-def test_a_day_is_the_stations() -> None:
-    """The first of May begins at midnight in Israel, 21:00 UTC the evening before."""
-    wanted, day = read_filter({"day": "2026-05-01", "rare": "1"}, ZONE)
-    assert (day, wanted.rare) == (date(2026, 5, 1), True)
-    assert wanted.since == datetime(2026, 4, 30, 21, tzinfo=UTC)
-    for odd in ("9999-12-31", "0001-01-01", "2026-13-01", ""):
-        assert read_filter({"day": odd}, ZONE)[1] is None
 
 
 @pytest.mark.parametrize(
