@@ -37,12 +37,12 @@ def picture(species: str) -> bytes:
 class Station:
     """A store whose page is up, and a browser that looks at it."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, folder: Path, **web: Any) -> None:
         self.driver = _chromium(folder)  # first: where it is missing, nothing else has begun
         self.store, self.port = store, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.config = Config.model_validate(
-            {"home": store.home, "cameras": {"nut": {"source": "/"}}, "web": {"bind": f"127.0.0.1:{self.port}"}}
+            {"home": store.home, "cameras": {"nut": {"source": "/"}}, "web": {"bind": f"127.0.0.1:{self.port}", **web}}
         )
         self.stop, self.page = Stop(), PageProcess(self.config)
         self.thread = threading.Thread(target=self.page.run, args=(self.stop,), daemon=True)
@@ -125,10 +125,14 @@ def _chromium(folder: Path) -> Any:
 
 
 @contextmanager
-def open_station(folder: Path) -> Iterator[Station]:
-    """A station with its page and a browser, until the end."""
+def open_station(folder: Path, **web: Any) -> Iterator[Station]:
+    """A station with its page and a browser, until the end.
+
+    Args:
+        web: keys of the configuration's `web`.
+    """
     with temporary_store() as store:
-        made = Station(store, folder)
+        made = Station(store, folder, **web)
         try:
             made.thread.start()
             wait_for(made.answers, "the page to answer")

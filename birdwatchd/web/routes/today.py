@@ -45,9 +45,10 @@ class GridRow:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Species by hours of one day."""
+    """Species by hours of one day; `busy` are the hours in which birds came."""
 
     hours: tuple[int, ...]
+    busy: frozenset[int]
     rows: tuple[GridRow, ...]
 
 
@@ -110,7 +111,9 @@ def grid_of(visits: Sequence[DayVisit], home: Home, sun: tuple[datetime, datetim
         )
         for species, count in counts.items()
     ]
-    return Grid(tuple(shown), tuple(sorted(rows, key=lambda row: (row.species is None, -row.total, row.name))))
+    return Grid(
+        tuple(shown), frozenset(hours), tuple(sorted(rows, key=lambda row: (row.species is None, -row.total, row.name)))
+    )
 
 
 def _shade(number: int, most: int) -> int:
