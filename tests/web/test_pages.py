@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -300,6 +301,35 @@ def test_names_are_found_while_they_are_typed(home: Path, owner: Browser) -> Non
     names = Names(SimpleNamespace(names_file=table, names_language=""))  # type: ignore[arg-type]
     for typed in ("kohl", "great tit", "PARUS  maj"):
         assert names.find(typed)[0].common_name == "Kohlmeise"
+
+
+def test_hebrew_names_are_found_as_they_are_typed(home: Path, owner: Browser) -> None:
+    """A list is printed with points, maqaf and geresh; a phone's keyboard has none of them, or others."""
+    table = home / "names.csv"
+    lines = (
+        "scientific_name,name",
+        "Upupa epops,דוכיפת",
+        "Passer domesticus,דְּרוֹר־הַבַּיִת",
+        "Coturnix coturnix,שליו נודד",
+        "Saxicola rubicola,דוחל צ׳יפמן",
+    )
+    table.write_text("\n".join(lines), encoding="utf-8-sig")  # as spreadsheets save it
+    hebrew = browser(home, cameras={"nut": {"source": "/"}}, species={"names_file": table})
+    for typed, found in (
+        ("דוכ", "Upupa epops"),
+        ("הבית", "Passer domesticus"),
+        ("דרור הבית", "Passer domesticus"),
+        ("נודד", "Coturnix coturnix"),
+        ("צ'יפ", "Saxicola rubicola"),
+        ("hoopoe", "Upupa epops"),
+    ):
+        part = hebrew.get(f"/names?{urlencode({'q': typed})}").text
+        assert re.findall(r'data-name="([^"]+)"', part)[0] == found
+    assert "names.csv" in hebrew.get("/health").text
+    assert "species.names_file" in owner.get("/health").text
+    answer = hebrew.post(f"/visits/{UNSURE}/review", {"verdict": "species", "species": "דרור הבית", "back": "/review"})
+    assert answer.status == 303
+    assert "דְּרוֹר־הַבַּיִת" in hebrew.get(f"/visits/{UNSURE}").text
 
 
 def test_pictures_are_made_small_and_never_large(owner: Browser) -> None:

@@ -50,6 +50,7 @@ def health(request: Request) -> Response:
         "levels": LEVELS,
         "level": level,
         "log": log,
+        "names_file": home.config.species.names_file,
     }
     return render(request, "health.html", **shown, **_test(request, report))
 
