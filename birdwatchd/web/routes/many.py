@@ -80,7 +80,7 @@ def begin(request: Request) -> Response:
     verdict = next((one for one in ReviewVerdict if one.value == form.get("verdict")), None)
     species = form.get("species", "").strip()[:255] if verdict is ReviewVerdict.SPECIES else ""
     if verdict is None or not chosen.visit_ids or (verdict is ReviewVerdict.SPECIES and not species):
-        raise ConfigError("nothing was said, or of no visit", "choose visits, and say what they are")
+        raise ConfigError("no answer or no visit was chosen", "choose visits, and say what they are")
     if species:
         species = species_named(species, home.config).common_name
     job = ReviewJob(ReviewJob.id_at(home.now()), verdict, species, PAGE_REVIEWER, chosen.about, chosen.visit_ids)
@@ -128,7 +128,7 @@ def _chosen(home: Home, looks: Looks, said: Words, given: Mapping[str, str]) -> 
     if given.get("map"):
         drawn = looks.named(given["map"])
         if drawn is None:
-            raise ReviewRefused("the map was drawn anew since", "draw the line once more")
+            raise ReviewRefused("the map has been drawn again since", "draw the line once more")
         points = drawn.within(read_outline(given.get("line", "")))
         about = said.language.gettext("visits within a line on the map of looks")
         return Chosen(tuple(point.visit_id for point in points), about, which)
@@ -145,7 +145,7 @@ def _chosen(home: Home, looks: Looks, said: Words, given: Mapping[str, str]) -> 
         )
         return Chosen((like, *found), about, which)
     if wrong := misread(given, BESIDES):
-        raise ConfigError(f"not understood: {', '.join(wrong)}", "all visits would be meant; go back to the list")
+        raise ConfigError(f"not understood: {', '.join(wrong)}", "it would count for all visits; go back to the list")
     asked = read_filter(given, home.zone)
     wanted, before = asked.wanted, _instant(given.get("before", ""))
     if before is not None:
