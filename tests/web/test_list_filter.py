@@ -120,6 +120,15 @@ def test_the_cells_of_the_table_of_hours_lead_to_their_visits(owner: Browser) ->
     assert "1 visit" in re.findall(r'<td class="s\d"><a [^>]*aria-label="([^"]*)"', grid)[0]
 
 
+def test_any_day_has_its_table_of_hours(owner: Browser) -> None:
+    """In the morning one asks who came when yesterday: only *Today* had the table, and only today's."""
+    text = owner.get(f"/visits?day={TODAY}").text
+    grid = text.partition('class="grid"')[2].partition("</table>")[0]
+    assert f"/visits?species=Parus%20major&amp;day={TODAY}&amp;hour=1" in grid
+    for other in (f"?day={TODAY}&hour=0", f"?day={TODAY}&camera=nut", "?day=2020-01-01", ""):  # not all that came
+        assert 'class="grid"' not in owner.get(f"/visits{other}").text
+
+
 def test_filters_that_are_set_are_said_and_taken_away_by_a_press(owner: Browser) -> None:
     """On a phone the filters are folded away; what is set is in sight, and each can go without unfolding them."""
     text = owner.get(f"/visits?species=Parus+major&day={TODAY}&hour=0&camera=nut&state=confirmed&least=10").text

@@ -347,7 +347,11 @@ def test_species_and_health_say_what_there_is(owner: Browser) -> None:
     listed = owner.get("/species").text
     assert "House sparrow" in listed
     assert "Great tit" not in listed  # not confirmed
-    assert "Over the day" in owner.get("/species/Passer%20domesticus").text
+    sparrow = owner.get("/species/Passer%20domesticus").text
+    assert "Over the day" in sparrow
+    first = re.search(r'href="(/visits\?species=[^"]+&amp;day=[^"]+)"', sparrow)
+    assert first is not None
+    assert cards(owner.get(first[1].replace("&amp;", "&")).text) == [SURE]
     assert owner.get("/species/Corvus%20corax").status == 404
     assert "does not run" in owner.get("/health").text
 

@@ -20,7 +20,7 @@ from birdwatchd.web.home import Home
 from birdwatchd.web.language.catalogue import Language
 from birdwatchd.web.render import home_of, render, words_of
 
-__all__ = ["router"]
+__all__ = ["grid_of", "router", "sun_of"]
 
 router = APIRouter()
 NEWEST = 8
@@ -68,7 +68,7 @@ def today(request: Request) -> Response:
     day = now.astimezone(home.zone).date()
     start, end = day_bounds(day, home.zone)
     visits = home.store.species.between(start, end)
-    sun = _sun(day, home.config.station)
+    sun = sun_of(day, home.config.station)
     return render(
         request,
         "today.html",
@@ -81,7 +81,7 @@ def today(request: Request) -> Response:
     )
 
 
-def _sun(day: date, station: StationSettings) -> tuple[datetime, datetime] | None:
+def sun_of(day: date, station: StationSettings) -> tuple[datetime, datetime] | None:
     """Sunrise and sunset, where the station says its place."""
     if station.latitude is None or station.longitude is None:
         return None

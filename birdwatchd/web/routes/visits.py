@@ -23,6 +23,7 @@ from birdwatchd.web.asked.evidence import EvidenceMaps, EvidenceState
 from birdwatchd.web.home import Home
 from birdwatchd.web.render import home_of, render, words_of
 from birdwatchd.web.routes.list_filter import choices_of, misread, place_of, place_text, read_filter
+from birdwatchd.web.routes.today import grid_of, sun_of
 from birdwatchd.web.words import STATE_WORDS
 
 __all__ = ["TopRow", "guesses_of", "likeness", "router", "top_rows"]
@@ -74,6 +75,10 @@ def visits(request: Request) -> Response:
     species = home.store.species.names()
     called = dict(species).get(wanted.species, wanted.species) if wanted.species else None
     camera = home.camera_name(wanted.camera) if wanted.camera else None
+    chosen = choices_of(asked, words_of(request), called, camera)
+    sun = sun_of(day, home.config.station) if day else None
+    whole_day = day is not None and len(chosen) == 1  # all that came on it
+    visits_of_day = home.store.species.between(*day_bounds(day, home.zone)) if day and whole_day else []
     return render(
         request,
         "visits.html",
@@ -85,7 +90,9 @@ def visits(request: Request) -> Response:
         cameras=list(dict.fromkeys([*home.config.cameras, *home.store.cards.cameras()])),
         states=list(STATE_WORDS),
         wanted=wanted,
-        chosen=choices_of(asked, words_of(request), called, camera),
+        chosen=chosen,
+        grid=grid_of(visits_of_day, home, sun, words_of(request).language) if whole_day else None,
+        sun=sun,
         day=day,
         hour=asked.hour,
         rail=_rail(home, day),
