@@ -25,6 +25,8 @@ JOB = ReviewJob("20260501T063000000000", ReviewVerdict.NOT_A_BIRD, "", "ann", "t
 PAGES = (
     "/",
     "/visits",
+    "/visits?day=TODAY",
+    "/visits?day=TODAY&hour=1&camera=nut",
     "/visits/VISIT",
     "/visits/VISIT/similar",
     "/visits/VISIT/evidence",
@@ -72,7 +74,8 @@ def prefer(station: Station, language: str, *, dark: bool) -> None:
 
 def open_page(station: Station, path: str) -> None:
     newest = next(iter(station.store.cards.page(CardFilter(), 1).cards)).stored.visit.visit_id
-    station.open(path.replace("VISIT", newest))
+    station.open(path.replace("VISIT", newest).replace("TODAY", f"{datetime.now(UTC):%Y-%m-%d}"))
+    station.driver.execute_script("document.querySelectorAll('details').forEach(one => { one.open = true; })")
 
 
 @pytest.mark.parametrize("path", PAGES)
