@@ -9,6 +9,7 @@ synonym. A class that is in neither stays usable under the model's own name.
 from __future__ import annotations
 
 import csv
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -22,6 +23,10 @@ __all__ = ["Taxonomy", "bundled_taxonomy", "name_key", "names_of", "species_keys
 # What trained classifiers call "none of my birds"; birder's own models use `Unknown`.
 _NO_SPECIES = frozenset({"unknown", "background", "not a bird", "no bird", "other", "empty"})
 _SPELLING = str.maketrans({"_": " ", "-": " ", "'": None, "\N{RIGHT SINGLE QUOTATION MARK}": None})
+# Hebrew lists have maqaf for a hyphen, geresh for an apostrophe, and perhaps points (vowels); nobody types them.
+_SPELLING |= {ord("\N{HEBREW PUNCTUATION MAQAF}"): " ", ord("\N{HEBREW PUNCTUATION GERESH}"): None}
+_SPELLING |= {ord("\N{HEBREW PUNCTUATION GERSHAYIM}"): None, ord('"'): None}
+_SPELLING |= {point: None for point in range(0x0591, 0x05C8) if unicodedata.category(chr(point)) == "Mn"}
 # Third words of classes that are no subspecies: a model that tells sexes or ages apart means to.
 _SEX_OR_AGE = frozenset(
     {"male", "female", "adult", "juvenile", "immature", "subadult", "chick", "nestling", "breeding", "nonbreeding"}
@@ -30,7 +35,7 @@ _CROSS = "\N{MULTIPLICATION SIGN}"
 
 
 def name_key(name: str) -> str:
-    """Normalise a name for comparing: no case, no `_`, `-` or apostrophe, single spaces."""
+    """Normalise a name for comparing: no case, no `_`, `-`, apostrophe or Hebrew point, single spaces."""
     return " ".join(name.translate(_SPELLING).casefold().split())
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from birdwatchd.store.backup.last_backup import LastBackup
     from birdwatchd.store.backup.make import BackedUp, back_up
     from birdwatchd.store.backup.restore import Restored, restore
-    from birdwatchd.store.camera_state import CameraSummary, EffortSpan, day_bounds
+    from birdwatchd.store.camera_state import CameraSummary, EffortSpan, day_bounds, hour_bounds
     from birdwatchd.store.embeddings import Embeddings, VisitEmbeddings
     from birdwatchd.store.examples import Examples, VisitExample
     from birdwatchd.store.news import Compose, Day, NewsContext, StoredVisit
@@ -67,6 +67,7 @@ else:
             "back_up": "backup.make",
             "content_of": "scans",
             "day_bounds": "camera_state",
+            "hour_bounds": "camera_state",
             "restore": "backup.restore",
         },
     )
@@ -110,5 +111,6 @@ __all__ = [
     "back_up",
     "content_of",
     "day_bounds",
+    "hour_bounds",
     "restore",
 ]

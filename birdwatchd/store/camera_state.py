@@ -32,6 +32,7 @@ __all__ = [
     "camera_id",
     "day_at",
     "day_bounds",
+    "hour_bounds",
     "is_present",
     "newest_confirmed",
 ]
@@ -170,6 +171,17 @@ def day_bounds(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
     """When a local day begins, and when the next one does (UTC)."""
     first, second = (datetime.combine(d, time.min, zone).astimezone(UTC) for d in (day, day + timedelta(days=1)))
     return first, second
+
+
+def hour_bounds(day: date, hour: int, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """When an hour of a local day begins and ends (UTC): the instants whose local time has this hour.
+
+    Where clocks are put back it may be two hours long; one that they leave out is empty.
+    """
+    begin = datetime.combine(day, time(hour), zone).astimezone(UTC)
+    if hour == 23:
+        return begin, day_bounds(day, zone)[1]
+    return begin, datetime.combine(day, time(hour + 1), zone).astimezone(UTC)
 
 
 def day_at(connection: Connection, day: date, zone: ZoneInfo, camera: str | None = None) -> Day:

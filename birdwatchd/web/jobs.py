@@ -53,7 +53,7 @@ class Jobs:
             StoreError: it cannot be written down.
         """
         if job.state == "undone" and not undo:
-            raise ReviewRefused("this was undone, and cannot go on", "ask for it anew")
+            raise ReviewRefused("this was undone, and cannot go on", "start a new review")
         with self._lock:
             if self._last is not None and self._last.is_running:
                 raise ReviewRefused("other visits are just being reviewed", "wait until that is done, or stop it")

@@ -78,6 +78,7 @@ def _environment(spoken: Language) -> Environment:
         whole_day=said.whole_day,
         weekday=said.weekday,
         date=said.date,
+        hour=said.hour,
         sentence=lambda text: sentence(text, spoken),
         clause=lambda text: sentence(text, spoken, whole=False),
         segment=lambda text: quote(str(text), safe=""),

@@ -122,6 +122,10 @@ class Words:
         """A day with its year: `4 May 2026`."""
         return self.language.date(day, N_("d MMM y"))
 
+    def hour(self, hour: int) -> str:
+        """An hour of the day: `07:00-08:00`, with an en dash; it reads from left to right in every language."""
+        return f"\N{LEFT-TO-RIGHT ISOLATE}{hour:02}:00\N{EN DASH}{hour + 1:02}:00\N{POP DIRECTIONAL ISOLATE}"
+
     def lasted(self, start: datetime, end: datetime | None) -> str:
         """How long a visit was: `12 s`, `3 min 20 s`, `1 h 5 min`; `here now` while the bird is there."""
         if end is None:

@@ -48,6 +48,7 @@ FILTERS = [
     CardFilter(species="Parus major"),
     CardFilter(species="Parus major", camera="nut", states=(State.CONFIRMED,)),
     CardFilter(since=START + timedelta(minutes=10), until=START + timedelta(minutes=30)),
+    CardFilter(species="Parus major", since=START + timedelta(minutes=10), until=START + timedelta(minutes=30)),
     CardFilter(firsts=True),
     CardFilter(rare=True, firsts=True, camera="nut", states=(State.CONFIRMED,)),
     CardFilter(rare=True, species="Passer domesticus"),

@@ -9,9 +9,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from birdwatchd.flow import Stop
 from birdwatchd.records import State, new_visit_id
@@ -35,12 +38,13 @@ def picture(species: str) -> bytes:
 class Station:
     """A store whose page is up, and a browser that looks at it."""
 
-    def __init__(self, store: Store, folder: Path, web: Mapping[str, Any]) -> None:
+    def __init__(self, store: Store, folder: Path, **web: Any) -> None:
         self.driver = _chromium(folder)  # first: where it is missing, nothing else has begun
         self.store, self.port = store, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        served = {"bind": f"127.0.0.1:{self.port}", **web}
-        self.config = Config.model_validate({"home": store.home, "cameras": {"nut": {"source": "/"}}, "web": served})
+        self.config = Config.model_validate(
+            {"home": store.home, "cameras": {"nut": {"source": "/"}}, "web": {"bind": f"127.0.0.1:{self.port}", **web}}
+        )
         self.stop, self.page = Stop(), PageProcess(self.config)
         self.thread = threading.Thread(target=self.page.run, args=(self.stop,), daemon=True)
         self.pictures = {name: picture(name) for name in ("Great tit", "House sparrow")}
@@ -54,7 +58,9 @@ class Station:
         visit = example_visit(new_visit_id(start, self.number), name, start=start)
         verdict = visit.verdict
         object.__setattr__(verdict, "state", state)
-        self.store.writer().record(visit, [example_moment(jpeg=self.pictures[name])], now)
+        moment = example_moment(jpeg=self.pictures[name])
+        looks = np.random.default_rng(self.number).normal(size=moment.embedding.shape).astype(np.float32)
+        self.store.writer().record(visit, [replace(moment, embedding=looks)], now)
         return visit.visit_id
 
     def answers(self) -> bool:
@@ -84,6 +90,23 @@ class Station:
 
         ActionChains(self.driver).send_keys(*keys).perform()
 
+    @contextmanager
+    def fingers(self) -> Iterator[None]:
+        """A phone: what is pressed is pressed with a finger."""
+        self.resize(*PHONE)
+        self.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True})
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": False})
+            self.resize(*DESK)
+
+    def tap(self, x: float, y: float) -> None:
+        """With a finger, at a place of the window."""
+        touch = {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]}
+        self.driver.execute_cdp_cmd("Input.dispatchTouchEvent", touch)
+        self.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
     def text(self, css: str) -> str:
         shown = "return [...document.querySelectorAll(arguments[0])].map(one => one.innerText).join(' ')"
         return str(self.driver.execute_script(shown, css))  # in one step: parts of a page are replaced meanwhile
@@ -109,10 +132,10 @@ def open_station(folder: Path, **web: Any) -> Iterator[Station]:
     """A station with its page and a browser, until the end.
 
     Args:
-        web: more keys of the page's configuration.
+        web: keys of the configuration's `web`.
     """
     with temporary_store() as store:
-        made = Station(store, folder, web)
+        made = Station(store, folder, **web)
         try:
             made.thread.start()
             wait_for(made.answers, "the page to answer")

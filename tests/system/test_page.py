@@ -6,6 +6,7 @@ visits are written into the database as the daemon writes them.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -127,7 +128,7 @@ def test_a_line_around_birds_leads_to_their_review(station: Station) -> None:
 
     station.bird("Great tit", ago_s=300.0)
     station.open("/looks")
-    drawn = len(station.find("#looks circle"))
+    drawn = len(station.find("#looks [data-v]"))
     assert drawn >= 1
     chart = station.find("#looks")[0]
     side = chart.size["width"] * 0.49
@@ -137,6 +138,82 @@ def test_a_line_around_birds_leads_to_their_review(station: Station) -> None:
     line.release().perform()
     wait_for(lambda: "/review/many?map=" in station.driver.current_url, "the review", 10)
     assert f"Review {drawn} visit" in station.text("h1")
+
+
+def test_a_point_is_hit_with_a_thumb(station: Station) -> None:
+    """A point is as small as a grain of rice: a thumb beside it means it, and its bird is shown under the map."""
+    for number in range(6):
+        station.bird("Great tit", ago_s=400.0 + number)
+    with station.fingers():
+        station.open("/looks")
+        places = station.driver.execute_script(
+            "return [...document.querySelectorAll('#looks [data-v]')].map(one => {"
+            "const {x, y, width, height} = one.getBoundingClientRect();"
+            "return [one.dataset.v, x + width / 2, y + height / 2, width]})"
+        )
+        assert {round(width) >= 8 for *_, width in places} == {True}  # they were 4.5 pixels wide
+        alone = max(
+            places, key=lambda one: min(math.dist(one[1:3], other[1:3]) for other in places if other is not one)
+        )
+        station.tap(alone[1] + 9, alone[2] + 9)
+        wait_for(lambda: station.find(f"#looks-card #v-{alone[0]}"), "its visit", 10)
+        assert "/looks" in station.driver.current_url
+        assert station.find("#looks-card .card img")
+    station.find("#looks-card .choices a")[0].click()
+    wait_for(lambda: station.driver.current_url.endswith(f"/visits/{alone[0]}"), "its page", 10)
+
+
+def test_the_map_of_looks_is_walked_with_keys(station: Station) -> None:
+    """Whoever cannot point goes from bird to bird, along the map or through time, and opens one."""
+    for number in range(6):
+        station.bird("House sparrow", ago_s=420.0 + number)
+    station.open("/looks")
+    ids = [one.get_attribute("data-v") for one in station.find("#looks [data-v]")]
+    ask = "return [...document.querySelectorAll('#looks-card .card')].map(one => one.dataset.visit)"
+    shown = lambda: station.driver.execute_script(ask)  # noqa: E731
+    while station.driver.switch_to.active_element.get_attribute("id") != "looks":
+        station.press("\ue004")  # Tab
+    wait_for(lambda: shown() == ids[:1], "the newest visit", 10)
+    station.press("\ue00f", "\ue00f")  # Page Down
+    wait_for(lambda: shown() == [ids[2]], "the one before the one before", 10)
+    station.press("\ue00e")  # Page Up
+    wait_for(lambda: shown() == [ids[1]], "the one after it", 10)
+    x = lambda: float(station.find("#ring")[0].get_attribute("cx"))  # noqa: E731
+    station.press("\ue010", *["\ue012"] * len(ids))  # End, and Left as far as it goes
+    most_left = x()
+    station.press(*["\ue014"] * len(ids))  # Right
+    assert x() > most_left
+    wait_for(lambda: len(shown()) == 1, "its visit", 10)
+    chosen = station.find(f"#looks [cx='{station.find('#ring')[0].get_attribute('cx')}']")[0].get_attribute("data-v")
+    station.press("\ue007")  # Enter
+    wait_for(lambda: station.driver.current_url.endswith(f"/visits/{chosen}"), "its page", 10)
+
+
+def test_a_phone_shows_birds_and_not_their_filters(station: Station) -> None:
+    """The filters filled the screen; they are folded away, and what is set stands above the birds."""
+    station.bird("Great tit", ago_s=130.0)
+    seen = "const r = document.querySelector('.card img').getBoundingClientRect(); return r.bottom <= innerHeight"
+    ask = "return document.querySelector(arguments[0]).checkVisibility()"
+    visible = lambda css: station.driver.execute_script(ask, css)  # noqa: E731
+    with station.fingers():
+        station.open("/visits?species=Parus+major&camera=nut&least=10")
+        assert station.driver.execute_script(seen)
+        assert len(station.find(".chips a")) == 4
+        assert not visible("#filters")
+        station.open("/visits")
+        assert station.driver.execute_script(seen)
+        station.find("#choose summary")[0].click()
+        for name, value in (("species", "Parus major"), ("camera", "nut")):  # both, and then shown
+            select = station.find(f"select[name={name}]")[0]
+            choose = (
+                "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change', {bubbles: true}))"
+            )
+            station.driver.execute_script(choose, select, value)
+        station.find("#filters button")[0].click()
+        wait_for(lambda: "species=Parus+major&camera=nut" in station.driver.current_url, "both", 10)
+        assert station.driver.execute_script(seen)
+    station.open("/visits")
+    assert (visible("#filters"), visible("#choose summary")) == (True, False)  # where there is room
 
 
 def test_a_mask_is_drawn_in_the_live_picture_and_its_lines_are_copied(station: Station) -> None:

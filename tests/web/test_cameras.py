@@ -74,7 +74,7 @@ def test_a_still_is_for_who_is_logged_in(home: Path) -> None:
 @pytest.mark.parametrize(
     ("camera", "words"),
     [
-        ("dark", "the camera has sent none since somebody looked"),
+        ("dark", "the camera has sent none since this page was opened"),
         ("shut", "store: nothing"),
         ("gone", "This camera is not watched."),
     ],
@@ -191,8 +191,8 @@ def test_small_numbers_are_written_without_an_exponent() -> None:
         ("0.1 0.2, 0.4 0.2", "line 1 has 2"),
         (f"{TRIANGLE}\n0.1 0.2 0.3", "Line 2 has an odd number"),
         ("0.1 0.2, 0.4 0.2, 0.4 5", "above 1"),
-        ("0.1 0.2, 0.4 0.2, 0.4 -0.5", "something else than numbers"),
-        ("a b c", "something else than numbers"),
+        ("0.1 0.2, 0.4 0.2, 0.4 -0.5", "something other than numbers"),
+        ("a b c", "something other than numbers"),
         ("\n".join([", ".join(["0 0"] * 51)] * 2), "more than 100 corners"),
     ],
 )

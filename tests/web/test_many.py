@@ -87,7 +87,7 @@ def test_all_that_match_a_filter_are_reviewed_and_undone(owner: Browser, store: 
     where = answer.headers["location"]
     page = owner.get(where).text
     assert 'class="problem"' not in page
-    assert "<b>3</b> of 3 visits carry this review" in page
+    assert "<b>3</b> of 3 visits have this review" in page
     assert owner.get("/review/jobs").text.count(where) == 1
     owner.post(where, {"do": "undo"})
     wait_for_job()
@@ -158,7 +158,7 @@ def test_a_line_on_the_map_is_reviewed(owner: Browser, store: Store) -> None:
     assert "Odd ones out" in text
     whole = "line=-1100_-1100~-1100_1100~1100_1100~1100_-1100"
     assert "Review 5 visits at once" in owner.get(f"/review/many?map={name[1]}&{whole}").text
-    assert "No visit that waits" in owner.get(f"/review/many?map={name[1]}&line=1").text
+    assert "No visit matches that is not reviewed" in owner.get(f"/review/many?map={name[1]}&line=1").text
     answer = owner.post("/review/jobs", {"which": f"map={name[1]}&{whole}", "verdict": "not_a_bird"})
     assert answer.status == 303
     wait_for_job()

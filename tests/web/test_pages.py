@@ -11,6 +11,7 @@ from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -25,7 +26,8 @@ from birdwatchd.web.language.catalogue import language
 from birdwatchd.web.names import Names
 from birdwatchd.web.routes.species import bars_of
 from birdwatchd.web.routes.today import grid_of
-from birdwatchd.web.routes.visits import LABELS, read_filter, top_rows
+from birdwatchd.web.routes.visits import top_rows
+from birdwatchd.web.routes.list_filter import LABELS, read_filter
 from birdwatchd.web.words import Words
 from tests.support.page import Browser, browser
 
@@ -132,7 +134,7 @@ def test_every_state_of_the_list_is_an_address(owner: Browser, query: str, shown
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("?camra=nut", ["camra is no filter; did you mean camera?"]),
+        ("?camra=nut", ["unknown filter camra; did you mean camera?"]),
         (
             "?state=sure",
             ["“Name is” (state): sure cannot be read; write one of confirmed, uncertain, unknown"],
@@ -142,7 +144,7 @@ def test_every_state_of_the_list_is_an_address(owner: Browser, query: str, shown
             ["“Day” (day): yesterday cannot", "“Score from, in percent” (least): 9O cannot be read; write"],
         ),
         ("?rare=perhaps&after=x", ["“rare” (rare): perhaps cannot be read; write 1", "after: x cannot be read"]),
-        ("?%3Cb%3E=1", ["&lt;b&gt; is no filter"]),
+        ("?%3Cb%3E=1", ["unknown filter &lt;b&gt;"]),
         ("?species=&camera=nut&state=&day=&least=&most=&firsts=0&rare=on", []),
     ],
 )
@@ -309,6 +311,35 @@ def test_names_are_found_while_they_are_typed(home: Path, owner: Browser) -> Non
         assert names.find(typed)[0].common_name == "Kohlmeise"
 
 
+def test_hebrew_names_are_found_as_they_are_typed(home: Path, owner: Browser) -> None:
+    """A list is printed with points, maqaf and geresh; a phone's keyboard has none of them, or others."""
+    table = home / "names.csv"
+    lines = (
+        "scientific_name,name",
+        "Upupa epops,דוכיפת",
+        "Passer domesticus,דְּרוֹר־הַבַּיִת",
+        "Coturnix coturnix,שליו נודד",
+        "Saxicola rubicola,דוחל צ׳יפמן",
+    )
+    table.write_text("\n".join(lines), encoding="utf-8-sig")  # as spreadsheets save it
+    hebrew = browser(home, cameras={"nut": {"source": "/"}}, species={"names_file": table})
+    for typed, found in (
+        ("דוכ", "Upupa epops"),
+        ("הבית", "Passer domesticus"),
+        ("דרור הבית", "Passer domesticus"),
+        ("נודד", "Coturnix coturnix"),
+        ("צ'יפ", "Saxicola rubicola"),
+        ("hoopoe", "Upupa epops"),
+    ):
+        part = hebrew.get(f"/names?{urlencode({'q': typed})}").text
+        assert re.findall(r'data-name="([^"]+)"', part)[0] == found
+    assert "names.csv" in hebrew.get("/health").text
+    assert "species.names_file" in owner.get("/health").text
+    answer = hebrew.post(f"/visits/{UNSURE}/review", {"verdict": "species", "species": "דרור הבית", "back": "/review"})
+    assert answer.status == 303
+    assert "דְּרוֹר־הַבַּיִת" in hebrew.get(f"/visits/{UNSURE}").text
+
+
 def test_pictures_are_made_small_and_never_large(owner: Browser) -> None:
     """A list of birds on a phone loads kilobytes; a crop of 100 pixels is not blown up."""
     for number, size, side in ((0, 160, 160), (0, 320, 320), (1, 320, 100)):
@@ -324,7 +355,11 @@ def test_species_and_health_say_what_there_is(owner: Browser) -> None:
     listed = owner.get("/species").text
     assert "House sparrow" in listed
     assert "Great tit" not in listed  # not confirmed
-    assert "Over the day" in owner.get("/species/Passer%20domesticus").text
+    sparrow = owner.get("/species/Passer%20domesticus").text
+    assert "Over the day" in sparrow
+    first = re.search(r'href="(/visits\?species=[^"]+&amp;day=[^"]+)"', sparrow)
+    assert first is not None
+    assert cards(owner.get(first[1].replace("&amp;", "&")).text) == [SURE]
     assert owner.get("/species/Corvus%20corax").status == 404
     assert "does not run" in owner.get("/health").text
 
@@ -350,15 +385,6 @@ def test_the_grid_counts_by_the_stations_hours() -> None:
     assert [(row.name, row.total) for row in grid.rows] == [("b", 3), ("a", 1), ("Not named yet", 1)]
     assert dict(zip(grid.hours, grid.rows[0].hours, strict=True))[12] == (2, 5)
     assert [bar.height for bar in bars_of([("x", 2), ("y", 1), ("z", 0)])] == [80, 40, 0]
-
-
-def test_a_day_is_the_stations() -> None:
-    """The first of May begins at midnight in Israel, 21:00 UTC the evening before."""
-    wanted, day = read_filter({"day": "2026-05-01", "rare": "1"}, ZONE)
-    assert (day, wanted.rare) == (date(2026, 5, 1), True)
-    assert wanted.since == datetime(2026, 4, 30, 21, tzinfo=UTC)
-    for odd in ("9999-12-31", "0001-01-01", "2026-13-01", ""):
-        assert read_filter({"day": odd}, ZONE)[1] is None
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ COOKIE = "birdwatchd_session"
 MOST_BODY_BYTES = 10_000  # a form has a few words
 FORM_S = 10.0  # for all of them to arrive
 MOST_PATH_BYTES = 2_000
-TOO_OLD = N_("This page is too old to be answered. Load it again, then try once more.")
+TOO_OLD = N_("This page is out of date. Load it again and try once more.")
 TOO_MANY = N_("Too many ask for this page at once. Try again in some seconds.")
 LOG_IN_FIRST = N_("Log in first.")
 API = "/api/"  # for programs: what is wrong is said as JSON, and no login page is shown
@@ -180,7 +180,7 @@ class Guard:
             return 421, text
         from_own_page = is_from_own_page if is_ingress else _same_origin
         if scope["method"] == "POST" and not from_own_page(headers):
-            return 403, N_("This was sent from a page of another site, and is not done.")
+            return 403, N_("This was sent from a page of another site and was refused.")
         return None
 
     def _program(self, token: str, peer: str) -> Role:

@@ -66,6 +66,7 @@ WHO = {
     "GET /cameras/{camera}/now": _OWN,
     "GET /cameras/{camera}/still.jpg": _OWN,
     "GET /looks": _OWN,
+    "GET /looks/{visit_id}": _OWN,
     "GET /names": _OWN,
     "GET /review": _OWN,
     "GET /review/jobs": _OWN,

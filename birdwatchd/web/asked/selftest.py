@@ -27,7 +27,7 @@ DISK = N_("Disk")
 WORDS = {
     "daemon": N_("Daemon"),
     "crop": N_("Drawn bird"),
-    "camera": N_("Taken in"),
+    "camera": N_("Accepted"),
     "classify": N_("Model"),
     "verdict": N_("Name"),
     "record": N_("Database and disk"),

@@ -1,4 +1,4 @@
-"""Write the lines of a configuration for places that were drawn in a camera's picture: `ignore`, `mask` and `zones`.
+"""Show the lines of a configuration for places that were drawn in a camera's picture: `ignore`, `mask` and `zones`.
 
 They are for a person to copy. Nothing here writes a configuration; what would be refused in one is refused here.
 """
@@ -55,7 +55,7 @@ def drawn_shapes(text: str) -> list[Polygon]:
         if not line.strip():
             continue
         if not _LINE.fullmatch(line) or "-" in line:
-            raise CannotBeWritten(f"Line {number} has something else than numbers from 0 to 1.")
+            raise CannotBeWritten(f"Line {number} holds something other than numbers from 0 to 1.")
         values = [float(value) for value in _NUMBER.findall(line)]
         if len(values) % 2:
             raise CannotBeWritten(f"Line {number} has an odd number of numbers: each corner has two.")
@@ -67,7 +67,7 @@ def drawn_shapes(text: str) -> list[Polygon]:
             tuple((round(x, DIGITS), round(y, DIGITS)) for x, y in zip(values[::2], values[1::2], strict=True))
         )
     if sum(len(shape) for shape in shapes) > MOST_POINTS:
-        raise CannotBeWritten(f"That is more than {MOST_POINTS} corners; fewer do as well.")
+        raise CannotBeWritten(f"That is more than {MOST_POINTS} corners; use fewer.")
     return shapes
 
 
@@ -81,7 +81,7 @@ def lines_of(settings: CameraSettings, drawn: Drawn) -> str:
     value: object
     if drawn.key == "zones":
         if not drawn.zone or len(drawn.zone) > 64 or not drawn.zone.isprintable():
-            raise CannotBeWritten("Give the zone a name: alert rules say it.")
+            raise CannotBeWritten("Give the zone a name; alert rules use it.")
         if len(drawn.shapes) != 1:
             raise CannotBeWritten("A zone is one place; draw one.")
         zones = ({} if drawn.instead else dict(settings.zones)) | {drawn.zone: drawn.shapes[0]}

@@ -80,7 +80,7 @@ class CameraNow:
             if now is not None and (over or now.age_s < FRESH_S):
                 return now
             if over:
-                raise NoPicture("There is no picture: the camera has sent none since somebody looked.")
+                raise NoPicture("There is no picture yet: the camera has sent none since this page was opened.")
             await asyncio.sleep(AGAIN_S)
 
     def picture(self, camera: str, number: int) -> bytes | None:

@@ -54,6 +54,7 @@ def health(request: Request) -> Response:
         "level": level,
         "log": log,
         "explain": explain,
+        "names_file": home.config.species.names_file,
     }
     return render(request, "health.html", **shown, **_wrong(request), **_test(request, report))
 

@@ -7,6 +7,7 @@ from collections import Counter
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from birdwatchd.errors import NoSuchVisit
 from birdwatchd.web.looks import Looks
 from birdwatchd.web.render import home_of, render
 
@@ -30,3 +31,12 @@ def looks(request: Request) -> Response:
     return render(
         request, "looks.html", name=made.name, map=made.map, counts=counts, colours=colours, other=COLOURS, cards=cards
     )
+
+
+@router.get("/looks/{visit_id}")
+def looks_card(request: Request, visit_id: str) -> Response:
+    """The visit of a point: a part of the page of the map."""
+    card = home_of(request).store.cards.of(visit_id)
+    if card is None:
+        raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
+    return render(request, "looks_card.html", one=card)

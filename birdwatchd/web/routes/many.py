@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlencode
 
 from fastapi import APIRouter, HTTPException, Request
@@ -14,13 +14,13 @@ from birdwatchd.commands.review import species_named
 from birdwatchd.commands.review_many import MOST_VISITS, JobFiles, ReviewJob, done_by
 from birdwatchd.errors import ConfigError, NoSuchVisit, ReviewRefused
 from birdwatchd.store import ReviewVerdict
-from birdwatchd.store.pages.cards import CardFilter
 from birdwatchd.web.home import Home
 from birdwatchd.web.jobs import Jobs
 from birdwatchd.web.looks import Looks, read_outline
 from birdwatchd.web.render import home_of, render, words_of
-from birdwatchd.web.routes.visits import likeness, misread, read_filter
-from birdwatchd.web.words import PAGE_REVIEWER, STATE_WORDS, Words
+from birdwatchd.web.routes.list_filter import Asked, choices_of, misread, read_filter
+from birdwatchd.web.routes.visits import likeness
+from birdwatchd.web.words import PAGE_REVIEWER, Words
 
 __all__ = ["router"]
 
@@ -80,7 +80,7 @@ def begin(request: Request) -> Response:
     verdict = next((one for one in ReviewVerdict if one.value == form.get("verdict")), None)
     species = form.get("species", "").strip()[:255] if verdict is ReviewVerdict.SPECIES else ""
     if verdict is None or not chosen.visit_ids or (verdict is ReviewVerdict.SPECIES and not species):
-        raise ConfigError("nothing was said, or of no visit", "choose visits, and say what they are")
+        raise ConfigError("no answer or no visit was chosen", "choose visits, and say what they are")
     if species:
         species = species_named(species, home.config).common_name
     job = ReviewJob(ReviewJob.id_at(home.now()), verdict, species, PAGE_REVIEWER, chosen.about, chosen.visit_ids)
@@ -128,7 +128,7 @@ def _chosen(home: Home, looks: Looks, said: Words, given: Mapping[str, str]) -> 
     if given.get("map"):
         drawn = looks.named(given["map"])
         if drawn is None:
-            raise ReviewRefused("the map was drawn anew since", "draw the line once more")
+            raise ReviewRefused("the map has been drawn again since", "draw the line once more")
         points = drawn.within(read_outline(given.get("line", "")))
         about = said.language.gettext("visits within a line on the map of looks")
         return Chosen(tuple(point.visit_id for point in points), about, which)
@@ -145,30 +145,22 @@ def _chosen(home: Home, looks: Looks, said: Words, given: Mapping[str, str]) -> 
         )
         return Chosen((like, *found), about, which)
     if wrong := misread(given, BESIDES):
-        raise ConfigError(f"not understood: {', '.join(wrong)}", "all visits would be meant; go back to the list")
-    wanted, day = read_filter(given, home.zone)
-    before = _instant(given.get("before", ""))
+        raise ConfigError(f"not understood: {', '.join(wrong)}", "it would count for all visits; go back to the list")
+    asked = read_filter(given, home.zone)
+    wanted, before = asked.wanted, _instant(given.get("before", ""))
     if before is not None:
         wanted = replace(wanted, until=min(wanted.until or before, before))
     wanted = replace(wanted, unreviewed=True, over=True)
-    about = _about(wanted, day, home, said)
+    about = _about(asked, home, said)
     return Chosen(tuple(home.store.cards.ids(wanted, MOST_VISITS)), about, which)
 
 
-def _about(wanted: CardFilter, day: date | None, home: Home, said: Words) -> str:
-    """Which visits a filter asks for, in words."""
-    _ = said.language.gettext
-    words = [
-        wanted.species or "",
-        home.camera_name(wanted.camera) if wanted.camera else "",
-        *(_(STATE_WORDS[state]).lower() for state in wanted.states),
-        said.date(day) if day else "",
-        _("firsts") if wanted.firsts else "",
-        _("rare") if wanted.rare else "",
-        _("score from %(share)s", share=said.percent(wanted.least)) if wanted.least is not None else "",
-        _("score to %(share)s", share=said.percent(wanted.most)) if wanted.most is not None else "",
-    ]
-    named = ", ".join(word for word in words if word)
+def _about(asked: Asked, home: Home, said: Words) -> str:
+    """Which visits a filter asks for, in words; that they are not reviewed goes without being asked for."""
+    _, wanted = said.language.gettext, asked.wanted
+    camera = home.camera_name(wanted.camera) if wanted.camera else None
+    chosen = choices_of(replace(asked, wanted=replace(wanted, unreviewed=False)), said, wanted.species, camera)
+    named = ", ".join(one.words for one in chosen)
     return _("%(which)s, not reviewed", which=named) if named else _("all visits, not reviewed")
 
 

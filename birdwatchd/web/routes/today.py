@@ -20,7 +20,7 @@ from birdwatchd.web.home import Home
 from birdwatchd.web.language.catalogue import Language
 from birdwatchd.web.render import home_of, render, words_of
 
-__all__ = ["router"]
+__all__ = ["grid_of", "router", "sun_of"]
 
 router = APIRouter()
 NEWEST = 8
@@ -45,9 +45,10 @@ class GridRow:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Species by hours of one day."""
+    """Species by hours of one day; `busy` are the hours in which birds came."""
 
     hours: tuple[int, ...]
+    busy: frozenset[int]
     rows: tuple[GridRow, ...]
 
 
@@ -67,7 +68,7 @@ def today(request: Request) -> Response:
     day = now.astimezone(home.zone).date()
     start, end = day_bounds(day, home.zone)
     visits = home.store.species.between(start, end)
-    sun = _sun(day, home.config.station)
+    sun = sun_of(day, home.config.station)
     return render(
         request,
         "today.html",
@@ -80,7 +81,7 @@ def today(request: Request) -> Response:
     )
 
 
-def _sun(day: date, station: StationSettings) -> tuple[datetime, datetime] | None:
+def sun_of(day: date, station: StationSettings) -> tuple[datetime, datetime] | None:
     """Sunrise and sunset, where the station says its place."""
     if station.latitude is None or station.longitude is None:
         return None
@@ -110,7 +111,9 @@ def grid_of(visits: Sequence[DayVisit], home: Home, sun: tuple[datetime, datetim
         )
         for species, count in counts.items()
     ]
-    return Grid(tuple(shown), tuple(sorted(rows, key=lambda row: (row.species is None, -row.total, row.name))))
+    return Grid(
+        tuple(shown), frozenset(hours), tuple(sorted(rows, key=lambda row: (row.species is None, -row.total, row.name)))
+    )
 
 
 def _shade(number: int, most: int) -> int:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -16,17 +14,19 @@ from fastapi.responses import Response
 from birdwatchd.commands.similar import similar_visits
 from birdwatchd.commands.terminal import NO_SPECIES
 from birdwatchd.errors import NoSuchVisit, StoreError
-from birdwatchd.records import State, Verdict, Visit
+from birdwatchd.records import Verdict, Visit
 from birdwatchd.search.nearest import has_copy
 from birdwatchd.store import StoredMoment, day_bounds
-from birdwatchd.store.pages.cards import Card, CardFilter, Place
+from birdwatchd.store.pages.cards import Card
 from birdwatchd.store.pages.clip_span import clip_span
 from birdwatchd.web.asked.evidence import EvidenceMaps, EvidenceState
 from birdwatchd.web.home import Home
-from birdwatchd.web.render import home_of, render
+from birdwatchd.web.render import home_of, render, words_of
+from birdwatchd.web.routes.list_filter import choices_of, misread, place_of, place_text, read_filter
+from birdwatchd.web.routes.today import grid_of, sun_of
 from birdwatchd.web.words import STATE_WORDS
 
-__all__ = ["TopRow", "guesses_of", "likeness", "misread", "read_filter", "router", "top_rows"]
+__all__ = ["TopRow", "guesses_of", "likeness", "router", "top_rows"]
 
 router = APIRouter()
 PAGE = 24
@@ -36,32 +36,6 @@ MOST_UNCOPIED = 20_000  # visits whose embeddings are read into memory, for a co
 ALIKE = 24  # visits that are shown as similar
 LIKELY = 0.02  # what is less likely is no name to offer
 _one_search = threading.Lock()
-
-
-_YES, _NO = ("1", "true", "on", "yes"), ("0", "false", "off", "no")
-# The filters of an address, and how their values are written.
-FILTERS = {
-    "species": "a scientific name",
-    "camera": "the key of a camera",
-    "state": f"one of {', '.join(state.value for state in STATE_WORDS)}",
-    "day": "a date such as 2026-05-01",
-    "firsts": "1",
-    "rare": "1",
-    "unreviewed": "1",
-    "least": "a whole percentage such as 85",
-    "most": "a whole percentage such as 85",
-    "after": "taken from the link to older visits",
-}
-# What the form calls those whose values can be misread (`templates/visits.html`).
-LABELS = {
-    "state": "Name is",
-    "day": "Day",
-    "firsts": "firsts",
-    "rare": "rare",
-    "unreviewed": "not reviewed",
-    "least": "Score from, in percent",
-    "most": "Score to, in percent",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +68,35 @@ class Marks:
 def visits(request: Request) -> Response:
     """A page of the list, newest first."""
     home = home_of(request)
-    wanted, day = read_filter(request.query_params, home.zone)
-    page = home.store.cards.page(wanted, PAGE, _place(request.query_params.get("after", "")))
+    asked = read_filter(request.query_params, home.zone)
+    wanted, day = asked.wanted, asked.day
+    page = home.store.cards.page(wanted, PAGE, place_of(request.query_params.get("after", "")))
     by_day = groupby(page.cards, key=lambda card: card.stored.visit.start.astimezone(home.zone).date())
+    species = home.store.species.names()
+    called = dict(species).get(wanted.species, wanted.species) if wanted.species else None
+    camera = home.camera_name(wanted.camera) if wanted.camera else None
+    chosen = choices_of(asked, words_of(request), called, camera)
+    sun = sun_of(day, home.config.station) if day else None
+    whole_day = day is not None and len(chosen) == 1  # all that came on it
+    visits_of_day = home.store.species.between(*day_bounds(day, home.zone)) if day and whole_day else []
     return render(
         request,
         "visits.html",
         days=[(one, list(cards)) for one, cards in by_day],
-        older=_text(page.older) if page.older is not None else None,
+        older=place_text(page.older) if page.older is not None else None,
         first_page="after" not in request.query_params,
         misread=misread(request.query_params),
-        species=home.store.species.names(),
+        species=species,
         cameras=list(dict.fromkeys([*home.config.cameras, *home.store.cards.cameras()])),
         states=list(STATE_WORDS),
         wanted=wanted,
+        chosen=chosen,
+        grid=grid_of(visits_of_day, home, sun, words_of(request).language) if whole_day else None,
+        sun=sun,
         day=day,
+        hour=asked.hour,
         rail=_rail(home, day),
-        day_before=day - timedelta(days=1) if day and _any_before(home, wanted.since) else None,
+        day_before=day - timedelta(days=1) if day and _any_before(home, day) else None,
         day_after=day + timedelta(days=1) if day else None,
     )
 
@@ -197,9 +183,9 @@ def _rail(home: Home, chosen: date | None) -> list[date]:
     return [day for day, some in zip(days, came, strict=True) if some or day == chosen]
 
 
-def _any_before(home: Home, at: datetime | None) -> bool:
+def _any_before(home: Home, day: date) -> bool:
     """Whether there are birds to go back to."""
-    return at is not None and home.store.cards.are_in([(THE_PAST, at)])[0]
+    return home.store.cards.are_in([(THE_PAST, day_bounds(day, home.zone)[0])])[0]
 
 
 def top_rows(verdict: Verdict) -> list[TopRow]:
@@ -214,85 +200,3 @@ def guesses_of(verdict: Verdict) -> tuple[tuple[str, float], ...]:
     rows = [(row.name, row.share) for row in top_rows(verdict) if row.share is not None]
     others = [(name, share) for name, share in rows if name != verdict.common_name and share >= LIKELY]
     return tuple(one for one in others if one[0].casefold() not in NO_SPECIES)[:3]
-
-
-def read_filter(given: Mapping[str, str], zone: ZoneInfo) -> tuple[CardFilter, date | None]:
-    """Which visits an address asks for, and the local day among it; what it misspells (`misread`) is left out."""
-    day = _day(given.get("day", ""))
-    since, until = day_bounds(day, zone) if day is not None else (None, None)
-    state = next((one for one in State if one.value == given.get("state")), None)
-    species = given.get("species", "").strip()
-    return CardFilter(
-        species=species[:255] or None,
-        camera=given.get("camera", "")[:64] or None,
-        states=(state,) if state is not None else (),
-        since=since,
-        until=until,
-        firsts=_is_ticked(given.get("firsts", "")),
-        rare=_is_ticked(given.get("rare", "")),
-        unreviewed=_is_ticked(given.get("unreviewed", "")),
-        least=_share(given.get("least", "")),
-        most=_share(given.get("most", "")),
-    ), day
-
-
-def misread(given: Mapping[str, str], besides: Collection[str] = ()) -> list[str]:
-    """What of an address is no filter, or has a value that cannot be read, and how it would be written.
-
-    Args:
-        besides: names that an address may also have.
-    """
-    found = []
-    for name, value in given.items():
-        if name not in FILTERS and name not in besides:
-            close = difflib.get_close_matches(name, FILTERS, n=1)
-            found.append(f"{name[:64]} is no filter{f'; did you mean {close[0]}?' if close else ''}")
-        elif name in FILTERS and value.strip() and not _is_read(name, value):
-            called = f"“{LABELS[name]}” ({name})" if name in LABELS else name
-            found.append(f"{called}: {value[:64]} cannot be read; write {FILTERS[name]}")
-    return found
-
-
-def _is_read(name: str, value: str) -> bool:
-    readers: Mapping[str, Callable[[str], bool]] = {
-        "state": lambda text: any(text == state.value for state in State),
-        "day": lambda text: _day(text) is not None,
-        "least": lambda text: _share(text) is not None,
-        "most": lambda text: _share(text) is not None,
-        "after": lambda text: _place(text) is not None,
-    }
-    if name in ("firsts", "rare", "unreviewed"):
-        return value.casefold() in _YES + _NO
-    return readers[name](value) if name in readers else True
-
-
-def _is_ticked(text: str) -> bool:
-    return text.casefold() in _YES
-
-
-def _share(percent: str) -> float | None:
-    """`85` of an address as 0.85; None for what is no whole percentage."""
-    number = int(percent) if percent.isascii() and percent.isdecimal() and len(percent) <= 3 else None
-    return None if number is None or number > 100 else number / 100
-
-
-def _day(text: str) -> date | None:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return None
-    return day if 1970 <= day.year < 9000 else None  # the ends of the calendar have no neighbours
-
-
-def _text(place: Place) -> str:
-    return f"{place.start:%Y-%m-%dT%H:%M:%S.%fZ}~{place.visit_id}"
-
-
-def _place(text: str) -> Place | None:
-    start, tilde, visit_id = text.partition("~")
-    try:
-        at = datetime.fromisoformat(start)
-    except ValueError:
-        return None
-    # the ends of the calendar have no time in another zone
-    return Place(at, visit_id[:64]) if tilde and at.tzinfo is not None and 1970 <= at.year < 9000 else None

@@ -68,7 +68,7 @@ setInterval(() => {
   }
 }, 10000);
 
-// -- filters: chosen is shown; an address holds only what was chosen
+// -- filters: chosen is shown, where they are not unfolded over the list; an address holds only what was chosen
 
 const filters = document.getElementById("filters");
 if (filters) {
@@ -80,7 +80,9 @@ if (filters) {
   window.addEventListener("pageshow", () => {
     for (const field of filters.elements) field.disabled = false;
   });
-  filters.addEventListener("change", () => filters.requestSubmit());
+  filters.addEventListener("change", () => {
+    if (!filters.closest("details[open]")) filters.requestSubmit();
+  });
 }
 
 // -- the pictures' places in the clip
@@ -93,49 +95,6 @@ body.addEventListener("click", (event) => {
   clip.currentTime = Number(mark.dataset.seek);
   clip.focus();
 });
-
-// -- the map of looks: a line around points leads to their review
-
-const map = document.getElementById("looks");
-if (map) {
-  const lasso = document.getElementById("lasso");
-  const draw = document.getElementById("draw");
-  let line = null; // corners, in the map's own units
-  const place = (event) => {
-    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(map.getScreenCTM().inverse());
-    return [at.x, at.y];
-  };
-  draw.hidden = false;
-  draw.addEventListener("click", () => {
-    draw.setAttribute("aria-pressed", String(map.classList.toggle("drawing")));
-  });
-  map.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || (event.pointerType !== "mouse" && !map.classList.contains("drawing"))) return;
-    line = [place(event)];
-    map.setPointerCapture(event.pointerId);
-  });
-  map.addEventListener("pointermove", (event) => {
-    if (!line) return;
-    const [x, y] = place(event);
-    const [lastX, lastY] = line.at(-1);
-    if (Math.hypot(x - lastX, y - lastY) > 0.02) line.push([x, y]);
-    lasso.setAttribute("points", line.map((one) => one.join()).join(" "));
-  });
-  map.addEventListener("pointercancel", () => { line = null; lasso.setAttribute("points", ""); });
-  map.addEventListener("pointerup", (event) => {
-    const drawn = line;
-    line = null;
-    lasso.setAttribute("points", "");
-    if (drawn && drawn.length > 3) {
-      const every = Math.ceil(drawn.length / 70); // an address has its length
-      const corners = drawn.filter((_, index) => index % every === 0).map(([x, y]) => `${Math.round(x * 1000)}_${Math.round(-y * 1000)}`);
-      location.assign(`${root}/review/many?map=${map.dataset.map}&line=${corners.join("~")}`);
-      return;
-    }
-    const point = document.elementFromPoint(event.clientX, event.clientY)?.closest("[data-v]");
-    if (point) location.assign(`${root}/visits/${encodeURIComponent(point.dataset.v)}`);
-  });
-}
 
 // -- names while they are typed on a visit's own page
 

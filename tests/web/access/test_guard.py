@@ -149,9 +149,9 @@ def test_a_guest_is_offered_nothing_that_guests_may_not(home: Path) -> None:
         assert forms <= {"/visits", "/language"}
         links = set(re.findall(r'(?:href|hx-get)="(/[^"?]*)', page))
         assert [one for one in links if somebody.get(one).status != 200] == []
-        assert "told about it" not in page
+        assert "sent about it" not in page
         assert 'href="/login?next=' in page
-    assert "told about it" in browser(home).get(f"/visits/{VISIT}").text
+    assert "sent about it" in browser(home).get(f"/visits/{VISIT}").text
 
 
 def test_a_guest_who_logs_in_is_the_owner(home: Path) -> None:

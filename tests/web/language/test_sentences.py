@@ -50,7 +50,7 @@ def test_every_form_is_still_said() -> None:
         ),
         ("there is no visit 01JT", "אין ביקור \u206801JT\u2069"),
         ("Did you mean House sparrow?", "האם התכוונתם ל־\u2068House sparrow\u2069?"),
-        ("nothing was said, or of no visit", "לא נאמר דבר, או שלא נבחר אף ביקור"),
+        ("no answer or no visit was chosen", "לא נאמר דבר, או שלא נבחר אף ביקור"),
     ],
 )
 def test_a_sentence_is_found_by_its_form(english: str, hebrew: str) -> None:
@@ -63,8 +63,8 @@ def test_a_sentence_within_another_is_translated_too() -> None:
     """A name that is not sure, and why."""
     whole = sentence("0.71 for Great tit, but looks less like a bird than all earlier visits here", HEBREW)
     assert "נראה פחות כמו ציפור" in whole
-    both = sentence("this was undone, and cannot go on; ask for it anew", HEBREW)
-    assert both == "זה בוטל, ואי אפשר להמשיך; בקשו מחדש"
+    both = sentence("this was undone, and cannot go on; start a new review", HEBREW)
+    assert both == "זה בוטל, ואי אפשר להמשיך; התחילו בדיקה חדשה"
     assert "daemon" not in sentence("the daemon does not answer: no daemon listens there.", HEBREW)
 
 
