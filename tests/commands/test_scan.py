@@ -232,7 +232,7 @@ WORKER = """
 import json, sys, time
 sys.stdin.readline()
 while line := sys.stdin.readline():
-    answer = {answers}[json.loads(line)["file"]]
+    answer = {answers}[next(iter(json.loads(line).values()))]
     sys.stdout.buffer.write(bytes.fromhex(answer))
     sys.stdout.buffer.flush()
     if {hang}:
@@ -297,6 +297,18 @@ def test_a_worker_that_falls_silent_costs_one_file(monkeypatch: pytest.MonkeyPat
     done = worker.scan("bad", found.append, statuses.append)
     assert "hangs the decoder" in done.error
     assert found[-1].end == found[-1].last_seen
+    worker.close()
+
+
+def test_what_hangs_the_decoder_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look at its date has shown it; on a card with twenty such files each would cost a minute more."""
+    fake_worker(monkeypatch, {"bad": b""}, hang=True)
+    monkeypatch.setattr(ScanProcess, "patience_s", 0.5)
+    settings = CameraSettings(source=Source("/"), open_timeout_s=0.2, read_timeout_s=0.2)
+    worker = ScanProcess("scan", settings)
+    assert worker.began_s("bad") is None
+    monkeypatch.setattr(scan_process, "spawn", lambda *_, **__: pytest.fail("the decoder is given the file again"))
+    assert "hangs the decoder" in worker.scan("bad", lambda item: None, lambda status: None).error
     worker.close()
 
 
