@@ -45,6 +45,7 @@ __all__ = [
     "size",
     "too_small",
     "visit_lines",
+    "write_json",
 ]
 
 NO_SPECIES = frozenset({"unknown", "background", "none"})  # classes that classifiers have besides their species
@@ -292,6 +293,19 @@ def json_target(name: str | None) -> Iterator[IO[str] | None]:
             raise ExportError(f"{name}: is there already, and was not written by a scan", "choose another --json FILE")
         with Path(name).open("w", encoding="utf-8") as file:
             yield file
+    except OSError as error:
+        raise ExportError(f"{name}: cannot be written ({error.strerror})", "choose another --json FILE") from None
+
+
+def write_json(target: IO[str], name: str | None, value: object) -> None:
+    """Write one line to what `json_target` opened under this name.
+
+    Raises:
+        ExportError: it cannot be written: the disk is full, or whoever read it is gone.
+    """
+    try:
+        target.write(json.dumps(value, ensure_ascii=False) + "\n")
+        target.flush()
     except OSError as error:
         raise ExportError(f"{name}: cannot be written ({error.strerror})", "choose another --json FILE") from None
 

@@ -25,6 +25,7 @@ from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.species import SpeciesSettings
 from tests.support.scan_bench import START, WORKER_ID, Bench, bench, clip, evidence, handlers
+from tests.support.small_disk import fill, small_disk
 
 __all__ = ["bench", "handlers"]  # fixtures
 
@@ -329,3 +330,15 @@ def test_how_a_stream_is_reached_is_of_no_matter_to_recordings() -> None:
     assert scan._settings_text("scan", other, SpeciesSettings()) == plain
     assert "tls" not in plain
     assert "memory" not in plain
+
+
+def test_a_list_that_cannot_be_written_is_one_line(
+    tmp_path: Path, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full disk under `--json` is no fault of the program, and needs no traceback."""
+    with small_disk(tmp_path / "disk", megabytes=1) as disk:
+        fill(disk)
+        options = scan.ScanOptions((clip(tmp_path / "a.mp4"),), str(disk / "visits.jsonl"))
+        with pytest.raises(ExportError, match=r"visits.jsonl: cannot be written \(No space left on device\)"):
+            scan.run_scan(Config(home=bench.home), options)
+    assert [record.exc_info for record in caplog.records] == [None] * len(caplog.records)
