@@ -7,6 +7,7 @@ process breaks, waits for ever, or hears of an error in more than one line.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 import traceback
@@ -27,6 +28,7 @@ __all__ = ["KINDS", "MEDIA", "recording", "run_media"]
 
 MEDIA = "media"
 FRAMES, WIDTH, HEIGHT = 12, 96, 64
+EACH = 250  # recordings between two lines of progress
 ANSWERS = (  # what a scan says of recordings, as it is counted
     *("crashed the decoder", "hangs", "talk nonsense", "cut off", "cannot be read as video", "breaks off"),
     *("not one picture", "no video stream", "no decoder", "not supported", "is empty", "cannot be decoded"),
@@ -77,11 +79,14 @@ def _run(seed: int, first: int, count: int, folder: Path) -> Figures:
         for suffix, kind, encoder in KINDS
     ]
     settings = CameraSettings(source=Source("/"), decode="cpu")
-    worker, usual = ScanProcess("fuzz", settings), 0
+    worker, usual = ScanProcess("fuzz", settings, (folder,)), 0
     begun_s, accepted, refused, slowest_s, slowest, grown = time.monotonic(), 0, 0, 0.0, 0, 0
     problems: list[tuple[int, str]] = []
     said: Counter[str] = Counter()
     for number in range(first, first + count):
+        if number > first and (number - first) % EACH == 0:
+            so_far_s = time.monotonic() - begun_s
+            print(f"  {number - first:,} of {count:,} recordings, {so_far_s:.0f} s", file=sys.stderr, flush=True)
         chance = chance_of(seed, MEDIA, number)
         suffix, corpus = chance.choice(corpora)
         path = folder / f"damaged.{suffix}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["HEADINGS", "kept_sections", "with_section"]
 
-HEADINGS = ("## Each mechanism left out", "## Live", "## Live, each clip alone")
+HEADINGS = ("## Each mechanism left out", "## Live", "## Live, each clip alone", "## Time with a bird inside a visit")
 """Sections that have a command of their own, in the order of the page's end."""
 
 

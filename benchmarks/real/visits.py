@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from birdwatchd.species.taxonomy import bundled_taxonomy
 from birdwatchd.species.verdict.same_species import SameSpecies
 from birdwatchd.store import StoreReader
 
-__all__ = ["Model", "Seen", "read_model", "scan_clips"]
+__all__ = ["Model", "Seen", "read_model", "scan_clips", "scan_spans"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,15 +81,35 @@ def scan_clips(paths: Sequence[Path], model: Model) -> list[Seen]:
     Raises:
         RuntimeError: the scan was stopped.
     """
+    with _scanned(paths, model) as store:
+        return [
+            Seen(Path(visit.media or ""), visit.verdict, _moments(store, visit.visit_id, model))
+            for visit in store.visits.find()
+        ]
+
+
+def scan_spans(paths: Sequence[Path], model: Model) -> Mapping[Path, list[tuple[float, float]]]:
+    """From when to when the visits of each clip last, in seconds of the clip, scanned in the same way.
+
+    Raises:
+        RuntimeError: the scan was stopped.
+    """
+    spans: dict[Path, list[tuple[float, float]]] = {path: [] for path in paths}
+    with _scanned(paths, model) as store:
+        for visit in store.visits.find():
+            if visit.start_s is not None and visit.end_s is not None:
+                spans[Path(visit.media or "")].append((visit.start_s, visit.end_s))
+    return spans
+
+
+@contextmanager
+def _scanned(paths: Sequence[Path], model: Model) -> Iterator[StoreReader]:
     with tempfile.TemporaryDirectory(prefix="birdwatchd-real-") as home:
         config = _config(model.file, Path(home))
         if run_scan(config, ScanOptions(tuple(paths))) != 0:
             raise RuntimeError("the scan was stopped")
         with StoreReader.open_existing(config.home) as store:
-            return [
-                Seen(Path(visit.media or ""), visit.verdict, _moments(store, visit.visit_id, model))
-                for visit in store.visits.find()
-            ]
+            yield store
 
 
 def _config(file: Path, home: Path) -> Config:
