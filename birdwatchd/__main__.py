@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-
-from birdwatchd.cli import run_cli
+from typing import TextIO
 
 
 def main() -> None:
@@ -15,7 +15,53 @@ def main() -> None:
     """
     if not os.access(".", os.X_OK, effective_ids=True):
         os.chdir("/")
-    sys.exit(run_cli(sys.argv[1:]))
+    _open_what_is_closed()
+    _let_out_every_name(sys.stdout)
+    from birdwatchd.cli import run_cli  # asks what the output is when it is imported
+
+    try:
+        status = run_cli(sys.argv[1:])
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        sys.stderr.write("birdwatchd: the output cannot be written: its disk is full; free some space\n")
+        _lead_nowhere(sys.stdout.fileno())  # Python writes what is left when it ends
+        status = 1
+    sys.exit(status)
+
+
+def _open_what_is_closed() -> None:
+    """Let closed standard files (`>&-`, some service managers) lead nowhere.
+
+    The next file that is opened would get their number, be it the database, and what is printed would end in it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            _lead_nowhere(number)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  # until the end
+
+
+def _lead_nowhere(number: int) -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    if nowhere != number:
+        os.dup2(nowhere, number)
+        os.close(nowhere)
+    os.set_inheritable(number, True)  # else the programs that are started have it closed
+
+
+def _let_out_every_name(file: TextIO) -> None:
+    """Print names of birds also where the language of the system has no letters for them.
+
+    What goes to a program or a file is UTF-8, as JSON has to be; a terminal gets what it takes, and `\\u05d9` for the
+    rest.
+    """
+    reconfigure = getattr(file, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(encoding=None if file.isatty() else "utf-8", errors="backslashreplace")
 
 
 if __name__ == "__main__":

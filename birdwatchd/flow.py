@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
-from birdwatchd.errors import StoreUnavailable
+from birdwatchd.errors import BirdwatchError, StoreUnavailable
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import TEST_CAMERA, Evidence, Moment
 
@@ -335,7 +335,10 @@ class Crew:
         try:
             run()
         except BaseException as error:  # the one blanket except: an unexpected end of one is the end of all
-            log.critical("%s failed unexpectedly; birdwatchd stops", name, exc_info=error)
+            if isinstance(error, BirdwatchError):  # says itself what is wrong, and what to do
+                log.critical("%s failed; birdwatchd stops: %s", name, error)
+            else:
+                log.critical("%s failed unexpectedly; birdwatchd stops", name, exc_info=error)
             self.failure = self.failure or error
             self._stop.set(f"{name} failed: {type(error).__name__}")
 

@@ -125,6 +125,7 @@ EVENTS = {
     ("web/asked/task", "%s: %s"): "a person asked for it, sees on the page why there is no answer, and can ask again",
     ("monitor/local_socket", "%s cannot be made (%s): %s will not work"): UNTIL_RESTART,
     ("mqtt/commands", "%s"): ONE_THING,
+    ("flow", "%s failed; birdwatchd stops: %s"): BEFORE_THE_END,
     ("flow", "%s failed unexpectedly; birdwatchd stops"): BEFORE_THE_END,
     ("flow", "%s did not stop in time; it stands at\n%s"): BEFORE_THE_END,
     ("channels/channel", "dropped %d messages for channels that are no longer configured"): AT_START,

@@ -20,6 +20,7 @@ FLOORS = {
     "metrics": 0,
     "address": 0,
     "text_file": 0,
+    "whole_file": 0,
     "clock": 0,
     "disk": 0,
     "seen_part": 0,

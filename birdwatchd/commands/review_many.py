@@ -10,7 +10,6 @@ A visit that somebody judged already is left as it is, and so is one that has no
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ from birdwatchd.records import Label
 from birdwatchd.settings.config import Config
 from birdwatchd.store import Review, ReviewVerdict, Store, StoreReader
 from birdwatchd.text_file import NotText, read_text
+from birdwatchd.whole_file import write_whole
 
 __all__ = ["MOST_VISITS", "JobFiles", "ReviewJob", "done_by", "run_job", "undo_job"]
 
@@ -35,6 +35,7 @@ FOLDER = "review-jobs"  # below home
 MOST_VISITS = 5_000  # of one job
 KEPT = 20  # newest jobs that can still be looked at and undone
 MOST_BYTES = 2_000_000
+ABANDONED_S = 60.0  # after which nobody writes at a file any more that is not finished
 LEAST_PAUSE_S, MOST_PAUSE_S = 0.002, 0.25  # between two visits
 _ID = re.compile(r"\d{8}T\d{12}")
 
@@ -84,19 +85,22 @@ class JobFiles:
             StoreError: it cannot be written.
         """
         path = self._folder / f"{job.job_id}.json"
-        part = path.with_suffix(".part")
         try:
             self._folder.mkdir(exist_ok=True)
-            with part.open("w", encoding="utf-8") as file:
-                json.dump(asdict(job), file, ensure_ascii=False)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
+            write_whole(path, json.dumps(asdict(job), ensure_ascii=False).encode())
         except OSError as error:
             raise StoreError(f"{path} cannot be written: {error.strerror}", "nothing was reviewed") from None
         for old in self._ids()[KEPT:]:
             with suppress(OSError):
                 (self._folder / f"{old}.json").unlink()
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Delete what a process that was killed left unfinished."""
+        for path in self._folder.glob("*.part*"):
+            with suppress(OSError):
+                if abs(time.time() - path.lstat().st_mtime) > ABANDONED_S:
+                    path.unlink()
 
     def read(self, job_id: str) -> ReviewJob | None:
         """One job; None where there is none that can be read."""

@@ -26,7 +26,7 @@ from birdwatchd.camera.process.scan_process import ScanProcess
 from birdwatchd.commands.dates import Dates
 from birdwatchd.commands.progress import ScanTally, progress_bar
 from birdwatchd.commands.recordings import find_recordings, text_of, unreadable
-from birdwatchd.commands.terminal import VisitLines, err, json_target, plain, say_problem
+from birdwatchd.commands.terminal import VisitLines, err, json_target, plain, say_problem, write_json
 from birdwatchd.errors import BirdwatchError, ConfigError, SourceUnusable
 from birdwatchd.flow import Crew, Mailbox, Stop
 from birdwatchd.metrics import Metrics
@@ -371,8 +371,7 @@ class _Scan:
             self._tally.visits += 1
             self._tally.by_name[name] = self._tally.by_name.get(name, 0) + 1
             if self._json is not None:
-                self._json.write(json.dumps(visit.to_json(), ensure_ascii=False) + "\n")
-                self._json.flush()
+                write_json(self._json, self._options.json_file, visit.to_json())
             if self._lines is not None:
                 self._lines.show(visit)
 

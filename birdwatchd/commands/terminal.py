@@ -45,7 +45,10 @@ __all__ = [
     "size",
     "too_small",
     "visit_lines",
+    "write_json",
 ]
+
+log = logging.getLogger(__name__)
 
 NO_SPECIES = frozenset({"unknown", "background", "none"})  # classes that classifiers have besides their species
 HEADINGS = ("when", "for", "camera", "bird", "sure", "pictures", "visit")
@@ -195,7 +198,10 @@ def size(count: int) -> str:
 
 
 class VisitLines:
-    """Print a visit when it gets a name, when the name changes, and when it is over."""
+    """Print a visit when it gets a name, when the name changes, and when it is over.
+
+    It is stored already: an output that is closed or full ends nothing.
+    """
 
     def __init__(self, zone: tzinfo | None = None, *, dated: bool = False) -> None:
         """
@@ -204,6 +210,7 @@ class VisitLines:
         """
         self._zone, self._form = zone, DATE_AND_TIME if dated else "%H:%M:%S"
         self._said: dict[str, str] = {}
+        self._problem = ""
 
     def show(self, visit: Visit) -> None:
         """Show one stored revision."""
@@ -213,7 +220,16 @@ class VisitLines:
         self._said[visit.visit_id] = name
         if visit.end is not None:
             del self._said[visit.visit_id]
-        out.print(self._line(visit), soft_wrap=True)
+        try:
+            out.print(self._line(visit), soft_wrap=True)
+            problem = ""
+        except SystemExit:  # how rich says that nobody reads any more, such as `head`; it prints nothing from then on
+            problem = "nobody reads them"
+        except OSError as error:
+            problem = str(error.strerror)
+        if problem and problem != self._problem:
+            log.warning("visits are stored and not printed (%s)", problem)
+        self._problem = problem
 
     def _line(self, visit: Visit) -> str:
         clock = _local(visit.start, self._zone).strftime(self._form)
@@ -292,6 +308,19 @@ def json_target(name: str | None) -> Iterator[IO[str] | None]:
             raise ExportError(f"{name}: is there already, and was not written by a scan", "choose another --json FILE")
         with Path(name).open("w", encoding="utf-8") as file:
             yield file
+    except OSError as error:
+        raise ExportError(f"{name}: cannot be written ({error.strerror})", "choose another --json FILE") from None
+
+
+def write_json(target: IO[str], name: str | None, value: object) -> None:
+    """Write one line to what `json_target` opened under this name.
+
+    Raises:
+        ExportError: it cannot be written: the disk is full, or whoever read it is gone.
+    """
+    try:
+        target.write(json.dumps(value, ensure_ascii=False) + "\n")
+        target.flush()
     except OSError as error:
         raise ExportError(f"{name}: cannot be written ({error.strerror})", "choose another --json FILE") from None
 

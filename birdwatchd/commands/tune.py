@@ -6,6 +6,8 @@ stranger's.
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from birdwatchd.flow import Stop
 from birdwatchd.records import CameraStatus
 from birdwatchd.service import stop_on_signals
 from birdwatchd.settings.cameras import CameraSettings
+from birdwatchd.whole_file import part_of
 
 __all__ = ["KINDS", "TuneOptions", "run_tune"]
 
@@ -50,16 +53,16 @@ def run_tune(options: TuneOptions) -> int:
     """
     if options.out.suffix.lower() not in KINDS:
         raise ConfigError(f"--out {options.out}: not an image or video file", f"end it in {', '.join(KINDS)}")
-    made = _make(options.out)
+    part = _make(part_of(options.out), options.out)
     child = spawn(
         {
             "camera": options.name,
             "settings": options.settings.reveal() | {"decode": "cpu"},
             "seconds": options.seconds,
-            "out": str(options.out.absolute()),
+            "out": str(part),
         },
         "birdwatchd.camera.tuning.main",
-        write=[str(options.out.absolute())],
+        write=[str(part)],
     )
     stop = Stop()
     stop_on_signals(stop)  # sets a flag only: an exception could break off the reading of a record
@@ -67,15 +70,18 @@ def run_tune(options: TuneOptions) -> int:
     threading.Thread(target=_draw_at_stop, args=(child, stop), daemon=True).start()
     try:
         done = _receive(child)
+        if done is not None:
+            os.replace(part, options.out)
     except ChildFailed as error:
-        raise SourceUnusable(shown(str(error))) from None
+        raise SourceUnusable(shown(str(error).replace(str(part), str(options.out)))) from None
     except WireError:
         done = None
+    except OSError as error:  # a folder is in its place
+        raise _unwritable(options.out, error) from None
     finally:
         child.kill()  # it has nothing more to say
         child.bury()
-        if made and not options.out.stat().st_size:
-            options.out.unlink()
+        part.unlink(missing_ok=True)
     if done is None:
         raise ExportError(
             f"{options.settings.source}: the process that watched it crashed",
@@ -85,22 +91,26 @@ def run_tune(options: TuneOptions) -> int:
     return 0
 
 
-def _make(out: Path) -> bool:
+def _make(part: Path, out: Path) -> Path:
     """Make the file that is to be written: the process that watches may write this one file, and make none.
 
-    Returns:
-        Whether it was not there before.
+    It gets its own name when it is whole.
 
     Raises:
         ExportError: it cannot be made.
     """
     try:
-        out.open("xb").close()
-    except FileExistsError:
-        return False
+        if out.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        part.unlink(missing_ok=True)
+        part.open("xb").close()
     except OSError as error:
-        raise ExportError(f"{out}: cannot be written ({error.strerror})", "check the folder and the disk") from None
-    return True
+        raise _unwritable(out, error) from None
+    return part.absolute()
+
+
+def _unwritable(out: Path, error: OSError) -> ExportError:
+    return ExportError(f"{out}: cannot be written ({error.strerror})", "check the folder and the disk")
 
 
 def _draw_at_stop(child: ChildProcess, stop: Stop) -> None:

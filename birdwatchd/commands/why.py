@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from birdwatchd.seen_part import seen_part
 from birdwatchd.settings.config import Config
 from birdwatchd.species.taxonomy import bundled_taxonomy, name_key, species_keys
 from birdwatchd.store import StoreReader
+from birdwatchd.whole_file import write_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,13 +58,20 @@ def run_why(config: Config, options: WhyOptions) -> int:
         ModelError: the model cannot be loaded or run.
         ExportError: the file cannot be written.
     """
+    from PIL.Image import registered_extensions
+
     path = _image_path(config, options)
     found = explain(config, path, options.species)
     target = options.out_file or Path(f"{Path(options.what).stem}-why.png")
     try:
-        found.image.save(target)
-    except (OSError, ValueError) as error:
-        raise ExportError(f"{target} cannot be written ({error})", "name a .png or .jpg where you may write") from None
+        kind = registered_extensions()[target.suffix.lower()]
+        picture = io.BytesIO()
+        found.image.save(picture, kind)
+        write_whole(target, picture.getvalue())
+    except (KeyError, ValueError):
+        raise ExportError(f"{target} cannot be written (not a picture's name)", "name a .png or .jpg") from None
+    except OSError as error:
+        raise ExportError(f"{target} cannot be written ({error.strerror})", "check the folder and the disk") from None
     text = f"bright areas support [bold]{shown(found.name)}[/] ({found.probability:.0%})"
     out.print(f"saved {shown(target)}; {text}", soft_wrap=True)
     return 0

@@ -5,7 +5,6 @@ All can be repeated. No step removes anything but files that `birdwatchd install
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Protocol
 from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.install.files import MARK
 from birdwatchd.install.layout import within
+from birdwatchd.whole_file import write_whole
 
 __all__ = ["InstallError", "Link", "RemoveFile", "RemoveLink", "Run", "Step", "WriteFile", "is_ours"]
 
@@ -82,17 +82,8 @@ class WriteFile:
         """See `Step`."""
         path = within(root, self.path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_file() and not is_ours(path):
-            path.rename(path.with_name(f"{path.name}.old"))
-        part = path.with_name(f".{path.name}.new")
-        part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self.mode)
-        with open(descriptor, "wb") as file:
-            os.fchmod(descriptor, self.mode)
-            file.write(self.text.encode())
-            file.flush()
-            os.fsync(descriptor)
-        part.replace(path)
+        old = path.with_name(f"{path.name}.old") if path.is_file() and not is_ours(path) else None
+        write_whole(path, self.text.encode(), self.mode, old=old)
 
 
 @dataclass(frozen=True, slots=True)

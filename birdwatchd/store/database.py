@@ -218,9 +218,12 @@ def refuse_emptied(path: Path) -> None:
     Raises:
         StoreDamaged: the file has 0 bytes although there are pictures; or only its write-ahead log is left, which a
             new database would wipe out.
+        StoreError: it is no file: SQLite would wait for whoever writes into a named pipe, or find it empty.
         OSError: the folder cannot be read.
     """
     log_file = path.with_name(f"{path.name}-wal")
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path}: is not a file", "move it away; `birdwatchd doctor` then says what is left")
     if not path.exists():
         if log_file.exists() and log_file.stat().st_size > 0:
             raise damaged(path, "is missing, and only its write-ahead log (-wal) is left")

@@ -7,6 +7,8 @@ families of SQLite's result codes are those of https://www.sqlite.org/rescode.ht
 from __future__ import annotations
 
 import errno
+import os
+import pwd
 import re
 import shlex
 import sqlite3
@@ -28,6 +30,7 @@ _FORBIDDEN = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
 # What a damaged page makes of good SQL: text that is no UTF-8, a table without its name. SQLite has no code for it.
 _NONSENSE = re.compile(r"could not decode to utf-8|no such (table|column|index)|unsupported file format", re.IGNORECASE)
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN_BY_SYSTEM = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def is_full(error: OSError) -> bool:
@@ -94,7 +97,7 @@ def _from_sqlite(path: Path, error: BaseException | None) -> StoreError:
     if name.startswith(_DAMAGED) or _NONSENSE.search(str(error)):
         return damaged(path, f"the database is damaged ({' '.join(str(error).split())})")
     if name.startswith(_FORBIDDEN):
-        return StoreError(f"{path}: cannot be opened or written ({error})", "check its owner and rights")
+        return StoreError(f"{path}: cannot be opened or written ({error})", _what_lets_in(path))
     return StoreError(f"{path}: {error}", "check the disk, and that no other program changes the file")
 
 
@@ -102,4 +105,21 @@ def _from_system(path: Path, error: OSError) -> StoreError:
     where = error.filename or path
     if error.errno in _FULL_DISK:
         return StoreFull(f"{where}: no room on the disk", "free some space; birdwatchd then goes on by itself")
-    return StoreError(f"{where}: {error.strerror or error}", "check that `home` exists and may be written")
+    hint = _what_lets_in(path) if error.errno in _FORBIDDEN_BY_SYSTEM else "check that `home` exists and may be written"
+    return StoreError(f"{where}: {error.strerror or error}", hint)
+
+
+def _what_lets_in(path: Path) -> str:
+    """What to do where this process may not read or write a home."""
+    try:
+        if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
+            return "its disk is read-only: look into `dmesg` whether it fails, then mount it for writing"
+        owner = path.stat().st_uid
+    except OSError:  # of somebody else's, and closed
+        return "check its owner and rights"
+    if os.geteuid() in (0, owner):
+        return "check its rights, and those of its folder and of the files beside it"
+    try:
+        return f"run this as its owner: sudo -u {pwd.getpwuid(owner).pw_name} birdwatchd …"
+    except KeyError:
+        return f"run this as its owner, who has the number {owner}"

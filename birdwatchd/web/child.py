@@ -28,6 +28,7 @@ __all__ = ["main"]
 
 log = logging.getLogger(__name__)
 
+PREPARE_S = 60  # for the first look at the home; after it the process ends, and is started again
 LOOK_S = 1.0  # between two looks whether the database is another one
 
 
@@ -40,7 +41,9 @@ def main(descriptors: Sequence[int]) -> int:
         return 1
     config = Config.model_validate(json.loads(line))
     setup_log(as_json=config.log.format == "json", zone=config.station.zone)
+    signal.alarm(PREPARE_S)  # a disk that does not answer: nobody looks yet whether the parent is gone
     reach = Reach(config)
+    signal.alarm(0)
     missing = confine(reach.confinement())
     if missing:
         log.warning("the page's process is not fully confined: not in force: %s", "; ".join(missing))

@@ -44,6 +44,7 @@ class Jobs:
         self._lock = threading.Lock()
         self._last: JobProgress | None = None
         self._ends: Stop = stop
+        JobFiles(config.home).sweep()
 
     def start(self, job: ReviewJob, *, undo: bool = False) -> threading.Thread:
         """Write a job down and begin it, let it go on, or undo it; returns the thread, for who wants to wait.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -123,3 +124,16 @@ def test_only_the_newest_jobs_are_kept_and_a_damaged_one_is_none(store: Store) -
     assert files.read(newest.job_id) is None
     assert len(files.newest()) == KEPT - 1
     assert files.read("../birdwatchd") is None
+
+
+def test_what_a_killed_page_left_unfinished_is_swept_at_the_next_start(store: Store) -> None:
+    """Not what another page is just writing."""
+    config, folder = config_of(store), store.home / "review-jobs"
+    folder.mkdir()
+    long_ago = NOW.timestamp()
+    for name in ("20260502T120000000000.part", ".20260502T120000000000.part.json"):  # as older versions name it; as now
+        (folder / name).write_text("{")
+        os.utime(folder / name, (long_ago, long_ago))
+    (folder / ".20260502T120000000001.part.json").write_text("{")
+    Jobs(config, Stop())
+    assert [path.name for path in folder.iterdir()] == [".20260502T120000000001.part.json"]

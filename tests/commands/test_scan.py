@@ -25,6 +25,7 @@ from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.species import SpeciesSettings
 from tests.support.scan_bench import START, WORKER_ID, Bench, bench, clip, evidence, handlers
+from tests.support.small_disk import fill, small_disk
 
 __all__ = ["bench", "handlers"]  # fixtures
 
@@ -232,7 +233,7 @@ WORKER = """
 import json, sys, time
 sys.stdin.readline()
 while line := sys.stdin.readline():
-    answer = {answers}[json.loads(line)["file"]]
+    answer = {answers}[next(iter(json.loads(line).values()))]
     sys.stdout.buffer.write(bytes.fromhex(answer))
     sys.stdout.buffer.flush()
     if {hang}:
@@ -300,6 +301,18 @@ def test_a_worker_that_falls_silent_costs_one_file(monkeypatch: pytest.MonkeyPat
     worker.close()
 
 
+def test_what_hangs_the_decoder_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look at its date has shown it; on a card with twenty such files each would cost a minute more."""
+    fake_worker(monkeypatch, {"bad": b""}, hang=True)
+    monkeypatch.setattr(ScanProcess, "patience_s", 0.5)
+    settings = CameraSettings(source=Source("/"), open_timeout_s=0.2, read_timeout_s=0.2)
+    worker = ScanProcess("scan", settings)
+    assert worker.began_s("bad") is None
+    monkeypatch.setattr(scan_process, "spawn", lambda *_, **__: pytest.fail("the decoder is given the file again"))
+    assert "hangs the decoder" in worker.scan("bad", lambda item: None, lambda status: None).error
+    worker.close()
+
+
 def test_a_killed_scan_starts_no_further_worker_on_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C between two files must not wait for the next one to be read."""
     fake_worker(monkeypatch, {"good": b""}, hang=True)
@@ -317,3 +330,15 @@ def test_how_a_stream_is_reached_is_of_no_matter_to_recordings() -> None:
     assert scan._settings_text("scan", other, SpeciesSettings()) == plain
     assert "tls" not in plain
     assert "memory" not in plain
+
+
+def test_a_list_that_cannot_be_written_is_one_line(
+    tmp_path: Path, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A full disk under `--json` is no fault of the program, and needs no traceback."""
+    with small_disk(tmp_path / "disk", megabytes=1) as disk:
+        fill(disk)
+        options = scan.ScanOptions((clip(tmp_path / "a.mp4"),), str(disk / "visits.jsonl"))
+        with pytest.raises(ExportError, match=r"visits.jsonl: cannot be written \(No space left on device\)"):
+            scan.run_scan(Config(home=bench.home), options)
+    assert [record.exc_info for record in caplog.records] == [None] * len(caplog.records)

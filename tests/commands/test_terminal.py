@@ -7,10 +7,14 @@ import io
 import logging
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -228,3 +232,27 @@ def test_a_path_that_cannot_be_looked_at_is_one_line(
     said = capsys.readouterr().err
     assert "Permission denied; choose another path" in said if refused else "File name too long; check" in said
     assert len(said) < 1200
+
+
+@pytest.mark.parametrize(("to", "why"), [("full", "No space left on device"), ("closed", "nobody reads them")])
+def test_an_output_that_takes_nothing_ends_nothing(to: str, why: str) -> None:
+    """`birdwatchd run | head` went on for ten visits and then ended the recording of birds."""
+    script = (
+        "import logging; from birdwatchd.commands.terminal import VisitLines; from birdwatchd.testing import *\n"
+        "logging.basicConfig(format='%(message)s'); lines = VisitLines()\n"
+        "for number in range(3): lines.show(example_visit(f'v{number}', 'Great tit'))\n"
+        "import os; os.close(1)"
+    )
+    with open("/dev/full", "wb") if to == "full" else closed_pipe() as out:
+        done = subprocess.run([sys.executable, "-c", script], stdout=out, stderr=subprocess.PIPE, check=False)
+    assert done.stderr.decode().splitlines()[:1] == [f"visits are stored and not printed ({why})"]
+    assert b"Traceback" not in done.stderr.partition(b"Exception ignored")[0]
+
+
+@contextmanager
+def closed_pipe() -> Iterator[IO[bytes]]:
+    """What `head` leaves when it has read enough."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as file:
+        yield file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -94,6 +95,25 @@ def test_a_process_that_cannot_serve_ends_with_one_line(tmp_path: Path) -> None:
         process.stderr.close()
     assert "birdwatchd: the page: web.password_file" in said
     assert "Fatal" not in said
+
+
+def test_a_named_pipe_in_place_of_the_database_holds_nobody(tmp_path: Path) -> None:
+    """The process waited in it for ever: it outlived the program that started it, and kept the page's address."""
+    os.mkfifo(tmp_path / "birdwatchd.sqlite3")
+    given = Config.model_validate({"home": tmp_path}).without_secrets()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", page_process.MODULE, str(listener.fileno())],
+            stdin=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+        )
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(given).encode() + b"\n")
+        process.stdin.close()
+        try:
+            process.wait(30)  # much of it loads libraries
+        finally:
+            process.kill()
 
 
 def test_the_process_ends_with_the_block(

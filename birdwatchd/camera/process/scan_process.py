@@ -39,18 +39,22 @@ class ScanProcess:
         self._silence_s = settings.open_timeout_s + settings.read_timeout_s + self.patience_s
         self._child: ChildProcess | None = None
         self._hung = self._over = False
+        self._hung_over: dict[str, FileDone] = {}  # what hung the decoder already when its date was looked for
 
     def began_s(self, path: str) -> float | None:
         """When a recording is said to begin, in seconds since 1970; None where it cannot be looked at.
 
-        Nothing of it is decoded. What is wrong with it is said when it is scanned.
+        Nothing of it is decoded. What is wrong with it is said when it is scanned; what hangs the decoder is not given
+        to it a second time then.
         """
         found: list[float] = []
 
         def on_status(status: CameraStatus) -> None:
             found.extend(value for name, value in status.extra if name == "began_s")
 
-        self._ask(path, {"date_of": path}, lambda evidence: None, on_status)
+        done = self._ask(path, {"date_of": path}, lambda evidence: None, on_status)
+        if self._hung and done.error:
+            self._hung_over[path] = done
         return found[0] if found else None
 
     def scan(
@@ -61,6 +65,8 @@ class ScanProcess:
         Args:
             path: as the system knows it; bytes that are no UTF-8 are surrogates, which JSON carries escaped.
         """
+        if (done := self._hung_over.pop(path, None)) is not None:
+            return done
         return self._ask(path, {"file": path}, on_evidence, on_status)
 
     def _ask(

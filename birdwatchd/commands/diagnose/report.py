@@ -41,6 +41,7 @@ from birdwatchd.store.database import FILE_NAME
 from birdwatchd.store.rescue.examine import examine_database
 from birdwatchd.store.rescue.salvage import open_raw
 from birdwatchd.text_file import NotText, read_text
+from birdwatchd.whole_file import write_whole
 
 __all__ = ["run_report"]
 
@@ -285,13 +286,8 @@ def _write(file: Path, parts: Mapping[str, str]) -> None:
                 entry = tarfile.TarInfo(f"birdwatchd-report/{name}")  # of nobody, from 1970
                 entry.size = len(content)
                 tar.addfile(entry, io.BytesIO(content))
-    part = file.with_name(f".{file.name}.part")
     try:
-        part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as target:
-            target.write(data.getvalue())
-        os.replace(part, file)
+        write_whole(file, data.getvalue(), 0o600)
     except OSError as error:
         hint = "choose a folder that exists and that you may write to"
         raise ConfigError(f"{file}: {error.strerror}", hint) from None

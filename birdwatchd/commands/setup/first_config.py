@@ -7,7 +7,6 @@ A password is never written into the configuration. What stands there is `${NAME
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from birdwatchd.errors import ConfigError
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.load import parse_config
 from birdwatchd.settings.variables import CREDENTIALS, Variables
+from birdwatchd.whole_file import write_new
 
 __all__ = ["CAMERA_PASSWORD", "MQTT_PASSWORD", "VARIABLE", "FirstConfig", "Secrets", "without_password"]
 
@@ -68,10 +68,11 @@ class Secrets:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name, value in self.new.items():
                 path = self._folder / name
-                with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                    file.write(f"{value}\n")
+                write_new(path, f"{value}\n".encode(), 0o600)
                 written.append(path)
         except OSError as error:
+            for path in written:
+                path.unlink()
             raise ConfigError(f"{self._folder}: {error.strerror}", "choose another folder with --out") from None
         return written
 

@@ -47,6 +47,7 @@ from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.model import ModelSettings
 from birdwatchd.species.class_names import DEMO
 from birdwatchd.species.published import DATA_SETS, is_suited, published_entries
+from birdwatchd.whole_file import write_new
 
 __all__ = ["InitOptions", "run_init"]
 
@@ -307,8 +308,7 @@ class _Questions:
         written = self.secrets.write()
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with file.open("x", encoding="utf-8") as stream:
-                stream.write(draft.text())
+            write_new(file, draft.text().encode())
         except OSError as error:
             for secret in written:
                 secret.unlink()

@@ -65,7 +65,8 @@ def copy_database(source: Path, part: Path, on_pages: Callable[[int, int], None]
         undo.callback(remove_part, part)
         with store_errors(source), closing(_connect(source, "mode=ro")) as reading:
             reading.execute("BEGIN")
-            reading.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the moment that is copied begins
+            if schema_version(reading, source) is None:  # the moment that is copied begins
+                raise StoreError(f"{source}: holds no visits yet", "start `birdwatchd run` once")
             with store_errors(part), closing(sqlite3.connect(part, isolation_level=None)) as writing:
                 writing.execute("PRAGMA synchronous=OFF")  # it is synced below, once
                 reading.backup(writing, pages=PAGES, progress=lambda status, left, total: on_pages(total - left, total))

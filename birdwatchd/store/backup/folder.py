@@ -19,6 +19,7 @@ from pathlib import Path
 
 from birdwatchd.errors import StoreBusy, StoreError, StoreFull
 from birdwatchd.store.backup.database_copy import remove_part, stamp_of
+from birdwatchd.whole_file import part_of, write_whole
 
 __all__ = ["BackupFolder", "folder_errors"]
 
@@ -81,12 +82,10 @@ class BackupFolder:
                     f"choose another folder; if this home continues that one, delete {marker}",
                 )
             return
-        ours = (LOCK_NAME, "lost+found", f".{MARKER_NAME}.part")
+        ours = (LOCK_NAME, "lost+found", part_of(marker).name)
         if not self.databases() and any(entry.name not in ours for entry in os.scandir(self.path)):
             raise StoreError(f"{self.path}: is not empty", "choose an empty or a new folder")
-        part = marker.with_name(f".{MARKER_NAME}.part")
-        part.write_text(json.dumps(mine) + "\n", encoding="utf-8")
-        os.replace(part, marker)
+        write_whole(marker, (json.dumps(mine) + "\n").encode())
 
     def remove_unfinished(self) -> None:
         """Delete databases that a killed backup left unfinished."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from birdwatchd.records import rfc3339
+from birdwatchd.whole_file import write_whole
 
 __all__ = ["LastBackup"]
 
@@ -30,11 +30,9 @@ class LastBackup:
 
     def write(self, home: Path) -> bool:
         """Keep it in place of the one before; False where the home cannot be written."""
-        part = home / f".{FILE_NAME}.part"
+        held = {"at": rfc3339(self.at), "folder": self.folder, "visits": self.visits}
         try:
-            held = {"at": rfc3339(self.at), "folder": self.folder, "visits": self.visits}
-            part.write_text(json.dumps(held) + "\n", encoding="utf-8")
-            os.replace(part, home / FILE_NAME)
+            write_whole(home / FILE_NAME, (json.dumps(held) + "\n").encode())
         except OSError:
             return False
         return True

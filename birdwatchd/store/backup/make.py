@@ -27,7 +27,7 @@ from birdwatchd.store.backup.database_copy import (
 from birdwatchd.store.backup.folder import BackupFolder, folder_errors
 from birdwatchd.store.backup.last_backup import LastBackup
 from birdwatchd.store.backup.media_copy import Copied, MediaCopier, remove_unnamed
-from birdwatchd.store.database import FILE_NAME
+from birdwatchd.store.database import FILE_NAME, refuse_emptied
 from birdwatchd.store.media import frame_path
 from birdwatchd.store.sqlite_errors import store_errors
 
@@ -78,6 +78,8 @@ def back_up(
         StoreBusy, StoreFull, StoreError: there is no new backup; the earlier ones are as they were.
     """
     database = home / FILE_NAME
+    with store_errors(database):
+        refuse_emptied(database)
     if not database.is_file():
         raise StoreError(f"{database}: there is no database", "check `home`, or give --home")
     _check_apart(home, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 
@@ -35,6 +36,9 @@ class Changes:
         try:
             found = self._path.stat()
         except OSError:
+            self.close()
+            return False
+        if not stat.S_ISREG(found.st_mode):  # a named pipe would be waited for; whoever opens the store says so
             self.close()
             return False
         file = (found.st_dev, found.st_ino)

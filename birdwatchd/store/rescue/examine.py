@@ -25,7 +25,10 @@ __all__ = ["DatabaseFindings", "MediaFindings", "examine_database", "examine_med
 
 MOST_PROBLEMS = 100  # that SQLite is asked to name
 _FOLDERS = 64  # whose listings are remembered
-_UNAVAILABLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM", "SQLITE_CANTOPEN", "SQLITE_PERM")
+_UNAVAILABLE = (
+    *("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_NOMEM", "SQLITE_CANTOPEN", "SQLITE_PERM"),
+    "SQLITE_READONLY",  # of somebody else's home: the index of the write-ahead log cannot be made
+)
 
 
 @dataclass(slots=True)

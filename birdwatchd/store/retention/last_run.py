@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
 from birdwatchd.records import rfc3339
+from birdwatchd.whole_file import write_whole
 
 __all__ = ["LastRun"]
 
@@ -32,10 +32,8 @@ class LastRun:
 
     def write(self, home: Path) -> None:
         """Keep it in place of the one before; on a full disk the one before stays."""
-        part = home / f".{FILE_NAME}.part"
         with suppress(OSError):
-            part.write_text(json.dumps(asdict(self) | {"at": rfc3339(self.at)}) + "\n", encoding="utf-8")
-            os.replace(part, home / FILE_NAME)
+            write_whole(home / FILE_NAME, (json.dumps(asdict(self) | {"at": rfc3339(self.at)}) + "\n").encode())
 
     @classmethod
     def read(cls, home: Path) -> LastRun | None:

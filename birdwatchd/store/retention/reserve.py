@@ -44,6 +44,8 @@ class Reserve:
                 os.close(descriptor)
             os.replace(part, self._path)
             return True
+        with suppress(OSError):
+            part.unlink()
         return False
 
     def release(self) -> bool:

@@ -18,6 +18,7 @@ from birdwatchd.errors import ConfigError
 from birdwatchd.records import rfc3339
 from birdwatchd.settings.base import SLUG
 from birdwatchd.text_file import NotText, read_text
+from birdwatchd.whole_file import write_whole
 
 __all__ = ["FILE_NAME", "KeptToken", "Tokens"]
 
@@ -102,16 +103,10 @@ class Tokens:
 
     def _write(self, kept: list[KeptToken]) -> None:
         """Put another file in its place: the page reads the old one or the new one. Its owner is the home's."""
-        part = self._path.with_name(f"{FILE_NAME}.part")
-        part.unlink(missing_ok=True)
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.writelines(f"{one.name} {one.digest} {one.made_at}\n" for one in kept)
-            file.flush()
-            os.fsync(file.fileno())
-            if os.geteuid() == 0:
-                home = self._path.parent.stat()
-                os.fchown(file.fileno(), home.st_uid, home.st_gid)
-        part.replace(self._path)
+        home = self._path.parent.stat()
+        owner = (home.st_uid, home.st_gid) if os.geteuid() == 0 else None
+        text = "".join(f"{one.name} {one.digest} {one.made_at}\n" for one in kept)
+        write_whole(self._path, text.encode(), 0o600, owner=owner)
 
 
 def _digest(token: str) -> str:

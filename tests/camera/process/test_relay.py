@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 
 from birdwatchd.address import Source
+from birdwatchd.camera.process import relay
 from birdwatchd.camera.process.supervisor import probe_camera
 from birdwatchd.records import CameraState, CameraStatus
 from birdwatchd.settings.cameras import CameraSettings
@@ -231,3 +233,30 @@ def test_a_relayed_source_prints_as_it_is_written() -> None:
     assert str(source) == "rtsps://cam.example/main"
     assert source == Source("rtsps://me:secret@cam.example/main")
     assert source.endpoint == ("cam.example", 322, True)
+
+
+def test_the_packets_of_a_picture_are_carried_together() -> None:
+    """Each one alone woke two processes: 340 times a second for a camera of 4 Mbit/s, and now some 45 times."""
+    packets, carried = [bytes([number]) * 1400 for number in range(100)], list[int]()
+    near, decoder = socket.socketpair()
+    camera, far = socket.socketpair()
+    received = bytearray()
+
+    def decode() -> None:
+        while data := decoder.recv(1 << 20):
+            received.extend(data)
+
+    with decoder, camera, far:
+        reading = threading.Thread(target=decode)
+        reading.start()
+        thread = threading.Thread(target=relay._shuttle, args=(near, far, lambda data: carried.append(len(data))))
+        thread.start()
+        for packet in packets:
+            camera.sendall(packet)
+            time.sleep(0.0003)
+        camera.close()
+        thread.join(10)
+        near.close()
+        reading.join(10)
+    assert received == b"".join(packets)
+    assert len(carried) < 40

@@ -21,6 +21,7 @@ from birdwatchd.errors import BirdwatchError, ConfigError
 from birdwatchd.records import CameraState, CameraStatus
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.load import load_config
+from tests.support.small_disk import fill, small_disk
 
 SMALL = Path(__file__).parents[3] / "config" / "small.yaml"
 AWAY = ("no such stream", 0, 0)
@@ -343,3 +344,19 @@ def test_any_file_can_be_a_camera(camera: Camera, name: str, tmp_path: Path) -> 
     config = load_config(Path("birdwatchd.yaml"), {})
     assert config.cameras["feeder"].source == Source(str(tmp_path / name))
     assert config.station.name == "no"
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Half a configuration would be `there already` when the disk has room again."""
+    given = {"camera": "rtsp://u:s3cret@192.0.2.1/a", "place": "home", "broker": "", "probe": False}
+    with small_disk(tmp_path / "disk", megabytes=1) as disk:
+        big = fill(disk)
+        options = InitOptions(disk / "birdwatchd.yaml", **given)  # type: ignore[arg-type]  # as on a command line
+        for leave in (0, 1):  # no room at all; room for the password only
+            big.write_bytes(bytes(big.stat().st_size - leave * 4096))
+            with pytest.raises(ConfigError, match="No space left on device"):
+                run_init(options, terminal=False)
+            assert [path for path in disk.rglob("*") if path.is_file()] == [big]
+        big.unlink()
+        assert run_init(options, terminal=False) == 0
+        assert load_config(options.file).cameras["feeder"].source.password.reveal() == "s3cret"
