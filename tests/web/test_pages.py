@@ -24,10 +24,10 @@ from birdwatchd.store.pages.species import DayVisit
 from birdwatchd.testing import example_moment, example_visit, temporary_store
 from birdwatchd.web.language.catalogue import language
 from birdwatchd.web.names import Names
+from birdwatchd.web.routes.list_filter import LABELS
 from birdwatchd.web.routes.species import bars_of
 from birdwatchd.web.routes.today import grid_of
 from birdwatchd.web.routes.visits import top_rows
-from birdwatchd.web.routes.list_filter import LABELS, read_filter
 from birdwatchd.web.words import Words
 from tests.support.page import Browser, browser
 
