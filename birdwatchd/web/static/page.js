@@ -177,9 +177,14 @@ function press(id, key) {
   return Boolean(button);
 }
 
+const pickName = document.getElementById("pick-name");
+let listed = ""; // the text that the list of names is for
+let isAwaited = false; // Enter was pressed before the list for its text came
+
 function show_pick(id) {
   select(id, { scroll: false });
-  document.getElementById("pick-name").value = "";
+  pickName.value = listed = "";
+  isAwaited = false;
   document.getElementById("pick-list").replaceChildren();
   pick.showModal();
 }
@@ -214,10 +219,9 @@ if (queue) {
     const typing = event.target.closest("input:not([type=checkbox]), select, textarea, dialog");
     if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     const pressed = letter(event);
-    if (keys[pressed]) {
-      event.preventDefault();
-      keys[pressed]();
-    }
+    if (!keys[pressed]) return;
+    event.preventDefault();
+    if (!event.repeat || "jk".includes(pressed)) keys[pressed](); // a key that is held says nothing of the next birds
   });
   body.addEventListener("click", (event) => {
     const one = event.target.closest(".item");
@@ -229,7 +233,11 @@ if (queue) {
   // Settled, and not swapped: what was swapped away is no longer in the page, and its events reach nobody.
   body.addEventListener("htmx:afterSettle", (event) => {
     for (const hidden of document.querySelectorAll(".pick")) hidden.hidden = false;
-    if (event.detail.target.id === "pick-list") return;
+    if (event.detail.target.id === "pick-list") {
+      listed = event.detail.requestConfig.formData.get("q");
+      if (isAwaited && listed === pickName.value) choose(pick.querySelector("[data-name]"));
+      return;
+    }
     const id = event.detail.pathInfo.requestPath.slice(root.length).split("/")[2];
     const after = id && item(id);
     if (!after) return;
@@ -249,15 +257,17 @@ if (queue) {
     const place = options.findIndex((one) => one.getAttribute("aria-selected") === "true");
     if (event.key === "Enter") {
       event.preventDefault();
-      choose(options[Math.max(place, 0)]);
+      isAwaited = listed !== pickName.value;
+      if (!isAwaited) choose(options[Math.max(place, 0)]);
     } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       const next = options[Math.min(Math.max(place + (event.key === "ArrowDown" ? 1 : -1), 0), options.length - 1)];
       for (const one of options) one.setAttribute("aria-selected", String(one === next));
       next?.scrollIntoView({ block: "nearest" });
-      document.getElementById("pick-name").setAttribute("aria-activedescendant", next?.id ?? "");
+      pickName.setAttribute("aria-activedescendant", next?.id ?? "");
     }
   });
+  pickName.addEventListener("input", () => { isAwaited = false; });
   if (items().length) select(items()[0].dataset.visit, { scroll: false });
 }
 
