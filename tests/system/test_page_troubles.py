@@ -1,7 +1,9 @@
-"""The page in a real browser when things go wrong: haste."""
+"""The page in a real browser when things go wrong: haste, a page that was restarted, tabs that were forgotten."""
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -57,3 +59,60 @@ def test_a_key_that_is_held_is_one_answer(station: Station) -> None:
     wait_for(lambda: len(station.find(".item.done")) == 2, "the answer after it", 10)
     states = [station.verdict(one)[0] for one in ids[:3]]
     assert states == [State.REJECTED, State.CONFIRMED, State.UNCERTAIN]
+
+
+def test_an_answer_that_is_not_taken_is_said(station: Station) -> None:
+    """The page was restarted since it was opened, and knows no form of before: a press seemed to do nothing."""
+    visit_id = station.bird("Great tit", State.UNCERTAIN, ago_s=3.0)
+    station.open("/review")
+    pid = station.page.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: station.page.pid not in (None, pid), "another process", 20)
+    wait_for(station.answers, "it to answer", 20)
+    station.press("c")
+    wait_for(lambda: "Not saved. This page is too old" in station.text("#connection"), "word of it", 10)
+    assert station.verdict(visit_id)[0] is State.UNCERTAIN
+    station.driver.execute_cdp_cmd("Network.enable", {})
+    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    station.driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    station.press("n")
+    wait_for(lambda: "Not saved. Not connected" in station.text("#connection"), "word of it", 10)
+    online = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    station.driver.execute_cdp_cmd("Network.emulateNetworkConditions", online)
+    station.open("/review")
+    station.press("c")
+    wait_for(lambda: station.verdict(visit_id)[0] is State.CONFIRMED, "the review", 10)
+    assert station.text("#connection") == ""
+
+
+def test_seven_tabs_answer(station: Station) -> None:
+    """A browser has six connections to a station. Each tab held one for its news, and the seventh never came."""
+    first = station.driver.current_window_handle
+    station.driver.set_page_load_timeout(20)
+    try:
+        for _ in range(7):
+            station.driver.switch_to.new_window("tab")
+            station.open("/")
+            wait_for(lambda: station.find("body[data-live]"), "its stream of news", 10)
+        meanwhile = station.bird("Great tit", ago_s=1.0)
+        wait_for(lambda: station.find(f"#v-{meanwhile}"), "the bird", 10)
+    finally:
+        for handle in station.driver.window_handles:
+            if handle != first:
+                station.driver.switch_to.window(handle)
+                station.driver.close()
+        station.driver.switch_to.window(first)
+
+
+def test_a_page_that_comes_back_is_up_to_date(station: Station) -> None:
+    """Browsers keep the page that one leaves, and the back button shows it as it was, without its stream."""
+    station.open("/")
+    wait_for(lambda: station.find("body[data-live]"), "the stream of news", 10)
+    turn = "window.dispatchEvent(new PageTransitionEvent(arguments[0], {persisted: true}))"
+    station.driver.execute_script(turn, "pagehide")
+    meanwhile = station.bird("House sparrow", ago_s=1.0)
+    station.driver.execute_script(turn, "pageshow")
+    wait_for(lambda: station.find(f"#v-{meanwhile}"), "what came meanwhile", 10)
+    later = station.bird("House sparrow", ago_s=1.0)
+    wait_for(lambda: station.find(f"#v-{later}"), "what comes", 10)

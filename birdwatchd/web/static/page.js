@@ -9,25 +9,73 @@ function letter(event) {
   return foreign && event.code.startsWith("Key") ? event.code.slice(3).toLowerCase() : event.key;
 }
 
-// -- news: one stream of events; each says that something changed, and the parts that show it ask for themselves again
+// -- what is not in order, said in the head of the page: no connection, or something that was not saved
+
+const connection = document.getElementById("connection");
+let isUnsaved = false; // and stays said until something is saved
+function say(text) {
+  if (isUnsaved) return;
+  connection.textContent = text;
+  connection.hidden = !text;
+}
+
+// Why the station refused something: a line of text, or a page that says it.
+function refusal(xhr) {
+  if (!xhr.status) return connection.dataset.lost;
+  if (xhr.getResponseHeader("content-type")?.startsWith("text/plain")) return xhr.responseText.trim();
+  return new DOMParser().parseFromString(xhr.responseText, "text/html").querySelector(".problem")?.textContent ?? "";
+}
+
+body.addEventListener("htmx:afterRequest", ({ detail }) => {
+  if (detail.successful) return;
+  const isPost = detail.requestConfig.verb === "post";
+  if (isPost) isUnsaved = false;
+  say(`${isPost ? connection.dataset.unsaved : ""} ${refusal(detail.xhr)}`.trim());
+  isUnsaved ||= isPost;
+});
+body.addEventListener("htmx:afterSettle", ({ detail }) => {
+  if (detail.requestConfig.verb === "post") isUnsaved = false;
+  say("");
+});
+
+// -- news: a stream of events while the page is looked at; each says that something changed, and the parts that show it
+// ask for themselves again. In the background there is none: a browser has six connections to a station, for all tabs.
 
 const live = document.getElementById("live");
-const connection = document.getElementById("connection");
 if (live && live.hasAttribute("hx-get")) {
-  let stream;
-  const listen = () => {
+  let stream = null;
+  let later = 0;
+  const renew = () => body.dispatchEvent(new CustomEvent("birds"));
+  const hush = () => {
+    clearTimeout(later);
+    stream?.close();
+    stream = null;
+    delete body.dataset.live;
+  };
+  const listen = (missed) => {
+    hush();
     stream = new EventSource(`${root}/events`);
-    stream.addEventListener("birds", () => body.dispatchEvent(new CustomEvent("birds")));
-    stream.addEventListener("open", () => { connection.hidden = true; body.dataset.live = "yes"; });
-    stream.addEventListener("error", () => {
-      connection.textContent = connection.dataset.lost;
-      connection.hidden = false;
+    stream.addEventListener("birds", renew);
+    stream.addEventListener("open", () => {
+      say("");
+      body.dataset.live = "yes";
+      if (missed) renew(); // a new stream does not know what came before it
+      missed = false;
+    });
+    stream.addEventListener("error", ({ target }) => {
+      say(connection.dataset.lost);
       delete body.dataset.live;
-      if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 30000); // refused: browsers try no more
+      if (target.readyState === EventSource.CLOSED) later = setTimeout(() => listen(true), 30000); // refused: browsers try no more
     });
   };
-  listen();
-  window.addEventListener("pagehide", () => stream.close());
+  const attend = () => {
+    if (document.hidden) hush();
+    else if (!stream) listen(true);
+  };
+  if (!document.hidden) listen(false);
+  document.addEventListener("visibilitychange", attend);
+  window.addEventListener("pagehide", hush);
+  window.addEventListener("pageshow", attend); // with the back button a page may come as it was left
 }
 // A card that was not there before draws the eye once.
 const seen = new Set([...document.querySelectorAll(".card")].map((card) => card.id));
@@ -42,7 +90,7 @@ body.addEventListener("htmx:afterSettle", () => {
 
 // -- the table of hours: on a narrow screen the newest birds are in sight, and earlier hours are a swipe away
 
-for (const box of document.querySelectorAll(".scroll:has(> .grid)")) {
+for (const { parentElement: box } of document.querySelectorAll(".scroll > .grid")) {
   const { left, right } = box.getBoundingClientRect();
   const isRtl = getComputedStyle(box).direction === "rtl";
   const hidden = [...box.querySelectorAll("td:not(.s0, .total)")].map((cell) => {
@@ -136,8 +184,9 @@ if (map) {
 body.addEventListener("input", async (event) => {
   const field = event.target;
   if (field.getAttribute("list") !== "known") return;
-  const answer = await fetch(`${root}/names?q=${encodeURIComponent(field.value)}`);
-  if (!answer.ok) return;
+  const typed = field.value;
+  const answer = await fetch(`${root}/names?q=${encodeURIComponent(typed)}`).catch(() => null); // no connection
+  if (!answer?.ok || field.value !== typed) return;
   const found = new DOMParser().parseFromString(await answer.text(), "text/html");
   const options = [...found.querySelectorAll("[data-name]")].map((one) => new Option("", one.querySelector("b").textContent));
   field.list?.replaceChildren(...options);
