@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from birdwatchd.records import State
+from tests.support.live import live_pictures
 from tests.support.page_in_browser import Station, open_station
 from tests.support.peers import wait_for
 
 ENTER = "\ue007"
+FOCUSED = "return document.activeElement.id"
 
 
 @pytest.fixture(scope="module")
 def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
     with open_station(tmp_path_factory.mktemp("page")) as made:
         yield made
+
+
+@contextmanager
+def without_network(station: Station) -> Iterator[None]:
+    """The telephone is out of reach as long as the block runs."""
+    conditions = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    station.driver.execute_cdp_cmd("Network.enable", {})
+    station.driver.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": True, **conditions})
+    try:
+        yield
+    finally:
+        station.driver.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": False, **conditions})
 
 
 def test_enter_after_a_name_names_the_selected_birds(station: Station) -> None:
@@ -73,13 +89,9 @@ def test_an_answer_that_is_not_taken_is_said(station: Station) -> None:
     station.press("c")
     wait_for(lambda: "Not saved. This page is too old" in station.text("#connection"), "word of it", 10)
     assert station.verdict(visit_id)[0] is State.UNCERTAIN
-    station.driver.execute_cdp_cmd("Network.enable", {})
-    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-    station.driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
-    station.press("n")
-    wait_for(lambda: "Not saved. Not connected" in station.text("#connection"), "word of it", 10)
-    online = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-    station.driver.execute_cdp_cmd("Network.emulateNetworkConditions", online)
+    with without_network(station):
+        station.press("n")
+        wait_for(lambda: "Not saved. Not connected" in station.text("#connection"), "word of it", 10)
     station.open("/review")
     station.press("c")
     wait_for(lambda: station.verdict(visit_id)[0] is State.CONFIRMED, "the review", 10)
@@ -116,3 +128,38 @@ def test_a_page_that_comes_back_is_up_to_date(station: Station) -> None:
     wait_for(lambda: station.find(f"#v-{meanwhile}"), "what came meanwhile", 10)
     later = station.bird("House sparrow", ago_s=1.0)
     wait_for(lambda: station.find(f"#v-{later}"), "what comes", 10)
+
+
+def test_a_live_picture_that_is_old_is_not_shown_as_new(station: Station) -> None:
+    """Without a connection it stood still, and "Picture just now" below it."""
+    with live_pictures(station.store.home, {"nut": True}):
+        station.open("/cameras/nut")
+        assert station.text("#connection") == ""
+        with without_network(station):
+            wait_for(lambda: "Not connected" in station.text("#connection"), "word of it", 10)
+        wait_for(lambda: station.text("#connection") == "", "the connection", 10)
+
+
+def test_whoever_works_with_keys_stays_where_they_are(station: Station) -> None:
+    """Parts of a page are exchanged. The focus was lost with them: a job could not be stopped without a mouse."""
+    visit_id = station.bird("Great tit", State.UNCERTAIN, ago_s=30.0)
+    station.open(f"/visits/{visit_id}")
+    title = station.driver.title
+    for part, button in (("verdict", "#verdict button[value=confirm]"), ("alike", "#alike a")):
+        station.driver.execute_script("document.querySelector(arguments[0]).focus()", button)
+        station.press(ENTER)
+        wait_for(lambda part=part: station.driver.execute_script(FOCUSED) == part, f"the focus in {part}", 10)
+    assert "Review all like this" in station.text("#alike") or "No other visit" in station.text("#alike")
+    assert station.driver.title == title  # which is not that of the page that the part is from
+    for number in range(40):
+        station.bird("House sparrow", State.UNCERTAIN, ago_s=1000.0 + number)
+    station.open("/review/many?state=uncertain")
+    station.find("form.review button[value=confirm]")[0].click()
+    wait_for(lambda: station.find("#stop"), "the job", 10)
+    station.driver.execute_script("document.getElementById('stop').focus(); document.getElementById('stop').old = true")
+    fresh = "return document.getElementById('stop')?.old !== true"
+    wait_for(lambda: station.driver.execute_script(fresh), "the next look at the job", 10)
+    time.sleep(0.1)  # until htmx has settled it
+    assert station.driver.execute_script(FOCUSED) == "stop"
+    station.press(ENTER)
+    wait_for(lambda: "Stopped half-way" in station.text("h1"), "the job's end", 20)

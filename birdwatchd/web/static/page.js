@@ -77,6 +77,21 @@ if (live && live.hasAttribute("hx-get")) {
   window.addEventListener("pagehide", hush);
   window.addEventListener("pageshow", attend); // with the back button a page may come as it was left
 }
+
+// -- focus: whoever works with keys stays in the part of the page that is exchanged; what has an id htmx finds by itself
+
+let held = ""; // id of the part that had the focus when it was asked for
+body.addEventListener("htmx:beforeRequest", ({ detail }) => {
+  if (detail.target.contains(document.activeElement)) held = detail.target.id;
+});
+body.addEventListener("htmx:afterSettle", () => {
+  const part = document.getElementById(held);
+  held = "";
+  if (!part || document.activeElement !== body) return;
+  part.tabIndex = -1;
+  part.focus({ preventScroll: true });
+});
+
 // A card that was not there before draws the eye once.
 const seen = new Set([...document.querySelectorAll(".card")].map((card) => card.id));
 body.addEventListener("htmx:afterSettle", () => {
