@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -16,13 +17,16 @@ from tests.support.page_in_browser import Station, open_station
 from tests.support.peers import wait_for
 
 ENTER = "\ue007"
-FOCUSED = "return document.activeElement.id"
 
 
 @pytest.fixture(scope="module")
 def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
     with open_station(tmp_path_factory.mktemp("page")) as made:
         yield made
+
+
+def has_focus(station: Station, element_id: str) -> bool:
+    return bool(station.driver.execute_script("return document.activeElement.id") == element_id)
 
 
 @contextmanager
@@ -148,7 +152,7 @@ def test_whoever_works_with_keys_stays_where_they_are(station: Station) -> None:
     for part, button in (("verdict", "#verdict button[value=confirm]"), ("alike", "#alike a")):
         station.driver.execute_script("document.querySelector(arguments[0]).focus()", button)
         station.press(ENTER)
-        wait_for(lambda part=part: station.driver.execute_script(FOCUSED) == part, f"the focus in {part}", 10)
+        wait_for(partial(has_focus, station, part), f"the focus in {part}", 10)
     assert "Review all like this" in station.text("#alike") or "No other visit" in station.text("#alike")
     assert station.driver.title == title  # which is not that of the page that the part is from
     for number in range(40):
@@ -160,6 +164,6 @@ def test_whoever_works_with_keys_stays_where_they_are(station: Station) -> None:
     fresh = "return document.getElementById('stop')?.old !== true"
     wait_for(lambda: station.driver.execute_script(fresh), "the next look at the job", 10)
     time.sleep(0.1)  # until htmx has settled it
-    assert station.driver.execute_script(FOCUSED) == "stop"
+    assert has_focus(station, "stop")
     station.press(ENTER)
     wait_for(lambda: "Stopped half-way" in station.text("h1"), "the job's end", 20)
