@@ -102,6 +102,25 @@ def test_an_answer_that_is_not_taken_is_said(station: Station) -> None:
     assert station.text("#connection") == ""
 
 
+def test_a_question_that_is_given_up_is_no_failure(station: Station) -> None:
+    """While a name is typed, each letter takes the place of the question before it: nothing is wrong with that."""
+    station.bird("Great tit", State.UNCERTAIN, ago_s=3.0)
+    station.open("/review")
+    watch = """window.said = []; const one = document.getElementById('connection');
+        new MutationObserver(() => said.push(one.textContent)).observe(one, {childList: true})"""
+    station.driver.execute_script(watch)
+    slow = {"offline": False, "latency": 400, "downloadThroughput": -1, "uploadThroughput": -1}
+    station.driver.execute_cdp_cmd("Network.enable", {})
+    station.driver.execute_cdp_cmd("Network.emulateNetworkConditions", slow)
+    station.press("s")
+    for letter in "upu":
+        station.press(letter)
+        time.sleep(0.25)  # each is asked for, and none is answered before the next
+    station.driver.execute_cdp_cmd("Network.emulateNetworkConditions", slow | {"latency": 0})
+    wait_for(lambda: "Eurasian hoopoe" in station.text("#pick-list"), "names", 10)
+    assert [one for one in station.driver.execute_script("return said") if one] == []
+
+
 def test_seven_tabs_answer(station: Station) -> None:
     """A browser has six connections to a station. Each tab held one for its news, and the seventh never came."""
     first = station.driver.current_window_handle

@@ -26,13 +26,14 @@ function refusal(xhr) {
   return new DOMParser().parseFromString(xhr.responseText, "text/html").querySelector(".problem")?.textContent ?? "";
 }
 
-body.addEventListener("htmx:afterRequest", ({ detail }) => {
-  if (detail.successful) return;
-  const isPost = detail.requestConfig.verb === "post";
-  if (isPost) isUnsaved = false;
-  say(`${isPost ? connection.dataset.unsaved : ""} ${refusal(detail.xhr)}`.trim());
-  isUnsaved ||= isPost;
-});
+for (const failure of ["htmx:responseError", "htmx:sendError"]) {
+  body.addEventListener(failure, ({ detail }) => {
+    const isPost = detail.requestConfig.verb === "post";
+    if (isPost) isUnsaved = false;
+    say(`${isPost ? connection.dataset.unsaved : ""} ${refusal(detail.xhr)}`.trim());
+    isUnsaved ||= isPost;
+  });
+}
 body.addEventListener("htmx:afterSettle", ({ detail }) => {
   if (detail.requestConfig.verb === "post") isUnsaved = false;
   say("");
