@@ -24,8 +24,8 @@ MISSED = timedelta(days=14)  # of before the start, in which the page may have r
 class ReviewedVisits(Protocol):
     """What this stage needs of the store."""
 
-    def review_ids(self, since: datetime) -> dict[str, tuple[int, int]]:
-        """Of each visit that was reviewed since then the newest review's id, and how many there are."""
+    def newest_reviews(self, since: datetime) -> dict[str, tuple[datetime, int]]:
+        """Of each visit that was reviewed since then when it was last, and how often."""
 
 
 class ReviewNotes:
@@ -43,7 +43,7 @@ class ReviewNotes:
         """
         self._visits, self._renew_note = visits, renew_note
         self._since = clock() - MISSED
-        self._known: dict[str, tuple[int, int]] = {}
+        self._known: dict[str, tuple[datetime, int]] = {}
         self._retry = StoreRetry(
             on_first=lambda error: log.warning("pictures do not say yet what was reviewed: %s", error),
             on_again=lambda: log.info("pictures say again what was reviewed"),
@@ -56,7 +56,7 @@ class ReviewNotes:
 
     def run_once(self, stop: Stop) -> None:
         """Renew the notes of what changed since the last time; a busy database is asked again later."""
-        found = self._retry.attempt(lambda: self._visits.review_ids(self._since), self._known)
+        found = self._retry.attempt(lambda: self._visits.newest_reviews(self._since), self._known)
         changed = [one for one in {*found, *self._known} if found.get(one) != self._known.get(one)]
         for visit_id in changed:
             if stop.is_set():

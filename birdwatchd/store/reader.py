@@ -232,12 +232,12 @@ class Visits:
         with self._database.reading() as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(review.visit_id))]
 
-    def review_ids(self, since: datetime) -> dict[str, tuple[int, int]]:
-        """Of each visit that was reviewed since then the newest review's id, and how many there are: the pair changes
-        with each review and each undo.
+    def newest_reviews(self, since: datetime) -> dict[str, tuple[datetime, int]]:
+        """Of each visit that was reviewed since then when it was last, and how often: the pair changes with each review
+        and each undo. An id would not do: SQLite gives that of the last row, once it is gone, to the next one.
         """
         review = schema.review.c
-        query = sa.select(review.visit_id, sa.func.max(review.id), sa.func.count()).where(review.at >= since)
+        query = sa.select(review.visit_id, sa.func.max(review.at), sa.func.count()).where(review.at >= since)
         with self._database.reading() as connection:
             return {row[0]: (row[1], row[2]) for row in connection.execute(query.group_by(review.visit_id))}
 

@@ -157,7 +157,6 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
         "root": root,
         "static": lambda name: root + _static(name),
         "here": request.url.path,
-        "here_inside": inside,
         "station": home.config.station.name,
         "token": request.state.token,
         "has_session": bool(request.state.session),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -71,12 +72,24 @@ def test_an_undo_is_said_too_and_nothing_is_renewed_twice(store: Store) -> None:
     assert renewed == ["v1", "v1"]
 
 
+def test_another_answer_right_after_an_undo_is_noticed(store: Store) -> None:
+    """Whoever presses the wrong key undoes it and says another thing, within the seconds between two looks."""
+    renewed: list[str] = []
+    notes, writer = ReviewNotes(store.visits, renewed.append, lambda: START), store.writer()
+    writer.review("v1", TIT, START)
+    notes.run_once(Stop())
+    writer.undo_review("v1", START)
+    writer.review("v1", Review(ReviewVerdict.NOT_A_BIRD, "somebody"), START + timedelta(seconds=2))
+    notes.run_once(Stop())
+    assert renewed == ["v1", "v1"]
+
+
 def test_a_busy_database_is_asked_again(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     """The first refusal is a line of the log."""
     renewed: list[str] = []
 
     class Busy:
-        def review_ids(self, since: object) -> dict[str, tuple[int, int]]:
+        def newest_reviews(self, since: object) -> dict[str, tuple[datetime, int]]:
             raise StoreBusy("busy")
 
     ReviewNotes(Busy(), renewed.append).run_once(Stop())

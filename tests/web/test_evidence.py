@@ -60,6 +60,7 @@ def test_a_press_gives_a_map_of_the_best_picture(home: Path) -> None:
     assert "Bright areas support <b>Great tit</b>" in owner.get(where).text
     answer = owner.get(f"{where}/map")
     assert answer.headers["content-type"] == "image/jpeg"
+    assert answer.headers["cache-control"] == "no-store"  # the map of another model has the same address
     with Image.open(io.BytesIO(answer.body)) as image:
         assert image.width > 20
     assert f'src="{where}/map"' in owner.get(f"/visits/{VISIT}").text  # and it is there the next time

@@ -262,6 +262,23 @@ def test_a_review_that_cannot_be_is_explained(owner: Browser) -> None:
     assert (in_place.status, 'role="alert"' in in_place.text) == (200, True)
 
 
+def test_a_name_is_confirmed_as_it_was_seen(home: Path, owner: Browser) -> None:
+    """The page lay open in a pocket; meanwhile somebody else, or `relabel`, gave the bird another name."""
+    seen = owner.get(f"/visits/{UNSURE}").text
+    name = re.search(r'name="name" value="([^"]*)"', seen)
+    assert name is not None
+    assert name[0] in owner.get("/review").text
+    where, confirm = f"/visits/{UNSURE}/review", {"verdict": "confirm", "name": name[1]}
+    owner.post(where, {"verdict": "species", "species": "passer domesticus"})
+    part = owner.post(where, confirm, hx_request="true").text
+    assert "Its name has changed to House sparrow" in part
+    assert 'name="name" value="House sparrow"' in part
+    with Store.open(home, zone=ZONE) as store:
+        assert len(store.histories.of(UNSURE).reviews) == 1
+    assert owner.post(where, confirm).status == 409
+    assert owner.post(where, confirm | {"name": "House sparrow"}).status == 303
+
+
 def test_the_queue_begins_with_what_is_least_sure(owner: Browser) -> None:
     """An hour of somebody's evening goes where it helps most; what was judged does not come again."""
     assert re.findall(r'id="r-(\w+)"', owner.get("/review").text) == [UNSURE, NAMELESS]

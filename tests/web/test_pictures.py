@@ -133,6 +133,15 @@ def test_a_file_that_a_power_cut_left_is_made_again(home: Path) -> None:
         assert path.read_bytes() == whole
 
 
+def test_a_picture_that_says_it_is_huge_is_none(home: Path) -> None:
+    """A camera's process may have been taken over by what it decodes: its picture must not be 4 gigapixels here."""
+    whole = picture()
+    frame = whole.index(b"\xff\xc0") + 5  # height and width
+    (home / CROP).write_bytes(whole[:frame] + b"\xff\x00\xff\x00" + whole[frame + 4 :])
+    assert pictures(home).of(CROP, "160") is None
+    assert browser(home).get(f"/visits/{VISIT}/pictures/0?size=160").status == 404
+
+
 def test_a_home_that_cannot_be_written_shows_pictures_all_the_same(home: Path) -> None:
     """`birdwatchd web` by another user, or a full disk: slower, and nothing else."""
     (home / CACHE).write_bytes(b"in the way")

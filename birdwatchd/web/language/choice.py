@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 
+from birdwatchd.web.cookies import cookie
 from birdwatchd.web.language.catalogue import ENGLISH, LANGUAGES
 
 __all__ = ["COOKIE", "chosen"]
@@ -20,12 +20,9 @@ def chosen(headers: Mapping[str, str], setting: str) -> str:
         headers: of the request, by names in small letters.
         setting: `web.language`: a code, or `auto`.
     """
-    try:
-        kept = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        kept = None
-    if kept is not None and kept.value in LANGUAGES:
-        return kept.value
+    kept = cookie(headers.get("cookie", ""), COOKIE)
+    if kept in LANGUAGES:
+        return kept
     return setting if setting in LANGUAGES else _preferred(headers.get("accept-language", ""))
 
 

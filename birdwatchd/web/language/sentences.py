@@ -81,6 +81,8 @@ FORMS = (
     N_("did you mean %(name)s?"),
     N_("did you mean %(name)s? to use the name as written, add --any-name"),
     N_("to use the name as written, add --any-name"),
+    N_("its name has changed to %(name)s"),
+    N_("look at it again"),
     N_("visit %(name)s has no name to confirm"),
     N_("say which species it is"),
     N_("visit %(name)s has no review to take back"),

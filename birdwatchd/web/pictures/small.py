@@ -55,7 +55,7 @@ def _smaller(jpeg: bytes, size: int) -> bytes | None:
             image.draft("RGB", (size, size))
             small = image.convert("RGB")
             small.thumbnail((size, size), Image.Resampling.LANCZOS)
-    except (OSError, ValueError, SyntaxError):  # what Pillow raises for damaged files
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # what Pillow raises for damaged files
         return None
     written = io.BytesIO()
     small.save(written, "WEBP", quality=QUALITY)

@@ -10,7 +10,6 @@ from birdwatchd.store.pages.cards import Card
 from birdwatchd.web.access.proxies import path_of
 from birdwatchd.web.asked.evidence import EvidenceMaps, EvidenceState
 from birdwatchd.web.render import home_of, render
-from birdwatchd.web.routes.media import PRIVATE
 
 __all__ = ["router"]
 
@@ -40,12 +39,12 @@ def ask(request: Request, visit_id: str) -> Response:
 
 @router.get("/visits/{visit_id}/evidence/map")
 def picture(request: Request, visit_id: str) -> Response:
-    """The map itself."""
+    """The map itself; not kept by the browser, as another model makes another one."""
     _, crop = _crop(request, visit_id)
     found = _maps(request).picture(crop) if crop is not None else None
     if found is None:
         raise HTTPException(404)
-    return Response(found, media_type="image/jpeg", headers=PRIVATE)
+    return Response(found, media_type="image/jpeg")
 
 
 def _page(request: Request, visit_id: str, *, asked: bool) -> Response:

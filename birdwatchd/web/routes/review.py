@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from birdwatchd.commands.review import ReviewOptions, review_visit
-from birdwatchd.errors import BirdwatchError, ConfigError, NoSuchVisit
+from birdwatchd.errors import BirdwatchError, ConfigError, NoSuchVisit, ReviewRefused
 from birdwatchd.records import State
 from birdwatchd.species.verdict.named import find_species, similar_species
 from birdwatchd.store import ReviewVerdict
@@ -123,8 +123,12 @@ def _store(home: Home, visit_id: str, form: dict[str, str]) -> None:
         similar = similar_species(species, home.config.species)
         raise ConfigError(f"no species is called {species}", f"did you mean {similar}?" if similar else "")
     # The visit as it is named here, in full: the command also takes a beginning, or `last`.
-    if home.store.visits.get(visit_id) is None:
+    visit = home.store.visits.get(visit_id)
+    if visit is None:
         raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
+    name = visit.verdict.common_name
+    if said == ReviewVerdict.CONFIRM and name and form.get("name", name) != name:  # since the page was opened
+        raise ReviewRefused(f"its name has changed to {name}", "look at it again")
     options = ReviewOptions(visit_id, verdicts.get(said), species, undo=said == "undo", by=PAGE_REVIEWER)
     with _one_at_a_time:
         review_visit(home.config, options, home.now())

@@ -6,22 +6,30 @@ const sight = document.getElementById("sight");
 
 // -- the picture: shown when it has arrived, so that it never flickers
 
+const connection = document.getElementById("connection");
+let isLost = false;
+
+const show = async (text) => {
+  const part = new DOMParser().parseFromString(text, "text/html");
+  const image = part.querySelector("#now img");
+  if (image) {
+    const ahead = new Image();
+    ahead.src = image.getAttribute("src");
+    await ahead.decode();
+    image.replaceWith(Object.assign(ahead, { alt: image.alt, width: image.width, height: image.height }));
+  }
+  for (const id of ["now", "now-words"]) document.getElementById(id).replaceWith(part.getElementById(id));
+};
+
 const renew = async () => {
   if (!document.hidden) {
-    try {
-      const answer = await fetch(`${location.pathname}/now`);
-      if (answer.ok) {
-        const part = new DOMParser().parseFromString(await answer.text(), "text/html");
-        const image = part.querySelector("#now img");
-        if (image) {
-          const ahead = new Image();
-          ahead.src = image.getAttribute("src");
-          await ahead.decode();
-          image.replaceWith(Object.assign(ahead, { alt: image.alt, width: image.width, height: image.height }));
-        }
-        for (const id of ["now", "now-words"]) document.getElementById(id).replaceWith(part.getElementById(id));
-      }
-    } catch { /* the next one will tell */ }
+    const answer = await fetch(`${location.pathname}/now`).catch(() => null);
+    if (isLost !== !answer?.ok) { // its words go on saying that the picture is of just now
+      isLost = !answer?.ok;
+      connection.textContent = isLost ? connection.dataset.lost : "";
+      connection.hidden = !isLost;
+    }
+    if (!isLost) await answer.text().then(show).catch(() => {}); // a newer picture has taken its place
   }
   setTimeout(renew, PERIOD_MS);
 };

@@ -9,32 +9,98 @@ function letter(event) {
   return foreign && event.code.startsWith("Key") ? event.code.slice(3).toLowerCase() : event.key;
 }
 
-// -- news: one stream of events; each says that something changed, and the parts that show it ask for themselves again
+// -- what is not in order, said in the head of the page: no connection, or something that was not saved
+
+const connection = document.getElementById("connection");
+let isUnsaved = false; // and stays said until something is saved
+function say(text) {
+  if (isUnsaved) return;
+  connection.textContent = text;
+  connection.hidden = !text;
+}
+
+// Why the station refused something: a line of text, or a page that says it.
+function refusal(xhr) {
+  if (!xhr.status) return connection.dataset.lost;
+  if (xhr.getResponseHeader("content-type")?.startsWith("text/plain")) return xhr.responseText.trim();
+  return new DOMParser().parseFromString(xhr.responseText, "text/html").querySelector(".problem")?.textContent ?? "";
+}
+
+for (const failure of ["htmx:responseError", "htmx:sendError"]) {
+  body.addEventListener(failure, ({ detail }) => {
+    const isPost = detail.requestConfig.verb === "post";
+    if (isPost) isUnsaved = false;
+    say(`${isPost ? connection.dataset.unsaved : ""} ${refusal(detail.xhr)}`.trim());
+    isUnsaved ||= isPost;
+  });
+}
+body.addEventListener("htmx:afterSettle", ({ detail }) => {
+  if (detail.requestConfig.verb === "post") isUnsaved = false;
+  say("");
+});
+
+// -- news: a stream of events while the page is looked at; each says that something changed, and the parts that show it
+// ask for themselves again. In the background there is none: a browser has six connections to a station, for all tabs.
 
 const live = document.getElementById("live");
-const connection = document.getElementById("connection");
 if (live && live.hasAttribute("hx-get")) {
-  let stream, goesOn = false; // ended, to be asked for again: through Home Assistant each news ends its stream
-  const listen = () => {
+  let stream = null;
+  let later = 0;
+  const renew = () => body.dispatchEvent(new CustomEvent("birds"));
+  const hush = () => {
+    clearTimeout(later);
+    stream?.close();
+    stream = null;
+    delete body.dataset.live;
+  };
+  const listen = (missed) => {
+    hush();
     stream = new EventSource(`${root}/events`);
-    stream.addEventListener("birds", () => body.dispatchEvent(new CustomEvent("birds")));
-    stream.addEventListener("open", () => { connection.hidden = true; body.dataset.live = "yes"; });
+    let goesOn = false; // ended, to be asked for again: through Home Assistant each news ends its stream
     stream.addEventListener("next", () => { goesOn = true; });
-    stream.addEventListener("error", () => {
-      if (goesOn && stream.readyState !== EventSource.CLOSED) { goesOn = false; return; }
-      connection.textContent = connection.dataset.lost;
-      connection.hidden = false;
+    stream.addEventListener("birds", renew);
+    stream.addEventListener("open", () => {
+      say("");
+      body.dataset.live = "yes";
+      if (missed) renew(); // a new stream does not know what came before it
+      missed = false;
+    });
+    stream.addEventListener("error", ({ target }) => {
+      const isRefused = target.readyState === EventSource.CLOSED;
+      if (goesOn && !isRefused) { goesOn = false; return; }
+      say(connection.dataset.lost);
       delete body.dataset.live;
-      if (stream.readyState !== EventSource.CLOSED) return;
-      setTimeout(listen, 30000); // refused: browsers try no more
+      if (!isRefused) return;
+      later = setTimeout(() => listen(true), 30000); // browsers try no more
       fetch(location.href, { redirect: "manual", headers: { Accept: "text/html" } }).then((answer) => {
         if (answer.type === "opaqueredirect") location.reload(); // to the login: the session has ended
       }, () => {});
     });
   };
-  listen();
-  window.addEventListener("pagehide", () => stream.close());
+  const attend = () => {
+    if (document.hidden) hush();
+    else if (!stream) listen(true);
+  };
+  if (!document.hidden) listen(false);
+  document.addEventListener("visibilitychange", attend);
+  window.addEventListener("pagehide", hush);
+  window.addEventListener("pageshow", attend); // with the back button a page may come as it was left
 }
+
+// -- focus: whoever works with keys stays in the part of the page that is exchanged; what has an id htmx finds by itself
+
+let held = ""; // id of the part that had the focus when it was asked for
+body.addEventListener("htmx:beforeRequest", ({ detail }) => {
+  if (detail.target.contains(document.activeElement)) held = detail.target.id;
+});
+body.addEventListener("htmx:afterSettle", () => {
+  const part = document.getElementById(held);
+  held = "";
+  if (!part || document.activeElement !== body) return;
+  part.tabIndex = -1;
+  part.focus({ preventScroll: true });
+});
+
 // A card that was not there before draws the eye once.
 const seen = new Set([...document.querySelectorAll(".card")].map((card) => card.id));
 body.addEventListener("htmx:afterSettle", () => {
@@ -48,7 +114,7 @@ body.addEventListener("htmx:afterSettle", () => {
 
 // -- the table of hours: on a narrow screen the newest birds are in sight, and earlier hours are a swipe away
 
-for (const box of document.querySelectorAll(".scroll:has(> .grid)")) {
+for (const { parentElement: box } of document.querySelectorAll(".scroll > .grid")) {
   const { left, right } = box.getBoundingClientRect();
   const isRtl = getComputedStyle(box).direction === "rtl";
   const hidden = [...box.querySelectorAll("td:not(.s0, .total)")].map((cell) => {
@@ -101,8 +167,9 @@ body.addEventListener("click", (event) => {
 body.addEventListener("input", async (event) => {
   const field = event.target;
   if (field.getAttribute("list") !== "known") return;
-  const answer = await fetch(`${root}/names?q=${encodeURIComponent(field.value)}`);
-  if (!answer.ok) return;
+  const typed = field.value;
+  const answer = await fetch(`${root}/names?q=${encodeURIComponent(typed)}`).catch(() => null); // no connection
+  if (!answer?.ok || field.value !== typed) return;
   const found = new DOMParser().parseFromString(await answer.text(), "text/html");
   const options = [...found.querySelectorAll("[data-name]")].map((one) => new Option("", one.querySelector("b").textContent));
   field.list?.replaceChildren(...options);
@@ -142,9 +209,14 @@ function press(id, key) {
   return Boolean(button);
 }
 
+const pickName = document.getElementById("pick-name");
+let listed = ""; // the text that the list of names is for
+let isAwaited = false; // Enter was pressed before the list for its text came
+
 function show_pick(id) {
   select(id, { scroll: false });
-  document.getElementById("pick-name").value = "";
+  pickName.value = listed = "";
+  isAwaited = false;
   document.getElementById("pick-list").replaceChildren();
   pick.showModal();
 }
@@ -179,10 +251,9 @@ if (queue) {
     const typing = event.target.closest("input:not([type=checkbox]), select, textarea, dialog");
     if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     const pressed = letter(event);
-    if (keys[pressed]) {
-      event.preventDefault();
-      keys[pressed]();
-    }
+    if (!keys[pressed]) return;
+    event.preventDefault();
+    if (!event.repeat || "jk".includes(pressed)) keys[pressed](); // a key that is held says nothing of the next birds
   });
   body.addEventListener("click", (event) => {
     const one = event.target.closest(".item");
@@ -194,7 +265,11 @@ if (queue) {
   // Settled, and not swapped: what was swapped away is no longer in the page, and its events reach nobody.
   body.addEventListener("htmx:afterSettle", (event) => {
     for (const hidden of document.querySelectorAll(".pick")) hidden.hidden = false;
-    if (event.detail.target.id === "pick-list") return;
+    if (event.detail.target.id === "pick-list") {
+      listed = event.detail.requestConfig.formData.get("q");
+      if (isAwaited && listed === pickName.value) choose(pick.querySelector("[data-name]"));
+      return;
+    }
     const id = event.detail.pathInfo.requestPath.slice(root.length).split("/")[2];
     const after = id && item(id);
     if (!after) return;
@@ -214,15 +289,17 @@ if (queue) {
     const place = options.findIndex((one) => one.getAttribute("aria-selected") === "true");
     if (event.key === "Enter") {
       event.preventDefault();
-      choose(options[Math.max(place, 0)]);
+      isAwaited = listed !== pickName.value;
+      if (!isAwaited) choose(options[Math.max(place, 0)]);
     } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
       const next = options[Math.min(Math.max(place + (event.key === "ArrowDown" ? 1 : -1), 0), options.length - 1)];
       for (const one of options) one.setAttribute("aria-selected", String(one === next));
       next?.scrollIntoView({ block: "nearest" });
-      document.getElementById("pick-name").setAttribute("aria-activedescendant", next?.id ?? "");
+      pickName.setAttribute("aria-activedescendant", next?.id ?? "");
     }
   });
+  pickName.addEventListener("input", () => { isAwaited = false; });
   if (items().length) select(items()[0].dataset.visit, { scroll: false });
 }
 
