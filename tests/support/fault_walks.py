@@ -312,7 +312,7 @@ def busy_learning(world: World) -> None:
 
 def busy_review_notes(world: World) -> None:
     fails = failing(1)
-    notes = ReviewNotes(SimpleNamespace(review_ids=lambda since: fails() or {}), lambda visit_id: None)
+    notes = ReviewNotes(lambda: fails() or 0, dict, lambda visit_id: None)
     notes.run_once(Stop())
     notes.run_once(Stop())
 
