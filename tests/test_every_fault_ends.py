@@ -100,6 +100,7 @@ ENDS = {
         "stages/page_process",
         "the page is served again",
     ),
+    ("monitor/local_socket", "%s takes no questions now: %s"): ("monitor/local_socket", "%s takes questions again"),
 }
 # Warnings after which nothing lasts that could end, and why.
 ONE_THING = "it is about one message, visit or file, and the next one is another"
@@ -123,7 +124,7 @@ EVENTS = {
     ("web/access/login", "the page: wrong %s from %s"): "said for each that is refused",
     ("web/child", "the page's process is not fully confined: not in force: %s"): AT_START,
     ("web/asked/task", "%s: %s"): "a person asked for it, sees on the page why there is no answer, and can ask again",
-    ("monitor/local_socket", "%s cannot be made (%s): %s will not work"): UNTIL_RESTART,
+    ("monitor/local_socket", "%s cannot be made (%s); nobody can ask for: %s"): UNTIL_RESTART,
     ("mqtt/commands", "%s"): ONE_THING,
     ("flow", "%s failed unexpectedly; birdwatchd stops"): BEFORE_THE_END,
     ("flow", "%s did not stop in time; it stands at\n%s"): BEFORE_THE_END,
@@ -225,6 +226,7 @@ WALKS: dict[tuple[str, str], Callable[[World], None]] = dict(
             walk.busy_clock,
             walk.taken_page,
             walk.ended_page,
+            walk.out_of_files,
         ),
         strict=True,
     )
