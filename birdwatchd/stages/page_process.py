@@ -119,7 +119,7 @@ class PageProcess:
                 if time.monotonic() - start_s > HEALTHY_S:
                     backoff.reset()
                 if ending == f"status {BEGIN_ANEW}":
-                    log.info("the page begins anew: the database is another one")
+                    log.info("the page's process restarts: the database was replaced")
                     stop.wait(RESTART_FIRST_S)
                     continue
                 wait_s = backoff.next_wait_s()
