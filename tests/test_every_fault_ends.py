@@ -142,6 +142,7 @@ EVENTS = {
     ("store/store", "%d pictures and clips that no row names stay where they are: %s"): AT_START,
     ("alerts/engine", "unknown species %s in alert rule %s; check the spelling"): AT_START,
     ("camera/process/supervisor", "camera %s: %s"): BEFORE_THE_END,
+    ("camera/process/scan_process", "%s"): AT_START,
     ("camera/process/hearing", "camera %s: its state changes all the time; a change is reported once in %.0f s"): (
         SAID_BY_THE_CAMERA
     ),
