@@ -176,7 +176,7 @@ def presence_section(still: Covered, swinging: Sequence[Covered], others: Mappin
         "```",
         "",
         "Samples are frames of the clips of one camera for which somebody said whether a bird is visible. Swaying: the",
-        f"same clips, moved by {SWAY:.1%} of the width to either side, once in {SWING_S:g} s, from three points of a swing.",
+        f"same clips, moved by {SWAY:.1%} of the width to either side, once in {SWING_S:g} s, from three points of it.",
         "",
         "| samples | with a bird | inside a visit | without a bird | inside a visit |",
         "|---|---:|---:|---:|---:|",
