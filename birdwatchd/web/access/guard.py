@@ -15,7 +15,6 @@ import json
 import logging
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from math import ceil
 from typing import Any
@@ -30,6 +29,7 @@ from birdwatchd.web.access.proxies import Proxies, path_of
 from birdwatchd.web.access.roles import Role, may
 from birdwatchd.web.access.tokens import Tokens
 from birdwatchd.web.access.tries import network_of
+from birdwatchd.web.cookies import cookie
 from birdwatchd.web.language.catalogue import ENGLISH, N_, language
 from birdwatchd.web.language.choice import chosen
 
@@ -125,7 +125,7 @@ class Guard:
             more = [(b"allow", ", ".join(_methods(scope)).encode())] if refusal[0] == 405 else []
             await _answer(scope, send, *refusal, more)
             return
-        session = _session(headers.get("cookie", ""))
+        session = cookie(headers.get("cookie", ""), COOKIE)
         known = bool(session) and self._login.knows(session)
         session = session if known else ""
         is_owner = is_ingress or known or self._login.is_open
@@ -238,14 +238,6 @@ def _bearer(headers: dict[str, str]) -> str:
     """The token of a program. It stands in a header and nowhere else: addresses end up in logs and histories."""
     kind, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if kind.lower() == "bearer" else ""
-
-
-def _session(cookies: str) -> str:
-    try:
-        found = SimpleCookie(cookies).get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found is not None else ""
 
 
 async def _read_form(receive: Receive) -> dict[str, str] | None:
