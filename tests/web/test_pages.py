@@ -20,13 +20,10 @@ from PIL import Image
 from birdwatchd.records import Rank, State, Verdict, new_visit_id
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.store import Store
-from birdwatchd.store.pages.species import DayVisit
 from birdwatchd.testing import example_moment, example_visit, temporary_store
 from birdwatchd.web.language.catalogue import language
 from birdwatchd.web.names import Names
 from birdwatchd.web.routes.list_filter import LABELS
-from birdwatchd.web.routes.species import bars_of
-from birdwatchd.web.routes.today import grid_of
 from birdwatchd.web.routes.visits import top_rows
 from birdwatchd.web.words import Words
 from tests.support.page import Browser, browser
@@ -389,19 +386,6 @@ def test_without_a_database_the_page_says_so(tmp_path: Path) -> None:
     with Store.open(tmp_path / "home", zone=ZONE) as store:
         fill(store)
     assert cards(somebody.get("/").text) == [SURE, UNSURE, NAMELESS]
-
-
-def test_the_grid_counts_by_the_stations_hours() -> None:
-    """A bird at 22:30 UTC came at half past one in the morning in Israel."""
-    visits = [
-        DayVisit(datetime(2026, 5, 1, hour, 30, tzinfo=UTC), species, species)
-        for hour, species in ((22, "a"), (8, "b"), (9, "b"), (9, "b"), (9, None))
-    ]
-    grid = grid_of(visits, SimpleNamespace(zone=ZONE), None, ENGLISH)  # type: ignore[arg-type]
-    assert (grid.hours[0], grid.hours[-1]) == (1, 19)
-    assert [(row.name, row.total) for row in grid.rows] == [("b", 3), ("a", 1), ("Not named yet", 1)]
-    assert dict(zip(grid.hours, grid.rows[0].hours, strict=True))[12] == (2, 5)
-    assert [bar.height for bar in bars_of([("x", 2), ("y", 1), ("z", 0)])] == [80, 40, 0]
 
 
 @pytest.mark.parametrize(
