@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from hashlib import sha256
 from importlib.resources import files
@@ -57,11 +58,14 @@ NOTHING = "there is nothing under this address."
 
 
 class _Static(StaticFiles):
-    """Files of ours, whose addresses change with their contents."""
+    """Files of ours. A browser keeps one for ever whose address says its contents (`?v=`), another for an hour."""
 
-    def file_response(self, *args: object, **more: object) -> Response:
-        response = super().file_response(*args, **more)  # type: ignore[arg-type]
-        response.headers["cache-control"] = "public, max-age=31536000, immutable"
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        is_versioned = scope["query_string"].startswith(b"v=")
+        response.headers["cache-control"] = "public, max-age=31536000, immutable" if is_versioned else "max-age=3600"
         return response
 
 

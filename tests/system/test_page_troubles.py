@@ -189,7 +189,7 @@ def test_whoever_works_with_keys_stays_where_they_are(station: Station) -> None:
 
 
 def test_filters_are_chosen_with_keys(station: Station) -> None:
-    """Each step through a list loaded the page and lost the place; a day was shown as of the year 2 at its first digit."""
+    """Each step through a list loaded the page and lost the place; the first digit of a year showed the year 2."""
     station.bird("House sparrow")
     station.bird("Great tit")
     station.open("/visits")

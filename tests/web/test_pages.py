@@ -246,6 +246,18 @@ def test_a_review_without_javascript_goes_back_to_its_page(home: Path, owner: Br
     assert verdict() == (State.UNCERTAIN, "Great tit")
 
 
+@pytest.mark.parametrize("query", ["", "?show=all", "?guess=hidden&show=all"])
+def test_a_review_without_javascript_goes_on_in_the_same_queue(owner: Browser, query: str) -> None:
+    """Who goes through all birds was sent back to the uncertain ones by each answer."""
+    backs = {unescape(one) for one in re.findall(r'name="back" value="([^"]*)"', owner.get(f"/review{query}").text)}
+    assert backs == {f"/review{query}"}
+    where = f"/visits/{UNSURE}/review"
+    said = {"verdict": "confirm", "back": f"/review{query}"}
+    assert owner.post(where, said).headers["location"] == f"/review{query}"
+    part = owner.post(where, said | {"verdict": "undo"}, hx_request="true").text
+    assert {unescape(one) for one in re.findall(r'name="back" value="([^"]*)"', part)} == backs
+
+
 def test_a_review_that_cannot_be_is_explained(owner: Browser) -> None:
     """A misspelt name, nothing to undo, a visit that is gone: said in words, and nothing changes."""
     where = f"/visits/{UNSURE}/review"

@@ -13,14 +13,14 @@ from fastapi.responses import Response
 
 from birdwatchd.commands.similar import similar_visits
 from birdwatchd.commands.terminal import NO_SPECIES
-from birdwatchd.errors import NoSuchVisit, StoreError
+from birdwatchd.errors import StoreError
 from birdwatchd.records import Verdict, Visit
 from birdwatchd.search.nearest import has_copy
 from birdwatchd.store import StoredMoment, day_bounds
 from birdwatchd.store.pages.cards import Card
 from birdwatchd.store.pages.clip_span import clip_span
 from birdwatchd.web.asked.evidence import EvidenceMaps, EvidenceState
-from birdwatchd.web.home import Home
+from birdwatchd.web.home import Home, card_of
 from birdwatchd.web.render import home_of, render, words_of
 from birdwatchd.web.routes.list_filter import choices_of, misread, place_of, place_text, read_filter
 from birdwatchd.web.routes.today import grid_of, sun_of
@@ -105,9 +105,7 @@ def visits(request: Request) -> Response:
 def visit(request: Request, visit_id: str) -> Response:
     """All that is known of one visit."""
     home = home_of(request)
-    card = home.store.cards.of(visit_id)
-    if card is None:
-        raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
+    card = card_of(home, visit_id)
     found = card.stored.visit
     moments = home.store.visits.moments(visit_id)
     newer, older = home.store.cards.neighbours(visit_id)
@@ -140,9 +138,7 @@ def _evidence(request: Request, card: Card) -> EvidenceState:
 def similar(request: Request, visit_id: str) -> Response:
     """The visits that look most like one: searched for when somebody asks."""
     home = home_of(request)
-    card = home.store.cards.of(visit_id)
-    if card is None:
-        raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
+    card = card_of(home, visit_id)
     found = dict(likeness(home, card.stored.visit, ALIKE))
     cards = home.store.cards.these(list(found))
     alike = [(one, found[one.stored.visit.visit_id]) for one in cards]
