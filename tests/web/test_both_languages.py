@@ -131,7 +131,7 @@ def home() -> Iterator[Path]:
         writer.record(replace(unsure, verdict=verdict), moments, START)
         nobody = Verdict(State.UNKNOWN, Rank.BIRD, None, None, 0.2, (("Magpie", 0.3),))
         writer.record(replace(example_visit(IDS[2], start=START), verdict=nobody), [], START)
-        writer.record(replace(example_visit(IDS[4], start=START), verdict=nobody), moments, START)  # on the map of looks
+        writer.record(replace(example_visit(IDS[4], start=START), verdict=nobody), moments, START)  # on the map
         family = replace(unsure.verdict, rank=Rank.FAMILY)
         writer.record(replace(example_visit(IDS[3], start=START), verdict=family), moments, START)
         writer.review(IDS[0], Review(ReviewVerdict.CONFIRM, PAGE_REVIEWER, None), START)
