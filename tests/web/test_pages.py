@@ -405,6 +405,9 @@ def test_without_a_database_the_page_says_so(tmp_path: Path) -> None:
     [
         (WORDS.age(None), "never"),
         (WORDS.age(2), "just now"),
+        (WORDS.frame_age(2), "just now"),
+        (WORDS.frame_age(28), "less than a minute ago"),
+        (WORDS.frame_age(61), "61 s ago"),
         (WORDS.age(115 * 60), "2 h ago"),
         (WORDS.age(86_400 * 3), "3 days ago"),
         (WORDS.lasted(NOW, None), "here now"),

@@ -192,6 +192,17 @@ def test_health_says_who_sent_wrong_passwords_and_tokens(home: Path) -> None:
     assert "hunter2" not in text
 
 
+def test_a_camera_that_is_online_is_not_said_to_be_late(home: Path) -> None:
+    """What is known of it is written twice a minute: "28 s ago" stood beside a picture that moves."""
+    with Store.open(home, zone=ZONE) as store:
+        store.effort.note("nut", datetime.now(UTC) - timedelta(seconds=28), "online")
+    somebody = browser(home, cameras={"nut": {"source": "/"}})
+    for page in ("/", "/health", "/cameras/nut"):
+        text = somebody.get(page).text
+        assert "less than a minute ago" in text
+        assert not re.search(r"\d+\ss ago", text)
+
+
 def test_the_week_of_all_cameras_is_read_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of ten cameras a week has some hundred thousand spans: they were read anew for each camera."""
     asked: list[object] = []
