@@ -40,8 +40,8 @@ from birdwatchd.web.routes import (
     cameras,
     entrance,
     evidence,
+    foot,
     health,
-    language,
     looks_map,
     many,
     media,
@@ -74,7 +74,7 @@ class _Static(StaticFiles):
 def routes() -> FastAPI:
     """The routes alone, without a home and a guard."""
     app = FastAPI(title="birdwatchd", openapi_url=None, docs_url=None, redoc_url=None)
-    for part in (today, visits, evidence, review, many, looks_map, species, health, cameras, media, entrance, language):
+    for part in (today, visits, evidence, review, many, looks_map, species, health, cameras, media, entrance, foot):
         app.include_router(part.router)
     app.mount(api.PREFIX, _api(), name="api")
     app.mount("/static", _Static(directory=str(files("birdwatchd.web") / "static")), name="static")

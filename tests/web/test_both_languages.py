@@ -53,6 +53,7 @@ PAGES = (
     "/health",
     "/health?log=error",
     "/health/selftest",
+    "/help",
     "/nothing",
 )
 # What is the same in every language: names of birds, cameras, the station and the program, and what was said by people.

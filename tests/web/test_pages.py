@@ -25,7 +25,7 @@ from birdwatchd.web.language.catalogue import language
 from birdwatchd.web.names import Names
 from birdwatchd.web.routes.list_filter import LABELS
 from birdwatchd.web.routes.visits import top_rows
-from birdwatchd.web.words import Words
+from birdwatchd.web.words import CAMERA_WORDS, STATE_WORDS, Words
 from tests.support.page import Browser, browser
 
 ZONE = ZoneInfo("Asia/Jerusalem")
@@ -286,6 +286,18 @@ def test_a_name_is_confirmed_as_it_was_seen(home: Path, owner: Browser) -> None:
         assert len(store.histories.of(UNSURE).reviews) == 1
     assert owner.post(where, confirm).status == 409
     assert owner.post(where, confirm | {"name": "House sparrow"}).status == 303
+
+
+def test_every_page_leads_to_what_its_words_mean(owner: Browser) -> None:
+    """Nothing on the page said what "uncertain" or "cannot see birds" is, nor which keys there are."""
+    for path in ("/", "/visits", "/review", "/health"):
+        assert '<a href="/help">Help</a>' in owner.get(path).text
+    said = owner.get("/help").text
+    words = [*STATE_WORDS.values(), *CAMERA_WORDS.values(), "cannot see birds", "Rare here"]
+    assert [word for word in words if word not in said] == []
+    legend = re.search(r'<dl class="keys">.*?</dl>', owner.get("/review").text, re.DOTALL)
+    assert legend is not None
+    assert legend[0] in said
 
 
 def test_the_queue_begins_with_what_is_least_sure(owner: Browser) -> None:

@@ -51,6 +51,7 @@ GUESTS = {
         "/species",
         "/species/{name}",
         "/events",
+        "/help",
     )
 }
 
