@@ -288,6 +288,37 @@ def test_a_name_is_confirmed_as_it_was_seen(home: Path, owner: Browser) -> None:
     assert owner.post(where, confirm | {"name": "House sparrow"}).status == 303
 
 
+def test_a_visit_leads_back_to_the_list_that_it_was_chosen_from(owner: Browser) -> None:
+    """After some birds and a review nobody presses the browser's "back" ten times to see the rest of the list."""
+    query = "camera=nut&species=Passer+domesticus"
+    card = re.search(rf'id="v-{SURE}".*?href="([^"]+)"', owner.get(f"/visits?{query}").text, re.DOTALL)
+    assert card is not None
+    for address in (card[1], card[1].replace(SURE, UNSURE)):
+        text = owner.get(address).text
+        back = re.search(r'href="([^"]+)">Back to the list', text)
+        assert back is not None
+        assert unescape(back[1]).partition("#")[0] == f"/visits?{query}"
+        neighbour = re.search(r'href="([^"]+)" rel="(?:next|prev)"', text)
+        assert neighbour is not None
+        assert neighbour[1].partition("?")[2] == card[1].partition("?")[2]
+    said = re.search(r'name="back" value="([^"]+)"', owner.get(card[1]).text)
+    assert said is not None
+    answer = owner.post(f"/visits/{SURE}/review", {"verdict": "confirm", "back": unescape(said[1])})
+    assert "Back to the list" in owner.get(answer.headers["location"]).text
+    assert "?list=" not in owner.get("/visits").text
+    assert "Back to the list" not in owner.get(f"/visits/{SURE}").text
+
+
+@pytest.mark.parametrize(
+    "listed", ["//evil.example", "next=//evil.example", "%0d%0aset-cookie: a", "species=" + "x" * 900]
+)
+def test_back_to_the_list_leads_nowhere_else(owner: Browser, listed: str) -> None:
+    """An address that somebody sends must not lead from this page to another one."""
+    text = owner.get(f"/visits/{SURE}?{urlencode({'list': listed})}").text
+    assert "Back to the list" not in text
+    assert "evil" not in re.sub(r'(name="next"|href="/login\?next=[^"]*) value="[^"]*"', "", text)
+
+
 def test_every_page_leads_to_what_its_words_mean(owner: Browser) -> None:
     """Nothing on the page said what "uncertain" or "cannot see birds" is, nor which keys there are."""
     for path in ("/", "/visits", "/review", "/health"):
