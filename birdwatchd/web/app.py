@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from hashlib import sha256
 from importlib.resources import files
@@ -11,18 +12,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from birdwatchd import __version__
 from birdwatchd.errors import BirdwatchError, ConfigError, NoSuchVisit, ReviewRefused, StoreError, StoreUnavailable
 from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.store.pages.changes import Changes
-from birdwatchd.web.access.guard import Guard
+from birdwatchd.web.access.guard import Guard, headers_of_all
+from birdwatchd.web.access.ingress import Ingress
 from birdwatchd.web.access.login import Login
-from birdwatchd.web.access.proxies import path_of
+from birdwatchd.web.access.proxies import below, path_of
 from birdwatchd.web.access.roles import Role
 from birdwatchd.web.access.tokens import Tokens
 from birdwatchd.web.asked.evidence import EvidenceMaps
@@ -37,8 +40,8 @@ from birdwatchd.web.routes import (
     cameras,
     entrance,
     evidence,
+    foot,
     health,
-    language,
     looks_map,
     many,
     media,
@@ -57,18 +60,21 @@ NOTHING = "there is nothing under this address."
 
 
 class _Static(StaticFiles):
-    """Files of ours, whose addresses change with their contents."""
+    """Files of ours. A browser keeps one for ever whose address says its contents (`?v=`), another for an hour."""
 
-    def file_response(self, *args: object, **more: object) -> Response:
-        response = super().file_response(*args, **more)  # type: ignore[arg-type]
-        response.headers["cache-control"] = "public, max-age=31536000, immutable"
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        is_versioned = scope["query_string"].startswith(b"v=")
+        response.headers["cache-control"] = "public, max-age=31536000, immutable" if is_versioned else "max-age=3600"
         return response
 
 
 def routes() -> FastAPI:
     """The routes alone, without a home and a guard."""
     app = FastAPI(title="birdwatchd", openapi_url=None, docs_url=None, redoc_url=None)
-    for part in (today, visits, evidence, review, many, looks_map, species, health, cameras, media, entrance, language):
+    for part in (today, visits, evidence, review, many, looks_map, species, health, cameras, media, entrance, foot):
         app.include_router(part.router)
     app.mount(api.PREFIX, _api(), name="api")
     app.mount("/static", _Static(directory=str(files("birdwatchd.web") / "static")), name="static")
@@ -91,7 +97,7 @@ def _api() -> FastAPI:
     return app
 
 
-def build_app(config: Config, login: Login, stop: Stop) -> Guard:
+def build_app(config: Config, login: Login, stop: Stop) -> ASGIApp:
     """The page of one home.
 
     Args:
@@ -111,7 +117,18 @@ def build_app(config: Config, login: Login, stop: Stop) -> Guard:
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
 
-    return Guard(inner, config.web, login, Tokens(config.home))
+    async def broke(request: Request, error: Exception) -> Response:
+        """A fault in front of the routes: it is not known who asks, so nobody is offered anything."""
+        known = {"session": "", "token": login.token(""), "role": Role.NOBODY, "is_ingress": False}
+        scope = below(config.web.root_path, {**request.scope, "app": app, "state": known})
+        said = _broke_json if path_of(scope).startswith(f"{api.PREFIX}/") else _broke
+        answer = await said(Request(scope), error)
+        may_frame = ingress.is_entered(scope)
+        answer.headers.update({name.decode(): value.decode() for name, value in headers_of_all(may_frame=may_frame)})
+        return answer
+
+    ingress = Ingress(config.web)
+    return ServerErrorMiddleware(Guard(inner, config.web, login, Tokens(config.home)), handler=broke)
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
@@ -148,9 +165,9 @@ def _noted(request: Request, error: Exception) -> str:
     """
     places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-3:]]
     fault = sha256("\n".join([type(error).__name__, *places]).encode()).hexdigest()[:8]
-    note = f"fault {fault} of the page, at {request.method} {request.url.path!r}"
-    if note not in getattr(error, "__notes__", ()):  # the interface's handler is called, and then the whole page's
-        error.add_note(note)
+    note = f"fault {fault} of the page"
+    if not any(one.startswith(note) for one in getattr(error, "__notes__", ())):  # each application around it asks
+        error.add_note(f"{note}, at {request.method} {request.url.path!r}")
     return fault
 
 

@@ -7,17 +7,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from birdwatchd.errors import NoSuchVisit
 from birdwatchd.monitor.local_socket import LIVE_SOCKET_NAME
 from birdwatchd.settings.config import Config
 from birdwatchd.species.class_names import class_names
 from birdwatchd.store import StoreReader
 from birdwatchd.store.database import FILE_NAME
 from birdwatchd.store.media import Media
+from birdwatchd.store.pages.cards import Card
 from birdwatchd.web.names import Names
 from birdwatchd.web.pictures.kept import KeptPictures
 from birdwatchd.web.pictures.small import SmallPictures
 
-__all__ = ["Home"]
+__all__ = ["Home", "card_of"]
 
 
 class Home:
@@ -81,3 +83,15 @@ class Home:
         """What people call a camera."""
         camera = self.config.cameras.get(key)
         return (camera.name if camera is not None else "") or key.replace("_", " ")
+
+
+def card_of(home: Home, visit_id: str) -> Card:
+    """A visit, by its whole id.
+
+    Raises:
+        NoSuchVisit: there is none.
+    """
+    card = home.store.cards.of(visit_id)
+    if card is None:
+        raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
+    return card

@@ -50,7 +50,7 @@ class Looks:
                 return next(reversed(self._kept.values()))
             cards = store.cards.these(store.cards.ids(CardFilter(over=True), MOST_POINTS))
             visits = [card.stored.visit for card in cards]
-            drawn = draw_looks(store, [(visit, visit.verdict.common_name or "Unknown bird") for visit in visits])
+            drawn = draw_looks(store, [(visit, visit.verdict.common_name or "") for visit in visits])
             name = hashlib.sha256(repr(drawn).encode()).hexdigest()[:12]
             self._kept[name] = made = NamedMap(name, drawn)
             self._kept.move_to_end(name)

@@ -65,6 +65,7 @@ def _environment(spoken: Language) -> Environment:
     )
     environment.filters.update(
         age=said.age,
+        frame_age=said.frame_age,
         span=said.span,
         watched=said.watched,
         size=said.size,

@@ -164,6 +164,12 @@ class Words:
             return self._("never")
         return self._("just now") if seconds < 5 else self._("%(span)s ago", span=self.span(seconds))
 
+    def frame_age(self, seconds: float | None) -> str:
+        """How long ago a camera's last picture was. Below a minute no more is known: it is noted twice a minute."""
+        if seconds is None or seconds < 5 or seconds >= 60:
+            return self.age(seconds)
+        return self._("less than a minute ago")
+
     def size(self, number: float | None) -> str:
         """A number of bytes: `12.3 MB`, `4.5 GB`."""
         if number is None:

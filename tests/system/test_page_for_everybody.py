@@ -39,6 +39,7 @@ PAGES = (
     "/species/Parus%20major",
     "/looks",
     "/health",
+    "/help",
 )
 
 

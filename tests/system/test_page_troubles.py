@@ -186,3 +186,26 @@ def test_whoever_works_with_keys_stays_where_they_are(station: Station) -> None:
     assert has_focus(station, "stop")
     station.press(ENTER)
     wait_for(lambda: "Stopped half-way" in station.text("h1"), "the job's end", 20)
+
+
+def test_filters_are_chosen_with_keys(station: Station) -> None:
+    """Each step through a list loaded the page and lost the place; the first digit of a year showed the year 2."""
+    station.bird("House sparrow")
+    station.bird("Great tit")
+    station.open("/visits")
+    station.driver.execute_script("document.querySelector('select[name=species]').focus()")
+    station.press("\ue015", "\ue015")  # arrow down
+    wait_for(lambda: "species=" in station.driver.current_url, "the address", 10)
+    wait_for(lambda: station.driver.execute_script("return document.readyState") == "complete", "the page", 10)
+    kept = "return [document.activeElement.name, document.activeElement.selectedIndex]"
+    wait_for(lambda: station.driver.execute_script(kept) == ["species", 2], "the second species, and the focus", 10)
+    station.open("/visits")
+    field = station.find("input[name=day]")[0]
+    field.send_keys("0501")
+    for digit in "2026":
+        assert station.driver.current_url.endswith("/visits")
+        field.send_keys(digit)
+        time.sleep(0.2)
+    wait_for(lambda: station.driver.current_url.endswith("/visits?day=2026-05-01"), "the address", 10)
+    kept = "return document.activeElement.name"
+    wait_for(lambda: station.driver.execute_script(kept) == "day", "the focus", 10)

@@ -23,7 +23,7 @@ from tests.support.page import Browser, browser
 
 PASSWORD = "correct horse battery"
 OPEN, CLOSE = "⟦", "⟧"
-IDS = [new_visit_id(START, number) for number in range(4)]
+IDS = [new_visit_id(START, number) for number in range(5)]
 JOB = ReviewJob("20260501T063000000000", ReviewVerdict.NOT_A_BIRD, "", PAGE_REVIEWER, "⟦all⟧", tuple(IDS), "done")
 PAGES = (
     "/",
@@ -53,6 +53,7 @@ PAGES = (
     "/health",
     "/health?log=error",
     "/health/selftest",
+    "/help",
     "/nothing",
 )
 # What is the same in every language: names of birds, cameras, the station and the program, and what was said by people.
@@ -131,6 +132,7 @@ def home() -> Iterator[Path]:
         writer.record(replace(unsure, verdict=verdict), moments, START)
         nobody = Verdict(State.UNKNOWN, Rank.BIRD, None, None, 0.2, (("Magpie", 0.3),))
         writer.record(replace(example_visit(IDS[2], start=START), verdict=nobody), [], START)
+        writer.record(replace(example_visit(IDS[4], start=START), verdict=nobody), moments, START)  # on the map
         family = replace(unsure.verdict, rank=Rank.FAMILY)
         writer.record(replace(example_visit(IDS[3], start=START), verdict=family), moments, START)
         writer.review(IDS[0], Review(ReviewVerdict.CONFIRM, PAGE_REVIEWER, None), START)

@@ -1,62 +1,25 @@
-"""What the pages show and do, asked for as a browser without JavaScript does."""
+"""What the pages show, asked for as a browser without JavaScript does."""
 
 from __future__ import annotations
 
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from html import unescape
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 import pytest
 from PIL import Image
 
-from birdwatchd.records import Rank, State, Verdict, new_visit_id
-from birdwatchd.settings.species import SpeciesSettings
+from birdwatchd.records import new_visit_id
 from birdwatchd.store import Store
-from birdwatchd.store.pages.species import DayVisit
-from birdwatchd.testing import example_moment, example_visit, temporary_store
-from birdwatchd.web.language.catalogue import language
-from birdwatchd.web.names import Names
+from birdwatchd.testing import example_visit, temporary_store
 from birdwatchd.web.routes.list_filter import LABELS
-from birdwatchd.web.routes.species import bars_of
-from birdwatchd.web.routes.today import grid_of
-from birdwatchd.web.routes.visits import top_rows
-from birdwatchd.web.words import Words
+from birdwatchd.web.words import CAMERA_WORDS, STATE_WORDS
 from tests.support.page import Browser, browser
-
-ZONE = ZoneInfo("Asia/Jerusalem")
-ENGLISH = language("en")
-WORDS = Words(ENGLISH)
-NOW = datetime.now(UTC)
-SURE, UNSURE, NAMELESS = (new_visit_id(NOW - timedelta(minutes=minutes), 1) for minutes in (1, 2, 3))
-
-
-def picture(side: int) -> bytes:
-    written = io.BytesIO()
-    Image.new("RGB", (side, side), "green").save(written, "JPEG")
-    return written.getvalue()
-
-
-def fill(store: Store) -> None:
-    """A sure sparrow, a tit that is not sure, and a bird without a name."""
-    writer = store.writer()
-    moments = [example_moment(0, jpeg=picture(500)), example_moment(1, quality=0.9, jpeg=picture(100))]
-    writer.record(example_visit(SURE, start=NOW - timedelta(minutes=1), count_max=2), moments, NOW)
-    unsure = example_visit(UNSURE, "Great tit", start=NOW - timedelta(minutes=2))
-    verdict = replace(
-        unsure.verdict, state=State.UNCERTAIN, score=0.5, reasons=("below the threshold",), raw_top=(("Magpie", 0.6),)
-    )
-    writer.record(replace(unsure, verdict=verdict), [example_moment(0, jpeg=picture(300))], NOW)
-    nobody = example_visit(NAMELESS, start=NOW - timedelta(minutes=3))
-    verdict = Verdict(State.UNKNOWN, Rank.BIRD, None, None, 0.2, (("Magpie", 0.3),))
-    writer.record(replace(nobody, verdict=verdict), [], NOW)
+from tests.support.three_birds import NAMELESS, NOW, SURE, UNSURE, ZONE, cards, fill
 
 
 @pytest.fixture
@@ -69,10 +32,6 @@ def home() -> Iterator[Path]:
 @pytest.fixture
 def owner(home: Path) -> Browser:
     return browser(home, cameras={"nut": {"source": "/", "name": "Nut feeder"}})
-
-
-def cards(text: str) -> list[str]:
-    return re.findall(r'class="card" id="v-(\w+)"', text)
 
 
 def test_today_shows_who_came_and_how_cameras_are(owner: Browser) -> None:
@@ -224,137 +183,47 @@ def test_a_visit_says_what_it_is_taken_for_and_why(owner: Browser) -> None:
     assert owner.get("/visits/last").status == 404  # the command's words are no ids
 
 
-def test_a_review_without_javascript_goes_back_to_its_page(home: Path, owner: Browser) -> None:
-    """Confirm, another species, not a bird, and undo: what the command `review` does, by buttons."""
-    where = f"/visits/{UNSURE}/review"
-
-    def verdict() -> tuple[State, str | None]:
-        with Store.open(home, zone=ZONE) as store:
-            visit = store.visits.get(UNSURE)
-        assert visit is not None
-        return visit.verdict.state, visit.verdict.common_name
-
-    answer = owner.post(where, {"verdict": "confirm", "back": f"/visits/{UNSURE}"})
-    assert (answer.status, answer.headers["location"]) == (303, f"/visits/{UNSURE}")
-    assert verdict() == (State.CONFIRMED, "Great tit")
-    assert "somebody at the page" in owner.get(f"/visits/{UNSURE}").text
-    owner.post(where, {"verdict": "species", "species": "passer domesticus"})
-    assert verdict() == (State.CONFIRMED, "House sparrow")
-    owner.post(where, {"verdict": "undo"})
-    assert verdict() == (State.CONFIRMED, "Great tit")
-    owner.post(where, {"verdict": "not_a_bird"})
-    assert verdict()[0] is State.REJECTED
-    for _ in range(2):
-        owner.post(where, {"verdict": "undo"})
-    assert verdict() == (State.UNCERTAIN, "Great tit")
+def test_a_visit_leads_back_to_the_list_that_it_was_chosen_from(owner: Browser) -> None:
+    """After some birds and a review nobody presses the browser's "back" ten times to see the rest of the list."""
+    query = "camera=nut&species=Passer+domesticus"
+    card = re.search(rf'id="v-{SURE}".*?href="([^"]+)"', owner.get(f"/visits?{query}").text, re.DOTALL)
+    assert card is not None
+    for address in (card[1], card[1].replace(SURE, UNSURE)):
+        text = owner.get(address).text
+        back = re.search(r'href="([^"]+)">Back to the list', text)
+        assert back is not None
+        assert unescape(back[1]).partition("#")[0] == f"/visits?{query}"
+        neighbour = re.search(r'href="([^"]+)" rel="(?:next|prev)"', text)
+        assert neighbour is not None
+        assert neighbour[1].partition("?")[2] == card[1].partition("?")[2]
+    said = re.search(r'name="back" value="([^"]+)"', owner.get(card[1]).text)
+    assert said is not None
+    answer = owner.post(f"/visits/{SURE}/review", {"verdict": "confirm", "back": unescape(said[1])})
+    assert "Back to the list" in owner.get(answer.headers["location"]).text
+    assert "?list=" not in owner.get("/visits").text
+    assert "Back to the list" not in owner.get(f"/visits/{SURE}").text
 
 
-def test_a_review_that_cannot_be_is_explained(owner: Browser) -> None:
-    """A misspelt name, nothing to undo, a visit that is gone: said in words, and nothing changes."""
-    where = f"/visits/{UNSURE}/review"
-    misspelt = owner.post(where, {"verdict": "species", "species": "House sparow"})
-    assert (misspelt.status, "Did you mean House sparrow" in misspelt.text) == (422, True)
-    assert owner.post(where, {"verdict": "undo"}).status == 409
-    assert owner.post(where, {"verdict": "species", "species": " "}).status == 422
-    assert owner.post(where, {"verdict": "maybe"}).status == 422
-    assert owner.post("/visits/last/review", {"verdict": "confirm"}).status == 404
-    in_place = owner.post(where, {"verdict": "undo"}, hx_request="true")
-    assert (in_place.status, 'role="alert"' in in_place.text) == (200, True)
+@pytest.mark.parametrize(
+    "listed", ["//evil.example", "next=//evil.example", "%0d%0aset-cookie: a", "species=" + "x" * 900]
+)
+def test_back_to_the_list_leads_nowhere_else(owner: Browser, listed: str) -> None:
+    """An address that somebody sends must not lead from this page to another one."""
+    text = owner.get(f"/visits/{SURE}?{urlencode({'list': listed})}").text
+    assert "Back to the list" not in text
+    assert "evil" not in re.sub(r'(name="next"|href="/login\?next=[^"]*) value="[^"]*"', "", text)
 
 
-def test_a_name_is_confirmed_as_it_was_seen(home: Path, owner: Browser) -> None:
-    """The page lay open in a pocket; meanwhile somebody else, or `relabel`, gave the bird another name."""
-    seen = owner.get(f"/visits/{UNSURE}").text
-    name = re.search(r'name="name" value="([^"]*)"', seen)
-    assert name is not None
-    assert name[0] in owner.get("/review").text
-    where, confirm = f"/visits/{UNSURE}/review", {"verdict": "confirm", "name": name[1]}
-    owner.post(where, {"verdict": "species", "species": "passer domesticus"})
-    part = owner.post(where, confirm, hx_request="true").text
-    assert "Its name has changed to House sparrow" in part
-    assert 'name="name" value="House sparrow"' in part
-    with Store.open(home, zone=ZONE) as store:
-        assert len(store.histories.of(UNSURE).reviews) == 1
-    assert owner.post(where, confirm).status == 409
-    assert owner.post(where, confirm | {"name": "House sparrow"}).status == 303
-
-
-def test_the_queue_begins_with_what_is_least_sure(owner: Browser) -> None:
-    """An hour of somebody's evening goes where it helps most; what was judged does not come again."""
-    assert re.findall(r'id="r-(\w+)"', owner.get("/review").text) == [UNSURE, NAMELESS]
-    assert re.findall(r'id="r-(\w+)"', owner.get("/review?show=all").text) == [UNSURE, NAMELESS, SURE]
-    part = owner.post(f"/visits/{UNSURE}/review", {"verdict": "confirm"}, hx_request="true").text
-    assert part.lstrip().startswith("<article")
-    assert "Undo" in part
-    assert re.findall(r'id="r-(\w+)"', owner.get("/review").text) == [NAMELESS]
-
-
-def test_the_bird_that_is_meant_comes_first() -> None:
-    """`robin`: not the Robin Accentor of Tibet. What came here, what lives here, what is called so, in this order."""
-
-    def names(text: str, seen: tuple[str, ...] = (), classes: tuple[str, ...] = ()) -> list[str]:
-        known = Names(SpeciesSettings(), lambda: classes)
-        return [label.scientific_name or "" for label in known.find(text, seen)]
-
-    nobody = names("robin")
-    assert nobody[0] == "Erithacus rubecula"
-    assert "Prunella rubeculoides" not in nobody
-    america = names("robin", classes=("Turdus migratorius", "Passer domesticus", "Unknown"))
-    assert america[:2] == ["Turdus migratorius", "Erithacus rubecula"]
-    here = names("robin", ("Prunella rubeculoides",), ("Turdus migratorius",))
-    assert here[:3] == ["Prunella rubeculoides", "Turdus migratorius", "Erithacus rubecula"]
-    assert names("robin accentor", ("Erithacus rubecula",))[0] == "Prunella rubeculoides"
-    assert "Passer domesticus" in names("sparrow")  # and not ten sparrowhawks
-    assert names("passer dom")[0] == "Passer domesticus"
-
-
-def test_the_page_knows_the_region_of_its_model(home: Path) -> None:
-    """The classes are read from the head of the weights: the demo's model knows a great tit among all great birds."""
-    found = re.findall(r'data-name="([^"]+)"', browser(home, model={"name": "demo"}).get("/names?q=sunbird").text)
-    assert found[0] == "Cinnyris osea"  # Palestine sunbird
-    assert len(found) == 10
-
-
-def test_names_are_found_while_they_are_typed(home: Path, owner: Browser) -> None:
-    """By English, scientific and local name; the species that come here first."""
-    assert 'data-name="Passer domesticus"' in owner.get("/names?q=house+sp").text
-    sparrows = re.findall(r'data-name="([^"]+)"', owner.get("/names?q=sparrow").text)
-    assert (sparrows[0], len(sparrows)) == ("Passer domesticus", 10)  # of dozens of the world
-    assert "No species has this name" in owner.get("/names?q=xyzzy").text
-    table = home / "names.csv"
-    table.write_text("scientific_name,name\nParus major,Kohlmeise\n")
-    names = Names(SimpleNamespace(names_file=table, names_language=""))  # type: ignore[arg-type]
-    for typed in ("kohl", "great tit", "PARUS  maj"):
-        assert names.find(typed)[0].common_name == "Kohlmeise"
-
-
-def test_hebrew_names_are_found_as_they_are_typed(home: Path, owner: Browser) -> None:
-    """A list is printed with points, maqaf and geresh; a phone's keyboard has none of them, or others."""
-    table = home / "names.csv"
-    lines = (
-        "scientific_name,name",
-        "Upupa epops,דוכיפת",
-        "Passer domesticus,דְּרוֹר־הַבַּיִת",
-        "Coturnix coturnix,שליו נודד",
-        "Saxicola rubicola,דוחל צ׳יפמן",
-    )
-    table.write_text("\n".join(lines), encoding="utf-8-sig")  # as spreadsheets save it
-    hebrew = browser(home, cameras={"nut": {"source": "/"}}, species={"names_file": table})
-    for typed, found in (
-        ("דוכ", "Upupa epops"),
-        ("הבית", "Passer domesticus"),
-        ("דרור הבית", "Passer domesticus"),
-        ("נודד", "Coturnix coturnix"),
-        ("צ'יפ", "Saxicola rubicola"),
-        ("hoopoe", "Upupa epops"),
-    ):
-        part = hebrew.get(f"/names?{urlencode({'q': typed})}").text
-        assert re.findall(r'data-name="([^"]+)"', part)[0] == found
-    assert "names.csv" in hebrew.get("/health").text
-    assert "species.names_file" in owner.get("/health").text
-    answer = hebrew.post(f"/visits/{UNSURE}/review", {"verdict": "species", "species": "דרור הבית", "back": "/review"})
-    assert answer.status == 303
-    assert "דְּרוֹר־הַבַּיִת" in hebrew.get(f"/visits/{UNSURE}").text
+def test_every_page_leads_to_what_its_words_mean(owner: Browser) -> None:
+    """Nothing on the page said what "uncertain" or "cannot see birds" is, nor which keys there are."""
+    for path in ("/", "/visits", "/review", "/health"):
+        assert '<a href="/help">Help</a>' in owner.get(path).text
+    said = owner.get("/help").text
+    words = [*STATE_WORDS.values(), *CAMERA_WORDS.values(), "cannot see birds", "Rare here"]
+    assert [word for word in words if word not in said] == []
+    legend = re.search(r'<dl class="keys">.*?</dl>', owner.get("/review").text, re.DOTALL)
+    assert legend is not None
+    assert legend[0] in said
 
 
 def test_pictures_are_made_small_and_never_large(owner: Browser) -> None:
@@ -389,60 +258,6 @@ def test_without_a_database_the_page_says_so(tmp_path: Path) -> None:
     with Store.open(tmp_path / "home", zone=ZONE) as store:
         fill(store)
     assert cards(somebody.get("/").text) == [SURE, UNSURE, NAMELESS]
-
-
-def test_the_grid_counts_by_the_stations_hours() -> None:
-    """A bird at 22:30 UTC came at half past one in the morning in Israel."""
-    visits = [
-        DayVisit(datetime(2026, 5, 1, hour, 30, tzinfo=UTC), species, species)
-        for hour, species in ((22, "a"), (8, "b"), (9, "b"), (9, "b"), (9, None))
-    ]
-    grid = grid_of(visits, SimpleNamespace(zone=ZONE), None, ENGLISH)  # type: ignore[arg-type]
-    assert (grid.hours[0], grid.hours[-1]) == (1, 19)
-    assert [(row.name, row.total) for row in grid.rows] == [("b", 3), ("a", 1), ("Not named yet", 1)]
-    assert dict(zip(grid.hours, grid.rows[0].hours, strict=True))[12] == (2, 5)
-    assert [bar.height for bar in bars_of([("x", 2), ("y", 1), ("z", 0)])] == [80, 40, 0]
-
-
-@pytest.mark.parametrize(
-    ("said", "text"),
-    [
-        (WORDS.age(None), "never"),
-        (WORDS.age(2), "just now"),
-        (WORDS.age(115 * 60), "2 h ago"),
-        (WORDS.age(86_400 * 3), "3 days ago"),
-        (WORDS.lasted(NOW, None), "here now"),
-        (WORDS.lasted(NOW, NOW + timedelta(seconds=200)), "3 min 20 s"),
-        (WORDS.lasted(NOW, NOW + timedelta(seconds=3900)), "1 h 5 min"),
-        (WORDS.day(date(2026, 5, 4), date(2026, 5, 9)), "Monday 4 May"),
-        (WORDS.day(date(2025, 5, 4), date(2026, 5, 9)), "Sunday 4 May 2025"),
-        (WORDS.day(date(2026, 5, 8), date(2026, 5, 9)), "Yesterday"),
-        (WORDS.percent(0.874), "87 %"),
-        (WORDS.size(12_340_000), "12.3 MB"),
-    ],
-)
-def test_words_are_those_of_people(said: str, text: str) -> None:
-    """Nobody should have to divide seconds by sixty."""
-    assert said.replace("\N{NO-BREAK SPACE}", " ") == text
-
-
-def test_a_name_says_how_sure_it_is() -> None:
-    """A question mark, a rank, or a guess: never more than is known."""
-
-    def verdict(state: State, rank: Rank, name: str | None, **more: Any) -> Verdict:
-        return Verdict(state, rank, name, None, 0.6, (("Magpie", 0.3),), **more)
-
-    for given, title, sure in (
-        (verdict(State.CONFIRMED, Rank.SPECIES, "Great tit"), "Great tit", "60 % sure"),
-        (verdict(State.UNCERTAIN, Rank.SPECIES, "Great tit"), "Great tit?", "60 % sure"),
-        (verdict(State.CONFIRMED, Rank.FAMILY, "tits"), "Tits (family)", "60 % sure"),
-        (verdict(State.UNKNOWN, Rank.BIRD, None), "Unknown bird", "perhaps Magpie, 30 %"),
-        (verdict(State.REJECTED, Rank.BIRD, None), "Not a bird", "not a bird"),
-        (verdict(State.CONFIRMED, Rank.SPECIES, "A", reasons=("reviewed by ann",)), "A", "named by a person"),
-    ):
-        assert (WORDS.title(given), WORDS.sure(given).replace("\N{NO-BREAK SPACE}", " ")) == (title, sure)
-    both = Verdict(State.CONFIRMED, Rank.SPECIES, "A", None, 0.9, (("A", 0.9),), raw_top=(("B", 0.8), ("A", 0.1)))
-    assert [(row.name, row.share, row.raw) for row in top_rows(both)] == [("A", 0.9, 0.1), ("B", None, 0.8)]
 
 
 def test_a_misread_filter_is_called_as_the_form_calls_it(owner: Browser) -> None:

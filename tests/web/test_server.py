@@ -21,6 +21,7 @@ from birdwatchd.stages.page_process import listeners
 from birdwatchd.testing import START, example_visit, temporary_store
 from birdwatchd.web import live
 from birdwatchd.web.access import guard, patience, places
+from birdwatchd.web.access.login import Login
 from birdwatchd.web.access.patience import Crowd
 from birdwatchd.web.home import Home
 from birdwatchd.web.server import serve
@@ -270,15 +271,20 @@ def test_too_much_of_a_head_is_refused(port: int) -> None:
 
 
 @pytest.mark.parametrize("path", ["/species", "/api/v1/species"])
+@pytest.mark.parametrize("part", [(Home, "store"), (Login, "is_open")], ids=["a page", "the guard"])
 def test_a_fault_of_the_page_is_said_as_one(
-    port: int, path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    port: int,
+    path: str,
+    part: tuple[type, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A bare "Internal Server Error" is a dead end: nobody knows whose turn it is, nor what to look for in the log."""
 
-    def broken(_: Home) -> None:
+    def broken(_: object) -> None:
         raise ZeroDivisionError("a secret of the station")
 
-    monkeypatch.setattr(Home, "store", property(broken))
+    monkeypatch.setattr(*part, property(broken))
     asked = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
     answers = []
     for _ in range(2):
@@ -298,3 +304,4 @@ def test_a_fault_of_the_page_is_said_as_one(
     logged = caplog.handler.format(next(one for one in caplog.records if one.exc_info))
     assert f"fault {faults[0][0]} of the page, at GET '{path}'" in logged
     assert "ZeroDivisionError: a secret of the station" in logged
+    assert logged.count(" of the page, at ") == 1

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +21,8 @@ from birdwatchd.monitor.local_socket import LocalSocket
 from birdwatchd.records import new_visit_id
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.selftest import unpack
+from birdwatchd.store import EffortSpan, Store
+from birdwatchd.store.camera_state import Effort
 from birdwatchd.testing import START, temporary_store
 from birdwatchd.web.access.login import Login, hash_of
 from birdwatchd.web.access.tries import FREE_TRIES
@@ -187,3 +190,32 @@ def test_health_says_who_sent_wrong_passwords_and_tokens(home: Path) -> None:
     assert '1 wrong token from <bdi dir="ltr">2001:db8::/64</bdi>, the last just now<br>' in text
     assert "From 2 devices in the last day" in text
     assert "hunter2" not in text
+
+
+def test_a_camera_that_is_online_is_not_said_to_be_late(home: Path) -> None:
+    """What is known of it is written twice a minute: "28 s ago" stood beside a picture that moves."""
+    with Store.open(home, zone=ZONE) as store:
+        store.effort.note("nut", datetime.now(UTC) - timedelta(seconds=28), "online")
+    somebody = browser(home, cameras={"nut": {"source": "/"}})
+    for page in ("/", "/health", "/cameras/nut"):
+        text = somebody.get(page).text
+        assert "less than a minute ago" in text
+        assert not re.search(r"\d+\ss ago", text)
+
+
+def test_the_week_of_all_cameras_is_read_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten cameras a week has some hundred thousand spans: they were read anew for each camera."""
+    asked: list[object] = []
+    read = Effort.spans
+
+    def spans(effort: Effort, since: datetime | None = None) -> list[EffortSpan]:
+        asked.append(since)
+        return read(effort, since)
+
+    monkeypatch.setattr(Effort, "spans", spans)
+    with Store.open(home, zone=ZONE) as store:
+        for camera in ("a", "b", "c"):
+            store.effort.note(camera, datetime.now(UTC) - timedelta(minutes=1), "online")
+    text = browser(home, cameras={key: {"source": "/"} for key in ("a", "b", "c")}).get("/health").text
+    assert text.count('<rect class="online"') == 3
+    assert len(asked) == 2  # for the state of the station, and for the drawing

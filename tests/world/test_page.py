@@ -139,7 +139,8 @@ def test_every_link_leads_somewhere(store: Store, owner: Browser) -> None:
         waiting += links(answer.text)
     assert 15 < len(seen) < 200
     today = [link for link in links(owner.get("/").text) if link.startswith("/visits?species=")]
-    assert today == ["/visits?species=Parus%20major&day=2026-05-12"]
+    tits = "/visits?species=Parus%20major&day=2026-05-12"
+    assert today == [tits, f"{tits}&hour=7"]
 
 
 def test_an_open_tab_does_not_hold_up_the_end(tmp_path: Path) -> None:

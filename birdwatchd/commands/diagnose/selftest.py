@@ -43,7 +43,7 @@ def run_selftest(config: Config, draw: Callable[[], tuple[NDArray[np.uint8], Box
         line = {"passed": passed, "stopped_at": stopped or None, "steps": steps}
         sys.stdout.write(json.dumps(line, ensure_ascii=False) + "\n")
     elif passed:
-        out.print("[green]the bird came through[/]; it is in no list, and no channel was told")
+        out.print("[green]the bird came through[/]; it is in no list, and no channel was notified")
     else:
         left = ", ".join(STEPS[STEPS.index(stopped) + 1 :]) or "nothing"
         err.print(f"[bold red]stopped at {shown(stopped)}[/]; not reached: {left}", soft_wrap=True)

@@ -15,7 +15,6 @@ import json
 import logging
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from math import ceil
 from typing import Any
@@ -30,10 +29,11 @@ from birdwatchd.web.access.proxies import Proxies, path_of
 from birdwatchd.web.access.roles import Role, may
 from birdwatchd.web.access.tokens import Tokens
 from birdwatchd.web.access.tries import network_of
+from birdwatchd.web.cookies import cookie
 from birdwatchd.web.language.catalogue import ENGLISH, N_, language
 from birdwatchd.web.language.choice import chosen
 
-__all__ = ["COOKIE", "Guard", "Hosts", "own_path"]
+__all__ = ["COOKIE", "Guard", "Hosts", "headers_of_all", "own_path"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -125,7 +125,7 @@ class Guard:
             more = [(b"allow", ", ".join(_methods(scope)).encode())] if refusal[0] == 405 else []
             await _answer(scope, send, *refusal, more)
             return
-        session = _session(headers.get("cookie", ""))
+        session = cookie(headers.get("cookie", ""), COOKIE)
         known = bool(session) and self._login.knows(session)
         session = session if known else ""
         is_owner = is_ingress or known or self._login.is_open
@@ -240,14 +240,6 @@ def _bearer(headers: dict[str, str]) -> str:
     return token.strip() if kind.lower() == "bearer" else ""
 
 
-def _session(cookies: str) -> str:
-    try:
-        found = SimpleCookie(cookies).get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found is not None else ""
-
-
 async def _read_form(receive: Receive) -> dict[str, str] | None:
     """The fields of a form; None where it is too large. Of a field that is there twice the last one counts."""
     body = b""
@@ -267,13 +259,23 @@ async def _read_form(receive: Receive) -> dict[str, str] | None:
     return {name: values[-1] for name, values in fields.items()}
 
 
+def headers_of_all(*, may_frame: bool) -> list[tuple[bytes, bytes]]:
+    """What every answer carries, and that nobody keeps it where it says nothing else.
+
+    Args:
+        may_frame: pages of the same origin may show it in a frame, as Home Assistant's do.
+    """
+    headers = [(name, value.replace(*FRAMED) if may_frame else value) for name, value in HEADERS]
+    return [*headers, (b"cache-control", b"no-store")]
+
+
 def _with_headers(root_path: str, send: Send, *, may_frame: bool) -> Send:
     """What every answer carries. Where it leads to an address of the page (`Location`), that is below the root path.
 
     Args:
         may_frame: pages of the same origin may show it in a frame, as Home Assistant's do.
     """
-    headers = [(name, value.replace(*FRAMED) if may_frame else value) for name, value in HEADERS]
+    headers = headers_of_all(may_frame=may_frame)
 
     async def sending(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
@@ -282,7 +284,7 @@ def _with_headers(root_path: str, send: Send, *, may_frame: bool) -> Send:
                 for name, value in message.get("headers", [])
             ]
             given = {name.lower() for name, _ in sent}
-            extra = headers if b"cache-control" in given else [*headers, (b"cache-control", b"no-store")]
+            extra = [one for one in headers if one[0] != b"cache-control" or one[0] not in given]
             message = {**message, "headers": [*sent, *extra]}
         await send(message)
 

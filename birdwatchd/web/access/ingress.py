@@ -7,11 +7,12 @@ are believed on that listener alone, and there of no other peer.
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
 from birdwatchd.settings.web import WebSettings, is_root_path
+from birdwatchd.web.access.addresses import address_of
 from birdwatchd.web.access.proxies import below
 
 __all__ = ["FORMS", "Ingress", "is_from_own_page"]
@@ -33,14 +34,12 @@ class Ingress:
 
     def placed(self, scope: MutableMapping[str, Any]) -> MutableMapping[str, Any] | None:
         """A request of Home Assistant's below the path that it says; None where it is not Home Assistant's."""
-        try:
-            peer = ip_address(scope["client"][0])
-        except (TypeError, ValueError):
-            return None
-        peer = getattr(peer, "ipv4_mapped", None) or peer
+        peer = address_of(scope["client"][0]) if scope.get("client") else None
         paths = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-ingress-path"]
         path = paths[0].rstrip("/") if len(paths) == 1 else ""
-        if not any(peer in network for network in self._peers) or len(paths) > 1 or (path and not is_root_path(path)):
+        if peer is None or not any(peer in network for network in self._peers):
+            return None
+        if len(paths) > 1 or (path and not is_root_path(path)):
             return None
         return below(path, scope)
 

@@ -10,11 +10,12 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Iterable
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from birdwatchd.web.access.addresses import address_of
 from birdwatchd.web.access.tries import network_of
 
 __all__ = ["BoundedProtocol", "Crowd"]
@@ -47,11 +48,9 @@ class Crowd:
 
     def network(self, peer: str) -> str:
         """Under what a peer is counted; empty for one that is not."""
-        try:
-            address = ip_address(peer)
-        except ValueError:
+        address = address_of(peer)
+        if address is None:
             return ""
-        address = getattr(address, "ipv4_mapped", None) or address
         if any(address in one for one in self._proxies):
             return PROXIES
         return "" if any(address in one for one in self._uncounted) else network_of(peer)

@@ -7,10 +7,11 @@ become the same: `root_path` is the path, and `path` the whole address, as ASGI 
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any
 
 from birdwatchd.settings.web import WebSettings, is_root_path
+from birdwatchd.web.access.addresses import address_of
 
 __all__ = ["Proxies", "below", "path_of"]
 
@@ -32,7 +33,7 @@ class Proxies:
             return below(self._root_path, scope)
         peer, port = scope["client"]
         for hop in reversed(_values(scope, b"x-forwarded-for")):
-            if _address(hop) is None:
+            if address_of(hop) is None:
                 break
             peer, port = hop, 0
             if not self._is_ours(hop):
@@ -45,7 +46,7 @@ class Proxies:
         return below(root_path, {**scope, "client": (peer, port), "scheme": scheme})
 
     def _is_ours(self, peer: str) -> bool:
-        address = _address(peer)
+        address = address_of(peer)
         return address is not None and any(address in network for network in self._networks)
 
 
@@ -61,15 +62,6 @@ def path_of(scope: MutableMapping[str, Any]) -> str:
     """The address of the page that is asked for, without the root path."""
     path: str = scope["path"]
     return path.removeprefix(scope["root_path"])
-
-
-def _address(text: str) -> Any:
-    """An address, or None; IPv4 that came over a socket of IPv6 is IPv4."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _values(scope: MutableMapping[str, Any], name: bytes) -> list[str]:

@@ -45,6 +45,7 @@ WHO = {
     "GET /species": _LOOKS,
     "GET /species/{name:path}": _LOOKS,
     "GET /events": _LOOKS,
+    "GET /help": _LOOKS,
     "GET /api/v1/openapi.json": _PROGRAMS,
     "GET /api/v1/visits": _PROGRAMS,
     "GET /api/v1/visits.csv": _PROGRAMS,

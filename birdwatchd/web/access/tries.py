@@ -7,7 +7,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
+
+from birdwatchd.web.access.addresses import address_of
 
 __all__ = ["Tries", "WrongTries", "network_of"]
 
@@ -103,9 +105,7 @@ class Tries:
 
 def network_of(peer: str) -> str:
     """A peer as far as it can be told apart: in IPv6 anybody has a /64 of addresses, but IPv4 within it is IPv4."""
-    try:
-        address = ip_address(peer)
-    except ValueError:
+    address = address_of(peer)
+    if address is None:
         return peer
-    address = getattr(address, "ipv4_mapped", None) or address
     return str(ip_network(f"{address}/64", strict=False)) if address.version == 6 else str(address)

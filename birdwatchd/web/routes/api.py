@@ -16,24 +16,23 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from birdwatchd.commands.status import examine
 from birdwatchd.commands.visits import CSV_COLUMNS, formula_free
-from birdwatchd.errors import NoSuchVisit
 from birdwatchd.mqtt.payloads import visit_json
 from birdwatchd.records import State, rfc3339
 from birdwatchd.store import day_bounds
 from birdwatchd.store.pages.cards import Card, CardFilter, Place
 from birdwatchd.store.pages.species import SpeciesSummary
 from birdwatchd.store.reader import StoredMoment
-from birdwatchd.web.home import Home
+from birdwatchd.web.home import Home, card_of
 from birdwatchd.web.render import home_of
 from birdwatchd.web.routes import api_shapes as shapes
 from birdwatchd.web.routes import media
+from birdwatchd.web.routes.list_filter import place_of, place_text
 
 __all__ = ["PREFIX", "router"]
 
 router = APIRouter(responses={code: {"model": shapes.ErrorJson} for code in (401, 404, 405, 414, 421, 422, 429, 503)})
 PREFIX = "/api/v1"
 MOST_LISTED = 200
-PLACE_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 CSV_PART = 500  # visits that are read at once
 FIRST_YEAR, LAST_YEAR = 1970, 8999  # beyond are no visits, and the ends of the calendar
 
@@ -108,7 +107,7 @@ def visits(request: Request, asked: Annotated[WantedPage, Query()]) -> Response:
     following = None
     if page.older is not None:
         given = {name: value for name, value in request.query_params.items() if name != "after"}
-        following = f"{_base(request)}/visits?{urlencode(given | {'after': _text(page.older)})}"
+        following = f"{_base(request)}/visits?{urlencode(given | {'after': place_text(page.older)})}"
     return JSONResponse({"visits": [_visit(request, home, card) for card in page.cards], "next": following})
 
 
@@ -130,9 +129,7 @@ def visits_csv(request: Request, asked: Annotated[Wanted, Query()]) -> Response:
 def visit(request: Request, visit_id: VisitId) -> Response:
     """All that is known of one visit."""
     home = home_of(request)
-    card = home.store.cards.of(visit_id)
-    if card is None:
-        raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
+    card = card_of(home, visit_id)
     camera = card.stored.visit.camera
     moments = [one for one in home.store.visits.moments(visit_id) if one.crop is not None and home.shows(camera)]
     history = home.store.histories.of(visit_id)
@@ -295,20 +292,13 @@ def _csv_lines(home: Home, wanted: CardFilter) -> Iterator[str]:
             return
 
 
-def _text(place: Place) -> str:
-    return f"{place.start:{PLACE_TIME}}~{place.visit_id}"
-
-
 def _place(text: str | None) -> Place | None:
     """Where a list goes on.
 
     Raises:
         HTTPException: there is no such place.
     """
-    if text is None:
-        return None
-    start, _, visit_id = text.partition("~")
-    try:
-        return Place(datetime.strptime(start, PLACE_TIME).replace(tzinfo=UTC), visit_id)
-    except ValueError:
-        raise HTTPException(404, "after: there is no such place in the list; take it from `next`") from None
+    place = place_of(text) if text is not None else None
+    if text is not None and place is None:
+        raise HTTPException(404, "after: there is no such place in the list; take it from `next`")
+    return place

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
-from birdwatchd.errors import NoSuchVisit
 from birdwatchd.store.pages.cards import Card
 from birdwatchd.web.access.proxies import path_of
 from birdwatchd.web.asked.evidence import EvidenceMaps, EvidenceState
+from birdwatchd.web.home import card_of
 from birdwatchd.web.render import home_of, render
 
 __all__ = ["router"]
@@ -65,8 +65,6 @@ def _crop(request: Request, visit_id: str) -> tuple[Card, str | None]:
         NoSuchVisit: there is no such visit.
     """
     home = home_of(request)
-    card = home.store.cards.of(visit_id)
-    if card is None:
-        raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
+    card = card_of(home, visit_id)
     crop = home.store.cards.picture(visit_id, card.picture) if card.picture is not None else None
     return card, crop if crop is not None and home.media.version(crop) is not None else None

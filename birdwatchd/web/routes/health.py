@@ -40,7 +40,7 @@ def health(request: Request) -> Response:
     """How the station is now, when it watched in the last seven days, and what it logged."""
     home = home_of(request)
     report = examine(home.config, home.now())
-    strips = {camera.camera: _strip(home, camera.camera) for camera in report.cameras}
+    strips = _strips(home, [camera.camera for camera in report.cameras])
     days = [home.now() - EFFORT + timedelta(days=number) for number in range(8)]
     level = request.query_params.get("log", "")
     level = level if level in LEVELS else ""
@@ -94,11 +94,16 @@ def _test(request: Request, report: StationReport) -> dict[str, Any]:
     return {"test": _tests(request).result(), "parts": PARTS, "cameras_and_disk": tuple(station_lines(report, names))}
 
 
-def _strip(home: Home, camera: str) -> list[StripSpan]:
+def _strips(home: Home, cameras: list[str]) -> dict[str, list[StripSpan]]:
+    """The last week of each camera."""
     now = home.now()
     begin = now - EFFORT
-    spans = [span for span in home.store.effort.spans(begin) if span.camera == camera]
-    return [_drawn(span, (max(span.start, begin) - begin) / EFFORT, (span.end - begin) / EFFORT) for span in spans]
+    strips: dict[str, list[StripSpan]] = {camera: [] for camera in cameras}
+    for span in home.store.effort.spans(begin):
+        if span.camera in strips:
+            start, end = (max(span.start, begin) - begin) / EFFORT, (span.end - begin) / EFFORT
+            strips[span.camera].append(_drawn(span, start, end))
+    return strips
 
 
 def _drawn(span: EffortSpan, start: float, end: float) -> StripSpan:

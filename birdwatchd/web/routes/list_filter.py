@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from birdwatchd.records import State
@@ -13,9 +14,10 @@ from birdwatchd.store import day_bounds, hour_bounds
 from birdwatchd.store.pages.cards import CardFilter, Place
 from birdwatchd.web.words import STATE_WORDS, Words
 
-__all__ = ["Asked", "Choice", "choices_of", "misread", "place_of", "place_text", "read_filter"]
+__all__ = ["Asked", "Choice", "choices_of", "list_query", "misread", "place_of", "place_text", "read_filter"]
 
 _YES, _NO = ("1", "true", "on", "yes"), ("0", "false", "off", "no")
+MOST_QUERY = 500  # letters of it within another address
 # The filters of an address, and how their values are written.
 FILTERS = {
     "species": "a scientific name",
@@ -128,6 +130,15 @@ def misread(given: Mapping[str, str], besides: Collection[str] = ()) -> list[str
             called = f"“{LABELS[name]}” ({name})" if name in LABELS else name
             found.append(f"{called}: {value[:64]} cannot be read; write {FILTERS[name]}")
     return found
+
+
+def list_query(given: Mapping[str, str]) -> str:
+    """The filters of an address and its place in the list, as an address has them; empty where there are none.
+
+    What is no filter is left out, so that nothing else can come into a link; so is what would make an address too long.
+    """
+    text = urlencode({name: value for name, value in given.items() if name in FILTERS and value})
+    return text if len(text) <= MOST_QUERY else ""
 
 
 def place_text(place: Place) -> str:

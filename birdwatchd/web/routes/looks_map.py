@@ -7,7 +7,7 @@ from collections import Counter
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from birdwatchd.errors import NoSuchVisit
+from birdwatchd.web.home import card_of
 from birdwatchd.web.looks import Looks
 from birdwatchd.web.render import home_of, render
 
@@ -36,7 +36,4 @@ def looks(request: Request) -> Response:
 @router.get("/looks/{visit_id}")
 def looks_card(request: Request, visit_id: str) -> Response:
     """The visit of a point: a part of the page of the map."""
-    card = home_of(request).store.cards.of(visit_id)
-    if card is None:
-        raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
-    return render(request, "looks_card.html", one=card)
+    return render(request, "looks_card.html", one=card_of(home_of(request), visit_id))

@@ -12,9 +12,9 @@ from fastapi.responses import RedirectResponse, Response
 
 from birdwatchd.commands.review import species_named
 from birdwatchd.commands.review_many import MOST_VISITS, JobFiles, ReviewJob, done_by
-from birdwatchd.errors import ConfigError, NoSuchVisit, ReviewRefused
+from birdwatchd.errors import ConfigError, ReviewRefused
 from birdwatchd.store import ReviewVerdict
-from birdwatchd.web.home import Home
+from birdwatchd.web.home import Home, card_of
 from birdwatchd.web.jobs import Jobs
 from birdwatchd.web.looks import Looks, read_outline
 from birdwatchd.web.render import home_of, render, words_of
@@ -133,9 +133,7 @@ def _chosen(home: Home, looks: Looks, said: Words, given: Mapping[str, str]) -> 
         about = said.language.gettext("visits within a line on the map of looks")
         return Chosen(tuple(point.visit_id for point in points), about, which)
     if like:
-        visit = home.store.visits.get(like)
-        if visit is None:
-            raise NoSuchVisit(f"there is no visit {like[:64]}", "it may have been deleted")
+        visit = card_of(home, like).stored.visit
         least = _least(given)
         found = [one for one, share in likeness(home, visit, MOST_ALIKE) if share >= least]
         about = said.language.gettext(

@@ -17,7 +17,7 @@ from birdwatchd.species.verdict.named import find_species, similar_species
 from birdwatchd.store import ReviewVerdict
 from birdwatchd.store.pages.cards import Card, CardFilter
 from birdwatchd.web.access.guard import own_path
-from birdwatchd.web.home import Home
+from birdwatchd.web.home import Home, card_of
 from birdwatchd.web.language.catalogue import N_
 from birdwatchd.web.render import home_of, render
 from birdwatchd.web.routes.visits import guesses_of
@@ -71,6 +71,7 @@ def review(request: Request) -> Response:
         show=show,
         sorts=SORTS,
         guess_hidden=_hides(request.query_params),
+        back=f"/review?{request.url.query}".rstrip("?"),
     )
 
 
@@ -78,7 +79,7 @@ def review(request: Request) -> Response:
 def say(request: Request, visit_id: str) -> Response:
     """Store what a person says of a visit; the answer is the visit as it is then, or the page it was said on."""
     home, form = home_of(request), request.state.form
-    problem = ""
+    problem, back = "", own_path(form.get("back", ""), "/review")
     try:
         _store(home, visit_id, form)
     except NoSuchVisit:
@@ -88,12 +89,10 @@ def say(request: Request, visit_id: str) -> Response:
             raise
         problem = str(error)
     if "hx-request" not in request.headers:
-        return RedirectResponse(own_path(form.get("back", ""), "/review"), 303)
-    card = home.store.cards.of(visit_id)
-    if card is None:
-        raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
+        return RedirectResponse(back, 303)
+    card = card_of(home, visit_id)
     template = "visit_verdict.html" if form.get("part") == "verdict" else "review_item.html"
-    return render(request, template, guess_hidden=_hides(form), **_parts(home, _item(home, card, problem)))
+    return render(request, template, guess_hidden=_hides(form), back=back, **_parts(home, _item(home, card, problem)))
 
 
 @router.get("/names")
@@ -123,10 +122,7 @@ def _store(home: Home, visit_id: str, form: dict[str, str]) -> None:
         similar = similar_species(species, home.config.species)
         raise ConfigError(f"no species is called {species}", f"did you mean {similar}?" if similar else "")
     # The visit as it is named here, in full: the command also takes a beginning, or `last`.
-    visit = home.store.visits.get(visit_id)
-    if visit is None:
-        raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
-    name = visit.verdict.common_name
+    name = card_of(home, visit_id).stored.visit.verdict.common_name
     if said == ReviewVerdict.CONFIRM and name and form.get("name", name) != name:  # since the page was opened
         raise ReviewRefused(f"its name has changed to {name}", "look at it again")
     options = ReviewOptions(visit_id, verdicts.get(said), species, undo=said == "undo", by=PAGE_REVIEWER)

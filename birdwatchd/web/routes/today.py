@@ -20,7 +20,7 @@ from birdwatchd.web.home import Home
 from birdwatchd.web.language.catalogue import Language
 from birdwatchd.web.render import home_of, render, words_of
 
-__all__ = ["grid_of", "router", "sun_of"]
+__all__ = ["Sun", "grid_of", "router", "sun_of"]
 
 router = APIRouter()
 NEWEST = 8
@@ -53,6 +53,47 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
+class Sun:
+    """When the sun rises and sets on a day. Either may be beyond midnight; near the poles neither is on some days."""
+
+    day: date
+    rise: datetime
+    set: datetime
+
+    @property
+    def never_rises(self) -> bool:
+        """Whether it is polar night."""
+        return self.rise == self.set
+
+    @property
+    def never_sets(self) -> bool:
+        """Whether it is polar day."""
+        return self.set - self.rise >= timedelta(days=1)
+
+    @property
+    def rise_hour(self) -> int | None:
+        """The hour in which it rises; None where that is not on this day."""
+        return self._hour(self.rise)
+
+    @property
+    def set_hour(self) -> int | None:
+        """The hour in which it sets; None where that is not on this day."""
+        return self._hour(self.set)
+
+    def _hour(self, at: datetime) -> int | None:
+        return at.hour if at.date() == self.day and not self.never_sets and not self.never_rises else None
+
+    @property
+    def light(self) -> tuple[int, int]:
+        """The first and the last hour of this day with light; of the polar night that around noon."""
+        if self.never_sets:
+            return 0, 23
+        return (self.rise.hour if self.rise.date() == self.day else 0), (
+            self.set.hour if self.set.date() == self.day else 23
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class CameraTile:
     """A camera on the front: how it is, and its newest bird."""
 
@@ -81,20 +122,21 @@ def today(request: Request) -> Response:
     )
 
 
-def sun_of(day: date, station: StationSettings) -> tuple[datetime, datetime] | None:
-    """Sunrise and sunset, where the station says its place."""
+def sun_of(day: date, station: StationSettings) -> Sun | None:
+    """Sunrise and sunset by the station's clock, where the station says its place."""
     if station.latitude is None or station.longitude is None:
         return None
-    return sunrise_and_sunset(day, station.latitude, station.longitude, station.zone)
+    rise, set_ = sunrise_and_sunset(day, station.latitude, station.longitude, station.zone)
+    return Sun(day, rise.astimezone(station.zone), set_.astimezone(station.zone))
 
 
-def grid_of(visits: Sequence[DayVisit], home: Home, sun: tuple[datetime, datetime] | None, language: Language) -> Grid:
+def grid_of(visits: Sequence[DayVisit], home: Home, sun: Sun | None, language: Language) -> Grid:
     """Species by hours, the most frequent first, birds without a name last; hours from before the first to after the
     last visit, and the light of the day.
     """
     hours = [visit.start.astimezone(home.zone).hour for visit in visits]
-    light = USUAL_HOURS if sun is None else tuple(at.astimezone(home.zone).hour for at in sun)
-    shown = range(min([*hours, min(light)]), max([*hours, max(light)]) + 1)
+    light = USUAL_HOURS if sun is None else sun.light
+    shown = range(min([*hours, light[0]]), max([*hours, light[1]]) + 1)
     counts: dict[str | None, Counter[int]] = {}
     names: dict[str | None, str] = {None: language.gettext("Not named yet")}
     for visit, hour in zip(visits, hours, strict=True):

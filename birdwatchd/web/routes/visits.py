@@ -7,22 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
+from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from birdwatchd.commands.similar import similar_visits
 from birdwatchd.commands.terminal import NO_SPECIES
-from birdwatchd.errors import NoSuchVisit, StoreError
+from birdwatchd.errors import StoreError
 from birdwatchd.records import Verdict, Visit
 from birdwatchd.search.nearest import has_copy
 from birdwatchd.store import StoredMoment, day_bounds
 from birdwatchd.store.pages.cards import Card
 from birdwatchd.store.pages.clip_span import clip_span
 from birdwatchd.web.asked.evidence import EvidenceMaps, EvidenceState
-from birdwatchd.web.home import Home
+from birdwatchd.web.home import Home, card_of
 from birdwatchd.web.render import home_of, render, words_of
-from birdwatchd.web.routes.list_filter import choices_of, misread, place_of, place_text, read_filter
+from birdwatchd.web.routes.list_filter import choices_of, list_query, misread, place_of, place_text, read_filter
 from birdwatchd.web.routes.today import grid_of, sun_of
 from birdwatchd.web.words import STATE_WORDS
 
@@ -91,6 +92,7 @@ def visits(request: Request) -> Response:
         states=list(STATE_WORDS),
         wanted=wanted,
         chosen=chosen,
+        listed=list_query(request.query_params),
         grid=grid_of(visits_of_day, home, sun, words_of(request).language) if whole_day else None,
         sun=sun,
         day=day,
@@ -105,12 +107,11 @@ def visits(request: Request) -> Response:
 def visit(request: Request, visit_id: str) -> Response:
     """All that is known of one visit."""
     home = home_of(request)
-    card = home.store.cards.of(visit_id)
-    if card is None:
-        raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
+    card = card_of(home, visit_id)
     found = card.stored.visit
     moments = home.store.visits.moments(visit_id)
     newer, older = home.store.cards.neighbours(visit_id)
+    listed = list_query(dict(parse_qsl(request.query_params.get("list", ""))))
     has_clip = found.clip is not None and home.shows(found.camera) and home.media.has_clip(found.clip)
     return render(
         request,
@@ -126,6 +127,8 @@ def visit(request: Request, visit_id: str) -> Response:
         older=older,
         marks=_marks(home, found, moments) if has_clip else None,
         evidence=_evidence(request, card),
+        listed=listed,
+        back=f"/visits/{quote(visit_id, safe='')}" + (f"?{urlencode({'list': listed})}" if listed else ""),
     )
 
 
@@ -140,9 +143,7 @@ def _evidence(request: Request, card: Card) -> EvidenceState:
 def similar(request: Request, visit_id: str) -> Response:
     """The visits that look most like one: searched for when somebody asks."""
     home = home_of(request)
-    card = home.store.cards.of(visit_id)
-    if card is None:
-        raise NoSuchVisit(f"there is no visit {visit_id[:64]}", "it may have been deleted")
+    card = card_of(home, visit_id)
     found = dict(likeness(home, card.stored.visit, ALIKE))
     cards = home.store.cards.these(list(found))
     alike = [(one, found[one.stored.visit.visit_id]) for one in cards]

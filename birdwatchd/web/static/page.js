@@ -134,11 +134,20 @@ setInterval(() => {
   }
 }, 10000);
 
-// -- filters: chosen is shown, where they are not unfolded over the list; an address holds only what was chosen
+// -- filters: chosen is shown, where they are not unfolded over the list; an address holds only what was chosen. By keyboard
+// each step and each digit is a choice: they are shown after a pause, and whoever types goes on in the same field.
 
 const filters = document.getElementById("filters");
 if (filters) {
+  const memory = navigator.cookieEnabled ? sessionStorage : null;
+  let later = 0;
+  let isTyped = false;
+  const show = () => {
+    if (filters.checkValidity()) filters.requestSubmit(); // a year that is half typed is none
+  };
   filters.addEventListener("submit", () => {
+    clearTimeout(later);
+    memory?.setItem("filter", filters.contains(document.activeElement) ? document.activeElement.name : "");
     for (const field of filters.elements) {
       if (field.name && field.value === "") field.disabled = true;
     }
@@ -146,9 +155,23 @@ if (filters) {
   window.addEventListener("pageshow", () => {
     for (const field of filters.elements) field.disabled = false;
   });
-  filters.addEventListener("change", () => {
-    if (!filters.closest("details[open]")) filters.requestSubmit();
+  filters.addEventListener("pointerdown", () => { isTyped = false; });
+  filters.addEventListener("keydown", () => {
+    isTyped = true;
+    if (later) later = wait();
   });
+  const wait = () => {
+    clearTimeout(later);
+    return setTimeout(show, 1000);
+  };
+  filters.addEventListener("change", () => {
+    if (filters.closest("details[open]")) return;
+    if (isTyped) later = wait();
+    else show();
+  });
+  const field = filters.elements[memory?.getItem("filter") || "-"];
+  memory?.removeItem("filter");
+  if (field?.checkVisibility?.()) field.focus({ preventScroll: true });
 }
 
 // -- the pictures' places in the clip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,7 @@ GUESTS = {
         "/species",
         "/species/{name}",
         "/events",
+        "/help",
     )
 }
 
@@ -302,6 +304,25 @@ def test_login_makes_a_new_session_and_logout_ends_it(home: Path) -> None:
     assert somebody.post("/logout", {}).status == 303
     somebody.session = kept
     assert somebody.get("/visits").status == 303
+
+
+@pytest.mark.parametrize("beside", ['ha={"theme":"dark"}', "é=1", "a b", "=;;", "x" * 9])
+def test_what_other_programs_keep_in_a_browser_does_not_end_the_login(home: Path, beside: str) -> None:
+    """Home Assistant or Frigate at another port of the same host: browsers send their cookies here too."""
+    somebody = stranger(home)
+    session = somebody.login.enter(PASSWORD, "x")
+    for sent in (f"{beside}; {COOKIE}={session}", f"{COOKIE}={session}; {beside}"):
+        assert somebody.get("/health", cookie=sent).status == 200
+    assert somebody.get("/health", cookie=f"{beside}; {COOKIE}=invented").status == 303
+
+
+def test_no_cookie_of_a_stranger_takes_long(home: Path) -> None:
+    """It is read where all requests are: Python's own parser took seconds for it, and nobody was answered meanwhile."""
+    somebody = stranger(home)
+    somebody.get("/login")  # once before: what is loaded with the first page counts for none
+    began_s = time.process_time()
+    assert somebody.get("/login", cookie='a="' + "\\" * 15_000 + '"').status == 200
+    assert time.process_time() - began_s < 0.5
 
 
 @pytest.mark.parametrize(

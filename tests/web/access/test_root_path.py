@@ -123,6 +123,18 @@ def test_the_manifest_and_the_script_know_no_root(home: Path) -> None:
     assert "url(/" not in "\n".join(path.read_text() for path in STATIC.glob("*.css"))
 
 
+def test_what_may_be_kept_for_ever_says_its_contents(home: Path) -> None:
+    """The icon in the manifest has a bare address: a year later it would still be that of today."""
+    page = browser(home).get("/").text
+    addresses = {one for one in re.findall(r'(?:href|src)="(/static/[^"]+)"', page) if "manifest" not in one}
+    assert len(addresses) >= 4
+    for address in addresses:
+        assert "immutable" in browser(home).get(address).headers["cache-control"]
+    manifest = json.loads((STATIC / "manifest.json").read_text())
+    for icon in manifest["icons"]:
+        assert browser(home).get(f"/static/{icon['src']}").headers["cache-control"] == "max-age=3600"
+
+
 def test_the_session_stays_below_the_path(home: Path, tmp_path: Path) -> None:
     """Another program under the same name must not be sent the session; and after the login one is where one wanted."""
     settings = {"root_path": ROOT, "password_file": tmp_path / "p"}

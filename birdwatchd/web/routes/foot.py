@@ -1,4 +1,4 @@
-"""`/language`: keep in a cookie in which language somebody wants the page; a press in its foot."""
+"""What the foot of each page leads to: `/language`, the choice of one, and `/help`, what words and keys mean."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 from birdwatchd.web.access.guard import own_path
 from birdwatchd.web.language.catalogue import LANGUAGES
 from birdwatchd.web.language.choice import COOKIE
+from birdwatchd.web.render import render
 
 __all__ = ["router"]
 
@@ -32,3 +33,9 @@ def choose(request: Request) -> Response:
             secure=request.url.scheme == "https",
         )
     return answer
+
+
+@router.get("/help")
+def explain(request: Request) -> Response:
+    """What the words and keys of the page mean."""
+    return render(request, "help.html")
