@@ -91,7 +91,7 @@ def test_an_answer_that_is_not_taken_is_said(station: Station) -> None:
     wait_for(lambda: station.page.pid not in (None, pid), "another process", 20)
     wait_for(station.answers, "it to answer", 20)
     station.press("c")
-    wait_for(lambda: "Not saved. This page is too old" in station.text("#connection"), "word of it", 10)
+    wait_for(lambda: "Not saved. This page is out of date" in station.text("#connection"), "word of it", 10)
     assert station.verdict(visit_id)[0] is State.UNCERTAIN
     with without_network(station):
         station.press("n")
