@@ -23,7 +23,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from birdwatchd.errors import StoreError, StoreTooNew, StoreUnavailable
+from birdwatchd.errors import StoreError, StoreTooNew, StoreTooOld, StoreUnavailable
 from birdwatchd.store import migrations, schema
 from birdwatchd.store.backup.database_copy import keep_before_migration
 from birdwatchd.store.media import DAY_FOLDERS, frame_path, home_lock
@@ -96,7 +96,7 @@ class Database:
         """Open a home for reading; create and change nothing.
 
         Raises:
-            StoreError: there is no database, or an older birdwatchd's.
+            StoreError, StoreTooOld: there is no database, or it is empty or an older birdwatchd's.
             StoreTooNew, StoreDamaged: a newer birdwatchd's, or none that can be read.
         """
         path = home / FILE_NAME
@@ -267,8 +267,12 @@ def _check_version(connection: Connection, path: Path) -> bool:
 
     Raises:
         StoreTooNew: a newer birdwatchd wrote it.
+        StoreDamaged: another program did, or it cannot be told.
     """
-    if not sa.inspect(connection).has_table("alembic_version"):
+    tables = sa.inspect(connection).get_table_names()
+    if "alembic_version" not in tables:
+        if tables:
+            raise damaged(path, "is a database of another program, or the list of its tables is damaged")
         return False
     found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
     if found is not None and not re.fullmatch(r"\d{4}", str(found)):
@@ -302,11 +306,14 @@ def _require_version(engine: Engine, path: Path) -> None:
 
     Raises:
         StoreTooNew: a newer birdwatchd wrote it.
-        StoreError: an older one did, and nobody has upgraded it yet.
+        StoreTooOld: an older one did, and nobody has upgraded it yet, or it is still empty.
+        StoreDamaged: another program did, or it cannot be told.
     """
     with engine.begin() as connection:
         if not _check_version(connection, path):
-            raise StoreError(f"{path}: is of an older birdwatchd", "start `birdwatchd run` once; it upgrades it")
+            if not sa.inspect(connection).get_table_names():
+                raise StoreTooOld(f"{path}: holds no visits yet", "start `birdwatchd run` once")
+            raise StoreTooOld(f"{path}: is of an older birdwatchd", "start `birdwatchd run` once; it upgrades it")
 
 
 def _checkpoint(engine: Engine) -> None:

@@ -148,7 +148,7 @@ class StoreReader:
         """Open a home for reading; create and change nothing.
 
         Raises:
-            StoreError: there is no database, or an older birdwatchd's.
+            StoreError, StoreTooOld: there is no database, or it is empty or an older birdwatchd's.
             StoreTooNew, StoreDamaged: a newer birdwatchd's, or none that can be read.
         """
         return StoreReader(Database.open_existing(home))
