@@ -11,6 +11,7 @@ BEGIN IMMEDIATE, so that it waits (10 s) at its start and can never fail half-wa
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sqlite3
 import threading
@@ -26,8 +27,8 @@ from sqlalchemy.engine import Connection, Engine
 from birdwatchd.errors import StoreError, StoreTooNew, StoreTooOld, StoreUnavailable
 from birdwatchd.store import migrations, schema
 from birdwatchd.store.backup.database_copy import keep_before_migration
-from birdwatchd.store.media import DAY_FOLDERS, frame_path, home_lock
-from birdwatchd.store.sqlite_errors import damaged, migration_errors, store_errors
+from birdwatchd.store.media import DAY_FOLDERS, PRIVATE, frame_path, home_lock
+from birdwatchd.store.sqlite_errors import damaged, migration_errors, run_as, store_errors
 
 __all__ = ["FILE_NAME", "Database", "refuse_emptied", "require_database"]
 
@@ -82,7 +83,8 @@ class Database:
         """
         path = home / FILE_NAME
         with store_errors(path):
-            home.mkdir(parents=True, exist_ok=True)
+            home.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+            _warn_root(home)
             with home_lock(home, shared=False):
                 refuse_emptied(path)
                 engine = _open_engine(path, read_only=False)
@@ -210,6 +212,13 @@ def _later(stamp: str | None, seconds: float) -> str | None:
     if stamp is None:
         return None
     return (datetime.fromisoformat(stamp) + timedelta(seconds=seconds)).strftime(schema.TIME_FORMAT)
+
+
+def _warn_root(home: Path) -> None:
+    """Say that what root makes in another user's home is root's: the service cannot write it, and fails later."""
+    owner = home.stat().st_uid
+    if os.geteuid() == 0 and owner != 0:
+        log.warning("%s is not root's, who makes files there that its owner cannot change: %s", home, run_as(owner))
 
 
 def refuse_emptied(path: Path) -> None:

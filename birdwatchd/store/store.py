@@ -84,7 +84,8 @@ class _Owner:
 
     def close(self) -> None:
         """Let the next one record."""
-        os.ftruncate(self._descriptor, 0)
+        with suppress(OSError):  # the disk fails, or became read-only: an old note does no harm
+            os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
 
