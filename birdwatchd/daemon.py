@@ -220,7 +220,7 @@ class Daemon:
             renew_note=writer.renew_note,
             on_change=self._clock_set,
         )
-        notes = ReviewNotes(store.visits, writer.renew_note)
+        notes = ReviewNotes(store.examples.reviews_version, store.visits.review_times, writer.renew_note)
         return self._start_wait_stop(
             notes, classify, record, learn, upkeep, storage, timekeeping, watch, publisher, channels
         )

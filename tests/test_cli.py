@@ -70,3 +70,9 @@ def test_help_sorts_commands_by_what_one_does() -> None:
         assert f"\n  {name} " in helped, command
     listed = [line.split()[0] for line in helped.splitlines() if re.match(r"  [a-z]", line)]
     assert listed == " ".join(SECTIONS.values()).split(), "in each section what is needed most comes first"
+
+
+def test_one_thing_is_asked_of_web_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first one won, and who read the list of tokens believed that the other was taken back."""
+    assert run_cli(["web", "--tokens", "--revoke", "old"]) != 0
+    assert "use one of --hash-password, --token NAME, --tokens and --revoke NAME" in capsys.readouterr().err

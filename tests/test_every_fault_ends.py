@@ -100,6 +100,7 @@ ENDS = {
         "stages/page_process",
         "the page is served again",
     ),
+    ("monitor/local_socket", "%s takes no questions now: %s"): ("monitor/local_socket", "%s takes questions again"),
 }
 # Warnings after which nothing lasts that could end, and why.
 ONE_THING = "it is about one message, visit or file, and the next one is another"
@@ -120,10 +121,11 @@ EVENTS = {
         "the reviews of %s stopped: %s",
     ): "a person began them, sees it on the page, and lets them go on there",
     ("web/access/guard", "the page: no token is accepted: %s"): "said for each request that is refused",
-    ("web/access/login", "the page: wrong %s from %s"): "said for each that is refused",
+    ("web/access/login", "the page: wrong password from %s"): "said for each that is refused",
+    ("web/access/login", "the page: wrong token from %s"): "said once for each that is refused",
     ("web/child", "the page's process is not fully confined: not in force: %s"): AT_START,
     ("web/asked/task", "%s: %s"): "a person asked for it, sees on the page why there is no answer, and can ask again",
-    ("monitor/local_socket", "%s cannot be made (%s): %s will not work"): UNTIL_RESTART,
+    ("monitor/local_socket", "%s cannot be made (%s); nobody can ask for: %s"): UNTIL_RESTART,
     ("mqtt/commands", "%s"): ONE_THING,
     ("flow", "%s failed; birdwatchd stops: %s"): BEFORE_THE_END,
     ("flow", "%s failed unexpectedly; birdwatchd stops"): BEFORE_THE_END,
@@ -142,6 +144,7 @@ EVENTS = {
     ("store/store", "%d pictures and clips that no row names stay where they are: %s"): AT_START,
     ("alerts/engine", "unknown species %s in alert rule %s; check the spelling"): AT_START,
     ("camera/process/supervisor", "camera %s: %s"): BEFORE_THE_END,
+    ("camera/process/scan_process", "%s"): AT_START,
     ("camera/process/hearing", "camera %s: its state changes all the time; a change is reported once in %.0f s"): (
         SAID_BY_THE_CAMERA
     ),
@@ -226,6 +229,7 @@ WALKS: dict[tuple[str, str], Callable[[World], None]] = dict(
             walk.busy_clock,
             walk.taken_page,
             walk.ended_page,
+            walk.out_of_files,
         ),
         strict=True,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -158,6 +159,7 @@ def _swaying(clips: Sequence[Clip], model: Model) -> Mapping[str, list[Span]]:
         swung = [Path(folder, clip.path.name) for clip in clips]
         for clip, target in zip(clips, swung, strict=True):
             sway(clip.path, target)
+            os.utime(target, ns=(clip.path.stat().st_mtime_ns,) * 2)  # of the same day, in the same order
         return {path.name: spans for path, spans in scan_spans(swung, model).items()}
 
 
@@ -203,13 +205,15 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     clips, model = read_clips(given.clips, given.folders), read_model(given.model.resolve())
     samples, intervals = read_samples(given.presence), read_intervals(given.intervals)
-    spans = scan_spans([clip.path for clip in clips], model)
     sampled = [clip for clip in clips if clip.path.name in samples]
     rates = {clip.path.name: _rate(clip.path) for clip in sampled}
-    named = {name: one for name, one in samples.items() if name in rates}
-    still = inside(named, {clip.path.name: spans[clip.path] for clip in sampled}, rates)
+    missing = {*samples} - {*rates} | {*intervals} - {clip.name for clip in clips}
+    if missing or len(sampled) != len(rates):
+        parser.error(f"not in {given.clips}, or there twice: {', '.join(sorted(missing)) or 'a name of a file'}")
+    spans = scan_spans([clip.path for clip in clips], model)
+    still = inside(samples, {clip.path.name: spans[clip.path] for clip in sampled}, rates)
     others = {clip.name: covered(intervals[clip.name], spans[clip.path]) for clip in clips if intervals.get(clip.name)}
-    section = presence_section(still, inside(named, _swaying(sampled, model), rates), others)
+    section = presence_section(still, inside(samples, _swaying(sampled, model), rates), others)
     if given.markdown:
         earlier = given.markdown.read_text(encoding="utf-8") if given.markdown.exists() else ""
         given.markdown.write_text(with_section(earlier, HEADINGS[-1], section), encoding="utf-8")

@@ -6,6 +6,8 @@ It is made only of a frame that somebody asked for, and never kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
+from typing import TypeVar
 
 from birdwatchd.camera.capture.frame import Frame
 from birdwatchd.camera.crops import encode_live
@@ -13,12 +15,13 @@ from birdwatchd.camera.mask import MOSTLY, PrivacyMask
 from birdwatchd.camera.motion.detector import MotionResult
 from birdwatchd.camera.tracking.track import Track
 from birdwatchd.camera.view import SAME_VIEW, StreamView
-from birdwatchd.records import Box, LiveView
+from birdwatchd.records import Box, LiveView, Region
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["MOST_SHOWN", "LiveViewMaker"]
 
 MOST_SHOWN = 60  # boxes of a kind: the largest come first, and nobody reads more
+Boxed = TypeVar("Boxed", Region, Track)
 
 
 class LiveViewMaker:
@@ -50,21 +53,17 @@ class LiveViewMaker:
             width=width,
             height=height,
             state=state,
-            regions=tuple(_within(region.box) for region in motion.regions[:MOST_SHOWN]),
-            ignored=tuple(
-                (_within(region.box), region.why)
-                for region in motion.ignored[:MOST_SHOWN]
-                if not self._hidden(region.box)
-            ),
-            tracks=tuple(
-                (_within(track.box), track.confirmed) for track in tracks[:MOST_SHOWN] if not self._hidden(track.box)
-            ),
+            regions=tuple(_within(region.box) for region in self._shown(motion.regions)),
+            ignored=tuple((_within(region.box), region.why) for region in self._shown(motion.ignored)),
+            tracks=tuple((_within(track.box), track.confirmed) for track in self._shown(tracks)),
             part=(view.left, view.top, view.width, view.height),
         )
 
-    def _hidden(self, box: Box) -> bool:
-        """Whether most of a box is masked: nothing is said of such a place, as nothing is shown of it."""
-        return any(mask.share(box) > MOSTLY for mask in self._masks)
+    def _shown(self, found: Sequence[Boxed]) -> list[Boxed]:
+        """The first of what was found, without what is mostly masked: nothing is said of such a place, as nothing is
+        shown of it."""
+        seen = (one for one in found if all(mask.share(one.box) <= MOSTLY for mask in self._masks))
+        return list(islice(seen, MOST_SHOWN))
 
 
 def _in_small(point: tuple[float, float], view: StreamView) -> tuple[float, float]:

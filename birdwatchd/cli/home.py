@@ -11,6 +11,7 @@ import typer
 from birdwatchd.cli.options import ConfigOption, HomeOption, VerboseOption
 from birdwatchd.commands.arguments import parse_since, stored_config
 from birdwatchd.commands.terminal import setup_log
+from birdwatchd.errors import ConfigError
 from birdwatchd.settings.load import find_config
 
 __all__ = ["add_home_commands"]
@@ -217,6 +218,8 @@ def web(
     """Serve the page about your birds until stopped; `run` and `demo` do it by themselves."""
     from birdwatchd.web.command import ask_for_hash, list_tokens, make_token, revoke_token, run_web
 
+    if hash_password + (token is not None) + (revoke is not None) + tokens > 1:
+        raise ConfigError("choose one", "use one of --hash-password, --token NAME, --tokens and --revoke NAME")
     if hash_password:
         return ask_for_hash()
     settings = stored_config(config, home=home)

@@ -18,7 +18,7 @@ EARLIEST_S = 1_104_537_600  # 2005-01-01
 CLOCKS_DIFFER_S = 300
 LATEST_S = 32_503_680_000  # 3000-01-01; what says a later date than that is shown as this
 FURTHEST_ZONE_S = 15 * 3600  # by which local time may be ahead of UTC, and a little
-WITHOUT_CLOCK = "set the camera's clock; visits of it are stored with this date, Ctrl-C stops before any is"
+WITHOUT_CLOCK = "set the camera's clock; its visits are stored with this date, unless you press Ctrl-C now"
 
 
 class Dates:
@@ -44,7 +44,7 @@ class Dates:
         if why and path not in self.impossible:
             self.impossible.add(path)
             at = datetime.fromtimestamp(min(max(began_s, 0.0), LATEST_S), self._zone).strftime(DATE_AND_TIME)
-            say_warning(f"{path}: is said to begin at {at}, {why}")
+            say_warning(f"{path}: its date is {at}, {why}")
 
 
 def impossible(began_s: float, now_s: float) -> str:
@@ -54,9 +54,9 @@ def impossible(began_s: float, now_s: float) -> str:
         began_s, now_s: seconds since 1970, UTC.
     """
     if began_s < EARLIEST_S:
-        return f"which is where a clock begins that was never set; {WITHOUT_CLOCK}"
+        return f"that of a clock that was never set; {WITHOUT_CLOCK}"
     if began_s <= now_s + CLOCKS_DIFFER_S or now_s < EARLIEST_S:  # the latter: this machine's own clock is not set
         return ""
     if began_s <= now_s + FURTHEST_ZONE_S:
-        return "which is to come; if its camera writes local time, say which: --zone Europe/Berlin"
-    return f"which is to come; {WITHOUT_CLOCK}"
+        return "which is in the future; if its camera writes local time, give its zone: --zone Europe/Berlin"
+    return f"which is in the future; {WITHOUT_CLOCK}"

@@ -37,9 +37,7 @@ BLIND_S = 1.0  # it is answered at once
 MOST_BYTES = 4_000_000  # of a request
 REQUEST_S = 5.0  # for a request to arrive, all of it
 POLL_S = 0.5
-BACKLOG = (
-    128  # that wait for their turn; one more is refused at once: as many as a page may ask at a time, and commands
-)
+BACKLOG = 128  # clients that wait, one more is refused at once: as many as a page may ask at a time, and commands
 _PEER = struct.Struct("iII")  # pid, uid, gid
 
 Answers = Mapping[str, Callable[[bytes], Iterator[dict[str, Any]]]]
@@ -59,23 +57,40 @@ class LocalSocket:
             name: of the socket in the home.
         """
         self._home, self._answers, self._name = home, answers, name
+        self._failing = False
 
     def run(self, stop: Stop) -> None:
         """Answer until the stop. Where there can be no socket, that is logged, and the daemon goes on without."""
         try:
             listener = _listen(self._home, self._name)
         except OSError as error:
-            what = " and ".join(f"`{one}`" for one in self._answers)
-            log.warning("%s cannot be made (%s): %s will not work", self._home / self._name, error.strerror, what)
+            what = ", ".join(self._answers)
+            log.warning("%s cannot be made (%s); nobody can ask for: %s", self._home / self._name, error.strerror, what)
             return
         with closing(listener):
             while not stop.is_set():
-                with suppress(TimeoutError):
-                    client, _ = listener.accept()
+                if (client := self._next_client(listener, stop)) is not None:
                     with closing(client):
                         self._meet(client)
         with suppress(OSError):
             (self._home / self._name).unlink()
+
+    def _next_client(self, listener: socket.socket, stop: Stop) -> socket.socket | None:
+        """Wait for one, for a moment. Where none can be taken (out of files), it is no reason to end the daemon."""
+        try:
+            client, _ = listener.accept()
+        except TimeoutError:
+            return None
+        except OSError as error:
+            if not self._failing:
+                log.warning("%s takes no questions now: %s", self._home / self._name, error.strerror)
+            self._failing = True
+            stop.wait(POLL_S)
+            return None
+        if self._failing:
+            log.info("%s takes questions again", self._home / self._name)
+        self._failing = False
+        return client
 
     def _meet(self, client: socket.socket) -> None:
         if _uid_of(client) not in (os.geteuid(), 0):

@@ -88,7 +88,7 @@ class WebSettings(Listening):
             try:
                 ip_network(one, strict=False)
             except ValueError:
-                raise ValueError(f"'{one}' is no address or network; write 127.0.0.1 or 192.168.1.0/24") from None
+                raise ValueError(f"'{one}' is not an address or network; write 127.0.0.1 or 192.168.1.0/24") from None
         return value
 
     @field_validator("root_path")
@@ -96,7 +96,7 @@ class WebSettings(Listening):
     def _root_path_is_one(cls, value: str) -> str:
         path = value.rstrip("/")
         if path and not is_root_path(path):
-            raise ValueError(f"'{value[:LONGEST_ROOT_PATH]}' is no path; write /birds")
+            raise ValueError(f"'{value[:LONGEST_ROOT_PATH]}' is not a path; write /birds")
         if path.split("/")[1:2] and path.split("/")[1] in OWN_ADDRESSES:
             raise ValueError(f"'{value}' begins as addresses of the page do; write for example /birds{path}")
         return path

@@ -83,7 +83,7 @@ class Learn:
             on_first=lambda error: log.warning("reviews are not learned from: %s", error),
             on_again=lambda: log.info("reviews are learned from again"),
         )
-        self._reviews: tuple[int, int] | None = None
+        self._reviews: object = None  # version of those that were learned from
         self._learned_s = 0.0
         self.beat_s = time.monotonic()
 

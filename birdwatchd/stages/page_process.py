@@ -101,7 +101,7 @@ class PageProcess:
         return process.pid if process is not None and process.poll() is None else None
 
     def run(self, stop: Stop, given: Sequence[socket.socket] = ()) -> None:
-        """Serve the page until the stop; address or password that cannot be used are said once, and tried again.
+        """Serve the page until the stop; each reason why there is none is said once, and tried again.
 
         Args:
             given: sockets that listen already (`listeners`); they are closed at the end.
@@ -119,7 +119,7 @@ class PageProcess:
                 if time.monotonic() - start_s > HEALTHY_S:
                     backoff.reset()
                 if ending == f"status {BEGIN_ANEW}":
-                    log.info("the page begins anew: the database is another one")
+                    log.info("the page's process restarts: the database was replaced")
                     stop.wait(RESTART_FIRST_S)
                     continue
                 wait_s = backoff.next_wait_s()
@@ -128,15 +128,15 @@ class PageProcess:
                 stop.wait(wait_s)
 
     def _listeners(self, stop: Stop) -> list[socket.socket]:
-        said = False
+        said = ""
         while not stop.is_set():
             try:
                 self._config.web.read_password_hash()  # without it the process could only end
                 found = listeners(self._config.web)
             except ConfigError as error:
-                if not said:
-                    log.error("there is no page: %s", error)
-                    said = True
+                if said != str(error):
+                    said = str(error)
+                    log.error("there is no page: %s", said)
                 stop.wait(TAKEN_S)
             else:
                 log.info("the page is at %s", self._config.web.local_url)

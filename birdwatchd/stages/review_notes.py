@@ -7,13 +7,12 @@ work of years. The page's process writes the database and no crop (`web/confined
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from birdwatchd.flow import Stop, StoreRetry
 
-__all__ = ["ReviewNotes", "ReviewedVisits"]
+__all__ = ["ReviewNotes"]
 
 log = logging.getLogger(__name__)
 
@@ -21,29 +20,26 @@ POLL_S = 5.0  # between two looks for new reviews
 MISSED = timedelta(days=14)  # of before the start, in which the page may have run without the daemon
 
 
-class ReviewedVisits(Protocol):
-    """What this stage needs of the store."""
-
-    def newest_reviews(self, since: datetime) -> dict[str, tuple[datetime, int]]:
-        """Of each visit that was reviewed since then when it was last, and how often."""
-
-
 class ReviewNotes:
     """Renews the notes of visits that were reviewed, or whose review was undone. `run` it in a thread."""
 
     def __init__(
         self,
-        visits: ReviewedVisits,
+        version: Callable[[], object],
+        times: Callable[[], Mapping[str, tuple[datetime, ...]]],
         renew_note: Callable[[str], None],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """
         Args:
+            version: what changes with each review and each undo.
+            times: when each reviewed visit was reviewed, the newest review last; read when the version changed.
             renew_note: lets the picture of a visit say what its rows say; one that says so already is left as it is.
         """
-        self._visits, self._renew_note = visits, renew_note
+        self._version, self._times, self._renew_note = version, times, renew_note
         self._since = clock() - MISSED
-        self._known: dict[str, tuple[datetime, int]] = {}
+        self._seen: object = None  # version of what is known
+        self._known: Mapping[str, tuple[datetime, ...]] | None = None
         self._retry = StoreRetry(
             on_first=lambda error: log.warning("pictures do not say yet what was reviewed: %s", error),
             on_again=lambda: log.info("pictures say again what was reviewed"),
@@ -56,10 +52,21 @@ class ReviewNotes:
 
     def run_once(self, stop: Stop) -> None:
         """Renew the notes of what changed since the last time; a busy database is asked again later."""
-        found = self._retry.attempt(lambda: self._visits.newest_reviews(self._since), self._known)
-        changed = [one for one in {*found, *self._known} if found.get(one) != self._known.get(one)]
-        for visit_id in changed:
+        self._retry.attempt(lambda: self._renew(stop), None)
+
+    def _renew(self, stop: Stop) -> None:
+        version = self._version()
+        if version == self._seen:
+            return
+        times = self._times()
+        for visit_id in self._changed(times):
             if stop.is_set():
                 return
             self._renew_note(visit_id)
-        self._known = found
+        self._seen, self._known = version, times
+
+    def _changed(self, times: Mapping[str, tuple[datetime, ...]]) -> list[str]:
+        """The visits of which something else is said than before; at the start, those that were reviewed lately."""
+        if self._known is None:
+            return [visit_id for visit_id, said in times.items() if said[-1] >= self._since]
+        return [one for one in {**self._known, **times} if times.get(one) != self._known.get(one)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -65,12 +66,16 @@ class Examples:
             if number is not None:
                 yield from _examples(connection, number, limit)
 
-    def reviews_version(self) -> tuple[int, int]:
-        """A pair that changes whenever a review is written or undone, by any process."""
+    def reviews_version(self) -> tuple[int, datetime | None]:
+        """What changes whenever a review is written or undone, by any process: their number, and the newest one's time.
+
+        Its id says less: SQLite gives that of an undone review to the next one.
+        """
         review = schema.review.c
+        newest = sa.select(review.at).order_by(review.id.desc()).limit(1)
         with self._database.reading() as connection:
-            row = connection.execute(sa.select(sa.func.max(review.id), sa.func.count())).one()
-        return int(row[0] or 0), int(row[1])
+            number = connection.execute(sa.select(sa.func.count(review.id))).scalar_one()
+            return int(number), connection.execute(newest).scalar()
 
     def temperature(self, model: str) -> float:
         """By what a model's logits are to be divided; 1 for a model that was never calibrated."""

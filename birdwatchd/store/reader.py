@@ -232,14 +232,13 @@ class Visits:
         with self._database.reading() as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(review.visit_id))]
 
-    def newest_reviews(self, since: datetime) -> dict[str, tuple[datetime, int]]:
-        """Of each visit that was reviewed since then when it was last, and how often: the pair changes with each review
-        and each undo. An id would not do: SQLite gives that of the last row, once it is gone, to the next one.
-        """
-        review = schema.review.c
-        query = sa.select(review.visit_id, sa.func.max(review.at), sa.func.count()).where(review.at >= since)
+    def review_times(self) -> dict[str, tuple[datetime, ...]]:
+        """When each reviewed visit was reviewed, the newest review last."""
+        review, found = schema.review.c, dict[str, tuple[datetime, ...]]()
         with self._database.reading() as connection:
-            return {row[0]: (row[1], row[2]) for row in connection.execute(query.group_by(review.visit_id))}
+            for visit_id, at in connection.execute(sa.select(review.visit_id, review.at).order_by(review.id)):
+                found[visit_id] = (*found.get(visit_id, ()), at)
+        return found
 
     def reviewed_at(self, at: datetime) -> list[str]:
         """The visits of which something was said at this very instant, as a job says it of many."""

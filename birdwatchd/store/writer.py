@@ -191,8 +191,12 @@ class Writer:
         if not readable:
             raise StoreError(f"{database.path}: a visit is not what was written", "see `birdwatchd doctor`")
 
-    def renew_note(self, visit_id: str) -> None:
-        """Write into the best crop of a visit what its rows say now; where that fails, its older note stays."""
+    def renew_note(self, visit_id: str, *, daemon_does: bool = False) -> None:
+        """Write into the best crop of a visit what its rows say now; where that fails, its older note stays.
+
+        Args:
+            daemon_does: the daemon does it where this process may write no crop, as the page's may not.
+        """
         database, media = self._database, self._setup.media
         try:
             with database.lock, store_errors(database.path), home_lock(database.home, shared=True):
@@ -202,7 +206,7 @@ class Writer:
                 if found and jpeg is not None and (noted := with_note(jpeg, found[1])) != jpeg:
                     media.write(found[0], noted)
         except StoreError as error:
-            if isinstance(error.__cause__, PermissionError):  # the page's process: the daemon does it instead
+            if daemon_does and isinstance(error.__cause__, PermissionError):
                 return
             log.warning("visit %s is stored, but its picture does not say how it ended: %s", visit_id, error.message)
 
@@ -264,7 +268,7 @@ class Writer:
             said = {"verdict": review.verdict.value, "species": review.species, "by": review.by}
             connection.execute(sa.insert(schema.review).values(visit_id=visit_id, at=job_at or now, **said))
             changed = self._revise(connection, stored.visit, verdict, now)
-        self.renew_note(visit_id)
+        self.renew_note(visit_id, daemon_does=True)
         return changed
 
     def undo_review(self, visit_id: str, now: datetime, *, job_at: datetime | None = None) -> Visit:
@@ -281,7 +285,7 @@ class Writer:
             stored, _ = _over(connection, visit_id)
             before = reviews.undo_review(connection, visit_id, job_at)
             changed = self._revise(connection, stored.visit, before, now)
-        self.renew_note(visit_id)
+        self.renew_note(visit_id, daemon_does=True)
         return changed
 
     def relabel(

@@ -63,9 +63,9 @@ def test_of_a_masked_place_nothing_is_said() -> None:
     regions = tuple(Region(box, 0.5, 2.0, why="sway") for box in (hidden, seen))
     tracks = tuple(Track(number, region, 0.0) for number, region in enumerate(regions))
     one = maker(mask=[[[0.5, 0], [1, 0], [1, 1], [0.5, 1]]])
-    view = one.of(frame(64, 48), MotionResult((), ignored=regions), tracks, SAME_VIEW)
-    assert len(view.ignored) == len(view.tracks) == 1
-    assert view.ignored[0][0].x == view.tracks[0][0].x == pytest.approx(0.1)
+    view = one.of(frame(64, 48), MotionResult(regions, ignored=regions), tracks, SAME_VIEW)
+    assert len(view.regions) == len(view.ignored) == len(view.tracks) == 1
+    assert view.regions[0].x == view.ignored[0][0].x == view.tracks[0][0].x == pytest.approx(0.1)
 
 
 def test_a_box_beyond_the_edge_is_cut_there_and_few_are_shown() -> None:

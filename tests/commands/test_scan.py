@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from birdwatchd.commands import scan
 from birdwatchd.demo.cameras.feeder import write_clip
 from birdwatchd.demo.cameras.scene import Scene, SceneSpec
 from birdwatchd.errors import ConfigError, ExportError
-from birdwatchd.records import CameraStatus, Evidence
+from birdwatchd.records import CameraState, CameraStatus, Evidence
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.species import SpeciesSettings
@@ -311,6 +312,20 @@ def test_what_hangs_the_decoder_is_waited_for_once(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(scan_process, "spawn", lambda *_, **__: pytest.fail("the decoder is given the file again"))
     assert "hangs the decoder" in worker.scan("bad", lambda item: None, lambda status: None).error
     worker.close()
+
+
+def test_what_the_kernel_cannot_enforce_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The worker says so when it starts, which is now when dates are looked at: it was said to nobody."""
+    notice = CameraStatus("scan", CameraState.STARTING, START, notice="its process is not fully confined")
+    date = CameraStatus("scan", CameraState.ONLINE, START, extra=(("began_s", 7.0),))
+    said = iter([notice, date, FileDone("a", 0.0)])
+    child = SimpleNamespace(command=lambda order: None, receive=lambda *kinds: next(said), kill=lambda: None)
+    worker = ScanProcess("scan", CameraSettings(source=Source("/")))
+    monkeypatch.setattr(worker, "_running", lambda path: child)
+    assert worker.began_s("a") == 7.0
+    assert "its process is not fully confined" in caplog.text
 
 
 def test_a_killed_scan_starts_no_further_worker_on_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,6 +142,6 @@ def test_a_home_in_which_no_socket_can_be_made_costs_only_the_socket(
 ) -> None:
     """Some network file systems have none."""
     LocalSocket(tmp_path / "gone", {"selftest": lambda body: iter(())}).run(Stop())
-    assert "cannot be made (No such file or directory): `selftest` will not work" in caplog.text
+    assert "cannot be made (No such file or directory); nobody can ask for: selftest" in caplog.text
     with pytest.raises(NobodyAnswers, match="no daemon listens"):
         list(ask(tmp_path / "gone", "echo"))

@@ -42,7 +42,10 @@ def test_where_the_page_is(text: str, bind: str) -> None:
         ("web: {hosts: ['http://a']}", "name 'http://a' is not that of a host"),
         ("web: {ingress: '0.0.0.0'}", "is not an address with a port"),
         ("web: {ingress: '0.0.0.0:8787'}", "has the port of bind; give it another one"),
-        ("web: {ingress: '0.0.0.0:8099', ingress_peers: [homeassistant]}", "'homeassistant' is no address or network"),
+        (
+            "web: {ingress: '0.0.0.0:8099', ingress_peers: [homeassistant]}",
+            "'homeassistant' is not an address or network",
+        ),
         ("web: {bind: off, ingress: '0.0.0.0:8099'}", "a page that is off; set bind"),
         ("web: {guest: true}", "without one everybody is its owner; set password_file"),
         ("web: {port: 80}", "is not a known key; allowed here: bind, guest, hosts, ingress"),

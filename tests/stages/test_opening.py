@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from birdwatchd.flow import Stop
 from birdwatchd.settings.config import Config
 from birdwatchd.stages.opening import Opening
 from birdwatchd.store import Store
+from birdwatchd.store.media import Swept
 from tests.support import homes
 
 
@@ -42,6 +44,22 @@ def test_a_full_disk_at_the_start_is_waited_for(
     waits = "cannot start yet: disk; free some space"
     assert said == ["opening the database", waits, waits], "systemd shows it, and gives more time"
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [waits]
+
+
+def test_a_start_that_breaks_off_half_way_leaves_the_home_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk was full after the home was claimed: the next try was refused by the claim of the one before."""
+    truly, fails = Store.sweep, [StoreFull("disk", "free some space")]
+
+    def sweep(store: Store, now: datetime) -> Swept:
+        if fails:
+            raise fails.pop()
+        return truly(store, now)
+
+    monkeypatch.setattr(Store, "sweep", sweep)
+    monkeypatch.setattr("birdwatchd.stages.opening.RETRY_S", 0.001)
+    store = opening(tmp_path / "home").open_home()
+    assert store is not None
+    store.close()
 
 
 def test_a_stop_ends_the_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,23 +52,28 @@ def test_an_address_in_use_is_said_once_and_tried_again(
     assert not thread.is_alive()
 
 
-def test_a_password_that_is_not_there_is_said_once_and_read_later(
+def test_a_password_that_is_not_there_is_said_once_and_so_is_the_next_reason(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log promised a page, and then its process ended again and again with a fatal error of Python's."""
     monkeypatch.setattr(page_process, "TAKEN_S", 0.02)
     caplog.set_level(logging.INFO)
     stop, file = Stop(), tmp_path / "password"
-    settings = {"bind": f"127.0.0.1:{free_port()}", "password_file": file}
+    port, new = free_port(), tmp_path / "new"
+    new.write_text("$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g\n")
+    settings = {"bind": f"127.0.0.1:{port}", "password_file": file}
     page = PageProcess(Config.model_validate({"home": tmp_path, "web": settings}))
     found: list[socket.socket] = []
     thread = threading.Thread(target=lambda: found.extend(page._listeners(stop)))
     thread.start()
     wait_for(lambda: "there is no page: web.password_file" in caplog.text, "the line in the log", 5)
     assert "the page is at" not in caplog.text
-    file.write_text("$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2g\n")
+    with socket.create_server(("127.0.0.1", port)):
+        new.replace(file)
+        wait_for(lambda: "there is no page: web.bind" in caplog.text, "the next reason in the log", 5)
+        stop.wait(0.1)
     thread.join(5)
-    assert caplog.text.count("there is no page") == 1
+    assert caplog.text.count("there is no page") == 2
     assert "the page is at" in caplog.text
     found[0].close()
 

@@ -19,9 +19,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from birdwatchd.camera.process.wire import decode, encode
+from birdwatchd.camera.process.wire import FileDone, TuneDone, decode, encode
 from birdwatchd.mqtt.payloads import event_type, visit_json
-from birdwatchd.records import Box, Crop, Evidence, Moment, Phase, Visit, clip_path, new_visit_id
+from birdwatchd.records import Box, CameraStatus, Crop, Evidence, Moment, Phase, Visit, clip_path, new_visit_id
 from birdwatchd.stages.classify import ClassifiedEvidence
 from birdwatchd.stages.record import visit_of
 from birdwatchd.store import MomentRow, Store, StoredVisit
@@ -46,6 +46,7 @@ BY_TYPE: dict[Any, tuple[Any, Any]] = {
     datetime: (START, START + timedelta(seconds=1)),
     tuple[str, ...]: (("one",), ("other",)),
     tuple[tuple[str, float], ...]: ((("one", 0.5),), (("other", 0.25),)),
+    tuple[tuple[str, int], ...]: ((("one", 1),), (("other", 2),)),
 }
 
 
@@ -108,6 +109,14 @@ def test_every_field_of_evidence_goes_over_the_wire() -> None:
     others |= {name: replace(base, moments=(moment,)) for name, moment in changed(base.moments[0], "crop")}
     for name, other in others.items():
         assert over_the_wire(other) == other != base, name
+
+
+@pytest.mark.parametrize("kind", [CameraStatus, FileDone, TuneDone])
+def test_every_field_of_what_a_process_reports_goes_over_the_wire(kind: type) -> None:
+    """That a recording shows a place never seen empty was told in tests, and to nobody who scanned a card."""
+    base = build(kind, 0)
+    for name, other in [("none", base), *changed(base)]:
+        assert over_the_wire(other) == other, name
 
 
 def test_every_field_of_evidence_is_in_the_visit() -> None:

@@ -25,6 +25,7 @@ from birdwatchd.records import Rank, State, Verdict, clip_path, new_visit_id
 from birdwatchd.settings.retention import RetentionSettings
 from birdwatchd.store import Review, ReviewVerdict, Store
 from birdwatchd.store.database import Database
+from birdwatchd.store.media import MADE, made_path
 from birdwatchd.store.rescue.rebuild import rebuild_rows
 from birdwatchd.store.retention.going import add_going
 from birdwatchd.store.retention.plan import GB
@@ -238,6 +239,20 @@ def test_a_disk_that_others_fill_costs_no_picture_that_cannot_be_taken_again(sto
     assert items
     assert {item.value for item in items} <= {Value.ORDINARY, Value.UNCERTAIN}
     assert {item.limit for item in items} == {Limit.MIN_FREE_GB}
+
+
+def test_what_the_page_made_of_a_picture_goes_with_it(store: Store) -> None:
+    """`keep_days` is about pictures of people too; a small one of each would stay for years."""
+    (visit_id,) = put(store, [Bird(400, state=State.UNKNOWN)])
+    (moment,) = store.visits.moments(visit_id)
+    assert moment.crop is not None
+    made = [made_path(store.home, moment.crop.relative_to(store.home).as_posix(), kind) for kind in MADE]
+    for path in made:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"small")
+    run(retention(store, keep_days=365))
+    assert left(store) == set()
+    assert [path for path in made if path.exists()] == []
 
 
 def test_empty_folders_go(store: Store) -> None:

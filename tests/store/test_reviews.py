@@ -173,3 +173,15 @@ def test_a_review_that_fails_changes_nothing(seen: Store, sightings: Any) -> Non
     with seen._database.reading() as connection:
         for table in (schema.review, schema.superseded):
             assert connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() == 0
+
+
+def test_each_review_and_each_undo_is_another_version(seen: Store, writer: Writer) -> None:
+    """Naming learns from reviews when the version changes; SQLite gives the id of an undone review to the next one."""
+    versions = [seen.examples.reviews_version()]
+    writer.review("v1", IS_A_TIT, NOW)
+    versions.append(seen.examples.reviews_version())
+    writer.undo_review("v1", NOW)
+    assert seen.examples.reviews_version() == versions[0]
+    writer.review("v1", NOT_A_BIRD, NOW + timedelta(seconds=1))
+    versions.append(seen.examples.reviews_version())
+    assert len(set(versions)) == 3

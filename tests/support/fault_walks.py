@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from birdwatchd.disk import DiskRoom
 from birdwatchd.errors import BrokerUnreachable, ChannelUnreachable, StoreBusy, StoreFull
 from birdwatchd.flow import Handover, Mailbox, Stop
 from birdwatchd.metrics import Metrics
+from birdwatchd.monitor import local_socket
 from birdwatchd.monitor.server import MonitorServer
 from birdwatchd.monitor.vitals import Vitals
 from birdwatchd.mqtt.answers import Limits
@@ -312,7 +314,7 @@ def busy_learning(world: World) -> None:
 
 def busy_review_notes(world: World) -> None:
     fails = failing(1)
-    notes = ReviewNotes(SimpleNamespace(newest_reviews=lambda since: fails() or {}), lambda visit_id: None)
+    notes = ReviewNotes(lambda: fails() or 0, dict, lambda visit_id: None)
     notes.run_once(Stop())
     notes.run_once(Stop())
 
@@ -449,6 +451,22 @@ def ended_page(world: World) -> None:
     wait_for(lambda: "the page is served again" in world.caplog.text, "the page to be there again", 20)
     stop.set("the test is over")
     thread.join()
+
+
+def out_of_files(world: World) -> None:
+    stop, (near, far) = Stop(), socket.socketpair()
+    fails = failing(1, OSError(errno.EMFILE, "Too many open files"))
+
+    def accept() -> tuple[socket.socket, str]:
+        fails()
+        stop.set("the test is over")
+        return near, ""
+
+    listener = SimpleNamespace(accept=accept, close=far.close)
+    world.patch.setattr(local_socket, "_listen", lambda home, name: listener)
+    world.patch.setattr(local_socket, "POLL_S", 0.01)
+    far.shutdown(socket.SHUT_RDWR)
+    local_socket.LocalSocket(world.home, {}).run(stop)
 
 
 def standing_stage(world: World) -> None:

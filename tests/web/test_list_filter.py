@@ -99,7 +99,9 @@ def test_an_hour_of_a_day_is_an_address(owner: Browser, query: str, shown: list[
 
 def test_an_hour_needs_a_day(owner: Browser) -> None:
     """Of all years would be a look at every visit: it is refused in words, and not left out in silence."""
-    assert misread({"hour": "7"}) == ["hour: 7 cannot be read; write an hour from 0 to 23, together with a day"]
+    assert misread({"hour": "7"}) == [
+        "“Hour” (hour): 7 cannot be read; write an hour from 0 to 23, together with a day"
+    ]
     assert misread({"hour": "24", "day": TODAY}) != []
     assert misread({"hour": "7", "day": TODAY}) == []
     assert owner.get("/review/many?hour=7").status == 422

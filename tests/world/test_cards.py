@@ -344,7 +344,7 @@ def test_a_date_that_cannot_be(tmp_path: Path, bench: Bench, monkeypatch: pytest
     """The camera's clock was reset with its battery: birds of 1970, 1980, 2000 or 2031, and wrong firsts ever after.
 
     Must: It is warned of before anything is stored, also of the recordings before it.
-    Now: `IMG_0001.MP4: is said to begin at 2000-01-01 00:03:00, which is where a clock begins that was never set; …`
+    Now: `IMG_0001.MP4: its date is 2000-01-01 00:03:00, that of a clock that was never set; …`
     """
     warned: list[int] = []
     monkeypatch.setattr("birdwatchd.commands.dates.say_warning", lambda text: warned.append(len(bench.visits())))
@@ -363,7 +363,7 @@ def test_what_to_do_about_an_impossible_date() -> None:
     now_s = START.timestamp()
     assert impossible(now_s - 60, now_s) == impossible(now_s, 60.0) == ""
     assert impossible(datetime(2009, 4, 1, tzinfo=UTC).timestamp(), now_s) == ""
-    assert impossible(now_s + 2 * 3600, now_s).endswith("say which: --zone Europe/Berlin")
+    assert impossible(now_s + 2 * 3600, now_s).endswith("give its zone: --zone Europe/Berlin")
     for at_s in (60.0, 315_532_860.0, 946_684_860.0, now_s + 86_400 * 400):
         assert "set the camera's clock" in impossible(at_s, now_s)
         assert "--zone" not in impossible(at_s, now_s)
@@ -378,7 +378,7 @@ def test_a_date_that_is_in_no_calendar(capsys: pytest.CaptureFixture[str]) -> No
     for began_s in (1e12, 1e12, None, -1e12):
         dates.check("a.mp4", began_s)
     assert dates.impossible == {"a.mp4"}
-    assert capsys.readouterr().err.count("a.mp4: is said to begin at 3000-01-01 09:00:00") == 1
+    assert capsys.readouterr().err.count("a.mp4: its date is 3000-01-01 09:00:00") == 1
 
 
 def test_one_time_everywhere(tmp_path: Path, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

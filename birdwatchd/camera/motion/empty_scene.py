@@ -8,7 +8,7 @@ that of the empty scene until a bird sits on it for most of the time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from birdwatchd.camera.motion.detector import MotionDetector
 from birdwatchd.camera.motion.grid import Cells, FloatGrid, Grid, GridFrame
-from birdwatchd.camera.motion.stabilise import find_shift, undo_shift
+from birdwatchd.camera.motion.stabilise import find_shift, moved, undo_shift_exactly
 
 __all__ = ["EmptyScene", "Recording", "begin_with_recording", "empty_scene", "without_restless"]
 
@@ -85,11 +85,13 @@ def begin_with_recording(detector: MotionDetector, recording: Recording) -> floa
     scene = empty_scene(samples)
     if scene is None:
         return None
-    others, level = recording.earlier(detector.grid), scene.level
+    level = scene.level
+    others = [_moved_to(level, other) for other in recording.earlier(detector.grid)]
     seen_before = any(_likeness(level, other.level) >= SAME_PLACE for other in others)
     recording.remember(detector.grid, scene, seen_before=seen_before)
+    cells = [_in_place(sample, level) for sample in samples]
     for other in others:
-        level = without_restless(level, samples, other, detector)
+        level = without_restless(level, cells, other, detector)
     detector.background.begin_with(level, scene.noise)
     counts = [len(detector.detect_on_grid(sample, learn_sway=True)) for sample in samples]
     detector.background.update_threshold()
@@ -97,7 +99,7 @@ def begin_with_recording(detector: MotionDetector, recording: Recording) -> floa
 
 
 def without_restless(
-    level: FloatGrid, samples: Sequence[GridFrame], other: EmptyScene, watching: MotionDetector
+    level: FloatGrid, samples: Sequence[Cells], other: EmptyScene, watching: MotionDetector
 ) -> FloatGrid:
     """A scene without what stands in it, moves all the time, and is not there in another scene of the same place.
 
@@ -107,7 +109,8 @@ def without_restless(
 
     Args:
         level: brightness of each cell, float32 (rows, columns).
-        samples: the frames that it was estimated from.
+        samples: cells of the frames that it was estimated from, camera shake undone.
+        other: lies where this one does.
         watching: the detector that will watch the recording; not changed.
     """
     detector = MotionDetector(watching.settings, *watching.frame_size)
@@ -121,8 +124,8 @@ def without_restless(
     for region in detector.detect_on_grid(GridFrame(cells, 0, cells)):
         where = detector.grid.slices(region.box, REGION_MARGIN)
         solid = region.fill >= MIN_FILL
-        if solid and not region.ghost and _is_restless(level[where], [sample.cells[where] for sample in samples]):
-            result[where] = np.clip(other.level[where] * illumination.gain + illumination.offset, 0, 255)
+        if solid and not region.ghost and _is_restless(level[where], [sample[where] for sample in samples]):
+            result[where] = np.clip(background.level[where] * illumination.gain + illumination.offset, 0, 255)
     return result
 
 
@@ -147,10 +150,16 @@ def _in_one_light(stack: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.asarray(stack * gain[:, None, None] + offset[:, None, None], np.float32)
 
 
+def _moved_to(level: FloatGrid, other: EmptyScene) -> EmptyScene:
+    """Another scene moved to where this one lies: a camera that shakes, or was bumped, comes to rest elsewhere."""
+    cells = np.asarray(np.clip(np.rint(level), 0, 255), np.uint8)
+    return replace(other, level=moved(other.level, find_shift(cells, other.level, None)))
+
+
 def _in_place(sample: GridFrame, level: FloatGrid) -> Cells:
     """The cells of a sample with camera shake undone, which is found against an estimate of the scene."""
     shift = find_shift(sample.cells, level, None)
-    return undo_shift(sample, shift) if shift else sample.cells
+    return undo_shift_exactly(sample, shift) if shift else sample.cells
 
 
 def _half_sample_mode(stack: NDArray[np.float32]) -> FloatGrid:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from birdwatchd.camera.motion.grid import FINE_HALVINGS, Cells, FloatGrid, GridFrame, Mask, halved
 
-__all__ = ["Shift", "find_shift", "undo_shift"]
+__all__ = ["Shift", "find_shift", "moved", "undo_shift", "undo_shift_exactly"]
 
 MIN_SHIFT = 0.12  # cells; undoing less is not worth the blur
 MAX_SHIFT = 5.0  # cells; more is a camera that was turned
@@ -71,6 +71,18 @@ def undo_shift(frame: GridFrame, shift: Shift) -> Cells:
     if frame.halvings == FINE_HALVINGS:
         return halved(_moved(frame.fine, round(x), round(y)), frame.halvings)
     return halved(np.asarray(_translate(frame.fine, x, y), np.uint8), frame.halvings)
+
+
+def undo_shift_exactly(frame: GridFrame, shift: Shift) -> Cells:
+    """The same to a part of a pixel of the finer image, at many times the cost."""
+    scale = 1 << frame.halvings
+    fine = np.rint(_translate(frame.fine, shift.dx * scale, shift.dy * scale))
+    return halved(np.asarray(fine, np.uint8), frame.halvings)
+
+
+def moved(level: FloatGrid, shift: Shift) -> FloatGrid:
+    """A background, float32 (rows, columns), moved by a shift; as it is where the shift is too small to be undone."""
+    return _translate(level, -shift.dx, -shift.dy) if shift else level
 
 
 def _moved(image: NDArray[np.uint8], x: int, y: int) -> NDArray[np.uint8]:

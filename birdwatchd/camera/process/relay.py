@@ -14,6 +14,7 @@ import select
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from urllib.parse import urljoin, urlsplit
@@ -27,6 +28,7 @@ __all__ = ["Relay"]
 
 log = logging.getLogger(__name__)
 CHUNK = 64 * 1024  # bytes that are held of each direction
+ACCEPT_AGAIN_S = 0.5  # after no connection could be taken
 GATHER_MS = 5  # for which what comes is held together; a picture takes 30 to come
 MAX_REQUEST, MAX_ANSWER = 16 * 1024, 64 * 1024  # of a head
 MAX_CONNECTIONS = 16  # at once; a playlist needs two or three
@@ -82,8 +84,11 @@ class Relay:
         while not self._closed:
             try:
                 near, _ = self._server.accept()
-            except OSError:
-                return
+            except OSError as error:
+                if not self._closed:
+                    self._say(f"no connection can be taken now: {error.strerror}")  # out of files
+                    time.sleep(ACCEPT_AGAIN_S)
+                continue
             if not self._free.acquire(blocking=False):
                 near.close()
                 continue

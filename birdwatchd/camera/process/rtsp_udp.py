@@ -40,8 +40,7 @@ class InOrder:
 
     def __init__(self) -> None:
         self._next: int | None = None  # number of the packet that comes next
-        self._held: dict[int, bytes] = {}  # packets that came before it, by number
-        self._since_s = 0.0  # when the first of them came
+        self._held: dict[int, tuple[float, bytes]] = {}  # by number, in the order in which they came, and when
 
     def add(self, packet: bytes, now_s: float) -> list[bytes]:
         """Take a packet; returns those that are to be passed on now.
@@ -52,40 +51,44 @@ class InOrder:
         number = int.from_bytes(packet[2:4], "big")
         if self._next is None:
             self._next = number
-        ahead = (number - self._next) & 0xFFFF
+        ahead = self._ahead(number)
         if ahead >= 0x10000 - MOST_HELD:
             return []  # it came too late, or again
         if ahead > MOST_HELD:  # the camera has begun to count anew
-            rest = self._rest()
+            rest = self._up_to(MOST_HELD)
             self._next = (number + 1) & 0xFFFF
             return [*rest, packet]
-        self._since_s = self._since_s if self._held else now_s
-        self._held[number] = packet
+        self._held.setdefault(number, (now_s, packet))
         return self._following()
 
     def wait_s(self, now_s: float) -> float | None:
         """For how long to wait for a packet that is missing; None where none is."""
-        return max(0.0, self._since_s + HOLD_S - now_s) if self._held else None
+        oldest_s = next((came_s for came_s, _ in self._held.values()), None)
+        return None if oldest_s is None else max(0.0, oldest_s + HOLD_S - now_s)
 
     def overdue(self, now_s: float) -> list[bytes]:
-        """The packets that have waited long enough: what is missing is lost."""
-        return self._rest() if self._held and now_s - self._since_s >= HOLD_S else []
+        """The packets that have waited long enough, and what follows on: what is missing before them is lost."""
+        due = [self._ahead(number) for number, (came_s, _) in self._held.items() if now_s - came_s >= HOLD_S]
+        return [*self._up_to(max(due)), *self._following()] if due else []
+
+    def _ahead(self, number: int) -> int:
+        """How many packets come before it, modulo the range of numbers."""
+        return (number - (self._next or 0)) & 0xFFFF
 
     def _following(self) -> list[bytes]:
         """Those that are next."""
         found = []
         while self._next in self._held:
-            found.append(self._held.pop(self._next))
+            found.append(self._held.pop(self._next)[1])
             self._next = (self._next + 1) & 0xFFFF
         return found
 
-    def _rest(self) -> list[bytes]:
-        """All that wait, in order."""
-        first = self._next or 0
-        numbers = sorted(self._held, key=lambda number: (number - first) & 0xFFFF)
+    def _up_to(self, most_ahead: int) -> list[bytes]:
+        """What waits, in order, as far as that."""
+        numbers = sorted((one for one in self._held if self._ahead(one) <= most_ahead), key=self._ahead)
         if numbers:
             self._next = (numbers[-1] + 1) & 0xFFFF
-        return [self._held.pop(number) for number in numbers]
+        return [self._held.pop(number)[1] for number in numbers]
 
 
 class RtspUdpBridge:

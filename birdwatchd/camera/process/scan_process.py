@@ -5,6 +5,7 @@ Imports neither libav nor OpenCV.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -17,6 +18,8 @@ from birdwatchd.records import CameraStatus, Evidence
 from birdwatchd.settings.cameras import CameraSettings
 
 __all__ = ["ScanProcess"]
+
+log = logging.getLogger(__name__)
 
 
 class ScanProcess:
@@ -51,6 +54,8 @@ class ScanProcess:
 
         def on_status(status: CameraStatus) -> None:
             found.extend(value for name, value in status.extra if name == "began_s")
+            if status.notice:  # of the process, which begins with this: that it is not fully confined
+                log.warning("%s", status.notice)
 
         done = self._ask(path, {"date_of": path}, lambda evidence: None, on_status)
         if self._hung and done.error:

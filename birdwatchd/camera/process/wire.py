@@ -125,7 +125,8 @@ def decode(header: bytes, body: bytes) -> Item:
         if kind == "live":
             return _live_view(data, body)
         if kind == "done":
-            return FileDone(_text(data["media"], 8192), _number(data["seconds"]), _text(data["error"], 8192))
+            error, new_place = _text(data["error"], 8192), bool(data["new_place"])
+            return FileDone(_text(data["media"], 8192), _number(data["seconds"]), error, new_place)
         if kind == "tuned":
             return _tune_done(data)
         if kind == "failure":

@@ -222,10 +222,10 @@ class CameraWatch:
 
     def _send_live(self, frame: Frame) -> None:
         """Show a person a frame and what was seen in it."""
+        self.live_asked = False  # first: what is sent may bring the next question at once, and only one is ever open
         if self._settings.store != "nothing":
             watched = self._observer
             self._pipe.send(self._live.of(frame, watched.last_motion, watched.tracks, watched.view))
-        self.live_asked = False
 
     def _say_view(self) -> None:
         """Say, once, that the two streams show different parts."""

@@ -169,3 +169,42 @@ def test_a_recording_of_another_place_in_the_same_folder_is_not_used() -> None:
     begin_with_recording(gate, recorded)
     assert recorded.learned is not None
     assert np.array_equal(gate.background.level, recorded.learned.level)
+
+
+FINE = foliage(3, 4 * ROWS, 4 * COLUMNS, spread=40.0)
+
+
+def in_the_wind(scene: FloatGrid, number: int, aside: int = 0) -> Cells:
+    """A frame of a camera on a pole, three a second; it swings by three pixels, around a place some pixels aside."""
+    right = aside + round(3 * math.sin(2 * math.pi * number / 3 / 1.37))
+    return seen(np.roll(scene, right, axis=1), np.random.default_rng(number), 1.5)
+
+
+def earlier_in_the_wind(gate: MotionDetector) -> EmptyScene:
+    scene = empty_scene([gate.grid.frame(in_the_wind(FINE, number, aside=4)) for number in range(32)])
+    assert scene is not None
+    return scene
+
+
+def test_what_has_changed_at_a_place_in_the_wind_is_no_bird() -> None:
+    """All of a frame moves there; what lies otherwise than before moves no more than that."""
+    seeds = with_bird(FINE, 240, 160, 44, 36)
+    gate = MotionDetector(MotionSettings(min_bird=24), 4 * COLUMNS, 4 * ROWS)
+    recorded = Shown([in_the_wind(seeds, number) for number in range(32)], [earlier_in_the_wind(gate)])
+    begin_with_recording(gate, recorded)
+    assert [gate.update(in_the_wind(seeds, number), number / 5).regions for number in range(40, 52)] == [()] * 12
+
+
+def test_a_bird_that_never_leaves_a_place_in_the_wind_is_seen_and_nothing_beside_it() -> None:
+    """What an earlier recording shows lies some pixels aside: put in as it is, its leaves would be birds."""
+
+    def turning(number: int) -> FloatGrid:
+        return with_bird(with_bird(FINE, 240, 160, 44, 36), 232 + 16 * (number // 2 % 2), 148, 24, 20)
+
+    gate = MotionDetector(MotionSettings(min_bird=24), 4 * COLUMNS, 4 * ROWS)
+    recorded = Shown([in_the_wind(turning(number), number) for number in range(32)], [earlier_in_the_wind(gate)])
+    begin_with_recording(gate, recorded)
+    bird = gate.grid.box(58, 37, 14, 12)
+    for number in range(40, 52):
+        found = gate.update(in_the_wind(turning(number), number), number / 5).regions
+        assert [region.box.iou(bird) > 0.3 for region in found] == [True]

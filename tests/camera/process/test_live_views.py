@@ -8,14 +8,17 @@ import struct
 import threading
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from birdwatchd.address import Source
+from birdwatchd.camera.capture.frame import DecodedFrame
 from birdwatchd.camera.live_view import MOST_SHOWN
 from birdwatchd.camera.process.live_views import MOST_BOXES, MOST_JPEG, LiveViews, jpeg_size
 from birdwatchd.camera.process.supervisor import CameraProcess
@@ -209,6 +212,24 @@ def looked_at(film: Path, **settings: Any) -> tuple[list[LiveView], int]:
         if isinstance(item, LiveView):
             views.append(item)
     return views, said
+
+
+def test_a_question_that_comes_while_a_picture_is_sent_is_answered_too() -> None:
+    """It was forgotten, and the page waited for a picture until the camera's process ended."""
+    sent: list[object] = []
+
+    class Asking:
+        def send(self, item: object) -> None:
+            sent.append(item)
+            watch.live_asked = True  # the main process has the picture, and somebody looks again
+
+    settings = CameraSettings(source=Source("x.mp4"), decode="cpu")
+    watch = CameraWatch("cam", settings, Asking(), Stop())  # type: ignore[arg-type]
+    picture = av.VideoFrame.from_ndarray(np.zeros((48, 64), np.uint8), format="gray")
+    watch.live_asked = True
+    watch._send_live(DecodedFrame(picture, datetime(2026, 5, 1, tzinfo=UTC), 0.0, 0.0).download())
+    assert len(sent) == 1
+    assert watch.live_asked
 
 
 def pixels(view: LiveView) -> Any:

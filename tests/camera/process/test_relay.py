@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import socket
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -233,6 +235,40 @@ def test_a_relayed_source_prints_as_it_is_written() -> None:
     assert str(source) == "rtsps://cam.example/main"
     assert source == Source("rtsps://me:secret@cam.example/main")
     assert source.endpoint == ("cam.example", 322, True)
+
+
+class FullOnce:
+    """A listening socket of a machine that is out of files for a moment."""
+
+    def __init__(self, server: socket.socket) -> None:
+        self._server, self._is_full = server, True
+
+    def accept(self) -> Any:
+        if self._is_full:
+            self._is_full = False
+            raise OSError(errno.EMFILE, "Too many open files")
+        return self._server.accept()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._server, name)
+
+
+def test_a_moment_without_files_does_not_make_it_deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The camera would be off until its process is started again."""
+    made = socket.create_server
+    with made(("127.0.0.1", 0)) as camera:
+        camera.settimeout(10)
+        monkeypatch.setattr(socket, "create_server", lambda *given, **named: FullOnce(made(*given, **named)))
+        url = f"http://127.0.0.1:{camera.getsockname()[1]}/main"
+        source = Source(url)
+        between = relay.Relay("nut", source, CameraSettings(source=source))
+        try:
+            with socket.create_connection(("127.0.0.1", between.port), 10) as asked:
+                asked.sendall(f"GET {url} HTTP/1.0\r\n\r\n".encode())
+                far, _ = camera.accept()
+                far.close()
+        finally:
+            between.close()
 
 
 def test_the_packets_of_a_picture_are_carried_together() -> None:

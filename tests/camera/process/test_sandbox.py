@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -149,6 +150,15 @@ def test_no_program_is_started_and_no_process_touched() -> None:
     found.append(outcome(os.posix_spawn, "/bin/true", ["true"], {}))
     """
     assert confined(Confinement(), work) == ["PermissionError"] * 4
+
+
+@pytest.mark.parametrize("memory_mb", [512, 0])
+def test_a_crash_leaves_no_memory_behind(memory_mb: int) -> None:
+    """A core dump holds passwords; also where the parent alone sees to the memory, as the page's does."""
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    before = f"import resource\nresource.setrlimit(resource.RLIMIT_CORE, ({hard}, {hard}))"
+    work = "found = resource.getrlimit(resource.RLIMIT_CORE)"
+    assert confined(Confinement(memory_mb=memory_mb), work, before) == [0, 0]
 
 
 def test_what_is_not_in_force_is_said() -> None:

@@ -279,6 +279,14 @@ def test_a_tail_at_the_edge_does_not_outshout_the_whole_bird() -> None:
     assert knows_birds.fuse(rows).state is not State.CONFIRMED  # were all pictures alike, it would outshout them
 
 
+def test_a_poor_picture_of_a_bird_counts_before_good_ones_of_none() -> None:
+    """Three sharp pictures of the branch that it left do not take away the only one that shows it."""
+    branch, tit = logits_for(UNKNOWN, 0.6), logits_for(TIT, 0.8)
+    verdict = fusion().fuse(np.stack([branch] * 3 + [tit]), qualities=[1.0, 1.0, 1.0, 0.01])
+    assert verdict.top[0][0] == "Great tit"
+    assert verdict.score > 0.7
+
+
 def test_of_no_quality_at_all_a_picture_counts_still() -> None:
     """A file may say so; a visit of one such picture has a name all the same."""
     assert fusion().fuse(logits_for(TIT, 0.9)[None], qualities=[0.0]).state is State.CONFIRMED

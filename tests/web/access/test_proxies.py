@@ -74,7 +74,7 @@ def test_the_login_behind_a_proxy_is_for_https(tmp_path: Path) -> None:
     ("settings", "said"),
     [
         ({"trusted_proxies": ["127.0.0.1"]}, "has no password"),
-        ({"trusted_proxies": ["proxy.example"], "password_file": "/p"}, "no address or network"),
+        ({"trusted_proxies": ["proxy.example"], "password_file": "/p"}, "not an address or network"),
     ],
 )
 def test_a_proxy_without_a_password_is_refused(settings: dict[str, Any], said: str) -> None:
