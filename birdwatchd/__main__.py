@@ -7,6 +7,8 @@ import os
 import sys
 from typing import TextIO
 
+WRITABLE_FOR_ALL = 0o002  # what no file is made, also where the machine (umask 000) would
+
 
 def main() -> None:
     """Run the command line and leave with its exit status.
@@ -16,6 +18,7 @@ def main() -> None:
     if not os.access(".", os.X_OK, effective_ids=True):
         os.chdir("/")
     _open_what_is_closed()
+    os.umask(os.umask(WRITABLE_FOR_ALL) | WRITABLE_FOR_ALL)
     _let_out_every_name(sys.stdout)
     from birdwatchd.cli import run_cli  # asks what the output is when it is imported
 

@@ -134,12 +134,12 @@ class Daemon:
                 "no camera is enabled",
                 "add one below `cameras:`, let `birdwatchd init` write a configuration, or use birdwatchd watch SOURCE",
             )
-        from birdwatchd.species.network.network import load_network  # torch: only those who run a model pay for it
-
         store = self._opening.open_home()
         if store is None:
             return 0
         with store:
+            from birdwatchd.species.network.network import load_network  # torch: only those who run a model pay for it
+
             self._service.starting(f"loading the model {self.config.model.file or self.config.model.name}")
             network = load_network(self.config.model, self.config.model_cache, on_bytes=self._fetching)
             _release_memory()

@@ -100,6 +100,10 @@ class StoreTooNew(StoreError):
     exit_status = 3
 
 
+class StoreTooOld(StoreError):
+    """Nobody can read the database before `birdwatchd run` has begun or upgraded it."""
+
+
 class StoreInUse(StoreError):
     """Another process records into this home. Give up; the message names it."""
 

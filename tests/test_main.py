@@ -20,7 +20,11 @@ NAME = "Mésange – ירגזי"
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One with a visit whose bird has a name that ASCII has no letters for; and so has its own path."""
-    path = tmp_path_factory.mktemp("hôme of ציפורים")
+    return filled(tmp_path_factory.mktemp("hôme of ציפורים"))
+
+
+def filled(path: Path) -> Path:
+    """The same in any folder."""
     with Store.open(path, zone=ZoneInfo("UTC")) as store:
         store.writer().record(example_visit("v1", NAME), [], START)
     return path
@@ -55,3 +59,14 @@ def test_a_full_disk_under_the_output_is_one_line(home: Path) -> None:
     done = shell(f"birdwatchd visits --home '{home}' > /dev/full")
     assert done.returncode == 1
     assert done.stderr == b"birdwatchd: the output cannot be written: its disk is full; free some space\n"
+
+
+def test_nothing_is_made_that_everybody_may_write(tmp_path: Path) -> None:
+    """Some machines and containers have the umask 000, and then anybody may change what birds were seen."""
+    done = shell(f"umask 000; birdwatchd review last --confirm --home '{filled(tmp_path / 'home')}'")
+    assert done.returncode == 0, done.stderr
+    done = shell(f"umask 000; birdwatchd backup '{tmp_path}/backups' --home '{tmp_path}/home'")
+    assert done.returncode == 0, done.stderr
+    made = [tmp_path / "backups", *(tmp_path / "backups").rglob("*")]
+    assert len(made) > 2
+    assert not [path for path in made if path.stat().st_mode & 0o002]

@@ -31,7 +31,9 @@ def add_home_commands(app: typer.Typer) -> None:
 
 
 def backup(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of backups, best on another disk.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", readable=False, help="Folder of backups, best on another disk.")
+    ],
     config: ConfigOption = None,
     home: HomeOption = None,
     keep: Annotated[int, typer.Option(metavar="N", min=1, help="Number of databases to keep in DIR.")] = 3,
@@ -47,7 +49,9 @@ def backup(
 
 
 def restore(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `birdwatchd backup` wrote to.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", readable=False, help="Folder that `birdwatchd backup` wrote to.")
+    ],
     config: ConfigOption = None,
     home: HomeOption = None,
     at: Annotated[
@@ -130,7 +134,12 @@ def report(
     home: HomeOption = None,
     log: Annotated[
         Path | None,
-        typer.Option("--log", metavar="FILE", help="Log to take the end of [default: the daemon's, or the journal]."),
+        typer.Option(
+            "--log",
+            metavar="FILE",
+            readable=False,
+            help="Log to take the end of [default: the daemon's, or the journal].",
+        ),
     ] = None,
 ) -> int:
     """Collect what a bug report needs into one archive, without passwords, addresses of channels, or your position.

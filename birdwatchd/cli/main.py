@@ -156,7 +156,7 @@ def watch(
 
 @app.command(rich_help_panel="Run", epilog="Example: birdwatchd scan /media/card --json visits.jsonl")
 def scan(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Video files and folders.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", readable=False, help="Video files and folders.")],
     config: ConfigOption = None,
     home: HomeOption = None,
     model: ModelOption = None,

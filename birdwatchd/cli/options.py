@@ -28,11 +28,12 @@ ConfigOption = Annotated[
         "--config",
         "-c",
         metavar="FILE",
+        readable=False,  # who reads it says what to do
         help="Configuration file [default: ./birdwatchd.yaml, then /etc/birdwatchd/birdwatchd.yaml, then built-in].",
     ),
 ]
 HomeOption = Annotated[
-    Path | None, typer.Option("--home", metavar="DIR", help="Folder of the database, crops and clips.")
+    Path | None, typer.Option("--home", metavar="DIR", readable=False, help="Folder of the database, crops and clips.")
 ]
 ModelOption = Annotated[
     str | None,

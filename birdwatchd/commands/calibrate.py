@@ -42,9 +42,9 @@ def run_calibrate(config: Config, *, dry_run: bool = False) -> int:
         ModelError: the model cannot be loaded.
         StoreError: too few visits were reviewed.
     """
-    from birdwatchd.species.network.network import load_network
-
     with Store.open(config.home, zone=config.station.zone, existing=True) as store:
+        from birdwatchd.species.network.network import load_network  # the home first: PyTorch takes its time
+
         network = load_network(config.model, config.model_cache, progress=True)
         reviewed = _reviewed(store.visits, network.model_id, network.labels)
         if len(reviewed.truth) < MIN_REVIEWS:

@@ -5,14 +5,13 @@ Everything is looked at, also after the first thing that fails: who drives to a 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from birdwatchd.commands.terminal import counted, out, shown, too_small
-from birdwatchd.errors import BirdwatchError, ConfigError
+from birdwatchd.errors import BirdwatchError, ConfigError, StoreError
 from birdwatchd.records import CameraState
 from birdwatchd.settings.cameras import CameraSettings
 from birdwatchd.settings.config import Config
@@ -27,16 +26,27 @@ def run_check(config: Config, path: Path | None, *, probe: bool) -> int:
     """Summarise a valid configuration and, with `probe`, test all that it names; 1 if anything of it fails.
 
     Raises:
-        ConfigError: without `probe`: files that the configuration names cannot be used.
+        ConfigError, StoreError: without `probe`: files that the configuration names, or its home, cannot be used.
     """
-    unusable: tuple[str, ...] = ()
+    from birdwatchd.store.rescue.usable import is_usable_home
+
+    problems: tuple[str, ...] = ()
     try:
         check_config(config, path)
     except ConfigError as error:
-        if not probe:
+        problems = error.problems
+    if probe:
+        return probe_all(config, problems)
+    try:
+        is_usable_home(config.home)
+    except StoreError as error:
+        if not problems:
             raise
-        unusable = error.problems
-    return probe_all(config, unusable) if probe else 0
+        problems = (*problems, str(error))
+    if problems:
+        raise ConfigError("; ".join(problems), problems=problems)
+    out.print("[bold green]good[/]")
+    return 0
 
 
 def check_config(config: Config, path: Path | None) -> None:
@@ -45,7 +55,7 @@ def check_config(config: Config, path: Path | None) -> None:
     Raises:
         ConfigError: files that it names cannot be used; all of them are named.
     """
-    out.print(f"{shown(path or 'built-in defaults')}: good", soft_wrap=True)
+    out.print(shown(path or "built-in defaults"), soft_wrap=True)
     enabled = [key for key, camera in config.cameras.items() if camera.enabled]
     none_yet = "none yet; add one below `cameras:`, or let `birdwatchd init` write a configuration"
     facts = {
@@ -206,13 +216,9 @@ def _streams(key: str, camera: CameraSettings) -> list[tuple[str, str]]:
 
 def _probe_store(config: Config) -> str:
     from birdwatchd.store import Store
+    from birdwatchd.store.rescue.usable import is_usable_home
 
-    if not (
-        config.home / "birdwatchd.sqlite3"
-    ).exists():  # made by who checks, it would be theirs and not the service's
-        folder = next(one for one in (config.home, *config.home.absolute().parents) if one.exists())
-        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            raise BirdwatchError(f"{config.home} cannot be made: no right to write in {folder}", "set `home`")
+    if not is_usable_home(config.home):  # made by who checks, it would be theirs and not the service's
         return f"{config.home} can be made"
     Store.open(config.home, zone=config.station.zone, check=True).close()
     return f"{config.home} is writable"

@@ -23,6 +23,7 @@ from birdwatchd.records import Crop, Moment, Prediction, Verdict, Visit
 from birdwatchd.settings.config import Config
 from birdwatchd.species.verdict.second_look import SecondLooks, look_again
 from birdwatchd.stages.learn import experience_of
+from birdwatchd.stages.named_files import require_species_files
 from birdwatchd.store import MomentRow, Store, StoredMoment
 
 if TYPE_CHECKING:
@@ -56,14 +57,15 @@ def run_relabel(config: Config, options: RelabelOptions) -> int:
     Raises:
         ModelError, StoreError, ConfigError: as their classes say.
     """
-    from birdwatchd.species.network.classifier import Classifier
-    from birdwatchd.species.network.network import load_network
-    from birdwatchd.species.verdict.build import fusion_for
-
+    require_species_files(config.species)
     zone, unkept = config.station.zone, config.without_pictures
     with Store.open(config.home, zone=zone, without_pictures=unkept, existing=True) as store:
         if not options.dry_run:
             store.claim("relabel")
+        from birdwatchd.species.network.classifier import Classifier  # the home first: PyTorch takes its time
+        from birdwatchd.species.network.network import load_network
+        from birdwatchd.species.verdict.build import fusion_for
+
         network = load_network(config.model, config.model_cache, progress=True)
         temperature = store.examples.temperature(network.model_id)
         fusion = fusion_for(network.labels, config.species, config.station.zone, temperature=temperature)

@@ -37,6 +37,7 @@ from birdwatchd.settings.cameras import BirdSize, CameraSettings
 from birdwatchd.settings.config import Config
 from birdwatchd.settings.species import SpeciesSettings
 from birdwatchd.stages.build import build_stages
+from birdwatchd.stages.named_files import require_species_files
 from birdwatchd.store import Recording, Store, VisitIds, content_of
 
 if TYPE_CHECKING:
@@ -80,15 +81,16 @@ def run_scan(config: Config, options: ScanOptions) -> int:
             for line in (*found.problems, f"no recordings below {', '.join(map(str, options.paths))}"):
                 say_problem(plain(line))
         return 1
-    from birdwatchd.species.network.network import load_network
-
-    network = load_network(config.model, config.model_cache)
-    stop.armed = True
+    require_species_files(config.species)
     with ExitStack() as stack:
-        json_out = stack.enter_context(json_target(options.json_file))
         unkept, zone = config.without_pictures, config.station.zone
         store = stack.enter_context(Store.open(config.home, zone=zone, check=True, without_pictures=unkept))
         store.claim("scan")
+        from birdwatchd.species.network.network import load_network  # the home first: PyTorch takes its time
+
+        network = load_network(config.model, config.model_cache)
+        stop.armed = True
+        json_out = stack.enter_context(json_target(options.json_file))
         return _Scan(config, options, store, network, json_out, stop).run(found.recordings, found.problems)
 
 

@@ -14,6 +14,7 @@ from birdwatchd.clock import StationClock
 from birdwatchd.errors import StoreUnavailable
 from birdwatchd.flow import Stop, StoreRetry
 from birdwatchd.settings.config import Config
+from birdwatchd.stages.named_files import require_named_files
 from birdwatchd.store import Store, Writer
 from birdwatchd.store.retention.reserve import open_store
 
@@ -42,9 +43,11 @@ class Opening:
             None if the stop came first.
 
         Raises:
+            ConfigError: files that the configuration names cannot be used.
             StoreTooNew, StoreDamaged, StoreError: waiting does not help.
         """
         config = self._config
+        require_named_files(config)
         retry = StoreRetry(on_first=self._cannot_start, on_again=lambda: log.info("%s can be used again", config.home))
         self._say("opening the database")
 

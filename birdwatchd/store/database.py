@@ -11,6 +11,7 @@ BEGIN IMMEDIATE, so that it waits (10 s) at its start and can never fail half-wa
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sqlite3
 import threading
@@ -23,11 +24,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from birdwatchd.errors import StoreError, StoreTooNew, StoreUnavailable
+from birdwatchd.errors import StoreError, StoreTooNew, StoreTooOld, StoreUnavailable
 from birdwatchd.store import migrations, schema
 from birdwatchd.store.backup.database_copy import keep_before_migration
-from birdwatchd.store.media import DAY_FOLDERS, frame_path, home_lock
-from birdwatchd.store.sqlite_errors import damaged, migration_errors, store_errors
+from birdwatchd.store.media import DAY_FOLDERS, PRIVATE, frame_path, home_lock
+from birdwatchd.store.sqlite_errors import damaged, migration_errors, run_as, store_errors
 
 __all__ = ["FILE_NAME", "Database", "refuse_emptied", "require_database"]
 
@@ -82,7 +83,8 @@ class Database:
         """
         path = home / FILE_NAME
         with store_errors(path):
-            home.mkdir(parents=True, exist_ok=True)
+            home.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+            _warn_root(home)
             with home_lock(home, shared=False):
                 refuse_emptied(path)
                 engine = _open_engine(path, read_only=False)
@@ -96,7 +98,7 @@ class Database:
         """Open a home for reading; create and change nothing.
 
         Raises:
-            StoreError: there is no database, or an older birdwatchd's.
+            StoreError, StoreTooOld: there is no database, or it is empty or an older birdwatchd's.
             StoreTooNew, StoreDamaged: a newer birdwatchd's, or none that can be read.
         """
         path = home / FILE_NAME
@@ -212,6 +214,13 @@ def _later(stamp: str | None, seconds: float) -> str | None:
     return (datetime.fromisoformat(stamp) + timedelta(seconds=seconds)).strftime(schema.TIME_FORMAT)
 
 
+def _warn_root(home: Path) -> None:
+    """Say that what root makes in another user's home is root's: the service cannot write it, and fails later."""
+    owner = home.stat().st_uid
+    if os.geteuid() == 0 and owner != 0:
+        log.warning("%s is not root's, who makes files there that its owner cannot change: %s", home, run_as(owner))
+
+
 def refuse_emptied(path: Path) -> None:
     """Refuse to begin a new database in the place of one that was lost or emptied by something else.
 
@@ -267,8 +276,12 @@ def _check_version(connection: Connection, path: Path) -> bool:
 
     Raises:
         StoreTooNew: a newer birdwatchd wrote it.
+        StoreDamaged: another program did, or it cannot be told.
     """
-    if not sa.inspect(connection).has_table("alembic_version"):
+    tables = sa.inspect(connection).get_table_names()
+    if "alembic_version" not in tables:
+        if tables:
+            raise damaged(path, "is a database of another program, or the list of its tables is damaged")
         return False
     found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
     if found is not None and not re.fullmatch(r"\d{4}", str(found)):
@@ -302,11 +315,14 @@ def _require_version(engine: Engine, path: Path) -> None:
 
     Raises:
         StoreTooNew: a newer birdwatchd wrote it.
-        StoreError: an older one did, and nobody has upgraded it yet.
+        StoreTooOld: an older one did, and nobody has upgraded it yet, or it is still empty.
+        StoreDamaged: another program did, or it cannot be told.
     """
     with engine.begin() as connection:
         if not _check_version(connection, path):
-            raise StoreError(f"{path}: is of an older birdwatchd", "start `birdwatchd run` once; it upgrades it")
+            if not sa.inspect(connection).get_table_names():
+                raise StoreTooOld(f"{path}: holds no visits yet", "start `birdwatchd run` once")
+            raise StoreTooOld(f"{path}: is of an older birdwatchd", "start `birdwatchd run` once; it upgrades it")
 
 
 def _checkpoint(engine: Engine) -> None:

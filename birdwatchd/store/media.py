@@ -35,6 +35,7 @@ __all__ = [
     "DAY_FOLDERS",
     "LOST",
     "MADE",
+    "PRIVATE",
     "Media",
     "MediaFile",
     "Swept",
@@ -48,6 +49,7 @@ __all__ = [
 LOST = "lost+found"  # below home; paths in it are as they were below home
 CACHE = "cache"  # below home: what the page makes of crops, all of which can be made again
 MADE = ("160.webp", "320.webp", "why.jpg")  # how the names of these files end, after the crop's own
+PRIVATE = 0o750  # of a new home and folder of backups, as the service has it: who passes by sees no garden
 DAY_FOLDERS = "*/[0-9][0-9][0-9][0-9]/[0-9][0-9]/[0-9][0-9]"
 LOCK_NAME = "birdwatchd.lock"
 MARK_NAME = ".swept"

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
 from birdwatchd.errors import StoreBusy, StoreDamaged, StoreError, StoreFull
 from birdwatchd.store.schema import UnreadableValue
 
-__all__ = ["damaged", "is_full", "migration_errors", "store_errors"]
+__all__ = ["damaged", "is_full", "migration_errors", "run_as", "store_errors"]
 
 _BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")  # PROTOCOL: others began transactions for seconds on end
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")  # SHMSIZE: no room for the index of the write-ahead log
@@ -29,8 +29,9 @@ _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _FORBIDDEN = ("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")
 # What a damaged page makes of good SQL: text that is no UTF-8, a table without its name. SQLite has no code for it.
 _NONSENSE = re.compile(r"could not decode to utf-8|no such (table|column|index)|unsupported file format", re.IGNORECASE)
+_FAILING = "its disk fails or is read-only: look into `dmesg`, then mount it for writing"
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
-_FORBIDDEN_BY_SYSTEM = {errno.EACCES, errno.EPERM, errno.EROFS}
+_FORBIDDEN_BY_SYSTEM = {errno.EACCES, errno.EPERM}
 
 
 def is_full(error: OSError) -> bool:
@@ -98,6 +99,8 @@ def _from_sqlite(path: Path, error: BaseException | None) -> StoreError:
         return damaged(path, f"the database is damaged ({' '.join(str(error).split())})")
     if name.startswith(_FORBIDDEN):
         return StoreError(f"{path}: cannot be opened or written ({error})", _what_lets_in(path))
+    if name.startswith("SQLITE_IOERR"):
+        return StoreError(f"{path}: cannot be read or written ({error})", _FAILING)
     return StoreError(f"{path}: {error}", "check the disk, and that no other program changes the file")
 
 
@@ -106,6 +109,8 @@ def _from_system(path: Path, error: OSError) -> StoreError:
     if error.errno in _FULL_DISK:
         return StoreFull(f"{where}: no room on the disk", "free some space; birdwatchd then goes on by itself")
     hint = _what_lets_in(path) if error.errno in _FORBIDDEN_BY_SYSTEM else "check that `home` exists and may be written"
+    if error.errno in (errno.EROFS, errno.EIO):
+        hint = _FAILING
     return StoreError(f"{where}: {error.strerror or error}", hint)
 
 
@@ -113,12 +118,17 @@ def _what_lets_in(path: Path) -> str:
     """What to do where this process may not read or write a home."""
     try:
         if os.statvfs(path.parent).f_flag & os.ST_RDONLY:
-            return "its disk is read-only: look into `dmesg` whether it fails, then mount it for writing"
+            return _FAILING
         owner = path.stat().st_uid
     except OSError:  # of somebody else's, and closed
         return "check its owner and rights"
     if os.geteuid() in (0, owner):
         return "check its rights, and those of its folder and of the files beside it"
+    return run_as(owner)
+
+
+def run_as(owner: int) -> str:
+    """What to do where another user should run a command."""
     try:
         return f"run this as its owner: sudo -u {pwd.getpwuid(owner).pw_name} birdwatchd …"
     except KeyError:

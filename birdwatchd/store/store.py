@@ -84,7 +84,8 @@ class _Owner:
 
     def close(self) -> None:
         """Let the next one record."""
-        os.ftruncate(self._descriptor, 0)
+        with suppress(OSError):  # the disk fails, or became read-only: an old note does no harm
+            os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
 
@@ -148,7 +149,7 @@ class StoreReader:
         """Open a home for reading; create and change nothing.
 
         Raises:
-            StoreError: there is no database, or an older birdwatchd's.
+            StoreError, StoreTooOld: there is no database, or it is empty or an older birdwatchd's.
             StoreTooNew, StoreDamaged: a newer birdwatchd's, or none that can be read.
         """
         return StoreReader(Database.open_existing(home))

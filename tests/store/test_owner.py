@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -81,3 +82,19 @@ def test_who_only_looks_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr("time.sleep", lambda seconds: fcntl.flock(looking, fcntl.LOCK_UN))
         store.claim("run")
         assert is_recorded_into(tmp_path) is True
+
+
+def test_a_disk_that_became_read_only_does_not_hide_why_a_run_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The note of who records cannot be emptied then: this error came out in place of the one that ended the run."""
+    store = Store.open(tmp_path, zone=UTC)
+    store.claim("run")
+
+    def read_only(descriptor: int, length: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "ftruncate", read_only)
+    store.close()
+    monkeypatch.undo()
+    assert is_recorded_into(tmp_path) is False

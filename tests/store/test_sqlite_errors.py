@@ -19,9 +19,10 @@ from birdwatchd.store import Store, migrations
 from birdwatchd.store.sqlite_errors import migration_errors, store_errors
 
 PATH = Path("/home/birds/birdwatchd.sqlite3")
-BUG, DISK, DAMAGED, RIGHTS, ROOM, WAIT = (
+BUG, DISK, FAILING, DAMAGED, RIGHTS, ROOM, WAIT = (
     "report this as a bug",
     "check the disk, and that no other program changes the file",
+    "its disk fails or is read-only: look into `dmesg`, then mount it for writing",
     "stop birdwatchd and run `birdwatchd doctor --repair --home /home/birds`, which keeps this file and all pictures",
     "check its owner and rights",
     "free some space; birdwatchd then goes on by itself",
@@ -33,7 +34,8 @@ SQLITE: dict[str, tuple[type[StoreError], str]] = {
     **dict.fromkeys(["FULL", "IOERR_SHMSIZE"], (StoreFull, ROOM)),
     **dict.fromkeys(["CORRUPT", "NOTADB"], (StoreDamaged, DAMAGED)),
     **dict.fromkeys(["READONLY", "CANTOPEN", "PERM"], (StoreError, RIGHTS)),
-    **dict.fromkeys(["ERROR", "INTERNAL", "ABORT", "NOMEM", "INTERRUPT", "IOERR", "NOTFOUND"], (StoreError, DISK)),
+    **dict.fromkeys(["ERROR", "INTERNAL", "ABORT", "NOMEM", "INTERRUPT", "NOTFOUND"], (StoreError, DISK)),
+    "IOERR": (StoreError, FAILING),
     **dict.fromkeys(["EMPTY", "SCHEMA", "TOOBIG", "CONSTRAINT", "MISMATCH", "MISUSE", "NOLFS"], (StoreError, DISK)),
     **dict.fromkeys(["AUTH", "FORMAT", "RANGE"], (StoreError, DISK)),
 }

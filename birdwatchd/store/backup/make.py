@@ -28,7 +28,7 @@ from birdwatchd.store.backup.folder import BackupFolder, folder_errors
 from birdwatchd.store.backup.last_backup import LastBackup
 from birdwatchd.store.backup.media_copy import Copied, MediaCopier, remove_unnamed
 from birdwatchd.store.database import FILE_NAME, refuse_emptied
-from birdwatchd.store.media import frame_path
+from birdwatchd.store.media import PRIVATE, frame_path
 from birdwatchd.store.sqlite_errors import store_errors
 
 __all__ = ["BackedUp", "back_up"]
@@ -85,7 +85,7 @@ def back_up(
     _check_apart(home, folder)
     with folder_errors(folder):
         if not folder.is_dir():
-            folder.mkdir()
+            folder.mkdir(mode=PRIVATE)
         backups = BackupFolder(folder)
         with backups.lock(shared=False):
             backups.claim(home.resolve(), machine)

@@ -28,7 +28,7 @@ from birdwatchd.store.backup.folder import BackupFolder, folder_errors
 from birdwatchd.store.backup.holders import holders
 from birdwatchd.store.backup.media_copy import Copied, MediaCopier
 from birdwatchd.store.database import FILE_NAME
-from birdwatchd.store.media import MARK_NAME, home_lock
+from birdwatchd.store.media import MARK_NAME, PRIVATE, home_lock
 from birdwatchd.store.sqlite_errors import store_errors
 
 __all__ = ["Restored", "restore"]
@@ -81,7 +81,7 @@ def restore(
         if not replace:
             _check_empty(home)
         with store_errors(home):
-            home.mkdir(parents=True, exist_ok=True)
+            home.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
             with _kept_out(home / FILE_NAME):
                 return _bring(chosen, home, visits, on_file)
 

@@ -105,6 +105,8 @@ FORMS = (
     N_("restore it, or let `birdwatchd doctor --repair --home %(home)s` make visits of the pictures"),
     N_("%(path)s: is of an older birdwatchd"),
     N_("start `birdwatchd run` once; it upgrades it"),
+    N_("%(path)s: holds no visits yet"),
+    N_("start `birdwatchd run` once"),
     N_("not understood: %(what)s"),
     N_("it would count for all visits; go back to the list"),
     N_("unknown filter %(name)s; did you mean %(other)s?"),
