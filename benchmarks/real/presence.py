@@ -42,6 +42,7 @@ __all__ = [
 Span = tuple[float, float]
 SWING_S = 1.0
 SWAY = 2.5 / 320  # widths to either side
+PHASES = (0.0, 1 / 3, 2 / 3)  # of a swing, at the first frame; a bird that never leaves a clip may be seen in one only
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +131,11 @@ def _merged(spans: Sequence[Span]) -> list[Span]:
     return found
 
 
-def sway(path: Path, target: Path, widths: float = SWAY) -> None:
+def sway(path: Path, target: Path, widths: float = SWAY, phase: float = 0.0) -> None:
     """Write a clip as if the camera swung from side to side, once a second.
 
     Args:
+        phase: how much of a swing is over at the first frame, 0 … 1.
         widths: to either side, of the picture's width; the picture's edge is repeated where nothing was recorded.
     """
     with av.open(str(path)) as source, av.open(str(target), "w", format="mp4") as container:
@@ -143,7 +145,7 @@ def sway(path: Path, target: Path, widths: float = SWAY) -> None:
         stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
         stream.options = {"crf": str(CRF)}
         for number, frame in enumerate(source.decode(video)):
-            shift = widths * video.width * math.sin(2 * math.pi * float(number / rate) / SWING_S)
+            shift = widths * video.width * math.sin(2 * math.pi * (float(number / rate) / SWING_S + phase))
             move = np.array([[1, 0, shift], [0, 1, 0]], np.float32)
             picture = frame.to_ndarray(format="rgb24")
             size = picture.shape[1], picture.shape[0]
@@ -154,16 +156,16 @@ def sway(path: Path, target: Path, widths: float = SWAY) -> None:
         container.mux(stream.encode(None))
 
 
-def _swaying(clips: Sequence[Clip], model: Model) -> Mapping[str, list[Span]]:
+def _swaying(clips: Sequence[Clip], model: Model, phase: float) -> Mapping[str, list[Span]]:
     with tempfile.TemporaryDirectory(prefix="birdwatchd-sway-") as folder:
         swung = [Path(folder, clip.path.name) for clip in clips]
         for clip, target in zip(clips, swung, strict=True):
-            sway(clip.path, target)
+            sway(clip.path, target, phase=phase)
             os.utime(target, ns=(clip.path.stat().st_mtime_ns,) * 2)  # of the same day, in the same order
         return {path.name: spans for path, spans in scan_spans(swung, model).items()}
 
 
-def presence_section(still: Covered, swinging: Covered, others: Mapping[str, float]) -> str:
+def presence_section(still: Covered, swinging: Sequence[Covered], others: Mapping[str, float]) -> str:
     """Markdown: the samples of the one camera, and the share of the time of the other clips."""
     lines = [
         "Written by",
@@ -173,14 +175,17 @@ def presence_section(still: Covered, swinging: Covered, others: Mapping[str, flo
         "    --intervals SECONDS.csv --markdown docs/measurements/real-footage.md",
         "```",
         "",
-        "Samples are frames of the clips of one camera for which somebody said whether a bird is visible. Swaying: the "
-        f"same clips, moved by {SWAY:.1%} of the width to either side, once in {SWING_S:g} s.",
+        "Samples are frames of the clips of one camera for which somebody said whether a bird is visible. Swaying: the",
+        f"same clips, moved by {SWAY:.1%} of the width to either side, once in {SWING_S:g} s, from three points of a swing.",
         "",
         "| samples | with a bird | inside a visit | without a bird | inside a visit |",
         "|---|---:|---:|---:|---:|",
         *(
             f"| {name} | {one.seen} | {one.seen_inside} | {one.empty} | {one.empty_inside} |"
-            for name, one in (("as they are", still), ("swaying", swinging))
+            for name, one in (
+                ("as they are", still),
+                *((f"swaying, from {phase:.2f} of a swing", one) for phase, one in zip(PHASES, swinging, strict=True)),
+            )
         ),
         "",
         "Of the time in which a bird is there in other clips, this much is inside a visit:",
@@ -213,7 +218,8 @@ def main(arguments: list[str] | None = None) -> None:
     spans = scan_spans([clip.path for clip in clips], model)
     still = inside(samples, {clip.path.name: spans[clip.path] for clip in sampled}, rates)
     others = {clip.name: covered(intervals[clip.name], spans[clip.path]) for clip in clips if intervals.get(clip.name)}
-    section = presence_section(still, inside(samples, _swaying(sampled, model), rates), others)
+    swinging = [inside(samples, _swaying(sampled, model, phase), rates) for phase in PHASES]
+    section = presence_section(still, swinging, others)
     if given.markdown:
         earlier = given.markdown.read_text(encoding="utf-8") if given.markdown.exists() else ""
         given.markdown.write_text(with_section(earlier, HEADINGS[-1], section), encoding="utf-8")

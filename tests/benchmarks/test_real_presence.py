@@ -75,6 +75,6 @@ def test_a_swaying_clip_moves_by_the_share_of_its_width_and_comes_back(tmp_path:
 
 
 def test_the_section_has_both_tables() -> None:
-    text = presence_section(Covered(72, 70, 53, 3), Covered(72, 66, 53, 4), {"o/n:a.mp4": 0.5, "o/n:b.mp4": 1.0})
-    assert "| as they are | 72 | 70 | 53 | 3 |\n| swaying | 72 | 66 | 53 | 4 |" in text
+    text = presence_section(Covered(72, 70, 53, 3), [Covered(72, 66, 53, 4)] * 3, {"o/n:a.mp4": 0.5, "o/n:b.mp4": 1.0})
+    assert "| as they are | 72 | 70 | 53 | 3 |\n| swaying, from 0.00 of a swing | 72 | 66 | 53 | 4 |" in text
     assert "| mean | 0.75 |" in text
