@@ -125,6 +125,7 @@ EVENTS = {
     ("web/access/login", "the page: wrong token from %s"): "said once for each that is refused",
     ("web/child", "the page's process is not fully confined: not in force: %s"): AT_START,
     ("web/asked/task", "%s: %s"): "a person asked for it, sees on the page why there is no answer, and can ask again",
+    ("store/database", "%s is not root's, who makes files there that its owner cannot change: %s"): AT_START,
     ("monitor/local_socket", "%s cannot be made (%s); nobody can ask for: %s"): UNTIL_RESTART,
     ("mqtt/commands", "%s"): ONE_THING,
     ("flow", "%s failed; birdwatchd stops: %s"): BEFORE_THE_END,

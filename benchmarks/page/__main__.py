@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from benchmarks.page.asking import CSV, Asked, Heard, ask, fetch, free_port, listen, memory_mb, served
 from benchmarks.page.filling import SPECIES, fill, newest_id
+from benchmarks.page.filters import make_hard, slowest
 from benchmarks.page.report import page
 from birdwatchd.store import Store
 
@@ -63,6 +64,8 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=30, help="how often each address is asked for")
     parser.add_argument("--home", type=Path, help="a home of an earlier run, or where to make one")
     parser.add_argument("--markdown", type=Path, help="write the table here")
+    parser.add_argument("--filters", action="store_true", help="instead, find the slowest combinations of filters")
+    parser.add_argument("--hard", action="store_true", help="let few visits pass these (changes the home)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = options.home or Path(folder)
@@ -70,6 +73,11 @@ def main() -> int:
             home.mkdir(parents=True, exist_ok=True)
             fill(home, options.visits, datetime.now(UTC))
         Store.open(home, zone=ZoneInfo("UTC")).close()  # one of an earlier version is upgraded
+        if options.hard:
+            make_hard(home, datetime.now(UTC))
+        if options.filters:
+            print(slowest(home, datetime.now(UTC)))
+            return 0
         text = measure(home, options.visits, options.times)
     print(text)
     if options.markdown is not None:

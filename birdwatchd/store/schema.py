@@ -134,7 +134,10 @@ clock = sa.Table(
 # `species` is filled for confirmed visits of rank species only (scientific name, else common name): what
 # "firsts" are decided by. `raw_*` are what the network alone says, where place and season changed it. `told_*`
 # say what was published: `told_revision` was last put into the outbox, with `told_as` for its news (see news.py);
-# `told_at` is when the broker first acknowledged any of it.
+# `told_at` is when the broker first acknowledged any of it. `reviewed`: a person said what it is; triggers of `review`
+# keep it (migration 0013). The indexes of lists hold all that a filter of a list asks for (see pages/cards.py), so that
+# a visit that does not pass it is never looked up.
+_OF_FEW = ("started_at", "state", "camera_id", "species", "score", "reviewed")
 visit = sa.Table(
     "visit",
     metadata,
@@ -171,14 +174,21 @@ visit = sa.Table(
     sa.Column("raw_top", _JSON),
     sa.Column("rare", sa.Boolean),
     sa.Column("clock", sa.Integer),
+    sa.Column("reviewed", sa.Boolean, nullable=False, server_default=sa.text("0")),
     sa.Index(None, "started_at"),
-    sa.Index(None, "camera_id", "state", "started_at"),
-    sa.Index(None, "species", "started_at", "count_max", "clock"),
+    sa.Index("ix_visit_of_camera", "camera_id", "state", "started_at", "score", "reviewed"),
+    sa.Index(
+        "ix_visit_of_species",
+        *("species", "started_at", "count_max", "clock", "camera_id", "score", "reviewed"),
+        sqlite_where=sa.text("species IS NOT NULL"),
+    ),
+    sa.Index(None, "score"),
     sa.Index(None, "ended_at"),
     sa.Index(None, "media"),
     sa.Index(None, "clock"),
-    sa.Index("ix_visit_rare", "started_at", sqlite_where=sa.text("rare IS 1")),
-    sa.Index("ix_visit_firsts", "started_at", sqlite_where=sa.text("firsts != '[]'")),
+    sa.Index("ix_visit_unreviewed", "reviewed", sqlite_where=sa.text("reviewed IS 0")),
+    sa.Index("ix_visit_rare", *_OF_FEW, sqlite_where=sa.text("rare IS 1")),
+    sa.Index("ix_visit_firsts", *_OF_FEW, "rare", sqlite_where=sa.text("firsts != '[]'")),
 )
 
 # One row for each species and month (UTC) in which it was confirmed: of visits that have a species and are dated (see
@@ -238,6 +248,7 @@ review = sa.Table(
     sa.Column("species", sa.String(255)),
     sa.Column("by", sa.String(255), nullable=False),
     sa.Index(None, "visit_id"),
+    sa.Index(None, "at"),
 )
 superseded = sa.Table(
     "superseded",

@@ -16,6 +16,7 @@ from alembic.script import ScriptDirectory
 
 from birdwatchd.errors import StoreError, StoreTooNew
 from birdwatchd.store import Store, StoreReader, Writer, migrations, schema
+from tests.support.homes import drop_filters
 
 
 def test_the_migrated_schema_is_the_one_in_the_code(store: Store) -> None:
@@ -44,6 +45,7 @@ ADDED: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     "0010": ((), (("scanned", "content"),)),
     "0011": ((), ()),
     "0012": (("species_month",), ()),
+    "0013": ((), ()),
 }
 LISTS = ("ix_visit_rare", "ix_visit_firsts", "ix_visit_species_started_at_count_max_clock")
 
@@ -56,6 +58,9 @@ def triggers(connection: sqlite3.Connection) -> list[str]:
 def take_away(connection: sqlite3.Connection, version: str) -> None:
     """Make a database what it was before a version."""
     tables, columns = ADDED[version]
+    if version == "0013":
+        drop_filters(connection)
+        return
     for trigger in triggers(connection):
         if trigger.startswith(tables):
             connection.execute(f"DROP TRIGGER {trigger}")

@@ -86,6 +86,20 @@ def drop_sums(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE species_month")
 
 
+def drop_filters(connection: sqlite3.Connection) -> None:
+    """Take away what schema 0013 added; the indexes that it replaced are those of 0012 again."""
+    connection.executescript("""
+        DROP TRIGGER reviewed_insert; DROP TRIGGER reviewed_update; DROP TRIGGER reviewed_delete;
+        DROP INDEX ix_visit_of_camera; DROP INDEX ix_visit_of_species; DROP INDEX ix_review_at;
+        DROP INDEX ix_visit_rare; DROP INDEX ix_visit_firsts; DROP INDEX ix_visit_score; DROP INDEX ix_visit_unreviewed;
+        ALTER TABLE visit DROP COLUMN reviewed;
+        CREATE INDEX ix_visit_camera_id_state_started_at ON visit (camera_id, state, started_at);
+        CREATE INDEX ix_visit_species_started_at_count_max_clock ON visit (species, started_at, count_max, clock);
+        CREATE INDEX ix_visit_rare ON visit (started_at) WHERE rare IS 1;
+        CREATE INDEX ix_visit_firsts ON visit (started_at) WHERE firsts != '[]';
+    """)
+
+
 def drop_lists(connection: sqlite3.Connection) -> None:
     """Take away the indexes of schema 0011."""
     for index in ("ix_visit_rare", "ix_visit_firsts", "ix_visit_species_started_at_count_max_clock"):
@@ -94,6 +108,7 @@ def drop_lists(connection: sqlite3.Connection) -> None:
 
 def make_older(connection: sqlite3.Connection) -> None:
     """Make a database what it was with schema 0006, before moments said how much of a bird they show."""
+    drop_filters(connection)
     drop_sums(connection)
     drop_lists(connection)
     connection.execute("ALTER TABLE moment DROP COLUMN bird_evidence")

@@ -1,8 +1,11 @@
 """Read lists of visits a page at a time, newest first, however many there are.
 
 Every list is one or a few stretches of an index, each read from its newest visit on and cut off: of one species, of
-each camera and state that is wanted, of firsts, of rarities, or of time alone. What no index holds (reviews) is checked
-on the way. So a page costs what it shows, and never a look at every visit; `tests/store/test_pages.py` holds the plans.
+each camera and state that is wanted, of firsts, of rarities, or of time alone. What else is asked (score, reviewed) is
+in the same index: where few visits pass, the others cost a look at their entry and none at their row, a tenth of the
+time. A score that few visits have is looked up, and so are the unreviewed ones where they are few. What can hold
+nothing is not asked for at all.
+`tests/store/test_filters.py` holds results and plans.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ __all__ = ["BIRDS", "Card", "CardFilter", "CardPage", "Cards", "Place"]
 
 BIRDS = (State.CONFIRMED, State.UNCERTAIN, State.UNKNOWN)
 MOST_NUMBER = 2**31  # of a moment; SQLite takes no more than 64 bits
+FEW = 2000  # visits that are looked at one by one in 4 ms
 _END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -154,92 +158,126 @@ class Cards:
 
 def _newest(connection: Connection, wanted: CardFilter, after: Place | None, limit: int) -> list[tuple[datetime, str]]:
     """When the newest visits of all stretches began, and their ids, newest first; of each stretch at most `limit`."""
-    found: list[tuple[datetime, str]] = []
-    for stretch in _stretches(connection, wanted):
-        rows = connection.execute(newest_of(stretch, wanted, after, limit)).all()
-        found += [(row.started_at, row.id) for row in rows]
+    if wanted.species is not None and wanted.states and State.CONFIRMED not in wanted.states:
+        return []
+    cameras = _cameras(connection, wanted.camera)
+    if not cameras:
+        return []
+    few = next((one for one in _lookups(wanted) if _are_few(connection, one)), None)
+    if few is not None:
+        queries = [_newest_of_few(few, wanted, cameras, after, limit)]
+    else:
+        queries = [_newest_of(one, wanted, after, limit) for one in _stretches(wanted, cameras)]
+    found = [(row.started_at, row.id) for query in queries for row in connection.execute(query)]
     return sorted(found, reverse=True)
 
 
-def _stretches(connection: Connection, wanted: CardFilter) -> list[list[sa.ColumnElement[bool]]]:
-    """The conditions of each stretch of an index that holds visits that may be wanted."""
+def _cameras(connection: Connection, key: str | None) -> list[int]:
+    """The number of one camera, or of all; none where it never had a visit."""
+    camera = schema.camera.c
+    query = sa.select(camera.id) if key is None else sa.select(camera.id).where(camera.key == key)
+    return list(connection.execute(query).scalars())
+
+
+def _lookups(wanted: CardFilter) -> list[sa.Select[Any]]:
+    """The queries of visits by an index that is not in the order of time; no more of them than tells if they are few.
+
+    Its limit keeps SQLite from going by another index.
+    """
+    visit, some = schema.visit.c, sa.select(schema.visit).limit(FEW + 1)
+    score = _of_score(visit.score, wanted)
+    return [*([some.where(*score)] if score else []), *([some.where(visit.reviewed.is_(False))] * wanted.unreviewed)]
+
+
+def _are_few(connection: Connection, lookup: sa.Select[Any]) -> bool:
+    """Whether looking at each of these visits is the quickest way."""
+    some = lookup.with_only_columns(sa.literal_column("1")).subquery()
+    return int(connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()) <= FEW
+
+
+def _newest_of_few(
+    lookup: sa.Select[Any], wanted: CardFilter, cameras: list[int], after: Place | None, limit: int
+) -> sa.Select[Any]:
+    """The query of the newest visits among few."""
+    few, states = lookup.subquery("few").c, [state.value for state in wanted.states or BIRDS]
+    conditions = [few.state.in_(states), few.camera_id.in_(cameras), *_of_score(few.score, wanted)]
+    if wanted.species is not None:
+        conditions.append(few.species == wanted.species)
+    return _page(few, conditions, wanted, after, limit)
+
+
+def _of_score(score: sa.ColumnElement[float], wanted: CardFilter) -> list[sa.ColumnElement[bool]]:
+    """The conditions on a score."""
+    least = [] if wanted.least is None else [score >= wanted.least]
+    return least if wanted.most is None else [*least, score <= wanted.most]
+
+
+def _stretches(wanted: CardFilter, cameras: list[int]) -> list[list[sa.ColumnElement[bool]]]:
+    """The conditions of each stretch of an index that holds visits that may be wanted.
+
+    With `+ 0` and `+ ''` SQLite takes a condition for none that another index would serve.
+    """
     visit = schema.visit.c
+    at_camera = [] if wanted.camera is None else [(visit.camera_id + 0).in_(cameras)]
+    states = [state.value for state in wanted.states or BIRDS]
     if wanted.rare or wanted.firsts:
-        return [_of_few(wanted)]
+        species = [] if wanted.species is None else [visit.species + "" == wanted.species]
+        return [[(visit.state + "").in_(states), *at_camera, *species]]
     if wanted.species is not None:
-        others: list[sa.ColumnElement[bool]] = []
-        if wanted.camera is not None:
-            key = sa.select(schema.camera.c.id).where(schema.camera.c.key == wanted.camera)
-            others = [visit.camera_id + 0 == key.scalar_subquery()]  # `+ 0`: not by the index on cameras
-        if wanted.states:
-            others.append(visit.state.in_([state.value for state in wanted.states]))
-        return [[visit.species == wanted.species, *others]]
-    if wanted.camera is None and not wanted.states:
+        return [[visit.species == wanted.species, *at_camera]]
+    bounded = wanted.least is not None or wanted.most is not None
+    if wanted.camera is None and not (wanted.states or wanted.unreviewed or bounded):
         return [[visit.state != State.REJECTED.value]]
-    camera = sa.select(schema.camera.c.id)
-    if wanted.camera is not None:
-        camera = camera.where(schema.camera.c.key == wanted.camera)
-    ids = connection.execute(camera).scalars().all()
-    states = [state.value for state in wanted.states or BIRDS]
-    return [[visit.camera_id == one, visit.state == state] for one, state in product(ids, states)]
+    return [[visit.camera_id == one, visit.state == state] for one, state in product(cameras, states)]
 
 
-def _of_few(wanted: CardFilter) -> list[sa.ColumnElement[bool]]:
-    """The other conditions of firsts and rarities, written so that no other index seems better than theirs."""
-    visit = schema.visit.c
-    states = [state.value for state in wanted.states or BIRDS]
-    conditions: list[sa.ColumnElement[bool]] = [(visit.state + "").in_(states)]
-    if wanted.species is not None:
-        conditions.append(visit.species + "" == wanted.species)
-    if wanted.camera is not None:
-        key = sa.select(schema.camera.c.id).where(schema.camera.c.key == wanted.camera)
-        conditions.append(visit.camera_id + 0 == key.scalar_subquery())
-    return conditions
-
-
-def newest_of(
+def _newest_of(
     stretch: Sequence[sa.ColumnElement[bool]], wanted: CardFilter, after: Place | None, limit: int
 ) -> sa.Select[Any]:
-    """The query of the newest visits of one stretch: their ids and when they began."""
+    """The query of the newest visits of one stretch."""
     visit = schema.visit.c
-    until = min(wanted.until or _END_OF_TIME, _END_OF_TIME)
-    query = sa.select(visit.id, visit.started_at).where(*stretch, visit.started_at < until)
+    return _page(visit, [*stretch, *_of_score(visit.score + 0, wanted)], wanted, after, limit)
+
+
+def _page(
+    visit: Any, conditions: Sequence[sa.ColumnElement[bool]], wanted: CardFilter, after: Place | None, limit: int
+) -> sa.Select[Any]:
+    """The newest visits for which the conditions hold, and all of the filter but species, camera, state and score.
+
+    Args:
+        visit: the columns of the table, or of some of its rows.
+    """
+    query, table = sa.select(visit.id, visit.started_at).where(*conditions), visit.id.table.name
     if wanted.since is not None:
         query = query.where(visit.started_at >= wanted.since)
-    if after is not None:
-        place = sa.tuple_(visit.started_at, visit.id)
-        query = query.where(
-            visit.started_at <= after.start,
-            place < sa.tuple_(sa.literal(after.start, visit.started_at.type), after.visit_id),
-        )
+    until = min(wanted.until or _END_OF_TIME, _END_OF_TIME)
+    if after is not None and after.start < until:  # one end only: SQLite would begin at the later one
+        place = sa.tuple_(sa.literal(after.start, visit.started_at.type), after.visit_id)
+        query = query.where(visit.started_at <= after.start, sa.tuple_(visit.started_at, visit.id) < place)
+    else:
+        query = query.where(visit.started_at < until)
     if wanted.firsts:
-        query = query.where(sa.literal_column("visit.firsts") != sa.literal_column("'[]'"))
-    if wanted.rare:
-        query = query.where(visit.rare.is_(True))
+        query = query.where(sa.literal_column(f"{table}.firsts") != sa.literal_column("'[]'"))
+    if wanted.rare:  # firsts are fewer, and their index says which are rare
+        query = query.where(sa.literal_column(f"{table}.rare + 0") == 1 if wanted.firsts else visit.rare.is_(True))
     if wanted.unreviewed:
-        query = query.where(~sa.exists().where(schema.review.c.visit_id == visit.id))
+        query = query.where(sa.literal_column(f"{table}.reviewed + 0") == 0)
     if wanted.over:
         query = query.where(visit.ended_at.is_not(None))
-    if wanted.least is not None:
-        query = query.where(visit.score >= wanted.least)
-    if wanted.most is not None:
-        query = query.where(visit.score <= wanted.most)
     return query.order_by(visit.started_at.desc(), visit.id.desc()).limit(limit)
 
 
 def _cards(connection: Connection, visit_ids: Sequence[str]) -> tuple[Card, ...]:
     """These visits in this order; one that is gone meanwhile is left out."""
-    moment, review = schema.moment.c, schema.review.c
-    rows = connection.execute(stored_visits().where(schema.visit.c.id.in_(visit_ids)))
-    stored = {row.id: to_stored_visit(row) for row in rows}
+    moment = schema.moment.c
     kept = sa.select(moment.visit_id, moment.idx, moment.bird_evidence, moment.quality)
     kept = kept.where(moment.visit_id.in_(visit_ids), moment.crop.is_not(None))
     best: dict[str, tuple[tuple[float, float], int]] = {}
     for row in connection.execute(kept):
         rank = (rank_of(row.bird_evidence, row.quality), row.idx)
         best[row.visit_id] = max(best.get(row.visit_id, rank), rank)
-    said = sa.select(review.visit_id).where(review.visit_id.in_(visit_ids)).distinct()
-    reviewed = set(connection.execute(said).scalars())
-    return tuple(
-        Card(stored[one], best[one][1] if one in best else None, one in reviewed) for one in visit_ids if one in stored
-    )
+    cards: dict[str, Card] = {}
+    for found in connection.execute(stored_visits().where(schema.visit.c.id.in_(visit_ids))):
+        picture = best[found.id][1] if found.id in best else None
+        cards[found.id] = Card(to_stored_visit(found), picture, found.reviewed)
+    return tuple(cards[one] for one in visit_ids if one in cards)

@@ -214,6 +214,7 @@ def _named() -> sa.Select[Any]:
 def _found() -> sa.CTE:
     """Every confirmed species, and None: a step from name to name of the index, so its length does not matter."""
     visit, other = schema.visit.c, schema.visit.alias().c
-    found = sa.select(sa.func.min(visit.species).label("species")).cte("found", recursive=True)
+    first = sa.select(sa.func.min(visit.species).label("species")).where(visit.species.is_not(None))
+    found = first.cte("found", recursive=True)
     following = sa.select(sa.func.min(other.species)).where(other.species > found.c.species).scalar_subquery()
     return found.union_all(sa.select(following).where(found.c.species.is_not(None)))

@@ -18,7 +18,7 @@ from birdwatchd.store.database import FILE_NAME, Database, refuse_emptied
 from birdwatchd.store.media import DAY_FOLDERS, LOST, Media, media_files
 from birdwatchd.store.rescue.salvage import UNREADABLE, open_raw
 from birdwatchd.store.rescue.sound import ROW_TABLES, sound_row
-from birdwatchd.store.rescue.sums import wrong_sums
+from birdwatchd.store.rescue.sums import wrong_marks, wrong_sums
 from birdwatchd.store.sqlite_errors import store_errors
 
 __all__ = ["DatabaseFindings", "MediaFindings", "examine_database", "examine_media"]
@@ -122,6 +122,8 @@ def _examine(connection: sqlite3.Connection, found: DatabaseFindings) -> None:
         found.unreadable += sum(sound_row(table, columns, row) is None for row in rows)
     if not found.is_older and not found.unreadable and (wrong := wrong_sums(connection)):
         found.problems.append(f"{wrong} sums of a species and month are wrong")
+    if not found.is_older and not found.unreadable and (wrong := wrong_marks(connection)):
+        found.problems.append(f"{wrong} visits say wrongly whether they are reviewed")
     (found.visits,) = connection.execute("SELECT count(*) FROM visit").fetchone()
 
 

@@ -20,7 +20,7 @@ from birdwatchd.store.database import FILE_NAME, Database
 from birdwatchd.store.media import home_lock
 from birdwatchd.store.rescue.examine import DatabaseFindings, examine_database
 from birdwatchd.store.rescue.salvage import UNREADABLE, Salvaged, mend_schema, open_raw, salvage
-from birdwatchd.store.rescue.sums import rebuild_sums
+from birdwatchd.store.rescue.sums import rebuild_marks, rebuild_sums
 from birdwatchd.store.sqlite_errors import store_errors
 
 __all__ = ["Repaired", "check_owner", "repair_database"]
@@ -159,6 +159,7 @@ def _reindexed(copy: Path) -> bool:
             connection.execute("REINDEX")
             connection.execute("BEGIN")
             rebuild_sums(connection)
+            rebuild_marks(connection)
             connection.execute("COMMIT")
     except UNREADABLE:
         return False

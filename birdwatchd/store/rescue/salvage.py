@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from birdwatchd.store.rescue.sound import ROW_TABLES, sound_row
-from birdwatchd.store.rescue.sums import rebuild_sums
+from birdwatchd.store.rescue.sums import rebuild_marks, rebuild_sums
 
 __all__ = ["UNREADABLE", "RowReader", "Salvaged", "is_near", "mend_schema", "open_raw", "salvage"]
 
@@ -164,6 +164,7 @@ def salvage(damaged: Path, target: Path) -> Salvaged:
         _restore_parents(new)
         _delete_orphans(new)
         rebuild_sums(new)  # what came before its row of `clock` was counted, whatever that says
+        rebuild_marks(new)  # a review may be lost of which its visit says that it is there
         new.execute("COMMIT")
         for table in ROW_TABLES:
             (result.rows[table.name],) = new.execute(f"SELECT count(*) FROM {_quoted(table.name)}").fetchone()  # noqa: S608

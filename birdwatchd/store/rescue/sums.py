@@ -1,10 +1,10 @@
-"""Compare the sums of each species and month with the visits that they are of, and count them anew."""
+"""Compare what triggers keep with the rows that it is of, and make it anew: sums of species, and marks of reviews."""
 
 from __future__ import annotations
 
 import sqlite3
 
-__all__ = ["rebuild_sums", "wrong_sums"]
+__all__ = ["rebuild_marks", "rebuild_sums", "wrong_marks", "wrong_sums"]
 
 _COUNT = """
 SELECT species, substr(started_at, 1, 7) AS month, count(*), min(started_at), max(started_at), max(count_max)
@@ -30,3 +30,17 @@ def rebuild_sums(connection: sqlite3.Connection) -> None:
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'species_month'").fetchone():
         connection.execute("DELETE FROM species_month")
         connection.execute(_FILL)
+
+
+_WRONGLY_MARKED = "reviewed != (id IN (SELECT visit_id FROM review))"
+
+
+def wrong_marks(connection: sqlite3.Connection) -> int:
+    """How many visits of a database of this version say of their reviews what these do not."""
+    return int(connection.execute(f"SELECT count(*) FROM visit WHERE {_WRONGLY_MARKED}").fetchone()[0])  # noqa: S608
+
+
+def rebuild_marks(connection: sqlite3.Connection) -> None:
+    """Let all visits say whether they are reviewed; does nothing in a database of an older version."""
+    if connection.execute("SELECT 1 FROM pragma_table_info('visit') WHERE name = 'reviewed'").fetchone():
+        connection.execute(f"UPDATE visit SET reviewed = NOT reviewed WHERE {_WRONGLY_MARKED}")  # noqa: S608
