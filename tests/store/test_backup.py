@@ -22,7 +22,7 @@ from birdwatchd.records import clip_path, new_visit_id
 from birdwatchd.store import Store, Writer, back_up, migrations, restore
 from birdwatchd.store.backup.database_copy import copy_database, verify
 from birdwatchd.testing import START, example_moment, example_visit
-from tests.support.homes import drop_sums
+from tests.support.homes import drop_filters
 
 NOW = datetime(2026, 5, 2, tzinfo=UTC)
 MACHINE = "test"
@@ -325,7 +325,7 @@ def test_an_upgrade_keeps_a_copy_from_before(store: Store, sightings: Any) -> No
     copies = []
     for day in range(5):
         with closing(sqlite3.connect(store.path)) as connection:
-            drop_sums(connection)
+            drop_filters(connection)
             connection.execute("UPDATE alembic_version SET version_num = ?", (migrations.REVISIONS[-2],))
             connection.commit()
         os.utime(store.path, (NOW.timestamp() + 86400 * day,) * 2)
@@ -348,7 +348,7 @@ def test_no_upgrade_without_its_copy(store: Store, sightings: Any, monkeypatch: 
     fill(store, 1)
     store.close()
     with closing(sqlite3.connect(store.path)) as connection:
-        drop_sums(connection)
+        drop_filters(connection)
         connection.execute("UPDATE alembic_version SET version_num = ?", (migrations.REVISIONS[-2],))
         connection.commit()
 

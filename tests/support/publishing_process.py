@@ -101,16 +101,19 @@ def be(home: Path, url: str, *, last: bool) -> None:
                 database.execute(line)
         week = Week(store)
         settings = MqttSettings(url=url, heartbeat="06:00", commands=("enable",))
-        mqtt = build_mqtt(store, settings, "reserve1", CAMERAS, Metrics(), clock=week.now, drain_s=30.0)
+        metrics = Metrics()
+        mqtt = build_mqtt(store, settings, "reserve1", CAMERAS, metrics, clock=week.now, drain_s=30.0)
         mqtt.writer.close_interrupted(week.now(), CAMERAS.keys())
         stop = threading.Event()
         publisher = threading.Thread(target=mqtt.publisher.run, args=(stop,))
         publisher.start()
         live(store, mqtt, week, 0.002 if last else 0.004)
         if last:
-            while store.outbox.depth():
+            settled_s = 0.0  # a wire that is cut now may cost the connection for a second, and the summary waits for it
+            while settled_s < 2.5 * retained.UPDATE_INTERVAL_S:
                 time.sleep(0.05)
-            time.sleep(2.5 * retained.UPDATE_INTERVAL_S)
+                is_up = metrics.get("mqtt_connected") and not store.outbox.depth()
+                settled_s = settled_s + 0.05 if is_up else 0.0
         else:
             threading.Event().wait(60)  # to be killed
         stop.set()
