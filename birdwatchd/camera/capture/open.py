@@ -213,7 +213,8 @@ def _translated(source: Source, error: av.error.FFmpegError, opening: bool, wait
         return SourceUnreachable(f"{source}: is in use by another program", "stop that program")
     silent = source.kind == "rtsp" and isinstance(error, av.error.InvalidDataError) and waited_s > SOON_S
     if isinstance(error, av.error.ExitError) or silent:  # of RTSP, libav says both of silence
-        return SourceUnreachable(f"{source}: no answer for {waited_s:.0f} s", "is it on, and on the network?")
+        how_long = f"for {waited_s:.0f} s" if waited_s >= 1.0 else "in time"  # after what this read began with
+        return SourceUnreachable(f"{source}: no answer {how_long}", "is it on, and on the network?")
     if opening and isinstance(error, _NO_VIDEO):
         return SourceUnusable(
             f"{source}: answers, but with nothing that is video ({error_text(error)})",

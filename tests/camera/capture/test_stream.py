@@ -467,3 +467,12 @@ def test_a_recording_is_decoded_whole_however_long_it_takes(clip: Path) -> None:
     with Stream(settings.source, settings, now, shedder=shedder) as stream:
         assert len(list(stream.decoded_frames())) == 30
     assert shedder.dropped_packets == 0
+
+
+@pytest.mark.parametrize(("waited_s", "said"), [(10.2, "no answer for 10 s"), (0.1, "no answer in time")])
+def test_a_wait_that_ends_is_said_with_its_length(monkeypatch: pytest.MonkeyPatch, waited_s: float, said: str) -> None:
+    """A process that was suspended, or a part that goes on without a picture: nobody waited for 0 s."""
+    times = iter([100.0, 100.0 + waited_s])
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
+    with pytest.raises(SourceUnreachable, match=said), LibavErrors(Source("rtsp://camera/main"), opening=False):
+        raise av.error.ExitError(1, "Immediate exit requested")
