@@ -23,6 +23,7 @@ __all__ = ["ChildTask", "TaskState"]
 log = logging.getLogger(__name__)
 
 LONGEST_LINE, LONGEST_SHOWN = 2000, 200
+LAST_WORDS_S = 2.0  # for what it wrote before its end; a process of its own may hold the pipe open for longer
 OUT_OF_MEMORY = frozenset(
     {signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS}
 )  # as libraries and kernels end it
@@ -109,7 +110,7 @@ class ChildTask:
                 process.kill()
                 return {}, f"it took longer than {self._limit_s:.0f} s and was stopped"
             text = process.stdout.read(MOST_BYTES)
-            last.join()
+            last.join(LAST_WORDS_S)
             with suppress(BrokenPipeError):
                 process.stdin.close()
         try:
