@@ -296,3 +296,28 @@ def test_the_packets_of_a_picture_are_carried_together() -> None:
         reading.join(10)
     assert received == b"".join(packets)
     assert len(carried) < 40
+
+
+def test_packets_under_tls_are_not_gathered(tls: ssl.SSLContext) -> None:
+    """Each is a record, and a read gives one record: a wait before each was 2 Mbit/s of a camera that sends more."""
+    packet, number = b"x" * 1400, 1000
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    near, decoder = socket.socketpair()
+
+    def send(server: socket.socket) -> None:
+        with tls.wrap_socket(server.accept()[0], server_side=True) as camera:
+            for _ in range(number):
+                camera.sendall(packet)
+
+    with socket.create_server(("127.0.0.1", 0)) as server, near, decoder:
+        threading.Thread(target=send, args=(server,), daemon=True).start()
+        with trusting.wrap_socket(socket.create_connection(server.getsockname(), 10)) as far:
+            began_s, received = time.monotonic(), 0
+            carrying = threading.Thread(target=relay._shuttle, args=(near, far))
+            carrying.start()
+            while received < number * len(packet):
+                received += len(decoder.recv(1 << 20))
+            lasted_s = time.monotonic() - began_s
+            carrying.join(10)
+    assert lasted_s < number * relay.GATHER_MS / 1000
