@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -131,6 +132,19 @@ def test_what_failed_is_said(code: str, problem: str, capfd: pytest.CaptureFixtu
     assert ("Traceback" in capfd.readouterr().err) is (
         "import no" in code or "raise" in code
     )  # all of it is in the log
+
+
+def test_what_holds_its_error_pipe_open_holds_nothing_up() -> None:
+    """Libraries start processes of their own, which get the pipe and may go on after the child."""
+    start = "import subprocess; other = subprocess.Popen(['sleep', '30'], stdin=-3, stdout=-3)"
+    task = ChildTask("test", [sys.executable, "-c", f"{start}; print('{{\"other\":', other.pid, '}}')"], limit_s=20)
+    thread = task.start("x", {})
+    assert thread is not None
+    thread.join(15)
+    state = task.state()
+    assert state is not None
+    assert not state.is_running
+    os.kill(state.answer["other"], signal.SIGKILL)
 
 
 def test_one_at_a_time_and_not_for_ever() -> None:

@@ -99,7 +99,7 @@ class ChildTask:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        last = _Last(process.stderr)
+        last, process.stderr = _Last(process.stderr), None  # which closes it
         with process:
             with suppress(BrokenPipeError):  # it is gone already
                 process.stdin.write(json.dumps(order).encode() + b"\n")
@@ -135,9 +135,10 @@ class _Last(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Read to the end, which is that of the child."""
-        while some := self._stderr.readline(LONGEST_LINE):
-            text = plain(some.decode("utf-8", "replace").strip())
-            self.line = text[:LONGEST_SHOWN] or self.line
-            sys.stderr.write(f"{text}\n" if text else "")
+        """Read to the end, which is that of the child, or of a process of its own that goes on."""
+        with self._stderr:
+            while some := self._stderr.readline(LONGEST_LINE):
+                text = plain(some.decode("utf-8", "replace").strip())
+                self.line = text[:LONGEST_SHOWN] or self.line
+                sys.stderr.write(f"{text}\n" if text else "")
         sys.stderr.flush()
