@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,10 +36,13 @@ def test_who_has_a_file_open_is_named(tmp_path: Path) -> None:
         assert holders(file) == [Holder(other.pid, "other")]
     assert holders(file) == []
     assert holders(tmp_path / "nothing") == []
+    assert holders(file, tmp_path / "no proc") == []
 
 
 def test_of_a_part_of_birdwatchd_the_command_is_named(tmp_path: Path) -> None:
-    """The page's process would be started again by the one that a person has to stop."""
+    """The page's process would be started again by the one that a person has to stop; who started that is not meant,
+    nor who started this one.
+    """
 
     def entry(pid: int, parent: int, *arguments: str, has_it: bool = False) -> None:
         folder = tmp_path / "proc" / str(pid)
@@ -56,8 +60,13 @@ def test_of_a_part_of_birdwatchd_the_command_is_named(tmp_path: Path) -> None:
     entry(78, 77, "/opt/bin/python3", "-P", "-m", "birdwatchd.web.child", "3", has_it=True)
     entry(90, 1, "/opt/bin/python3", "/opt/bin/birdwatchd", "run", has_it=True)
     entry(91, 90, "/opt/bin/python3", "-P", "-m", "birdwatchd.web.child", "3", has_it=True)
+    entry(94, 70, "sudo", "-u", "birdwatchd", "birdwatchd", "scan", "/x")
+    entry(95, 94, "/opt/bin/python3", "/opt/bin/birdwatchd", "scan", "/x", has_it=True)
+    entry(os.getppid(), 70, "sudo", "-u", "birdwatchd", "birdwatchd", "restore", "/x")
+    entry(os.getpid(), os.getppid(), "/opt/bin/python3", "/opt/bin/birdwatchd", "restore", "/x", has_it=True)
     (tmp_path / "proc" / "meminfo").write_text("")
     assert [str(one) for one in holders(file, tmp_path / "proc")] == [
         "birdwatchd web, pid 77",
         "birdwatchd run, pid 90",
+        "birdwatchd scan, pid 95",
     ]

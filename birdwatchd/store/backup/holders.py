@@ -27,11 +27,11 @@ def holders(path: Path, proc: Path = Path("/proc")) -> list[Holder]:
     Those of other users are seen by root only.
     """
     try:
-        wanted = path.stat()
-    except OSError:
+        wanted, folders = path.stat(), list(proc.iterdir())
+    except OSError:  # some containers have no `/proc`
         return []
     found = set()
-    for folder in proc.iterdir():
+    for folder in folders:
         if folder.name.isdecimal() and any(os.path.samestat(wanted, one) for one in _open_in(folder)):
             found.add(_head(int(folder.name), proc))
     return [Holder(pid, _command(pid, proc)) for pid in sorted(found - {os.getpid()})]
@@ -75,6 +75,9 @@ def _name(argument: str) -> str:
 
 
 def _is_ours(arguments: list[str]) -> bool:
+    """Whether this is birdwatchd, and not what starts it, such as `sudo -u birdwatchd birdwatchd restore`."""
+    if not arguments or not _name(arguments[0]).startswith(("python", "birdwatchd")):
+        return False
     return any(_name(one) == "birdwatchd" or _name(one).startswith("birdwatchd.") for one in arguments[:4])
 
 
