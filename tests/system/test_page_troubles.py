@@ -8,15 +8,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 
 from birdwatchd.records import State
+from birdwatchd.web.access.login import hash_of
 from tests.support.live import live_pictures
 from tests.support.page_in_browser import Station, open_station
 from tests.support.peers import wait_for
 
-ENTER = "\ue007"
+ENTER, HOME = "\ue007", "\ue011"
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,23 @@ def test_an_answer_that_is_not_taken_is_said(station: Station) -> None:
     station.press("c")
     wait_for(lambda: station.verdict(visit_id)[0] is State.CONFIRMED, "the review", 10)
     assert station.text("#connection") == ""
+
+
+def test_a_point_of_the_map_without_an_answer_says_why(tmp_path: Path) -> None:
+    """The session has ended, or the network: a press on a point did nothing at all."""
+    (tmp_path / "password").write_text(hash_of("correct horse battery"))
+    with open_station(tmp_path, password_file=tmp_path / "password") as locked:
+        locked.bird("Great tit")
+        locked.open("/login?next=/looks")
+        locked.press("correct horse battery", ENTER)
+        wait_for(lambda: locked.find("#draw:not([hidden])"), "the map", 20)
+        locked.driver.execute_script("document.getElementById('looks').focus()")
+        with without_network(locked):
+            locked.press(HOME)
+            wait_for(lambda: "Not connected" in locked.text("#looks-card"), "word of it", 10)
+        locked.driver.delete_all_cookies()
+        locked.press(HOME)
+        wait_for(lambda: "Log in first." in locked.text("#looks-card"), "word of it", 10)
 
 
 def test_a_question_that_is_given_up_is_no_failure(station: Station) -> None:

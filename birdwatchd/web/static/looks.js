@@ -36,10 +36,11 @@ async function choose(index) {
   ring.setAttribute("cx", point.x);
   ring.setAttribute("cy", point.y);
   ring.removeAttribute("visibility");
-  const answer = await fetch(`${root}/looks/${encodeURIComponent(point.id)}`);
+  const answer = await fetch(`${root}/looks/${encodeURIComponent(point.id)}`).catch(() => null);
   if (chosen !== index) return; // another one was chosen meanwhile
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  card.replaceChildren(...(answer.ok ? page.body : page.querySelector("main")).childNodes); // or why there is none
+  const said = answer ? await answer.text() : document.getElementById("connection").dataset.lost;
+  const page = new DOMParser().parseFromString(said, "text/html");
+  card.replaceChildren(...(page.querySelector("main") ?? page.body).childNodes); // or a page or line that says why not
   card.scrollIntoView({ block: "nearest" });
 }
 
