@@ -67,9 +67,10 @@ def run_why(config: Config, options: WhyOptions) -> int:
         kind = registered_extensions()[target.suffix.lower()]
         picture = io.BytesIO()
         found.image.save(picture, kind)
-        write_whole(target, picture.getvalue())
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OSError):  # the last where a kind holds no colours
         raise ExportError(f"{target} cannot be written (not a picture's name)", "name a .png or .jpg") from None
+    try:
+        write_whole(target, picture.getvalue())
     except OSError as error:
         raise ExportError(f"{target} cannot be written ({error.strerror})", "check the folder and the disk") from None
     text = f"bright areas support [bold]{shown(found.name)}[/] ({found.probability:.0%})"
