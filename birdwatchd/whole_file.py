@@ -1,6 +1,7 @@
 """Write a file whole or not at all: a full disk or a kill must leave neither half a file nor one that is in the way.
 
-It is written beside its place under another name, and gets its own name when it is on the disk.
+It is written beside its place under another name, and gets its own name when it is on the disk. That other name is
+always the same, so that what a kill left is written over: of each file there may be one writer at a time.
 """
 
 from __future__ import annotations
