@@ -184,12 +184,12 @@ class PageProcess:
 def environment(given: Mapping[str, str], home: Path) -> dict[str, str]:
     """What the process gets of the environment: not the variables that hold passwords for the configuration.
 
-    What it needs to write for a moment goes to a folder below the home, as it may write nowhere else. SQLite reads the
-    name of that folder when it is imported, so the process cannot set it for itself.
+    What it needs to write for a moment goes to a folder below the home, as it may write nowhere else. SQLite too reads
+    the name of that folder (`TMPDIR`), when it is imported, so the process cannot set it for itself.
     """
     harmless = {name: value for name, value in given.items() if name in PASSED or name.startswith(PASSED_FAMILIES)}
     work = str(home / WORK)
-    return harmless | {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "SQLITE_TMPDIR": work, "TMPDIR": work}
+    return harmless | {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1", "TMPDIR": work}
 
 
 @contextmanager

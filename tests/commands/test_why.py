@@ -77,8 +77,8 @@ def test_mistakes_say_what_was_expected(config: Config, tmp_path: Path) -> None:
     for name in ("why.xyz", "why.xbm"):  # the second is a picture's name, but holds no colours
         with pytest.raises(ExportError, match=r"not a picture's name\); name a .png"):
             run_why(config, WhyOptions("v1", out_file=tmp_path / name))
+    (tmp_path / "why.png").mkdir()
     with pytest.raises(ExportError, match="Is a directory"):
-        (tmp_path / "why.png").mkdir()
         run_why(config, WhyOptions("v1", out_file=tmp_path / "why.png"))
     with pytest.raises(ConfigError, match="there is no database"):
         run_why(config.model_copy(update={"home": tmp_path / "none"}), WhyOptions("v1"))

@@ -149,6 +149,22 @@ def test_passwords_in_the_environment_stay_outside() -> None:
     assert not secret.keys() & kept.keys()
 
 
+def test_what_sqlite_sorts_goes_where_the_page_may_write(tmp_path: Path) -> None:
+    """It may write nowhere else: a large sort on the page would end with a disk that cannot be opened."""
+    (tmp_path / page_process.WORK).mkdir()
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)"
+    code = f"""import os, sqlite3
+sorts = sqlite3.connect(':memory:')
+sorts.executescript('PRAGMA temp_store = FILE; PRAGMA temp.cache_size = 10')
+sorts.execute('CREATE TEMP TABLE t AS {numbers} SELECT i, randomblob(99) FROM n')
+print(*(os.path.realpath(one.path) for one in os.scandir('/proc/self/fd')), sep='\\n')"""
+    elsewhere = os.environ | {"SQLITE_TMPDIR": str(tmp_path)}
+    environ = page_process.environment(elsewhere, tmp_path)
+    done = subprocess.run([sys.executable, "-c", code], env=environ, check=True, capture_output=True, text=True)
+    files = [Path(line) for line in done.stdout.splitlines() if "etilqs" in line]
+    assert [file.parent for file in files] == [tmp_path / page_process.WORK]
+
+
 def test_an_address_of_another_machine_is_refused() -> None:
     """The error says which key holds it."""
     with pytest.raises(ConfigError, match=r"web\.bind 192\.0\.2\.1:8787 cannot be used .*; give the page another port"):

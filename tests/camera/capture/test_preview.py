@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import av
@@ -10,7 +11,8 @@ import pytest
 
 from birdwatchd.address import Source
 from birdwatchd.camera.capture import preview
-from birdwatchd.camera.capture.preview import FRAMES, spread_frames
+from birdwatchd.camera.capture.open import open_container
+from birdwatchd.camera.capture.preview import FRAMES, own_orientation, spread_frames
 from birdwatchd.errors import SourceUnusable
 from birdwatchd.settings.cameras import CameraSettings
 
@@ -51,6 +53,15 @@ def test_no_more_is_decoded_of_a_large_picture_than_of_a_small_one(
     found = brightness(write(tmp_path / "clip.mp4", 200))
     assert len(found) >= FRAMES
     assert found[-1] < 110  # of 200: the second half was not decoded
+
+
+def test_the_first_look_keeps_no_frame(tmp_path: Path) -> None:
+    """A frame and its side data hold each other, and with them 26 MB of 4K until the recording has been read."""
+    settings = CameraSettings(source=Source(str(write(tmp_path / "clip.mp4", 20))))
+    with open_container(settings.source, settings) as container:
+        before = sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+        own_orientation(settings.source, settings, container)
+        assert sum(isinstance(one, av.VideoFrame) for one in gc.get_objects()) <= before
 
 
 def test_what_was_cut_off_gives_the_frames_that_there_are(tmp_path: Path) -> None:
