@@ -111,6 +111,7 @@ def test_every_error_of_the_system(number: int) -> None:
     """Crops are files: a full disk is waited for, also where a quota makes it full, and the file is named."""
     found = becomes(OSError(number, os.strerror(number), "/home/birds/media/1.jpg"))
     assert type(found) is (StoreFull if number in (errno.ENOSPC, errno.EDQUOT) else StoreError)
+    assert (FAILING in str(found)) is (number in (errno.EROFS, errno.EIO))
     assert "/home/birds/media/1.jpg" in found.message
 
 

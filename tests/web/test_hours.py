@@ -21,6 +21,7 @@ ZONE = ZoneInfo("Asia/Jerusalem")
 ENGLISH = language("en")
 REYKJAVIK = {"latitude": 64.15, "longitude": -21.94, "timezone": "Atlantic/Reykjavik"}
 TROMSO = {"latitude": 69.65, "longitude": 18.96, "timezone": "Europe/Oslo"}
+ROVANIEMI = {"latitude": 66.5, "longitude": 25.7, "timezone": "Europe/Helsinki"}
 JERUSALEM = {"latitude": 31.8, "longitude": 35.2, "timezone": "Asia/Jerusalem"}
 
 
@@ -44,6 +45,8 @@ def test_the_grid_counts_by_the_stations_hours() -> None:
         (REYKJAVIK, date(2026, 6, 21), (2, 23), 2, None),  # until some minutes after midnight
         (REYKJAVIK, date(2026, 12, 21), (11, 15), 11, 15),
         (TROMSO, date(2026, 6, 21), (0, 23), None, None),
+        (ROVANIEMI, date(2026, 6, 21), (0, 23), None, None),  # its midnight is at quarter past one
+        (ROVANIEMI | {"timezone": "Europe/London"}, date(2026, 6, 3), (0, 22), None, 22),  # rises before midnight
         (TROMSO, date(2026, 12, 21), (11, 11), None, None),
     ],
 )
