@@ -15,7 +15,7 @@ from benchmarks.faults.film import WRITTEN_S
 from benchmarks.faults.row import Row
 from benchmarks.faults.station import KEYS, Station
 from birdwatchd.camera.observer import PAUSE_S
-from birdwatchd.camera.process.standing import LEAST_GAP_S, STOPPED_S
+from birdwatchd.camera.process.hearing import LEAST_GAP_S, STOPPED_S
 from birdwatchd.records import CameraState
 from birdwatchd.store import Store
 from tests.support.accounts import ZONE

@@ -18,10 +18,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from birdwatchd.camera.process.hearing import Hearing
+from birdwatchd.camera.process.hearing import Hearing, Stand, Standing, WatchGaps, process_state
 from birdwatchd.camera.process.live_views import LiveViews
 from birdwatchd.camera.process.spawn import STOP_S, ChildProcess, spawn
-from birdwatchd.camera.process.standing import Stand, Standing, WatchGaps, process_state
 from birdwatchd.camera.process.wire import ChildFailed, WireError
 from birdwatchd.clock import StationClock, steady_s
 from birdwatchd.flow import Backoff, Mailbox, Stop
@@ -286,7 +285,7 @@ class CameraProcess:
 
     def _pass_on(self, status: CameraStatus) -> None:
         """Hand a report on, with how long nothing was seen before it."""
-        unwatched_s = self._gaps.before(status.state, steady_s())
+        unwatched_s = self._gaps.unwatched_s(status.state, steady_s())
         if unwatched_s and status.state is CameraState.ONLINE:
             log.info("camera %s: no pictures came for %.0f s; nothing was watched meanwhile", self.camera, unwatched_s)
         self._on_status(replace(status, unwatched_s=unwatched_s))

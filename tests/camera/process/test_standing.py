@@ -19,10 +19,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from birdwatchd.address import Source
-from birdwatchd.camera.process import standing as standing_module
+from birdwatchd.camera.process import hearing as hearing_module
 from birdwatchd.camera.process import supervisor as process_module
-from birdwatchd.camera.process.spawn import ChildProcess
-from birdwatchd.camera.process.standing import (
+from birdwatchd.camera.process.hearing import (
     HANGS_S,
     NOTICED_S,
     STOPPED_S,
@@ -32,6 +31,7 @@ from birdwatchd.camera.process.standing import (
     WatchGaps,
     process_state,
 )
+from birdwatchd.camera.process.spawn import ChildProcess
 from birdwatchd.camera.process.supervisor import CameraProcess
 from birdwatchd.camera.process.wire import encode
 from birdwatchd.flow import Mailbox, Stop
@@ -93,11 +93,19 @@ def test_what_was_not_watched_is_known() -> None:
     """Seconds without pictures are no effort; a camera that sends one picture in ten seconds is watched."""
     online, offline = CameraState.ONLINE, CameraState.OFFLINE
     gaps = WatchGaps()
-    assert [gaps.before(online, at_s) for at_s in (0.0, 1.0, 2.0, 6.5, 7.5, 67.5, 68.5)] == [0, 0, 0, 0, 0, 60.0, 0]
-    assert gaps.before(offline, 78.5) == 10.0
-    assert [gaps.before(state, 90.0) for state in (offline, online)] == [0, 0]
+    assert [gaps.unwatched_s(online, at_s) for at_s in (0.0, 1.0, 2.0, 6.5, 7.5, 67.5, 68.5)] == [
+        0,
+        0,
+        0,
+        0,
+        0,
+        60.0,
+        0,
+    ]
+    assert gaps.unwatched_s(offline, 78.5) == 10.0
+    assert [gaps.unwatched_s(state, 90.0) for state in (offline, online)] == [0, 0]
     slow = WatchGaps()
-    assert [slow.before(online, 10.0 * n) for n in range(5)] == [0] * 5
+    assert [slow.unwatched_s(online, 10.0 * n) for n in range(5)] == [0] * 5
 
 
 @dataclass
@@ -212,8 +220,8 @@ class FakeCamera:
 def test_a_process_that_computes_without_end_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A decoder in an endless loop looks busy, and is not stopped by anybody."""
     fake = FakeCamera()
-    monkeypatch.setattr(standing_module, "HANGS_S", 3.0)
-    monkeypatch.setattr(standing_module, "NOTICED_S", 1.0)
+    monkeypatch.setattr(hearing_module, "HANGS_S", 3.0)
+    monkeypatch.setattr(hearing_module, "NOTICED_S", 1.0)
     monkeypatch.setattr(process_module, "spawn", fake.spawn)
     settings = CameraSettings(source=Source("rtsp://127.0.0.1:9/x"), open_timeout_s=0.5, read_timeout_s=0.5)
     stop, statuses, metrics = Stop(), list[CameraStatus](), Metrics()
