@@ -326,13 +326,3 @@ def paused(seconds: float) -> list[float]:
         late = timedelta(seconds=seconds if frame.media_s >= 7.2 else 0)
         found += observer.process(replace(frame, at=frame.at + late))
     return [(e.end - e.start).total_seconds() for e in closings(found + observer.finish()) if e.end is not None]
-
-
-def test_a_camera_that_sends_a_picture_in_six_seconds_makes_no_pauses() -> None:
-    """A snapshot camera that is asked seldom: its usual time between pictures must not end each visit."""
-    observer = Observer("cam", CameraSettings(source=Source("x.mp4"), min_bird=16))
-    scene, found = Scene(SceneSpec(3, 640, 360, 12), (ScheduledVisit("Great tit", 5.0, 10.0, perch=1),)), []
-    for frame in drawn(scene, 0, 13 * 12):
-        found += observer.process(replace(frame, at=frame.at + timedelta(seconds=71 * frame.media_s)))
-    lengths = [e.end - e.start for e in closings(found + observer.finish()) if e.end is not None]
-    assert max(lengths, default=timedelta()) > timedelta(minutes=2)
