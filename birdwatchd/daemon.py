@@ -192,7 +192,7 @@ class Daemon:
         upkeep = Upkeep(
             self.metrics,
             on_status=lambda status: store.effort.note(
-                status.camera, status.at, status.state.value, store.clocks.current
+                status.camera, status.at, status.state.value, store.clocks.current, unwatched_s=status.unwatched_s
             ),
             on_change=lambda status: _publish_state(publisher, status),
             healthy=lambda: self._watchdog.healthy(time.monotonic()),
