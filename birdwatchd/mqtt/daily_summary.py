@@ -68,7 +68,7 @@ class DailySummary:
         return None
 
     def payload(self, now: datetime, published: date) -> bytes:
-        """The summary that a local day brings, of the day before, as JSON; as many species as fit, most frequent first."""
+        """The summary that a local day brings, of the day before: JSON, as many species as fit, most frequent first."""
         yesterday = published - timedelta(days=1)
         day = self.store.cameras.day(yesterday)
         disk = shutil.disk_usage(self.store.home)
