@@ -20,7 +20,9 @@ class Region:
         contrast: mean excess over the local threshold, in units of that threshold.
         ghost: it differs because something has left the background, not because something is there.
         activity: share of its cells that changed since the last frame, 0 … 1; static objects soon show none.
-        change_score: how little the background, in another light or shifted, explains it, 0 … 1.
+        change_score: how little the background, in another light or shifted, explains it, 0 … 1; 1 where it was not
+            measured.
+        scored: whether it was measured.
         why: empty for what may be a bird, else what explains it (for people who tune).
         tone: grey levels of its cells at some quantiles (`birdwatchd.camera.motion.tone`); empty where they say
         nothing.
@@ -32,6 +34,7 @@ class Region:
     ghost: bool = False
     activity: float = 1.0
     change_score: float = 1.0
+    scored: bool = False
     why: str = ""
     tone: tuple[float, ...] = ()
 

@@ -249,8 +249,8 @@ class MotionDetector:
             core = self._persistent(core)
         found: list[Region] = []
         for roi in rois:
-            joined = np.asarray(cv2.dilate(core[roi], square_kernel(self._roi_sizes.join)), np.uint8)
-            found += self._components(foreground, roi, joined)
+            if cv2.countNonZero(core[roi]):
+                found += self._components(foreground, core, roi)
         good = [region for region in found if not region.why]
         bad = [region for region in found if region.why]
         return tuple(sorted(good, key=lambda r: -r.box.area)), tuple(bad)
@@ -271,8 +271,9 @@ class MotionDetector:
         tolerance = np.asarray(cv2.convertScaleAbs(np.maximum(noise, np.float32(3.0))), np.uint8)
         near = bounding_roi(np.asarray(unheld, np.uint8), self._roi_sizes.margin)
         swayed = np.zeros_like(unheld)
-        unexplained = unexplained_by_shift(cells[near], before[near], tolerance[near], self._reach)
-        swayed[near] = cv2.bitwise_and(unheld[near], cv2.bitwise_not(unexplained))
+        asked = np.asarray(unheld[near], np.uint8)
+        unexplained = unexplained_by_shift(cells[near], before[near], tolerance[near], self._reach, asked)
+        swayed[near] = cv2.bitwise_and(asked, cv2.bitwise_not(unexplained))
         if learn and cv2.countNonZero(swayed):
             self.background.raise_sway(foreground.abs_diff, swayed > 0, roi)
         return np.asarray(cv2.bitwise_and(new, cv2.bitwise_not(swayed)), np.uint8)
@@ -292,11 +293,14 @@ class MotionDetector:
         there_twice[here] = lasting
         return there_twice
 
-    def _components(self, foreground: Foreground, roi: Roi, joined: Mask) -> list[Region]:
-        """The connected components of `joined`, as regions of the foreground below them."""
+    def _components(self, foreground: Foreground, core: Mask, roi: Roi) -> list[Region]:
+        """The foreground in `roi` around each part of the core that lies apart from the others, as regions."""
+        join = self._roi_sizes.join
+        rows, columns = bounding_roi(core[roi], join)
+        top, left = roi[0].start + rows.start, roi[1].start + columns.start
+        joined = np.asarray(cv2.dilate(core[roi][rows, columns], square_kernel(join)), np.uint8)
         count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-        top, left = roi[0].start, roi[1].start
-        mask = foreground.denoised[roi]
+        mask = foreground.denoised[roi][rows, columns]
         regions = []
         for label in range(1, count):
             x, y, w, h, _ = (int(v) for v in stats[label])
@@ -318,11 +322,11 @@ class MotionDetector:
         here = (slice(top, top + h), slice(left, left + w))
         excess = foreground.abs_diff[here][part] / self.background.threshold[here][part]
         why = self._implausible(excess, w, h)
-        change_score = 1.0
-        if not self._is_held(foreground, part, here) or self._frames % s.held_score_every == 0:
+        change_score, scored = 1.0, False
+        if not why and (not self._is_held(foreground, part, here) or self._frames % s.held_score_every == 0):
             score = self._score_change(foreground, part, here, float(excess.mean()))
-            change_score = score.mean
-            if not why and change_score < s.min_change_score:
+            change_score, scored = score.mean, True
+            if change_score < s.min_change_score:
                 why = score.explanation
                 if score.recurs:
                     self.background.raise_sway(foreground.abs_diff, part, here)
@@ -331,7 +335,8 @@ class MotionDetector:
         ghost = not why and self._is_ghost(foreground, part, here)
         activity = self._activity(foreground, part, here)
         tone = tone_of(foreground.cells[here][part]) if not why else ()
-        return Region(box, excess.size / (w * h), float(excess.mean()), ghost, activity, change_score, why, tone)
+        fill, contrast = excess.size / (w * h), float(excess.mean())
+        return Region(box, fill, contrast, ghost, activity, change_score, scored, why, tone)
 
     def _implausible(self, excess: FloatGrid, w: int, h: int) -> str:
         """Why a component cannot be a bird by its strength and shape: faint, thin, or empty if it can.

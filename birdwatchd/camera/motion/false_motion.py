@@ -10,7 +10,9 @@ stands in the background, and not in the frame.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -51,23 +53,40 @@ def unexplained_by_light(now: FloatGrid, before: FloatGrid, tolerance: FloatGrid
     return np.where(unexplained, np.uint8(255), np.uint8(0))
 
 
-def unexplained_by_shift(now: Cells, before: Cells, tolerance: Cells, reach: int) -> Mask:
+def unexplained_by_shift(now: Cells, before: Cells, tolerance: Cells, reach: int, asked: Mask) -> Mask:
     """255 where no window of the background within `reach` cells looks like the frame (block matching).
+
+    Shifts are tried from the smallest on, until one explains each of the cells that are asked for.
 
     Args:
         now, before: cells of the frame and of the background in the same light, uint8 (rows, columns).
         tolerance: mean difference within 5 × 5 cells that is still noise, grey levels, same shape.
         reach: greatest shift, cells.
+        asked: 255 where the answer matters; elsewhere it may be 255 although a shift explains the cell.
     """
     rows, columns = now.shape
     padded = cv2.copyMakeBorder(before, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
     best = np.full(now.shape, 255, np.uint8)
-    for dy in range(2 * reach + 1):
-        for dx in range(2 * reach + 1):
-            if (dy - reach) ** 2 + (dx - reach) ** 2 <= reach * reach + 1:
-                shifted = padded[dy : dy + rows, dx : dx + columns]
-                cv2.min(best, cv2.blur(cv2.absdiff(now, shifted), (5, 5)), best)
-    return np.asarray(cv2.compare(best, tolerance, cv2.CMP_GT), np.uint8)
+    for shifts in _shifts(reach):
+        for dy, dx in shifts:
+            shifted = padded[reach + dy : reach + dy + rows, reach + dx : reach + dx + columns]
+            cv2.min(best, cv2.blur(cv2.absdiff(now, shifted), (5, 5)), best)
+        unexplained = np.asarray(cv2.compare(best, tolerance, cv2.CMP_GT), np.uint8)
+        if not cv2.countNonZero(cv2.bitwise_and(unexplained, asked)):
+            break
+    return unexplained
+
+
+@cache
+def _shifts(reach: int) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Rows and columns of all shifts within a circle, in rings from the centre outwards."""
+    steps = range(-reach, reach + 1)
+    rings: dict[int, list[tuple[int, int]]] = {}
+    for dy in steps:
+        for dx in steps:
+            if dy * dy + dx * dx <= reach * reach + 1:
+                rings.setdefault(math.isqrt(dy * dy + dx * dx), []).append((dy, dx))
+    return tuple(tuple(rings[distance]) for distance in sorted(rings))
 
 
 @dataclass(frozen=True, slots=True)

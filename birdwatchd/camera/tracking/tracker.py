@@ -31,6 +31,7 @@ from birdwatchd.records import Box, Region
 
 __all__ = ["AppearanceView", "Departure", "Step", "Track", "Tracker", "TrackerSettings"]
 
+APART = math.sqrt(2)  # sizes of the larger box between two centres; boxes further apart do not overlap
 COVERED = 0.6  # share of a merged bird's box that a region covers as long as the bird sits there
 
 
@@ -138,10 +139,12 @@ class Tracker:
             if contrast_jumped(track, region, s):
                 continue
             here = region.box
-            overlap = max(box.iou(here), expected.iou(here))
             x, y = here.centre
             distance = min(math.hypot(x - px, y - py), math.hypot(x - ox, y - oy))
             size = max(box.w, box.h, here.w, here.h, 1e-3)
+            if distance > max(reach, APART) * size + braking:
+                continue
+            overlap = max(box.iou(here), expected.iou(here))
             unlike = abs(math.log(max(here.area, 1e-9) / max(area, 1e-9)))
             if confirmed and here.area < area and at_edge(here, s.edge_margin):  # part of it may be outside
                 unlike = 0.0

@@ -35,7 +35,8 @@ def new_by_light(now: Cells, before: FloatGrid = PLACE) -> NDArray[np.bool_]:
 
 def new_by_sway(now: Cells, before: FloatGrid) -> NDArray[np.bool_]:
     tolerance = np.full(before.shape, 3, np.uint8)
-    return unexplained_by_shift(now, np.asarray(cv2.convertScaleAbs(before), np.uint8), tolerance, REACH) > 0
+    scene = np.asarray(cv2.convertScaleAbs(before), np.uint8)
+    return unexplained_by_shift(now, scene, tolerance, REACH, np.full(before.shape, 255, np.uint8)) > 0
 
 
 def shaded(scene: FloatGrid, light: float, softness: float = 6.0) -> FloatGrid:
