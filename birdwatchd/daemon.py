@@ -85,6 +85,7 @@ class Daemon:
         on_status: Callable[[CameraStatus], None] = lambda status: None,
         clock: StationClock | None = None,
         recent_log: Callable[[], Sequence[str]] = tuple,
+        on_home: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
@@ -92,6 +93,7 @@ class Daemon:
             on_visit: is given every visit revision once it is stored.
             on_status: is given every report of a camera, in the thread that reads the camera.
             recent_log: the newest log lines, for `birdwatchd report`.
+            on_home: is called once the home can be used, or is waited for; may be called again.
         """
         self.config, self._stop = config, stop
         self._on_visit, self._on_status, self._recent_log = on_visit, on_status, recent_log
@@ -103,7 +105,7 @@ class Daemon:
         self.cameras: list[CameraProcess] = []
         self._mqtt: MqttService | None = None
         self._service, self._watchdog = ServiceStatus(time.monotonic), Watchdog(time.monotonic())
-        self._opening = Opening(config, self.clock, stop, self._service.starting)
+        self._opening = Opening(config, self.clock, stop, self._service.starting, on_home)
         self._local: LocalSocket | None = None
         self.late: list[str] = []
         self.failure: BaseException | None = None
@@ -192,7 +194,7 @@ class Daemon:
         upkeep = Upkeep(
             self.metrics,
             on_status=lambda status: store.effort.note(
-                status.camera, status.at, status.state.value, store.clocks.current
+                status.camera, status.at, status.state.value, store.clocks.current, unwatched_s=status.unwatched_s
             ),
             on_change=lambda status: _publish_state(publisher, status),
             healthy=lambda: self._watchdog.healthy(time.monotonic()),
@@ -333,8 +335,7 @@ class Daemon:
             if span.state == CameraState.ONLINE and span.camera in self.vitals.cameras:
                 self.vitals.recall_frame(span.camera, span.end)
         for key in self.vitals.cameras:
-            newest = store.visits.newest_bird(key)
-            if newest is not None:
+            if (newest := store.visits.newest_bird(key)) is not None:
                 self.vitals.take_visit(newest)
 
     def _beat(self) -> None:
@@ -383,8 +384,7 @@ class Daemon:
         until_s = time.monotonic() + slowest_s
         while time.monotonic() < until_s and not self._stop.wait(0.05):
             self._look()
-            tried = [s for s in upkeep.cameras.values() if s.state is not CameraState.STARTING]
-            if len(tried) >= len(self.cameras):
+            if sum(s.state is not CameraState.STARTING for s in upkeep.cameras.values()) >= len(self.cameras):
                 return
 
 

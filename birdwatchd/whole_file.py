@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def write_whole(
     Args:
         mode: its permissions; what the process's umask leaves by default.
         owner: user and group that it is given to, for root.
-        old: the name under which the file that was there is kept.
+        old: the name under which the file that was there is kept; it replaces what had this name.
 
     Raises:
         OSError: it cannot be written; what was there is as it was.
@@ -36,7 +37,7 @@ def write_whole(
     try:
         _write(part, data, mode, owner)
         if old is not None:
-            os.replace(path, old)
+            _keep(path, old)
         os.replace(part, path)
     except OSError:
         _remove(part)
@@ -69,6 +70,20 @@ def _write(part: Path, data: bytes, mode: int | None, owner: tuple[int, int] | N
         if owner is not None:
             os.fchown(descriptor, *owner)
         os.fsync(descriptor)
+
+
+def _keep(path: Path, other: Path) -> None:
+    """Give a file a second name; it has its own all the time, as a service may be started at any moment."""
+    part = part_of(other)
+    part.unlink(missing_ok=True)  # of a process that was killed
+    try:
+        try:
+            os.link(path, part)
+        except OSError:  # a file system without hard links
+            shutil.copy2(path, part)
+        os.replace(part, other)
+    finally:
+        _remove(part)  # where `other` is the same file already, it is still there (rename(2))
 
 
 def _name_new(part: Path, path: Path) -> None:

@@ -159,7 +159,6 @@ EVENTS = {
         "%d visits lie in the future and count for nothing: the clock was ahead; see `birdwatchd clock`",
     ): (AT_START),
     ("stages/timekeeping", "the system's clock was put %s by %s; %s"): ONE_THING,
-    ("camera/process/supervisor", "camera %s: its process hangs and is killed"): BEFORE_THE_END,
     ("camera/process/supervisor", "camera %s: its process did not stop within %.0f s and is killed"): BEFORE_THE_END,
     (
         "camera/motion/background",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,38 @@ def test_a_new_file_never_replaces_one(tmp_path: Path, monkeypatch: pytest.Monke
         assert (tmp_path / place).read_bytes() == b"first"
         monkeypatch.setattr(os, "link", no_links)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_whose_old_text_is_kept_is_never_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """systemd may read a unit while it is replaced, and the power may fail between two steps."""
+    path, old = tmp_path / "unit", tmp_path / "unit.old"
+    path.write_text("mine")
+    path.chmod(0o640)
+    seen: list[str] = []
+
+    def watched(operation: Callable[..., None]) -> Callable[..., None]:
+        def then_look(*arguments: object, **options: object) -> None:
+            if operation is real_link and not links:
+                raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+            operation(*arguments, **options)
+            seen.append(path.read_text())
+
+        return then_look
+
+    real_link = os.link
+    for name in ("replace", "rename", "link"):
+        monkeypatch.setattr(os, name, watched(getattr(os, name)))
+    write_whole(path, b"ours", old=old)
+    assert (path.read_text(), old.read_text(), stat.S_IMODE(old.stat().st_mode)) == ("ours", "mine", 0o640)
+    assert seen[0] == "mine"
+    assert seen[-1] == "ours"
+    path.unlink()
+    real_link(old, path)  # what a process that was killed between both steps leaves
+    write_whole(path, b"ours", old=old)
+    assert {one.name: one.read_text() for one in tmp_path.iterdir()} == {"unit": "ours", "unit.old": "mine"}
 
 
 def test_permissions_are_those_that_were_asked_for(tmp_path: Path) -> None:

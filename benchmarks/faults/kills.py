@@ -1,4 +1,4 @@
-"""SIGKILL: to the main process, to a camera's process, to the whole tree; and a tree that stands still for a while."""
+"""SIGKILL to the main process, a camera's process, the whole tree; SIGSTOP to a camera's process, and to the tree."""
 
 from __future__ import annotations
 
@@ -6,17 +6,27 @@ import os
 import random
 import signal
 import time
+from datetime import UTC, datetime, timedelta
 from functools import partial
+
+import psutil
 
 from benchmarks.faults.film import WRITTEN_S
 from benchmarks.faults.row import Row
 from benchmarks.faults.station import KEYS, Station
+from birdwatchd.camera.observer import PAUSE_S
+from birdwatchd.camera.process.hearing import LEAST_GAP_S, STOPPED_S
+from birdwatchd.records import CameraState
+from birdwatchd.store import Store
+from tests.support.accounts import ZONE
+from tests.support.lives import Life
 
-__all__ = ["kill_cameras", "kill_main", "kill_tree", "suspend"]
+__all__ = ["kill_cameras", "kill_main", "kill_tree", "stop_cameras", "suspend"]
 
 LONGEST_S = 12.0  # a life that is killed lasts at most so long
 ORPHAN_S = 15.0
 KILLS_PER_LIFE = 4  # of one camera: each time it waits twice as long before it starts again
+REPORT_AGE = timedelta(seconds=1.5)  # a camera's process says once a second that it sees pictures
 SETTLED_S = 3.0  # a camera that was not told of a pause has found its pace again
 
 
@@ -65,7 +75,7 @@ def kill_cameras(station: Station, times: int, chance: random.Random) -> Row:
         for _ in range(min(KILLS_PER_LIFE * len(KEYS), times - done)):
             key = KEYS[done % len(KEYS)]
             time.sleep(chance.uniform(0.5, 6.0))
-            (victim,) = [one for one in life.family()[1:] if one.environ().get("BIRDWATCHD_CAMERA") == key]
+            victim = _process_of(life, key)
             station.break_watching(key)
             victim.kill()
             station.note()
@@ -80,6 +90,46 @@ def kill_cameras(station: Station, times: int, chance: random.Random) -> Row:
     return station.finish("SIGKILL of a camera's process", times)
 
 
+def _process_of(life: Life, key: str) -> psutil.Process:
+    (found,) = [one for one in life.family()[1:] if one.environ().get("BIRDWATCHD_CAMERA") == key]
+    return found
+
+
+def stop_cameras(station: Station, times: int, chance: random.Random) -> Row:
+    """A camera's process is stopped and nobody lets it go on; the time must not count as watched."""
+    life = station.start()
+    life.until_it_watches()
+    for done in range(times):
+        key = KEYS[done % len(KEYS)]
+        time.sleep(chance.uniform(2.0, 6.0))
+        before = life.log.count(f"camera {key}: online, ")
+        station.break_watching(key)
+        stopped = datetime.now(UTC)
+        _process_of(life, key).suspend()
+        station.note()
+        station.recover(partial(station.is_online, key, before + 1), f"camera {key}")
+
+        if f"camera {key}: offline: its process stands still (stopped by a signal)" not in life.log:
+            station.problems.append("a process that was stopped is not in the log")
+        if watched_s := _watched_s(station, key, stopped, stopped + timedelta(seconds=STOPPED_S)):
+            station.problems.append(f"{watched_s:.1f} s count as watched in which a process was stopped")
+    return station.finish("SIGSTOP of a camera's process", times)
+
+
+def _watched_s(station: Station, key: str, since: datetime, until: datetime) -> float:
+    """Seconds between two times, but for what a report may be old, that count as effort of a camera."""
+    with Store.open(station.home.folder, zone=ZONE) as store:
+        spans = [one for one in store.effort.spans(since) if (one.camera, one.state) == (key, CameraState.ONLINE)]
+    common = ((min(one.end, until) - max(one.start, since + REPORT_AGE)).total_seconds() for one in spans)
+    return sum(seconds for seconds in common if seconds > 0)
+
+
+def _visits_over(station: Station, stopped: datetime, goes_on: datetime) -> int:
+    with Store.open(station.home.folder, zone=ZONE) as store:
+        visits = store.visits.find(since=stopped - timedelta(minutes=1))
+    return sum(one.start < stopped and (one.last_seen or one.start) >= goes_on for one in visits)
+
+
 def suspend(station: Station, times: int, chance: random.Random, seconds: float = 20.0) -> Row:
     """A machine that is suspended and resumed, a laptop that was closed: nothing runs, and then it is later."""
     life = station.start()
@@ -88,13 +138,18 @@ def suspend(station: Station, times: int, chance: random.Random, seconds: float 
         station.wait_for_visit(time.time() - 1.0, ended=True)
         time.sleep(WRITTEN_S + chance.uniform(0.0, 2.0))
         station.break_watching()
+        stopped = datetime.now(UTC)
         os.killpg(life.pid, signal.SIGSTOP)
         station.note()
         time.sleep(seconds)
+        goes_on = datetime.now(UTC)
         os.killpg(life.pid, signal.SIGCONT)
-        goes_on_s = time.time()
-        station.recover(partial(station.visits_since, goes_on_s), "a visit after the pause")
+        station.recover(partial(station.visits_since, goes_on.timestamp()), "a visit after the pause")
 
+        if seconds > LEAST_GAP_S and (watched_s := sum(_watched_s(station, key, stopped, goes_on) for key in KEYS)):
+            station.problems.append(f"{watched_s:.1f} s of a pause count as watched")
+        if seconds > PAUSE_S and (visits := _visits_over(station, stopped, goes_on)):
+            station.problems.append(f"{visits} visits last over a pause")
         for key in KEYS:
             station.watched[key].again.append(time.time() + SETTLED_S)
     return station.finish(f"the whole process tree stopped for {seconds:.0f} s", times)

@@ -73,6 +73,7 @@ TRIALS: Mapping[str, Trial] = {
     "tree": Trial(kills.kill_tree, 200, homes=2),
     "main": Trial(kills.kill_main, 20),
     "camera": Trial(kills.kill_cameras, 20),
+    "stopped": Trial(kills.stop_cameras, 10),
     "suspended": Trial(kills.suspend, 5),
     "broker-killed": Trial(brokers.kill, 10),
     "broker-frozen": Trial(brokers.freeze, 3),

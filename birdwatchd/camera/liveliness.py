@@ -21,6 +21,7 @@ CLUTTER_CONTRAST = 0.5  # the same for each tentative track at once: leaves in w
 MOST_CONTRAST = 3.5  # that is ever asked for: a bird that sat in drawn rain had 3.6
 SPARSE_FILL = 0.36  # mean share of the box that differs; leaves are specks, a bird is solid
 SPARSE_CONTRAST = 1.5  # what is sparse and fainter is lifeless, even where it moves
+EXPLAINED = 0.58  # mean change score; what light and shifts explain better is a trunk that swung, or noise
 
 
 @dataclass(slots=True)
@@ -32,6 +33,8 @@ class Liveliness:
     _contrast: float = 0.0
     _fill: float = 0.0
     _clutter: float = 0.0
+    _scored: int = 0
+    _score: float = 0.0
 
     def add(self, region: Region, clutter: float) -> None:
         """Take one more sighting.
@@ -44,6 +47,9 @@ class Liveliness:
         self._contrast += region.contrast
         self._fill += region.fill
         self._clutter += clutter
+        if region.scored:
+            self._scored += 1
+            self._score += region.change_score
 
     @property
     def lifeless(self) -> bool:
@@ -54,4 +60,5 @@ class Liveliness:
         fill, clutter = self._fill / self.sightings, self._clutter / self.sightings
         needed = min(MOST_CONTRAST, max(FAINT_CONTRAST, CLUTTER_CONTRAST * clutter))
         still = activity < STILL_ACTIVITY and contrast < needed
-        return still or (fill < SPARSE_FILL and contrast < SPARSE_CONTRAST)
+        explained = self._score < EXPLAINED * self._scored
+        return still or explained or (fill < SPARSE_FILL and contrast < SPARSE_CONTRAST)

@@ -36,6 +36,8 @@ __all__ = ["Observer"]
 _NEVER = datetime.min.replace(tzinfo=UTC)
 UNSEEN_S = 0.5  # a bird that is noticed so soon after skipped frames was perhaps there in them
 PRESENT_S = 0.3  # a bird that was seen so shortly before a recording ends has not left
+PAUSE_S = 5.0  # without a frame: nobody knows whether the bird that is there afterwards is the one from before
+UNUSUAL = 3.0  # times the time between the two frames before; a shorter pause is none: a time-lapse has no others
 LOOK_BACK_SHARE = 4  # frames of the past that are searched per processed frame, so that the present does not wait
 
 
@@ -72,6 +74,7 @@ class Observer:
         self._recording, self._new_id = recording, new_id
         self._pictures = PictureSettings(PrivacyMask(settings.mask), settings.store == "frames")
         self._clock = FrameClock()
+        self._came_s = self._spacing_s = 0.0  # when the newest frame came, and how long after the one before
         self._sampler = AdaptiveSampler(sampling or SamplingSettings())
         self._gate: MotionDetector | None = None
         self._sight = Sight()
@@ -121,6 +124,9 @@ class Observer:
     def process(self, frame: Frame) -> list[Evidence]:
         """Take the next frame and return the evidence that comes of it; frames of quiet may be skipped."""
         now_s = self._clock.advance(frame.at)
+        return self._end_at_pause(now_s) + self._look_at(frame, now_s)
+
+    def _look_at(self, frame: Frame, now_s: float) -> list[Evidence]:
         if not self._sampler.should_process(frame, now_s):
             return []
         gate = self._gate_for(frame)
@@ -164,6 +170,18 @@ class Observer:
                     visit.last_seen, visit.last_seen_s = last.at, last.media_s
         now_s = max((self._clock.advance(visit.last_seen) for visit in self._visits.values()), default=0.0)
         self._sampler.skipped.clear()
+        return self._closings(self._tracker.close_all(), now_s)
+
+    def _end_at_pause(self, now_s: float) -> list[Evidence]:
+        """Close every visit at its last sighting, if no frame came for long before this one.
+
+        Its bird may have left meanwhile, and another one have come.
+        """
+        gap_s, usual_s = now_s - self._came_s, self._spacing_s
+        self._came_s, self._spacing_s = now_s, gap_s
+        if gap_s <= max(PAUSE_S, UNUSUAL * usual_s):
+            return []
+        self._sampler.reset(now_s)
         return self._closings(self._tracker.close_all(), now_s)
 
     # -- motion -----------------------------------------------------------------------------------------------------

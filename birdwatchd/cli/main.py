@@ -5,6 +5,7 @@ Heavy libraries are imported inside the commands that need them, so that `--help
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -128,8 +129,9 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> int:
     stop_on_signals(stop)
     settings = _logged_config(config, verbose=verbose)
     lines = VisitLines(settings.station.zone)
-    with page_served(settings):
-        return Daemon(settings, stop, on_visit=lines.show, recent_log=recent_log).run()
+    usable = threading.Event()
+    with page_served(settings, usable):
+        return Daemon(settings, stop, on_visit=lines.show, recent_log=recent_log, on_home=usable.set).run()
 
 
 @app.command(rich_help_panel="Run", epilog="Example: birdwatchd watch rtsp://user:password@192.0.2.10/main")

@@ -52,7 +52,7 @@ def parse_since(text: str, now: datetime, zone: Any, option: str = "--since") ->
         except OverflowError:  # before the year 1
             raise problem from None
     if text in ("today", "yesterday"):
-        at = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        at = now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
         return at if text == "today" else at - timedelta(days=1)  # on the wall clock: a day may have 23 hours
     try:
         at = datetime.fromisoformat(text)

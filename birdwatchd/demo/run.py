@@ -82,12 +82,15 @@ def run_demo(settings: DemoSettings, show: Callable[[Comparison, Messages, Load,
         stack.callback(broker.stop)
         stack.enter_context(Subscriber(mqtt, (Topics(mqtt.base, STATION).visit("+"),), messages.receive))
         config = _config(settings.home, cameras, mqtt)
-        page.enter_context(page_served(config))
+        usable = threading.Event()
+        page.enter_context(page_served(config, usable))
         _announce(config, cameras)
         schedule = Schedule(cameras, reports, stop, settings.seconds)
         threading.Thread(target=schedule.run, args=(partial(_announce_birds, settings.seconds),), daemon=True).start()
         lines = VisitLines(config.station.zone)
-        daemon = Daemon(config, stop, on_visit=lines.show, on_status=reports.take, recent_log=recent_log)
+        daemon = Daemon(
+            config, stop, on_visit=lines.show, on_status=reports.take, recent_log=recent_log, on_home=usable.set
+        )
         daemon.run()
         ended = datetime.now(UTC) - timedelta(seconds=stop.for_seconds(time.monotonic()))
         waited = schedule.core_wait.share() if schedule.core_wait is not None else None

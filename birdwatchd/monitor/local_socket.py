@@ -200,6 +200,8 @@ def _listen(home: Path, name: str) -> socket.socket:
         listener.settimeout(POLL_S)
     except OSError:
         listener.close()
+        with suppress(OSError):
+            (home / part).unlink()  # exFAT under FUSE makes a file, and says that it cannot be made
         raise
     finally:
         os.close(folder)

@@ -50,7 +50,7 @@ class DailySummary:
         if today == self._enqueued_on or local.time() < self.due:
             return False
         enqueued = not self.store.outbox.has_daily(NAME, today) and self.store.outbox.add_daily(
-            NAME, today, Message(self.topic, self.payload(now), retain=True, coalesce=True), now
+            NAME, today, Message(self.topic, self.payload(now, today), retain=True, coalesce=True), now
         )
         self._enqueued_on = today
         return enqueued
@@ -61,14 +61,15 @@ class DailySummary:
         Raises:
             StoreBusy, StoreError: it cannot be read.
         """
-        for at in (now, now - timedelta(days=1)):  # yesterday's until today's is due
-            if self.store.outbox.has_daily(NAME, at.astimezone(self.store.zone).date()):
-                return Message(self.topic, self.payload(at), retain=True, coalesce=True)
+        today = now.astimezone(self.store.zone).date()
+        for day in (today, today - timedelta(days=1)):  # yesterday's until today's is due
+            if self.store.outbox.has_daily(NAME, day):
+                return Message(self.topic, self.payload(now, day), retain=True, coalesce=True)
         return None
 
-    def payload(self, now: datetime) -> bytes:
-        """The summary of the local day before `now` as JSON, with as many species as fit, most frequent first."""
-        yesterday = now.astimezone(self.store.zone).date() - timedelta(days=1)
+    def payload(self, now: datetime, published: date) -> bytes:
+        """The summary that a local day brings, of the day before: JSON, as many species as fit, most frequent first."""
+        yesterday = published - timedelta(days=1)
         day = self.store.cameras.day(yesterday)
         disk = shutil.disk_usage(self.store.home)
         oldest = self.store.outbox.oldest_s(now)

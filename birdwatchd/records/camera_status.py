@@ -46,6 +46,8 @@ class CameraStatus:
         extra: more numbers, by name.
         notice: something a person should know that is no change of state; it is said once.
         blind: why birds can hardly be seen; None while they can, and while it is not known.
+        unwatched_s: for how long before this report nothing was seen, although the one before said that pictures come;
+            measured by the main process.
     """
 
     camera: str
@@ -62,3 +64,4 @@ class CameraStatus:
     extra: tuple[tuple[str, float], ...] = ()
     notice: str = ""
     blind: Blindness | None = None
+    unwatched_s: float = 0.0

@@ -27,14 +27,22 @@ RETRY_S = 5.0  # between two tries
 class Opening:
     """The start of one run in its home."""
 
-    def __init__(self, config: Config, clock: StationClock, stop: Stop, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: StationClock,
+        stop: Stop,
+        say: Callable[[str], None],
+        on_home: Callable[[], None] = lambda: None,
+    ) -> None:
         """
         Args:
             stop: ends the wait.
             say: is told what is done, or waited for, as words for the service manager.
+            on_home: is called once the home can be used, or is waited for; may be called again.
         """
         self._config, self._clock, self._stop, self._say = config, clock, stop, say
-        self._waits_for = ""
+        self._on_home, self._waits_for = on_home, ""
 
     def open_home(self) -> Store | None:
         """Open the home, and put it in order.
@@ -60,6 +68,7 @@ class Opening:
                 self._begin_clock(store)
                 store.sweep(self._clock.now())
                 undo.pop_all()
+            self._on_home()
             return store
 
         try:
@@ -97,6 +106,7 @@ class Opening:
     def _cannot_start(self, error: StoreUnavailable) -> None:
         log.error("cannot start yet: %s", error)
         self._waits_for = str(error)
+        self._on_home()
 
     def _wait(self) -> bool:
         self._say(f"cannot start yet: {self._waits_for}")

@@ -193,13 +193,24 @@ def environment(given: Mapping[str, str], home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def page_served(config: Config) -> Iterator[PageProcess | None]:
-    """Serve the page as long as the block runs; None where there is to be none."""
+def page_served(config: Config, begin: threading.Event | None = None) -> Iterator[PageProcess | None]:
+    """Serve the page as long as the block runs; None where there is to be none.
+
+    Args:
+        begin: the page's address is told, and its process started, once this is set; at once where there is none.
+    """
     if not config.web.bind:
         yield None
         return
     stop, page = Stop(), PageProcess(config)
-    thread = threading.Thread(target=page.run, args=(stop,), name="page", daemon=True)
+
+    def serve() -> None:
+        while begin is not None and not begin.wait(POLL_S):
+            if stop.is_set():
+                return
+        page.run(stop)
+
+    thread = threading.Thread(target=serve, name="page", daemon=True)
     thread.start()
     try:
         yield page

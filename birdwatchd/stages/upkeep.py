@@ -77,7 +77,7 @@ class Upkeep:
             if status.notice and len(notices) < KEPT_CHANGES:
                 notices.setdefault(status.notice, False)
             mine = self._new.setdefault(status.camera, deque(maxlen=KEPT_CHANGES))
-            if mine and mine[-1].state is status.state:
+            if mine and mine[-1].state is status.state and not (mine[-1].unwatched_s or status.unwatched_s):
                 mine[-1] = status
             else:
                 mine.append(status)

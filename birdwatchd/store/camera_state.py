@@ -114,7 +114,9 @@ class Effort:
         self._written: dict[str, tuple[str, datetime]] = {}
         self._waiting: dict[str, tuple[str, datetime, int | None]] = {}  # noted, and not yet written
 
-    def note(self, camera: str, at: datetime, state: str, clock: int | None = None) -> None:
+    def note(
+        self, camera: str, at: datetime, state: str, clock: int | None = None, *, unwatched_s: float = 0.0
+    ) -> None:
         """Note that a camera is in a state; call it at every status report.
 
         Extends the camera's newest span if the state is the same and less than 5 minutes passed (also over a
@@ -122,13 +124,14 @@ class Effort:
 
         Args:
             clock: stretch in which `at` is stamped; a span lies in one stretch.
+            unwatched_s: the state before ended so many seconds ago; if it was the same one, there was none since.
         """
         written = self._written.get(camera)
-        if written and written[0] == state and timedelta(0) <= at - written[1] < EFFORT_STEP:
+        if not unwatched_s and written and written[0] == state and timedelta(0) <= at - written[1] < EFFORT_STEP:
             self._waiting[camera] = (state, at, clock)
             return
         with self._database.writing() as connection:
-            _extend_effort(connection, camera_id(connection, camera, at), at, state, clock)
+            _extend_effort(connection, camera_id(connection, camera, at), at, state, clock, unwatched_s)
         self._written[camera] = (state, at)
         self._waiting.pop(camera, None)
 
@@ -219,16 +222,20 @@ def best_crop(connection: Connection, visit_id: str) -> str | None:
     return connection.execute(query.order_by(*best).limit(1)).scalar()
 
 
-def _extend_effort(connection: Connection, camera: int, at: datetime, state: str, clock: int | None) -> None:
+def _extend_effort(
+    connection: Connection, camera: int, at: datetime, state: str, clock: int | None, unwatched_s: float = 0.0
+) -> None:
+    held_until = at - timedelta(seconds=unwatched_s)
     table = schema.effort
     end = table.c["to"]
     query = sa.select(table.c.id, end.label("until"), table.c.state)
     query = query.where(table.c.camera_id == camera, table.c.clock.is_not_distinct_from(clock), end < at + EFFORT_GAP)
     newest = connection.execute(query.order_by(end.desc(), table.c.id.desc()).limit(1)).first()
-    near = newest is not None and at - newest.until < EFFORT_GAP
-    if newest is not None and near and at > newest.until:
-        connection.execute(sa.update(table).where(table.c.id == newest.id).values({"to": at}))
-    if newest is None or not near or newest.state != state:
+    near = newest is not None and held_until - newest.until < EFFORT_GAP
+    if newest is not None and near and held_until > newest.until:
+        connection.execute(sa.update(table).where(table.c.id == newest.id).values({"to": held_until}))
+    if newest is None or not near or newest.state != state or unwatched_s:
+        start = at if newest is None or newest.state == state else min(at, max(held_until, newest.until))
         connection.execute(
-            sa.insert(table).values({"camera_id": camera, "from": at, "to": at, "state": state, "clock": clock})
+            sa.insert(table).values({"camera_id": camera, "from": start, "to": at, "state": state, "clock": clock})
         )

@@ -46,6 +46,27 @@ def test_dust_leaves_and_noise_are_lifeless(activity: float, contrast: float, fi
     assert watched(activity=activity, contrast=contrast, fill=fill, clutter=clutter).lifeless
 
 
+def scored(*scores: float | None) -> Liveliness:
+    """What moves and stands out; None where the background was not asked to explain it."""
+    life = Liveliness()
+    for score in scores:
+        measured = {"change_score": score, "scored": True} if score is not None else {}
+        life.add(Region(BOX, 0.6, 2.0, activity=0.4, **measured), 1.5)
+    return life
+
+
+def test_a_trunk_that_swings_before_a_camera_held_by_hand_is_lifeless() -> None:
+    """The background, a little shifted, explains it, each time that it is asked."""
+    assert scored(0.53, None, None).lifeless
+    assert scored(0.6, 0.5, None, None, None).lifeless
+
+
+def test_a_bird_before_leaves_of_its_colours_is_alive() -> None:
+    """The background explains it in some looks, not in the mean; what was not measured says nothing."""
+    assert not scored(0.4, 0.9, None).lifeless
+    assert not scored(None, None).lifeless
+
+
 def test_nothing_is_said_of_what_was_not_seen() -> None:
     """A visit that is noticed only afterwards has no sightings, and is perhaps a bird."""
     assert not Liveliness().lifeless

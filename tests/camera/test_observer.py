@@ -305,3 +305,24 @@ def test_where_a_step_of_light_is_still_being_learned_nothing_has_left(
     found = [evidence for frame in frames for evidence in observer.process(frame)]
     assert not ScriptedDetector.looks, "every frame was looked at"
     assert len(found) == told
+
+
+def test_a_visit_ends_before_a_pause_without_pictures() -> None:
+    """A laptop sleeps for a minute with a bird in view: a visit of 61.9 s was stored of a bird seen for two."""
+    assert paused(60.0) == [pytest.approx(2.2, abs=0.8), pytest.approx(3.0, abs=0.8)]
+
+
+def test_a_bird_is_one_visit_over_a_short_pause() -> None:
+    """A network that hiccups for three seconds must not make two visits of one bird."""
+    assert paused(3.0) == [pytest.approx(8.2, abs=0.8)]
+
+
+def paused(seconds: float) -> list[float]:
+    """How long the visits are, in seconds, of a bird of which no picture comes for a while."""
+    observer = Observer("cam", CameraSettings(source=Source("x.mp4"), min_bird=16))
+    visits = (ScheduledVisit("Great tit", 5.0, 10.0, perch=1),)
+    found = []
+    for frame in drawn(Scene(SceneSpec(3, 640, 360, 12), visits), 0, 13 * 12):
+        late = timedelta(seconds=seconds if frame.media_s >= 7.2 else 0)
+        found += observer.process(replace(frame, at=frame.at + late))
+    return [(e.end - e.start).total_seconds() for e in closings(found + observer.finish()) if e.end is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -145,3 +146,14 @@ def test_a_home_in_which_no_socket_can_be_made_costs_only_the_socket(
     assert "cannot be made (No such file or directory); nobody can ask for: selftest" in caplog.text
     with pytest.raises(NobodyAnswers, match="no daemon listens"):
         list(ask(tmp_path / "gone", "echo"))
+
+
+def test_a_socket_that_cannot_be_made_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """exFAT under FUSE makes its file, and then says that it cannot: an empty file stayed in the home."""
+
+    def failing(listener: socket.socket, backlog: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(socket.socket, "listen", failing)
+    LocalSocket(tmp_path, {"selftest": lambda body: iter(())}).run(Stop())
+    assert list(tmp_path.iterdir()) == []

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+
+import pytest
 
 from birdwatchd.mqtt.daily_summary import MAX_PACKET_BYTES, DailySummary
 from birdwatchd.records import Rank, State, Verdict
@@ -85,11 +87,29 @@ def test_a_broker_that_lost_it_is_given_the_newest_one(world: Any) -> None:
     assert daily_summary.newest(DAY + timedelta(hours=56)) is None, "it is too old"
 
 
+@pytest.mark.parametrize(
+    ("due", "asked", "says"),
+    [
+        (time(7), datetime(2026, 3, 27, 21, 30, tzinfo=UTC), "2026-03-26"),  # half past midnight, after 23 hours
+        (time(23, 45), datetime(2026, 10, 25, 21, 30, tzinfo=UTC), "2026-10-23"),  # half past eleven, of 25 hours
+    ],
+)
+def test_the_newest_one_is_found_when_the_clocks_change(world: Any, due: time, asked: datetime, says: str) -> None:
+    """24 hours before is not yesterday then: the broker was given an older one in place of the newest, or none."""
+    daily_summary = new_summary(world.store, due)
+    for quarter in range(-4 * 72, 1):
+        daily_summary.enqueue_if_due(asked + timedelta(minutes=15 * quarter))
+    (row,) = world.store.outbox.pending(0, 9)
+    newest = daily_summary.newest(asked)
+    assert newest is not None
+    assert json.loads(newest.payload)["date"] == json.loads(row.message.payload)["date"] == says
+
+
 def test_it_fits_into_a_kilobyte(world: Any) -> None:
     """Sixty species with long names: the most frequent are named, the others counted, none forgotten."""
     for number in range(60):
         record(world, f"Very long-winded Madagascan wárbler number {number}", 1 + (number == 7))
-    payload = new_summary(world.store).payload(DAY + timedelta(hours=31))
+    payload = new_summary(world.store).payload(DAY + timedelta(hours=31), date(2026, 5, 2))
     found = json.loads(payload)
     assert 900 < len(payload) + len(TOPIC) + 10 <= MAX_PACKET_BYTES == 1024
     assert next(iter(found["species"])).endswith("number 7")
@@ -102,6 +122,6 @@ def test_the_oldest_message_that_waits_is_named(world: Any) -> None:
     """That a station could not be heard for three days is itself the news."""
     world.record(world.visit("v0"))
     then = world.store.outbox.pending(0, 1)[0].created_at
-    found = json.loads(new_summary(world.store).payload(then + timedelta(days=3)))
+    found = json.loads(new_summary(world.store).payload(then + timedelta(days=3), then.date()))
     assert found["oldest_unsent_s"] == 3 * 86_400
     assert found["unsent"] == world.store.outbox.depth() > 0

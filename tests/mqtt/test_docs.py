@@ -122,7 +122,7 @@ def test_the_messages_that_are_shown_are_the_messages_that_are_sent(world: Any) 
     visit, heartbeat = (json.loads(block) for block in blocks("reference/mqtt.md", "json"))
     stored = StoredVisit(world.visit("v0", end=world.start), Phase.FINAL, ())
     assert list(visit) == ["event_type", *visit_json(stored), "was"]
-    sent = json.loads(DailySummary(world.store, "t", time(7), 2).payload(world.start))
+    sent = json.loads(DailySummary(world.store, "t", time(7), 2).payload(world.start, world.start.date()))
     assert set(heartbeat) == set(sent)
 
 

@@ -298,6 +298,14 @@ def test_yesterday_begins_at_midnight_of_the_station_also_when_the_clocks_change
     assert parse_since("today", now, berlin) == datetime(2026, 3, 29, 22, tzinfo=UTC)
 
 
+def test_today_begins_with_the_first_of_two_midnights() -> None:
+    """On the Azores clocks are put back at one to midnight: the first of the two hours was left out in the second."""
+    now = datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+    azores = ZoneInfo("Atlantic/Azores")
+    assert now.astimezone(azores).strftime("%H:%M %Z") == "00:30 -01"
+    assert parse_since("today", now, azores).astimezone(UTC) == datetime(2026, 10, 25, 0, 0, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     "channels",
     [

@@ -96,3 +96,36 @@ def test_a_lost_database_is_begun_anew_and_loses_no_picture(tmp_path: Path) -> N
     assert store is not None
     store.close()
     assert {name for name in files if (home / "lost+found" / name).is_file()} == files
+
+
+def test_a_home_is_announced_only_once_it_can_be_used_or_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`run` told the page's address, and then that there is nothing to show; while it waits, the page says why."""
+    monkeypatch.setattr("birdwatchd.stages.opening.RETRY_S", 0.001)
+    config, truly = Config(home=tmp_path / "home"), Store.open
+    said: list[str] = []
+
+    def announced(error: Exception | None) -> list[str]:
+        said.clear()
+        failures = [error] if error is not None else []
+
+        def opened(home: Path, **how: object) -> Store:
+            if failures:
+                raise failures.pop()
+            said.append("opened")
+            return truly(home, **how)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Store, "open", opened)
+        start = Opening(config, StationClock(), Stop(), lambda text: None, lambda: said.append("announced"))
+        try:
+            store = start.open_home()
+        except StoreDamaged:
+            return said
+        assert store is not None
+        store.close()
+        return said
+
+    assert announced(None) == ["opened", "announced"]
+    assert announced(StoreFull("disk", "free some space")) == ["announced", "opened", "announced"]
+    assert announced(StoreDamaged("spoilt", "mend it")) == []

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,25 @@ def test_the_process_ends_with_the_block(
     assert f"the page is at http://127.0.0.1:{port}" in caplog.text, "who starts `run` for the first time looks here"
     with page_served(Config.model_validate({"web": False})) as none:
         assert none is None
+
+
+def test_no_address_is_told_before_there_is_something_to_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`the page is at …` was the first line of a `run` whose home cannot be used, and which ends with the second."""
+    monkeypatch.setattr(page_process, "MODULE", "this.module.is.not.there")
+    caplog.set_level(logging.INFO)
+    begin = threading.Event()
+    with page_served(config(tmp_path, free_port()), begin) as page:
+        time.sleep(2 * page_process.POLL_S)
+        assert page is not None
+        assert (page.pid, caplog.text) == (None, "")
+        begin.set()
+        wait_for(lambda: "the page is at" in caplog.text, "the page's address", 5)
+    began_s = time.monotonic()
+    with page_served(config(tmp_path, free_port()), threading.Event()):
+        pass
+    assert time.monotonic() - began_s < 1.0, "the end is not kept waiting"
 
 
 def test_passwords_in_the_environment_stay_outside() -> None:

@@ -135,3 +135,19 @@ def test_a_locked_database_neither_fills_the_memory_nor_starves_the_watchdog() -
     assert len(beats) == 1
     assert {c.camera for c in changes} == {f"cam{n}" for n in range(10)}
     assert upkeep.cameras["cam0"].state is CameraState.OFFLINE
+
+
+def test_a_pause_is_not_forgotten_between_two_rounds() -> None:
+    """Two reports of one state come between two rounds, and the first one says that nothing was seen before it."""
+    taken: list[CameraStatus] = []
+    upkeep = Upkeep(
+        Metrics(),
+        on_status=taken.append,
+        on_change=lambda status: None,
+        healthy=lambda: True,
+        beat_service=lambda: None,
+    )
+    for unwatched_s in (0.0, 0.0, 60.0, 0.0, 0.0):
+        upkeep.take_status(CameraStatus("nut", CameraState.ONLINE, AT, unwatched_s=unwatched_s))
+    upkeep.run_once()
+    assert [status.unwatched_s for status in taken] == [0.0, 60.0, 0.0]

@@ -294,6 +294,28 @@ def test_a_home_with_visits_is_replaced_only_when_told(store: Store, tmp_path: P
         restore(folder, store.home)
 
 
+@pytest.mark.parametrize("spoilt", [0, 100])
+def test_a_replaced_database_is_one_file_with_all_its_visits(store: Store, tmp_path: Path, spoilt: int) -> None:
+    """A killed daemon leaves visits in the log beside its database: they belong to that one, and no new one meets them.
+
+    What SQLite leaves beside it looked like a log that somebody has to keep.
+    """
+    folder, killed = tmp_path / "backup", tmp_path / "killed"
+    fill(store, 3)
+    back_up(store.home, folder, NOW, machine=MACHINE)
+    fill(store, 1, first=3)
+    shutil.copytree(store.home, killed)
+    database = killed / store.path.name
+    assert database.with_name(f"{database.name}-wal").stat().st_size > 0
+    with database.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * spoilt)
+    restored = restore(folder, killed, replace=True)
+    assert restored.replaced is not None
+    assert (verify(database), verify(restored.replaced)) == (3, 4)
+    assert {path.name for path in killed.glob("*.sqlite3*")} == {database.name, restored.replaced.name}
+
+
 def test_an_older_backup_can_be_chosen(store: Store, tmp_path: Path) -> None:
     """What was deleted by mistake last week is not in the newest one."""
     for day in range(3):

@@ -89,6 +89,20 @@ def test_effort_is_one_span_while_nothing_changes(open_store: Callable[[], Store
     assert spans == [(0, 200, "online"), (200, 200, "offline"), (7200, 7200, "online")]
 
 
+def test_seconds_in_which_nothing_was_seen_are_no_effort(open_store: Callable[[], Store]) -> None:
+    """A camera's process that stood still, or a laptop that slept: no bird and no watching must not look the same."""
+    store, start = open_store(), NOW
+    for second in range(61):
+        store.effort.note("nut", start + timedelta(seconds=second), "online")
+    store.effort.note("nut", start + timedelta(seconds=65), "offline", unwatched_s=5.0)
+    store.effort.note("nut", start + timedelta(seconds=80), "online")
+    store.effort.note("nut", start + timedelta(seconds=81), "online")
+    store.effort.note("nut", start + timedelta(seconds=901), "online", unwatched_s=820.0)
+    store.effort.note("nut", start + timedelta(seconds=940), "online")
+    spans = [((s.start - start).seconds, (s.end - start).seconds, s.state) for s in store.effort.spans()]
+    assert spans == [(0, 60, "online"), (60, 80, "offline"), (80, 81, "online"), (901, 940, "online")]
+
+
 def test_a_scan_knows_what_it_has_done(store: Store) -> None:
     """A card with 20,000 files is not begun again; a changed file, other settings or another model are."""
     done = Recording("/card/1.mp4", 100, 5, "demo@1", "{}")

@@ -49,7 +49,7 @@ class ChildProcess:
         self._process, self._camera, self._relays, self._memory_mb = process, camera, relays, memory_mb
         self._stdin, self._stdout = process.stdin, process.stdout
         self._pipe = Pipe(process.stdout)
-        self._too_large = ""
+        self._killed = ""  # why it was
 
     @property
     def pid(self) -> int | None:
@@ -94,8 +94,7 @@ class ChildProcess:
         held_mb = most_resident_mb(self._process.pid) if self._memory_mb and self.pid is not None else 0.0
         if held_mb <= self._memory_mb:
             return True
-        self._too_large = f"killed: {too_large(self._memory_mb)}"
-        self._process.kill()
+        self.kill(too_large(self._memory_mb))
         return False
 
     def ask_to_stop(self) -> None:
@@ -113,8 +112,13 @@ class ChildProcess:
             return False
         return True
 
-    def kill(self) -> None:
-        """End it at once."""
+    def kill(self, why: str = "") -> None:
+        """End it at once.
+
+        Args:
+            why: what `bury` is to say of it.
+        """
+        self._killed = self._killed or why
         self._process.kill()
 
     def bury(self) -> str:
@@ -124,8 +128,8 @@ class ChildProcess:
         self._stdout.close()
         for relay in self._relays:
             relay.close()
-        if self._too_large:
-            return self._too_large
+        if self._killed:
+            return f"killed: {self._killed}"
         return f"killed by signal {-code}" if code < 0 else f"status {code}"
 
 

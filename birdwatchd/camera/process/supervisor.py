@@ -18,11 +18,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from birdwatchd.camera.process.hearing import Hearing
+from birdwatchd.camera.process.hearing import Hearing, Stand, Standing, WatchGaps, process_state
 from birdwatchd.camera.process.live_views import LiveViews
 from birdwatchd.camera.process.spawn import STOP_S, ChildProcess, spawn
 from birdwatchd.camera.process.wire import ChildFailed, WireError
-from birdwatchd.clock import StationClock
+from birdwatchd.clock import StationClock, steady_s
 from birdwatchd.flow import Backoff, Mailbox, Stop
 from birdwatchd.metrics import Metrics
 from birdwatchd.records import CameraState, CameraStatus, Evidence, LiveView, clip_part, clip_path
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 RESTART_FIRST_S, RESTART_LAST_S = 0.5, 60.0
 HEALTHY_S = 60.0  # a process that lived this long is restarted at once
-HANGS_S = 20.0  # a process that says nothing for this long beyond its own time-outs hangs in a decoder or driver
 FIRST_PICTURE_S = 130.0  # how long a probe waits for pictures once there is video; a key frame may take that long
 POLL_S = 0.2  # between looks whether a process lives, and whether it is still wanted
 KEPT_ENDED = 64  # visits that are over and may still get a clip
@@ -79,9 +78,10 @@ class CameraProcess:
         self.live = LiveViews(time.monotonic, allowed=settings.store != "nothing")
         self._off = threading.Event()
         self.switch(on)
-        self._received_s = 0.0
+        self._received_s, self._online = 0.0, False  # when the process said something last, and what
+        self._stands_since_s: float | None = None  # as `steady_s`, while it was said that the process stands still
+        self._gaps = WatchGaps()
         self._hearing = Hearing(camera, metrics, time.monotonic)
-        self._patience_s = settings.open_timeout_s + settings.read_timeout_s + HANGS_S
         mailbox.open_lane(camera)
 
     @property
@@ -146,7 +146,7 @@ class CameraProcess:
             child = self._child = spawn(order, write=[str(clips)] if clips is not None else [])
         except OSError as error:  # out of processes, files or memory: this camera waits, the others go on
             return f"cannot be started: {os.strerror(error.errno or 0)}"
-        self._received_s = time.monotonic()
+        self._received_s, self._online, self._stands_since_s = time.monotonic(), False, None
         self.live.begin()
         guard = threading.Thread(target=self._guard, args=(child, stop), daemon=True)
         guard.start()
@@ -165,12 +165,17 @@ class CameraProcess:
     def _guard(self, child: ChildProcess, stop: Stop) -> None:
         """Watch over one process: kill it when it hangs, stop it when it is to stop."""
         told = self._zero
+        standing = Standing(self._settings.open_timeout_s, self._settings.read_timeout_s, time.monotonic())
         while not (self._off.is_set() or stop.wait(POLL_S)):
-            if child.pid is None:
+            pid = child.pid
+            if pid is None:
                 return
-            if time.monotonic() - self._received_s > self._patience_s:
-                log.error("camera %s: its process hangs and is killed", self.camera)
-                child.kill()
+            stand = standing.look(time.monotonic(), self._received_s, process_state(pid), online=self._online)
+            if stand is Stand.NOTICED:
+                self._stands_since_s = steady_s() - standing.silent_s
+                self._report(CameraState.OFFLINE, standing.notice())
+            elif stand is Stand.HANGS:
+                child.kill(f"it stood still for {standing.silent_s:.0f} s: {standing.why}")
             child.check_memory()
             if self.live.order_due():
                 child.command({"live": True})
@@ -183,6 +188,9 @@ class CameraProcess:
     def _read(self, child: ChildProcess, stop: Stop) -> None:
         while (item := child.receive(Evidence, CameraStatus, LiveView)) is not None:
             self._received_s = time.monotonic()
+            if self._stands_since_s is not None:
+                silent_s, self._stands_since_s = steady_s() - self._stands_since_s, None
+                log.info("camera %s: its process goes on again after %.0f s", self.camera, silent_s)
             if isinstance(item, Evidence):
                 item = self._checked(item)
                 stop.wait(self._hearing.evidence_wait_s(new=item.revision == 1))
@@ -200,8 +208,9 @@ class CameraProcess:
                     raise WireError("it says that it was switched off, which only the main process can say")
                 over = stop.is_set() or not (self._settings.source.is_live or self._off.is_set())
                 self._finished = item.state is CameraState.FINISHED and over
+                self._online = item.state is CameraState.ONLINE
                 if self._hearing.passes(item):
-                    self._on_status(item)
+                    self._pass_on(item)
 
     def _dated(self, item: Evidence) -> Evidence:
         """Evidence in the station's time, which may have been set since the process was started.
@@ -272,7 +281,14 @@ class CameraProcess:
                     (self._home / clip_part(clip_path(self.camera, visit_id))).unlink()
 
     def _report(self, state: CameraState, detail: str) -> None:
-        self._on_status(CameraStatus(self.camera, state, self._clock.now(), detail=detail))
+        self._pass_on(CameraStatus(self.camera, state, self._clock.now(), detail=detail))
+
+    def _pass_on(self, status: CameraStatus) -> None:
+        """Hand a report on, with how long nothing was seen before it."""
+        unwatched_s = self._gaps.unwatched_s(status.state, steady_s())
+        if unwatched_s and status.state is CameraState.ONLINE:
+            log.info("camera %s: no pictures came for %.0f s; nothing was watched meanwhile", self.camera, unwatched_s)
+        self._on_status(replace(status, unwatched_s=unwatched_s))
 
 
 def probe_camera(camera: str, settings: CameraSettings) -> CameraStatus:

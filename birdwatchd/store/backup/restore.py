@@ -82,11 +82,11 @@ def restore(
             _check_empty(home)
         with store_errors(home):
             home.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
-            with _kept_out(home / FILE_NAME):
-                return _bring(chosen, home, visits, on_file)
+            with _kept_out(home / FILE_NAME) as whole:
+                return _bring(chosen, home, visits, on_file, whole=whole)
 
 
-def _bring(chosen: Path, home: Path, visits: int, on_file: Callable[[], None]) -> Restored:
+def _bring(chosen: Path, home: Path, visits: int, on_file: Callable[[], None], *, whole: bool) -> Restored:
     owner = _owner_of(home)
     (home / UNFINISHED_NAME).write_text(f"{chosen}\n", encoding="utf-8")
     media = MediaCopier(chosen.parent, home, owner)
@@ -106,7 +106,7 @@ def _bring(chosen: Path, home: Path, visits: int, on_file: Callable[[], None]) -
         verify(part)
         sync_file_system(home)
         with home_lock(home, shared=False):
-            replaced = _put_aside(home / FILE_NAME, chosen)
+            replaced = _put_aside(home / FILE_NAME, chosen, whole=whole)
             put_in_place(part, home / FILE_NAME)
     (home / "media" / MARK_NAME).unlink(missing_ok=True)  # so that the next start looks into every folder
     (home / UNFINISHED_NAME).unlink()
@@ -128,29 +128,32 @@ def _check_empty(home: Path) -> None:
 
 
 @contextmanager
-def _kept_out(database: Path) -> Iterator[None]:
+def _kept_out(database: Path) -> Iterator[bool]:
     """Hold a database that is about to be replaced, so that no daemon has it open, and empty its write-ahead log.
+
+    Gives whether the file has all of its visits now; a damaged one may still have some in the log.
 
     Raises:
         StoreBusy: another process has it open.
     """
     if not database.exists():
-        yield
+        yield True
         return
+    whole = False
     connection = sqlite3.connect(database, timeout=0, isolation_level=None)
     with closing(connection):
         try:
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
             connection.execute("BEGIN EXCLUSIVE")
             connection.execute("COMMIT")
-            connection.execute("PRAGMA journal_mode=DELETE")  # nothing is left beside it that a new one could meet
+            whole = connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0] == "delete"
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
                 raise _has_it_open(database) from error
             raise
         except sqlite3.DatabaseError:  # damaged, which is why somebody restores a backup
             connection.close()
-        yield
+        yield whole
 
 
 def _has_it_open(database: Path) -> StoreBusy:
@@ -166,28 +169,31 @@ def _has_it_open(database: Path) -> StoreBusy:
     return StoreBusy(f"{database}: another process has it open ({who})", f"stop it first: {', '.join(stop)}")
 
 
-def _put_aside(database: Path, chosen: Path) -> Path | None:
-    """Keep the database that is about to be replaced under another name; it keeps its own as well until then."""
+def _put_aside(database: Path, chosen: Path, *, whole: bool) -> Path | None:
+    """Keep the database that is about to be replaced under another name; it keeps its own as well until then.
+
+    A new database must never meet what SQLite left beside the old one. Logs go with the old one where it needs them;
+    the index of the write-ahead log (-shm) is made anew from the log.
+
+    Args:
+        whole: the file has all of its visits, and needs nothing of what lies beside it.
+    """
+    logs = [database.with_name(database.name + ending) for ending in ("-wal", "-journal")]
+    if whole:
+        for log in logs:
+            log.unlink(missing_ok=True)
+    database.with_name(f"{database.name}-shm").unlink(missing_ok=True)
     if not database.exists():
-        for stale in _beside(database):
-            stale.unlink(missing_ok=True)
         return None
     stamp = chosen.name.removeprefix("birdwatchd-").removesuffix(".sqlite3")
     aside, number = database.with_name(f"birdwatchd-replaced-by-{stamp}.sqlite3"), 2
     while aside.exists():
         aside, number = database.with_name(f"birdwatchd-replaced-by-{stamp}-{number}.sqlite3"), number + 1
     _second_name(database, aside)
-    for stale in _beside(database):
-        if stale.exists() and not stale.stat().st_size:
-            stale.unlink()
-        elif stale.exists():
-            os.replace(stale, aside.with_name(aside.name + stale.name.removeprefix(database.name)))
+    for log in logs:
+        if log.exists():
+            os.replace(log, aside.with_name(aside.name + log.name.removeprefix(database.name)))
     return aside
-
-
-def _beside(database: Path) -> list[Path]:
-    """What SQLite may have left beside a database; a new one must never meet it."""
-    return [database.with_name(database.name + ending) for ending in ("-wal", "-shm", "-journal")]
 
 
 def _second_name(path: Path, other: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from birdwatchd.address import Source
+from birdwatchd.camera.process import hearing
 from birdwatchd.camera.process import supervisor as process_module
 from birdwatchd.camera.process.spawn import ChildProcess
 from birdwatchd.camera.process.supervisor import CameraProcess, probe_camera
@@ -94,7 +95,7 @@ def test_a_camera_process_that_hangs_is_killed_and_started_again(
     running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A decoder in an endless loop looks alive to everybody but the person who misses the birds."""
-    monkeypatch.setattr(process_module, "HANGS_S", 5.0)
+    monkeypatch.setattr(hearing, "HANGS_S", 5.0)
     one = running(NOBODY)
     wait_for(lambda: one.offline() >= 1)
     pid = one.camera.pid
@@ -107,7 +108,7 @@ def test_a_camera_that_waits_long_is_not_taken_for_one_that_hangs(
     running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a refusal a camera is tried again only after minutes; its process must not be killed meanwhile."""
-    monkeypatch.setattr(process_module, "HANGS_S", 5.0)
+    monkeypatch.setattr(hearing, "HANGS_S", 5.0)
     one = running(NOBODY)
     wait_for(lambda: one.offline() >= 4, 40.0)  # by then the back-off waits for several seconds at a time
     pid = one.camera.pid
