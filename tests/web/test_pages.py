@@ -241,6 +241,8 @@ def test_every_page_leads_to_what_its_words_mean(owner: Browser) -> None:
     legend = re.search(r'<dl class="keys">.*?</dl>', owner.get("/review").text, re.DOTALL)
     assert legend is not None
     assert legend[0] in said
+    commands = {one.split()[1] for one in re.findall(r"<code[^>]*>(birdwatchd [^<]+)</code>", said)} - {"--help"}
+    assert {"check", "web", "rules", "backup", "retention"} == commands
 
 
 def test_pictures_are_made_small_and_never_large(owner: Browser) -> None:
