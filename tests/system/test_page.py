@@ -304,6 +304,12 @@ def test_a_finger_leaves_the_choice_of_a_species(station: Station) -> None:
         assert not station.find("#pick .keyhelp")[0].is_displayed()
         station.find("#pick button[value=cancel]")[0].click()
         assert not station.find("dialog#pick[open]")
+        station.driver.execute_script("arguments[0].click()", station.find("[data-key=x]")[0])
+        bar = station.find("#selection")[0]
+        beyond = "const bar = arguments[0].getBoundingClientRect().right;"
+        beyond += " return [...arguments[0].querySelectorAll('button, input:not([type=hidden])')]"
+        beyond += ".filter(one => one.getBoundingClientRect().right > bar || one.offsetWidth < 90).length"
+        assert station.driver.execute_script(beyond, bar) == 0  # what is said of all selected visits
     assert station.verdict(visit_id) == was
 
 
