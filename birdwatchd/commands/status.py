@@ -189,7 +189,8 @@ def _camera(
     if frame_s is None and online:
         frame_s = max(0.0, (now - max(span.end for span in online)).total_seconds())
     if visit_s is None and bird is not None:
-        visit_s = 0.0 if bird.end is None else max(0.0, (now - bird.end).total_seconds())
+        left = bird.last_seen or bird.start if bird.end is None and running is False else bird.end  # cut off by its end
+        visit_s = 0.0 if left is None else max(0.0, (now - left).total_seconds())
     since = now - EFFORT
     watched_s = sum((span.end - max(span.start, since)).total_seconds() for span in online)
     known_s = (now - max(min((span.start for span in spans), default=now), since)).total_seconds()

@@ -37,10 +37,13 @@ def show_summary(comparison: Comparison, messages: Messages, load: Load, config:
 
 
 def _sightings_table(sightings: Sequence[Sighting]) -> Table:
-    table = Table(title="\nwhat came, and what birdwatchd recorded", title_justify="left", box=None, header_style="dim")
-    for heading in ("camera", "bird", "for", "recorded as", "sure", "crops", "message after", "visits"):
+    """One line a bird, in 80 columns; only a name that is wrong may need a second one."""
+    title = "\nwhat came, and what birdwatchd recorded"
+    table = Table(title=title, title_justify="left", box=None, header_style="dim", pad_edge=False)
+    for heading in ("camera", "bird", "for", "recorded as", "sure", "crops", "message", "visits"):
         words = heading in ("camera", "bird", "recorded as")
-        table.add_column(heading, justify="left" if words else "right", no_wrap=True)
+        least = 12 if heading in ("bird", "recorded as") else None
+        table.add_column(heading, justify="left" if words else "right", no_wrap=least is None, min_width=least)
     for s in sightings:
         visit = s.visits[0] if s.visits else None
         table.add_row(

@@ -25,7 +25,7 @@ from birdwatchd.store.pages.changes import Changes
 from birdwatchd.web.access.guard import Guard, headers_of_all
 from birdwatchd.web.access.ingress import Ingress
 from birdwatchd.web.access.login import Login
-from birdwatchd.web.access.proxies import below, path_of
+from birdwatchd.web.access.proxies import Proxies, below, path_of
 from birdwatchd.web.access.roles import Role
 from birdwatchd.web.access.tokens import Tokens
 from birdwatchd.web.asked.evidence import EvidenceMaps
@@ -120,14 +120,15 @@ def build_app(config: Config, login: Login, stop: Stop) -> ASGIApp:
     async def broke(request: Request, error: Exception) -> Response:
         """A fault in front of the routes: it is not known who asks, so nobody is offered anything."""
         known = {"session": "", "token": login.token(""), "role": Role.NOBODY, "is_ingress": False}
-        scope = below(config.web.root_path, {**request.scope, "app": app, "state": known})
+        placed = ingress.placed(request.scope) if ingress.is_entered(request.scope) else proxies.believed(request.scope)
+        scope = {**(placed or below(config.web.root_path, request.scope)), "app": app, "state": known}
         said = _broke_json if path_of(scope).startswith(f"{api.PREFIX}/") else _broke
         answer = await said(Request(scope), error)
         may_frame = ingress.is_entered(scope)
         answer.headers.update({name.decode(): value.decode() for name, value in headers_of_all(may_frame=may_frame)})
         return answer
 
-    ingress = Ingress(config.web)
+    ingress, proxies = Ingress(config.web), Proxies(config.web)
     return ServerErrorMiddleware(Guard(inner, config.web, login, Tokens(config.home)), handler=broke)
 
 

@@ -32,6 +32,7 @@ from birdwatchd.store import LastBackup, Store, schema
 from birdwatchd.store.camera_state import camera_id
 from birdwatchd.store.database import Database
 from birdwatchd.store.outbox import add
+from birdwatchd.testing import example_moment, example_visit
 from tests.support.page import browser
 from tests.support.peers import free_port, wait_for
 
@@ -266,6 +267,19 @@ def test_a_change_of_state_at_the_last_note_counts(tmp_path: Path) -> None:
     watched(tmp_path, "nut", "starting", 60, 20)
     watched(tmp_path, "nut", "online", 20, 20)
     assert examine(config(tmp_path), NOW).cameras[0].state == "online"
+
+
+def test_a_bird_is_not_here_for_ever_after_the_daemon_died(tmp_path: Path) -> None:
+    """Its visit has no end until the next start: status and Health said for days that a bird is here now."""
+    start = NOW - timedelta(hours=2)
+    with Store.open(tmp_path, zone=Config().station.zone) as store:
+        visit = example_visit(start=start, end=None, last_seen=start + timedelta(seconds=60))
+        store.writer().record(visit, [example_moment()], start)
+    watched(tmp_path, "nut", "online", 7300, 7140)
+    report = examine(config(tmp_path), NOW)
+    assert report.running is False
+    assert report.cameras[0].last_visit_s == 7140
+    assert report.cameras[0].last_frame_s == 7140  # as of now, and not of the last note
 
 
 def test_the_command_fits_80_columns_and_says_by_its_status_whether_it_needs_you(

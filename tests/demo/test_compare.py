@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from birdwatchd.commands.terminal import out
 from birdwatchd.demo.cameras.processes import SimulatedCamera
 from birdwatchd.records import State
+from tests.support import demo_world
 from tests.support.demo_world import FPS, World, after
 
 
@@ -121,6 +124,21 @@ def test_both_waits_are_shown(world: World, capsys: pytest.CaptureFixture[str]) 
     shown = capsys.readouterr().out
     assert "first message after the first frame: median 2.50 s, 95 % within 4.00 s (goal: 2 s and 4 s)" in shown
     assert "final message after the last frame: median 1.50 s, 95 % within 1.50 s (goal: 3 s)" in shown
+
+
+@pytest.mark.parametrize("named", ["White-throated kingfisher", "Great spotted woodpecker"])
+def test_the_outcome_fits_80_columns(
+    tmp_path: Path, named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A newcomer's first terminal has 80: of "feeder1", "13.2 s" and "96%" the table left "feed…", "1…" and "9…"."""
+    monkeypatch.setattr(demo_world, "BIRDS", (("White-throated kingfisher", 6.0, 19.2),))
+    monkeypatch.setattr(out, "width", 80)
+    world = World(tmp_path)
+    world.stored[0] = replace(world.stored[0], verdict=replace(world.stored[0].verdict, common_name=named))
+    world.is_good()
+    table = capsys.readouterr().out.partition("  ✓")[0]
+    assert ("feeder1" in table, "13.2 s" in table, "90%" in table, "…" in table) == (True, True, True, False)
+    assert max(map(len, table.splitlines())) <= 80
 
 
 def test_a_bird_that_was_not_published_is_a_failure(world: World) -> None:

@@ -107,9 +107,11 @@ def test_every_combination_gives_what_looking_at_each_visit_gives(
                 for one in rows
                 if passes(one, one.visit.visit_id in reviewed, wanted)
             ]
-            assert cards._newest(connection, wanted, None, VISITS) == mine, wanted
+            assert cards._in_order(connection, wanted, None, VISITS) == mine, wanted
             older = [one for one in mine if one < (place.start, place.visit_id)]
-            assert cards._newest(connection, wanted, place, 4)[:4] == older[:4], wanted
+            assert cards._in_order(connection, wanted, place, 4)[:4] == older[:4], wanted
+            newer = [one for one in reversed(mine) if one > (place.start, place.visit_id)]
+            assert cards._in_order(connection, wanted, place, 4, newer=True)[:4] == newer[:4], wanted
             filled += bool(mine)
     assert filled > 500
 
@@ -142,7 +144,7 @@ def test_no_combination_goes_through_all_visits(store: Store) -> None:
                 for wanted in combinations():
                     for place in (None, Place(START + timedelta(minutes=30), "v050")):
                         with store._database.reading() as connection:
-                            cards._newest(connection, wanted, place, 5)
+                            cards._in_order(connection, wanted, place, 5)
     finally:
         sa.event.remove(engine, "before_cursor_execute", explain)
     # What was looked up is looked at one by one, and put in order.

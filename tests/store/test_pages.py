@@ -108,7 +108,8 @@ def test_no_list_looks_at_every_visit(store: Store, wanted: CardFilter) -> None:
     try:
         for place in (None, Place(START + timedelta(minutes=40), "v040")):
             page = store.cards.page(wanted, 5, place)
-            store.cards.neighbours(page.cards[0].stored.visit.visit_id)
+            for asked in (CardFilter(), wanted):
+                store.cards.neighbours(page.cards[0].stored.visit.visit_id, asked)
             store.cards.are_in([(START, START + timedelta(hours=1))])
             store.species.names()
             store.species.total()
@@ -142,6 +143,20 @@ def test_neighbours_are_those_that_began_next(store: Store) -> None:
         assert store.cards.neighbours(middle) == (after, before)
     assert store.cards.neighbours(order[-1])[0] is None
     assert store.cards.neighbours("nothing") == (None, None)
+
+
+@pytest.mark.parametrize("wanted", FILTERS, ids=str)
+def test_neighbours_of_a_list_are_in_it(store: Store, wanted: CardFilter) -> None:
+    """Who goes through the unreviewed sparrows with j is led to the next of them, and not to a tit in between."""
+    listed = matches(store, wanted)
+    for visit_id in matches(store, CardFilter()):
+        visit = store.visits.get(visit_id)
+        assert visit is not None
+        here = (visit.start, visit_id)
+        places = [(found.start, one) for one in listed if (found := store.visits.get(one)) is not None]
+        newer = min((one for one in places if one > here), default=(None, None))[1]
+        older = max((one for one in places if one < here), default=(None, None))[1]
+        assert store.cards.neighbours(visit_id, wanted) == (newer, older)
 
 
 def test_a_span_without_birds_is_told_apart(store: Store) -> None:

@@ -279,6 +279,54 @@ def test_a_phone_shows_it_whole(station: Station, path: str) -> None:
         station.resize(*DESK)
 
 
+def test_health_on_a_phone_hides_nothing_beyond_its_edge(station: Station) -> None:
+    """The last bird of a camera, and what the log says, stood right of the edge, where nobody looks for them."""
+    station.bird("Great tit", ago_s=200.0)
+    station.resize(*PHONE)
+    try:
+        station.open("/health")
+        label = "return getComputedStyle(document.querySelector('.stacks td:nth-of-type(3)'), '::before').content"
+        assert station.driver.execute_script(label) == '"Last bird: "'
+        assert station.text(".stacks td:nth-of-type(3)")
+        assert "Pictures/s" not in station.text(".stacks")  # known to nobody here
+        wide = "return [...document.querySelectorAll('.scroll')].map(one => one.scrollWidth - one.clientWidth)"
+        assert set(station.driver.execute_script(wide)) == {0}
+    finally:
+        station.resize(*DESK)
+
+
+def test_a_finger_leaves_the_choice_of_a_species(station: Station) -> None:
+    """A phone has no Esc: who pressed "Another species" by mistake had to load the page anew."""
+    visit_id = station.bird("Great tit", State.UNCERTAIN, ago_s=20.0)
+    was = station.verdict(visit_id)
+    with station.fingers():
+        station.open("/review")
+        station.driver.execute_script("arguments[0].click()", station.find(".pick")[0])
+        assert station.find("dialog#pick[open]")
+        assert not station.find("#pick .keyhelp")[0].is_displayed()
+        station.find("#pick button[value=cancel]")[0].click()
+        assert not station.find("dialog#pick[open]")
+        station.driver.execute_script("arguments[0].click()", station.find("[data-key=x]")[0])
+        bar = station.find("#selection")[0]
+        beyond = "const bar = arguments[0].getBoundingClientRect().right;"
+        beyond += " return [...arguments[0].querySelectorAll('button, input:not([type=hidden])')]"
+        beyond += ".filter(one => one.getBoundingClientRect().right > bar || one.offsetWidth < 90).length"
+        assert station.driver.execute_script(beyond, bar) == 0  # what is said of all selected visits
+    assert station.verdict(visit_id) == was
+
+
+def test_an_open_page_grows_older_without_news(station: Station) -> None:
+    """A daemon that hangs writes nothing: until the next bird a tablet went on saying that all was well."""
+    minute = "const usual = window.setInterval; window.setInterval = (what, ms) => usual(what, ms / 60)"
+    script = station.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": minute})
+    try:
+        station.open("/health")
+        station.driver.execute_script("document.querySelector('#live h1').textContent = 'an hour ago'")
+        wait_for(lambda: station.text("#live h1") == "Health", "the page to ask again", 10)
+    finally:
+        station.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
 def test_a_phone_shows_the_newest_hour_and_the_name_first(station: Station) -> None:
     """In the evening the table of hours looked empty; a visit's name and its review stood below all its pictures."""
     visit_id = station.bird("Great tit", ago_s=200.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from birdwatchd.testing import temporary_store
 from birdwatchd.web.access.login import Login, hash_of
 from birdwatchd.web.routes import camera_now
 from birdwatchd.web.routes.camera_lines import CannotBeWritten, Drawn, drawn_shapes, into_main, into_part, lines_of
-from tests.support.live import live_pictures
+from tests.support.live import JAY, LEAF, example_view, live_pictures
 from tests.support.page import browser
 
 TRIANGLE = "0.1 0.2, 0.4 0.2, 0.4 0.5"
@@ -110,6 +111,16 @@ def test_without_a_daemon_the_page_says_so(tmp_path: Path) -> None:
 def test_there_are_no_cameras_but_those_that_are_configured(home: Path, path: str) -> None:
     """A key in an address is looked up, and never a path."""
     assert somebody(home).get(path).status == 404
+
+
+def test_what_is_perhaps_a_bird_is_no_more_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ "No bird is followed. 2 more may be birds." says more than what?"""
+    perhaps = replace(example_view("nut"), tracks=((JAY, False), (LEAF, False)))
+    monkeypatch.setattr("tests.support.live.example_view", lambda *_: perhaps)
+    with temporary_store() as store, live_pictures(store.home, {"nut": True}):
+        words = " ".join(somebody(store.home).get("/cameras/nut").text.split())
+    assert "2 things that may be birds are followed." in words
+    assert "more may be" not in words
 
 
 def test_what_the_gate_sees_is_drawn_over_the_picture_that_it_saw(home: Path) -> None:

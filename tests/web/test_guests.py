@@ -46,3 +46,10 @@ def test_a_guest_who_logs_in_finds_the_same_visits(home: Path) -> None:
     """The filters of the list are part of its address."""
     shown = guest(home).get("/visits?state=confirmed&day=2026-05-01").text
     assert 'href="/login?next=%2Fvisits%3Fstate%3Dconfirmed%26day%3D2026-05-01"' in shown
+
+
+def test_what_the_owner_can_do_is_not_a_guests_help(home: Path) -> None:
+    """Commands of the station's machine, and pages that ask for a password, help nobody who passes by."""
+    assert "birdwatchd check" in browser(home).get("/help").text
+    shown = guest(home).get("/help").text
+    assert ("Uncertain" in shown, "birdwatchd check" in shown, "/health" in shown) == (True, False, False)

@@ -185,7 +185,7 @@ def test_a_visit_says_what_it_is_taken_for_and_why(owner: Browser) -> None:
 
 def test_a_visit_leads_back_to_the_list_that_it_was_chosen_from(owner: Browser) -> None:
     """After some birds and a review nobody presses the browser's "back" ten times to see the rest of the list."""
-    query = "camera=nut&species=Passer+domesticus"
+    query = "camera=nut&least=0"
     card = re.search(rf'id="v-{SURE}".*?href="([^"]+)"', owner.get(f"/visits?{query}").text, re.DOTALL)
     assert card is not None
     for address in (card[1], card[1].replace(SURE, UNSURE)):
@@ -202,6 +202,23 @@ def test_a_visit_leads_back_to_the_list_that_it_was_chosen_from(owner: Browser) 
     assert "Back to the list" in owner.get(answer.headers["location"]).text
     assert "?list=" not in owner.get("/visits").text
     assert "Back to the list" not in owner.get(f"/visits/{SURE}").text
+
+
+def test_older_and_newer_stay_in_the_list(home: Path, owner: Browser) -> None:
+    """Who chose the sparrows wants to see the next sparrow, and not what came between the two."""
+    with Store.open(home, zone=ZONE) as store:
+        earlier = example_visit(
+            new_visit_id(NOW - timedelta(days=2), 1), "House sparrow", start=NOW - timedelta(days=2)
+        )
+        store.writer().record(earlier, [], NOW)
+
+    def neighbours(query: str) -> dict[str, str]:
+        text = owner.get(f"/visits/{SURE}?{urlencode({'list': query})}").text
+        return {way: where for where, way in re.findall(r'href="/visits/(\w+)[^"]*" rel="(next|prev)"', text)}
+
+    assert neighbours("")["next"] == UNSURE
+    assert neighbours("species=Passer+domesticus") == {"next": earlier.visit_id}
+    assert neighbours("species=Upupa+epops") == {}
 
 
 @pytest.mark.parametrize(
@@ -224,6 +241,8 @@ def test_every_page_leads_to_what_its_words_mean(owner: Browser) -> None:
     legend = re.search(r'<dl class="keys">.*?</dl>', owner.get("/review").text, re.DOTALL)
     assert legend is not None
     assert legend[0] in said
+    commands = {one.split()[1] for one in re.findall(r"<code[^>]*>(birdwatchd [^<]+)</code>", said)} - {"--help"}
+    assert {"check", "web", "rules", "backup", "retention"} == commands
 
 
 def test_pictures_are_made_small_and_never_large(owner: Browser) -> None:

@@ -78,6 +78,25 @@ def test_a_review_that_cannot_be_is_explained(owner: Browser) -> None:
     assert (in_place.status, 'role="alert"' in in_place.text) == (200, True)
 
 
+def test_a_misspelt_name_stays_to_be_put_right(owner: Browser) -> None:
+    """On a phone a long name takes a while: one wrong letter in it must not cost the rest."""
+    said = {"verdict": "species", "species": 'House "sparow', "part": "verdict"}
+    part = owner.post(f"/visits/{UNSURE}/review", said, hx_request="true").text
+    assert 'value="House &#34;sparow"' in part
+    said["species"] = "House sparrow"
+    part = owner.post(f"/visits/{UNSURE}/review", said, hx_request="true").text
+    assert 'value="House sparrow" required' not in part
+
+
+def test_what_a_person_said_is_not_asked_again(owner: Browser) -> None:
+    """After a review the largest button still asked whether the name is right; it is the undo that one looks for."""
+    said = {"verdict": "confirm", "part": "verdict"}
+    assert 'value="confirm"' in owner.get(f"/visits/{UNSURE}").text
+    part = owner.post(f"/visits/{UNSURE}/review", said, hx_request="true").text
+    assert ('value="confirm"' in part, 'value="undo"' in part) == (False, True)
+    assert 'value="confirm"' not in owner.get(f"/visits/{UNSURE}").text
+
+
 def test_a_name_is_confirmed_as_it_was_seen(home: Path, owner: Browser) -> None:
     """The page lay open in a pocket; meanwhile somebody else, or `relabel`, gave the bird another name."""
     seen = owner.get(f"/visits/{UNSURE}").text

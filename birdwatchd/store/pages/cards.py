@@ -98,7 +98,7 @@ class Cards:
     def page(self, wanted: CardFilter, size: int, after: Place | None = None) -> CardPage:
         """The newest visits that are wanted, or those that follow a place."""
         with self._database.reading() as connection:
-            found = _newest(connection, wanted, after, size + 1)
+            found = _in_order(connection, wanted, after, size + 1)
             shown = [visit_id for _, visit_id in found[:size]]
             cards = _cards(connection, shown)
         older = Place(*found[size - 1]) if len(found) > size else None
@@ -107,7 +107,7 @@ class Cards:
     def ids(self, wanted: CardFilter, limit: int) -> list[str]:
         """The newest visits that are wanted, at most `limit`, newest first."""
         with self._database.reading() as connection:
-            return [visit_id for _, visit_id in _newest(connection, wanted, None, limit)][:limit]
+            return [visit_id for _, visit_id in _in_order(connection, wanted, None, limit)][:limit]
 
     def these(self, visit_ids: Sequence[str]) -> tuple[Card, ...]:
         """Some visits, in this order; without those that are gone."""
@@ -139,25 +139,31 @@ class Cards:
         with self._database.reading() as connection:
             return connection.execute(query).scalar() if 0 <= number < MOST_NUMBER else None
 
-    def neighbours(self, visit_id: str) -> tuple[str | None, str | None]:
-        """The visits of birds that began next after and next before one; None at either end."""
+    def neighbours(self, visit_id: str, wanted: CardFilter = CardFilter()) -> tuple[str | None, str | None]:
+        """Of the visits that are wanted those that began next after and next before one; None at either end.
+
+        The one itself need not be wanted: reviewed, it is no longer among the unreviewed.
+        """
         visit = schema.visit.c
         with self._database.reading() as connection:
             mine = connection.execute(sa.select(visit.started_at).where(visit.id == visit_id)).scalar()
             if mine is None:
                 return None, None
-            place = sa.tuple_(visit.started_at, visit.id)
-            here = sa.tuple_(sa.literal(mine, visit.started_at.type), visit_id)
-            birds = sa.select(visit.id).where(visit.state != State.REJECTED.value)
-            newer = birds.where(visit.started_at >= mine, place > here).order_by(visit.started_at, visit.id)
-            older = birds.where(visit.started_at <= mine, place < here)
-            older = older.order_by(visit.started_at.desc(), visit.id.desc())
-            first, second = (connection.execute(query.limit(1)).scalar() for query in (newer, older))
+            place = Place(mine, visit_id)
+            found = (_in_order(connection, wanted, place, 1, newer=newer) for newer in (True, False))
+            first, second = (next((one for _, one in side), None) for side in found)
         return first, second
 
 
-def _newest(connection: Connection, wanted: CardFilter, after: Place | None, limit: int) -> list[tuple[datetime, str]]:
-    """When the newest visits of all stretches began, and their ids, newest first; of each stretch at most `limit`."""
+def _in_order(
+    connection: Connection, wanted: CardFilter, place: Place | None, limit: int, *, newer: bool = False
+) -> list[tuple[datetime, str]]:
+    """When visits of all stretches began, and their ids: the newest first, of those before a place where there is one.
+
+    Args:
+        limit: of each stretch at most so many.
+        newer: those after the place instead, the oldest first.
+    """
     if wanted.species is not None and wanted.states and State.CONFIRMED not in wanted.states:
         return []
     cameras = _cameras(connection, wanted.camera)
@@ -165,11 +171,11 @@ def _newest(connection: Connection, wanted: CardFilter, after: Place | None, lim
         return []
     few = next((one for one in _lookups(wanted) if _are_few(connection, one)), None)
     if few is not None:
-        queries = [_newest_of_few(few, wanted, cameras, after, limit)]
+        queries = [_of_few(few, wanted, cameras, place, limit, newer)]
     else:
-        queries = [_newest_of(one, wanted, after, limit) for one in _stretches(wanted, cameras)]
+        queries = [_of_stretch(one, wanted, place, limit, newer) for one in _stretches(wanted, cameras)]
     found = [(row.started_at, row.id) for query in queries for row in connection.execute(query)]
-    return sorted(found, reverse=True)
+    return sorted(found, reverse=not newer)
 
 
 def _cameras(connection: Connection, key: str | None) -> list[int]:
@@ -195,15 +201,15 @@ def _are_few(connection: Connection, lookup: sa.Select[Any]) -> bool:
     return int(connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()) <= FEW
 
 
-def _newest_of_few(
-    lookup: sa.Select[Any], wanted: CardFilter, cameras: list[int], after: Place | None, limit: int
+def _of_few(
+    lookup: sa.Select[Any], wanted: CardFilter, cameras: list[int], place: Place | None, limit: int, newer: bool
 ) -> sa.Select[Any]:
-    """The query of the newest visits among few."""
+    """The query of the next visits among few."""
     few, states = lookup.subquery("few").c, [state.value for state in wanted.states or BIRDS]
     conditions = [few.state.in_(states), few.camera_id.in_(cameras), *_of_score(few.score, wanted)]
     if wanted.species is not None:
         conditions.append(few.species == wanted.species)
-    return _page(few, conditions, wanted, after, limit)
+    return _next(few, conditions, wanted, place, limit, newer)
 
 
 def _of_score(score: sa.ColumnElement[float], wanted: CardFilter) -> list[sa.ColumnElement[bool]]:
@@ -231,29 +237,39 @@ def _stretches(wanted: CardFilter, cameras: list[int]) -> list[list[sa.ColumnEle
     return [[visit.camera_id == one, visit.state == state] for one, state in product(cameras, states)]
 
 
-def _newest_of(
-    stretch: Sequence[sa.ColumnElement[bool]], wanted: CardFilter, after: Place | None, limit: int
+def _of_stretch(
+    stretch: Sequence[sa.ColumnElement[bool]], wanted: CardFilter, place: Place | None, limit: int, newer: bool
 ) -> sa.Select[Any]:
-    """The query of the newest visits of one stretch."""
+    """The query of the next visits of one stretch."""
     visit = schema.visit.c
-    return _page(visit, [*stretch, *_of_score(visit.score + 0, wanted)], wanted, after, limit)
+    return _next(visit, [*stretch, *_of_score(visit.score + 0, wanted)], wanted, place, limit, newer)
 
 
-def _page(
-    visit: Any, conditions: Sequence[sa.ColumnElement[bool]], wanted: CardFilter, after: Place | None, limit: int
+def _next(
+    visit: Any,
+    conditions: Sequence[sa.ColumnElement[bool]],
+    wanted: CardFilter,
+    place: Place | None,
+    limit: int,
+    newer: bool,
 ) -> sa.Select[Any]:
-    """The newest visits for which the conditions hold, and all of the filter but species, camera, state and score.
+    """The next visits for which the conditions hold, and all of the filter but species, camera, state and score.
+
+    Of two ends on one side only the nearer one is asked for: SQLite would begin at the farther one.
 
     Args:
         visit: the columns of the table, or of some of its rows.
     """
     query, table = sa.select(visit.id, visit.started_at).where(*conditions), visit.id.table.name
-    if wanted.since is not None:
-        query = query.where(visit.started_at >= wanted.since)
-    until = min(wanted.until or _END_OF_TIME, _END_OF_TIME)
-    if after is not None and after.start < until:  # one end only: SQLite would begin at the later one
-        place = sa.tuple_(sa.literal(after.start, visit.started_at.type), after.visit_id)
-        query = query.where(visit.started_at <= after.start, sa.tuple_(visit.started_at, visit.id) < place)
+    since, until = wanted.since, min(wanted.until or _END_OF_TIME, _END_OF_TIME)
+    at = None if place is None else sa.tuple_(sa.literal(place.start, visit.started_at.type), place.visit_id)
+    mine = sa.tuple_(visit.started_at, visit.id)
+    if newer and place is not None and (since is None or place.start >= since):
+        since, query = place.start, query.where(mine > at)
+    if since is not None:
+        query = query.where(visit.started_at >= since)
+    if not newer and place is not None and place.start < until:
+        query = query.where(visit.started_at <= place.start, mine < at)
     else:
         query = query.where(visit.started_at < until)
     if wanted.firsts:
@@ -264,7 +280,8 @@ def _page(
         query = query.where(sa.literal_column(f"{table}.reviewed + 0") == 0)
     if wanted.over:
         query = query.where(visit.ended_at.is_not(None))
-    return query.order_by(visit.started_at.desc(), visit.id.desc()).limit(limit)
+    order = (visit.started_at, visit.id)
+    return query.order_by(*(order if newer else (one.desc() for one in order))).limit(limit)
 
 
 def _cards(connection: Connection, visit_ids: Sequence[str]) -> tuple[Card, ...]:

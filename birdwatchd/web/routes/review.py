@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -43,12 +43,14 @@ class ReviewItem:
         pictures: numbers of the moments whose pictures are shown.
         guesses: names that the network also found likely, without the visit's own.
         problem: why the last review of it was not taken.
+        typed: the name in it, to be put right.
     """
 
     card: Card
     pictures: tuple[int, ...]
     guesses: tuple[tuple[str, float], ...]
     problem: str = ""
+    typed: str = ""
 
 
 @router.get("/review")
@@ -92,7 +94,8 @@ def say(request: Request, visit_id: str) -> Response:
         return RedirectResponse(back, 303)
     card = card_of(home, visit_id)
     template = "visit_verdict.html" if form.get("part") == "verdict" else "review_item.html"
-    return render(request, template, guess_hidden=_hides(form), back=back, **_parts(home, _item(home, card, problem)))
+    item = replace(_item(home, card), problem=problem, typed=form.get("species", "")[:255] if problem else "")
+    return render(request, template, guess_hidden=_hides(form), back=back, **_parts(home, item))
 
 
 @router.get("/names")
@@ -130,7 +133,7 @@ def _store(home: Home, visit_id: str, form: dict[str, str]) -> None:
         review_visit(home.config, options, home.now())
 
 
-def _item(home: Home, card: Card, problem: str = "") -> ReviewItem:
+def _item(home: Home, card: Card) -> ReviewItem:
     visit = card.stored.visit
     moments = [
         moment
@@ -138,7 +141,7 @@ def _item(home: Home, card: Card, problem: str = "") -> ReviewItem:
         if moment.crop is not None and home.shows(visit.camera)
     ]
     best = sorted(moments, key=lambda moment: moment.sort_key, reverse=True)[:PICTURES]
-    return ReviewItem(card, tuple(moment.idx for moment in best), guesses_of(visit.verdict), problem)
+    return ReviewItem(card, tuple(moment.idx for moment in best), guesses_of(visit.verdict))
 
 
 def _parts(home: Home, item: ReviewItem) -> dict[str, Any]:

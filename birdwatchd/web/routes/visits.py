@@ -110,8 +110,8 @@ def visit(request: Request, visit_id: str) -> Response:
     card = card_of(home, visit_id)
     found = card.stored.visit
     moments = home.store.visits.moments(visit_id)
-    newer, older = home.store.cards.neighbours(visit_id)
     listed = list_query(dict(parse_qsl(request.query_params.get("list", ""))))
+    newer, older = home.store.cards.neighbours(visit_id, read_filter(dict(parse_qsl(listed)), home.zone).wanted)
     has_clip = found.clip is not None and home.shows(found.camera) and home.media.has_clip(found.clip)
     return render(
         request,

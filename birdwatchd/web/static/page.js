@@ -83,6 +83,7 @@ if (live && live.hasAttribute("hx-get")) {
   };
   if (!document.hidden) listen(false);
   document.addEventListener("visibilitychange", attend);
+  setInterval(() => { if (!document.hidden) renew(); }, 60000); // ages grow, and a daemon that hangs writes no news
   window.addEventListener("pagehide", hush);
   window.addEventListener("pageshow", attend); // with the back button a page may come as it was left
 }

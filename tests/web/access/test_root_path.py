@@ -8,6 +8,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,38 @@ def test_a_path_that_is_an_address_of_the_page_is_refused() -> None:
     for name in own:
         with pytest.raises(ValidationError, match="begins as addresses of the page do"):
             WebSettings(root_path=f"/{name}")
+
+
+@pytest.mark.parametrize(
+    ("web", "headers", "port"),
+    [
+        ({"root_path": ROOT}, {}, 8787),
+        ({"trusted_proxies": ["127.0.0.1"]}, {"x_forwarded_prefix": ROOT}, 8787),
+        ({"ingress": 8099, "ingress_peers": ["127.0.0.1"]}, {"x_ingress_path": ROOT}, 8099),
+    ],
+    ids=["the configuration", "a proxy", "Home Assistant"],
+)
+def test_a_fault_of_the_guard_leads_back_below_the_path(
+    home: Path, monkeypatch: pytest.MonkeyPatch, web: dict[str, Any], headers: dict[str, str], port: int
+) -> None:
+    """The page that says it has links and a style sheet; outside of the path they are another program's."""
+
+    def broken(*_: object) -> str:
+        raise ZeroDivisionError
+
+    async def served(*call: Any) -> None:
+        with suppress(ZeroDivisionError):  # which goes on to the server's log, after the answer
+            await app(*call)
+
+    somebody = browser(home, web={"password_file": home / "p", **web})
+    somebody.port = port
+    app, somebody.app = somebody.app, served
+    monkeypatch.setattr("birdwatchd.web.access.guard.chosen", broken)
+    answer = somebody.get("/visits", **headers)
+    assert answer.status == 500
+    shown = addresses(answer.text)
+    assert f"{ROOT}/" in shown
+    assert [one for one in shown if not one.startswith(f"{ROOT}/")] == []
 
 
 @pytest.mark.parametrize(
