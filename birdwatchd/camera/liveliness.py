@@ -22,6 +22,7 @@ MOST_CONTRAST = 3.5  # that is ever asked for: a bird that sat in drawn rain had
 SPARSE_FILL = 0.36  # mean share of the box that differs; leaves are specks, a bird is solid
 SPARSE_CONTRAST = 1.5  # what is sparse and fainter is lifeless, even where it moves
 EXPLAINED = 0.58  # mean change score; what light and shifts explain better is a trunk that swung, or noise
+MIN_SCORES = 2  # one look is too little: a drawn bird that flew through had 0.45 in the only one
 
 
 @dataclass(slots=True)
@@ -60,5 +61,5 @@ class Liveliness:
         fill, clutter = self._fill / self.sightings, self._clutter / self.sightings
         needed = min(MOST_CONTRAST, max(FAINT_CONTRAST, CLUTTER_CONTRAST * clutter))
         still = activity < STILL_ACTIVITY and contrast < needed
-        explained = self._score < EXPLAINED * self._scored
+        explained = self._scored >= MIN_SCORES and self._score < EXPLAINED * self._scored
         return still or explained or (fill < SPARSE_FILL and contrast < SPARSE_CONTRAST)

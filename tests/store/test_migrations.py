@@ -46,18 +46,23 @@ ADDED: dict[str, tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     "0011": ((), ()),
     "0012": (("species_month",), ()),
     "0013": ((), ()),
+    "0014": ((), ()),
 }
 LISTS = ("ix_visit_rare", "ix_visit_firsts", "ix_visit_species_started_at_count_max_clock")
 
 
-def triggers(connection: sqlite3.Connection) -> list[str]:
-    """Those that there are."""
-    return [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY 1")]
+def triggers(connection: sqlite3.Connection) -> dict[str, str]:
+    """Those that there are, and what they do."""
+    return dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY 1").fetchall())
 
 
 def take_away(connection: sqlite3.Connection, version: str) -> None:
     """Make a database what it was before a version."""
     tables, columns = ADDED[version]
+    if version == "0014":
+        connection.executescript("""DROP TRIGGER species_month_delete;
+            CREATE TRIGGER species_month_delete AFTER DELETE ON visit BEGIN SELECT 'as it was'; END;""")
+        return
     if version == "0013":
         drop_filters(connection)
         return

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 __all__ = ["FOLDER", "REVISIONS", "upgrade"]
 
 FOLDER = Path(__file__).parent
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013")
+REVISIONS = tuple(f"{number:04}" for number in range(1, 15))
 
 
 def upgrade(connection: Connection) -> None:
