@@ -21,8 +21,8 @@ CLUTTER_CONTRAST = 0.5  # the same for each tentative track at once: leaves in w
 MOST_CONTRAST = 3.5  # that is ever asked for: a bird that sat in drawn rain had 3.6
 SPARSE_FILL = 0.36  # mean share of the box that differs; leaves are specks, a bird is solid
 SPARSE_CONTRAST = 1.5  # what is sparse and fainter is lifeless, even where it moves
-EXPLAINED = 0.58  # mean change score; what light and shifts explain better is a trunk that swung, or noise
-MIN_SCORES = 2  # one look is too little: a drawn bird that flew through had 0.45 in the only one
+EXPLAINED = 0.57  # mean change score; what light and shifts explain better is a trunk that swung, or noise
+MIN_SCORES = 2  # one look is too little: a drawn bird that flew through had 0.45 in the only one; with two, 0.58
 
 
 @dataclass(slots=True)
