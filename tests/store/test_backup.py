@@ -347,7 +347,6 @@ def test_an_upgrade_keeps_a_copy_from_before(store: Store, sightings: Any) -> No
     copies = []
     for day in range(5):
         with closing(sqlite3.connect(store.path)) as connection:
-            drop_filters(connection)
             connection.execute("UPDATE alembic_version SET version_num = ?", (migrations.REVISIONS[-2],))
             connection.commit()
         os.utime(store.path, (NOW.timestamp() + 86400 * day,) * 2)

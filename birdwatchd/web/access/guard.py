@@ -118,7 +118,7 @@ class Guard:
         device = "" if is_ingress or placed["client"] == scope["client"] else network_of(_peer(placed))
         scope = placed
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        scope = {**scope, "language": chosen(headers, self._language)}
+        scope = {**scope, "language": chosen(headers, self._language), "headers": _without_cookies(scope)}
         send = _with_headers(scope["root_path"], send, may_frame=is_ingress)
         refusal = self._refusal(scope, headers, is_ingress=is_ingress)
         if refusal:
@@ -289,6 +289,11 @@ def _with_headers(root_path: str, send: Send, *, may_frame: bool) -> Send:
         await send(message)
 
     return sending
+
+
+def _without_cookies(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """The headers for the page, which needs no cookie: FastAPI would parse all, and `http.cookies` is slow at some."""
+    return [(name, value) for name, value in scope["headers"] if name != b"cookie"]
 
 
 async def _answer(
