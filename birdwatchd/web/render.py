@@ -130,7 +130,8 @@ def home_of(request: Request) -> Home:
 
 def words_of(request: Request) -> words.Words:
     """The words of the language that somebody is answered in."""
-    return words.Words(language(chosen(request.headers, home_of(request).config.web.language)))
+    said_by_guard = request.scope.get("language")  # a fault of the guard itself is answered without it
+    return words.Words(language(said_by_guard or chosen(request.headers, home_of(request).config.web.language)))
 
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
