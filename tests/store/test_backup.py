@@ -83,6 +83,19 @@ def test_nothing_is_copied_twice_and_nothing_stays_for_ever(store: Store, tmp_pa
     assert files(folder) == files(store.home)
 
 
+def test_what_a_killed_backup_left_goes_with_the_next(store: Store, tmp_path: Path) -> None:
+    """SQLite writes files beside a copy; one that was killed between their going left two of them for ever."""
+    fill(store, 1)
+    folder = tmp_path / "backup"
+    back_up(store.home, folder, NOW, machine=MACHINE)
+    before = {path.name for path in folder.iterdir()}
+    for ending in ("", "-journal", "-wal", "-shm"):
+        (folder / f".birdwatchd-20260501T000000Z.sqlite3.part{ending}").touch()
+    (folder / ".birdwatchd-20260430T000000Z.sqlite3.part-wal").touch()
+    made = back_up(store.home, folder, NOW + timedelta(days=1), machine=MACHINE)
+    assert {path.name for path in folder.iterdir()} == before | {made.database.name}
+
+
 def test_a_clock_that_was_set_back_costs_no_backup(store: Store, tmp_path: Path) -> None:
     """A Raspberry Pi has no clock: it may boot in the past, and the newest backup must still be the newest."""
     fill(store, 1)

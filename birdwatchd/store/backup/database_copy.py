@@ -169,9 +169,9 @@ def sync_file_system(folder: Path) -> None:
 
 def remove_part(part: Path) -> None:
     """Delete an unfinished copy, with what SQLite wrote beside it."""
-    for path in (part, part.with_name(f"{part.name}-journal")):
+    for ending in ("", "-journal", "-wal", "-shm"):
         with suppress(OSError):
-            path.unlink()
+            part.with_name(f"{part.name}{ending}").unlink()
 
 
 def keep_before_migration(path: Path, revision: str) -> Path | None:
@@ -192,7 +192,7 @@ def keep_before_migration(path: Path, revision: str) -> Path | None:
         stamp = stamp_of(datetime.fromtimestamp(changed_s, UTC))
         target = path.with_name(f"birdwatchd-before-{revision}-{stamp}.sqlite3")
         part = target.with_name(f".{target.name}.part")
-        for stale in path.parent.glob(".birdwatchd-before-*.part"):
+        for stale in path.parent.glob(".birdwatchd-before-*.part*"):
             remove_part(stale)
         copy_database(path, part)
         put_in_place(part, target)

@@ -88,8 +88,8 @@ class BackupFolder:
         write_whole(marker, (json.dumps(mine) + "\n").encode())
 
     def remove_unfinished(self) -> None:
-        """Delete databases that a killed backup left unfinished."""
-        for part in self.path.glob(".birdwatchd-*.sqlite3.part"):
+        """Delete databases that a killed backup left unfinished, and what SQLite wrote beside them."""
+        for part in self.path.glob(".birdwatchd-*.sqlite3.part*"):
             remove_part(part)
 
     @contextmanager
