@@ -106,7 +106,7 @@ def parse_config(text: str, file: str, environ: Mapping[str, str], *, missing: s
     """
     reader = _Reader(file, environ, missing)
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_ShallowLoader)
         data = {} if root is None else reader.read(root, ())
     except yaml.YAMLError as error:
         raise ConfigError(_yaml_problem(file, error)) from None
@@ -129,6 +129,15 @@ def parse_config(text: str, file: str, environ: Mapping[str, str], *, missing: s
             problems = (*problems[:MOST_PROBLEMS], f"{file}: and {more} more problems; mend these first")
         raise ConfigError("\n".join(problems), problems=problems)
     return config
+
+
+class _ShallowLoader(yaml.SafeLoader):
+    """Gives up where brackets are nested too deeply; PyYAML's time grows with the square of the depth."""
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803  # PyYAML's name
+        if self.flow_level > MOST_DEPTH:
+            raise RecursionError
+        super().fetch_flow_collection_start(TokenClass)
 
 
 class _Reader:
