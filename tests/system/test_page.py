@@ -89,6 +89,7 @@ def test_birds_are_judged_without_a_mouse(station: Station) -> None:
     station.press("u")
     wait_for(lambda: station.verdict(ids[1]) == was, "the review to be undone", 20)
     wait_for(lambda: selected() == ids[1], "the first one to be selected again", 10)
+    wait_for(lambda: station.find(f"#r-{ids[1]}:not(.done)"), "the bird to be asked for again", 10)
     station.press("j", "n")
     wait_for(lambda: station.verdict(ids[2])[0] is State.REJECTED, "no bird", 20)
     wait_for(lambda: selected() == ids[3], "the next one to be selected", 10)
@@ -100,6 +101,28 @@ def test_birds_are_judged_without_a_mouse(station: Station) -> None:
     station.press("?")
     wait_for(lambda: station.find("dialog#legend[open]"), "the list of keys", 10)
     assert station.find(".problem") == []
+
+
+def test_an_answer_that_comes_late_leaves_the_chosen_bird_alone(station: Station) -> None:
+    """Whoever goes on before the station has answered judges the bird that is framed, and no other."""
+    for number in range(4):
+        station.bird("Great tit", State.UNCERTAIN, ago_s=200.0 + number)
+    station.open("/review")
+    ids = [one.get_attribute("data-visit") for one in station.find(".item")]
+    framed = lambda: station.find(".item.selected")[0].get_attribute("data-visit")  # noqa: E731
+    station.driver.execute_script(
+        "const send = XMLHttpRequest.prototype.send;"
+        "XMLHttpRequest.prototype.send = function (...body) { setTimeout(() => send.apply(this, body), 1000); }"
+    )
+    station.press("c", "j", "j")
+    wait_for(lambda: station.find(f"#r-{ids[0]}.done"), "the review", 20)
+    assert framed() == ids[2]
+    station.press("u", "j")
+    wait_for(lambda: station.find(f"#r-{ids[0]}:not(.done)"), "the undo", 20)
+    assert framed() == ids[1]
+    station.press("n")
+    wait_for(lambda: station.verdict(ids[1])[0] is State.REJECTED, "no bird", 20)
+    assert station.verdict(ids[0])[0] is State.UNCERTAIN
 
 
 def test_many_birds_are_judged_at_once_and_it_is_undone(station: Station) -> None:

@@ -297,16 +297,12 @@ if (queue) {
     const id = event.detail.pathInfo.requestPath.slice(root.length).split("/")[2];
     const after = id && item(id);
     if (!after) return;
-    if (after.classList.contains("done")) {
-      answered.push(id);
-      select(id, { scroll: false });
-      step(1);
-    } else if (answered.includes(id)) {
-      answered.splice(answered.lastIndexOf(id), 1);
-      select(id);
-    } else {
-      select(id);
-    }
+    const isDone = after.classList.contains("done");
+    if (isDone) answered.push(id);
+    else if (answered.includes(id)) answered.splice(answered.lastIndexOf(id), 1);
+    if (selected !== id) return; // whoever has gone on to another bird stays there: the next key is meant for that one
+    select(id, { scroll: !isDone });
+    if (isDone) step(1);
   });
   pick.addEventListener("keydown", (event) => {
     const options = [...pick.querySelectorAll("[data-name]")];
