@@ -19,7 +19,7 @@ from rich.table import Table
 from birdwatchd.commands.progress import track
 from birdwatchd.commands.terminal import err, name_of, out, shown
 from birdwatchd.errors import ConfigError, NoSuchVisit, StoreError
-from birdwatchd.records import FloatArray, Visit
+from birdwatchd.records import FloatArray, Visit, weight_of
 from birdwatchd.search.nearest import Progress, Report, nearest_visits
 from birdwatchd.seen_part import seen_part
 from birdwatchd.settings.config import Config
@@ -98,11 +98,11 @@ def _of_visit(store: StoreReader, visit: Visit) -> _Query:
 
 
 def _weights(best: Sequence[StoredMoment]) -> list[float]:
-    """The odds that each shows a bird, relative to the first's; by quality where that was not kept."""
-    evidence = [moment.bird_evidence for moment in best if moment.bird_evidence is not None]
-    if len(evidence) < len(best):
+    """As in a name, relative to the first's; by quality where it was not kept how much of a bird each shows."""
+    weights = [weight_of(one.bird_evidence, one.quality) for one in best if one.bird_evidence is not None]
+    if len(weights) < len(best):
         return [LEAST_WEIGHT + moment.quality for moment in best]
-    return [math.exp(one - evidence[0]) for one in evidence]
+    return [math.exp(one - weights[0]) for one in weights]
 
 
 def _visit_named(store: StoreReader, text: str) -> Visit:

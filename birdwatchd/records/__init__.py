@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from birdwatchd.records.box import Box
 from birdwatchd.records.camera_status import TEST_CAMERA, Blindness, CameraState, CameraStatus
-from birdwatchd.records.evidence import LIFELESS, Crop, Evidence, LiveView, Moment, Region
+from birdwatchd.records.evidence import LIFELESS, Crop, Evidence, LiveView, Moment, Region, weight_of
 from birdwatchd.records.visit import (
     FloatArray,
     HalfArray,
@@ -51,4 +51,5 @@ __all__ = [
     "new_visit_id",
     "rfc3339",
     "visit_start",
+    "weight_of",
 ]

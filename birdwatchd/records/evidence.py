@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 
 from birdwatchd.records.box import Box
 
-__all__ = ["LIFELESS", "Crop", "Evidence", "LiveView", "Moment", "Region"]
+__all__ = ["LIFELESS", "Crop", "Evidence", "LiveView", "Moment", "Region", "weight_of"]
+
+MIN_QUALITY = 0.01  # that counts: a crop of no quality at all still is a picture of something
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,11 @@ class Moment:
     crop: Crop
     media_s: float | None = None
     frame: bytes = b""
+
+
+def weight_of(bird_evidence: float, quality: float) -> float:
+    """How much a moment counts: the logarithm of the odds that it shows a bird times the quality of its crop."""
+    return bird_evidence + math.log(max(quality, MIN_QUALITY))
 
 
 @dataclass(frozen=True, slots=True)

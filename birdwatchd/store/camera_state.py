@@ -19,7 +19,7 @@ from birdwatchd.store import schema
 from birdwatchd.store.database import Database
 from birdwatchd.store.media import Media
 from birdwatchd.store.news import Day, StoredVisit
-from birdwatchd.store.reader import stored_visits, to_stored_visit
+from birdwatchd.store.reader import best_first, stored_visits, to_stored_visit
 from birdwatchd.store.timekeeping.doubt import is_dated
 
 __all__ = [
@@ -217,9 +217,8 @@ def is_present(connection: Connection, camera: str) -> bool:
 def best_crop(connection: Connection, visit_id: str) -> str | None:
     """The path of the crop of a visit that shows most of a bird, relative to home, if any is kept."""
     moment = schema.moment.c
-    best = moment.bird_evidence.desc().nulls_last(), moment.quality.desc(), moment.idx
     query = sa.select(moment.crop).where(moment.visit_id == visit_id, moment.crop.is_not(None))
-    return connection.execute(query.order_by(*best).limit(1)).scalar()
+    return connection.execute(query.order_by(*best_first()).limit(1)).scalar()
 
 
 def _extend_effort(

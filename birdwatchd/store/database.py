@@ -25,6 +25,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from birdwatchd.errors import StoreError, StoreTooNew, StoreTooOld, StoreUnavailable
+from birdwatchd.records import weight_of
 from birdwatchd.store import migrations, schema
 from birdwatchd.store.backup.database_copy import keep_before_migration
 from birdwatchd.store.media import DAY_FOLDERS, PRIVATE, frame_path, home_lock
@@ -181,6 +182,7 @@ def _open_engine(path: Path, *, read_only: bool) -> Engine:
             connection.execute("PRAGMA journal_mode=WAL")
         connection.create_function("casefold", 1, _casefold, deterministic=True)
         connection.create_function("later", 2, _later, deterministic=True)
+        connection.create_function("weight_of", 2, _weight_of, deterministic=True)
         return connection
 
     engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.QueuePool, max_overflow=20)
@@ -205,6 +207,11 @@ def _begin(connection: Connection) -> None:
 def _casefold(text: Any) -> str | None:
     """SQLite's own lower() knows ASCII only; bird names do not."""
     return None if text is None else str(text).casefold()
+
+
+def _weight_of(bird_evidence: float | None, quality: float) -> float | None:
+    """That of a moment; NULL where its evidence is."""
+    return None if bird_evidence is None else weight_of(bird_evidence, quality)
 
 
 def _later(stamp: str | None, seconds: float) -> str | None:

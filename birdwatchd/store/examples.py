@@ -21,6 +21,7 @@ from birdwatchd.records import LIFELESS, FloatArray, HalfArray, Label, Rank, Sta
 from birdwatchd.store import schema
 from birdwatchd.store.database import Database
 from birdwatchd.store.embeddings import is_model
+from birdwatchd.store.reader import rank_of
 from birdwatchd.store.reviews import ReviewVerdict
 from birdwatchd.store.timekeeping.doubt import is_dated
 
@@ -106,7 +107,7 @@ def _with_moments(connection: Connection, model_id: int, rows: Sequence[Any]) ->
     query = (
         sa.select(moment.visit_id, moment.quality, moment.embedding, moment.logits, moment.bird_evidence)
         .where(moment.visit_id.in_([row.id for row in rows]), moment.model_id == model_id)
-        .order_by(moment.visit_id, moment.bird_evidence.desc().nulls_last(), moment.idx)
+        .order_by(moment.visit_id, moment.idx)
     )
     moments: dict[str, list[Any]] = {}
     for one in connection.execute(query):
@@ -118,8 +119,9 @@ def _with_moments(connection: Connection, model_id: int, rows: Sequence[Any]) ->
 
 
 def _chosen(moments: Sequence[Any]) -> list[Any]:
-    """The moments of most bird evidence; where that was not kept, some spread over the visit."""
+    """The moments that show most of a bird; where that was not kept, some spread over the visit."""
     known = [one for one in moments if one.bird_evidence is not None]
+    known.sort(key=lambda one: rank_of(one.bird_evidence, one.quality), reverse=True)
     spread = np.unique(np.linspace(0, len(moments) - 1, MOMENTS).round().astype(int))
     return known[:MOMENTS] or [moments[i] for i in spread]
 

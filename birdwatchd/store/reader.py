@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from birdwatchd.errors import NoSuchVisit
-from birdwatchd.records import Box, FloatArray, HalfArray, Phase, State, Visit
+from birdwatchd.records import Box, FloatArray, HalfArray, Phase, State, Visit, weight_of
 from birdwatchd.store import schema
 from birdwatchd.store.alert_log import last_seen
 from birdwatchd.store.database import Database
@@ -25,7 +25,7 @@ from birdwatchd.store.news import StoredVisit
 from birdwatchd.store.reviews import verdict_of
 from birdwatchd.store.timekeeping.doubt import is_dated
 
-__all__ = ["StoredMoment", "VisitFilter", "Visits", "rank_of", "stored_visits", "to_stored_visit"]
+__all__ = ["StoredMoment", "VisitFilter", "Visits", "best_first", "rank_of", "stored_visits", "to_stored_visit"]
 
 LAST = "last"  # the newest visit; `last:CAMERA` that of a camera
 SHORTEST = 4  # characters of an id that may stand for it
@@ -61,14 +61,24 @@ class StoredMoment:
     bird_evidence: float | None = None
 
     @property
-    def sort_key(self) -> tuple[float, float]:
-        """Larger for a moment that shows more of a bird, or as much of one in a better picture."""
+    def sort_key(self) -> tuple[bool, float, float]:
+        """Larger for a moment that shows more of a bird in a better picture."""
         return rank_of(self.bird_evidence, self.quality)
 
 
-def rank_of(bird_evidence: float | None, quality: float) -> tuple[float, float]:
-    """Larger for a moment that shows more of a bird, or as much of one in a better picture."""
-    return -float("inf") if bird_evidence is None else bird_evidence, quality
+def rank_of(bird_evidence: float | None, quality: float) -> tuple[bool, float, float]:
+    """Larger for a moment that shows more of a bird in a better picture: the order in which moments make a name."""
+    if bird_evidence is None:
+        return False, -float("inf"), quality
+    return bird_evidence > 0, weight_of(bird_evidence, quality), quality
+
+
+def best_first() -> tuple[sa.ColumnElement[Any], ...]:
+    """The order of `rank_of` for a query of the table `moment`."""
+    moment = schema.moment.c
+    weight = sa.func.weight_of(moment.bird_evidence, moment.quality)
+    shows_bird = sa.func.coalesce(moment.bird_evidence, 0.0) > 0
+    return shows_bird.desc(), weight.desc().nulls_last(), moment.quality.desc(), moment.idx
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ class KeptMoment:
     """
 
     index: int
-    rank: tuple[float, float]
+    rank: tuple[bool, float, float]
     crop: str | None
 
 

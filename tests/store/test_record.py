@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from birdwatchd.errors import StoreDamaged, StoreError, StoreFull
 from birdwatchd.records import LIFELESS, Phase, Rank, State
-from birdwatchd.store import Store, Writer
+from birdwatchd.store import Store, Writer, schema
+from birdwatchd.store.reader import best_first
 from birdwatchd.store.reviews import Review, ReviewVerdict
 from birdwatchd.store.writer import MOST_MOMENTS
 
@@ -348,6 +350,23 @@ def test_the_picture_that_is_published_is_the_one_that_shows_most_of_the_bird(wr
     bird = replace(sightings.moment(1, quality=0.3, jpeg=b"bird"), bird_evidence=5.0)
     writer.record(sightings.visit(ended=True), [empty, bird], NOW)
     assert sightings.contexts[-1].image == b"bird"
+
+
+def test_a_part_of_a_bird_at_the_edge_is_not_shown_before_the_whole_one(
+    writer: Writer, store: Store, sightings: Any
+) -> None:
+    """The network says how much it looks like a bird; the quality, how much of it is in the picture. As for names."""
+    part = replace(sightings.moment(0, quality=0.1, jpeg=b"tail"), bird_evidence=6.0)
+    whole = replace(sightings.moment(1, quality=0.6, jpeg=b"whole"), bird_evidence=5.0)
+    none = replace(sightings.moment(2, quality=1.0, jpeg=b"perch"), bird_evidence=-0.1)
+    doubtful = replace(sightings.moment(3, quality=0.05, jpeg=b"wing"), bird_evidence=0.1)
+    writer.record(sightings.visit(ended=True), [part, whole, none, doubtful], NOW)
+    assert sightings.contexts[-1].image == b"whole"
+    moments = sorted(store.visits.moments("v1"), key=lambda one: one.sort_key, reverse=True)
+    assert [one.idx for one in moments] == [1, 0, 3, 2]
+    with store._database.reading() as connection:
+        query = sa.select(schema.moment.c.idx).order_by(*best_first())
+        assert list(connection.execute(query).scalars()) == [1, 0, 3, 2]
 
 
 def test_of_moments_of_older_versions_the_best_picture_is_published(writer: Writer, sightings: Any) -> None:

@@ -14,7 +14,6 @@ sharpness, whether it touches the edge: `camera/best_shot.py`).
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,13 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from birdwatchd.records import FloatArray, Label
+from birdwatchd.records import FloatArray, Label, weight_of
 
 __all__ = ["BestMoments", "BirdEvidence", "Counted", "logsumexp"]
 
 MOMENTS = 3  # that make the name: one alone is an accident where there are many, more let in pictures without the bird
-
-MIN_QUALITY = 0.01  # that counts: a crop of no quality at all still is a picture of something
 
 Logits = NDArray[np.float64]
 
@@ -95,8 +92,7 @@ class _Moment:
 
     @property
     def weight(self) -> float:
-        """How much it counts: the logarithm of the odds that it shows a bird times the quality of its crop."""
-        return self.evidence + math.log(max(self.quality, MIN_QUALITY))
+        return weight_of(self.evidence, self.quality)
 
 
 class BestMoments:

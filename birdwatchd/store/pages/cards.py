@@ -289,7 +289,7 @@ def _cards(connection: Connection, visit_ids: Sequence[str]) -> tuple[Card, ...]
     moment = schema.moment.c
     kept = sa.select(moment.visit_id, moment.idx, moment.bird_evidence, moment.quality)
     kept = kept.where(moment.visit_id.in_(visit_ids), moment.crop.is_not(None))
-    best: dict[str, tuple[tuple[float, float], int]] = {}
+    best: dict[str, tuple[tuple[bool, float, float], int]] = {}
     for row in connection.execute(kept):
         rank = (rank_of(row.bird_evidence, row.quality), row.idx)
         best[row.visit_id] = max(best.get(row.visit_id, rank), rank)

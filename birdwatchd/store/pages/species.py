@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from birdwatchd.records import State
 from birdwatchd.store import schema
 from birdwatchd.store.database import Database
+from birdwatchd.store.reader import best_first
 from birdwatchd.store.timekeeping.doubt import is_dated
 
 __all__ = ["DayVisit", "SpeciesSeen", "SpeciesSummary"]
@@ -182,7 +183,7 @@ def _picture_query() -> sa.Select[Any]:
     newest = sa.select(visit.id).where(visit.species == sa.bindparam("species"))
     newest = newest.order_by(visit.started_at.desc()).limit(BEST_OF)
     best = sa.select(moment.visit_id, moment.idx).where(moment.visit_id.in_(newest), moment.crop.is_not(None))
-    return best.order_by(moment.bird_evidence.desc().nulls_last(), moment.quality.desc()).limit(1)
+    return best.order_by(*best_first()).limit(1)
 
 
 _PICTURE = _picture_query()  # made once: a list asks it for each species, and making it takes longer than the answer

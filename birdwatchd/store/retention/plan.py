@@ -237,7 +237,7 @@ class Plan:
         if month not in self._best:
             species = {one.visit_id: one.species for one in self._load(month) if one.species and one.files.pictures}
             files = {one.visit_id: one.files.pictures for one in self._load(month)}
-            best: dict[str, tuple[tuple[float, float], str, int]] = {}
+            best: dict[str, tuple[tuple[bool, float, float], str, int]] = {}
             moment, ids = schema.moment.c, sorted(species)
             for first in range(0, len(ids), PAGE):
                 columns = sa.select(moment.visit_id, moment.idx, moment.bird_evidence, moment.quality)
