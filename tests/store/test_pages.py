@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -30,8 +31,21 @@ def visit_of(number: int, **changes: Any) -> Visit:
     return replace(visit, verdict=replace(visit.verdict, state=STATES[number % 5 % 4], rare=number % 4 == 0))
 
 
+@pytest.fixture(scope="module")
+def full_store() -> Iterator[Store]:
+    """Made once, for tests that only read."""
+    with filled_store() as made:
+        yield made
+
+
 @pytest.fixture
 def store() -> Iterator[Store]:
+    with filled_store() as made:
+        yield made
+
+
+@contextmanager
+def filled_store() -> Iterator[Store]:
     with temporary_store() as made:
         writer = made.writer()
         for number in range(60):
@@ -77,26 +91,26 @@ def matches(store: Store, wanted: CardFilter) -> list[str]:
 
 
 @pytest.mark.parametrize("wanted", FILTERS, ids=str)
-def test_pages_put_together_are_the_whole_list(store: Store, wanted: CardFilter) -> None:
+def test_pages_put_together_are_the_whole_list(full_store: Store, wanted: CardFilter) -> None:
     """Whoever leafs through the years sees each visit once, also where several began at the same instant."""
     seen: list[str] = []
     place: Place | None = None
     while True:
-        page = store.cards.page(wanted, 7, place)
+        page = full_store.cards.page(wanted, 7, place)
         seen += [card.stored.visit.visit_id for card in page.cards]
         place = page.older
         if place is None:
             break
         assert len(page.cards) == 7
-    assert seen == matches(store, wanted)
+    assert seen == matches(full_store, wanted)
     assert seen
 
 
 @pytest.mark.parametrize("wanted", FILTERS, ids=str)
-def test_no_list_looks_at_every_visit(store: Store, wanted: CardFilter) -> None:
+def test_no_list_looks_at_every_visit(full_store: Store, wanted: CardFilter) -> None:
     """A station has a million visits after some years; a page that goes through them all takes seconds."""
     plans: list[tuple[str, str]] = []
-    with store._database.reading() as connection:
+    with full_store._database.reading() as connection:
         engine = connection.engine
 
     def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *more: Any) -> None:
@@ -107,12 +121,12 @@ def test_no_list_looks_at_every_visit(store: Store, wanted: CardFilter) -> None:
     sa.event.listen(engine, "before_cursor_execute", explain)
     try:
         for place in (None, Place(START + timedelta(minutes=40), "v040")):
-            page = store.cards.page(wanted, 5, place)
+            page = full_store.cards.page(wanted, 5, place)
             for asked in (CardFilter(), wanted):
-                store.cards.neighbours(page.cards[0].stored.visit.visit_id, asked)
-            store.cards.are_in([(START, START + timedelta(hours=1))])
-            store.species.names()
-            store.species.total()
+                full_store.cards.neighbours(page.cards[0].stored.visit.visit_id, asked)
+            full_store.cards.are_in([(START, START + timedelta(hours=1))])
+            full_store.species.names()
+            full_store.species.total()
     finally:
         sa.event.remove(engine, "before_cursor_execute", explain)
     assert any(step.startswith("SEARCH visit ") for step, _ in plans)
@@ -146,17 +160,17 @@ def test_neighbours_are_those_that_began_next(store: Store) -> None:
 
 
 @pytest.mark.parametrize("wanted", FILTERS, ids=str)
-def test_neighbours_of_a_list_are_in_it(store: Store, wanted: CardFilter) -> None:
+def test_neighbours_of_a_list_are_in_it(full_store: Store, wanted: CardFilter) -> None:
     """Who goes through the unreviewed sparrows with j is led to the next of them, and not to a tit in between."""
-    listed = matches(store, wanted)
-    for visit_id in matches(store, CardFilter()):
-        visit = store.visits.get(visit_id)
+    listed = matches(full_store, wanted)
+    for visit_id in matches(full_store, CardFilter()):
+        visit = full_store.visits.get(visit_id)
         assert visit is not None
         here = (visit.start, visit_id)
-        places = [(found.start, one) for one in listed if (found := store.visits.get(one)) is not None]
+        places = [(found.start, one) for one in listed if (found := full_store.visits.get(one)) is not None]
         newer = min((one for one in places if one > here), default=(None, None))[1]
         older = max((one for one in places if one < here), default=(None, None))[1]
-        assert store.cards.neighbours(visit_id, wanted) == (newer, older)
+        assert full_store.cards.neighbours(visit_id, wanted) == (newer, older)
 
 
 def test_a_span_without_birds_is_told_apart(store: Store) -> None:
