@@ -65,7 +65,9 @@ def _mean_of_all(self: BestMoments) -> Counted:
     counted = _counted(self)
     each = np.stack([moment.logits for moment in self._best])
     vectors = [moment.embedding for moment in self._best if moment.embedding is not None]
-    return Counted(each.mean(axis=0), each, counted.votes, np.stack(vectors) if vectors else None)
+    return Counted(
+        each.mean(axis=0), each, counted.votes, np.stack(vectors) if vectors else None, counted.birds, counted.of
+    )
 
 
 _counted = BestMoments.counted

@@ -54,8 +54,8 @@ def test_each_mechanism_is_off_only_inside_the_block(mechanism: Mechanism) -> No
 
 
 def test_without_the_best_moments_all_count_the_same() -> None:
-    """One sure look among five empty ones makes the name, or is outvoted by them."""
-    looks = logits((0.01, 0.01, 0.97, 0.01), *[(0.1, 0.1, 0.1, 0.7)] * 5)
+    """One sure look among four empty ones makes the name, or is outvoted by them."""
+    looks = logits((0.01, 0.01, 0.97, 0.01), *[(0.1, 0.1, 0.1, 0.7)] * 4)
     judge = Fusion(bundled_taxonomy().labels(CLASSES), SpeciesSettings())
     assert judge.fuse(looks).species == "Parus major"
     with switched_off(named("best-moments")):

@@ -75,12 +75,16 @@ class Counted:
         each: the logits of each, what counts most first, shape (moments, classes).
         votes: how many of them have which class as their best.
         embeddings: theirs, shape (moments, dim); None where none were given.
+        birds: how many moments of the visit rather show a bird than none, these and others.
+        of: how many moments it has.
     """
 
     logits: Logits
     each: Logits
     votes: Counter[int]
     embeddings: NDArray[np.float64] | None
+    birds: int
+    of: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,16 +102,18 @@ class _Moment:
 class BestMoments:
     """The best moments of one visit so far; of the others only their number is kept."""
 
-    def __init__(self, evidence: BirdEvidence, moments: Sequence[_Moment] = (), seen: int = 0) -> None:
+    def __init__(self, evidence: BirdEvidence, moments: Sequence[_Moment] = (), seen: int = 0, birds: int = 0) -> None:
         """
         Args:
-            moments, seen: for a copy.
+            moments: for a copy.
+            seen: moments that are not given, all of which show less of a bird than those that will be.
+            birds: how many of the moments until now show a bird.
         """
-        self._evidence, self._best, self.seen = evidence, list(moments), seen
+        self._evidence, self._best, self.seen, self._birds = evidence, list(moments), seen, birds
 
     def copy(self) -> BestMoments:
         """An independent copy, to try what more moments would change."""
-        return BestMoments(self._evidence, self._best, self.seen)
+        return BestMoments(self._evidence, self._best, self.seen, self._birds)
 
     def add(self, logits: FloatArray, quality: float = 1.0, embedding: FloatArray | None = None) -> None:
         """Take one more moment.
@@ -122,6 +128,7 @@ class BestMoments:
         moment = _Moment(row, self._evidence.of(row), quality, vector)
         self._best = sorted([*self._best, moment], key=self._rank)[:MOMENTS]
         self.seen += 1
+        self._birds += self._shows_bird(moment)
 
     def _rank(self, moment: _Moment) -> tuple[bool, float, bytes]:
         """Smaller for a better one; the same for no two that differ, so that it does not matter when they came."""
@@ -139,4 +146,4 @@ class BestMoments:
         mean: Logits = np.average(each, axis=0, weights=np.exp(weights - weights[0]))
         vectors = [one.embedding for one in best if one.embedding is not None]
         embeddings = np.stack(vectors) if vectors else None
-        return Counted(mean, each, Counter(map(int, each.argmax(axis=1))), embeddings)
+        return Counted(mean, each, Counter(map(int, each.argmax(axis=1))), embeddings, self._birds, self.seen)

@@ -36,6 +36,8 @@ __all__ = ["Fusion", "RunningVerdict", "unmatched_species"]
 
 TOP = 5
 MIN_AGREEMENT = 0.5  # share of the moments that count whose best class must be that of all together
+FEW_MOMENTS = 3  # with a bird: fewer are an accident where most of a visit's moments show none
+MIN_BIRDS = 0.2  # share of a visit's moments, of which fewer than FEW_MOMENTS must be
 UNKNOWN_RATIO = 2.0  # outlier ratio from which on a visit loses its name
 Top = tuple[tuple[str, float], ...]
 
@@ -81,6 +83,7 @@ class Fusion:
         at: datetime | None = None,
         qualities: Sequence[float] | None = None,
         embeddings: FloatArray | None = None,
+        others: int = 0,
     ) -> Verdict:
         """The verdict on all moments of a visit at once.
 
@@ -89,8 +92,9 @@ class Fusion:
             at: when the visit began; None leaves place and season out.
             qualities: of the moments' crops, 0 … 1, to choose between moments that show as much of a bird.
             embeddings: shape (moments, dim); without them experience is not used.
+            others: how many more moments it had, which showed less of a bird than these and were not kept.
         """
-        running = self.running(at)
+        running = RunningVerdict(self, at, BestMoments(self.evidence, seen=others))
         given = qualities if qualities is not None else [1.0] * len(logits)
         vectors: Sequence[FloatArray | None] = [None] * len(logits) if embeddings is None else list(embeddings)
         for row, quality, embedding in zip(logits, given, vectors, strict=True):
@@ -138,7 +142,7 @@ class Fusion:
         likely = int(raw.argmax())
         strong = raw[likely] >= max(self._settings.rare, self._thresholds[likely]) and expectation.weights[likely] > 0
         rarity = bool(expectation.rare[likely]) and bool(strong)
-        return self._rarity(p, raw, likely, counted.votes) if rarity else self._verdict(p, counted)
+        return self._rarity(p, raw, likely, counted) if rarity else self._verdict(p, counted)
 
     def _corrected(self, p: NDArray[np.float64], counted: Counted, assessment: Assessment) -> Verdict:
         """The verdict on a visit similar to corrected ones: their name gets the probability and votes of the best."""
@@ -185,17 +189,16 @@ class Fusion:
             raw_score = self._groups.share(raw, verdict.rank, verdict.scientific_name or "")
         return replace(verdict, raw_score=raw_score, raw_top=top, reasons=reasons, rare=rare)
 
-    def _rarity(self, p: NDArray[np.float64], raw: NDArray[np.float64], best: int, votes: Counter[int]) -> Verdict:
+    def _rarity(self, p: NDArray[np.float64], raw: NDArray[np.float64], best: int, counted: Counted) -> Verdict:
         """The verdict on a species that is not expected and of which the network is sure: two moments must agree."""
         label = self.labels[best]
-        conflict = "one crop is not enough for a rarity" if votes[best] < 2 else self._conflict(best, votes)
+        conflict = "one crop is not enough for a rarity" if counted.votes[best] < 2 else self._conflict(best, counted)
         state = State.UNCERTAIN if conflict else State.CONFIRMED
         reasons = (f"{label.common_name} is not expected here and now", *_some(conflict))
         name, scientific = label.common_name, label.scientific_name
         return Verdict(state, Rank.SPECIES, name, scientific, float(p[best]), self._top(p), reasons, rare=True)
 
     def _verdict(self, p: NDArray[np.float64], counted: Counted) -> Verdict:
-        votes = counted.votes
         best = int(np.argsort(-p, kind="stable")[0])
         label, score, threshold = self.labels[best], float(p[best]), self._thresholds[best]
         nothing = Verdict(State.UNKNOWN, Rank.BIRD, None, None, score, self._top(p))
@@ -207,14 +210,15 @@ class Fusion:
         named = replace(
             nothing, rank=Rank.SPECIES, common_name=label.common_name, scientific_name=label.scientific_name
         )
-        conflict = self._conflict(best, votes)
+        conflict = self._conflict(best, counted)
         if score >= threshold:
             return replace(named, state=State.UNCERTAIN if conflict else State.CONFIRMED, reasons=_some(conflict))
         below = f"{_below(score, threshold)} for {label.common_name}"
         group = self._certain_group(p)
         if group is not None and group.rank is not Rank.ORDER:
-            state = State.UNCERTAIN if self._group_conflict(group, votes) else State.CONFIRMED
-            return _of_group(nothing, group, state, (below, *_some(self._group_conflict(group, votes))))
+            conflict = self._group_conflict(group, counted)
+            state = State.UNCERTAIN if conflict else State.CONFIRMED
+            return _of_group(nothing, group, state, (below, *_some(conflict)))
         if score >= self._settings.uncertain:
             return replace(named, state=State.UNCERTAIN, reasons=(below,))
         if group is not None:
@@ -230,18 +234,20 @@ class Fusion:
     def _certain_group(self, p: NDArray[np.float64]) -> Group | None:
         return next((group for group in self._groups.best(p) if group.share >= self._settings.threshold), None)
 
-    def _conflict(self, best: int, votes: Counter[int]) -> str:
+    def _conflict(self, best: int, counted: Counted) -> str:
         """The reason if too few moments have the class of all together as their best; empty if enough do."""
-        total, mine = votes.total(), votes[best]
+        total, mine = counted.votes.total(), counted.votes[best]
         if total < 2 or mine >= MIN_AGREEMENT * total:
-            return ""
+            return _few_birds(counted)
         return f"crops contradict each other: {mine} of {total} say {self.labels[best].common_name}"
 
-    def _group_conflict(self, group: Group, votes: Counter[int]) -> str:
+    def _group_conflict(self, group: Group, counted: Counted) -> str:
         """The same for a group."""
-        total = votes.total()
-        mine = sum(count for index, count in votes.items() if self._groups.has(group, index))
-        return "" if total < 2 or mine >= MIN_AGREEMENT * total else f"{mine} of {total} crops say {group.name}"
+        total = counted.votes.total()
+        mine = sum(count for index, count in counted.votes.items() if self._groups.has(group, index))
+        if total < 2 or mine >= MIN_AGREEMENT * total:
+            return _few_birds(counted)
+        return f"{mine} of {total} crops say {group.name}"
 
     def _top(self, p: NDArray[np.float64]) -> Top:
         return tuple((self.labels[i].common_name, float(p[i])) for i in np.argsort(-p, kind="stable")[:TOP])
@@ -292,6 +298,13 @@ def unmatched_species(settings: SpeciesSettings, labels: Sequence[Label]) -> tup
     wrong = [("per_species", name) for name in settings.per_species if name_key(name) not in species]
     wrong += [(key, name) for key, names in lists.items() for name in names if name_key(name) not in anything]
     return tuple(sorted(wrong))
+
+
+def _few_birds(counted: Counted) -> str:
+    """The reason if one or two of many moments show a bird: of many pictures of a passer-by one may look like one."""
+    if counted.birds >= FEW_MOMENTS or counted.birds >= MIN_BIRDS * counted.of:
+        return ""
+    return f"{counted.birds} of {counted.of} crops show a bird"
 
 
 def _downgraded(verdict: Verdict, assessment: Assessment) -> Verdict:

@@ -215,6 +215,20 @@ def test_no_bird_is_in_no_group() -> None:
     assert warblers(0.05, 0.05, 0.1, 0.1, 0.1, 0.1, 0.5)[:2] == (State.UNKNOWN, Rank.BIRD)
 
 
+def test_one_picture_of_many_is_an_accident() -> None:
+    """Of nine pictures of somebody in black, one looked like a grackle; a bird is in more of its visit's pictures."""
+    tit, empty = logits_for(TIT, 0.9), logits_for(UNKNOWN, 0.8)
+    said = lambda birds, of: fusion().fuse(np.stack([tit] * birds + [empty] * (of - birds)))  # noqa: E731
+    assert said(1, 5).state is State.CONFIRMED
+    assert said(1, 6).state is State.UNCERTAIN
+    assert said(1, 6).reasons == ("1 of 6 crops show a bird",)
+    assert said(2, 10).state is State.CONFIRMED
+    assert said(2, 11).state is State.UNCERTAIN
+    assert said(3, 24).state is State.CONFIRMED
+    kept = fusion().fuse(np.stack([tit, empty]), others=4)
+    assert (kept.state, kept.reasons) == (State.UNCERTAIN, ("1 of 6 crops show a bird",))
+
+
 def test_pictures_that_show_no_bird_do_not_hide_the_one_that_does() -> None:
     """The tit was there for a second of ten; nine empty perches averaged with it were no bird at all."""
     tit, empty = logits_for(TIT, 0.9), logits_for(UNKNOWN, 0.8)
