@@ -82,6 +82,12 @@ MECHANISMS = (
         {VERDICT + "best_moments:MOMENTS": ALL_MOMENTS, VERDICT + "best_moments:BestMoments.counted": _mean_of_all},
     ),
     Mechanism(
+        "share-of-birds",
+        "naming",
+        "a name is confirmed also where one or two of a visit's many moments show a bird",
+        {VERDICT + "fusion:FEW_MOMENTS": 0},
+    ),
+    Mechanism(
         "second-look",
         "naming",
         "no picture is looked at again",

@@ -185,12 +185,16 @@ def test_metrics_that_a_network_can_read_are_pointed_out(tmp_path: Path, capsys:
         assert ("can read the metrics: they need no password" in shown) is warned
 
 
-def test_who_checks_makes_no_home(tmp_path: Path) -> None:
+def test_who_checks_makes_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Made by root, who checks before the service starts, it would be root's, and the service could not write there."""
     home = tmp_path / "not" / "yet"
     probe = dict(check.list_probes(Config(home=home)))["database"]
     assert probe() == f"{home} can be made"
     assert not home.parent.exists()
     (tmp_path / "not").write_text("a file")
-    with pytest.raises(BirdwatchError, match=r"cannot be made: no right to write in .*/not; set `home`"):
+    with pytest.raises(BirdwatchError, match=r"cannot be made: .*/not is a file; set `home`"):
+        probe()
+    (tmp_path / "not").unlink()
+    monkeypatch.setattr("os.access", lambda path, mode, **_: Path(path) != tmp_path)
+    with pytest.raises(BirdwatchError, match=f"cannot be made: no right to write in {tmp_path}; set `home`"):
         probe()

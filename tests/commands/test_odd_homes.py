@@ -168,7 +168,7 @@ def test_a_home_that_is_nowhere_is_said_before_the_network_is_loaded(
     for command in ("relabel", "calibrate"):
         assert "there is no database" in said_by([command, "-c", file], capsys), command
     assert run_cli(["check", "-c", file]) == 1
-    assert f"cannot be made: no right to write in {recording}; set `home`" in capsys.readouterr().err
+    assert f"cannot be made: {recording} is a file; set `home`" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("without_pytorch")

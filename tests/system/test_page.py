@@ -137,6 +137,7 @@ def test_many_birds_are_judged_at_once_and_it_is_undone(station: Station) -> Non
     assert "House sparrow" in station.text(".item.selected")
     assert not station.find("#selection")[0].is_displayed()
     station.press("x", "j", "x")
+    assert station.text("#picked") == "2"
     station.find("#selection button[value=not_a_bird]")[0].click()
     wait_for(lambda: "2 of 2 visits" in station.text("#job") and "Done" in station.text("h1"), "the job's end", 20)
     assert [station.verdict(one)[0] for one in ids[:2]] == [State.REJECTED] * 2

@@ -25,7 +25,9 @@ def is_usable_home(home: Path) -> bool:
         refuse_emptied(path)
         if not path.exists():
             folder = next(one for one in (home, *home.absolute().parents) if one.exists())
-            if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            if not folder.is_dir():
+                raise StoreError(f"{home} cannot be made: {folder} is a file", "set `home`")
+            if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
                 raise StoreError(f"{home} cannot be made: no right to write in {folder}", "set `home`")
             return False
         _require_right(home, os.W_OK | os.X_OK)

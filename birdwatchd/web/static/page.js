@@ -286,9 +286,14 @@ if (queue) {
     if (event.target.closest("#legend-button")) legend.showModal();
     if (event.target.closest("#pick-list li")) choose(event.target.closest("#pick-list li"));
   });
+  const picked = document.getElementById("picked");
+  const count = () => { picked?.replaceChildren(queue.querySelectorAll(".tick input:checked").length); };
+  body.addEventListener("change", count);
+  window.addEventListener("pageshow", count); // with the back button ticks may be there already
   // Settled, and not swapped: what was swapped away is no longer in the page, and its events reach nobody.
   body.addEventListener("htmx:afterSettle", (event) => {
     for (const hidden of document.querySelectorAll(".pick")) hidden.hidden = false;
+    count();
     if (event.detail.target.id === "pick-list") {
       listed = event.detail.requestConfig.formData.get("q");
       if (isAwaited && listed === pickName.value) choose(pick.querySelector("[data-name]"));
