@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from birdwatchd.records.box import Box
 from birdwatchd.records.camera_status import TEST_CAMERA, Blindness, CameraState, CameraStatus
-from birdwatchd.records.evidence import LIFELESS, Crop, Evidence, LiveView, Moment, Region, weight_of
+from birdwatchd.records.evidence import LIFELESS, MIN_QUALITY, Crop, Evidence, LiveView, Moment, Region, weight_of
 from birdwatchd.records.visit import (
     FloatArray,
     HalfArray,
@@ -26,6 +26,7 @@ from birdwatchd.records.visit_id import clip_part, clip_path, new_visit_id, visi
 
 __all__ = [
     "LIFELESS",
+    "MIN_QUALITY",
     "TEST_CAMERA",
     "Blindness",
     "Box",

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from birdwatchd.records.box import Box
 
-__all__ = ["LIFELESS", "Crop", "Evidence", "LiveView", "Moment", "Region", "weight_of"]
+__all__ = ["LIFELESS", "MIN_QUALITY", "Crop", "Evidence", "LiveView", "Moment", "Region", "weight_of"]
 
 MIN_QUALITY = 0.01  # that counts: a crop of no quality at all still is a picture of something
 

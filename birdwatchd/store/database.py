@@ -11,6 +11,7 @@ BEGIN IMMEDIATE, so that it waits (10 s) at its start and can never fail half-wa
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import sqlite3
@@ -25,7 +26,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from birdwatchd.errors import StoreError, StoreTooNew, StoreTooOld, StoreUnavailable
-from birdwatchd.records import weight_of
 from birdwatchd.store import migrations, schema
 from birdwatchd.store.backup.database_copy import keep_before_migration
 from birdwatchd.store.media import DAY_FOLDERS, PRIVATE, frame_path, home_lock
@@ -182,7 +182,7 @@ def _open_engine(path: Path, *, read_only: bool) -> Engine:
             connection.execute("PRAGMA journal_mode=WAL")
         connection.create_function("casefold", 1, _casefold, deterministic=True)
         connection.create_function("later", 2, _later, deterministic=True)
-        connection.create_function("weight_of", 2, _weight_of, deterministic=True)
+        _give_logarithm(connection)
         return connection
 
     engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.pool.QueuePool, max_overflow=20)
@@ -209,9 +209,12 @@ def _casefold(text: Any) -> str | None:
     return None if text is None else str(text).casefold()
 
 
-def _weight_of(bird_evidence: float | None, quality: float) -> float | None:
-    """That of a moment; NULL where its evidence is."""
-    return None if bird_evidence is None else weight_of(bird_evidence, quality)
+def _give_logarithm(connection: sqlite3.Connection) -> None:
+    """SQLite may be built without its mathematical functions; its own logarithm is ten times as fast as ours."""
+    try:
+        connection.execute("SELECT ln(1.0)")
+    except sqlite3.OperationalError:
+        connection.create_function("ln", 1, math.log, deterministic=True)
 
 
 def _later(stamp: str | None, seconds: float) -> str | None:

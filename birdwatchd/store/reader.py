@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Row
 
 from birdwatchd.errors import NoSuchVisit
-from birdwatchd.records import Box, FloatArray, HalfArray, Phase, State, Visit, weight_of
+from birdwatchd.records import MIN_QUALITY, Box, FloatArray, HalfArray, Phase, State, Visit, weight_of
 from birdwatchd.store import schema
 from birdwatchd.store.alert_log import last_seen
 from birdwatchd.store.database import Database
@@ -76,7 +76,7 @@ def rank_of(bird_evidence: float | None, quality: float) -> tuple[bool, float, f
 def best_first() -> tuple[sa.ColumnElement[Any], ...]:
     """The order of `rank_of` for a query of the table `moment`."""
     moment = schema.moment.c
-    weight = sa.func.weight_of(moment.bird_evidence, moment.quality)
+    weight = moment.bird_evidence + sa.func.ln(sa.func.max(moment.quality, MIN_QUALITY))  # as `weight_of`
     shows_bird = sa.func.coalesce(moment.bird_evidence, 0.0) > 0
     return shows_bird.desc(), weight.desc().nulls_last(), moment.quality.desc(), moment.idx
 

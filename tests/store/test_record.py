@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from hypothesis import strategies as st
 from birdwatchd.errors import StoreDamaged, StoreError, StoreFull
 from birdwatchd.records import LIFELESS, Phase, Rank, State
 from birdwatchd.store import Store, Writer, schema
+from birdwatchd.store.database import _give_logarithm
 from birdwatchd.store.reader import best_first
 from birdwatchd.store.reviews import Review, ReviewVerdict
 from birdwatchd.store.writer import MOST_MOMENTS
@@ -441,3 +443,19 @@ def test_a_kill_while_a_visit_is_removed_leaves_nothing_to_rescue(
     store.sweep(datetime.now(UTC))
     assert crops(store.home) == set()
     assert not (store.home / "lost+found").exists()
+
+
+def test_a_database_library_without_mathematics_gets_a_logarithm() -> None:
+    """SQLite is built with or without its mathematical functions, as who packs it likes."""
+
+    class Bare(sqlite3.Connection):
+        def execute(self, sql: str, *more: Any) -> sqlite3.Cursor:
+            if sql == "SELECT ln(1.0)":
+                raise sqlite3.OperationalError("no such function: ln")
+            return super().execute(sql, *more)
+
+    with closing(sqlite3.connect(":memory:", factory=Bare)) as connection:
+        _give_logarithm(connection)
+        assert connection.execute("SELECT ln(2.0) + max(0.5, 0.01)").fetchone() == (pytest.approx(1.1931472),)
+        with pytest.raises(sqlite3.OperationalError, match="user-defined function"):  # it is ours that answers
+            connection.execute("SELECT ln(0.0)").fetchone()
