@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -79,9 +79,17 @@ def changes(visit: Visit, number: int) -> Iterator[tuple[Visit, list[MomentRow]]
     yield Visit(**(fields | {"revision": 3, "end": end, "last_seen": end})), []
 
 
-def live(store: Store, mqtt: MqttService, week: Week, pause_s: float) -> None:
-    """Store visits until the week is over, or until killed; every seventh is reviewed as no bird later."""
+def live(
+    store: Store, mqtt: MqttService, week: Week, pause_s: float, is_ready: Callable[[], object] = lambda: True
+) -> None:
+    """Store visits until the week is over, or until killed; every seventh is reviewed as no bird later.
+
+    Args:
+        is_ready: time passes only while this holds.
+    """
     while not week.over():
+        while not is_ready():
+            time.sleep(0.01)
         number = week.number
         for visit, moments in changes(visit_of(number), number):
             mqtt.writer.record(visit, moments, week.now())
@@ -107,14 +115,15 @@ def be(home: Path, url: str, *, last: bool) -> None:
         stop = threading.Event()
         publisher = threading.Thread(target=mqtt.publisher.run, args=(stop,))
         publisher.start()
-        live(store, mqtt, week, 0.002 if last else 0.004)
-        if last:
+        if last:  # a day passes in a second: one without a broker brings no summary, and the last one is asked for
+            live(store, mqtt, week, 0.002, lambda: metrics.get("mqtt_connected"))
             settled_s = 0.0  # a wire that is cut now may cost the connection for a second, and the summary waits for it
             while settled_s < 2.5 * retained.UPDATE_INTERVAL_S:
                 time.sleep(0.05)
                 is_up = metrics.get("mqtt_connected") and not store.outbox.depth()
                 settled_s = settled_s + 0.05 if is_up else 0.0
         else:
+            live(store, mqtt, week, 0.004)
             threading.Event().wait(60)  # to be killed
         stop.set()
         publisher.join()
