@@ -110,7 +110,7 @@ class _Relabel:
         rows = [by_index[index] for index in sorted(by_index)]
         logits = np.stack([row.logits for row in rows if row.logits is not None])
         embeddings = np.stack([np.asarray(row.embedding, np.float32) for row in rows])
-        others = max(0, visit.moments - len(rows))
+        others = max(0, visit.moments - len(moments)) if len(rows) == len(moments) else 0  # lost crops showed as much
         verdict = self._fusion.fuse(logits, visit.start, [row.moment.quality for row in rows], embeddings, others)
         if not new and visit.model == self._model and _same(verdict, visit.verdict):
             self._unchanged += 1

@@ -210,7 +210,7 @@ def _casefold(text: Any) -> str | None:
 
 
 def _give_logarithm(connection: sqlite3.Connection) -> None:
-    """SQLite may be built without its mathematical functions; its own logarithm is ten times as fast as ours."""
+    """SQLite may be built without its mathematical functions; its own logarithm is faster than ours."""
     try:
         connection.execute("SELECT ln(1.0)")
     except sqlite3.OperationalError:
